@@ -1,0 +1,68 @@
+//! Newtypes for the numbers that must never be mixed up.
+
+use std::fmt;
+
+/// The number of a page in the file: its offset divided by the page size.
+///
+/// Page numbers stay below 2^31, so that a child pointer of 32 bits can tag an
+/// unnumbered page of a transaction (see `tree::frames`). That bounds a file at 8 TiB with
+/// pages of 4 KiB and at 128 TiB with pages of 64 KiB.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct PageNumber(pub(crate) u32);
+
+impl PageNumber {
+    /// One more than the highest page number there can be.
+    pub(crate) const LIMIT: u32 = 1 << 31;
+
+    /// Where the page begins in the file, in bytes.
+    pub(crate) fn offset(self, page_size: usize) -> u64 {
+        u64::from(self.0) * page_size as u64
+    }
+}
+
+impl fmt::Display for PageNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a transaction: 1 for the creation of the file, rising by one with each commit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct TransactionId(pub(crate) u64);
+
+impl TransactionId {
+    /// The transaction after this one.
+    pub(crate) fn next(self) -> TransactionId {
+        TransactionId(self.0 + 1)
+    }
+}
+
+impl fmt::Display for TransactionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `count` pages that follow each other, from `first` on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct PageRun {
+    pub(crate) first: PageNumber,
+    pub(crate) count: u32,
+}
+
+impl PageRun {
+    pub(crate) fn new(first: u32, count: u32) -> PageRun {
+        PageRun { first: PageNumber(first), count }
+    }
+
+    /// The first page number behind the run.
+    pub(crate) fn end(self) -> u32 {
+        self.first.0 + self.count
+    }
+}
+
+impl fmt::Display for PageRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first, self.end())
+    }
+}

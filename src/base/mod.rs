@@ -1,0 +1,9 @@
+//! The vocabulary of every layer: identifiers, little-endian bytes, the checksum, owned keys.
+
+pub(crate) mod bytes;
+pub(crate) mod checksum;
+pub(crate) mod ids;
+pub(crate) mod key_buf;
+
+pub(crate) use ids::{PageNumber, PageRun, TransactionId};
+pub(crate) use key_buf::KeyBuf;

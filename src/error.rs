@@ -1,0 +1,302 @@
+//! The one error type. Every variant says what was expected, what was found, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A `Result` whose error is mapleaf's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong.
+///
+/// The text of each error (its `Display`) says what was expected, what was found and what can be
+/// done. Variants are grouped by when they occur.
+///
+/// ```
+/// use mapleaf::{Db, Error};
+///
+/// let error = Db::open("/no/such/folder/app.mapleaf").unwrap_err();
+/// assert!(matches!(error, Error::Io { .. }));
+/// assert!(error.to_string().contains("/no/such/folder"));
+/// ```
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Error {
+    // ---- any time ----
+    /// The operating system refused an operation on the file.
+    Io {
+        /// What was being done, for instance "open" or "write pages".
+        action: &'static str,
+        /// The file, if it has a name.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bytes of the file are not what mapleaf wrote.
+    Corrupt(Box<Corruption>),
+    /// An earlier sync failed: what is on the disk is unknown until the database is opened again.
+    Poisoned,
+
+    // ---- opening ----
+    /// The file does not begin as a mapleaf file does.
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        found: String,
+    },
+    /// The file was written by a later version, in a format that this one does not know.
+    NewerFormat {
+        /// The file's format version.
+        found: u32,
+        /// The newest version that this library reads.
+        supported: u32,
+    },
+    /// The file has pages of another size than `Options::page_size` asked for.
+    PageSizeMismatch {
+        /// The size asked for, in bytes.
+        requested: usize,
+        /// The file's own page size, in bytes.
+        found: usize,
+    },
+    /// The file is shorter than its newest record says.
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the record speaks of.
+        expected: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
+    /// An option has a value that cannot be used.
+    InvalidOption {
+        /// Which option, and what is wrong with its value.
+        problem: String,
+    },
+    /// Another handle, in this process or another, has the database open in a way that excludes this one.
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+
+    // ---- transactions ----
+    /// The database was opened read-only.
+    ReadOnly,
+    /// All reader slots are taken.
+    ReadersFull {
+        /// How many slots there are.
+        slots: usize,
+    },
+    /// The database cannot grow beyond `Options::max_size`.
+    Full {
+        /// The limit, in bytes.
+        max_size: u64,
+    },
+    /// An earlier operation of this transaction failed half-way; it can only be aborted.
+    TransactionFailed,
+
+    // ---- tables ----
+    /// There is no table of that name.
+    TableNotFound {
+        /// The name.
+        name: String,
+    },
+    /// A table of that name is there already.
+    TableExists {
+        /// The name.
+        name: String,
+    },
+    /// The table is open already in this transaction.
+    TableInUse {
+        /// The name.
+        name: String,
+    },
+    /// The table was created with other types.
+    TableTypeMismatch {
+        /// The table.
+        name: String,
+        /// Key and value type asked for.
+        requested: String,
+        /// Key and value type that the table was created with.
+        found: String,
+    },
+    /// A table's name is too long.
+    TableNameTooLong {
+        /// Its length, in bytes.
+        length: usize,
+        /// The greatest length, in bytes.
+        limit: usize,
+    },
+
+    // ---- keys and values ----
+    /// The key is too long for the file's page size.
+    KeyTooLong {
+        /// Its encoded length, in bytes.
+        length: usize,
+        /// The greatest length, in bytes.
+        limit: usize,
+    },
+    /// The value is too large.
+    ValueTooLarge {
+        /// Its encoded length, in bytes.
+        length: u64,
+        /// The greatest length, in bytes.
+        limit: u64,
+    },
+    /// A value could not be encoded (a serde value whose `Serialize` failed).
+    Encode {
+        /// The value's type.
+        type_name: String,
+        /// What the encoder said.
+        problem: String,
+    },
+    /// Stored bytes are not a value of the table's type.
+    Decode {
+        /// The type.
+        type_name: String,
+        /// What is wrong with the bytes.
+        problem: String,
+    },
+}
+
+/// What is wrong with a page of the file, in [`Error::Corrupt`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// The page's number, if it is known.
+    pub page: Option<u32>,
+    /// Which property does not hold.
+    pub what: &'static str,
+    /// What it should be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+}
+
+/// Makes an [`Error::Corrupt`]; kept out of the callers' hot code.
+#[cold]
+pub(crate) fn corrupt(
+    page: Option<u32>,
+    what: &'static str,
+    expected: impl fmt::Display,
+    found: impl fmt::Display,
+) -> Error {
+    Error::Corrupt(Box::new(Corruption {
+        page,
+        what,
+        expected: expected.to_string(),
+        found: found.to_string(),
+    }))
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(page) = self.page {
+            write!(f, "page {page}: ")?;
+        }
+        write!(f, "{}: expected {}, found {}", self.what, self.expected, self.found)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { action, path, source } => {
+                write!(f, "cannot {action} {}: {source}", path.display())
+            }
+            Error::Corrupt(corruption) => {
+                write!(f, "the file is damaged: {corruption}; check() lists all damage, a backup restores it")
+            }
+            Error::Poisoned => write!(
+                f,
+                "an earlier sync failed, so what is on the disk is unknown; \
+                 close the database and open it again to recover the last durable commit"
+            ),
+            Error::NotADatabase { path, found } => write!(
+                f,
+                "{} is not a mapleaf database: {found}; \
+                 give another path, or remove the file to create a database here",
+                path.display()
+            ),
+            Error::NewerFormat { found, supported } => write!(
+                f,
+                "the file has format version {found}, this library reads up to {supported}; \
+                 use a newer mapleaf"
+            ),
+            Error::PageSizeMismatch { requested, found } => write!(
+                f,
+                "a page size of {requested} bytes was asked for, but the file has pages of {found}; \
+                 leave page_size out, or give {found}"
+            ),
+            Error::Truncated { path, expected, found } => write!(
+                f,
+                "{} has been cut short: its record speaks of {expected} bytes, there are {found}; \
+                 restore it from a backup",
+                path.display()
+            ),
+            Error::InvalidOption { problem } => write!(f, "invalid option: {problem}"),
+            Error::InUse { path } => write!(
+                f,
+                "{} is open elsewhere in a way that excludes this; \
+                 close the other handle, or clone the Db that is open",
+                path.display()
+            ),
+            Error::ReadOnly => {
+                write!(f, "the database was opened read-only; open it without read_only(true) to write")
+            }
+            Error::ReadersFull { slots } => {
+                write!(f, "all {slots} reader slots are taken; end some read transactions first")
+            }
+            Error::Full { max_size } => write!(
+                f,
+                "the database may not grow beyond its max_size of {max_size} bytes; \
+                 open it with a larger one, or remove data"
+            ),
+            Error::TransactionFailed => write!(
+                f,
+                "an earlier operation of this transaction failed half-way; \
+                 abort it and begin another"
+            ),
+            Error::TableNotFound { name } => {
+                write!(f, "there is no table {name:?}; open it in a write transaction to create it")
+            }
+            Error::TableExists { name } => {
+                write!(f, "there is a table {name:?} already; drop it first, or choose another name")
+            }
+            Error::TableInUse { name } => {
+                write!(f, "table {name:?} is open already in this transaction; drop its handle first")
+            }
+            Error::TableTypeMismatch { name, requested, found } => write!(
+                f,
+                "table {name:?} was created as {found}, not as {requested}; open it with those types"
+            ),
+            Error::TableNameTooLong { length, limit } => {
+                write!(f, "a table name of {length} bytes is too long: the limit is {limit}")
+            }
+            Error::KeyTooLong { length, limit } => write!(
+                f,
+                "a key of {length} bytes is too long: the limit is {limit} with this page size; \
+                 shorten it, or create the file with larger pages"
+            ),
+            Error::ValueTooLarge { length, limit } => {
+                write!(f, "a value of {length} bytes is too large: the limit is {limit}")
+            }
+            Error::Encode { type_name, problem } => {
+                write!(f, "a value of type {type_name} cannot be stored: {problem}")
+            }
+            Error::Decode { type_name, problem } => write!(
+                f,
+                "stored bytes are not a {type_name}: {problem}; \
+                 the table was written with another definition of that type"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Every byte of the file: pure functions on slices. Nothing here knows a file, a tree or a transaction.
+//!
+//! Invariants (docs/ARCHITECTURE.md):
+//! - I5: no content of a slice makes a function of this room panic, loop or read out of bounds. Views
+//!   check what they take from the slice and answer [`crate::Error::Corrupt`].
+
+pub(crate) mod branch;
+pub(crate) mod free_log;
+pub(crate) mod leaf;
+pub(crate) mod overflow;
+pub(crate) mod page;
+pub(crate) mod record;

@@ -1,0 +1,163 @@
+//! The header that begins every page but the two record pages.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | CRC-32 of all that follows in the page (in an overflow run: in the whole run) |
+//! | 4 | 4 | page number |
+//! | 8 | 8 | birth: the transaction that wrote the page |
+//! | 16 | 1 | kind: 1 leaf, 2 branch, 3 overflow, 4 free log |
+//! | 17 | 1 | level: 0 in a leaf, one more than its children in a branch |
+//! | 18 | 2 | leaf: entries; branch: separators (children less one) |
+//! | 20 | 2 | bytes of the key prefix that all keys of the page share |
+//! | 22 | 2 | bytes of the heap, dead ones included |
+//! | 24 | 2 | dead bytes in the heap |
+//! | 26 | 2 | flags: bit 0, some value of this leaf, or below this branch, lies on overflow pages |
+//! | 28 | 4 | zero |
+//!
+//! An overflow run has one header, in its first page, and from offset 18 on: 2 bytes zero, 4 bytes
+//! pages in the run, 8 bytes length of the value. A free-log page has from offset 18 on: 2 bytes flags,
+//! 4 bytes number of the page before it in the chain, 4 bytes length of its entries, 4 bytes zero.
+//! All integers are little-endian.
+
+use crate::base::bytes::{get_u16, get_u32, get_u64, put_u32, put_u64};
+use crate::base::checksum::checksum;
+use crate::base::{PageNumber, TransactionId};
+use crate::error::{Result, corrupt};
+
+/// Length of the header, in bytes.
+pub(crate) const HEADER_LEN: usize = 32;
+
+/// The smallest page size, and the default.
+pub(crate) const MIN_PAGE_SIZE: usize = 4096;
+/// The largest page size.
+pub(crate) const MAX_PAGE_SIZE: usize = 65536;
+
+/// What a page holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum PageKind {
+    Leaf = 1,
+    Branch = 2,
+    Overflow = 3,
+    FreeLog = 4,
+}
+
+/// The fields common to all kinds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PageHeader {
+    pub(crate) checksum: u32,
+    pub(crate) number: PageNumber,
+    pub(crate) birth: TransactionId,
+    pub(crate) kind: PageKind,
+    pub(crate) level: u8,
+}
+
+/// Whether `size` can be a page size.
+pub(crate) fn is_page_size(size: usize) -> bool {
+    size.is_power_of_two() && (MIN_PAGE_SIZE..=MAX_PAGE_SIZE).contains(&size)
+}
+
+/// The longest key that a file with pages of `page_size` bytes can hold: a leaf holds at least two
+/// entries and a branch at least two separators, however long their keys are.
+pub(crate) const fn max_key_len(page_size: usize) -> usize {
+    page_size / 2 - 64
+}
+
+/// The page number in the header: what the page says of itself, to name it in errors.
+#[inline]
+pub(crate) fn number(page: &[u8]) -> PageNumber {
+    PageNumber(get_u32(page, 4))
+}
+
+/// The transaction that wrote the page.
+#[inline]
+pub(crate) fn birth(page: &[u8]) -> TransactionId {
+    TransactionId(get_u64(page, 8))
+}
+
+/// The stored checksum.
+#[inline]
+pub(crate) fn stored_checksum(page: &[u8]) -> u32 {
+    get_u32(page, 0)
+}
+
+/// The kind, if it is a known one.
+#[inline]
+pub(crate) fn kind(page: &[u8]) -> Option<PageKind> {
+    match page[16] {
+        1 => Some(PageKind::Leaf),
+        2 => Some(PageKind::Branch),
+        3 => Some(PageKind::Overflow),
+        4 => Some(PageKind::FreeLog),
+        _ => None,
+    }
+}
+
+/// The level: 0 for a leaf.
+#[inline]
+pub(crate) fn level(page: &[u8]) -> u8 {
+    page[17]
+}
+
+/// Begins a header in a zeroed page. Number, birth and checksum come with [`seal`].
+pub(crate) fn init(page: &mut [u8], kind: PageKind, level: u8) {
+    page[16] = kind as u8;
+    page[17] = level;
+}
+
+/// Completes a page, or a whole overflow run, that is about to be stored: number, birth, checksum.
+/// Answers the checksum.
+pub(crate) fn seal(page: &mut [u8], number: PageNumber, birth: TransactionId) -> u32 {
+    put_u32(page, 4, number.0);
+    put_u64(page, 8, birth.0);
+    let sum = checksum(&page[4..]);
+    put_u32(page, 0, sum);
+    sum
+}
+
+/// Checks that `page` (a whole overflow run, if it is one) is page `expected`, of a known kind, with the
+/// right checksum.
+pub(crate) fn verify(page: &[u8], expected: PageNumber) -> Result<PageHeader> {
+    let at = Some(expected.0);
+    let found = checksum(&page[4..]);
+    if found != stored_checksum(page) {
+        return Err(corrupt(
+            at,
+            "checksum",
+            format_args!("{:08x}", stored_checksum(page)),
+            format_args!("{found:08x}"),
+        ));
+    }
+    if number(page) != expected {
+        return Err(corrupt(at, "page number", expected, number(page)));
+    }
+    let kind = kind(page).ok_or_else(|| corrupt(at, "page kind", "1 to 4", page[16]))?;
+    Ok(PageHeader { checksum: found, number: expected, birth: birth(page), kind, level: level(page) })
+}
+
+/// The 16-bit field at `at`, which is one of the header's.
+#[inline]
+pub(crate) fn field_u16(page: &[u8], at: usize) -> usize {
+    usize::from(get_u16(page, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_page_verifies_and_each_flipped_bit_is_found() {
+        let mut page = vec![0u8; MIN_PAGE_SIZE];
+        init(&mut page, PageKind::Leaf, 0);
+        page[100] = 7;
+        let sum = seal(&mut page, PageNumber(9), TransactionId(3));
+        let header = verify(&page, PageNumber(9)).unwrap();
+        assert_eq!((header.checksum, header.birth, header.kind), (sum, TransactionId(3), PageKind::Leaf));
+        for bit in (0..MIN_PAGE_SIZE * 8).step_by(61) {
+            page[bit / 8] ^= 1 << (bit % 8);
+            assert!(verify(&page, PageNumber(9)).is_err(), "bit {bit}");
+            page[bit / 8] ^= 1 << (bit % 8);
+        }
+        assert!(verify(&page, PageNumber(8)).is_err(), "another page's number");
+    }
+}

@@ -1,0 +1,1 @@
+//! What processes share: heads, reader table, poison.

@@ -1,0 +1,1 @@
+//! Free space: which page numbers are free, which are retired and until when. Knows numbers only.

@@ -1,0 +1,4 @@
+//! The B+tree: search, cursors, insertion, deletion, balance. Knows pages through two traits; knows no
+//! file and no transaction, so that it runs on a `Vec` of pages in tests and under Miri.
+
+pub(crate) mod pages;

@@ -1,0 +1,1 @@
+//! Transactions: snapshots, reading, writing, commit, recovery.

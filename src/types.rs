@@ -1,0 +1,1 @@
+//! Typed keys and values.
