@@ -31,6 +31,9 @@ impl fmt::Display for PageNumber {
 pub(crate) struct TransactionId(pub(crate) u64);
 
 impl TransactionId {
+    /// The greatest id that a file may hold; there is always a next one.
+    pub(crate) const MAX: TransactionId = TransactionId(u64::MAX / 2);
+
     /// The transaction after this one.
     pub(crate) fn next(self) -> TransactionId {
         TransactionId(self.0 + 1)

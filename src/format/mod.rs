@@ -10,3 +10,4 @@ pub(crate) mod leaf;
 pub(crate) mod overflow;
 pub(crate) mod page;
 pub(crate) mod record;
+pub(crate) mod table_root;

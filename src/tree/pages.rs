@@ -2,6 +2,7 @@
 
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::error::Result;
+pub(crate) use crate::format::table_root::TreeRoot;
 
 /// Finished pages, as the tree reads them: of a snapshot's file, or of a `Vec` in tests.
 pub(crate) trait PageSource {
@@ -44,16 +45,4 @@ pub(crate) struct SealedPages {
 pub(crate) struct RetiredPages {
     pub(crate) run: PageRun,
     pub(crate) birth: TransactionId,
-}
-
-/// Where a tree stands: all that must be known to read it. Stored in the catalog, and for the catalog
-/// itself in the record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct TreeRoot {
-    /// The root page; meaningless while `depth` is 0.
-    pub(crate) page: PageNumber,
-    /// Levels: 0 empty, 1 a single leaf.
-    pub(crate) depth: u8,
-    /// Entries in the whole tree.
-    pub(crate) entries: u64,
 }

@@ -1,0 +1,99 @@
+//! The catalog's entries: under a table's name, where the table stands and of which types it is.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | root page |
+//! | 4 | 1 | depth: 0 empty, 1 a single leaf |
+//! | 5 | 1 | kind: 1, an ordered table |
+//! | 6 | 2 | length of the key type's name, in bytes |
+//! | 8 | 8 | entries |
+//! | 16 | | key type's name, then value type's name (UTF-8) |
+
+use crate::base::PageNumber;
+use crate::base::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
+use crate::error::{Result, corrupt};
+
+const FIXED_LEN: usize = 16;
+const ORDERED_TABLE: u8 = 1;
+
+/// The longest name of a table, and the longest pair of type names, in bytes.
+pub(crate) const MAX_NAME_LEN: usize = 1024;
+
+/// Where a tree stands: all that must be known to read it. Stored in the catalog, and for the catalog
+/// itself in the record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TreeRoot {
+    /// The root page; meaningless while `depth` is 0.
+    pub(crate) page: PageNumber,
+    /// Levels: 0 empty, 1 a single leaf.
+    pub(crate) depth: u8,
+    /// Entries in the whole tree.
+    pub(crate) entries: u64,
+}
+
+/// What the catalog knows of a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TableEntry {
+    pub(crate) root: TreeRoot,
+    pub(crate) key_type: String,
+    pub(crate) value_type: String,
+}
+
+impl TableEntry {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; FIXED_LEN];
+        put_u32(&mut bytes, 0, self.root.page.0);
+        bytes[4] = self.root.depth;
+        bytes[5] = ORDERED_TABLE;
+        put_u16(&mut bytes, 6, self.key_type.len() as u16);
+        put_u64(&mut bytes, 8, self.root.entries);
+        bytes.extend_from_slice(self.key_type.as_bytes());
+        bytes.extend_from_slice(self.value_type.as_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<TableEntry> {
+        let wrong = |found: String| corrupt(None, "catalog entry", "root, kind and type names", found);
+        if bytes.len() < FIXED_LEN {
+            return Err(wrong(format!("{} bytes", bytes.len())));
+        }
+        if bytes[5] != ORDERED_TABLE {
+            return Err(wrong(format!("kind {}", bytes[5])));
+        }
+        let names = &bytes[FIXED_LEN..];
+        let (key_type, value_type) = names
+            .split_at_checked(usize::from(get_u16(bytes, 6)))
+            .ok_or_else(|| wrong(format!("type names of {} bytes", names.len())))?;
+        let text = |name: &[u8]| {
+            String::from_utf8(name.to_vec()).map_err(|_| wrong("type names that are not UTF-8".into()))
+        };
+        Ok(TableEntry {
+            root: TreeRoot {
+                page: PageNumber(get_u32(bytes, 0)),
+                depth: bytes[4],
+                entries: get_u64(bytes, 8),
+            },
+            key_type: text(key_type)?,
+            value_type: text(value_type)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_every_cut_is_a_value_or_corrupt() {
+        let entry = TableEntry {
+            root: TreeRoot { page: PageNumber(7), depth: 3, entries: 1 << 40 },
+            key_type: "(str,u64)".into(),
+            value_type: "bytes".into(),
+        };
+        let bytes = entry.encode();
+        assert_eq!(TableEntry::decode(&bytes).unwrap(), entry);
+        for cut in 0..bytes.len() {
+            assert!(TableEntry::decode(&bytes[..cut]).map_or(true, |found| found != entry));
+        }
+    }
+}
