@@ -3,7 +3,9 @@
 //! Invariants:
 //! - Every byte below the mapping's known length is allocated on the disk (I6), file systems that copy on
 //!   write excepted (see [`WriteMode`]).
-//! - The known length is raised only after the file is longer, durably; it is lowered before the file is cut.
+//! - The known length is lowered before the file is cut, and `grow` raises it only when the file is longer
+//!   durably. Whoever changes it, or asks the system for it, holds `length_lock`, for a moment and never while
+//!   growing (I8): so a thread that asks cannot put back an older answer.
 //! - The two write modes differ in one function, `store`.
 //! - A barrier is exactly one `msync` (I4).
 #![allow(unsafe_code)]
@@ -13,6 +15,7 @@ use super::mapping::{Mapping, reserve};
 use super::platform;
 use super::storage::{FileIdentity, Storage, WriteMode, sync_failure};
 use memmap2::{MmapOptions, MmapRaw};
+use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -38,6 +41,7 @@ pub(crate) struct FileStorage {
     writable: Option<MmapRaw>,
     /// False for memory, where there is nothing to sync.
     outlives_power: bool,
+    length_lock: Mutex<()>,
 }
 
 impl FileStorage {
@@ -86,7 +90,7 @@ impl FileStorage {
         // The file must not outgrow the smaller of the two mappings.
         let reserve_bytes = writable.as_ref().map_or(reserve_bytes, |memory| memory.len() as u64);
         let mapping = Mapping::new(&file, length, reserve_bytes)?;
-        Ok(FileStorage { file, mapping, access, writable, outlives_power })
+        Ok(FileStorage { file, mapping, access, writable, outlives_power, length_lock: Mutex::new(()) })
     }
 
     /// The open file, for whole-file locks.
@@ -110,6 +114,8 @@ impl FileStorage {
                 write_zeros(from, to, |at, piece| gather::write_all_at(&self.file, at, &[piece]))?;
             }
             Err(error) => return Err(error),
+            // In the mode's own way: `pwrite` in large pieces would make large folios, and each of the stores
+            // through a mapping that follow would dirty a whole one.
             Ok(()) if zero => write_zeros(from, to, |at, piece| self.store(at, &[piece]))?,
             Ok(()) => {}
         }
@@ -117,6 +123,14 @@ impl FileStorage {
             self.file.sync_data().map_err(sync_failure)?;
         }
         Ok(())
+    }
+
+    /// Sets the file's length, which is greater, to `length`.
+    fn cut(&self, length: u64) -> io::Result<()> {
+        let _lock = self.length_lock.lock();
+        let known_before = self.mapping.mapped_length();
+        self.mapping.set_mapped_length(length.min(known_before));
+        self.file.set_len(length).inspect_err(|_| self.mapping.set_mapped_length(known_before))
     }
 
     fn check_writable(&self) -> io::Result<()> {
@@ -169,22 +183,20 @@ impl Storage for FileStorage {
         let length_before = self.file_length()?;
         if let Err(error) = self.extend(from.min(length_before), to, zero) {
             // If even this fails the file stays longer than anybody knows, which does no harm.
-            let _ = self.file.set_len(length_before);
+            let _ = self.cut(length_before);
             return Err(error);
         }
+        let _lock = self.length_lock.lock();
         self.mapping.raise_mapped_length(to);
         Ok(())
     }
 
     fn truncate(&self, to: u64) -> io::Result<()> {
         self.check_writable()?;
-        let length_before = self.file_length()?;
-        if to >= length_before {
-            return Ok(());
+        match self.file_length()? {
+            length if length > to => self.cut(to),
+            _ => Ok(()),
         }
-        let known_before = self.mapping.mapped_length();
-        self.mapping.set_mapped_length(to.min(known_before));
-        self.file.set_len(to).inspect_err(|_| self.mapping.set_mapped_length(known_before))
     }
 
     fn file_length(&self) -> io::Result<u64> {
@@ -192,6 +204,7 @@ impl Storage for FileStorage {
     }
 
     fn refresh_length(&self) -> io::Result<u64> {
+        let _lock = self.length_lock.lock();
         let length = self.file_length()?;
         self.mapping.set_mapped_length(length);
         Ok(length)
@@ -230,7 +243,13 @@ fn fill_holes(file: &File, length: u64) -> io::Result<()> {
     if fs2::FileExt::allocated_size(file)? >= length {
         return Ok(());
     }
-    platform::allocate(file, 0, length)
+    platform::allocate(file, 0, length).map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => io::Error::new(
+            ErrorKind::Unsupported,
+            "the file has holes, which its file system cannot fill ahead; use WriteMode::Syscall",
+        ),
+        _ => error,
+    })
 }
 
 /// Calls `store` for zeros over `from..to`, piece by piece.

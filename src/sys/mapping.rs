@@ -18,6 +18,9 @@ use std::ops::Range;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// More than any system can reserve, and far from any overflow.
+const MOST_RESERVED_BYTES: u64 = (isize::MAX / 2) as u64;
+
 /// A file in memory, for reading.
 pub(crate) struct Mapping {
     /// The start of `memory`, kept apart so that `slice` inlines to a few instructions.
@@ -100,7 +103,7 @@ pub(super) fn reserve(
     map: impl Fn(usize) -> io::Result<MmapRaw>,
 ) -> io::Result<MmapRaw> {
     let least = round_to_system_pages(length.max(1))?;
-    let mut bytes = round_to_system_pages(reserve_bytes).unwrap_or(least).max(least);
+    let mut bytes = round_to_system_pages(reserve_bytes.min(MOST_RESERVED_BYTES))?.max(least);
     loop {
         match map(bytes) {
             Err(_) if bytes > least => bytes = round_to_system_pages(bytes as u64 / 2)?.max(least),

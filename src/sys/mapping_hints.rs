@@ -72,6 +72,9 @@ impl Mapping {
     pub(crate) fn resident_pages(&self, range: Range<u64>) -> io::Result<u64> {
         let page_size = system_page_size();
         let (offset, length) = self.clamp(range, self.mapped_length());
+        if length == 0 {
+            return Ok(0);
+        }
         let end = offset + length;
         let mut at = offset - offset % page_size;
         let mut states = vec![0u8; (end - at).div_ceil(page_size).min(PAGES_PER_QUESTION)];

@@ -13,9 +13,10 @@ use std::path::Path;
 /// `ErrorKind::Unsupported` if the file system cannot.
 ///
 /// Not `fs2::FileExt::allocate`, which calls `posix_fallocate` for `0..to`. That function returns its error
-/// and leaves errno alone, so fs2 answers a full disk with whatever error came last; it visits each page of
-/// the old part (on tmpfs 20 ms a GiB); and where the file system cannot allocate, glibc writes a byte into
-/// every block of the old part, pages that readers see included (I1).
+/// and leaves errno alone, so fs2 answers a full disk with whatever error came last ("No such file", when
+/// tried). It visits every page of the old part: 1.8 s to grow a file of 1 GiB on tmpfs by 1 MiB, against 0.2 ms
+/// here. And where the file system cannot allocate, glibc writes a byte into every block of the old part,
+/// into pages that readers see (I1).
 pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     if to <= from {
         return Ok(());

@@ -5,12 +5,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Allocates the file up to `to`, and makes it that long if it is shorter.
+/// Allocates the file up to `to`, and makes it that long if it is shorter. Every failure is
+/// `ErrorKind::Unsupported`: fs2 does not tell a reason that can be relied on, and the zeros that the caller
+/// then writes either do the same or meet the true one.
 pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     if to <= from {
         return Ok(());
     }
-    fs2::FileExt::allocate(file, to)
+    fs2::FileExt::allocate(file, to).map_err(|_| ErrorKind::Unsupported.into())
 }
 
 /// A new file without a name, in the folder for temporary files.

@@ -75,7 +75,7 @@ pub(crate) trait Storage: Send + Sync {
     fn file_length(&self) -> io::Result<u64>;
 
     /// Asks the system for the file's length and makes it known to the mapping: another process may have
-    /// grown the file. Answers the length.
+    /// grown the file, or cut it. Answers the length.
     fn refresh_length(&self) -> io::Result<u64>;
 
     /// Device and inode of the open file.
@@ -83,7 +83,7 @@ pub(crate) trait Storage: Send + Sync {
 }
 
 /// Whether `error` says that a sync failed: then what is on the disk is unknown, and the database is to be
-/// poisoned. Every error of `barrier` is one; of `grow`'s, those of its own sync.
+/// poisoned. Every error of `barrier` is one (on a storage opened for writing); of `grow`'s, those of its own sync.
 pub(crate) fn is_sync_failure(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<SyncFailure>())
 }
