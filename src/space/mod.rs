@@ -13,6 +13,7 @@ pub(crate) mod free_runs;
 pub(crate) mod load;
 pub(crate) mod partition;
 pub(crate) mod retired;
+pub(crate) mod save;
 
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::error::{Error, Result, corrupt};
@@ -47,6 +48,8 @@ pub(crate) struct Space {
     free: FreeRuns,
     retired: RetiredRuns,
     length_pages: u32,
+    /// The length before the transaction in progress.
+    committed_length_pages: u32,
     /// Runs that the transaction in progress has allocated: they would be free again if it were aborted.
     taken: FreeRuns,
     /// Runs that it has retired. They stand in `retired` too.
@@ -72,6 +75,7 @@ impl Space {
             free: FreeRuns::default(),
             retired: RetiredRuns::default(),
             length_pages,
+            committed_length_pages: length_pages,
             taken: FreeRuns::default(),
             retiring: Vec::new(),
         }
@@ -227,17 +231,21 @@ impl Space {
 
     /// Ends the transaction in progress: it has happened.
     pub(crate) fn commit(&mut self) {
+        self.committed_length_pages = self.length_pages;
         self.taken = FreeRuns::default();
         self.retiring.clear();
     }
 
     /// Ends the transaction in progress: it never happened. What it has taken is free again, what it has
-    /// retired is in use again. Growth stays.
+    /// retired is in use again, what it has cut off is back. Growth stays.
     pub(crate) fn abort(&mut self) -> Result<()> {
         let taken = std::mem::take(&mut self.taken);
         self.free.insert_all(taken.iter().collect())?;
         for retired in std::mem::take(&mut self.retiring) {
             self.retired.take(retired.run)?;
+        }
+        if self.length_pages < self.committed_length_pages {
+            self.grow(self.committed_length_pages);
         }
         Ok(())
     }
