@@ -63,7 +63,7 @@ impl Space {
             self.remove_unused(cut)?;
             self.length_pages = delta.length_pages;
         }
-        self.committed_length_pages = self.length_pages;
+        self.length_pages_before = self.length_pages;
         Ok(())
     }
 

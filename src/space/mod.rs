@@ -49,7 +49,7 @@ pub(crate) struct Space {
     retired: RetiredRuns,
     length_pages: u32,
     /// The length before the transaction in progress.
-    committed_length_pages: u32,
+    length_pages_before: u32,
     /// Runs that the transaction in progress has allocated: they would be free again if it were aborted.
     taken: FreeRuns,
     /// Runs that it has retired. They stand in `retired` too.
@@ -75,7 +75,7 @@ impl Space {
             free: FreeRuns::default(),
             retired: RetiredRuns::default(),
             length_pages,
-            committed_length_pages: length_pages,
+            length_pages_before: length_pages,
             taken: FreeRuns::default(),
             retiring: Vec::new(),
         }
@@ -231,7 +231,7 @@ impl Space {
 
     /// Ends the transaction in progress: it has happened.
     pub(crate) fn commit(&mut self) {
-        self.committed_length_pages = self.length_pages;
+        self.length_pages_before = self.length_pages;
         self.taken = FreeRuns::default();
         self.retiring.clear();
     }
@@ -244,9 +244,10 @@ impl Space {
         for retired in std::mem::take(&mut self.retiring) {
             self.retired.take(retired.run)?;
         }
-        if self.length_pages < self.committed_length_pages {
-            self.grow(self.committed_length_pages);
+        if self.length_pages < self.length_pages_before {
+            self.grow(self.length_pages_before);
         }
+        self.length_pages_before = self.length_pages;
         Ok(())
     }
 

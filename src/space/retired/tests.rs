@@ -117,13 +117,10 @@ fn run_steps(steps: &[Step]) {
                     pages[slice].fill(Some((birth, now)));
                 }
             }
-            4 => {
-                if runs.take(run).is_ok() {
-                    assert!(
-                        pages[slice.clone()].iter().all(|&life| life.is_some() && life == pages[slice.start])
-                    );
-                    pages[slice].fill(None);
-                }
+            4 if runs.take(run).is_ok() => {
+                let life = pages[number as usize];
+                assert!(life.is_some() && pages[slice.clone()].iter().all(|&other| other == life));
+                pages[slice].fill(None);
             }
             5 => protected.push(TransactionId(now)),
             6 => drop(protected.remove(number as usize % protected.len())),
