@@ -1,0 +1,3 @@
+//! Tests of the typed layer.
+
+mod shapes;
