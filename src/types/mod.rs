@@ -4,11 +4,12 @@
 //!
 //! - **Order**: for keys `a` and `b` of one type, `a < b` exactly if the bytes of `a` sort before the
 //!   bytes of `b`. The tree compares bytes and nothing else.
-//! - **Exactness**: decoding gives back what was encoded, and two different values never have the same bytes.
+//! - **Exactness**: decoding gives back what was encoded, and every value has one encoding: bytes that decode at
+//!   all are the encoding of what they decode to. (`Serde` promises neither order nor this.)
 //! - **Distrust**: decoding arbitrary bytes gives a value or [`Error::Decode`](crate::Error::Decode), never a
 //!   panic, and takes no more memory than a small multiple of the bytes it was given.
-//! - **Names**: two types have the same name exactly if they have the same encoding. The names are stored
-//!   with each table; tests fix them, as they fix the bytes of samples of every type.
+//! - **Names**: two types of the same name have the same encoding. The names are stored with each table; tests
+//!   fix them, as they fix the bytes of samples of every type.
 //!
 //! Keys and values differ in two ways. Keys are encoded so that bytes order as values do, and come back
 //! owned, because a page stores what its keys share once; values are encoded for cheap reading, and come
@@ -24,7 +25,7 @@ mod key_tuple;
 mod prefix;
 mod range;
 #[cfg(feature = "serde")]
-mod serde;
+mod serde_value;
 mod table;
 mod value;
 mod value_scalar;
@@ -42,7 +43,7 @@ pub use self::prefix::KeyPrefix;
 pub(crate) use self::prefix::prefix_upper_bound;
 pub use self::range::KeyRange;
 #[cfg(feature = "serde")]
-pub use self::serde::Serde;
+pub use self::serde_value::Serde;
 pub use self::table::Table;
 pub use self::value::{EncodeValue, Value};
 

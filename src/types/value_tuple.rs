@@ -109,7 +109,7 @@ fn push_length(encoder: &mut Encoder, length: usize) {
     encoder.push(&[left as u8]);
 }
 
-/// Takes a LEB128 integer, if there is one that could be a length.
+/// Takes a LEB128 integer, if there is one that could be a length and is written as short as it can be.
 fn take_length(rest: &mut &[u8]) -> Option<usize> {
     let mut length: u64 = 0;
     for shift in (0..63).step_by(7) {
@@ -117,7 +117,8 @@ fn take_length(rest: &mut &[u8]) -> Option<usize> {
         *rest = after;
         length |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return usize::try_from(length).ok();
+            let overlong = byte == 0 && shift > 0;
+            return if overlong { None } else { usize::try_from(length).ok() };
         }
     }
     None

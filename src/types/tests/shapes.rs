@@ -58,7 +58,7 @@ fn text_keys_take_any_text() -> Result<()> {
     assert_eq!(users.insert(&ada, &[1, 2, 3][..])?.1, [1, 2, 3]);
     assert_eq!(users.insert(&ada, vec![1, 2])?.1, [1, 2]);
     assert_eq!(users.insert("ada", [1, 2])?.1, [1, 2]);
-    assert_eq!(users.insert("ada", &[])?.1, []);
+    assert!(users.insert("ada", &[])?.1.is_empty());
 
     let strings: Table<String, str> = Table::named("strings");
     let strings = Probe::new(&strings);
@@ -90,7 +90,7 @@ fn byte_keys_take_any_bytes() -> Result<()> {
     assert_eq!(blobs.get(&[1, 2][..]), [1, 2]);
     assert_eq!(blobs.get(vec![1, 2]), [1, 2]);
     assert_eq!(blobs.get([1, 2]), [1, 2]);
-    assert_eq!(blobs.get(&[]), []);
+    assert!(blobs.get(&[]).is_empty());
     let vectors: Table<Vec<u8>, ()> = Table::new("vectors");
     assert_eq!(Probe::new(&vectors).insert(b"x", ())?, (b"x".to_vec(), vec![]));
     let hashes: Table<[u8; 4], [u8; 2]> = Table::new("hashes");
