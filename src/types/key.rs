@@ -133,6 +133,10 @@ pub trait Key {
 /// assert_eq!(rx.table(&NUMBERS)?.get("ada")?, Some(7));
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand for a key of type `{K}`",
+    label = "not a key of this table"
+)]
 pub trait EncodeKey<K: Key + ?Sized> {
     /// Appends the key's encoding. In [`Place::Inner`] it has to be self-delimiting.
     fn encode_key_into(&self, encoder: &mut Encoder, place: Place);

@@ -32,6 +32,10 @@ use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyStr, Place};
 /// assert_eq!(rx.table(&WORDS)?.prefix(("map",))?.count(), 2);
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the beginning of keys of type `{K}`",
+    label = "not a prefix of keys of this table"
+)]
 pub trait KeyPrefix<K: Key + ?Sized> {
     /// The bytes with which the encodings of these keys, and of no others, begin.
     fn encode_prefix(&self) -> Encoded<'_>;
@@ -54,7 +58,7 @@ pub(crate) fn prefix_upper_bound(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(bound)
 }
 
-/// `$given` is a prefix of both `$sized` and `$unsized`; `$bytes` is its bytes, with `$name` for a reference to it.
+/// `$given` is a prefix of each `$key`; `$bytes` is its bytes, with `$name` for a reference to it.
 macro_rules! text_prefixes {
     ($([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $($key:ty),+;)*) => {$(
         text_prefixes!(@ [$($generics)*] |$name: $given| $bytes => $($key),+);

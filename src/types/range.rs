@@ -32,6 +32,10 @@ use super::{EncodeKey, Encoded, Key};
 /// assert_eq!(users.range(..)?.count(), 3);
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a range of keys of type `{K}`",
+    label = "not a range of keys of this table"
+)]
 pub trait KeyRange<K: Key + ?Sized> {
     /// Where the encoded keys of the range start and end.
     fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>);

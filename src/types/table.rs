@@ -25,7 +25,7 @@ use std::marker::PhantomData;
 pub struct Table<K: ?Sized, V: ?Sized> {
     name: Cow<'static, str>,
     // Neither owns nor borrows any key or value: `Send` and `Sync` whatever the types.
-    types: PhantomData<(fn(&K), fn(&V))>,
+    types: PhantomData<fn(&K, &V)>,
 }
 
 impl<K: ?Sized, V: ?Sized> Table<K, V> {

@@ -119,6 +119,10 @@ pub trait Value {
 /// })?;
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand for a value of type `{V}`",
+    label = "not a value of this table"
+)]
 pub trait EncodeValue<V: Value + ?Sized> {
     /// Appends the value's encoding.
     ///

@@ -11,9 +11,10 @@ fn text_keys_behave_as_text() {
         let key = KeyStr::from(text.as_str());
         assert_eq!(key.as_str(), text);
         assert_eq!(&*key, text.as_str());
-        assert!(
-            key == *text && *text == key && key == text.as_str() && text.as_str() == key && key == **text
-        );
+        assert_eq!(key, *text);
+        assert_eq!(*text, key);
+        assert_eq!(key, text.as_str());
+        assert_eq!(text.as_str(), key);
         assert_eq!((key.to_string(), format!("{key:?}")), (text.clone(), format!("{text:?}")));
         assert_eq!(String::from(key.clone()), *text);
         assert_eq!(HashMap::from([(key.clone(), 1)]).get(text.as_str()), Some(&1));

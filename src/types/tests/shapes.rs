@@ -7,7 +7,7 @@ use super::super::*;
 use crate::Result;
 
 /// Has the methods of a table, and answers with bytes.
-struct Probe<K: ?Sized, V: ?Sized>(PhantomData<(fn(&K), fn(&V))>);
+struct Probe<K: ?Sized, V: ?Sized>(PhantomData<fn(&K, &V)>);
 
 impl<K: Key + ?Sized, V: Value + ?Sized> Probe<K, V> {
     fn new(_definition: &Table<K, V>) -> Probe<K, V> {
