@@ -31,7 +31,10 @@ fn byte_keys_behave_as_bytes() {
     let samples: Vec<Vec<u8>> = (0..80).map(|len| (0..len).rev().collect()).collect();
     for bytes in &samples {
         let key = KeyBytes::from(&bytes[..]);
-        assert!(key == *bytes && *bytes == key && key == bytes[..] && key == &bytes[..]);
+        assert_eq!(key, *bytes);
+        assert_eq!(*bytes, key);
+        assert_eq!(key, bytes[..]);
+        assert_eq!(key, &bytes[..]);
         assert_eq!(format!("{key:?}"), format!("{bytes:?}"));
         assert_eq!(Vec::from(key.clone()), *bytes);
         assert_eq!(HashMap::from([(key.clone(), 1)]).get(&bytes[..]), Some(&1));
