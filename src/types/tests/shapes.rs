@@ -1,4 +1,8 @@
 //! The shapes of calls that have to compile without a turbofish, on a stand-in for a table.
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "calls with and without the borrow have to compile"
+)]
 
 use std::marker::PhantomData;
 use std::ops::Bound;
