@@ -1,1 +1,100 @@
-//! (under construction)
+//! The branch: separators and children.
+//!
+//! Child `i` holds the keys `k` with `separator[i - 1] <= k < separator[i]`. A heap entry is just the rest of the
+//! separator: nothing, for most. Separators are cut to the shortest that separates.
+//!
+//! Invariants:
+//! - I5, as in the leaf.
+//! - A branch with `n` separators has `n + 1` children; in a finished page `n` is at least 1.
+
+use std::ops::Range;
+
+use crate::base::ChildRef;
+use crate::base::bytes::put_u32;
+use crate::error::{Result, corrupt};
+use crate::format::node::{self, Node};
+use crate::format::page::{self, HEADER_LEN};
+
+/// A branch, to be read.
+pub(crate) type BranchView<'a> = Node<'a, true>;
+
+impl BranchView<'_> {
+    /// Which child holds `key`, if any does.
+    #[inline]
+    pub(crate) fn child_index(&self, key: &[u8]) -> Result<usize> {
+        let place = self.search(key)?;
+        Ok(place.index + usize::from(place.found))
+    }
+
+    /// Where child `index` is.
+    #[inline]
+    pub(crate) fn child(&self, index: usize) -> Result<ChildRef> {
+        match self.children.get(index) {
+            Some(&bytes) => Ok(ChildRef(u32::from_le_bytes(bytes))),
+            None => {
+                let number = Some(page::number(self.page).0);
+                Err(corrupt(number, "child index", format_args!("below {}", self.children.len()), index))
+            }
+        }
+    }
+
+    /// How many children there are.
+    #[inline]
+    pub(crate) fn child_count(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Where the rest of separator `index` lies in the page.
+    pub(crate) fn entry_range(&self, index: usize) -> Result<Range<usize>> {
+        let slot = self.slot(index)?;
+        Ok(slot.offset..slot.offset + slot.rest_len())
+    }
+}
+
+/// Makes `page` a branch with one child, no separators, and `prefix` for those to come.
+pub(crate) fn init(page: &mut [u8], level: u8, prefix: &[u8], first_child: ChildRef) {
+    node::init::<true>(page, level, prefix);
+    put_u32(page, HEADER_LEN, first_child.0);
+}
+
+/// Puts separator `index` in, with `child` to its right. `false`, and nothing changed, if it does not share the
+/// page's prefix or there is no room.
+pub(crate) fn insert(page: &mut [u8], index: usize, separator: &[u8], child: ChildRef) -> Result<bool> {
+    if node::insert_key::<true>(page, index, separator, 0, false)?.is_none() {
+        return Ok(false);
+    }
+    set_child(page, index + 1, child);
+    Ok(true)
+}
+
+/// Replaces the reference to child `index`, which there must be.
+pub(crate) fn set_child(page: &mut [u8], index: usize, child: ChildRef) {
+    let count = node::key_count(page);
+    debug_assert!(index <= count);
+    put_u32(page, HEADER_LEN + 4 * count + 4 * index, child.0);
+}
+
+/// Takes the separators of `range` out, each with the child to its right.
+pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    let view = BranchView::new(page)?;
+    let mut entry_lens = 0;
+    for index in range.clone() {
+        entry_lens += view.entry_range(index)?.len();
+    }
+    node::remove_keys::<true>(page, range, entry_lens);
+    Ok(())
+}
+
+/// Takes the children of `range` out, which are not all that there are, and the separators that set them apart.
+pub(crate) fn remove_children(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    if range.start > 0 {
+        return remove(page, range.start - 1..range.end - 1);
+    }
+    let first_kept = BranchView::new(page)?.child(range.end)?;
+    set_child(page, 0, first_kept);
+    remove(page, 0..range.end)
+}
+
+#[cfg(test)]
+#[path = "branch_tests.rs"]
+mod tests;
