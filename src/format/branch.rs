@@ -12,7 +12,7 @@ use std::ops::Range;
 use crate::base::ChildRef;
 use crate::base::bytes::put_u32;
 use crate::error::{Result, corrupt};
-use crate::format::node::{self, Node};
+use crate::format::node::{self, NewEntry, Node};
 use crate::format::page::{self, HEADER_LEN};
 
 /// A branch, to be read.
@@ -51,10 +51,30 @@ impl BranchView<'_> {
     }
 }
 
+/// Bytes that `count` separators and their children take in the tables.
+pub(crate) fn table_len(count: usize) -> usize {
+    node::table_len::<true>(count)
+}
+
 /// Makes `page` a branch with one child, no separators, and `prefix` for those to come.
 pub(crate) fn init(page: &mut [u8], level: u8, prefix: &[u8], first_child: ChildRef) {
     node::init::<true>(page, level, prefix);
     put_u32(page, HEADER_LEN, first_child.0);
+}
+
+/// Writes a whole branch into `page`: `separators` in order, which all begin with `prefix`, and one child more.
+pub(crate) fn build<'e>(
+    page: &mut [u8],
+    level: u8,
+    prefix: &[u8],
+    separators: impl ExactSizeIterator<Item = NewEntry<'e>>,
+    children: impl Iterator<Item = ChildRef>,
+) -> Result<()> {
+    node::build::<true>(page, level, prefix, separators)?;
+    for (index, child) in children.enumerate() {
+        set_child(page, index, child);
+    }
+    Ok(())
 }
 
 /// Puts separator `index` in, with `child` to its right. `false`, and nothing changed, if it does not share the
@@ -93,6 +113,34 @@ pub(crate) fn remove_children(page: &mut [u8], range: Range<usize>) -> Result<()
     let first_kept = BranchView::new(page)?.child(range.end)?;
     set_child(page, 0, first_kept);
     remove(page, 0..range.end)
+}
+
+/// Checks all that changes of a branch rely on, before a page of the file becomes a transaction's own: separators
+/// as long as they may be, sizes adding up, no reference to a frame.
+pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
+    let view = BranchView::new(page)?;
+    let number = Some(page::number(page).0);
+    let longest = page::max_key_len(page.len()).saturating_sub(view.prefix().len());
+    let mut live = 0;
+    for index in 0..view.count() {
+        let slot = view.slot(index)?;
+        if slot.suffix_len > longest {
+            let expected = format_args!("at most {longest} behind the prefix");
+            return Err(corrupt(number, "length of a separator", expected, slot.suffix_len));
+        }
+        live += slot.rest_len();
+    }
+    if live + node::dead_bytes(page) != node::heap_len(page) {
+        let found = live + node::dead_bytes(page);
+        return Err(corrupt(number, "bytes in the heap", node::heap_len(page), found));
+    }
+    for index in 0..view.child_count() {
+        let child = view.child(index)?;
+        if child.is_frame() {
+            return Err(corrupt(number, "page number of a child", "below 2^31", child.0));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::base::bytes::{get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
-use crate::format::node::{self, HEAD_LEN, Node, Slot};
+use crate::format::node::{self, HEAD_LEN, NewEntry, Node, Slot};
 use crate::format::page;
 
 /// Length of the descriptor of a value on overflow pages.
@@ -143,6 +143,15 @@ pub(crate) fn init(page: &mut [u8], prefix: &[u8]) {
     node::init::<false>(page, 0, prefix);
 }
 
+/// Writes a whole leaf into `page`: `entries` in order, whose keys all begin with `prefix`.
+pub(crate) fn build<'e>(
+    page: &mut [u8],
+    prefix: &[u8],
+    entries: impl ExactSizeIterator<Item = NewEntry<'e>>,
+) -> Result<()> {
+    node::build::<false>(page, 0, prefix, entries)
+}
+
 /// Puts an entry in at `index`. `false`, and nothing changed, if the key does not share the page's prefix or
 /// there is no room.
 pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload<'_>) -> Result<bool> {
@@ -172,6 +181,52 @@ pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
         entry_lens += view.entry_range(index)?.len();
     }
     node::remove_keys::<false>(page, range, entry_lens);
+    Ok(())
+}
+
+/// Checks all that changes of a leaf rely on, before a page of the file becomes a transaction's own: entries
+/// within the heap and as long as they may be, sizes adding up, no reference to a frame, the flag
+/// set if a value lies on overflow pages.
+pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
+    let view = LeafView::new(page)?;
+    let number = Some(page::number(page).0);
+    let mut live = 0;
+    for index in 0..view.count() {
+        let slot = view.slot(index)?;
+        let range = view.entry_range(index)?;
+        let heap = node::heap_range(page);
+        if range.start < heap.start || range.end > heap.end {
+            return Err(outside_of_heap(page, range.start));
+        }
+        check_lens(page, view.prefix().len() + slot.suffix_len, view.payload_at(slot)?.len())?;
+        if let LeafValue::Overflow { first, .. } = view.value(index)? {
+            if first.is_frame() {
+                return Err(corrupt(number, "page number of an overflow run", "below 2^31", first.0));
+            }
+            if !node::has_overflow(page) {
+                return Err(corrupt(number, "overflow flag", "set", "clear"));
+            }
+        }
+        live += range.len();
+    }
+    if live + node::dead_bytes(page) != node::heap_len(page) {
+        let found = live + node::dead_bytes(page);
+        return Err(corrupt(number, "bytes in the heap", node::heap_len(page), found));
+    }
+    Ok(())
+}
+
+/// Checks that an entry with a key and a payload of these lengths may be in a leaf like `page`.
+pub(crate) fn check_lens(page: &[u8], key_len: usize, payload_len: usize) -> Result<()> {
+    let number = Some(page::number(page).0);
+    if key_len > page::max_key_len(page.len()) {
+        let expected = format_args!("at most {}", page::max_key_len(page.len()));
+        return Err(corrupt(number, "length of a key", expected, key_len));
+    }
+    if entry_len(key_len, payload_len) > max_entry_len(page.len()) {
+        let expected = format_args!("at most {}", max_entry_len(page.len()));
+        return Err(corrupt(number, "length of an entry", expected, entry_len(key_len, payload_len)));
+    }
     Ok(())
 }
 

@@ -63,6 +63,14 @@ pub(crate) struct Node<'a, const BRANCH: bool> {
     slots: &'a [[u8; 4]],
 }
 
+/// An entry for a page that is written anew.
+pub(crate) struct NewEntry<'a> {
+    pub(crate) key: &'a [u8],
+    /// In a leaf, the bytes of the value or its descriptor; in a branch, nothing.
+    pub(crate) payload: &'a [u8],
+    pub(crate) is_overflow: bool,
+}
+
 /// What a slot says.
 #[derive(Clone, Copy)]
 pub(super) struct Slot {
@@ -233,7 +241,7 @@ fn overfull(page: &[u8], found: usize) -> Error {
 }
 
 /// Length of heads, children and slots of a page with `count` keys.
-fn table_len<const BRANCH: bool>(count: usize) -> usize {
+pub(super) fn table_len<const BRANCH: bool>(count: usize) -> usize {
     Node::<BRANCH>::CELL * count + if BRANCH { 4 } else { 0 }
 }
 
@@ -371,6 +379,45 @@ pub(super) fn remove_keys<const BRANCH: bool>(page: &mut [u8], range: Range<usiz
     } else {
         put_u16(page, DEAD, dead as u16);
     }
+}
+
+/// Writes a whole node into `page`: heads, slots and heap of `entries`, whose keys all begin with `prefix`.
+/// In a branch the children are for the caller to fill in.
+pub(super) fn build<'e, const BRANCH: bool>(
+    page: &mut [u8],
+    level: u8,
+    prefix: &[u8],
+    entries: impl ExactSizeIterator<Item = NewEntry<'e>>,
+) -> Result<()> {
+    init::<BRANCH>(page, level, prefix);
+    let count = entries.len();
+    let heap_end = page.len() - prefix.len();
+    let slots = slots_start::<BRANCH>(count);
+    let table_end = slots + 4 * count;
+    let mut start = heap_end;
+    for (index, entry) in entries.enumerate() {
+        let suffix = &entry.key[prefix.len()..];
+        let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+        let entry_len = Node::<BRANCH>::LEAD + rest.len() + entry.payload.len();
+        start = start
+            .checked_sub(entry_len)
+            .filter(|start| *start >= table_end)
+            .ok_or_else(|| overfull(page, capacity(page.len()) + entry_len))?;
+        put_u32(page, HEADER_LEN + 4 * index, head_of(suffix));
+        put_u16(page, slots + 4 * index, if entry_len == 0 { 0 } else { start as u16 });
+        let overflow_bit = if entry.is_overflow { OVERFLOW_BIT } else { 0 };
+        put_u16(page, slots + 4 * index + 2, suffix.len() as u16 | overflow_bit);
+        let mut at = start;
+        if !BRANCH {
+            put_u16(page, at, entry.payload.len() as u16);
+            at += Node::<BRANCH>::LEAD;
+        }
+        page[at..at + rest.len()].copy_from_slice(rest);
+        page[at + rest.len()..start + entry_len].copy_from_slice(entry.payload);
+    }
+    put_u16(page, COUNT, count as u16);
+    put_u16(page, HEAP_LEN, (heap_end - start) as u16);
+    Ok(())
 }
 
 pub(super) fn slots_start<const BRANCH: bool>(count: usize) -> usize {

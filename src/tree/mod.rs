@@ -1,10 +1,26 @@
 //! The B+tree: search, cursors, insertion, deletion, balance. Knows pages through two traits; knows no
 //! file and no transaction, so that it runs on a `Vec` of pages in tests and under Miri.
+//!
+//! Reading (`get`, `cursor`, `walk`) is written against [`nodes::Nodes`]: finished pages alone, or a write
+//! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`
+//! (over `items`), `seal`.
 
+mod balance;
 pub(crate) mod cursor;
+mod frames;
 pub(crate) mod get;
+mod items;
 pub(crate) mod nodes;
 pub(crate) mod pages;
+mod remove;
+mod seal;
+mod tree_mut;
 
-pub(crate) use cursor::RangeCursor;
-pub(crate) use get::{get, get_many};
+#[allow(unused_imports)]
+pub(crate) use {
+    cursor::RangeCursor,
+    frames::FramesOverPages,
+    get::{get, get_many},
+    nodes::{Nodes, TreeTop},
+    tree_mut::{NewValue, TreeMut},
+};
