@@ -1,5 +1,4 @@
 //! mapleaf: an embedded, memory-mapped, ordered, transactional key-value store.
-#![allow(dead_code)]
 
 mod error;
 
@@ -13,6 +12,23 @@ mod tree;
 mod share;
 mod txn;
 
+mod check;
+mod db;
 mod types;
 
+pub use check::{CheckReport, Problem};
+pub use db::{
+    AccessPattern, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo, TableMut, TableRef,
+    Ticket, WriteTxn,
+};
 pub use error::{Corruption, Error, Result};
+pub use sys::WriteMode;
+pub use txn::commit::Durability;
+pub use txn::page_file::Verify;
+pub use txn::warm::Warmed;
+#[cfg(feature = "serde")]
+pub use types::Serde;
+pub use types::{
+    EncodeKey, EncodeValue, Encoded, Encoder, Key, KeyBytes, KeyPrefix, KeyRange, KeyReader, KeyStr, Place,
+    Table, Value,
+};

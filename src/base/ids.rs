@@ -5,7 +5,7 @@ use std::fmt;
 /// The number of a page in the file: its offset divided by the page size.
 ///
 /// Page numbers stay below 2^31, so that a child pointer of 32 bits can tag an
-/// unnumbered page of a transaction (see `tree::frames`). That bounds a file at 8 TiB with
+/// unnumbered page of a transaction (see [`ChildRef`]). That bounds a file at 8 TiB with
 /// pages of 4 KiB and at 128 TiB with pages of 64 KiB.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(crate) struct PageNumber(pub(crate) u32);
@@ -67,5 +67,46 @@ impl PageRun {
 impl fmt::Display for PageRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.first, self.end())
+    }
+}
+
+/// Where a branch's child, or an overflow run, is: a page of the file, or, with the top bit set, a *frame*
+/// of the transaction that has no page number yet. No page of a file holds a reference to a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct ChildRef(pub(crate) u32);
+
+impl ChildRef {
+    const FRAME: u32 = 1 << 31;
+
+    /// The reference to a page of the file.
+    #[inline]
+    pub(crate) fn to_page(number: PageNumber) -> ChildRef {
+        debug_assert!(number.0 < PageNumber::LIMIT);
+        ChildRef(number.0)
+    }
+
+    /// The reference to the frame with this index.
+    #[inline]
+    pub(crate) fn to_frame(index: u32) -> ChildRef {
+        debug_assert!(index < ChildRef::FRAME);
+        ChildRef(index | ChildRef::FRAME)
+    }
+
+    /// Whether this refers to a frame.
+    #[inline]
+    pub(crate) fn is_frame(self) -> bool {
+        self.0 & ChildRef::FRAME != 0
+    }
+
+    /// The page's number, unless this refers to a frame.
+    #[inline]
+    pub(crate) fn page(self) -> Option<PageNumber> {
+        (!self.is_frame()).then_some(PageNumber(self.0))
+    }
+
+    /// The frame's index, if this refers to a frame.
+    #[inline]
+    pub(crate) fn frame(self) -> Option<u32> {
+        self.is_frame().then_some(self.0 & !ChildRef::FRAME)
     }
 }

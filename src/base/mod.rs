@@ -5,5 +5,5 @@ pub(crate) mod checksum;
 pub(crate) mod ids;
 pub(crate) mod key_buf;
 
-pub(crate) use ids::{PageNumber, PageRun, TransactionId};
+pub(crate) use ids::{ChildRef, PageNumber, PageRun, TransactionId};
 pub(crate) use key_buf::KeyBuf;

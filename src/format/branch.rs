@@ -1,1 +1,148 @@
-//! (under construction)
+//! The branch: separators and children.
+//!
+//! Child `i` holds the keys `k` with `separator[i - 1] <= k < separator[i]`. A heap entry is just the rest of the
+//! separator: nothing, for most. Separators are cut to the shortest that separates.
+//!
+//! Invariants:
+//! - I5, as in the leaf.
+//! - A branch with `n` separators has `n + 1` children; in a finished page `n` is at least 1.
+
+use std::ops::Range;
+
+use crate::base::ChildRef;
+use crate::base::bytes::put_u32;
+use crate::error::{Result, corrupt};
+use crate::format::node::{self, NewEntry, Node};
+use crate::format::page::{self, HEADER_LEN};
+
+/// A branch, to be read.
+pub(crate) type BranchView<'a> = Node<'a, true>;
+
+impl BranchView<'_> {
+    /// Which child holds `key`, if any does.
+    #[inline]
+    pub(crate) fn child_index(&self, key: &[u8]) -> Result<usize> {
+        let place = self.search(key)?;
+        Ok(place.index + usize::from(place.found))
+    }
+
+    /// Where child `index` is.
+    #[inline]
+    pub(crate) fn child(&self, index: usize) -> Result<ChildRef> {
+        match self.children.get(index) {
+            Some(&bytes) => Ok(ChildRef(u32::from_le_bytes(bytes))),
+            None => {
+                let number = Some(page::number(self.page).0);
+                Err(corrupt(number, "child index", format_args!("below {}", self.children.len()), index))
+            }
+        }
+    }
+
+    /// How many children there are.
+    #[inline]
+    pub(crate) fn child_count(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Where the rest of separator `index` lies in the page.
+    pub(crate) fn entry_range(&self, index: usize) -> Result<Range<usize>> {
+        let slot = self.slot(index)?;
+        Ok(slot.offset..slot.offset + slot.rest_len())
+    }
+}
+
+/// Bytes that `count` separators and their children take in the tables.
+pub(crate) fn table_len(count: usize) -> usize {
+    node::table_len::<true>(count)
+}
+
+/// Makes `page` a branch with one child, no separators, and `prefix` for those to come.
+pub(crate) fn init(page: &mut [u8], level: u8, prefix: &[u8], first_child: ChildRef) {
+    node::init::<true>(page, level, prefix);
+    put_u32(page, HEADER_LEN, first_child.0);
+}
+
+/// Writes a whole branch into `page`: `separators` in order, which all begin with `prefix`, and one child more.
+pub(crate) fn build<'e>(
+    page: &mut [u8],
+    level: u8,
+    prefix: &[u8],
+    separators: impl ExactSizeIterator<Item = NewEntry<'e>>,
+    children: impl Iterator<Item = ChildRef>,
+) -> Result<()> {
+    node::build::<true>(page, level, prefix, separators)?;
+    for (index, child) in children.enumerate() {
+        set_child(page, index, child);
+    }
+    Ok(())
+}
+
+/// Puts separator `index` in, with `child` to its right. `false`, and nothing changed, if it does not share the
+/// page's prefix or there is no room.
+pub(crate) fn insert(page: &mut [u8], index: usize, separator: &[u8], child: ChildRef) -> Result<bool> {
+    if node::insert_key::<true>(page, index, separator, 0, false)?.is_none() {
+        return Ok(false);
+    }
+    set_child(page, index + 1, child);
+    Ok(true)
+}
+
+/// Replaces the reference to child `index`, which there must be.
+pub(crate) fn set_child(page: &mut [u8], index: usize, child: ChildRef) {
+    let count = node::key_count(page);
+    debug_assert!(index <= count);
+    put_u32(page, HEADER_LEN + 4 * count + 4 * index, child.0);
+}
+
+/// Takes the separators of `range` out, each with the child to its right.
+pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    let view = BranchView::new(page)?;
+    let mut entry_lens = 0;
+    for index in range.clone() {
+        entry_lens += view.entry_range(index)?.len();
+    }
+    node::remove_keys::<true>(page, range, entry_lens);
+    Ok(())
+}
+
+/// Takes the children of `range` out, which are not all that there are, and the separators that set them apart.
+pub(crate) fn remove_children(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    if range.start > 0 {
+        return remove(page, range.start - 1..range.end - 1);
+    }
+    let first_kept = BranchView::new(page)?.child(range.end)?;
+    set_child(page, 0, first_kept);
+    remove(page, 0..range.end)
+}
+
+/// Checks all that changes of a branch rely on, before a page of the file becomes a transaction's own: separators
+/// as long as they may be, sizes adding up, no reference to a frame.
+pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
+    let view = BranchView::new(page)?;
+    let number = Some(page::number(page).0);
+    let longest = page::max_key_len(page.len()).saturating_sub(view.prefix().len());
+    let mut live = 0;
+    for index in 0..view.count() {
+        let slot = view.slot(index)?;
+        if slot.suffix_len > longest {
+            let expected = format_args!("at most {longest} behind the prefix");
+            return Err(corrupt(number, "length of a separator", expected, slot.suffix_len));
+        }
+        live += slot.rest_len();
+    }
+    if live + node::dead_bytes(page) != node::heap_len(page) {
+        let found = live + node::dead_bytes(page);
+        return Err(corrupt(number, "bytes in the heap", node::heap_len(page), found));
+    }
+    for index in 0..view.child_count() {
+        let child = view.child(index)?;
+        if child.is_frame() {
+            return Err(corrupt(number, "page number of a child", "below 2^31", child.0));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "branch_tests.rs"]
+mod tests;

@@ -1,1 +1,263 @@
-//! (under construction)
+//! The leaf: keys and values.
+//!
+//! A heap entry is the length of the value's part (u16), the rest of the key, and the value, or, if the slot says
+//! that the value lies on overflow pages, a descriptor of 12 bytes: where the run is (u32), the value's
+//! length (u64).
+//!
+//! Invariants:
+//! - I5: nothing read from an entry is used before it has been checked.
+//! - An entry takes at most half a leaf ([`max_entry_len`]), so a leaf has room for any two.
+
+use std::ops::Range;
+
+use crate::base::bytes::{get_u32, get_u64, put_u16, put_u32, put_u64};
+use crate::base::{ChildRef, KeyBuf};
+use crate::error::{Error, Result, corrupt};
+use crate::format::node::{self, HEAD_LEN, NewEntry, Node, Slot};
+use crate::format::page;
+
+/// Length of the descriptor of a value on overflow pages.
+pub(crate) const DESCRIPTOR_LEN: usize = 12;
+
+/// A leaf, to be read.
+pub(crate) type LeafView<'a> = Node<'a, false>;
+
+/// A value as the leaf has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LeafValue<'a> {
+    Inline(&'a [u8]),
+    Overflow { first: ChildRef, length: u64 },
+}
+
+/// A value to be put into a leaf.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    Inline(&'a [u8]),
+    Zeroed(usize),
+    Overflow { first: ChildRef, length: u64 },
+}
+
+impl Payload<'_> {
+    /// Bytes that it takes in the leaf.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Payload::Inline(bytes) => bytes.len(),
+            Payload::Zeroed(length) => *length,
+            Payload::Overflow { .. } => DESCRIPTOR_LEN,
+        }
+    }
+
+    /// Whether the value itself lies on overflow pages.
+    pub(crate) fn is_overflow(&self) -> bool {
+        matches!(self, Payload::Overflow { .. })
+    }
+
+    /// Writes it to `place`, which has [`Payload::len`] bytes.
+    pub(crate) fn write(&self, place: &mut [u8]) {
+        match self {
+            Payload::Inline(bytes) => place.copy_from_slice(bytes),
+            Payload::Zeroed(_) => place.fill(0),
+            Payload::Overflow { first, length } => {
+                put_u32(place, 0, first.0);
+                put_u64(place, 4, *length);
+            }
+        }
+    }
+}
+
+/// Bytes that an entry takes in a leaf, at most: as if the page's keys had no common prefix.
+pub(crate) fn entry_len(key_len: usize, payload_len: usize) -> usize {
+    LeafView::CELL + LeafView::LEAD + key_len.saturating_sub(HEAD_LEN) + payload_len
+}
+
+/// The most that an entry may take.
+pub(crate) fn max_entry_len(page_size: usize) -> usize {
+    node::capacity(page_size) / 2
+}
+
+/// Whether a value lies in the leaf itself.
+pub(crate) fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> bool {
+    // An upper bound on its own first, so that the sum cannot overflow.
+    value_len <= page_size && entry_len(key_len, value_len) <= max_entry_len(page_size)
+}
+
+impl<'a> LeafView<'a> {
+    /// Where the value at `slot` lies in the page.
+    #[inline]
+    fn value_range(&self, slot: Slot) -> Result<Range<usize>> {
+        let Some(&[l0, l1]) = self.page.get(slot.offset..).and_then(|entry| entry.first_chunk()) else {
+            return Err(self.bad_offset(slot));
+        };
+        let start = slot.offset + Self::LEAD + slot.rest_len();
+        Ok(start..start + usize::from(u16::from_le_bytes([l0, l1])))
+    }
+
+    #[inline]
+    fn payload_at(&self, slot: Slot) -> Result<&'a [u8]> {
+        self.page.get(self.value_range(slot)?).ok_or_else(|| self.bad_offset(slot))
+    }
+
+    /// The value at `index`.
+    #[inline]
+    pub(crate) fn value(&self, index: usize) -> Result<LeafValue<'a>> {
+        let slot = self.slot(index)?;
+        let payload = self.payload_at(slot)?;
+        if slot.is_overflow { self.descriptor(payload) } else { Ok(LeafValue::Inline(payload)) }
+    }
+
+    #[cold]
+    fn descriptor(&self, payload: &[u8]) -> Result<LeafValue<'a>> {
+        if payload.len() != DESCRIPTOR_LEN {
+            let number = Some(page::number(self.page).0);
+            return Err(corrupt(number, "length of an overflow descriptor", DESCRIPTOR_LEN, payload.len()));
+        }
+        Ok(LeafValue::Overflow { first: ChildRef(get_u32(payload, 0)), length: get_u64(payload, 4) })
+    }
+
+    /// What the leaf has for the value at `index`, as bytes, and whether it is a descriptor.
+    pub(crate) fn payload(&self, index: usize) -> Result<(&'a [u8], bool)> {
+        let slot = self.slot(index)?;
+        Ok((self.payload_at(slot)?, slot.is_overflow))
+    }
+
+    /// Whether the value at `index` lies on overflow pages.
+    pub(crate) fn is_overflow(&self, index: usize) -> Result<bool> {
+        Ok(self.slot(index)?.is_overflow)
+    }
+
+    /// Key and value at `index`.
+    #[inline]
+    pub(crate) fn entry(&self, index: usize) -> Result<(KeyBuf, LeafValue<'a>)> {
+        Ok((self.key(index)?, self.value(index)?))
+    }
+
+    /// Where the entry at `index` lies in the page.
+    pub(crate) fn entry_range(&self, index: usize) -> Result<Range<usize>> {
+        let slot = self.slot(index)?;
+        Ok(slot.offset..self.value_range(slot)?.end)
+    }
+}
+
+/// Makes `page` an empty leaf whose keys begin with `prefix`.
+pub(crate) fn init(page: &mut [u8], prefix: &[u8]) {
+    node::init::<false>(page, 0, prefix);
+}
+
+/// Writes a whole leaf into `page`: `entries` in order, whose keys all begin with `prefix`.
+pub(crate) fn build<'e>(
+    page: &mut [u8],
+    prefix: &[u8],
+    entries: impl ExactSizeIterator<Item = NewEntry<'e>>,
+) -> Result<()> {
+    node::build::<false>(page, 0, prefix, entries)
+}
+
+/// Puts an entry in at `index`. `false`, and nothing changed, if the key does not share the page's prefix or
+/// there is no room.
+pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload<'_>) -> Result<bool> {
+    let is_overflow = payload.is_overflow();
+    let Some(place) = node::insert_key::<false>(page, index, key, payload.len(), is_overflow)? else {
+        return Ok(false);
+    };
+    put_u16(page, place.start - key_rest_and_lead(page, key), payload.len() as u16);
+    payload.write(&mut page[place]);
+    if is_overflow {
+        node::set_has_overflow(page);
+    }
+    Ok(true)
+}
+
+/// How far the value of `key` lies behind the beginning of its entry.
+fn key_rest_and_lead(page: &[u8], key: &[u8]) -> usize {
+    let prefix_len = page.len() - node::heap_range(page).end;
+    LeafView::LEAD + (key.len() - prefix_len).saturating_sub(HEAD_LEN)
+}
+
+/// Takes the entries of `range` out.
+pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    let view = LeafView::new(page)?;
+    let mut entry_lens = 0;
+    for index in range.clone() {
+        entry_lens += view.entry_range(index)?.len();
+    }
+    node::remove_keys::<false>(page, range, entry_lens);
+    Ok(())
+}
+
+/// Checks all that changes of a leaf rely on, before a page of the file becomes a transaction's own: entries
+/// within the heap and as long as they may be, sizes adding up, no reference to a frame, the flag
+/// set if a value lies on overflow pages.
+pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
+    let view = LeafView::new(page)?;
+    let number = Some(page::number(page).0);
+    let mut live = 0;
+    for index in 0..view.count() {
+        let slot = view.slot(index)?;
+        let range = view.entry_range(index)?;
+        let heap = node::heap_range(page);
+        if range.start < heap.start || range.end > heap.end {
+            return Err(outside_of_heap(page, range.start));
+        }
+        check_lens(page, view.prefix().len() + slot.suffix_len, view.payload_at(slot)?.len())?;
+        if let LeafValue::Overflow { first, .. } = view.value(index)? {
+            if first.is_frame() {
+                return Err(corrupt(number, "page number of an overflow run", "below 2^31", first.0));
+            }
+            if !node::has_overflow(page) {
+                return Err(corrupt(number, "overflow flag", "set", "clear"));
+            }
+        }
+        live += range.len();
+    }
+    if live + node::dead_bytes(page) != node::heap_len(page) {
+        let found = live + node::dead_bytes(page);
+        return Err(corrupt(number, "bytes in the heap", node::heap_len(page), found));
+    }
+    Ok(())
+}
+
+/// Checks that an entry with a key and a payload of these lengths may be in a leaf like `page`.
+pub(crate) fn check_lens(page: &[u8], key_len: usize, payload_len: usize) -> Result<()> {
+    let number = Some(page::number(page).0);
+    if key_len > page::max_key_len(page.len()) {
+        let expected = format_args!("at most {}", page::max_key_len(page.len()));
+        return Err(corrupt(number, "length of a key", expected, key_len));
+    }
+    if entry_len(key_len, payload_len) > max_entry_len(page.len()) {
+        let expected = format_args!("at most {}", max_entry_len(page.len()));
+        return Err(corrupt(number, "length of an entry", expected, entry_len(key_len, payload_len)));
+    }
+    Ok(())
+}
+
+/// The bytes of the inline value, or of the descriptor, at `index`.
+pub(crate) fn payload_mut(page: &mut [u8], index: usize) -> Result<&mut [u8]> {
+    let view = LeafView::new(page)?;
+    let slot = view.slot(index)?;
+    let range = view.value_range(slot)?;
+    let heap = node::heap_range(page);
+    if slot.offset < heap.start || range.end > heap.end {
+        return Err(outside_of_heap(page, slot.offset));
+    }
+    Ok(&mut page[range])
+}
+
+/// Says where the overflow run of the value at `index` is, now that it has a place.
+pub(crate) fn set_overflow_first(page: &mut [u8], index: usize, first: ChildRef) -> Result<()> {
+    let descriptor = payload_mut(page, index)?;
+    if let Some(place) = descriptor.first_chunk_mut::<4>() {
+        *place = first.0.to_le_bytes();
+    }
+    Ok(())
+}
+
+#[cold]
+fn outside_of_heap(page: &[u8], offset: usize) -> Error {
+    let heap = node::heap_range(page);
+    let expected = format_args!("in the heap, {} to {}", heap.start, heap.end);
+    corrupt(Some(page::number(page).0), "place of an entry", expected, offset)
+}
+
+#[cfg(test)]
+#[path = "leaf_tests.rs"]
+mod tests;

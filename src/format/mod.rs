@@ -7,6 +7,7 @@
 pub(crate) mod branch;
 pub(crate) mod free_log;
 pub(crate) mod leaf;
+pub(crate) mod node;
 pub(crate) mod overflow;
 pub(crate) mod page;
 pub(crate) mod record;

@@ -20,7 +20,7 @@
 //! All integers are little-endian.
 
 use crate::base::bytes::{get_u16, get_u32, get_u64, put_u32, put_u64};
-use crate::base::checksum::checksum;
+use crate::base::checksum::{checksum, checksum_of_parts};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 
@@ -108,10 +108,15 @@ pub(crate) fn init(page: &mut [u8], kind: PageKind, level: u8) {
 /// Completes a page, or a whole overflow run, that is about to be stored: number, birth, checksum.
 /// Answers the checksum.
 pub(crate) fn seal(page: &mut [u8], number: PageNumber, birth: TransactionId) -> u32 {
-    put_u32(page, 4, number.0);
-    put_u64(page, 8, birth.0);
-    let sum = checksum(&page[4..]);
-    put_u32(page, 0, sum);
+    seal_parts(page, &[], number, birth)
+}
+
+/// As [`seal`], for a run whose first bytes are in `head`, header included, and the others in `rest`.
+pub(crate) fn seal_parts(head: &mut [u8], rest: &[&[u8]], number: PageNumber, birth: TransactionId) -> u32 {
+    put_u32(head, 4, number.0);
+    put_u64(head, 8, birth.0);
+    let sum = checksum_of_parts(std::iter::once(&head[4..]).chain(rest.iter().copied()));
+    put_u32(head, 0, sum);
     sum
 }
 

@@ -23,7 +23,9 @@
 //! | 72 | 4 | length of the free log's tail, in bytes |
 //! | 76 | 4 | number of page runs listed |
 //! | 80 | 4 | digest: CRC-32 of the checksums (4 bytes each) of the listed pages, in ascending order |
-//! | 84 | 12 | zero |
+//! | 84 | 4 | free pages |
+//! | 88 | 4 | retired pages |
+//! | 92 | 4 | zero |
 //! | 96 | 8 each | listed runs: first page, count; ascending |
 //! | | | the free log's tail |
 //!
@@ -37,7 +39,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::table_root::TreeRoot;
 
-const MAGIC: &[u8; 8] = b"mapleaf\0";
+pub(crate) const MAGIC: &[u8; 8] = b"mapleaf\0";
 const FIXED_LEN: usize = 96;
 const RUN_LEN: usize = 8;
 
@@ -61,6 +63,9 @@ pub(crate) struct Record {
     pub(crate) identity: Identity,
     pub(crate) id: TransactionId,
     pub(crate) length_pages: u32,
+    /// For statistics only: nothing is decided by these two.
+    pub(crate) free_pages: u32,
+    pub(crate) retired_pages: u32,
     pub(crate) catalog: TreeRoot,
     /// The newest page of the free log; 0 if all of it is in the tail.
     pub(crate) log_page: PageNumber,
@@ -109,6 +114,8 @@ impl Record {
         put_u32(&mut bytes, 72, self.log_tail.len() as u32);
         put_u32(&mut bytes, 76, self.listed.len() as u32);
         put_u32(&mut bytes, 80, self.digest);
+        put_u32(&mut bytes, 84, self.free_pages);
+        put_u32(&mut bytes, 88, self.retired_pages);
         let mut at = FIXED_LEN;
         for run in &self.listed {
             put_u32(&mut bytes, at, run.first.0);
@@ -165,6 +172,8 @@ impl Record {
             identity: slot[24..40].try_into().expect("16 bytes"),
             id: TransactionId(get_u64(slot, 40)),
             length_pages: get_u32(slot, 48),
+            free_pages: get_u32(slot, 84),
+            retired_pages: get_u32(slot, 88),
             catalog: TreeRoot {
                 page: PageNumber(get_u32(slot, 52)),
                 entries: get_u64(slot, 56),
@@ -233,6 +242,8 @@ mod tests {
             identity: *b"0123456789abcdef",
             id: TransactionId(77),
             length_pages: 1000,
+            free_pages: 10,
+            retired_pages: 20,
             catalog: TreeRoot { page: PageNumber(12), depth: 1, entries: 3 },
             log_page: PageNumber(9),
             log_tail: vec![5; 100],

@@ -67,12 +67,12 @@ impl TableEntry {
         let text = |name: &[u8]| {
             String::from_utf8(name.to_vec()).map_err(|_| wrong("type names that are not UTF-8".into()))
         };
+        let page = PageNumber(get_u32(bytes, 0));
+        if page.0 >= PageNumber::LIMIT {
+            return Err(wrong(format!("root page {page}")));
+        }
         Ok(TableEntry {
-            root: TreeRoot {
-                page: PageNumber(get_u32(bytes, 0)),
-                depth: bytes[4],
-                entries: get_u64(bytes, 8),
-            },
+            root: TreeRoot { page, depth: bytes[4], entries: get_u64(bytes, 8) },
             key_type: text(key_type)?,
             value_type: text(value_type)?,
         })

@@ -1,1 +1,43 @@
 //! The operating system: mapping, file, locks, shared memory. All `unsafe` code of the crate is here.
+//!
+//! Layers above reach the database file through [`Storage`] alone, so that a simulated disk can take its
+//! place. What differs between systems lies in whole files behind one name: `platform` and `range_lock`.
+
+mod create;
+mod file_storage;
+mod gather;
+mod lock;
+mod mapping;
+mod mapping_hints;
+mod prefetch;
+mod shared;
+mod storage;
+
+#[cfg(target_os = "linux")]
+#[path = "platform_linux.rs"]
+mod platform;
+#[cfg(not(target_os = "linux"))]
+#[path = "platform_other.rs"]
+mod platform;
+
+#[cfg(target_os = "linux")]
+#[path = "range_lock_linux.rs"]
+mod range_lock;
+#[cfg(not(target_os = "linux"))]
+#[path = "range_lock_other.rs"]
+mod range_lock;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use create::create_file;
+pub(crate) use file_storage::{Access, FileStorage};
+pub(crate) use lock::{LockFile, LockKind, RangeLock};
+pub(crate) use mapping::Mapping;
+pub(crate) use mapping_hints::Advice;
+pub(crate) use platform::{boot_id, random_bytes};
+pub(crate) use prefetch::prefetch;
+pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
+pub(crate) use shared::SharedWords;
+pub use storage::WriteMode;
+pub(crate) use storage::{FileIdentity, Storage, is_sync_failure};

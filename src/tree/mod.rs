@@ -1,4 +1,28 @@
 //! The B+tree: search, cursors, insertion, deletion, balance. Knows pages through two traits; knows no
 //! file and no transaction, so that it runs on a `Vec` of pages in tests and under Miri.
+//!
+//! Reading (`get`, `cursor`, `walk`) is written against [`nodes::Nodes`]: finished pages alone, or a write
+//! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`
+//! (over `items`), `seal`.
 
+mod balance;
+pub(crate) mod cursor;
+mod frames;
+pub(crate) mod get;
+mod items;
+mod leaves;
+pub(crate) mod nodes;
 pub(crate) mod pages;
+mod remove;
+mod seal;
+mod tree_mut;
+
+#[allow(unused_imports)]
+pub(crate) use {
+    cursor::RangeCursor,
+    frames::FramesOverPages,
+    get::{get, get_many},
+    leaves::leaves_in_range,
+    nodes::{Nodes, TreeTop},
+    tree_mut::{NewValue, TreeMut},
+};

@@ -1,1 +1,19 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
+//!
+//! Reading order: [`core`] (who holds what), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
+//! [`recover`] (its mirror image), then what serves them: [`page_file`], [`allocation`], [`log`], [`fresh_pages`].
+
+pub(crate) mod core;
+pub(crate) mod open;
+pub(crate) mod page_file;
+pub(crate) mod read;
+pub(crate) mod recover;
+
+pub(crate) mod commit;
+pub(crate) mod sync;
+pub(crate) mod write;
+
+pub(crate) mod allocation;
+pub(crate) mod fresh_pages;
+pub(crate) mod log;
+pub(crate) mod warm;

@@ -1,0 +1,263 @@
+//! The public face: databases, transactions, tables, iterators. No logic of its own beyond types.
+
+mod iter;
+mod options;
+mod read;
+mod stats;
+mod write;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use self::iter::{OwnedRange, Range};
+pub use self::options::{AccessPattern, Options};
+pub use self::read::{OwnedTable, ReadTxn, TableRef};
+pub use self::stats::Stats;
+pub use self::write::{TableInfo, TableMut, Ticket, WriteTxn};
+
+use crate::check::{self, CheckReport};
+use crate::error::Result;
+use crate::txn::commit::Durability;
+use crate::txn::core::Handle;
+use crate::txn::read::SnapshotReader;
+use crate::txn::write::Transaction;
+
+/// An open database: a handle that can be cloned, sent and shared.
+///
+/// All clones speak of the same open database, which is closed when the last of them, and the last transaction
+/// begun from them, is dropped. A thread that begins many read transactions is fastest with a
+/// clone of its own: then it shares no cache line with the others.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// const CAPITALS: Table<str, str> = Table::new("capitals");
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("world.mapleaf");
+/// let db = Db::open(&path)?;
+/// db.update(|tx| {
+///     let mut capitals = tx.table(&CAPITALS)?;
+///     capitals.insert("France", "Paris")?;
+///     capitals.insert("Japan", "Tokyo")?;
+///     Ok(())
+/// })?;
+///
+/// let rx = db.read()?;
+/// assert_eq!(rx.table(&CAPITALS)?.get("Japan")?, Some("Tokyo"));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+///
+/// # What makes this safe
+///
+/// Opening is safe, in Rust's sense, although the file is mapped into memory, on these terms:
+///
+/// - The file belongs to mapleaf while it is open. Whatever goes through this library keeps to the locks.
+///   Another program that writes into the file, or cuts it, while it is open breaks the terms: slices
+///   may then change under their readers, and touching a page that is gone ends the process (SIGBUS).
+/// - Wrong bytes never become wrong memory accesses: whatever a file contains, hostile or damaged, reading it
+///   gives values or [`Error::Corrupt`](crate::Error::Corrupt).
+#[derive(Debug)]
+pub struct Db {
+    handle: Arc<Handle>,
+}
+
+impl Clone for Db {
+    fn clone(&self) -> Db {
+        Db { handle: Arc::new(self.handle.another()) }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("path", &self.core.pages.path).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database at `path` with the default options; creates it if there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Io`](crate::Error::Io) if the system refuses: no permission, no folder, a directory.
+    /// - [`Error::NotADatabase`](crate::Error::NotADatabase) if there is a file that mapleaf did not write.
+    /// - [`Error::NewerFormat`](crate::Error::NewerFormat), [`Error::Truncated`](crate::Error::Truncated),
+    ///   [`Error::Corrupt`](crate::Error::Corrupt) if the file cannot be used.
+    /// - [`Error::InUse`](crate::Error::InUse) if another handle has it open.
+    pub fn open(path: impl AsRef<Path>) -> Result<Db> {
+        Db::options().open(path)
+    }
+
+    /// Options, to open or create a database in another way than the default.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.mapleaf");
+    /// let db = mapleaf::Db::options().page_size(16384).open(&path)?;
+    /// assert_eq!(db.page_size(), 16384);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// A new database in memory, which is gone when it is closed.
+    ///
+    /// ```
+    /// let db = mapleaf::Db::in_memory()?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn in_memory() -> Result<Db> {
+        Db::options().in_memory()
+    }
+
+    /// Begins a write transaction, once no other one is open: there is one at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Poisoned`](crate::Error::Poisoned) after a failed
+    /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file.
+    pub fn write(&self) -> Result<WriteTxn> {
+        let transaction = Transaction::begin(&self.handle, None)?;
+        Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
+    }
+
+    /// Begins a write transaction if no other one is open; `None` if one is.
+    ///
+    /// ```
+    /// # let db = mapleaf::Db::in_memory()?;
+    /// let first = db.write()?;
+    /// assert!(db.try_write()?.is_none());
+    /// first.abort();
+    /// assert!(db.try_write()?.is_some());
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn try_write(&self) -> Result<Option<WriteTxn>> {
+        Ok(Transaction::try_begin(&self.handle)?.map(WriteTxn::new))
+    }
+
+    /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not.
+    pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
+        let deadline = Instant::now() + timeout;
+        Ok(Transaction::begin(&self.handle, Some(deadline))?.map(WriteTxn::new))
+    }
+
+    /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise.
+    ///
+    /// ```
+    /// use mapleaf::{Db, Error, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| { tx.table(&HITS)?.insert(7, 1)?; Ok(()) })?;
+    ///
+    /// let refused = db.update(|tx| {
+    ///     tx.table(&HITS)?.clear()?;
+    ///     Err::<(), _>(Error::TransactionFailed)
+    /// });
+    /// assert!(refused.is_err());
+    /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some(1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn update<T>(&self, work: impl FnOnce(&WriteTxn) -> Result<T>) -> Result<T> {
+        let tx = self.write()?;
+        let value = work(&tx)?;
+        tx.commit_with(Durability::Durable)?;
+        Ok(value)
+    }
+
+    /// Begins a read transaction: a snapshot that does not change. Never waits, and nobody waits for it.
+    ///
+    /// A snapshot keeps the pages that it alone still needs from being used again; end it when it is not
+    /// needed any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadersFull`](crate::Error::ReadersFull) if there are 16384 read transactions already.
+    #[inline]
+    pub fn read(&self) -> Result<ReadTxn> {
+        Ok(ReadTxn::new(SnapshotReader::begin(&self.handle)?))
+    }
+
+    /// Runs `work` in a read transaction.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// let hits = db.view(|rx| rx.table(&HITS)?.get(7))?;
+    /// assert_eq!(hits, Some(1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn view<T>(&self, work: impl FnOnce(&ReadTxn) -> Result<T>) -> Result<T> {
+        work(&self.read()?)
+    }
+
+    /// Makes every commit up to now durable: those with [`Durability::Lazy`], and deferred ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if the sync fails, and [`Error::Poisoned`](crate::Error::Poisoned) from
+    /// then on: what is on the disk is unknown until the database is opened again.
+    pub fn sync(&self) -> Result<()> {
+        let core = &self.handle.core;
+        core.check_writable()?;
+        core.sync_everything()?;
+        core.cut_free_tail();
+        Ok(())
+    }
+
+    /// Sizes and positions of the database, now.
+    ///
+    /// ```
+    /// let db = mapleaf::Db::in_memory()?;
+    /// let stats = db.stats()?;
+    /// assert_eq!((stats.tables, stats.readers), (0, 0));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn stats(&self) -> Result<Stats> {
+        Stats::of(self)
+    }
+
+    /// Checks the whole database: every page, every checksum, every order and count, and that each page of the file
+    /// is exactly one of reachable, retired or free. Reads the file once. Writers wait meanwhile; readers
+    /// do not.
+    ///
+    /// # Errors
+    ///
+    /// Damage is what the report is for. An error means that checking itself could not be done.
+    ///
+    /// ```
+    /// let db = mapleaf::Db::in_memory()?;
+    /// let report = db.check()?;
+    /// assert!(report.is_clean(), "{:?}", report.problems());
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn check(&self) -> Result<CheckReport> {
+        check::check(&self.handle.core)
+    }
+
+    /// Makes every commit durable and lets go of this handle. Dropping it does the same, but cannot
+    /// answer an error. The file is closed when the last handle and transaction are gone.
+    pub fn close(self) -> Result<()> {
+        if self.handle.core.settings.read_only { Ok(()) } else { self.sync() }
+    }
+
+    /// Bytes in a page of this database.
+    pub fn page_size(&self) -> usize {
+        self.handle.core.pages.page_size
+    }
+
+    /// The longest key that a table of this database can hold, encoded, in bytes: half a page less 64.
+    pub fn max_key_len(&self) -> usize {
+        crate::format::page::max_key_len(self.page_size())
+    }
+
+    /// Tells the system how the file is going to be read from now on. See [`AccessPattern`].
+    pub fn set_access_pattern(&self, pattern: AccessPattern) -> Result<()> {
+        options::advise(&self.handle.core, pattern)
+    }
+}

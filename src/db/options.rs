@@ -1,0 +1,161 @@
+//! Options for opening.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::db::Db;
+use crate::error::Result;
+use crate::sys::{Advice, WriteMode};
+use crate::txn::core::{Core, Handle, Settings};
+use crate::txn::open::OpenSettings;
+use crate::txn::page_file::Verify;
+
+/// How the file is going to be read: what the system is told of it (`madvise`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AccessPattern {
+    /// Lookups here and there: nothing is read ahead, so that memory holds what was asked for. The default.
+    #[default]
+    Random,
+    /// The system's own mixture.
+    Normal,
+    /// Scans: much is read ahead.
+    Sequential,
+}
+
+pub(super) fn advise(core: &Core, pattern: AccessPattern) -> Result<()> {
+    let advice = match pattern {
+        AccessPattern::Random => Advice::Random,
+        AccessPattern::Normal => Advice::Normal,
+        AccessPattern::Sequential => Advice::Sequential,
+    };
+    core.pages.storage.mapping().advise(advice).map_err(core.pages.io_error("advise on"))
+}
+
+/// How to open or create a database. Made by [`Db::options`].
+///
+/// ```
+/// use mapleaf::{Db, Verify};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.mapleaf");
+/// let db = Db::options()
+///     .page_size(8192)
+///     .max_size(1 << 36)
+///     .verify(Verify::FirstTouch)
+///     .open(&path)?;
+/// # drop(db);
+/// let db = Db::options().read_only(true).open(&path)?;
+/// assert!(db.write().is_err());
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `open` is called"]
+pub struct Options {
+    settings: OpenSettings,
+    access_pattern: AccessPattern,
+    huge_pages: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            settings: OpenSettings {
+                page_size: None,
+                create: true,
+                write_mode: WriteMode::default(),
+                verify: Verify::default(),
+                settings: Settings { read_only: false, dirty_memory: 256 << 20, max_size: 1 << 40 },
+            },
+            access_pattern: AccessPattern::default(),
+            huge_pages: false,
+        }
+    }
+}
+
+impl Options {
+    /// Bytes in a page: a power of two from 4096 (the default) to 65536. Fixed when the file is created; for
+    /// a file that is there, a size that differs from its own is
+    /// [`Error::PageSizeMismatch`](crate::Error::PageSizeMismatch).
+    ///
+    /// Larger pages hold longer keys and make trees flatter; smaller ones make small commits cheaper.
+    pub fn page_size(mut self, bytes: usize) -> Options {
+        self.settings.page_size = Some(bytes);
+        self
+    }
+
+    /// Opens for reading only. Nothing is written, no file is created, and several can do so at one time; on a
+    /// read-only file system too. Until sharing between processes is there, nobody may be writing.
+    pub fn read_only(mut self, read_only: bool) -> Options {
+        self.settings.settings.read_only = read_only;
+        self
+    }
+
+    /// Whether a file that is not there is created (the default) or an error.
+    pub fn create(mut self, create: bool) -> Options {
+        self.settings.create = create;
+        self
+    }
+
+    /// How commits store their pages. See [`WriteMode`].
+    pub fn write_mode(mut self, mode: WriteMode) -> Options {
+        self.settings.write_mode = mode;
+        self
+    }
+
+    /// When checksums are compared. See [`Verify`].
+    pub fn verify(mut self, verify: Verify) -> Options {
+        self.settings.verify = verify;
+        self
+    }
+
+    /// Bytes that the file may grow to: 1 TiB by default. It costs address space, not memory; where the
+    /// system refuses as much address space, half of it is tried, and so on. At least 1 MiB.
+    pub fn max_size(mut self, bytes: u64) -> Options {
+        self.settings.settings.max_size = bytes;
+        self
+    }
+
+    /// Bytes of changed pages that a write transaction may hold in memory, about: 256 MiB by default. A larger
+    /// transaction stores some of its pages before it commits.
+    pub fn dirty_memory(mut self, bytes: usize) -> Options {
+        self.settings.settings.dirty_memory = bytes;
+        self
+    }
+
+    /// How the file is going to be read. See [`AccessPattern`].
+    pub fn access_pattern(mut self, pattern: AccessPattern) -> Options {
+        self.access_pattern = pattern;
+        self
+    }
+
+    /// Asks the system to map the file with huge pages where it can: fewer misses in the processor's address cache, for
+    /// large files that are mostly read. Off by default. Where it cannot, this does nothing.
+    pub fn huge_pages(mut self, huge_pages: bool) -> Options {
+        self.huge_pages = huge_pages;
+        self
+    }
+
+    /// Opens the database at `path`. See [`Db::open`] for the errors; and
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption), if an option has a value that cannot be used.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Db> {
+        self.finish(self.settings.open(path.as_ref())?)
+    }
+
+    /// Makes a database in memory.
+    pub fn in_memory(&self) -> Result<Db> {
+        self.finish(self.settings.open_in_memory()?)
+    }
+
+    fn finish(&self, core: Core) -> Result<Db> {
+        advise(&core, self.access_pattern)?;
+        if self.huge_pages {
+            let mapping = core.pages.storage.mapping();
+            match mapping.huge_pages(true) {
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                other => other.map_err(core.pages.io_error("ask for huge pages for"))?,
+            }
+        }
+        Ok(Db { handle: Arc::new(Handle::new(core)) })
+    }
+}

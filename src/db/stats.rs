@@ -1,0 +1,62 @@
+//! What the database says of itself.
+
+use crate::db::Db;
+use crate::error::Result;
+
+/// Sizes and positions of a database, as [`Db::stats`] found them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Bytes in a page.
+    pub page_size: usize,
+    /// Bytes in the file, those included that are free or were reserved ahead.
+    pub file_bytes: u64,
+    /// Pages of the file, as the newest transaction left it.
+    pub pages: u32,
+    /// Pages that are free.
+    pub free_pages: u32,
+    /// Pages that the newest transaction does not use, but perhaps some snapshot.
+    pub retired_pages: u32,
+    /// The newest transaction.
+    pub head: u64,
+    /// The newest transaction that readers see.
+    pub visible: u64,
+    /// The newest transaction that is durable.
+    pub durable: u64,
+    /// Tables, in the visible snapshot.
+    pub tables: u64,
+    /// Live read transactions.
+    pub readers: usize,
+    /// The oldest snapshot that a read transaction holds.
+    pub oldest_reader: Option<u64>,
+    /// Barriers (`msync`) since the database was opened, recovery's own included.
+    pub barriers: u64,
+}
+
+impl Stats {
+    pub(super) fn of(db: &Db) -> Result<Stats> {
+        let core = &db.handle.core;
+        let mut readers = 0;
+        let mut oldest_reader: Option<u64> = None;
+        core.shared.live_readers(|id| {
+            readers += 1;
+            oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
+        });
+        let tables = db.read()?.catalog_entries();
+        let head = core.head.lock();
+        Ok(Stats {
+            page_size: core.pages.page_size,
+            file_bytes: core.pages.storage.mapping().mapped_length(),
+            pages: head.snapshot.length_pages,
+            free_pages: head.free_pages,
+            retired_pages: head.retired_pages,
+            head: head.snapshot.id.0,
+            visible: core.shared.visible().0,
+            durable: core.shared.durable().0,
+            tables,
+            readers,
+            oldest_reader,
+            barriers: core.pages.barrier_count(),
+        })
+    }
+}

@@ -1,0 +1,569 @@
+//! Writing: transactions, tables, tickets.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::base::TransactionId;
+use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
+use crate::error::{Error, Result};
+use crate::format::table_root::TableEntry;
+use crate::tree::NewValue;
+use crate::txn::commit::Durability;
+use crate::txn::core::Handle;
+use crate::txn::page_file::PageFile;
+use crate::txn::write::{OpenTable, Transaction};
+use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Table, Value};
+
+/// How many doomed entries `retain` remembers before it removes them.
+const RETAIN_BATCH: usize = 1024;
+
+/// A write transaction: sees its own changes, and nobody else does until it commits.
+///
+/// Dropping it without a commit undoes everything.
+///
+/// ```
+/// use mapleaf::{Db, Durability, Table};
+/// const USERS: Table<str, [u8]> = Table::new("users");
+///
+/// let db = Db::in_memory()?;
+/// let tx = db.write()?;
+/// {
+///     let mut users = tx.table(&USERS)?;
+///     assert!(users.insert("ada", b"1815")?, "it was not there");
+///     assert_eq!(users.replace("ada", b"1852")?, Some(b"1815".to_vec()));
+///     assert!(!users.remove("bob")?);
+///     assert_eq!(users.get("ada")?, Some(&b"1852"[..]), "it sees its own changes");
+/// }
+/// let id = tx.commit_with(Durability::Durable)?;
+/// assert_eq!(db.read()?.id(), id);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+///
+/// Its tables, and what they answer, cannot outlive it:
+///
+/// ```compile_fail
+/// # use mapleaf::{Db, Table};
+/// # const USERS: Table<str, [u8]> = Table::new("users");
+/// # let db = Db::in_memory().unwrap();
+/// let tx = db.write().unwrap();
+/// let users = tx.table(&USERS).unwrap();
+/// tx.commit().unwrap(); // does not compile: `users` borrows from `tx`
+/// drop(users);
+/// ```
+pub struct WriteTxn {
+    transaction: Transaction,
+}
+
+impl fmt::Debug for WriteTxn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteTxn").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<WriteTxn>();
+};
+
+impl WriteTxn {
+    pub(super) fn new(transaction: Transaction) -> WriteTxn {
+        WriteTxn { transaction }
+    }
+
+    /// The id that this transaction will have when it commits.
+    pub fn id(&self) -> u64 {
+        self.transaction.id.0
+    }
+
+    /// Opens a table; creates it if it is not there. Several tables can be open at once, each of them once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableTypeMismatch`] if it was created with other types, [`Error::TableInUse`] if it is open
+    /// already, [`Error::TableNameTooLong`] for a name of more than 1024 bytes.
+    pub fn table<K: Key + ?Sized, V: Value + ?Sized>(
+        &self,
+        table: &Table<K, V>,
+    ) -> Result<TableMut<'_, K, V>> {
+        let name = table.name();
+        let open = match self.transaction.take_table(name)? {
+            Some(open) => open,
+            None => {
+                let (key_type, value_type) = (K::type_name().into_owned(), V::type_name().into_owned());
+                self.transaction.create_table(name, key_type, value_type)?
+            }
+        };
+        let checked = check_types::<K, V>(name, &open.entry);
+        let table = TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData };
+        checked.map(|()| table)
+    }
+
+    /// All tables, by name, as they are in this transaction.
+    pub fn tables(&self) -> Result<Vec<TableInfo>> {
+        self.transaction.check_usable()?;
+        let catalog = self.transaction.catalog.borrow();
+        let nodes = catalog.nodes(&self.transaction.core().pages);
+        let mut cursor = catalog.range(Bound::Unbounded, Bound::Unbounded);
+        let mut tables = Vec::new();
+        while let Some((name, entry)) = cursor.next(nodes)? {
+            let mut info = TableInfo::decode(&name, entry)?;
+            info.entries = self.transaction.entries_of(&info.name).unwrap_or(info.entries);
+            tables.push(info);
+        }
+        Ok(tables)
+    }
+
+    /// Removes a table with all that is in it. Answers whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableInUse`] if it is open.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// db.update(|tx| {
+    ///     assert!(tx.drop_table("hits")?);
+    ///     assert!(!tx.drop_table("hits")?);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn drop_table(&self, name: &str) -> Result<bool> {
+        self.transaction.drop_table(name)
+    }
+
+    /// Gives a table another name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`], [`Error::TableExists`] if the new name is taken, [`Error::TableInUse`] if the table
+    /// is open.
+    pub fn rename_table(&self, from: &str, to: &str) -> Result<()> {
+        self.transaction.rename_table(from, to)
+    }
+
+    /// Commits durably: when it returns, the transaction and all before it survive loss of power. Answers the
+    /// transaction's id; if nothing was changed, that of the transaction before.
+    ///
+    /// # Errors
+    ///
+    /// If pages could not be stored ([`Error::Io`], for instance no space; [`Error::Full`]), the transaction has not
+    /// happened, and others go on. If the sync failed, it is unknown whether it will survive, and the database is
+    /// [`Error::Poisoned`] until it is opened again.
+    pub fn commit(self) -> Result<u64> {
+        self.commit_with(Durability::Durable)
+    }
+
+    /// Commits with the given durability. See [`Durability`], and [`WriteTxn::commit`] for the errors.
+    pub fn commit_with(self, durability: Durability) -> Result<u64> {
+        Ok(self.transaction.commit(durability)?.0)
+    }
+
+    /// Commits, and returns before the transaction is durable, so that the next one can begin meanwhile. It becomes
+    /// visible when it is durable: soon, or when the ticket is waited for, whichever is first. A
+    /// sequence of deferred commits shares barriers.
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
+    /// let mut last = None;
+    /// for hit in 0..100 {
+    ///     let tx = db.write()?;
+    ///     tx.table(&HITS)?.insert(hit, 1)?;
+    ///     last = Some(tx.commit_deferred()?);
+    /// }
+    /// last.unwrap().wait()?; // the last one is durable, and so all of them are
+    /// assert_eq!(db.read()?.table(&HITS)?.len(), 100);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn commit_deferred(self) -> Result<Ticket> {
+        let handle = Arc::clone(&self.transaction.handle);
+        handle.owner.start_helper()?;
+        let id = self.transaction.publish(Durability::Durable)?;
+        handle.core.sync.ring();
+        Ok(Ticket { handle, id })
+    }
+
+    /// Undoes everything. Dropping the transaction does the same.
+    pub fn abort(self) {}
+}
+
+/// A deferred commit, to be waited for.
+#[derive(Debug)]
+#[must_use = "the commit is not known to be durable before `wait` has returned"]
+pub struct Ticket {
+    handle: Arc<Handle>,
+    id: TransactionId,
+}
+
+impl Ticket {
+    /// The transaction's id.
+    pub fn id(&self) -> u64 {
+        self.id.0
+    }
+
+    /// Whether the transaction is durable by now. Does not wait.
+    pub fn is_durable(&self) -> bool {
+        self.handle.core.shared.durable() >= self.id
+    }
+
+    /// Returns once the transaction is durable and visible; answers its id.
+    pub fn wait(self) -> Result<u64> {
+        self.handle.core.wait_durable(self.id)?;
+        Ok(self.id.0)
+    }
+}
+
+/// A table's name, types and size.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct TableInfo {
+    /// Its name.
+    pub name: String,
+    /// The name of its keys' type, for instance "str" or "(u64,str)".
+    pub key_type: String,
+    /// The name of its values' type.
+    pub value_type: String,
+    /// Entries in it.
+    pub entries: u64,
+    /// Levels of its tree: 0 if it is empty, 1 for a single page.
+    pub depth: u8,
+}
+
+impl TableInfo {
+    pub(super) fn decode(name: &[u8], entry: &[u8]) -> Result<TableInfo> {
+        let entry = TableEntry::decode(entry)?;
+        Ok(TableInfo {
+            name: String::from_utf8_lossy(name).into_owned(),
+            key_type: entry.key_type,
+            value_type: entry.value_type,
+            entries: entry.root.entries,
+            depth: entry.root.depth,
+        })
+    }
+}
+
+pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(name: &str, entry: &TableEntry) -> Result<()> {
+    let (key_type, value_type) = (K::type_name(), V::type_name());
+    if entry.key_type == key_type && entry.value_type == value_type {
+        return Ok(());
+    }
+    Err(Error::TableTypeMismatch {
+        name: name.to_owned(),
+        requested: format!("{key_type} to {value_type}"),
+        found: format!("{} to {}", entry.key_type, entry.value_type),
+    })
+}
+
+/// A table in a write transaction: reads what the transaction has written, and writes.
+pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
+    transaction: &'tx Transaction,
+    /// There until it is dropped.
+    open: Option<Box<OpenTable>>,
+    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+}
+
+impl<K: Key + ?Sized, V: Value + ?Sized> Drop for TableMut<'_, K, V> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.transaction.return_table(open);
+        }
+    }
+}
+
+impl<K: Key + ?Sized, V: Value + ?Sized> fmt::Debug for TableMut<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableMut").field("entries", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
+    fn open(&self) -> &OpenTable {
+        self.open.as_ref().expect("the table is here until it is dropped")
+    }
+
+    fn pages(&self) -> &'tx PageFile {
+        &self.transaction.core().pages
+    }
+
+    /// Runs a change of the tree. If it fails the transaction can only be aborted, except for what
+    /// was refused before anything had changed.
+    fn change<T>(&mut self, change: impl FnOnce(&mut OpenTable, &PageFile) -> Result<T>) -> Result<T> {
+        self.transaction.check_usable()?;
+        let (transaction, pages) = (self.transaction, self.pages());
+        let open = self.open.as_mut().expect("the table is here until it is dropped");
+        transaction.spill_if_needed(open)?;
+        match change(open, pages) {
+            Err(error @ (Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })) => Err(error),
+            other => transaction.guard(other),
+        }
+    }
+
+    // ---- reading ----
+
+    /// The value of `key`, in place.
+    #[inline]
+    pub fn get(&self, key: impl EncodeKey<K>) -> Result<Option<V::Ref<'_>>> {
+        self.transaction.check_usable()?;
+        self.open().tree.get(self.pages(), &key.encode_key())?.map(V::decode).transpose()
+    }
+
+    /// The values of many keys, in the order of the keys.
+    pub fn get_many<Q: EncodeKey<K>>(
+        &self,
+        keys: impl IntoIterator<Item = Q>,
+    ) -> Result<Vec<Option<V::Ref<'_>>>> {
+        self.transaction.check_usable()?;
+        let keys: Vec<Q> = keys.into_iter().collect();
+        let encoded: Vec<Encoded<'_>> = keys.iter().map(EncodeKey::encode_key).collect();
+        let slices: Vec<&[u8]> = encoded.iter().map(|key| &**key).collect();
+        let values = self.open().tree.get_many(self.pages(), &slices)?;
+        values.into_iter().map(|value| value.map(V::decode).transpose()).collect()
+    }
+
+    /// Whether there is an entry for `key`.
+    pub fn contains_key(&self, key: impl EncodeKey<K>) -> Result<bool> {
+        self.transaction.check_usable()?;
+        Ok(self.open().tree.get(self.pages(), &key.encode_key())?.is_some())
+    }
+
+    /// The entry with the smallest key.
+    pub fn first(&self) -> Result<Option<(K::Out, V::Ref<'_>)>> {
+        self.iter()?.next().transpose()
+    }
+
+    /// The entry with the greatest key.
+    pub fn last(&self) -> Result<Option<(K::Out, V::Ref<'_>)>> {
+        self.iter()?.next_back().transpose()
+    }
+
+    /// The entries whose keys are in `range`. See [`TableRef::range`](crate::TableRef::range).
+    pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'_, K, V>> {
+        self.over(range.encode_range())
+    }
+
+    /// The entries whose keys begin with `prefix`. See [`TableRef::prefix`](crate::TableRef::prefix).
+    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'_, K, V>> {
+        self.over(prefix_bounds(&prefix))
+    }
+
+    /// All entries, ascending.
+    pub fn iter(&self) -> Result<Range<'_, K, V>> {
+        self.over((Bound::Unbounded, Bound::Unbounded))
+    }
+
+    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<Range<'_, K, V>> {
+        self.transaction.check_usable()?;
+        let tree = &self.open().tree;
+        let source = EntrySource::Transaction(tree.nodes(self.pages()));
+        Ok(Range::new(source, range_cursor(tree.top(), bounds)))
+    }
+
+    /// How many entries there are. Costs nothing: the count is kept.
+    pub fn len(&self) -> u64 {
+        self.open().tree.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    // ---- writing ----
+
+    /// Puts an entry in, in place of one with the same key. Answers whether the key is new.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`] and [`Error::ValueTooLarge`] change nothing, and neither does a lack of space that
+    /// is met before the entry is put in. After any other error the transaction can only be aborted.
+    pub fn insert(&mut self, key: impl EncodeKey<K>, value: impl EncodeValue<V>) -> Result<bool> {
+        let value = value.encode_value()?;
+        self.insert_bytes(&key.encode_key(), &value)
+    }
+
+    fn insert_bytes(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        let transaction = self.transaction;
+        if transaction.is_stored_directly(value.len()) {
+            self.open().tree.check_key(key)?;
+            transaction.check_usable()?;
+            let first = transaction.store_value(value)?;
+            return self.change(|open, pages| {
+                open.tree.insert(pages, key, NewValue::Stored { first, length: value.len() as u64 })
+            });
+        }
+        self.change(|open, pages| open.tree.insert(pages, key, NewValue::Bytes(value)))
+    }
+
+    /// Puts an entry in, and answers the value that was there before.
+    pub fn replace(
+        &mut self,
+        key: impl EncodeKey<K>,
+        value: impl EncodeValue<V>,
+    ) -> Result<Option<V::Owned>> {
+        let (key, value) = (key.encode_key(), value.encode_value()?);
+        let old = self.owned_value(&key)?;
+        self.insert_bytes(&key, &value)?;
+        Ok(old)
+    }
+
+    fn owned_value(&self, key: &[u8]) -> Result<Option<V::Owned>> {
+        let value = self.open().tree.get(self.pages(), key)?;
+        value.map(|value| Ok(V::into_owned(V::decode(value)?))).transpose()
+    }
+
+    /// Removes the entry of `key`. Answers whether it was there.
+    pub fn remove(&mut self, key: impl EncodeKey<K>) -> Result<bool> {
+        let key = key.encode_key();
+        self.change(|open, pages| open.tree.remove(pages, &key))
+    }
+
+    /// Removes the entry of `key`, and answers its value.
+    pub fn take(&mut self, key: impl EncodeKey<K>) -> Result<Option<V::Owned>> {
+        let key = key.encode_key();
+        let old = self.owned_value(&key)?;
+        if old.is_some() {
+            self.change(|open, pages| open.tree.remove(pages, &key))?;
+        }
+        Ok(old)
+    }
+
+    /// Removes and answers the entry with the smallest key.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const QUEUE: Table<u64, str> = Table::new("queue");
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut queue = tx.table(&QUEUE)?;
+    ///     queue.insert(1, "first")?;
+    ///     queue.insert(2, "second")?;
+    ///     assert_eq!(queue.pop_first()?, Some((1, "first".to_string())));
+    ///     assert_eq!(queue.pop_last()?, Some((2, "second".to_string())));
+    ///     assert_eq!(queue.pop_last()?, None);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn pop_first(&mut self) -> Result<Option<(K::Out, V::Owned)>> {
+        self.pop(false)
+    }
+
+    /// Removes and answers the entry with the greatest key.
+    pub fn pop_last(&mut self) -> Result<Option<(K::Out, V::Owned)>> {
+        self.pop(true)
+    }
+
+    fn pop(&mut self, last: bool) -> Result<Option<(K::Out, V::Owned)>> {
+        self.transaction.check_usable()?;
+        let tree = &self.open().tree;
+        let nodes = tree.nodes(self.pages());
+        let mut cursor = tree.range(Bound::Unbounded, Bound::Unbounded);
+        let entry = if last { cursor.next_back(nodes)? } else { cursor.next(nodes)? };
+        let Some((key, value)) = entry else { return Ok(None) };
+        let value = V::into_owned(V::decode(value)?);
+        self.change(|open, pages| open.tree.remove(pages, &key))?;
+        Ok(Some((K::decode(KeyBytes::from(key))?, value)))
+    }
+
+    /// Removes every entry for which `keep` answers false. Answers how many those were.
+    pub fn retain(&mut self, mut keep: impl FnMut(K::Out, V::Ref<'_>) -> bool) -> Result<u64> {
+        let mut removed = 0;
+        let mut after = Bound::Unbounded;
+        loop {
+            self.transaction.check_usable()?;
+            let mut doomed = Vec::new();
+            let tree = &self.open().tree;
+            let nodes = tree.nodes(self.pages());
+            let mut cursor =
+                tree.range(after.as_ref().map(|key: &crate::base::KeyBuf| &**key), Bound::Unbounded);
+            while doomed.len() < RETAIN_BATCH {
+                let Some((key, value)) = cursor.next(nodes)? else { break };
+                if !keep(K::decode(KeyBytes::from(key.clone()))?, V::decode(value)?) {
+                    doomed.push(key);
+                }
+            }
+            for key in &doomed {
+                self.change(|open, pages| open.tree.remove(pages, key))?;
+            }
+            removed += doomed.len() as u64;
+            // A batch that is not full has seen the end.
+            match doomed.pop() {
+                Some(last) if doomed.len() + 1 == RETAIN_BATCH => after = Bound::Excluded(last),
+                _ => return Ok(removed),
+            }
+        }
+    }
+
+    /// Removes all entries whose keys are in `range`, whole subtrees at a time. Answers how many those were.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const EVENTS: Table<u64, str> = Table::new("events");
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut events = tx.table(&EVENTS)?;
+    ///     for time in 0..1000 {
+    ///         events.insert(time, "something happened")?;
+    ///     }
+    ///     assert_eq!(events.delete_range(..900)?, 900);
+    ///     assert_eq!(events.len(), 100);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn delete_range(&mut self, range: impl KeyRange<K>) -> Result<u64> {
+        let (lower, upper) = range.encode_range();
+        self.change(|open, pages| {
+            let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
+            open.tree.delete_range(pages, lower, upper)
+        })
+    }
+
+    /// Removes all entries. Answers how many there were.
+    pub fn clear(&mut self) -> Result<u64> {
+        let entries = self.len();
+        self.change(|open, pages| open.tree.clear(pages))?;
+        Ok(entries)
+    }
+}
+
+impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
+    /// Puts an entry in whose value is `length` zeros, and answers the place of the value, to be written there: no
+    /// copy of a large value is needed. What was there under the same key is gone.
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const IMAGES: Table<str, [u8]> = Table::new("images");
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut images = tx.table(&IMAGES)?;
+    ///     let place = images.reserve("gradient", 100_000)?;
+    ///     for (at, byte) in place.iter_mut().enumerate() {
+    ///         *byte = at as u8;
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(db.read()?.table(&IMAGES)?.get("gradient")?.unwrap()[300], 44);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
+        let key = key.encode_key();
+        self.transaction.check_usable()?;
+        let (transaction, pages) = (self.transaction, self.pages());
+        let open = self.open.as_mut().expect("the table is here until it is dropped");
+        transaction.spill_if_needed(open)?;
+        match open.tree.reserve(pages, &key, length) {
+            Err(error @ (Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })) => Err(error),
+            other => transaction.guard(other),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use super::*;
+use crate::format::node::Place;
+use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
+
+fn leaf_of(page_size: usize, prefix: &[u8], keys: &[&[u8]]) -> Vec<u8> {
+    let mut page = vec![0; page_size];
+    init(&mut page, prefix);
+    for key in keys {
+        let place = LeafView::new(&page).unwrap().search(key).unwrap();
+        assert!(!place.found);
+        assert!(insert(&mut page, place.index, key, Payload::Inline(key)).unwrap(), "room for {key:?}");
+    }
+    page
+}
+
+fn assert_holds(page: &[u8], keys: &[&[u8]]) {
+    let view = LeafView::new(page).unwrap();
+    assert_eq!(view.count(), keys.len());
+    for (index, key) in keys.iter().enumerate() {
+        assert_eq!(view.search(key).unwrap(), Place { index, found: true }, "{key:?}");
+        let (found, value) = view.entry(index).unwrap();
+        assert_eq!((&*found, value), (*key, LeafValue::Inline(key)));
+    }
+}
+
+/// Keys in order, whose heads are equal in many ways: by padding, by shared first bytes.
+const TRICKY: [&[u8]; 16] = [
+    b"",
+    b"\0",
+    b"\0\0",
+    b"\0\0\0\0",
+    b"\0\0\0\0\0",
+    b"\0\0\0\0\x01",
+    b"a",
+    b"a\0",
+    b"a\0\0\0\0",
+    b"aaaa",
+    b"aaaaa",
+    b"aaaaaaaaaaaaaaaaaaaab",
+    b"aaaab",
+    b"\xff\xff\xff\xff",
+    b"\xff\xff\xff\xff\0",
+    b"\xff\xff\xff\xff\xff",
+];
+
+#[test]
+fn equal_heads_are_told_apart_whatever_the_order_of_insertion() {
+    for page_size in [MIN_PAGE_SIZE, MAX_PAGE_SIZE] {
+        for step in [1, 3, 5, 7] {
+            let shuffled: Vec<&[u8]> = (0..TRICKY.len()).map(|i| TRICKY[i * step % TRICKY.len()]).collect();
+            assert_holds(&leaf_of(page_size, b"", &shuffled), &TRICKY);
+        }
+    }
+}
+
+#[test]
+fn keys_beside_the_prefix_sort_before_or_behind_all() {
+    let page = leaf_of(MIN_PAGE_SIZE, b"user/", &[b"user/", b"user/1", b"user/2"]);
+    assert_holds(&page, &[b"user/", b"user/1", b"user/2"]);
+    let view = LeafView::new(&page).unwrap();
+    for (key, index) in [(&b"use"[..], 0), (b"user.zzz", 0), (b"user0", 3), (b"v", 3), (b"", 0)] {
+        assert_eq!(view.search(key).unwrap(), Place { index, found: false }, "{key:?}");
+    }
+    let mut page = page;
+    assert!(!insert(&mut page, 3, b"v", Payload::Inline(b"")).unwrap(), "prefix is not shared");
+}
+
+#[test]
+fn removed_entries_leave_dead_bytes_and_the_others() {
+    let mut page = leaf_of(MIN_PAGE_SIZE, b"", &TRICKY);
+    let heap = node::heap_len(&page);
+    remove(&mut page, 3..6).unwrap();
+    let kept: Vec<&[u8]> = [&TRICKY[..3], &TRICKY[6..]].concat();
+    assert_holds(&page, &kept);
+    // Length field, rest of the key, value: of keys with 4, 5 and 5 bytes.
+    assert_eq!((node::heap_len(&page), node::dead_bytes(&page)), (heap, (2 + 4) + 2 * (2 + 1 + 5)));
+    remove(&mut page, 0..kept.len()).unwrap();
+    assert_eq!((node::heap_len(&page), node::key_count(&page)), (0, 0));
+}
+
+#[test]
+fn a_leaf_has_room_for_any_two_entries() {
+    for page_size in [MIN_PAGE_SIZE, MAX_PAGE_SIZE] {
+        for key_len in [1, 5, 1000, page::max_key_len(page_size)] {
+            let fits = (0..page_size).take_while(|&len| is_inline(page_size, key_len, len)).last();
+            let payload_len = fits.unwrap_or(0).max(DESCRIPTOR_LEN);
+            let mut page = vec![0; page_size];
+            init(&mut page, b"");
+            for (index, byte) in [b'a', b'b'].into_iter().enumerate() {
+                let key = vec![byte; key_len];
+                assert!(insert(&mut page, index, &key, Payload::Zeroed(payload_len)).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn overflow_descriptors_come_back_and_can_be_patched() {
+    let mut page = leaf_of(MIN_PAGE_SIZE, b"", &[b"a", b"c"]);
+    let payload = Payload::Overflow { first: ChildRef::to_frame(7), length: 1 << 31 };
+    assert!(!node::has_overflow(&page));
+    assert!(insert(&mut page, 1, b"b", payload).unwrap());
+    assert!(node::has_overflow(&page));
+    set_overflow_first(&mut page, 1, ChildRef(9)).unwrap();
+    let view = LeafView::new(&page).unwrap();
+    assert_eq!(view.value(1).unwrap(), LeafValue::Overflow { first: ChildRef(9), length: 1 << 31 });
+}
+
+#[test]
+fn no_single_byte_makes_a_read_panic() {
+    let sound = leaf_of(MIN_PAGE_SIZE, b"", &TRICKY);
+    let step = if cfg!(miri) { 13 } else { 1 };
+    for at in (16..MIN_PAGE_SIZE).filter(|at| *at < 200 || *at > 3900).step_by(step) {
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut page = sound.clone();
+            page[at] = byte;
+            let Ok(view) = LeafView::new(&page) else { continue };
+            for index in 0..view.count().min(30) + 1 {
+                let _ = (view.entry(index), view.entry_range(index), payload_mut(&mut page.clone(), index));
+            }
+            for key in TRICKY {
+                let _ = view.search(key);
+            }
+            let mut changed = page.clone();
+            let _ = insert(&mut changed, 0, b"", Payload::Zeroed(5));
+            let _ = remove(&mut changed, 0..1);
+        }
+    }
+}

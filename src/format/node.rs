@@ -1,0 +1,459 @@
+//! What leaves and branches have in common: heads, slots, heap and prefix, and the search.
+//!
+//! ```text
+//! header | heads: n x u32 | children: (n+1) x u32, in a branch only | slots: n x (offset u16, length u16)
+//!        | gap | heap, growing down | prefix shared by all keys of the page
+//! ```
+//!
+//! A key is the page's prefix and a *suffix*. The first 4 bytes of the suffix, padded with zeros, are the key's
+//! *head*: an integer whose order is the keys' order. The suffix's *rest* lies in the heap. The slot has the
+//! length of the whole suffix; its top bit says that the value lies on overflow pages.
+//!
+//! Invariants:
+//! - I5: [`Node::new`] proves that header, tables, heap and prefix lie side by side within the page. Each place
+//!   taken from a slot is checked where it is used.
+//! - Keys ascend strictly in the order (head, rest, length): that is byte order, because a suffix which has no
+//!   rest can equal another in its head only by the zeros that pad it.
+//! - `heap_len` is the sum of the entries' sizes and of `dead`.
+//! - An entry of no bytes has offset 0, so that every offset fits 16 bits in a page of 64 KiB.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use crate::base::KeyBuf;
+use crate::base::bytes::{get_u16, put_u16, put_u32};
+use crate::error::{Error, Result, corrupt};
+use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
+
+const COUNT: usize = 18;
+const PREFIX_LEN: usize = 20;
+const HEAP_LEN: usize = 22;
+const DEAD: usize = 24;
+const FLAGS: usize = 26;
+
+/// Flag: some value of this leaf, or below this branch, may lie on overflow pages.
+const HAS_OVERFLOW: u16 = 1;
+
+/// Length of a head, in bytes.
+pub(crate) const HEAD_LEN: usize = 4;
+/// In a slot's length: the value lies on overflow pages.
+const OVERFLOW_BIT: u16 = 1 << 15;
+
+/// Bytes of a page that entries, separators and prefix share.
+pub(crate) const fn capacity(page_size: usize) -> usize {
+    page_size - HEADER_LEN
+}
+
+/// Where a key is in a page, or belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// How many keys of the page are less.
+    pub(crate) index: usize,
+    /// Whether the key at `index` is the one.
+    pub(crate) found: bool,
+}
+
+/// A leaf or a branch, to be read. Made anew for each visit: that takes a few loads and one check.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'a, const BRANCH: bool> {
+    pub(super) page: &'a [u8],
+    prefix: &'a [u8],
+    heads: &'a [[u8; 4]],
+    pub(super) children: &'a [[u8; 4]],
+    slots: &'a [[u8; 4]],
+}
+
+/// An entry for a page that is written anew.
+pub(crate) struct NewEntry<'a> {
+    pub(crate) key: &'a [u8],
+    /// In a leaf, the bytes of the value or its descriptor; in a branch, nothing.
+    pub(crate) payload: &'a [u8],
+    pub(crate) is_overflow: bool,
+}
+
+/// What a slot says.
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) offset: usize,
+    pub(super) suffix_len: usize,
+    pub(super) is_overflow: bool,
+}
+
+impl Slot {
+    pub(super) fn rest_len(self) -> usize {
+        self.suffix_len.saturating_sub(HEAD_LEN)
+    }
+}
+
+impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
+    /// Bytes of a heap entry ahead of the key's rest: a leaf's has the length of its value there.
+    pub(super) const LEAD: usize = if BRANCH { 0 } else { 2 };
+
+    /// Bytes that each key takes in the tables. (A branch has 4 more, for its first child.)
+    pub(super) const CELL: usize = if BRANCH { 12 } else { 8 };
+
+    const KIND: PageKind = if BRANCH { PageKind::Branch } else { PageKind::Leaf };
+
+    /// Views `page`. Kind and level are for the caller to check, who knows which to expect.
+    #[inline]
+    pub(crate) fn new(page: &'a [u8]) -> Result<Node<'a, BRANCH>> {
+        let count = field_u16(page, COUNT);
+        let prefix_len = field_u16(page, PREFIX_LEN);
+        let body = &page[HEADER_LEN..];
+        let table_len = table_len::<BRANCH>(count);
+        if table_len + field_u16(page, HEAP_LEN) + prefix_len > body.len() {
+            return Err(overfull(page, table_len + field_u16(page, HEAP_LEN) + prefix_len));
+        }
+        let (cells, _) = body[..table_len].as_chunks::<4>();
+        let (heads, cells) = cells.split_at(count);
+        let (children, slots) = cells.split_at(if BRANCH { count + 1 } else { 0 });
+        Ok(Node { page, prefix: &page[page.len() - prefix_len..], heads, children, slots })
+    }
+
+    /// Whether `page` says that it is of this kind and of `level`.
+    #[inline]
+    pub(crate) fn is_kind_and_level(page: &[u8], level: u8) -> bool {
+        page[16] == Self::KIND as u8 && page[17] == level
+    }
+
+    /// How many keys the page has: a leaf's entries, a branch's separators.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// What all keys of the page begin with.
+    pub(crate) fn prefix(&self) -> &'a [u8] {
+        self.prefix
+    }
+
+    #[inline]
+    pub(super) fn slot(&self, index: usize) -> Result<Slot> {
+        let Some(&[o0, o1, k0, k1]) = self.slots.get(index) else {
+            return Err(self.no_such_key(index));
+        };
+        let length = u16::from_le_bytes([k0, k1]);
+        Ok(Slot {
+            offset: usize::from(u16::from_le_bytes([o0, o1])),
+            suffix_len: usize::from(length & !OVERFLOW_BIT),
+            is_overflow: length & OVERFLOW_BIT != 0,
+        })
+    }
+
+    /// The bytes of the suffix at `slot` beyond its head.
+    #[inline]
+    fn rest(&self, slot: Slot) -> Result<&'a [u8]> {
+        let start = slot.offset + Self::LEAD;
+        self.page.get(start..start + slot.rest_len()).ok_or_else(|| self.bad_offset(slot))
+    }
+
+    /// The key at `index` in its three pieces: prefix, head (as far as the key reaches), rest.
+    #[inline]
+    fn key_parts(&self, index: usize, head: &'a mut [u8; 4]) -> Result<[&'a [u8]; 3]> {
+        let slot = self.slot(index)?;
+        let [b0, b1, b2, b3] = self.heads[index];
+        *head = [b3, b2, b1, b0];
+        Ok([self.prefix, &head[..slot.suffix_len.min(HEAD_LEN)], self.rest(slot)?])
+    }
+
+    /// The whole key at `index`.
+    #[inline]
+    pub(crate) fn key(&self, index: usize) -> Result<KeyBuf> {
+        let mut head = [0; 4];
+        let view: Node<'_, BRANCH> = *self;
+        Ok(KeyBuf::from_parts(view.key_parts(index, &mut head)?))
+    }
+
+    /// Appends the whole key at `index` to `out`; answers its length.
+    pub(crate) fn push_key(&self, index: usize, out: &mut Vec<u8>) -> Result<usize> {
+        let mut head = [0; 4];
+        let view: Node<'_, BRANCH> = *self;
+        let start = out.len();
+        for part in view.key_parts(index, &mut head)? {
+            out.extend_from_slice(part);
+        }
+        Ok(out.len() - start)
+    }
+
+    /// Finds `key`, or where it belongs.
+    #[inline]
+    pub(crate) fn search(&self, key: &[u8]) -> Result<Place> {
+        let Some(suffix) = key.strip_prefix(self.prefix) else {
+            let index = if key < self.prefix { 0 } else { self.count() };
+            return Ok(Place { index, found: false });
+        };
+        let head = head_of(suffix);
+        let index = heads_below(self.heads, head);
+        if index == self.count() || u32::from_le_bytes(self.heads[index]) != head {
+            return Ok(Place { index, found: false });
+        }
+        match self.compare(suffix, index)? {
+            Ordering::Equal => Ok(Place { index, found: true }),
+            Ordering::Less => Ok(Place { index, found: false }),
+            Ordering::Greater => self.search_equal_heads(suffix, head, index + 1),
+        }
+    }
+
+    /// Goes on with the search among the keys from `first` on that have the same head.
+    fn search_equal_heads(&self, suffix: &[u8], head: u32, first: usize) -> Result<Place> {
+        let beyond = &self.heads[first..];
+        let equal = match head.checked_add(1) {
+            Some(next) => heads_below(beyond, next),
+            None => beyond.len(),
+        };
+        let (mut low, mut high) = (first, first + equal);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.compare(suffix, middle)? {
+                Ordering::Equal => return Ok(Place { index: middle, found: true }),
+                Ordering::Less => high = middle,
+                Ordering::Greater => low = middle + 1,
+            }
+        }
+        Ok(Place { index: low, found: false })
+    }
+
+    /// Compares `suffix` to the key at `index`, which has the same head.
+    #[inline]
+    fn compare(&self, suffix: &[u8], index: usize) -> Result<Ordering> {
+        let slot = self.slot(index)?;
+        let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+        Ok(rest.cmp(self.rest(slot)?).then(suffix.len().cmp(&slot.suffix_len)))
+    }
+
+    #[cold]
+    pub(super) fn bad_offset(&self, slot: Slot) -> Error {
+        let number = Some(page::number(self.page).0);
+        corrupt(number, "place of an entry", format_args!("within {} bytes", self.page.len()), slot.offset)
+    }
+
+    #[cold]
+    fn no_such_key(&self, index: usize) -> Error {
+        let number = Some(page::number(self.page).0);
+        corrupt(number, "entry index", format_args!("below {}", self.count()), index)
+    }
+}
+
+#[cold]
+fn overfull(page: &[u8], found: usize) -> Error {
+    let expected = format_args!("at most {} bytes", capacity(page.len()));
+    corrupt(Some(page::number(page).0), "tables, heap and prefix", expected, found)
+}
+
+/// Length of heads, children and slots of a page with `count` keys.
+pub(super) fn table_len<const BRANCH: bool>(count: usize) -> usize {
+    Node::<BRANCH>::CELL * count + if BRANCH { 4 } else { 0 }
+}
+
+/// The head of a suffix: its first 4 bytes as an integer whose order is theirs.
+#[inline]
+pub(super) fn head_of(suffix: &[u8]) -> u32 {
+    match suffix.first_chunk::<HEAD_LEN>() {
+        Some(&[b0, b1, b2, b3]) => u32::from_le_bytes([b3, b2, b1, b0]),
+        None => {
+            let byte = |at: usize| suffix.get(at).copied().unwrap_or(0);
+            u32::from_le_bytes([0, byte(2), byte(1), byte(0)])
+        }
+    }
+}
+
+/// How many of the ascending `heads` are below `head`: a binary search whose only branch is its loop.
+#[inline]
+fn heads_below(heads: &[[u8; 4]], head: u32) -> usize {
+    if heads.is_empty() {
+        return 0;
+    }
+    let mut base = 0;
+    let mut size = heads.len();
+    while size > 1 {
+        let half = size / 2;
+        let is_below = u32::from_le_bytes(heads[base + half]) < head;
+        base = std::hint::select_unpredictable(is_below, base + half, base);
+        size -= half;
+    }
+    base + usize::from(u32::from_le_bytes(heads[base]) < head)
+}
+
+// ---- fields that balance and checks look at ----
+
+/// How many keys the page says it has.
+pub(crate) fn key_count(page: &[u8]) -> usize {
+    field_u16(page, COUNT)
+}
+
+/// Bytes of the heap, dead ones included.
+pub(crate) fn heap_len(page: &[u8]) -> usize {
+    field_u16(page, HEAP_LEN)
+}
+
+/// Dead bytes in the heap.
+pub(crate) fn dead_bytes(page: &[u8]) -> usize {
+    field_u16(page, DEAD)
+}
+
+/// Bytes of the page, header not counted, that live entries and the prefix take.
+pub(crate) fn used_bytes<const BRANCH: bool>(page: &[u8]) -> usize {
+    let live = heap_len(page).saturating_sub(dead_bytes(page));
+    table_len::<BRANCH>(key_count(page)) + live + field_u16(page, PREFIX_LEN)
+}
+
+/// Where the heap lies in the page. Empty if the header is nonsense.
+pub(crate) fn heap_range(page: &[u8]) -> Range<usize> {
+    let end = page.len().saturating_sub(field_u16(page, PREFIX_LEN));
+    end.saturating_sub(heap_len(page))..end
+}
+
+/// Whether some value of this leaf, or below this branch, may lie on overflow pages.
+pub(crate) fn has_overflow(page: &[u8]) -> bool {
+    get_u16(page, FLAGS) & HAS_OVERFLOW != 0
+}
+
+/// Says that some value of this leaf, or below this branch, may lie on overflow pages.
+pub(crate) fn set_has_overflow(page: &mut [u8]) {
+    let flags = get_u16(page, FLAGS);
+    put_u16(page, FLAGS, flags | HAS_OVERFLOW);
+}
+
+// ---- changes, on a transaction's own copy ----
+
+/// Makes `page` an empty node with `prefix`.
+pub(super) fn init<const BRANCH: bool>(page: &mut [u8], level: u8, prefix: &[u8]) {
+    page.fill(0);
+    page::init(page, Node::<BRANCH>::KIND, level);
+    put_u16(page, PREFIX_LEN, prefix.len() as u16);
+    let at = page.len() - prefix.len();
+    page[at..].copy_from_slice(prefix);
+}
+
+/// Puts a key in at `index`: its suffix's head, slot and rest. `None`, and nothing changed, if the key does not
+/// share the page's prefix or there is no room; else the place in the page for `tail_len` more bytes of
+/// the entry. A branch's child right of the separator is for the caller to fill in.
+pub(super) fn insert_key<const BRANCH: bool>(
+    page: &mut [u8],
+    index: usize,
+    key: &[u8],
+    tail_len: usize,
+    is_overflow: bool,
+) -> Result<Option<Range<usize>>> {
+    let view = Node::<BRANCH>::new(page)?;
+    let count = view.count();
+    debug_assert!(index <= count);
+    let Some(suffix) = key.strip_prefix(view.prefix) else {
+        return Ok(None);
+    };
+    let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+    let lead = Node::<BRANCH>::LEAD;
+    let entry_len = lead + rest.len() + tail_len;
+    let heap = heap_range(page);
+    let table_end = HEADER_LEN + table_len::<BRANCH>(count);
+    if table_end + Node::<BRANCH>::CELL + entry_len > heap.start {
+        return Ok(None);
+    }
+
+    open_cell::<BRANCH>(page, count, index);
+    put_u16(page, COUNT, (count + 1) as u16);
+    put_u16(page, HEAP_LEN, (heap.len() + entry_len) as u16);
+    let start = heap.start - entry_len;
+    let offset = if entry_len == 0 { 0 } else { start };
+    put_u32(page, HEADER_LEN + 4 * index, head_of(suffix));
+    let slot = slots_start::<BRANCH>(count + 1) + 4 * index;
+    put_u16(page, slot, offset as u16);
+    put_u16(page, slot + 2, suffix.len() as u16 | if is_overflow { OVERFLOW_BIT } else { 0 });
+    let tail = start + lead + rest.len();
+    page[start + lead..tail].copy_from_slice(rest);
+    Ok(Some(tail..tail + tail_len))
+}
+
+/// Takes the keys of `range` out; `entry_lens` is the sum of their sizes in the heap. From a branch, the children
+/// right of the separators go too.
+pub(super) fn remove_keys<const BRANCH: bool>(page: &mut [u8], range: Range<usize>, entry_lens: usize) {
+    let count = key_count(page);
+    debug_assert!(range.start <= range.end && range.end <= count);
+    close_cells::<BRANCH>(page, count, range.clone());
+    put_u16(page, COUNT, (count - range.len()) as u16);
+    let dead = (dead_bytes(page) + entry_lens).min(heap_len(page));
+    if range.len() == count {
+        // Nothing lives in the heap any more.
+        put_u16(page, HEAP_LEN, 0);
+        put_u16(page, DEAD, 0);
+    } else {
+        put_u16(page, DEAD, dead as u16);
+    }
+}
+
+/// Writes a whole node into `page`: heads, slots and heap of `entries`, whose keys all begin with `prefix`.
+/// In a branch the children are for the caller to fill in.
+pub(super) fn build<'e, const BRANCH: bool>(
+    page: &mut [u8],
+    level: u8,
+    prefix: &[u8],
+    entries: impl ExactSizeIterator<Item = NewEntry<'e>>,
+) -> Result<()> {
+    init::<BRANCH>(page, level, prefix);
+    let count = entries.len();
+    let heap_end = page.len() - prefix.len();
+    let slots = slots_start::<BRANCH>(count);
+    let table_end = slots + 4 * count;
+    let mut start = heap_end;
+    for (index, entry) in entries.enumerate() {
+        let suffix = &entry.key[prefix.len()..];
+        let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+        let entry_len = Node::<BRANCH>::LEAD + rest.len() + entry.payload.len();
+        start = start
+            .checked_sub(entry_len)
+            .filter(|start| *start >= table_end)
+            .ok_or_else(|| overfull(page, capacity(page.len()) + entry_len))?;
+        put_u32(page, HEADER_LEN + 4 * index, head_of(suffix));
+        put_u16(page, slots + 4 * index, if entry_len == 0 { 0 } else { start as u16 });
+        let overflow_bit = if entry.is_overflow { OVERFLOW_BIT } else { 0 };
+        put_u16(page, slots + 4 * index + 2, suffix.len() as u16 | overflow_bit);
+        let mut at = start;
+        if !BRANCH {
+            put_u16(page, at, entry.payload.len() as u16);
+            at += Node::<BRANCH>::LEAD;
+        }
+        page[at..at + rest.len()].copy_from_slice(rest);
+        page[at + rest.len()..start + entry_len].copy_from_slice(entry.payload);
+    }
+    put_u16(page, COUNT, count as u16);
+    put_u16(page, HEAP_LEN, (heap_end - start) as u16);
+    Ok(())
+}
+
+pub(super) fn slots_start<const BRANCH: bool>(count: usize) -> usize {
+    HEADER_LEN + table_len::<BRANCH>(count) - 4 * count
+}
+
+/// Makes room in the tables for a key at `index` (and, in a branch, for the child to its right).
+fn open_cell<const BRANCH: bool>(page: &mut [u8], count: usize, index: usize) {
+    let heads = HEADER_LEN;
+    let slots = slots_start::<BRANCH>(count);
+    let slots_end = slots + 4 * count;
+    let slot = slots + 4 * index;
+    page.copy_within(slot..slots_end, slot + Node::<BRANCH>::CELL);
+    if BRANCH {
+        let child = heads + 4 * count + 4 * (index + 1);
+        page.copy_within(child..slot, child + 8);
+        page.copy_within(heads + 4 * index..child, heads + 4 * index + 4);
+    } else {
+        page.copy_within(heads + 4 * index..slot, heads + 4 * index + 4);
+    }
+}
+
+/// The reverse of [`open_cell`], for several keys.
+fn close_cells<const BRANCH: bool>(page: &mut [u8], count: usize, range: Range<usize>) {
+    let (heads, removed) = (HEADER_LEN, range.len());
+    let slots = slots_start::<BRANCH>(count);
+    let (slot, slot_end) = (slots + 4 * range.start, slots + 4 * range.end);
+    let head = heads + 4 * range.start;
+    if BRANCH {
+        let children = heads + 4 * count;
+        let (child, child_end) = (children + 4 * (range.start + 1), children + 4 * (range.end + 1));
+        page.copy_within(heads + 4 * range.end..child, head);
+        page.copy_within(child_end..slot, child - 4 * removed);
+    } else {
+        page.copy_within(heads + 4 * range.end..slot, head);
+    }
+    let slots_end = slots + 4 * count;
+    page.copy_within(slot_end..slots_end, slot_end - Node::<BRANCH>::CELL * removed);
+}

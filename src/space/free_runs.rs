@@ -1,0 +1,191 @@
+//! The set of free page runs.
+//!
+//! Invariants:
+//! - Runs never overlap and never touch: neighbours are one run. So a run of the set is as long as can be,
+//!   and `by_start` and `by_count` hold the same runs.
+//! - Nothing enters that is in already, and nothing leaves that is not in: either is answered as a
+//!   [`Conflict`] and changes nothing.
+//!
+//! Each operation costs O(log n) for each run that it adds or removes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Conflict;
+use crate::base::PageRun;
+
+/// Free runs, found by place and by length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FreeRuns {
+    /// First page to count.
+    by_start: BTreeMap<u32, u32>,
+    /// (count, first page): the best fit is the first element that is not too short.
+    by_count: BTreeSet<(u32, u32)>,
+    page_count: u32,
+}
+
+impl FreeRuns {
+    /// Pages in all runs together.
+    pub(crate) fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    /// Number of runs.
+    pub(crate) fn run_count(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// Whether there is no free page.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_start.is_empty()
+    }
+
+    /// All runs, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PageRun> + '_ {
+        self.by_start.iter().map(|(&first, &count)| PageRun::new(first, count))
+    }
+
+    /// The longest run, the lowest among equals.
+    pub(crate) fn largest_run(&self) -> Option<PageRun> {
+        let &(count, _) = self.by_count.last()?;
+        self.best_fit(count)
+    }
+
+    /// The run that ends at `end`, which is the length of the file if its tail is asked for.
+    pub(crate) fn tail_run(&self, end: u32) -> Option<PageRun> {
+        self.last_before(end).filter(|run| run.end() == end)
+    }
+
+    /// The run that holds `page`.
+    pub(crate) fn containing(&self, page: u32) -> Option<PageRun> {
+        self.last_before(page + 1).filter(|run| run.end() > page)
+    }
+
+    /// Whether some page of `run` is free.
+    pub(crate) fn overlaps(&self, run: PageRun) -> bool {
+        // Runs do not overlap, so the one that starts last also ends last.
+        self.last_before(run.end()).is_some_and(|last| last.end() > run.first.0)
+    }
+
+    /// Adds a run, none of which is free yet.
+    pub(crate) fn insert(&mut self, run: PageRun) -> Result<(), Conflict> {
+        assert!(run.count > 0, "a run has pages");
+        if self.overlaps(run) {
+            return Err(Conflict { run, expected: "not free yet", found: "free already" });
+        }
+        let mut first = run.first.0;
+        let mut end = run.end();
+        if let Some(before) = self.tail_run(first) {
+            self.remove(before);
+            first = before.first.0;
+        }
+        if let Some(&count) = self.by_start.get(&end) {
+            self.remove(PageRun::new(end, count));
+            end += count;
+        }
+        self.add(PageRun::new(first, end - first));
+        Ok(())
+    }
+
+    /// Adds many runs in any order. After a conflict, some of them are in.
+    pub(crate) fn insert_all(&mut self, mut runs: Vec<PageRun>) -> Result<(), Conflict> {
+        runs.sort_unstable();
+        // Neighbours are put together first: fewer and longer runs touch the trees.
+        runs.dedup_by(|next, previous| {
+            let adjacent = previous.end() == next.first.0;
+            if adjacent {
+                previous.count += next.count;
+            }
+            adjacent
+        });
+        runs.into_iter().try_for_each(|run| self.insert(run))
+    }
+
+    /// Removes `run`, all of which must be free.
+    pub(crate) fn take_exact(&mut self, run: PageRun) -> Result<(), Conflict> {
+        assert!(run.count > 0, "a run has pages");
+        let Some(holder) = self.containing(run.first.0).filter(|holder| holder.end() >= run.end()) else {
+            return Err(Conflict { run, expected: "free", found: "not free, or not all of it" });
+        };
+        self.remove(holder);
+        if holder.first < run.first {
+            self.add(PageRun::new(holder.first.0, run.first.0 - holder.first.0));
+        }
+        if run.end() < holder.end() {
+            self.add(PageRun::new(run.end(), holder.end() - run.end()));
+        }
+        Ok(())
+    }
+
+    /// Takes `count` pages that follow each other out of the shortest run that has them, the lowest
+    /// among equals.
+    pub(crate) fn allocate_run(&mut self, count: u32) -> Option<PageRun> {
+        assert!(count > 0, "a run has pages");
+        let holder = self.best_fit(count)?;
+        Some(self.take_front(holder, count))
+    }
+
+    /// Takes `count` pages in as few runs as there can be, ascending; nothing if there are not enough.
+    pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<PageRun>> {
+        if count > self.page_count {
+            return None;
+        }
+        let mut taken = Vec::new();
+        let mut missing = count;
+        while missing > 0 {
+            // No single run is enough: the largest leaves the least to find. The last piece is a best fit.
+            let holder = self.best_fit(missing).or_else(|| self.largest_run());
+            let holder = holder.expect("the pages that are missing have been counted");
+            let run = self.take_front(holder, missing.min(holder.count));
+            missing -= run.count;
+            taken.push(run);
+        }
+        taken.sort_unstable();
+        Some(taken)
+    }
+
+    /// Removes the run that ends at `end`.
+    pub(crate) fn remove_tail(&mut self, end: u32) -> Option<PageRun> {
+        let run = self.tail_run(end)?;
+        self.remove(run);
+        Some(run)
+    }
+
+    /// The run that starts last below `limit`.
+    fn last_before(&self, limit: u32) -> Option<PageRun> {
+        let (&first, &count) = self.by_start.range(..limit).next_back()?;
+        Some(PageRun::new(first, count))
+    }
+
+    /// The shortest run of at least `count` pages, the lowest among equals.
+    fn best_fit(&self, count: u32) -> Option<PageRun> {
+        let &(count, first) = self.by_count.range((count, 0)..).next()?;
+        Some(PageRun::new(first, count))
+    }
+
+    /// Takes the first `count` pages of `holder`, a run of the set.
+    fn take_front(&mut self, holder: PageRun, count: u32) -> PageRun {
+        self.remove(holder);
+        if count < holder.count {
+            self.add(PageRun::new(holder.first.0 + count, holder.count - count));
+        }
+        PageRun::new(holder.first.0, count)
+    }
+
+    /// Adds a run that touches no other.
+    fn add(&mut self, run: PageRun) {
+        self.by_start.insert(run.first.0, run.count);
+        self.by_count.insert((run.count, run.first.0));
+        self.page_count += run.count;
+    }
+
+    /// Removes a whole run of the set.
+    fn remove(&mut self, run: PageRun) {
+        let count = self.by_start.remove(&run.first.0);
+        let was_there = self.by_count.remove(&(run.count, run.first.0));
+        assert!(count == Some(run.count) && was_there, "both orders hold the same runs");
+        self.page_count -= run.count;
+    }
+}
+
+#[cfg(test)]
+mod tests;

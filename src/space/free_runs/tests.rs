@@ -1,0 +1,150 @@
+//! The set of free runs against one boolean per page.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PAGES: u32 = 200;
+
+/// Runs of free pages, by brute force.
+fn runs_of(pages: &[bool]) -> Vec<PageRun> {
+    let mut runs: Vec<PageRun> = Vec::new();
+    for page in (0..pages.len() as u32).filter(|&page| pages[page as usize]) {
+        match runs.last_mut() {
+            Some(last) if last.end() == page => last.count += 1,
+            _ => runs.push(PageRun::new(page, 1)),
+        }
+    }
+    runs
+}
+
+fn slice_of(pages: &mut [bool], run: PageRun) -> &mut [bool] {
+    &mut pages[run.first.0 as usize..run.end() as usize]
+}
+
+/// The length of the best fit and its lowest place.
+fn best_fit_of(runs: &[PageRun], count: u32) -> Option<PageRun> {
+    let holder = runs.iter().filter(|run| run.count >= count).min_by_key(|run| (run.count, run.first))?;
+    Some(PageRun::new(holder.first.0, count))
+}
+
+/// The fewest runs that hold `count` pages.
+fn fewest_runs(runs: &[PageRun], count: u32) -> usize {
+    let mut counts: Vec<u32> = runs.iter().map(|run| run.count).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let mut sum = 0;
+    1 + counts.iter().take_while(|&&pages| (sum += pages, sum < count).1).count()
+}
+
+fn free_runs_of(pages: &[bool]) -> FreeRuns {
+    let mut free = FreeRuns::default();
+    free.insert_all(runs_of(pages)).unwrap();
+    free
+}
+
+fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
+    let runs = runs_of(pages);
+    match kind {
+        0 | 1 => {
+            let overlaps = slice_of(pages, run).contains(&true);
+            assert_eq!(free.insert(run).is_err(), overlaps);
+            if !overlaps {
+                slice_of(pages, run).fill(true);
+            }
+        }
+        2 => {
+            let all_free = !slice_of(pages, run).contains(&false);
+            assert_eq!(free.take_exact(run).is_ok(), all_free);
+            if all_free {
+                slice_of(pages, run).fill(false);
+            }
+        }
+        3 => {
+            let taken = free.allocate_run(run.count);
+            assert_eq!(taken, best_fit_of(&runs, run.count), "the best fit, the lowest among equals");
+            if let Some(taken) = taken {
+                slice_of(pages, taken).fill(false);
+            }
+        }
+        4 => {
+            let total: u32 = runs.iter().map(|run| run.count).sum();
+            let Some(taken) = free.allocate(run.count) else {
+                return assert!(total < run.count);
+            };
+            assert!(taken.is_sorted());
+            assert_eq!(taken.iter().map(|run| run.count).sum::<u32>(), run.count);
+            assert_eq!(taken.len(), fewest_runs(&runs, run.count));
+            for taken in taken {
+                assert!(slice_of(pages, taken).iter().all(|&is_free| is_free));
+                slice_of(pages, taken).fill(false);
+            }
+        }
+        _ => {
+            let end = run.end();
+            let tail = runs.iter().copied().find(|run| run.end() == end);
+            assert_eq!(free.tail_run(end), tail);
+            assert_eq!(free.remove_tail(end), tail);
+            if let Some(tail) = tail {
+                slice_of(pages, tail).fill(false);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn operations_agree_with_one_boolean_per_page(
+        steps in prop::collection::vec((0u8..6, 0..PAGES, 1u32..24), 1..400),
+    ) {
+        let mut pages = vec![false; PAGES as usize + 24];
+        let mut free = FreeRuns::default();
+        for (kind, first, count) in steps {
+            step(&mut free, &mut pages, kind, PageRun::new(first, count));
+            let runs = runs_of(&pages);
+            prop_assert_eq!(free.iter().collect::<Vec<_>>(), &runs[..]);
+            prop_assert_eq!(free.run_count(), runs.len());
+            prop_assert_eq!(free.page_count(), runs.iter().map(|run| run.count).sum::<u32>());
+            let longest = runs.iter().map(|run| run.count).max();
+            prop_assert_eq!(free.largest_run(), longest.and_then(|count| best_fit_of(&runs, count)));
+            prop_assert_eq!(&free, &free_runs_of(&pages), "both orders hold the same runs");
+        }
+    }
+}
+
+#[test]
+fn neighbours_become_one_run() {
+    let mut free = FreeRuns::default();
+    free.insert(PageRun::new(10, 5)).unwrap();
+    free.insert(PageRun::new(20, 5)).unwrap();
+    assert_eq!(free.run_count(), 2);
+    free.insert(PageRun::new(15, 5)).unwrap();
+    assert_eq!(free.iter().collect::<Vec<_>>(), [PageRun::new(10, 15)]);
+}
+
+#[test]
+fn freeing_twice_is_an_error_and_changes_nothing() {
+    let mut free = FreeRuns::default();
+    free.insert_all(vec![PageRun::new(30, 4), PageRun::new(10, 4), PageRun::new(14, 1)]).unwrap();
+    let before = free.clone();
+    for overlapping in [(10, 5), (8, 3), (14, 2), (11, 1), (5, 100), (33, 1)] {
+        let run = PageRun::new(overlapping.0, overlapping.1);
+        assert_eq!(free.insert(run).unwrap_err().run, run);
+        assert_eq!(free, before);
+    }
+    assert!(free.insert_all(vec![PageRun::new(50, 2), PageRun::new(51, 2)]).is_err(), "with each other");
+}
+
+#[test]
+fn too_few_pages_change_nothing() {
+    let mut free = FreeRuns::default();
+    free.insert_all(vec![PageRun::new(10, 3), PageRun::new(20, 3)]).unwrap();
+    let before = free.clone();
+    assert_eq!(free.allocate(7), None);
+    assert_eq!(free.allocate_run(4), None);
+    assert!(free.take_exact(PageRun::new(12, 2)).is_err(), "not all of it is free");
+    assert_eq!(free, before);
+    assert_eq!(free.allocate(0), Some(Vec::new()));
+    assert_eq!(free.allocate(4), Some(vec![PageRun::new(10, 3), PageRun::new(20, 1)]));
+}

@@ -1,0 +1,98 @@
+//! Free space from its log: a base, and then each delta in turn.
+//!
+//! Invariants:
+//! - I5: any bytes give a state that keeps the invariants of [`Space`], or [`crate::Error::Corrupt`].
+//! - The loaded state holds the same pages as the writer's own had when it wrote the newest delta; some that
+//!   the writer had reclaimed by the interval rule (I2) are still retired, until the loader reclaims too.
+//!   So what a delta takes may be retired here.
+//!
+//! Loading costs O(n log n) for n runs in the log.
+
+use super::Space;
+use crate::base::PageRun;
+use crate::error::{Result, corrupt};
+use crate::format::free_log::{self, Base, Delta, Entry, RetiredRun};
+
+impl Space {
+    /// Loads the state from the bytes of the whole log, oldest first: a base and then deltas.
+    pub(crate) fn load(log: &[u8]) -> Result<Space> {
+        let mut entries = free_log::entries(log);
+        let mut space = match entries.next().transpose()? {
+            Some(Entry::Base(base)) => Space::from_base(base)?,
+            Some(Entry::Delta(_)) => return Err(misplaced("a base at its beginning", "a delta")),
+            None => return Err(misplaced("a base at its beginning", "nothing")),
+        };
+        let mut newest = None;
+        for entry in entries {
+            let Entry::Delta(delta) = entry? else {
+                return Err(misplaced("one base, at its beginning", "another base"));
+            };
+            if newest.is_some_and(|newest| newest >= delta.id) {
+                return Err(misplaced("deltas in the order of their transactions", "another order"));
+            }
+            newest = Some(delta.id);
+            space.apply(&delta)?;
+        }
+        Ok(space)
+    }
+
+    fn from_base(base: Base) -> Result<Space> {
+        let mut space = Space::new(base.length_pages);
+        space.free.insert_all(base.free)?;
+        for retired in base.retired {
+            space.add_retired(retired)?;
+        }
+        Ok(space)
+    }
+
+    /// Applies what another transaction has changed: one of the log, or of another process, which came right
+    /// after what this state knows. None may be in progress here. After an error the state is of no use.
+    pub(crate) fn apply(&mut self, delta: &Delta) -> Result<()> {
+        assert!(self.taken.is_empty() && self.retiring.is_empty(), "no transaction is in progress");
+        if delta.length_pages > self.length_pages {
+            self.grow(delta.length_pages);
+        }
+        for &run in &delta.taken {
+            self.remove_unused(run)?;
+        }
+        for &(run, birth) in &delta.retired {
+            self.add_retired(RetiredRun { run, birth, death: delta.id })?;
+        }
+        if delta.length_pages < self.length_pages {
+            let cut = PageRun::new(delta.length_pages, self.length_pages - delta.length_pages);
+            self.remove_unused(cut)?;
+            self.length_pages = delta.length_pages;
+        }
+        self.length_pages_before = self.length_pages;
+        Ok(())
+    }
+
+    /// Removes `run` from what is free and what is retired, piece by piece.
+    fn remove_unused(&mut self, run: PageRun) -> Result<()> {
+        let mut first = run.first.0;
+        while first < run.end() {
+            let piece_up_to = |end: u32| PageRun::new(first, end.min(run.end()) - first);
+            let piece = if let Some(free) = self.free.containing(first) {
+                let piece = piece_up_to(free.end());
+                self.free.take_exact(piece)?;
+                piece
+            } else if let Some(retired) = self.retired.containing(first) {
+                let piece = piece_up_to(retired.run.end());
+                self.retired.take(piece)?;
+                piece
+            } else {
+                return Err(corrupt(Some(first), "page taken by a transaction", "free or retired", "in use"));
+            };
+            first = piece.end();
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn misplaced(expected: &str, found: &str) -> crate::Error {
+    corrupt(None, "order of the free-space log", expected, found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! Retired runs: replaced by some transaction, and perhaps still needed by a snapshot.
+//!
+//! Invariants:
+//! - I2, the interval rule: a run born in `b` and replaced in `d` is needed by snapshot `r` if and only if
+//!   `b <= r < d`. [`RetiredRuns::reclaim`] answers exactly those runs that no protected snapshot needs.
+//! - Runs never overlap.
+//! - Every run is named by the list that its `pinned_by` says: the bucket of the smallest protected
+//!   snapshot that needed it when it was sorted, or `unsorted`. As long as that snapshot is protected,
+//!   nobody has to look at the run again: work is in proportion to what is freed or moved, not to
+//!   what is pinned.
+//!
+//! A list may also name runs that are gone, or that stand in another list by now: `by_start` decides.
+
+use std::collections::BTreeMap;
+
+use super::Conflict;
+use crate::base::{PageRun, TransactionId};
+use crate::format::free_log::RetiredRun;
+
+/// Retired runs, grouped by the snapshot that pins them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RetiredRuns {
+    /// First page to the rest of the run.
+    by_start: BTreeMap<u32, Entry>,
+    /// First pages of the runs that were retired since the last `reclaim`.
+    unsorted: Vec<u32>,
+    buckets: BTreeMap<TransactionId, Bucket>,
+    page_count: u32,
+    /// Runs that `reclaim` has ever looked at.
+    examined: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    count: u32,
+    birth: TransactionId,
+    death: TransactionId,
+    /// The bucket that names the run; none if it is not sorted yet.
+    pinned_by: Option<TransactionId>,
+}
+
+/// What one snapshot pins, and no smaller one.
+#[derive(Clone, Debug, Default)]
+struct Bucket {
+    starts: Vec<u32>,
+    page_count: u32,
+}
+
+impl Entry {
+    fn with_first(self, first: u32) -> RetiredRun {
+        RetiredRun { run: PageRun::new(first, self.count), birth: self.birth, death: self.death }
+    }
+
+    /// Whether a new run with this life can become one with `self`.
+    fn is_unsorted_with(&self, birth: TransactionId, death: TransactionId) -> bool {
+        self.pinned_by.is_none() && self.birth == birth && self.death == death
+    }
+}
+
+impl RetiredRuns {
+    /// Pages in all runs together.
+    pub(crate) fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    /// Number of runs.
+    pub(crate) fn run_count(&self) -> usize {
+        self.by_start.len()
+    }
+
+    /// All runs, ascending by page.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RetiredRun> + '_ {
+        self.by_start.iter().map(|(&first, entry)| entry.with_first(first))
+    }
+
+    /// Pages that `snapshot` pins and no smaller protected one does, as of the last `reclaim`.
+    pub(crate) fn pinned_by(&self, snapshot: TransactionId) -> u32 {
+        self.buckets.get(&snapshot).map_or(0, |bucket| bucket.page_count)
+    }
+
+    /// Runs that `reclaim` has looked at so far.
+    pub(crate) fn examined(&self) -> u64 {
+        self.examined
+    }
+
+    /// The retired run that holds `page`.
+    pub(crate) fn containing(&self, page: u32) -> Option<RetiredRun> {
+        self.last_before(page + 1).filter(|retired| retired.run.end() > page)
+    }
+
+    /// Whether some page of `run` is retired.
+    pub(crate) fn overlaps(&self, run: PageRun) -> bool {
+        self.last_before(run.end()).is_some_and(|last| last.run.end() > run.first.0)
+    }
+
+    /// Adds `run`, born in `birth` and replaced in `death`. The caller has checked that birth < death.
+    pub(crate) fn retire(&mut self, retired: RetiredRun) -> Result<(), Conflict> {
+        let RetiredRun { run, birth, death } = retired;
+        assert!(run.count > 0 && birth < death, "a run has pages and a life");
+        if self.overlaps(run) {
+            return Err(Conflict { run, expected: "not retired yet", found: "retired already" });
+        }
+        self.page_count += run.count;
+        let mut count = run.count;
+        if let Some(after) = self.by_start.get(&run.end()).copied()
+            && after.is_unsorted_with(birth, death)
+        {
+            self.by_start.remove(&run.end());
+            count += after.count;
+        }
+        if let Some((first, before)) = self.by_start.range_mut(..run.first.0).next_back()
+            && first + before.count == run.first.0
+            && before.is_unsorted_with(birth, death)
+        {
+            before.count += count;
+            return Ok(());
+        }
+        self.by_start.insert(run.first.0, Entry { count, birth, death, pinned_by: None });
+        self.unsorted.push(run.first.0);
+        Ok(())
+    }
+
+    /// Removes and answers the runs that none of the `protected` snapshots, ascending, needs.
+    pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Vec<PageRun> {
+        assert!(protected.is_sorted(), "protected snapshots ascend");
+        let is_gone = |snapshot: &&TransactionId| protected.binary_search(snapshot).is_err();
+        let gone: Vec<TransactionId> = self.buckets.keys().filter(is_gone).copied().collect();
+        let mut freed = Vec::new();
+        let unsorted = std::mem::take(&mut self.unsorted);
+        self.sort(None, unsorted, protected, &mut freed);
+        for snapshot in gone {
+            let bucket = self.buckets.remove(&snapshot).expect("its key has just been read");
+            self.sort(Some(snapshot), bucket.starts, protected, &mut freed);
+        }
+        freed
+    }
+
+    /// Gives each run of a dissolved list to the smallest protected snapshot that needs it, or to `freed`.
+    fn sort(
+        &mut self,
+        list: Option<TransactionId>,
+        starts: Vec<u32>,
+        protected: &[TransactionId],
+        freed: &mut Vec<PageRun>,
+    ) {
+        self.examined += starts.len() as u64;
+        for first in starts {
+            let Some(entry) = self.by_start.get_mut(&first) else { continue };
+            if entry.pinned_by != list {
+                continue;
+            }
+            if let Some(snapshot) = first_that_needs(protected, entry.birth, entry.death) {
+                entry.pinned_by = Some(snapshot);
+                let bucket = self.buckets.entry(snapshot).or_default();
+                bucket.starts.push(first);
+                bucket.page_count += entry.count;
+            } else {
+                freed.push(PageRun::new(first, entry.count));
+                self.page_count -= entry.count;
+                self.by_start.remove(&first);
+            }
+        }
+    }
+
+    /// Removes `run`, which must lie within one retired run, whoever pins it.
+    pub(crate) fn take(&mut self, run: PageRun) -> Result<(), Conflict> {
+        assert!(run.count > 0, "a run has pages");
+        let holder = self.last_before(run.end()).map(|retired| retired.run);
+        let Some(holder) = holder.filter(|holder| holder.first <= run.first && run.end() <= holder.end())
+        else {
+            return Err(Conflict { run, expected: "retired", found: "not retired as one run" });
+        };
+        let entry = self.by_start.remove(&holder.first.0).expect("it has just been found");
+        if holder.first < run.first {
+            let count = run.first.0 - holder.first.0;
+            self.by_start.insert(holder.first.0, Entry { count, ..entry });
+        }
+        if run.end() < holder.end() {
+            let count = holder.end() - run.end();
+            self.by_start.insert(run.end(), Entry { count, ..entry });
+            self.list(entry.pinned_by).push(run.end());
+        }
+        self.page_count -= run.count;
+        if let Some(bucket) = entry.pinned_by.and_then(|snapshot| self.buckets.get_mut(&snapshot)) {
+            bucket.page_count -= run.count;
+        }
+        Ok(())
+    }
+
+    /// The list that names the runs with this `pinned_by`.
+    fn list(&mut self, pinned_by: Option<TransactionId>) -> &mut Vec<u32> {
+        match pinned_by {
+            Some(snapshot) => &mut self.buckets.entry(snapshot).or_default().starts,
+            None => &mut self.unsorted,
+        }
+    }
+
+    /// The run that starts last below `limit`. Runs do not overlap, so it also ends last.
+    fn last_before(&self, limit: u32) -> Option<RetiredRun> {
+        let (&first, entry) = self.by_start.range(..limit).next_back()?;
+        Some(entry.with_first(first))
+    }
+}
+
+/// The smallest of the `protected` snapshots, ascending, that needs a run: I2, the interval rule.
+fn first_that_needs(
+    protected: &[TransactionId],
+    birth: TransactionId,
+    death: TransactionId,
+) -> Option<TransactionId> {
+    let at = protected.partition_point(|&snapshot| snapshot < birth);
+    protected.get(at).copied().filter(|&snapshot| snapshot < death)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Free space to its log: what a commit adds, and when the log begins anew.
+//!
+//! Invariants:
+//! - Saving ends: pages for the log are counted before they are allocated ([`free_log::page_count`]), and a
+//!   base does not change when they are. There is no loop in which saving changes what is saved.
+//! - No log page that was ever stored is changed (I1): the log grows by new pages, or by a new tail in the
+//!   new record; the pages of a log that begins anew are retired like any others.
+//! - The log stays in proportion to what it says: it begins anew, with a base, when it is more than twice
+//!   as long as a base could be, and some pages. So a base costs each commit O(1) on average.
+
+use super::Space;
+use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::error::Result;
+use crate::format::free_log::{self, Chain};
+
+/// A base never pays off in a log of fewer pages.
+const PAGES_WITHOUT_NEW_BASE: usize = 8;
+/// About the most that one run takes in a base, in bytes.
+const FREE_RUN_LEN: usize = 8;
+const RETIRED_RUN_LEN: usize = 16;
+
+/// The log as it stands on disk.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FreeLog {
+    /// Its pages with their births, oldest first.
+    pages: Vec<(PageNumber, TransactionId)>,
+    /// What lies in the record.
+    tail: Vec<u8>,
+}
+
+/// What the file's format allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogLimits {
+    pub(crate) page_size: usize,
+    /// The longest tail that the record holds, in bytes.
+    pub(crate) tail_len: usize,
+}
+
+/// What a commit has to store for its free space.
+#[derive(Debug)]
+pub(crate) struct SavedLog {
+    /// The log once the transaction has happened: its tail and newest page go into the record.
+    pub(crate) log: FreeLog,
+    /// New log pages, still to be sealed with their number and the transaction's id, and stored.
+    pub(crate) pages: Vec<(PageNumber, Box<[u8]>)>,
+}
+
+impl FreeLog {
+    /// The log of a new file: a base, in the tail.
+    pub(crate) fn new(space: &Space) -> FreeLog {
+        FreeLog { pages: Vec::new(), tail: free_log::encode_base(&space.base()) }
+    }
+
+    /// The log that has been read.
+    pub(crate) fn from_chain(chain: &Chain, tail: &[u8]) -> FreeLog {
+        FreeLog { pages: chain.pages.iter().rev().copied().collect(), tail: tail.to_vec() }
+    }
+
+    /// What lies in the record.
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// The end of the chain, for the record; 0 if the log has no pages.
+    pub(crate) fn newest_page(&self) -> PageNumber {
+        self.pages.last().map_or(PageNumber(0), |&(number, _)| number)
+    }
+
+    /// Its pages with their births, oldest first.
+    pub(crate) fn pages(&self) -> &[(PageNumber, TransactionId)] {
+        &self.pages
+    }
+
+    fn is_outgrown(&self, space: &Space, page_size: usize) -> bool {
+        let base_len_max =
+            space.free.run_count() * FREE_RUN_LEN + space.retired.run_count() * RETIRED_RUN_LEN;
+        let base_pages_max = base_len_max.div_ceil(free_log::page_capacity(page_size));
+        self.pages.len() > 2 * base_pages_max + PAGES_WITHOUT_NEW_BASE
+    }
+}
+
+impl Space {
+    /// Completes the transaction in progress with what its log needs: pages taken for it and, when the log
+    /// begins anew, pages retired. The last thing that a transaction does here before
+    /// [`Space::commit`]. `grow` is asked for more free pages: it calls [`Space::grow`], for at least as many.
+    pub(crate) fn save(
+        &mut self,
+        log: &FreeLog,
+        id: TransactionId,
+        limits: LogLimits,
+        grow: impl FnOnce(&mut Space, u32) -> Result<()>,
+    ) -> Result<SavedLog> {
+        let begins_anew = log.is_outgrown(self, limits.page_size);
+        if begins_anew {
+            for &(number, birth) in log.pages() {
+                self.retire(PageRun { first: number, count: 1 }, birth, id)?;
+            }
+        }
+        let (mut pages, mut bytes) = match begins_anew {
+            true => (Vec::new(), free_log::encode_base(&self.base())),
+            false => (log.pages.clone(), log.tail.clone()),
+        };
+        let delta = free_log::encode_delta(&self.delta(id));
+        if bytes.len() + delta.len() <= limits.tail_len {
+            bytes.extend(delta);
+            return Ok(SavedLog { log: FreeLog { pages, tail: bytes }, pages: Vec::new() });
+        }
+        let count = free_log::page_count(bytes.len(), delta.len(), limits.page_size);
+        let numbers = self.allocate_for_log(count as u32, grow)?;
+        bytes.extend(free_log::encode_delta(&self.delta(id)));
+        let previous = pages.last().map_or(PageNumber(0), |&(number, _)| number);
+        let stored = free_log::write_chain(&bytes, &numbers, previous, limits.page_size);
+        pages.extend(numbers.iter().map(|&number| (number, id)));
+        let log = FreeLog { pages, tail: Vec::new() };
+        Ok(SavedLog { log, pages: numbers.into_iter().zip(stored).collect() })
+    }
+
+    fn allocate_for_log(
+        &mut self,
+        count: u32,
+        grow: impl FnOnce(&mut Space, u32) -> Result<()>,
+    ) -> Result<Vec<PageNumber>> {
+        if self.free.page_count() < count {
+            grow(self, count)?;
+        }
+        let runs = self.allocate(count).expect("the file has grown by as many pages as were missing");
+        Ok(runs.into_iter().flat_map(|run| run.first.0..run.end()).map(PageNumber).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! The real storage: a file, or memory that behaves as one.
+//!
+//! Invariants:
+//! - Every byte below the mapping's known length is allocated on the disk (I6), file systems that copy on
+//!   write excepted (see [`WriteMode`]).
+//! - The known length is lowered before the file is cut, and `grow` raises it only when the file is longer
+//!   durably. Whoever changes it, or asks the system for it, holds `length_lock`, for a moment and never while
+//!   growing (I8): so a thread that asks cannot put back an older answer.
+//! - The two write modes differ in one function, `store`.
+//! - A barrier is exactly one `msync` (I4).
+#![allow(unsafe_code)]
+
+use super::gather;
+use super::mapping::{Mapping, reserve};
+use super::platform;
+use super::storage::{FileIdentity, Storage, WriteMode, sync_failure};
+use memmap2::{MmapOptions, MmapRaw};
+use parking_lot::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::ptr;
+
+/// Zeros are written in pieces of this many bytes.
+const ZERO_PIECE_BYTES: usize = 1 << 20;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// A file, its mapping for reading and, in [`WriteMode::Mapped`], its mapping for writing.
+pub(crate) struct FileStorage {
+    file: File,
+    mapping: Mapping,
+    access: Access,
+    /// There exactly in [`WriteMode::Mapped`] with [`Access::ReadWrite`].
+    writable: Option<MmapRaw>,
+    /// False for memory, where there is nothing to sync.
+    outlives_power: bool,
+    length_lock: Mutex<()>,
+}
+
+impl FileStorage {
+    /// Opens an existing file; `reserve_bytes` is how far it may grow (see [`Mapping`]).
+    pub(crate) fn open(
+        path: &Path,
+        access: Access,
+        write_mode: WriteMode,
+        reserve_bytes: u64,
+    ) -> io::Result<FileStorage> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(access == Access::ReadWrite)
+            // A pipe of that name would otherwise keep us waiting for its other end. std adds O_CLOEXEC.
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
+        let kind = file.metadata()?.file_type();
+        if kind.is_dir() {
+            return Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory, not a file"));
+        }
+        if !kind.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        FileStorage::over(file, access, write_mode, reserve_bytes, true)
+    }
+
+    /// An empty storage in memory. It has no name, and is gone when the last handle is.
+    pub(crate) fn in_memory(write_mode: WriteMode, reserve_bytes: u64) -> io::Result<FileStorage> {
+        FileStorage::over(platform::memory_file()?, Access::ReadWrite, write_mode, reserve_bytes, false)
+    }
+
+    fn over(
+        file: File,
+        access: Access,
+        write_mode: WriteMode,
+        reserve_bytes: u64,
+        outlives_power: bool,
+    ) -> io::Result<FileStorage> {
+        let length = file.metadata()?.len();
+        let mut writable = None;
+        if write_mode == WriteMode::Mapped && access == Access::ReadWrite {
+            fill_holes(&file, length)?;
+            writable =
+                Some(reserve(length, reserve_bytes, |bytes| MmapOptions::new().len(bytes).map_raw(&file))?);
+        }
+        // The file must not outgrow the smaller of the two mappings.
+        let reserve_bytes = writable.as_ref().map_or(reserve_bytes, |memory| memory.len() as u64);
+        let mapping = Mapping::new(&file, length, reserve_bytes)?;
+        Ok(FileStorage { file, mapping, access, writable, outlives_power, length_lock: Mutex::new(()) })
+    }
+
+    /// The open file, for whole-file locks.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The difference between the write modes. The caller has seen to it that the range is allocated.
+    fn store(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+        match &self.writable {
+            None => gather::write_all_at(&self.file, offset, buffers),
+            Some(memory) => copy_into(memory, offset, buffers),
+        }
+    }
+
+    /// Everything of `grow` that can fail.
+    fn extend(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        match platform::allocate(&self.file, from, to) {
+            // Where nothing can be allocated ahead, writing zeros is what makes the blocks exist.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                write_zeros(from, to, |at, piece| gather::write_all_at(&self.file, at, &[piece]))?;
+            }
+            Err(error) => return Err(error),
+            // In the mode's own way: `pwrite` in large pieces would make large folios, and each of the stores
+            // through a mapping that follow would dirty a whole one.
+            Ok(()) if zero => write_zeros(from, to, |at, piece| self.store(at, &[piece]))?,
+            Ok(()) => {}
+        }
+        if self.outlives_power {
+            self.file.sync_data().map_err(sync_failure)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the file's length, which is greater, to `length`.
+    fn cut(&self, length: u64) -> io::Result<()> {
+        let _lock = self.length_lock.lock();
+        let known_before = self.mapping.mapped_length();
+        self.mapping.set_mapped_length(length.min(known_before));
+        self.file.set_len(length).inspect_err(|_| self.mapping.set_mapped_length(known_before))
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => {
+                Err(io::Error::new(ErrorKind::PermissionDenied, "the file was opened for reading only"))
+            }
+        }
+    }
+}
+
+impl Storage for FileStorage {
+    fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+        self.check_writable()?;
+        let end = end_of(offset, buffers)?;
+        let limit = self.mapping.mapped_length();
+        if end > limit {
+            let problem = format!("a write up to byte {end} of a file that has grown to {limit} only");
+            return Err(io::Error::new(ErrorKind::InvalidInput, problem));
+        }
+        self.store(offset, buffers)
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn barrier(&self, length: u64) -> io::Result<()> {
+        if !self.outlives_power {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.mapping.flush(0..length).map_err(sync_failure)
+    }
+
+    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        self.check_writable()?;
+        if to > self.mapping.reserved_length() {
+            let problem = format!("{to} bytes, {} are reserved", self.mapping.reserved_length());
+            return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
+        }
+        if to <= from {
+            return Ok(());
+        }
+        let length_before = self.file_length()?;
+        if let Err(error) = self.extend(from.min(length_before), to, zero) {
+            // If even this fails the file stays longer than anybody knows, which does no harm.
+            let _ = self.cut(length_before);
+            return Err(error);
+        }
+        let _lock = self.length_lock.lock();
+        self.mapping.raise_mapped_length(to);
+        Ok(())
+    }
+
+    fn truncate(&self, to: u64) -> io::Result<()> {
+        self.check_writable()?;
+        match self.file_length()? {
+            length if length > to => self.cut(to),
+            _ => Ok(()),
+        }
+    }
+
+    fn file_length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn refresh_length(&self) -> io::Result<u64> {
+        let _lock = self.length_lock.lock();
+        let length = self.file_length()?;
+        self.mapping.set_mapped_length(length);
+        Ok(length)
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        identity_of(&self.file)
+    }
+}
+
+/// Device and inode of an open file.
+pub(super) fn identity_of(file: &File) -> io::Result<FileIdentity> {
+    let metadata = file.metadata()?;
+    Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
+}
+
+/// Copies `buffers` one behind the other into the writable mapping.
+fn copy_into(memory: &MmapRaw, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+    if end_of(offset, buffers)? > memory.len() as u64 {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let mut at = offset as usize;
+    for buffer in buffers {
+        // SAFETY: the end of all buffers is within the mapping, as just checked. No reference to the target
+        // exists: references are made through the other mapping only, to pages that are visible, and
+        // those are never written (I1). A buffer that is itself a part of the file lies in that other
+        // mapping, so source and target do not overlap.
+        unsafe { ptr::copy_nonoverlapping(buffer.as_ptr(), memory.as_mut_ptr().add(at), buffer.len()) };
+        at += buffer.len();
+    }
+    Ok(())
+}
+
+/// Allocates what a sparse copy of the file has left out, so that no store meets a hole.
+fn fill_holes(file: &File, length: u64) -> io::Result<()> {
+    if fs2::FileExt::allocated_size(file)? >= length {
+        return Ok(());
+    }
+    platform::allocate(file, 0, length).map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => io::Error::new(
+            ErrorKind::Unsupported,
+            "the file has holes, which its file system cannot fill ahead; use WriteMode::Syscall",
+        ),
+        _ => error,
+    })
+}
+
+/// Calls `store` for zeros over `from..to`, piece by piece.
+fn write_zeros(from: u64, to: u64, store: impl Fn(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let zeros = vec![0; ZERO_PIECE_BYTES.min((to - from) as usize)];
+    let mut at = from;
+    while at < to {
+        let piece = &zeros[..zeros.len().min((to - at) as usize)];
+        store(at, piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// Where `buffers` end when they are stored from `offset` on.
+fn end_of(offset: u64, buffers: &[&[u8]]) -> io::Result<u64> {
+    let mut end = Some(offset);
+    for buffer in buffers {
+        end = end.and_then(|end| end.checked_add(buffer.len() as u64));
+    }
+    end.ok_or_else(|| ErrorKind::InvalidInput.into())
+}

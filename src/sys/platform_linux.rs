@@ -1,0 +1,126 @@
+//! What Linux has of its own: space allocated ahead, files in memory, renaming without replacing.
+#![allow(unsafe_code)]
+
+use memmap2::{Advice, MmapRaw};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Allocates `from..to` on the disk, and makes the file `to` bytes long if it is shorter.
+/// `ErrorKind::Unsupported` if the file system cannot.
+///
+/// Not `fs2::FileExt::allocate`, which calls `posix_fallocate` for `0..to`. That function returns its error
+/// and leaves errno alone, so fs2 answers a full disk with whatever error came last ("No such file", when
+/// tried). It visits every page of the old part: 1.8 s to grow a file of 1 GiB on tmpfs by 1 MiB, against 0.2 ms
+/// here. And where the file system cannot allocate, glibc writes a byte into every block of the old part,
+/// into pages that readers see (I1).
+pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+    if to <= from {
+        return Ok(());
+    }
+    let start = libc::off_t::try_from(from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    let length = libc::off_t::try_from(to - from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    retry(|| {
+        // SAFETY: fallocate takes no pointer; the descriptor is open.
+        match unsafe { libc::fallocate(file.as_raw_fd(), 0, start, length) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })
+}
+
+/// A new file that lives in memory.
+pub(super) fn memory_file() -> io::Result<File> {
+    // SAFETY: the name is a C string that lives through the call.
+    let descriptor = unsafe { libc::memfd_create(c"mapleaf".as_ptr(), libc::MFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor has just been made, and nobody else owns it.
+    Ok(unsafe { File::from_raw_fd(descriptor) })
+}
+
+/// Renames `from` to `to`; `ErrorKind::AlreadyExists` if there is a file `to`.
+pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    let old = CString::new(from.as_os_str().as_bytes())?;
+    let new = CString::new(to.as_os_str().as_bytes())?;
+    // SAFETY: both names are C strings that live through the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            old.as_ptr(),
+            libc::AT_FDCWD,
+            new.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // The file system does not know the flag.
+        Some(libc::EINVAL | libc::ENOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        _ => Err(error),
+    }
+}
+
+/// Enters a range of the mapping into the page table; `ErrorKind::Unsupported` before Linux 5.14.
+pub(super) fn populate(memory: &MmapRaw, offset: usize, length: usize) -> io::Result<()> {
+    match memory.advise_range(Advice::PopulateRead, offset, length) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(ErrorKind::Unsupported.into()),
+        result => result,
+    }
+}
+
+/// Asks for transparent huge pages for the whole mapping, or forbids them.
+pub(super) fn set_huge_pages(memory: &MmapRaw, wanted: bool) -> io::Result<()> {
+    match memory.advise(if wanted { Advice::HugePage } else { Advice::NoHugePage }) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(ErrorKind::Unsupported.into()),
+        result => result,
+    }
+}
+
+/// A number that is new with each boot of the machine; zeros if the system does not say.
+pub(crate) fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    parse_uuid(&text).unwrap_or_default()
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u32> =
+        text.trim().chars().filter(|&c| c != '-').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |sum, d| sum * 16 + *d as u8)).collect();
+    bytes.try_into().ok()
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    const { assert!(COUNT <= 256, "getrandom answers up to 256 bytes in one piece") };
+    let mut bytes = [0; COUNT];
+    retry(|| {
+        // SAFETY: the buffer is COUNT bytes long and lives through the call.
+        let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), COUNT, 0) };
+        if count == COUNT as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
+    })
+    .or_else(|_| io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes))?;
+    Ok(bytes)
+}
+
+/// Repeats a system call that a signal has interrupted.
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

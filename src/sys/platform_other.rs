@@ -1,0 +1,53 @@
+//! What other Unix systems have in place of Linux's own calls.
+
+use memmap2::MmapRaw;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// Allocates the file up to `to`, and makes it that long if it is shorter. Every failure is
+/// `ErrorKind::Unsupported`: fs2 does not tell a reason that can be relied on, and the zeros that the caller
+/// then writes either do the same or meet the true one.
+pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+    if to <= from {
+        return Ok(());
+    }
+    fs2::FileExt::allocate(file, to).map_err(|_| ErrorKind::Unsupported.into())
+}
+
+/// A new file without a name, in the folder for temporary files.
+pub(super) fn memory_file() -> io::Result<File> {
+    let random = u128::from_le_bytes(random_bytes()?);
+    let path = std::env::temp_dir().join(format!("mapleaf-{random:032x}"));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// Renames `from` to `to`; `ErrorKind::AlreadyExists` if there is a file `to`.
+pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
+}
+
+/// The caller touches the pages instead.
+pub(super) fn populate(_: &MmapRaw, _: usize, _: usize) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// There are no huge pages for files.
+pub(super) fn set_huge_pages(_: &MmapRaw, _: bool) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// The system has no such number.
+pub(crate) fn boot_id() -> [u8; 16] {
+    [0; 16]
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,112 @@
+//! The storage seam: everything that reaches the database file, as one trait.
+//!
+//! Invariants it keeps for the layers above, whatever the implementation:
+//! - what `write` stored is seen at once through the mapping, by every process (section 2 of the design);
+//! - one `barrier` is one `msync` (I4), and all that was stored before it is then durable (I3);
+//! - `grow` reserves space before it is used, so a full disk is an error here and nowhere later (I6);
+//! - a failed sync can be told from every other error ([`is_sync_failure`]), since it must never be
+//!   retried (I6).
+
+use super::mapping::Mapping;
+use std::fmt;
+use std::io;
+
+/// How a commit stores its pages in the file. Both end in the same single `msync`.
+///
+/// `Syscall` is right nearly everywhere. Measured on Linux 6.18 with ext4, for commits of 1000 pages of
+/// 4 KiB, a stored page costs 0.6 µs plus 1.9 µs in the sync with `Syscall`, against 1.75 µs (the page
+/// fault) plus 3.1 µs with `Mapped`. Since Linux 6.16 the difference can be far larger: the cache holds files
+/// in large folios, one store through a mapping dirties its whole folio, and scattered stores have been
+/// seen to write 250 times their own size. `pwrite` into the same folio writes its own blocks only.
+///
+/// `Mapped` can win where a system call is dear (some sandboxes and user-space file systems) and on `tmpfs`
+/// once the pages are mapped. Measure both, on the machine and file system in question.
+///
+/// With `Mapped`, a store into a hole of the file while the disk is full would end the process with
+/// SIGBUS. That is prevented by never having a hole below the file's length: growth allocates every
+/// block beforehand, and opening a file that was copied sparsely fills its holes, or fails. A file system that
+/// copies on write (btrfs, ZFS, a reflinked file on XFS) needs new space even for blocks that are
+/// allocated, and cannot promise this: use `Syscall` there, which answers with an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum WriteMode {
+    /// Pages are stored by `pwritev`, in runs.
+    #[default]
+    Syscall,
+    /// Pages are stored by copying memory through a second, writable mapping.
+    Mapped,
+}
+
+/// Which file this is, however many names it has: device and inode.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct FileIdentity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// The database file.
+pub(crate) trait Storage: Send + Sync {
+    /// The mapping that pages are read through. A concrete type: this is the hottest path.
+    fn mapping(&self) -> &Mapping;
+
+    /// Stores `buffers` one behind the other from `offset` on: all of them, or an error. The range must
+    /// lie within the known length of the file (`grow` comes first).
+    fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()>;
+
+    /// Copies bytes out of the file. For what may change while it is read (the records): a reference
+    /// into the mapping is allowed only to bytes that are immutable while visible (I1).
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Makes all that has been stored in `0..length` durable, with exactly one `msync`.
+    /// After an error the database must be poisoned; the call is never repeated (I6).
+    fn barrier(&self, length: u64) -> io::Result<()>;
+
+    /// Extends the file from `from` to `to` bytes, all of them allocated, and with `zero` also written
+    /// once (which saves the commits that fill them a journal commit each). The new length is durable, and
+    /// known to the mapping, when this returns. A file that is longer already is never cut.
+    ///
+    /// After an error the file has its old length, and the same handle can go on once there is space,
+    /// unless [`is_sync_failure`] says that it was the sync that failed.
+    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()>;
+
+    /// Cuts the file to `to` bytes. Nobody, in any process, may hold or take a slice beyond.
+    fn truncate(&self, to: u64) -> io::Result<()>;
+
+    /// The file's length, asked of the system.
+    fn file_length(&self) -> io::Result<u64>;
+
+    /// Asks the system for the file's length and makes it known to the mapping: another process may have
+    /// grown the file, or cut it. Answers the length.
+    fn refresh_length(&self) -> io::Result<u64>;
+
+    /// Device and inode of the open file.
+    fn identity(&self) -> io::Result<FileIdentity>;
+}
+
+/// Whether `error` says that a sync failed: then what is on the disk is unknown, and the database is to be
+/// poisoned. Every error of `barrier` is one (on a storage opened for writing); of `grow`'s, those of its own sync.
+pub(crate) fn is_sync_failure(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<SyncFailure>())
+}
+
+/// Marks an error as that of a sync.
+#[cold]
+pub(super) fn sync_failure(source: io::Error) -> io::Error {
+    io::Error::new(source.kind(), SyncFailure { source })
+}
+
+#[derive(Debug)]
+struct SyncFailure {
+    source: io::Error,
+}
+
+impl fmt::Display for SyncFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sync failed: {}", self.source)
+    }
+}
+
+impl std::error::Error for SyncFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,104 @@
+//! Locks, between descriptors of one process, as they are between processes.
+
+use super::*;
+use crate::sys::{LockFile, LockKind, RangeLock, lock_range, range_is_free, try_lock_range, unlock_range};
+use LockKind::{Exclusive, Shared};
+use std::time::Duration;
+
+fn two_handles(folder: &Path) -> (LockFile, LockFile) {
+    let data_path = folder.join("data");
+    (LockFile::open(&data_path).unwrap(), LockFile::open(&data_path).unwrap())
+}
+
+#[test]
+fn the_lock_file_lies_beside_the_data() {
+    let folder = folder();
+    let (first, second) = two_handles(folder.path());
+    assert_eq!(first.path(), folder.path().join("data-lock"));
+    assert!(first.path().exists());
+    assert_eq!(first.identity().unwrap(), second.identity().unwrap());
+}
+
+#[test]
+fn whole_file_locks_of_two_handles_exclude_each_other() {
+    let folder = folder();
+    let (first, second) = two_handles(folder.path());
+    assert!(first.try_lock(Shared).unwrap());
+    assert!(second.try_lock(Shared).unwrap());
+    assert!(!second.try_lock(Exclusive).unwrap());
+    first.unlock().unwrap();
+    assert!(second.try_lock(Exclusive).unwrap());
+    assert!(!first.try_lock(Shared).unwrap());
+    drop(second);
+    assert!(first.try_lock(Exclusive).unwrap(), "dropping the handle frees its lock");
+}
+
+#[test]
+fn a_waiting_lock_is_granted_when_the_holder_goes() {
+    let folder = folder();
+    let (first, second) = two_handles(folder.path());
+    first.lock(Exclusive).unwrap();
+    lock_range(first.file(), Exclusive, 0..1).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            second.lock(Shared).unwrap();
+            lock_range(second.file(), Shared, 0..1).unwrap();
+        });
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!waiter.is_finished());
+        drop(first);
+        waiter.join().unwrap();
+    });
+}
+
+#[test]
+fn ranges_of_two_descriptors_conflict_where_they_overlap() {
+    let folder = folder();
+    let (first, second) = two_handles(folder.path());
+    let (first, second) = (first.file(), second.file());
+    assert!(try_lock_range(first, Exclusive, 10..20).unwrap());
+    assert!(!try_lock_range(second, Shared, 19..30).unwrap());
+    assert!(try_lock_range(second, Exclusive, 20..30).unwrap());
+    assert!(!range_is_free(second, Shared, 0..11).unwrap());
+    assert!(range_is_free(second, Exclusive, 0..10).unwrap());
+    assert!(range_is_free(first, Exclusive, 10..20).unwrap(), "one's own lock does not count");
+    unlock_range(first, 10..15).unwrap();
+    assert!(try_lock_range(second, Shared, 10..15).unwrap());
+    assert!(range_is_free(first, Shared, 10..15).unwrap());
+    assert!(!range_is_free(first, Exclusive, 10..15).unwrap());
+}
+
+#[test]
+fn empty_and_absurd_ranges_are_refused() {
+    let folder = folder();
+    let (first, _) = two_handles(folder.path());
+    #[allow(clippy::reversed_empty_ranges)]
+    for range in [5..5, 6..5, 0..u64::MAX] {
+        assert!(try_lock_range(first.file(), Exclusive, range).is_err());
+    }
+}
+
+#[test]
+fn locks_survive_closing_another_descriptor() {
+    let folder = folder();
+    let (first, second) = two_handles(folder.path());
+    assert!(first.try_lock(Exclusive).unwrap());
+    assert!(try_lock_range(first.file(), Exclusive, 3..4).unwrap());
+    drop(std::fs::File::open(first.path()).unwrap());
+    let (third, _) = two_handles(folder.path());
+    assert!(third.try_lock(Shared).is_ok_and(|taken| !taken));
+    drop(third);
+    assert!(!second.try_lock(Shared).unwrap(), "the whole-file lock is still held");
+    assert!(!range_is_free(second.file(), Shared, 3..4).unwrap(), "the range is still held");
+}
+
+#[test]
+fn a_range_lock_is_freed_by_drop() {
+    let folder = folder();
+    let (first, second) = two_handles(folder.path());
+    let held = RangeLock::acquire(first.file(), Exclusive, 7..8).unwrap();
+    assert!(RangeLock::try_acquire(second.file(), Shared, 7..8).unwrap().is_none());
+    drop(held);
+    assert!(RangeLock::try_acquire(second.file(), Exclusive, 7..8).unwrap().is_some());
+    assert!(range_is_free(first.file(), Exclusive, 7..8).unwrap());
+}

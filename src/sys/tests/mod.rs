@@ -1,0 +1,65 @@
+//! Tests against the real system.
+
+mod create;
+mod lock;
+mod mapping;
+mod shared;
+mod space;
+mod storage;
+
+use super::{Access, FileStorage, WriteMode};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A good share of the address space, as the default of `Options::max_size` is.
+const TEBIBYTE: u64 = 1 << 40;
+const BOTH_MODES: [WriteMode; 2] = [WriteMode::Syscall, WriteMode::Mapped];
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A file of `bytes` zeros, all allocated, opened for writing.
+fn storage_of(path: &Path, bytes: usize, mode: WriteMode) -> FileStorage {
+    std::fs::write(path, vec![0; bytes]).unwrap();
+    FileStorage::open(path, Access::ReadWrite, mode, TEBIBYTE).unwrap()
+}
+
+/// A file system in memory of 256 KiB, which is easily filled.
+struct TinyDisk {
+    folder: tempfile::TempDir,
+}
+
+impl TinyDisk {
+    /// `None`, and a note in the test's output, where mounting is not permitted.
+    fn mount() -> Option<TinyDisk> {
+        let folder = folder();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k", "mapleaf-test"])
+            .arg(folder.path())
+            .status()
+            .is_ok_and(|status| status.success());
+        if !mounted {
+            println!("skipped: a tmpfs cannot be mounted here");
+        }
+        mounted.then_some(TinyDisk { folder })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Leaves no free space; the answered file's removal makes it free again.
+    fn fill(&self) -> PathBuf {
+        let path = self.path("filler");
+        let error = std::fs::write(&path, vec![1; 1 << 20]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        path
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}

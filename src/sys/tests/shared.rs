@@ -1,0 +1,63 @@
+//! Shared words, and the small facts about the machine.
+
+use super::*;
+use crate::sys::{LockFile, SharedWords, boot_id, random_bytes};
+use std::sync::atomic::Ordering::SeqCst;
+
+#[test]
+fn anonymous_words_are_zero_and_shared_by_threads() {
+    let words = SharedWords::anonymous(4 << 20).unwrap();
+    assert_eq!(words.words().len(), 4 << 20);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let words = &words;
+            scope.spawn(move || {
+                for word in &words.words()[..1000] {
+                    word.fetch_add(thread, SeqCst);
+                }
+            });
+        }
+    });
+    assert!(words.words()[..1000].iter().all(|word| word.load(SeqCst) == 6));
+    assert!(words.words()[1000..].iter().step_by(1000).all(|word| word.load(SeqCst) == 0));
+}
+
+#[test]
+fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
+    let folder = folder();
+    let lock_file = LockFile::open(&folder.path().join("data")).unwrap();
+    let words = SharedWords::of_file(lock_file.file(), 1000).unwrap();
+    assert_eq!(lock_file.file().metadata().unwrap().len(), 8000);
+    assert!(words.words().iter().all(|word| word.load(SeqCst) == 0));
+    let other_file = LockFile::open(&folder.path().join("data")).unwrap();
+    let longer = SharedWords::of_file(other_file.file(), 5000).unwrap();
+    words.words()[999].store(42, SeqCst);
+    assert_eq!(longer.words()[999].load(SeqCst), 42);
+    longer.words()[4999].store(43, SeqCst);
+    drop((words, longer));
+    let again = SharedWords::of_file(lock_file.file(), 5000).unwrap();
+    assert_eq!(again.words()[4999].load(SeqCst), 43);
+    assert_eq!(again.words()[999].load(SeqCst), 42);
+}
+
+#[test]
+fn a_full_disk_is_an_error_when_words_are_mapped() {
+    let Some(disk) = TinyDisk::mount() else { return };
+    let lock_file = LockFile::open(&disk.path("data")).unwrap();
+    disk.fill();
+    let error = SharedWords::of_file(lock_file.file(), 1000).err().unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn the_boot_has_a_number_that_stays() {
+    assert_eq!(boot_id(), boot_id());
+    if Path::new("/proc/sys/kernel/random/boot_id").exists() {
+        assert_ne!(boot_id(), [0; 16]);
+    }
+}
+
+#[test]
+fn random_bytes_differ() {
+    assert_ne!(random_bytes::<16>().unwrap(), random_bytes::<16>().unwrap());
+}

@@ -1,0 +1,264 @@
+//! Splitting, sharing with siblings, merging: how nodes stay neither too full nor too empty.
+//!
+//! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix;
+//! then it shares with a sibling that has a quarter of its page free; only then it is split. A node that uses
+//! less than a quarter of its page merges with a sibling, or takes over some of its items.
+//! A `turn` is a place in the path: the node's distance from the root.
+//!
+//! Invariants:
+//! - All nodes of the path are frames. Nodes above the one that is being balanced are sound.
+//! - Balancing goes upward only, one level at a time, so it ends at the root.
+
+use crate::base::ChildRef;
+use crate::error::{Result, corrupt};
+use crate::format::branch::{self, BranchView};
+use crate::format::node;
+use crate::tree::items::{Items, Split};
+use crate::tree::nodes::{Nodes, TreeTop, view_any_count};
+use crate::tree::pages::PageSource;
+use crate::tree::tree_mut::TreeMut;
+
+/// No tree of sound pages is deeper: each level at least doubles its nodes, and pages have 31-bit numbers.
+const MAX_DEPTH: u8 = 32;
+
+/// New children of a branch, each with the separator to its left.
+type NewChildren = Vec<(Vec<u8>, ChildRef)>;
+
+impl TreeMut {
+    /// Puts `items` where the node at `turn` stands: in its frame, or shared with a sibling, or split.
+    pub(super) fn place<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        items: Items,
+        split: Split,
+    ) -> Result<()> {
+        items.check_order()?;
+        let here = self.path[turn].node;
+        if items.fit_one_page() {
+            return items.build(0..items.len(), self.frames.get_mut(here)?);
+        }
+        if turn == 0 {
+            let new = self.spread(&items, &items.cuts(split), &[here])?;
+            return self.grow_root(new, items.has_overflow());
+        }
+        if split == Split::Even && self.share_with_sibling(source, turn, &items)? {
+            return Ok(());
+        }
+        let new = self.spread(&items, &items.cuts(split), &[here])?;
+        let behind = self.path[turn - 1].index + 1;
+        self.replace_children(source, turn - 1, behind, 0, new, split)
+    }
+
+    /// Balances the node at `turn`, and those above that change with it, if they have become too empty.
+    pub(super) fn rebalance<S: PageSource>(&mut self, source: &S, mut turn: usize) -> Result<()> {
+        while turn > 0 && self.is_underfull(turn)? {
+            if !self.merge_with_sibling(source, turn)? {
+                return Ok(());
+            }
+            turn -= 1;
+        }
+        if turn == 0 { self.shrink_root() } else { Ok(()) }
+    }
+
+    /// Lets the root go while it only leads to another node, or is an empty leaf.
+    pub(super) fn shrink_root(&mut self) -> Result<()> {
+        while self.top.depth > 0 && self.top.node.is_frame() {
+            let page = self.frames.get(self.top.node)?;
+            if node::key_count(page) > 0 {
+                break;
+            }
+            let old = self.top.node;
+            if self.top.depth > 1 {
+                let branch: BranchView<'_> = view_any_count(page, self.top.depth - 1)?;
+                self.top.node = branch.child(0)?;
+            }
+            self.top.depth -= 1;
+            self.frames.free(old)?;
+        }
+        Ok(())
+    }
+
+    /// Writes items to pages: the frames at hand first, then new ones; frames left over are freed. Answers all
+    /// children but the first, with their separators.
+    fn spread(&mut self, items: &Items, cuts: &[usize], at_hand: &[ChildRef]) -> Result<NewChildren> {
+        let mut new = NewChildren::new();
+        let mut start = 0;
+        for page in 0..=cuts.len() {
+            let end = cuts.get(page).copied().unwrap_or(items.len());
+            let node = at_hand.get(page).copied().unwrap_or_else(|| self.frames.add_node());
+            items.build(start..end, self.frames.get_mut(node)?)?;
+            if page > 0 {
+                new.push((items.separator(start).to_vec(), node));
+            }
+            start = end;
+        }
+        for &unused in at_hand.iter().skip(cuts.len() + 1) {
+            self.frames.free(unused)?;
+        }
+        Ok(new)
+    }
+
+    /// In the branch at `turn`: takes out `removed` children from child `at` on, and puts `new` ones there.
+    /// Child 0 always stays.
+    fn replace_children<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        at: usize,
+        removed: usize,
+        new: NewChildren,
+        split: Split,
+    ) -> Result<()> {
+        let level = self.level_of(turn);
+        let page = self.frames.get_mut(self.path[turn].node)?;
+        branch::remove(page, at - 1..at - 1 + removed)?;
+        for (done, (separator, child)) in new.iter().enumerate() {
+            if branch::insert(page, at - 1 + done, separator, *child)? {
+                continue;
+            }
+            let mut items = Items::of_node(page, level)?;
+            for (offset, (separator, child)) in new.iter().enumerate().skip(done) {
+                items.insert_child(at + offset, separator, *child);
+            }
+            return self.place(source, turn, items, split);
+        }
+        Ok(())
+    }
+
+    /// Puts a new root above the old one, which is the first child, and `new`.
+    fn grow_root(&mut self, new: NewChildren, has_overflow: bool) -> Result<()> {
+        let level = self.top.depth;
+        if level >= MAX_DEPTH {
+            return Err(corrupt(None, "depth of the tree", format_args!("below {MAX_DEPTH}"), level));
+        }
+        let root = self.frames.add_node();
+        let page = self.frames.get_mut(root)?;
+        branch::init(page, level, &[], self.top.node);
+        if has_overflow {
+            node::set_has_overflow(page);
+        }
+        for (index, (separator, child)) in new.iter().enumerate() {
+            // A leaf is split in three at most, a branch likewise: two separators always fit.
+            if !branch::insert(page, index, separator, *child)? {
+                return Err(corrupt(None, "separators of a new root", "at most 2", new.len()));
+            }
+        }
+        self.top = TreeTop { node: root, depth: level + 1 };
+        Ok(())
+    }
+
+    /// Shares the items for the node at `turn` with a sibling, if one has room to spare.
+    fn share_with_sibling<S: PageSource>(&mut self, source: &S, turn: usize, items: &Items) -> Result<bool> {
+        let capacity = node::capacity(self.page_size);
+        let needed = items.used_bytes(0..items.len());
+        for left in self.sibling_pairs(turn)?.into_iter().flatten() {
+            let sibling_used = self.sibling_used_bytes(source, turn, left)?;
+            if sibling_used > capacity - capacity / 4 || sibling_used + needed > 2 * capacity {
+                continue;
+            }
+            let (pair, both) = self.pair(source, turn, left, Some(items))?;
+            let cuts = both.cuts(Split::Even);
+            if cuts.len() == 1 {
+                let new = self.spread(&both, &cuts, &pair)?;
+                self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Merges the node at `turn` with the emptier of its siblings, or shares items out evenly between the two.
+    /// Answers whether the parent has a child less.
+    fn merge_with_sibling<S: PageSource>(&mut self, source: &S, turn: usize) -> Result<bool> {
+        let mut emptiest: Option<(usize, usize)> = None;
+        for left in self.sibling_pairs(turn)?.into_iter().flatten() {
+            let used = self.sibling_used_bytes(source, turn, left)?;
+            if emptiest.is_none_or(|(least, _)| used < least) {
+                emptiest = Some((used, left));
+            }
+        }
+        let Some((_, left)) = emptiest else { return Ok(false) };
+        let (pair, both) = self.pair(source, turn, left, None)?;
+        let cuts = both.cuts(Split::Even);
+        let new = self.spread(&both, &cuts, &pair)?;
+        self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+        Ok(cuts.is_empty())
+    }
+
+    /// The pairs of siblings that the node at `turn` is one of, by the index of the left one.
+    fn sibling_pairs(&self, turn: usize) -> Result<[Option<usize>; 2]> {
+        let parent = self.path[turn - 1];
+        let last = node::key_count(self.frames.get(parent.node)?);
+        Ok([parent.index.checked_sub(1), (parent.index < last).then_some(parent.index)])
+    }
+
+    /// Bytes that the other node of the pair uses.
+    fn sibling_used_bytes<S: PageSource>(&self, source: &S, turn: usize, left: usize) -> Result<usize> {
+        let parent = self.path[turn - 1];
+        let level = self.level_of(turn);
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, level + 1)?;
+        let sibling = branch.child(if left == parent.index { left + 1 } else { left })?;
+        let page = self.nodes(source).node(sibling)?;
+        if level == 0 {
+            view_any_count::<false>(page, 0)?;
+            Ok(node::used_bytes::<false>(page))
+        } else {
+            view_any_count::<true>(page, level)?;
+            Ok(node::used_bytes::<true>(page))
+        }
+    }
+
+    /// Makes both nodes of a pair the transaction's own; answers their frames and the items of both. For the node at
+    /// `turn` these are `own_items`, if given, instead of what stands in its frame.
+    fn pair<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        left: usize,
+        own_items: Option<&Items>,
+    ) -> Result<([ChildRef; 2], Items)> {
+        let parent = self.path[turn - 1];
+        let level = self.level_of(turn);
+        let mut frames = [self.path[turn].node; 2];
+        for (side, frame) in frames.iter_mut().enumerate() {
+            let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, level + 1)?;
+            let child = branch.child(left + side)?;
+            *frame = self.own(source, child, level)?;
+            branch::set_child(self.frames.get_mut(parent.node)?, left + side, *frame);
+        }
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, level + 1)?;
+        let separator = branch.key(left)?;
+        let [left_page, right_page] = [self.frames.get(frames[0])?, self.frames.get(frames[1])?];
+        let own_is_left = left == parent.index;
+        let both = match own_items {
+            Some(items) if own_is_left => {
+                let mut both = items.clone();
+                both.append(&separator, &Items::of_node(right_page, level)?);
+                both
+            }
+            Some(items) => {
+                let mut both = Items::of_node(left_page, level)?;
+                both.append(&separator, items);
+                both
+            }
+            None => {
+                let mut both = Items::of_node(left_page, level)?;
+                both.append(&separator, &Items::of_node(right_page, level)?);
+                both
+            }
+        };
+        both.check_order()?;
+        Ok((frames, both))
+    }
+
+    fn is_underfull(&self, turn: usize) -> Result<bool> {
+        let page = self.frames.get(self.path[turn].node)?;
+        let quarter = node::capacity(self.page_size) / 4;
+        Ok(if self.level_of(turn) == 0 {
+            node::used_bytes::<false>(page) < quarter
+        } else {
+            node::used_bytes::<true>(page) < quarter || node::key_count(page) == 0
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! The frames of a write transaction: private buffers for nodes and overflow runs that have no page number yet.
+//!
+//! Invariants:
+//! - A frame's node was written by this program, or copied from a page that passed `check_before_change`: its
+//!   structure is sound. (Its keys may still be out of order, if they were in the file.)
+//! - A reference to a frame stands in the tree's top or in another frame, never in a page of the file, so
+//!   that no page's content can reach a frame.
+
+use crate::base::ChildRef;
+use crate::error::{Error, Result, corrupt};
+use crate::tree::nodes::Nodes;
+use crate::tree::pages::PageSource;
+
+/// All frames of one tree.
+pub(super) struct Frames {
+    page_size: usize,
+    slots: Vec<Option<Box<[u8]>>>,
+    /// Slots that are empty.
+    vacant: Vec<u32>,
+    /// Buffers of one page, to be used again.
+    spare: Vec<Box<[u8]>>,
+    page_count: usize,
+}
+
+impl Frames {
+    pub(super) fn new(page_size: usize) -> Frames {
+        Frames { page_size, slots: Vec::new(), vacant: Vec::new(), spare: Vec::new(), page_count: 0 }
+    }
+
+    /// Pages that the frames will take in the file.
+    pub(super) fn page_count(&self) -> usize {
+        self.page_count
+    }
+
+    /// Makes a frame of `buffer`, a whole number of pages.
+    pub(super) fn add(&mut self, buffer: Box<[u8]>) -> ChildRef {
+        self.page_count += buffer.len() / self.page_size;
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[index as usize] = Some(buffer);
+        ChildRef::to_frame(index)
+    }
+
+    /// A frame for a node, with arbitrary content: it is to be built.
+    pub(super) fn add_node(&mut self) -> ChildRef {
+        let buffer = self.spare.pop().unwrap_or_else(|| vec![0; self.page_size].into_boxed_slice());
+        self.add(buffer)
+    }
+
+    /// A frame with a copy of `page`.
+    pub(super) fn add_copy(&mut self, page: &[u8]) -> ChildRef {
+        let buffer = match self.spare.pop() {
+            Some(mut buffer) => {
+                buffer.copy_from_slice(page);
+                buffer
+            }
+            None => Box::from(page),
+        };
+        self.add(buffer)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, at: ChildRef) -> Result<&[u8]> {
+        let slot = at.frame().and_then(|index| self.slots.get(index as usize));
+        slot.and_then(|slot| slot.as_deref()).ok_or_else(|| no_such_frame(at))
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, at: ChildRef) -> Result<&mut [u8]> {
+        let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));
+        slot.and_then(|slot| slot.as_deref_mut()).ok_or_else(|| no_such_frame(at))
+    }
+
+    /// Takes a frame's buffer out; the frame is gone.
+    pub(super) fn take(&mut self, at: ChildRef) -> Result<Box<[u8]>> {
+        let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));
+        let buffer = slot.and_then(Option::take).ok_or_else(|| no_such_frame(at))?;
+        self.vacant.extend(at.frame());
+        self.page_count -= buffer.len() / self.page_size;
+        Ok(buffer)
+    }
+
+    /// Keeps a buffer that is no longer needed for frames to come.
+    pub(super) fn recycle(&mut self, buffer: Box<[u8]>) {
+        if buffer.len() == self.page_size {
+            self.spare.push(buffer);
+        }
+    }
+
+    pub(super) fn free(&mut self, at: ChildRef) -> Result<()> {
+        let buffer = self.take(at)?;
+        self.recycle(buffer);
+        Ok(())
+    }
+}
+
+#[cold]
+fn no_such_frame(at: ChildRef) -> Error {
+    corrupt(None, "frame of the transaction", "one in use", at.0 & (u32::MAX >> 1))
+}
+
+/// The nodes as a write transaction sees them: its frames, and finished pages for all that it has not changed.
+pub(crate) struct FramesOverPages<'a, S> {
+    pub(super) source: &'a S,
+    pub(super) frames: &'a Frames,
+}
+
+impl<S> Clone for FramesOverPages<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for FramesOverPages<'_, S> {}
+
+impl<'a, S: PageSource> Nodes<'a> for FramesOverPages<'a, S> {
+    #[inline]
+    fn node(self, at: ChildRef) -> Result<&'a [u8]> {
+        match at.page() {
+            Some(number) => self.source.page(number),
+            None => self.frames.get(at),
+        }
+    }
+
+    fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]> {
+        match at.page() {
+            Some(number) => self.source.overflow(number),
+            None => self.frames.get(at),
+        }
+    }
+
+    #[inline]
+    fn prefetch(self, at: ChildRef) {
+        if let Some(number) = at.page() {
+            self.source.prefetch(number);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How reading code gets from a reference to a node, whatever holds the nodes.
+//!
+//! Invariants:
+//! - I5: a node is viewed only after its kind and level have been found to be what its parent says. Levels
+//!   fall by one with each step down, so no content of pages makes a descent longer than the tree's depth.
+//! - A node that has been viewed has at least one entry (a leaf) or two children (a branch).
+
+use crate::base::{ChildRef, PageNumber};
+use crate::error::{Error, Result, corrupt};
+use crate::format::branch::BranchView;
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::Node;
+use crate::format::overflow;
+use crate::format::page;
+use crate::tree::pages::{PageSource, TreeRoot};
+
+/// Nodes by reference: finished pages alone, or finished pages and a transaction's frames.
+///
+/// Cheap to copy, and what it hands out outlives it: the pages belong to a snapshot or transaction (`'a`).
+pub(crate) trait Nodes<'a>: Copy {
+    /// A leaf's or branch's bytes.
+    fn node(self, at: ChildRef) -> Result<&'a [u8]>;
+
+    /// A whole overflow run, header included.
+    fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]>;
+
+    /// Asks for a node to be brought into the processor's cache.
+    fn prefetch(self, at: ChildRef);
+}
+
+/// Finished pages: no reference to a frame is anything but damage.
+impl<'a, S: PageSource> Nodes<'a> for &'a S {
+    #[inline]
+    fn node(self, at: ChildRef) -> Result<&'a [u8]> {
+        self.page(finished(at)?)
+    }
+
+    fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]> {
+        self.overflow(finished(at)?)
+    }
+
+    #[inline]
+    fn prefetch(self, at: ChildRef) {
+        if let Some(number) = at.page() {
+            PageSource::prefetch(self, number);
+        }
+    }
+}
+
+/// The page number that a finished page refers to.
+#[inline]
+pub(super) fn finished(at: ChildRef) -> Result<PageNumber> {
+    at.page().ok_or_else(|| not_finished(at))
+}
+
+#[cold]
+fn not_finished(at: ChildRef) -> Error {
+    corrupt(None, "page number", format_args!("below {}", PageNumber::LIMIT), at.0)
+}
+
+/// Where reading begins: the root, which in a write transaction may be a frame, and the tree's depth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TreeTop {
+    /// The root node; meaningless while `depth` is 0.
+    pub(crate) node: ChildRef,
+    /// Levels: 0 empty, 1 a single leaf.
+    pub(crate) depth: u8,
+}
+
+impl From<&TreeRoot> for TreeTop {
+    fn from(root: &TreeRoot) -> TreeTop {
+        // Not `to_page`: the number comes from the file, and may be out of range.
+        TreeTop { node: ChildRef(root.page.0), depth: root.depth }
+    }
+}
+
+/// The leaf at `at`.
+#[inline]
+pub(super) fn leaf_at<'a>(nodes: impl Nodes<'a>, at: ChildRef) -> Result<LeafView<'a>> {
+    view(nodes.node(at)?, 0)
+}
+
+/// The branch at `at`, which is of `level`.
+#[inline]
+pub(super) fn branch_at<'a>(nodes: impl Nodes<'a>, at: ChildRef, level: u8) -> Result<BranchView<'a>> {
+    view(nodes.node(at)?, level)
+}
+
+/// Views a finished page as what its parent says it is.
+#[inline]
+pub(super) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
+    let view = view_any_count(page, level)?;
+    if view.count() == 0 {
+        return Err(corrupt(Some(page::number(page).0), "keys in a page", "at least 1", 0));
+    }
+    Ok(view)
+}
+
+/// Like [`view`], for a node that may be in the middle of being emptied.
+#[inline]
+pub(super) fn view_any_count<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
+    if !Node::<BRANCH>::is_kind_and_level(page, level) {
+        return Err(wrong_kind_or_level(page, BRANCH, level));
+    }
+    Node::new(page)
+}
+
+#[cold]
+fn wrong_kind_or_level(page: &[u8], is_branch: bool, level: u8) -> Error {
+    corrupt(
+        Some(page::number(page).0),
+        "kind and level",
+        format_args!("kind {}, level {level}", if is_branch { 2 } else { 1 }),
+        format_args!("kind {}, level {}", page[16], page::level(page)),
+    )
+}
+
+/// The bytes of a value, fetched from its overflow run if that is where they lie.
+#[inline]
+pub(super) fn resolve<'a>(nodes: impl Nodes<'a>, value: LeafValue<'a>) -> Result<&'a [u8]> {
+    match value {
+        LeafValue::Inline(bytes) => Ok(bytes),
+        LeafValue::Overflow { first, length } => overflow::value(nodes.overflow_run(first)?, length),
+    }
+}

@@ -1,0 +1,283 @@
+//! Taking entries out: one, a range, all.
+//!
+//! A range is removed in two steps. The cut walks down the range's two edges: what lies wholly between is dropped,
+//! subtree by subtree; the nodes on the edges lose children or entries and may be left too empty, a branch even
+//! with a single child. Then the repair goes down each edge once more and balances those.
+//!
+//! Invariants:
+//! - A key that is not there, or a range with no entry in it, changes nothing.
+//! - Between cut and repair only nodes on the edges are unsound, and no node is without any child or entry. The
+//!   repair goes from the root down, so that a node is balanced below sound ones.
+//! - I5: no page is dropped twice by one call, so that a damaged file's pages, however they refer to each other, do
+//!   not make the walk longer than the file.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+
+use crate::base::ChildRef;
+use crate::error::{Error, Result, corrupt};
+use crate::format::branch::{self, BranchView};
+use crate::format::leaf::{self, LeafValue, LeafView};
+use crate::format::node;
+use crate::format::page;
+use crate::tree::nodes::{TreeTop, view, view_any_count};
+use crate::tree::pages::PageSource;
+use crate::tree::tree_mut::TreeMut;
+
+type Seen = HashSet<ChildRef>;
+
+/// What a cut did to a node.
+struct Cut {
+    removed: u64,
+    /// Nothing is left of the node: its parent is to drop it.
+    is_empty: bool,
+}
+
+impl TreeMut {
+    /// Takes the entry of `key` out. Answers whether there was one.
+    pub(crate) fn remove<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<bool> {
+        if self.top.depth == 0 {
+            return Ok(false);
+        }
+        let place = self.locate(source, key)?;
+        if !place.found {
+            return Ok(false);
+        }
+        self.own_path(source)?;
+        let turn = self.path.len() - 1;
+        let leaf = self.path[turn].node;
+        self.release_value(source, leaf, place.index)?;
+        leaf::remove(self.frames.get_mut(leaf)?, place.index..place.index + 1)?;
+        self.count_removed(1)?;
+        self.rebalance(source, turn)?;
+        Ok(true)
+    }
+
+    /// Takes all entries out.
+    pub(crate) fn clear<S: PageSource>(&mut self, source: &S) -> Result<()> {
+        if self.top.depth > 0 {
+            let level = self.top.depth - 1;
+            self.drop_subtree(source, self.top.node, level, &mut Seen::new())?;
+        }
+        self.top = TreeTop { node: ChildRef(0), depth: 0 };
+        self.entries = 0;
+        Ok(())
+    }
+
+    /// Takes the entries between two bounds out. Answers how many there were.
+    pub(crate) fn delete_range<S: PageSource>(
+        &mut self,
+        source: &S,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> Result<u64> {
+        if (lower, upper) == (Bound::Unbounded, Bound::Unbounded) {
+            let removed = self.entries;
+            self.clear(source)?;
+            return Ok(removed);
+        }
+        if self.range(lower, upper).next(self.nodes(source))?.is_none() {
+            return Ok(0);
+        }
+        let level = self.top.depth - 1;
+        self.top.node = self.own(source, self.top.node, level)?;
+        let cut = self.cut(source, self.top.node, level, (lower, upper), &mut Seen::new())?;
+        self.count_removed(cut.removed)?;
+        if cut.is_empty {
+            self.frames.free(self.top.node)?;
+            self.top = TreeTop { node: ChildRef(0), depth: 0 };
+        }
+        for edge in [lower, upper] {
+            if let Some(key) = key_of(edge) {
+                self.repair(source, key)?;
+            }
+        }
+        Ok(cut.removed)
+    }
+
+    /// Takes what lies between the bounds out of a node, a frame, and out of all below.
+    fn cut<S: PageSource>(
+        &mut self,
+        source: &S,
+        node: ChildRef,
+        level: u8,
+        (lower, upper): (Bound<&[u8]>, Bound<&[u8]>),
+        seen: &mut Seen,
+    ) -> Result<Cut> {
+        if level == 0 {
+            return self.cut_leaf(source, node, lower, upper);
+        }
+        let branch: BranchView<'_> = view_any_count(self.frames.get(node)?, level)?;
+        let child_count = branch.child_count();
+        let first = key_of(lower).map_or(Ok(0), |key| branch.child_index(key))?;
+        let last = key_of(upper).map_or(Ok(child_count - 1), |key| branch.child_index(key))?;
+        if first > last {
+            return Err(disordered(self.frames.get(node)?));
+        }
+        let mut removed = 0;
+        let (mut dead_start, mut dead_end) = (first, last + 1);
+        for index in first..=last {
+            let below = (
+                if index == first { lower } else { Bound::Unbounded },
+                if index == last { upper } else { Bound::Unbounded },
+            );
+            let cut = self.cut_child(source, node, index, level - 1, below, seen)?;
+            removed += cut.removed;
+            if !cut.is_empty {
+                // Only children on an edge can be left, so those that are not lie side by side.
+                if index == first { dead_start += 1 } else { dead_end -= 1 }
+            }
+        }
+        let is_empty = dead_end.saturating_sub(dead_start) == child_count;
+        if !is_empty && dead_start < dead_end {
+            branch::remove_children(self.frames.get_mut(node)?, dead_start..dead_end)?;
+        }
+        Ok(Cut { removed, is_empty })
+    }
+
+    /// Cuts a child of the frame `parent`; if nothing is left of it, it is gone, but still referred to.
+    fn cut_child<S: PageSource>(
+        &mut self,
+        source: &S,
+        parent: ChildRef,
+        index: usize,
+        level: u8,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+        seen: &mut Seen,
+    ) -> Result<Cut> {
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent)?, level + 1)?;
+        let child = branch.child(index)?;
+        if bounds == (Bound::Unbounded, Bound::Unbounded) {
+            let removed = self.drop_subtree(source, child, level, seen)?;
+            return Ok(Cut { removed, is_empty: true });
+        }
+        let owned = self.own(source, child, level)?;
+        branch::set_child(self.frames.get_mut(parent)?, index, owned);
+        let cut = self.cut(source, owned, level, bounds, seen)?;
+        if cut.is_empty {
+            self.frames.free(owned)?;
+        }
+        Ok(cut)
+    }
+
+    fn cut_leaf<S: PageSource>(
+        &mut self,
+        source: &S,
+        node: ChildRef,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+    ) -> Result<Cut> {
+        let leaf: LeafView<'_> = view(self.frames.get(node)?, 0)?;
+        let count = leaf.count();
+        let start = match lower {
+            Bound::Unbounded => 0,
+            Bound::Included(key) => leaf.search(key)?.index,
+            Bound::Excluded(key) => leaf.search(key).map(|place| place.index + usize::from(place.found))?,
+        };
+        let end = match upper {
+            Bound::Unbounded => count,
+            Bound::Excluded(key) => leaf.search(key)?.index,
+            Bound::Included(key) => leaf.search(key).map(|place| place.index + usize::from(place.found))?,
+        };
+        if start > end {
+            return Err(disordered(self.frames.get(node)?));
+        }
+        for index in start..end {
+            self.release_value(source, node, index)?;
+        }
+        leaf::remove(self.frames.get_mut(node)?, start..end)?;
+        Ok(Cut { removed: (end - start) as u64, is_empty: end - start == count })
+    }
+
+    /// Gives up a node and all below it. Answers how many entries there were.
+    fn drop_subtree<S: PageSource>(
+        &mut self,
+        source: &S,
+        node: ChildRef,
+        level: u8,
+        seen: &mut Seen,
+    ) -> Result<u64> {
+        let buffer;
+        let page = match node.page() {
+            None => {
+                buffer = self.frames.take(node)?;
+                &*buffer
+            }
+            Some(number) => {
+                if !seen.insert(node) {
+                    return Err(corrupt(Some(number.0), "references to a page", 1, "2 or more"));
+                }
+                let page = source.page(number)?;
+                self.retire(number, 1, page);
+                page
+            }
+        };
+        let removed = self.drop_children(source, node, page, level, seen)?;
+        Ok(removed)
+    }
+
+    fn drop_children<S: PageSource>(
+        &mut self,
+        source: &S,
+        node: ChildRef,
+        page: &[u8],
+        level: u8,
+        seen: &mut Seen,
+    ) -> Result<u64> {
+        let no_frames_below = |child: ChildRef| {
+            let is_sound = node.is_frame() || !child.is_frame();
+            is_sound.then_some(child).ok_or_else(|| {
+                corrupt(Some(page::number(page).0), "page number of a child", "below 2^31", child.0)
+            })
+        };
+        if level > 0 {
+            let branch: BranchView<'_> = view_any_count(page, level)?;
+            let mut removed = 0;
+            for index in 0..branch.child_count() {
+                let child = no_frames_below(branch.child(index)?)?;
+                removed += self.drop_subtree(source, child, level - 1, seen)?;
+            }
+            return Ok(removed);
+        }
+        let leaf: LeafView<'_> = view(page, 0)?;
+        if node::has_overflow(page) {
+            for index in 0..leaf.count() {
+                if let LeafValue::Overflow { first, .. } = leaf.value(index)? {
+                    self.release_run(source, no_frames_below(first)?)?;
+                }
+            }
+        }
+        Ok(leaf.count() as u64)
+    }
+
+    /// Balances the nodes on the way to `key`, from the root down.
+    fn repair<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<()> {
+        self.shrink_root()?;
+        for level in (0..self.top.depth.saturating_sub(1)).rev() {
+            // Balancing may have let the root go.
+            if level + 1 >= self.top.depth {
+                continue;
+            }
+            self.locate(source, key)?;
+            let turn = usize::from(self.top.depth - 1 - level);
+            if !self.path[turn].node.is_frame() {
+                // A clean page has not been cut, nor has anything below it.
+                break;
+            }
+            self.rebalance(source, turn)?;
+        }
+        Ok(())
+    }
+}
+
+fn key_of(bound: Bound<&[u8]>) -> Option<&[u8]> {
+    match bound {
+        Bound::Included(key) | Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    }
+}
+
+#[cold]
+fn disordered(page: &[u8]) -> Error {
+    corrupt(Some(page::number(page).0), "order of the keys", "ascending", "otherwise")
+}

@@ -1,0 +1,425 @@
+//! A tree that a write transaction changes: its state, reading it, and putting entries in.
+//!
+//! Copy on write: the first change of a page copies it into a frame and retires the page; its parent, which
+//! then refers to the frame, has been copied before. So what is changed hangs together from the root down.
+//!
+//! Invariants:
+//! - I1: a page of the file is never changed. The tree only ever writes to its frames.
+//! - A page is checked when it is copied (`check_before_change`); later changes rely on that.
+//! - Between operations every node has at least one entry (leaf) or two children (branch), and every branch has
+//!   the overflow flag if a child has it.
+//! - Each page that was reachable from the root at first, or since a seal, and is not any more, is in
+//!   `retired` exactly once (if the file is not damaged), with the birth in its header.
+//!
+//! **After an error** of a changing operation (a page that cannot be read, or is damaged) the tree may be
+//! half-changed: entries may be missing, counts may be off. Nothing in the file has changed, so the
+//! transaction can be aborted by dropping this; all else it must refuse. `KeyTooLong` and `ValueTooLarge`
+//! alone are found before anything is changed.
+
+use std::ops::Bound;
+
+use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::error::{Error, Result, corrupt};
+use crate::format::branch::{self, BranchView};
+use crate::format::leaf::{self, LeafValue, LeafView, Payload};
+use crate::format::node::{self, Place};
+use crate::format::overflow::{self, MAX_VALUE_LEN};
+use crate::format::page;
+use crate::tree::cursor::RangeCursor;
+use crate::tree::frames::{Frames, FramesOverPages};
+use crate::tree::get::{get, get_many};
+use crate::tree::items::{Items, Split};
+use crate::tree::nodes::{Nodes, TreeTop, finished, view, view_any_count};
+use crate::tree::pages::{PageSource, RetiredPages, TreeRoot};
+
+/// A value to be stored.
+#[derive(Clone, Copy)]
+pub(crate) enum NewValue<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// On overflow pages already, which the caller has written with this transaction as their birth.
+    Stored { first: PageNumber, length: u64 },
+    /// So many zeros.
+    Zeroed(usize),
+}
+
+impl NewValue<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            NewValue::Bytes(bytes) => bytes.len() as u64,
+            NewValue::Stored { length, .. } => *length,
+            NewValue::Zeroed(length) => *length as u64,
+        }
+    }
+}
+
+/// One node on the way down, and where in it the way goes on.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) node: ChildRef,
+    pub(super) index: usize,
+}
+
+/// A tree that is being changed by a write transaction.
+pub(crate) struct TreeMut {
+    pub(super) top: TreeTop,
+    pub(super) entries: u64,
+    pub(super) frames: Frames,
+    pub(super) retired: Vec<RetiredPages>,
+    pub(super) transaction: TransactionId,
+    pub(super) page_size: usize,
+    /// The way to the key that an operation is about, root first.
+    pub(super) path: Vec<Step>,
+}
+
+impl TreeMut {
+    /// The tree of `root`, to be changed by `transaction`.
+    pub(crate) fn new(root: &TreeRoot, transaction: TransactionId, page_size: usize) -> TreeMut {
+        TreeMut {
+            top: root.into(),
+            entries: root.entries,
+            frames: Frames::new(page_size),
+            retired: Vec::new(),
+            transaction,
+            page_size,
+            path: Vec::new(),
+        }
+    }
+
+    /// Where the tree stands. Only for a tree without changes since it was made or sealed.
+    pub(crate) fn root(&self) -> TreeRoot {
+        match self.top.node.page() {
+            _ if self.top.depth == 0 => TreeRoot::default(),
+            Some(page) => TreeRoot { page, depth: self.top.depth, entries: self.entries },
+            None => unreachable!("the tree has been changed and is to be sealed first"),
+        }
+    }
+
+    /// Whether there is anything to seal.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.frames.page_count() > 0
+    }
+
+    /// Whether it stands elsewhere than at `root`, or will once it is sealed.
+    pub(crate) fn is_changed_from(&self, root: &TreeRoot) -> bool {
+        self.is_dirty() || self.root() != *root
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.entries
+    }
+
+    /// Pages that sealing will store.
+    pub(crate) fn dirty_page_count(&self) -> usize {
+        self.frames.page_count()
+    }
+
+    /// Bytes that sealing will store: the memory that the changes take.
+    pub(crate) fn dirty_bytes(&self) -> usize {
+        self.frames.page_count() * self.page_size
+    }
+
+    /// The pages that the tree has stopped using since the last call.
+    pub(crate) fn take_retired(&mut self) -> Vec<RetiredPages> {
+        std::mem::take(&mut self.retired)
+    }
+
+    // ---- reading ----
+
+    /// The nodes as this tree sees them, for a [`RangeCursor`] made by [`TreeMut::range`].
+    #[inline]
+    pub(crate) fn nodes<'a, S: PageSource>(&'a self, source: &'a S) -> FramesOverPages<'a, S> {
+        FramesOverPages { source, frames: &self.frames }
+    }
+
+    /// Where reading begins.
+    pub(crate) fn top(&self) -> TreeTop {
+        self.top
+    }
+
+    /// The value of `key`.
+    pub(crate) fn get<'a, S: PageSource>(&'a self, source: &'a S, key: &[u8]) -> Result<Option<&'a [u8]>> {
+        get(self.nodes(source), self.top, key)
+    }
+
+    /// The values of `keys`, in their order.
+    pub(crate) fn get_many<'a, S: PageSource>(
+        &'a self,
+        source: &'a S,
+        keys: &[&[u8]],
+    ) -> Result<Vec<Option<&'a [u8]>>> {
+        get_many(self.nodes(source), self.top, keys)
+    }
+
+    /// A cursor over a range; to be used with [`TreeMut::nodes`], and not beyond the next change.
+    pub(crate) fn range(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> RangeCursor {
+        RangeCursor::new(self.top, lower, upper)
+    }
+
+    // ---- putting in ----
+
+    /// Puts an entry in, in place of one with the same key. Answers whether the key is new.
+    pub(crate) fn insert<S: PageSource>(
+        &mut self,
+        source: &S,
+        key: &[u8],
+        value: NewValue<'_>,
+    ) -> Result<bool> {
+        self.check_limits(key, &value)?;
+        if self.top.depth == 0 {
+            self.plant(key, value)?;
+            return Ok(true);
+        }
+        let place = self.locate(source, key)?;
+        self.own_path(source)?;
+        let (turn, leaf) = self.leaf_of_path();
+        if place.found && self.replace_in_place(source, leaf, place.index, key, value)? {
+            return Ok(false);
+        }
+        let mut split = Split::Even;
+        if place.found {
+            leaf::remove(self.frames.get_mut(leaf)?, place.index..place.index + 1)?;
+        } else {
+            split = self.split_for_growth()?;
+            self.entries = self.entries.wrapping_add(1);
+        }
+        let payload = self.payload(key, value)?;
+        if payload.is_overflow() {
+            self.flag_path()?;
+        }
+        if !leaf::insert(self.frames.get_mut(leaf)?, place.index, key, payload)? {
+            let mut items = Items::of_node(self.frames.get(leaf)?, 0)?;
+            items.insert(place.index, key, payload);
+            self.place(source, turn, items, split)?;
+        } else if place.found {
+            self.rebalance(source, turn)?;
+        }
+        Ok(!place.found)
+    }
+
+    /// Puts in an entry with a value of `length` zeros, in place of one with the same key, and answers the
+    /// value, to be filled in.
+    pub(crate) fn reserve<S: PageSource>(
+        &mut self,
+        source: &S,
+        key: &[u8],
+        length: usize,
+    ) -> Result<&mut [u8]> {
+        self.insert(source, key, NewValue::Zeroed(length))?;
+        let place = self.locate(source, key)?;
+        let (_, leaf) = self.leaf_of_path();
+        let view: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
+        match view.value(place.index)? {
+            LeafValue::Inline(_) => leaf::payload_mut(self.frames.get_mut(leaf)?, place.index),
+            LeafValue::Overflow { first, .. } => Ok(overflow::value_mut(self.frames.get_mut(first)?)),
+        }
+    }
+
+    /// Whether a key is short enough.
+    pub(crate) fn check_key(&self, key: &[u8]) -> Result<()> {
+        let limit = page::max_key_len(self.page_size);
+        if key.len() > limit {
+            return Err(Error::KeyTooLong { length: key.len(), limit });
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, key: &[u8], value: &NewValue<'_>) -> Result<()> {
+        self.check_key(key)?;
+        if value.len() > MAX_VALUE_LEN {
+            return Err(Error::ValueTooLarge { length: value.len(), limit: MAX_VALUE_LEN });
+        }
+        Ok(())
+    }
+
+    /// Makes the first leaf of an empty tree.
+    fn plant(&mut self, key: &[u8], value: NewValue<'_>) -> Result<()> {
+        let payload = self.payload(key, value)?;
+        let node = self.frames.add_node();
+        let page = self.frames.get_mut(node)?;
+        leaf::init(page, &[]);
+        let has_room = leaf::insert(page, 0, key, payload)?;
+        debug_assert!(has_room, "any entry fits an empty leaf");
+        self.top = TreeTop { node, depth: 1 };
+        self.entries = 1;
+        Ok(())
+    }
+
+    /// What the leaf gets for `value`: itself, or the place of the overflow run that it is put in.
+    fn payload<'v>(&mut self, key: &[u8], value: NewValue<'v>) -> Result<Payload<'v>> {
+        let length = value.len();
+        let is_inline = leaf::is_inline(self.page_size, key.len(), length as usize);
+        Ok(match value {
+            NewValue::Stored { first, length } => {
+                Payload::Overflow { first: ChildRef::to_page(first), length }
+            }
+            NewValue::Bytes(bytes) if is_inline => Payload::Inline(bytes),
+            NewValue::Zeroed(length) if is_inline => Payload::Zeroed(length),
+            NewValue::Bytes(_) | NewValue::Zeroed(_) => {
+                let mut run = overflow::new_run(self.page_size, length);
+                if let NewValue::Bytes(bytes) = value {
+                    overflow::value_mut(&mut run).copy_from_slice(bytes);
+                }
+                Payload::Overflow { first: self.frames.add(run), length }
+            }
+        })
+    }
+
+    /// Gives up the old value; writes the new one over it if it takes as many bytes in the leaf.
+    fn replace_in_place<S: PageSource>(
+        &mut self,
+        source: &S,
+        leaf: ChildRef,
+        index: usize,
+        key: &[u8],
+        value: NewValue<'_>,
+    ) -> Result<bool> {
+        self.release_value(source, leaf, index)?;
+        let view: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
+        let (old, was_overflow) = view.payload(index)?;
+        let old_len = old.len();
+        let is_stored = matches!(value, NewValue::Stored { .. });
+        let is_overflow = is_stored || !leaf::is_inline(self.page_size, key.len(), value.len() as usize);
+        if was_overflow != is_overflow || (!is_overflow && old_len as u64 != value.len()) {
+            return Ok(false);
+        }
+        let payload = self.payload(key, value)?;
+        payload.write(leaf::payload_mut(self.frames.get_mut(leaf)?, index)?);
+        Ok(true)
+    }
+
+    // ---- the path ----
+
+    /// Descends to `key` without changing anything; the way is in `path` then. The tree is not empty.
+    pub(super) fn locate<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Place> {
+        let nodes = FramesOverPages { source, frames: &self.frames };
+        self.path.clear();
+        let mut node = self.top.node;
+        for level in (1..self.top.depth).rev() {
+            let branch: BranchView<'_> = view_any_count(nodes.node(node)?, level)?;
+            let index = branch.child_index(key)?;
+            self.path.push(Step { node, index });
+            node = branch.child(index)?;
+        }
+        let leaf: LeafView<'_> = view(nodes.node(node)?, 0)?;
+        let place = leaf.search(key)?;
+        self.path.push(Step { node, index: place.index });
+        Ok(place)
+    }
+
+    /// Makes all nodes on the path the transaction's own.
+    pub(super) fn own_path<S: PageSource>(&mut self, source: &S) -> Result<()> {
+        for turn in 0..self.path.len() {
+            let node = self.path[turn].node;
+            if node.is_frame() {
+                continue;
+            }
+            let owned = self.own(source, node, self.level_of(turn))?;
+            self.path[turn].node = owned;
+            match turn.checked_sub(1) {
+                None => self.top.node = owned,
+                Some(above) => {
+                    let parent = self.path[above];
+                    branch::set_child(self.frames.get_mut(parent.node)?, parent.index, owned);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame of a node: itself, or a copy of the page, which is checked and retired.
+    pub(super) fn own<S: PageSource>(&mut self, source: &S, node: ChildRef, level: u8) -> Result<ChildRef> {
+        let Some(number) = node.page() else { return Ok(node) };
+        let page = source.page(number)?;
+        if level == 0 {
+            view::<false>(page, 0)?;
+            leaf::check_before_change(page)?;
+        } else {
+            view::<true>(page, level)?;
+            branch::check_before_change(page)?;
+        }
+        self.retire(number, 1, page);
+        Ok(self.frames.add_copy(page))
+    }
+
+    /// The level of the nodes at this turn of the path.
+    pub(super) fn level_of(&self, turn: usize) -> u8 {
+        self.top.depth - 1 - turn as u8
+    }
+
+    fn leaf_of_path(&self) -> (usize, ChildRef) {
+        let turn = self.path.len() - 1;
+        (turn, self.path[turn].node)
+    }
+
+    /// How to split if the path's leaf has no room for a new entry: at the outermost places of the tree so that the
+    /// full pages stay full.
+    fn split_for_growth(&self) -> Result<Split> {
+        if self.path.iter().all(|step| step.index == 0) {
+            // With one leaf, an only entry is at both ends; it does not matter which is taken.
+            return Ok(Split::FillRight);
+        }
+        for step in &self.path {
+            if step.index < node::key_count(self.frames.get(step.node)?) {
+                return Ok(Split::Even);
+            }
+        }
+        Ok(Split::FillLeft)
+    }
+
+    /// Says in all nodes of the path that there is a value on overflow pages below.
+    fn flag_path(&mut self) -> Result<()> {
+        for step in &self.path {
+            node::set_has_overflow(self.frames.get_mut(step.node)?);
+        }
+        Ok(())
+    }
+
+    // ---- giving up ----
+
+    pub(super) fn retire(&mut self, first: PageNumber, count: u32, header: &[u8]) {
+        self.retired.push(RetiredPages { run: PageRun { first, count }, birth: page::birth(header) });
+    }
+
+    /// Gives up the overflow run of an entry, if it has one. The entry itself is the caller's to remove.
+    pub(super) fn release_value<S: PageSource>(
+        &mut self,
+        source: &S,
+        leaf: ChildRef,
+        index: usize,
+    ) -> Result<()> {
+        let view: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
+        match view.value(index)? {
+            LeafValue::Inline(_) => Ok(()),
+            LeafValue::Overflow { first, .. } => self.release_run(source, first),
+        }
+    }
+
+    pub(super) fn release_run<S: PageSource>(&mut self, source: &S, first: ChildRef) -> Result<()> {
+        if first.is_frame() {
+            return self.frames.free(first);
+        }
+        let number = finished(first)?;
+        let run = source.overflow(number)?;
+        self.retire(number, (run.len() / self.page_size) as u32, run);
+        Ok(())
+    }
+
+    /// Takes `removed` off the count of entries.
+    pub(super) fn count_removed(&mut self, removed: u64) -> Result<()> {
+        match self.entries.checked_sub(removed) {
+            Some(entries) => self.entries = entries,
+            None => {
+                let expected = format_args!("at most {}", self.entries);
+                return Err(corrupt(
+                    None,
+                    "entries in the tree",
+                    expected,
+                    format_args!("{removed} and more"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

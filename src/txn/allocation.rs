@@ -1,0 +1,126 @@
+//! Where page numbers come from: free space first, a longer file if that does not do.
+//!
+//! Invariants:
+//! - I6: a page number is given out only when its place in the file is reserved; a full disk is an error here.
+//! - A longer file is durable before any record can refer to it: growth syncs the length itself, and the record
+//!   comes later. That barrier is growth's own; growth comes in chunks, so few commits pay for it.
+//! - R1: what is reclaimed is needed by no protected snapshot, the head included.
+
+use crate::base::{PageNumber, PageRun};
+use crate::error::{Error, Result};
+use crate::space::Space;
+use crate::sys::is_sync_failure;
+use crate::tree::pages::NumberSupply;
+use crate::txn::core::Core;
+
+/// Growth by less than this is slow growth: the new part is filled with zeros at once, so that the commits that
+/// will use it need not allocate blocks.
+const SLOW_GROWTH_BYTES: u64 = 1 << 20;
+/// The file grows by at least this much, and by at most as much again as is asked for plus this.
+const LEAST_GROWTH_BYTES: u64 = 1 << 16;
+const MOST_GROWTH_BYTES: u64 = 4 << 20;
+
+impl Core {
+    /// Takes `count` pages, in as few runs as free space allows.
+    pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
+        space.reclaim(&self.shared.protected())?;
+        if let Some(runs) = space.allocate(count) {
+            return Ok(runs);
+        }
+        self.grow(space, count - space.free().page_count())?;
+        Ok(space.allocate(count).expect("the file has grown by what was missing"))
+    }
+
+    /// Takes `count` pages that follow each other.
+    pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<PageRun> {
+        space.reclaim(&self.shared.protected())?;
+        if let Some(run) = space.allocate_run(count) {
+            return Ok(run);
+        }
+        let tail = space.free_tail().map_or(0, |run| run.count);
+        self.grow(space, count - tail)?;
+        Ok(space.allocate_run(count).expect("the file has grown by what was missing"))
+    }
+
+    /// Makes the file longer by `missing` pages at least.
+    pub(crate) fn grow(&self, space: &mut Space, missing: u32) -> Result<()> {
+        let page_size = self.pages.page_size as u64;
+        let full = || Error::Full { max_size: self.settings.max_size };
+        let from = u64::from(space.length_pages()) * page_size;
+        let needed = from + u64::from(missing) * page_size;
+        let limit = self.settings.max_size.min(u64::from(self.pages.limit_pages()) * page_size);
+        if needed > limit {
+            return Err(full());
+        }
+        let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
+        let wished = (needed + ahead).next_multiple_of(page_size).min(limit / page_size * page_size);
+        let is_slow = needed - from < SLOW_GROWTH_BYTES;
+        let storage = &self.pages.storage;
+        let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {
+            // On an almost full disk there may be room for what is needed, if not for more.
+            match is_sync_failure(&error) || wished == needed {
+                true => Err(error),
+                false => storage.grow(from, needed, is_slow).map(|()| needed),
+            }
+        });
+        match grown {
+            Ok(length) => {
+                space.grow((length / page_size) as u32);
+                Ok(())
+            }
+            Err(error) => {
+                if is_sync_failure(&error) {
+                    self.shared.poison();
+                }
+                Err(self.pages.io_error("make room in")(error))
+            }
+        }
+    }
+}
+
+/// Numbers for the pages of one commit, or of one spill: planned in one piece, so that they are contiguous as
+/// far as free space allows.
+pub(crate) struct Numbers<'a> {
+    core: &'a Core,
+    space: &'a mut Space,
+    /// What is left of the plan, first run last.
+    runs: Vec<PageRun>,
+}
+
+impl<'a> Numbers<'a> {
+    pub(crate) fn plan(core: &'a Core, space: &'a mut Space, count: usize) -> Result<Numbers<'a>> {
+        let max_size = core.settings.max_size;
+        let count = u32::try_from(count).map_err(|_| Error::Full { max_size })?;
+        let mut runs = if count == 0 { Vec::new() } else { core.allocate(space, count)? };
+        runs.reverse();
+        Ok(Numbers { core, space, runs })
+    }
+
+    /// Gives back what was planned and not used.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.runs.into_iter().try_for_each(|run| self.space.release(run))
+    }
+
+    fn take(&mut self, count: u32) -> Option<PageNumber> {
+        let run = self.runs.last_mut().filter(|run| run.count >= count)?;
+        let first = run.first;
+        *run = PageRun::new(first.0 + count, run.count - count);
+        if run.count == 0 {
+            self.runs.pop();
+        }
+        Some(first)
+    }
+}
+
+impl NumberSupply for Numbers<'_> {
+    fn page(&mut self) -> Result<PageNumber> {
+        self.run(1)
+    }
+
+    fn run(&mut self, count: u32) -> Result<PageNumber> {
+        match self.take(count) {
+            Some(first) => Ok(first),
+            None => Ok(self.core.allocate_run(self.space, count)?.first),
+        }
+    }
+}

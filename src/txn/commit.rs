@@ -1,0 +1,152 @@
+//! The commit: from frames in memory to a durable snapshot that readers see.
+//!
+//! The steps, and what a crash, a kill or an error at each leaves (docs/DURABILITY.md has the whole argument):
+//!
+//! 1. **Number** the frames of every changed table, then of the catalog, bottom-up and in key order.
+//! 2. **Log** what that took from free space and what it retired.
+//! 3. **Store** the pages, in few contiguous runs. Up to here only pages that no protected snapshot needs
+//!    have been touched (I1, R1): whatever happens, the transaction never happened.
+//! 4. **Publish**: the head advances (R8). Now it has happened, for every later transaction; a lazy commit
+//!    over durable ones is visible at once (R3).
+//! 5. **Give the seat back.** Other writers go on while this one waits.
+//! 6. **Sync**, or wait for whoever syncs: the record, one barrier, durable, visible ([`crate::txn::sync`]).
+//!    An error here poisons the database (I6); what is on the disk decides at the next recovery.
+
+use std::sync::Arc;
+
+use crate::base::TransactionId;
+use crate::error::Result;
+use crate::format::page;
+use crate::format::record::TAIL_LIMIT;
+use crate::share::heads::Snapshot;
+use crate::space::Space;
+use crate::space::save::{FreeLog, LogLimits};
+use crate::tree::NewValue;
+use crate::tree::pages::SealedPages;
+use crate::txn::allocation::Numbers;
+use crate::txn::log::LogEnd;
+use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_log, retire_all};
+
+/// When a commit returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// When the transaction, and all before it, survive loss of power.
+    #[default]
+    Durable,
+    /// When the transaction is visible. It survives the end of the process, and becomes durable with the
+    /// next durable commit, `sync` or close; loss of power before that may undo it, newest first.
+    Lazy,
+}
+
+impl Transaction {
+    /// Commits, and returns once the transaction is visible: with [`Durability::Durable`], once it is durable.
+    pub(crate) fn commit(self, durability: Durability) -> Result<TransactionId> {
+        let handle = Arc::clone(&self.handle);
+        let id = self.publish(durability)?;
+        match durability {
+            Durability::Durable => {
+                handle.core.wait_durable(id)?;
+                handle.core.cut_free_tail();
+            }
+            Durability::Lazy => handle.core.wait_visible(id)?,
+        }
+        Ok(id)
+    }
+
+    /// Steps 1 to 5. A transaction that changed nothing leaves no trace: its id is that of the head.
+    pub(crate) fn publish(mut self, durability: Durability) -> Result<TransactionId> {
+        self.check_usable()?;
+        self.core().check_writable()?;
+        let parts = self.parts();
+        if !parts.has_changes() {
+            return Ok(parts.base.id);
+        }
+        parts.core.make_room_for_descriptor()?;
+        let id = parts.id;
+        let (snapshot, log) = parts.store()?;
+        self.parts().advance_head(snapshot, log, durability);
+        self.give_back_seat();
+        Ok(id)
+    }
+}
+
+impl Parts<'_> {
+    fn has_changes(&self) -> bool {
+        let tables = self.tables.values().flatten();
+        self.catalog.is_changed_from(&self.base.catalog) || tables.into_iter().any(|table| table.is_changed())
+    }
+
+    /// Steps 1 to 3.
+    fn store(self) -> Result<(Snapshot, FreeLog)> {
+        let Parts { core, id, base, state, catalog, tables, stored } = self;
+        let pages = &core.pages;
+        let log = load_log(core, state, base)?;
+        let mut changed: Vec<&mut Box<OpenTable>> =
+            tables.values_mut().flatten().filter(|table| table.is_changed()).collect();
+
+        // Every entry that will change is put into the catalog once before anything is numbered, so that all
+        // the pages of this commit are known; the numbers then replace it in place.
+        for table in &changed {
+            catalog.insert(pages, table.name.as_bytes(), NewValue::Bytes(&table.entry.encode()))?;
+        }
+        for table in &mut changed {
+            retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
+        }
+        retire_all(&mut log.space, stored, catalog.take_retired(), id)?;
+
+        let tables_count: usize = changed.iter().map(|table| table.tree.dirty_page_count()).sum();
+        let mut numbers = Numbers::plan(core, &mut log.space, tables_count + catalog.dirty_page_count())?;
+        let mut sealed: Vec<SealedPages> = Vec::new();
+        for table in &mut changed {
+            table.tree.seal(&mut numbers, &mut sealed)?;
+            table.entry.root = table.tree.root();
+            catalog.insert(pages, table.name.as_bytes(), NewValue::Bytes(&table.entry.encode()))?;
+        }
+        catalog.seal(&mut numbers, &mut sealed)?;
+        numbers.finish()?;
+
+        shrink(&mut log.space, pages.page_size)?;
+        let limits = LogLimits { page_size: pages.page_size, tail_len: TAIL_LIMIT };
+        let mut saved = log.space.save(&log.log, id, limits, |space, count| core.grow(space, count))?;
+        for (first, mut bytes) in saved.pages.drain(..) {
+            let checksum = page::seal(&mut bytes, first, id);
+            sealed.push(SealedPages { first, checksum, bytes });
+        }
+        pages.store(&mut sealed)?;
+        add_all(stored, &sealed, pages.page_size, id);
+        let snapshot = Snapshot { id, length_pages: log.space.length_pages(), catalog: catalog.root() };
+        Ok((snapshot, saved.log))
+    }
+
+    /// Step 4. Nothing here can fail.
+    fn advance_head(self, snapshot: Snapshot, saved: FreeLog, durability: Durability) {
+        let log = self.state.log.as_mut().expect("it was loaded to store the pages");
+        let retired = log.space.delta(self.id).retired;
+        let end = LogEnd::from(&saved);
+        log.log = saved;
+        log.space.commit();
+        self.state.next_id = self.id.next();
+        if snapshot.length_pages < self.base.length_pages {
+            self.state.shrunk_in = Some(self.id);
+        }
+        let mut head = self.core.head.lock();
+        retired.iter().for_each(|&(run, _)| head.fresh.remove(run));
+        head.fresh.absorb(std::mem::take(self.stored));
+        head.snapshot = snapshot;
+        head.log = end;
+        head.free_pages = log.space.free().page_count();
+        head.retired_pages = log.space.retired().page_count();
+        self.core.shared.advance_head(&snapshot, durability == Durability::Durable);
+    }
+}
+
+/// A large free end is given up: the record will say that the file is shorter, and [`Core::cut_free_tail`] cuts it
+/// when nobody can see it any more. The thresholds are well above what growth leaves free, so that a file
+/// does not swing.
+fn shrink(space: &mut Space, page_size: usize) -> Result<()> {
+    let Some(tail) = space.free_tail() else { return Ok(()) };
+    let tail_bytes = u64::from(tail.count) * page_size as u64;
+    let is_large = tail_bytes >= 8 << 20 && tail.count >= space.length_pages() / 8;
+    let is_most = tail_bytes >= 1 << 18 && tail.count >= space.length_pages() / 2;
+    if is_large || is_most { space.shrink(tail.first.0) } else { Ok(()) }
+}

@@ -1,0 +1,247 @@
+//! The pages of the open file: read in place, checked the first time they are touched, stored in runs.
+//!
+//! Invariants:
+//! - I5: a page number from the file is checked against the snapshot's length before it is followed.
+//! - With [`Verify::FirstTouch`] no page is handed out whose checksum this handle has neither
+//!   computed nor compared since it opened the file.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::base::{PageNumber, PageRun};
+use crate::error::{Error, Result, corrupt};
+use crate::format::overflow;
+use crate::format::page::{self, PageKind};
+use crate::format::record::{RECORD_PAGES, slot_offset};
+use crate::sys::{SharedWords, Storage, prefetch};
+use crate::tree::pages::{PageSource, SealedPages};
+
+/// When the checksums of pages are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Verify {
+    /// The first time that a page is touched through this handle.
+    #[default]
+    FirstTouch,
+    /// Each time: for debugging.
+    Always,
+    /// Never, except in recovery and by `check`.
+    Never,
+}
+
+pub(crate) struct PageFile {
+    pub(crate) storage: Box<dyn Storage>,
+    pub(crate) page_size: usize,
+    pub(crate) path: PathBuf,
+    verify: Verify,
+    /// A bit for each page that the file can ever have: set once its checksum is known to be right.
+    verified: SharedWords,
+    barriers: AtomicU64,
+}
+
+impl PageFile {
+    pub(crate) fn new(
+        storage: Box<dyn Storage>,
+        page_size: usize,
+        path: &Path,
+        verify: Verify,
+    ) -> Result<PageFile> {
+        let page_count = storage.mapping().reserved_length() / page_size as u64;
+        let words = page_count.min(u64::from(PageNumber::LIMIT)).div_ceil(64) as usize;
+        let verified = SharedWords::anonymous(words).map_err(|source| Error::Io {
+            action: "reserve memory for",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(PageFile {
+            storage,
+            page_size,
+            path: path.to_owned(),
+            verify,
+            verified,
+            barriers: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn io_error(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        move |source| Error::Io { action, path: self.path.clone(), source }
+    }
+
+    /// How many pages the file can have, at most.
+    pub(crate) fn limit_pages(&self) -> u32 {
+        let pages = self.storage.mapping().reserved_length() / self.page_size as u64;
+        pages.min(u64::from(PageNumber::LIMIT)) as u32
+    }
+
+    /// Pages that the file is known to have.
+    pub(crate) fn existing_pages(&self) -> u32 {
+        let pages = self.storage.mapping().mapped_length() / self.page_size as u64;
+        pages.min(u64::from(PageNumber::LIMIT)) as u32
+    }
+
+    /// A leaf or branch page of a snapshot that is `length_pages` long.
+    #[inline]
+    pub(crate) fn page(&self, number: PageNumber, length_pages: u32) -> Result<&[u8]> {
+        let bytes = self.bytes(PageRun { first: number, count: 1 }, length_pages)?;
+        if !self.is_verified(number) {
+            self.verify(number, bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    /// A whole overflow run.
+    pub(crate) fn overflow(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
+        let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let count = overflow::checked_page_count(head, self.page_size)?;
+        let run = self.bytes(PageRun { first, count }, length_pages)?;
+        if !self.is_verified(first) {
+            self.verify(first, run)?;
+        }
+        overflow::verify_run(run, self.page_size)?;
+        Ok(run)
+    }
+
+    /// How many pages the overflow run at `first` has; reads its header only.
+    pub(crate) fn overflow_page_count(&self, first: PageNumber, length_pages: u32) -> Result<u32> {
+        let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let count = overflow::checked_page_count(head, self.page_size)?;
+        self.bytes(PageRun { first, count }, length_pages).map(|_| count)
+    }
+
+    /// Brings pages into memory; answers how many of them were not there.
+    pub(crate) fn bring_in(&self, run: PageRun, length_pages: u32) -> Result<u64> {
+        self.bytes(run, length_pages)?;
+        let start = run.first.offset(self.page_size);
+        let end = start + u64::from(run.count) * self.page_size as u64;
+        let brought_in =
+            self.storage.mapping().bring_in(start..end).map_err(self.io_error("read ahead in"))?;
+        Ok(brought_in.div_ceil(self.page_size as u64))
+    }
+
+    #[inline]
+    fn bytes(&self, run: PageRun, length_pages: u32) -> Result<&[u8]> {
+        let inside = run.first.0 >= RECORD_PAGES
+            && run.first.0 < length_pages
+            && run.count <= length_pages - run.first.0;
+        let offset = run.first.offset(self.page_size);
+        let bytes = self.storage.mapping().slice(offset, run.count as usize * self.page_size);
+        match bytes {
+            Some(bytes) if inside => Ok(bytes),
+            _ => Err(outside(run, length_pages)),
+        }
+    }
+
+    #[inline]
+    fn is_verified(&self, number: PageNumber) -> bool {
+        let word = self.verified.words()[number.0 as usize / 64].load(Relaxed);
+        word >> (number.0 % 64) & 1 != 0
+    }
+
+    fn set_verified(&self, number: PageNumber) {
+        if self.verify != Verify::Always {
+            self.verified.words()[number.0 as usize / 64].fetch_or(1 << (number.0 % 64), Relaxed);
+        }
+    }
+
+    #[cold]
+    fn verify(&self, number: PageNumber, bytes: &[u8]) -> Result<()> {
+        if self.verify != Verify::Never {
+            page::verify(bytes, number)?;
+        }
+        self.set_verified(number);
+        Ok(())
+    }
+
+    /// Compares the checksum of a page, or of the overflow run that begins there, whatever the options say.
+    /// Answers its kind, its length in pages and its checksum.
+    pub(crate) fn verify_unit(&self, first: PageNumber, length_pages: u32) -> Result<(PageKind, u32, u32)> {
+        let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let count = match page::kind(head) {
+            Some(PageKind::Overflow) => overflow::checked_page_count(head, self.page_size)?,
+            _ => 1,
+        };
+        let header = page::verify(self.bytes(PageRun { first, count }, length_pages)?, first)?;
+        Ok((header.kind, count, header.checksum))
+    }
+
+    /// Stores finished pages, in as few writes as their numbers allow. Leaves `sealed` sorted by number.
+    pub(crate) fn store(&self, sealed: &mut [SealedPages]) -> Result<()> {
+        sealed.sort_unstable_by_key(|pages| pages.first);
+        let follows = |a: &SealedPages, b: &SealedPages| {
+            a.first.offset(self.page_size) + a.bytes.len() as u64 == b.first.offset(self.page_size)
+        };
+        for run in sealed.chunk_by(follows) {
+            let buffers: Vec<&[u8]> = run.iter().map(|pages| &pages.bytes[..]).collect();
+            self.write("write pages to", run[0].first.offset(self.page_size), &buffers)?;
+        }
+        sealed.iter().for_each(|pages| self.set_verified(pages.first));
+        Ok(())
+    }
+
+    /// Stores an overflow run whose bytes lie in several places.
+    pub(crate) fn store_parts(&self, first: PageNumber, parts: &[&[u8]]) -> Result<()> {
+        self.write("write a large value to", first.offset(self.page_size), parts)?;
+        self.set_verified(first);
+        Ok(())
+    }
+
+    /// Stores `record` in a slot.
+    pub(crate) fn store_record(&self, slot: usize, record: &[u8]) -> Result<()> {
+        self.write("write the record to", slot_offset(slot, self.page_size), &[record])
+    }
+
+    fn write(&self, action: &'static str, offset: u64, buffers: &[&[u8]]) -> Result<()> {
+        self.storage.write(offset, buffers).map_err(self.io_error(action))
+    }
+
+    /// Barriers so far.
+    pub(crate) fn barrier_count(&self) -> u64 {
+        self.barriers.load(Relaxed)
+    }
+
+    /// Cuts the file to `length_pages`. Nobody may see a page behind that.
+    pub(crate) fn truncate(&self, length_pages: u32) -> Result<()> {
+        let to = u64::from(length_pages) * self.page_size as u64;
+        self.storage.truncate(to).map_err(self.io_error("truncate"))
+    }
+
+    /// Makes all that has been stored durable: one `msync` (I4).
+    pub(crate) fn barrier(&self) -> Result<()> {
+        self.barriers.fetch_add(1, Relaxed);
+        let length = self.storage.mapping().mapped_length();
+        self.storage.barrier(length).map_err(self.io_error("sync"))
+    }
+}
+
+#[cold]
+fn outside(run: PageRun, length_pages: u32) -> Error {
+    corrupt(
+        Some(run.first.0),
+        "page reference",
+        format_args!("pages within {RECORD_PAGES}..{length_pages}"),
+        run,
+    )
+}
+
+/// All the pages that there are: what a write transaction reads, which has the newest of them.
+impl PageSource for PageFile {
+    fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    fn page(&self, number: PageNumber) -> Result<&[u8]> {
+        PageFile::page(self, number, self.existing_pages())
+    }
+
+    fn overflow(&self, first: PageNumber) -> Result<&[u8]> {
+        PageFile::overflow(self, first, self.existing_pages())
+    }
+
+    fn prefetch(&self, number: PageNumber) {
+        let whole = self.storage.mapping().slice(number.offset(self.page_size), self.page_size);
+        if let Some(bytes) = whole {
+            prefetch(bytes, 0);
+            prefetch(bytes, 64);
+        }
+    }
+}

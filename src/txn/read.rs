@@ -1,0 +1,62 @@
+//! A read transaction: a protected snapshot, read in place.
+//!
+//! Invariants:
+//! - I1: from `begin` to drop the snapshot's pages do not change. It stands in the reader table.
+//! - I8: no lock and no system call, to begin, to read or to end.
+//! - I5: every page number is compared with the snapshot's own length before it is followed.
+
+use std::sync::Arc;
+
+use crate::base::PageNumber;
+use crate::error::Result;
+use crate::share::heads::Snapshot;
+use crate::share::readers::ReaderSlot;
+use crate::tree::pages::PageSource;
+use crate::txn::core::Handle;
+use crate::txn::page_file::PageFile;
+
+pub(crate) struct SnapshotReader {
+    handle: Arc<Handle>,
+    slot: ReaderSlot,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl SnapshotReader {
+    #[inline]
+    pub(crate) fn begin(handle: &Arc<Handle>) -> Result<SnapshotReader> {
+        let (slot, snapshot) = handle.core.shared.begin_read()?;
+        Ok(SnapshotReader { handle: Arc::clone(handle), slot, snapshot })
+    }
+
+    pub(crate) fn pages(&self) -> &PageFile {
+        &self.handle.core.pages
+    }
+}
+
+impl Drop for SnapshotReader {
+    #[inline]
+    fn drop(&mut self) {
+        self.handle.core.shared.end_read(self.slot);
+    }
+}
+
+impl PageSource for SnapshotReader {
+    #[inline]
+    fn page_size(&self) -> usize {
+        self.handle.core.pages.page_size
+    }
+
+    #[inline]
+    fn page(&self, number: PageNumber) -> Result<&[u8]> {
+        self.handle.core.pages.page(number, self.snapshot.length_pages)
+    }
+
+    fn overflow(&self, first: PageNumber) -> Result<&[u8]> {
+        self.handle.core.pages.overflow(first, self.snapshot.length_pages)
+    }
+
+    #[inline]
+    fn prefetch(&self, number: PageNumber) {
+        self.handle.core.pages.prefetch(number);
+    }
+}

@@ -1,0 +1,74 @@
+//! Bringing pages into memory ahead of their use.
+
+use std::ops::Bound;
+
+use crate::base::{ChildRef, PageNumber, PageRun};
+use crate::error::Result;
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::table_root::TreeRoot;
+use crate::tree::leaves_in_range;
+use crate::tree::pages::PageSource;
+use crate::txn::read::SnapshotReader;
+
+/// What [`TableRef::warm`](crate::TableRef::warm) did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Warmed {
+    /// Pages of the file that hold the range: leaves, and overflow pages of large values.
+    pub pages: u64,
+    /// How many of them were not in memory before.
+    pub brought_in: u64,
+}
+
+impl SnapshotReader {
+    /// Brings in the leaves between the bounds, and the overflow pages of their values.
+    pub(crate) fn warm(
+        &self,
+        root: &TreeRoot,
+        (lower, upper): (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> Result<Warmed> {
+        let mut leaves = Vec::new();
+        leaves_in_range(self, root, lower, upper, &mut |leaf: ChildRef| {
+            // A reference to a frame is damage, which reading will find.
+            leaf.page().into_iter().for_each(|first| push(&mut leaves, PageRun { first, count: 1 }));
+            Ok(())
+        })?;
+        let mut warmed = Warmed::default();
+        for run in leaves {
+            self.bring_in(run, &mut warmed)?;
+            for number in run.first.0..run.end() {
+                for value in self.overflow_runs_of(PageNumber(number))? {
+                    self.bring_in(value, &mut warmed)?;
+                }
+            }
+        }
+        Ok(warmed)
+    }
+
+    fn bring_in(&self, run: PageRun, warmed: &mut Warmed) -> Result<()> {
+        warmed.pages += u64::from(run.count);
+        warmed.brought_in += self.pages().bring_in(run, self.snapshot.length_pages)?;
+        Ok(())
+    }
+
+    fn overflow_runs_of(&self, leaf: PageNumber) -> Result<Vec<PageRun>> {
+        let leaf = LeafView::new(self.page(leaf)?)?;
+        let mut runs = Vec::new();
+        for index in 0..leaf.count() {
+            if let LeafValue::Overflow { first, .. } = leaf.value(index)?
+                && let Some(first) = first.page()
+            {
+                let count = self.pages().overflow_page_count(first, self.snapshot.length_pages)?;
+                push(&mut runs, PageRun { first, count });
+            }
+        }
+        Ok(runs)
+    }
+}
+
+/// Appends `run`, or lengthens the last one if they are neighbours.
+fn push(runs: &mut Vec<PageRun>, run: PageRun) {
+    match runs.last_mut() {
+        Some(last) if last.end() == run.first.0 => last.count += run.count,
+        _ => runs.push(run),
+    }
+}

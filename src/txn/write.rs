@@ -1,0 +1,354 @@
+//! A write transaction: private frames over the head's pages, until it commits or is dropped.
+//!
+//! Invariants:
+//! - I1: nothing that anyone can see is written. What a transaction stores before its commit (spilled pages, large
+//!   values) goes to pages that no protected snapshot needs, and is known only to itself.
+//! - One transaction at a time has the writer's seat; dropping the transaction gives it back, with free
+//!   space as it was.
+//! - Each open table's tree is with its `TableMut`; the others are here. So the same table is never open twice.
+//! - After an operation that failed half-way nothing but abort works.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::error::{Error, Result};
+use crate::format::overflow;
+use crate::format::page::{self, HEADER_LEN};
+use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
+use crate::share::heads::Snapshot;
+use crate::space::Space;
+use crate::tree::pages::{RetiredPages, SealedPages};
+use crate::tree::{NewValue, TreeMut};
+use crate::txn::allocation::Numbers;
+use crate::txn::core::{Core, Handle, WriterState};
+use crate::txn::fresh_pages::FreshPages;
+use crate::txn::log::WriterLog;
+
+/// Values from this length on are stored when they are inserted, straight from the caller's bytes.
+const DIRECT_VALUE_LEN: usize = 256 << 10;
+
+/// A write transaction without types.
+pub(crate) struct Transaction {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) id: TransactionId,
+    /// The head that it builds on.
+    pub(crate) base: Snapshot,
+    /// There until the transaction ends.
+    seat: RefCell<Option<Box<WriterState>>>,
+    pub(crate) catalog: RefCell<TreeMut>,
+    /// Every table that has been opened: with its tree, or without while a `TableMut` has it.
+    tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
+    /// Pages that it has stored before its commit and not dropped again, with their checksums.
+    stored: RefCell<FreshPages>,
+    has_failed: Cell<bool>,
+}
+
+/// A table in a write transaction.
+pub(crate) struct OpenTable {
+    pub(crate) name: String,
+    pub(crate) tree: TreeMut,
+    /// As it stands in the catalog.
+    pub(crate) entry: TableEntry,
+}
+
+impl OpenTable {
+    /// Whether the catalog does not say yet how the table stands.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.tree.is_changed_from(&self.entry.root)
+    }
+}
+
+/// A transaction taken apart, for its commit.
+pub(crate) struct Parts<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) id: TransactionId,
+    pub(crate) base: Snapshot,
+    pub(crate) state: &'a mut WriterState,
+    pub(crate) catalog: &'a mut TreeMut,
+    pub(crate) tables: &'a mut BTreeMap<String, Option<Box<OpenTable>>>,
+    pub(crate) stored: &'a mut FreshPages,
+}
+
+impl Transaction {
+    /// Begins, once the seat is free; `None` if that is not before `deadline`.
+    pub(crate) fn begin(handle: &Arc<Handle>, deadline: Option<Instant>) -> Result<Option<Transaction>> {
+        handle.core.check_writable()?;
+        let seat = handle.core.seat.take(deadline);
+        seat.map(|seat| Transaction::seated(handle, seat)).transpose()
+    }
+
+    /// Begins, if the seat is free.
+    pub(crate) fn try_begin(handle: &Arc<Handle>) -> Result<Option<Transaction>> {
+        handle.core.check_writable()?;
+        let seat = handle.core.seat.try_take();
+        seat.map(|seat| Transaction::seated(handle, seat)).transpose()
+    }
+
+    fn seated(handle: &Arc<Handle>, seat: Box<WriterState>) -> Result<Transaction> {
+        let core = &handle.core;
+        let base = core.head.lock().snapshot;
+        let id = seat.next_id;
+        let transaction = Transaction {
+            handle: Arc::clone(handle),
+            id,
+            base,
+            seat: RefCell::new(Some(seat)),
+            catalog: RefCell::new(TreeMut::new(&base.catalog, id, core.pages.page_size)),
+            tables: RefCell::default(),
+            stored: RefCell::default(),
+            has_failed: Cell::new(false),
+        };
+        core.check_writable()?; // it may have been poisoned while we waited
+        core.check_file_is_whole()?;
+        Ok(transaction)
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.handle.core
+    }
+
+    /// Notes that an operation failed half-way, if it did.
+    pub(crate) fn guard<T>(&self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.has_failed.set(true);
+        }
+        result
+    }
+
+    pub(crate) fn check_usable(&self) -> Result<()> {
+        if self.has_failed.get() { Err(Error::TransactionFailed) } else { Ok(()) }
+    }
+
+    // ---- tables ----
+
+    /// Takes a table out, for a `TableMut`; creates it if `types` are given and it is not there.
+    pub(crate) fn take_table(&self, name: &str) -> Result<Option<Box<OpenTable>>> {
+        self.check_usable()?;
+        if let Some(place) = self.tables.borrow_mut().get_mut(name) {
+            return match place.take() {
+                Some(table) => Ok(Some(table)),
+                None => Err(Error::TableInUse { name: name.to_owned() }),
+            };
+        }
+        let Some(entry) = self.table_entry(name)? else { return Ok(None) };
+        self.tables.borrow_mut().insert(name.to_owned(), None);
+        let tree = TreeMut::new(&entry.root, self.id, self.core().pages.page_size);
+        Ok(Some(Box::new(OpenTable { name: name.to_owned(), tree, entry })))
+    }
+
+    /// Creates an empty table, and takes it out.
+    pub(crate) fn create_table(
+        &self,
+        name: &str,
+        key_type: String,
+        value_type: String,
+    ) -> Result<Box<OpenTable>> {
+        let length = name.len().max(key_type.len() + value_type.len());
+        if length > MAX_NAME_LEN {
+            return Err(Error::TableNameTooLong { length, limit: MAX_NAME_LEN });
+        }
+        let entry = TableEntry { root: TreeRoot::default(), key_type, value_type };
+        self.put_entry(name, &entry)?;
+        self.tables.borrow_mut().insert(name.to_owned(), None);
+        let tree = TreeMut::new(&entry.root, self.id, self.core().pages.page_size);
+        Ok(Box::new(OpenTable { name: name.to_owned(), tree, entry }))
+    }
+
+    /// Puts a table back whose `TableMut` ends.
+    pub(crate) fn return_table(&self, table: Box<OpenTable>) {
+        self.tables.borrow_mut().insert(table.name.clone(), Some(table));
+    }
+
+    pub(crate) fn table_entry(&self, name: &str) -> Result<Option<TableEntry>> {
+        let catalog = self.catalog.borrow();
+        catalog.get(&self.core().pages, name.as_bytes())?.map(TableEntry::decode).transpose()
+    }
+
+    /// How many entries a table has, if it has been opened here and is not open now.
+    pub(crate) fn entries_of(&self, name: &str) -> Option<u64> {
+        let tables = self.tables.borrow();
+        tables.get(name)?.as_ref().map(|table| table.tree.len())
+    }
+
+    fn put_entry(&self, name: &str, entry: &TableEntry) -> Result<()> {
+        let bytes = entry.encode();
+        let mut catalog = self.catalog.borrow_mut();
+        self.guard(catalog.insert(&self.core().pages, name.as_bytes(), NewValue::Bytes(&bytes)))?;
+        Ok(())
+    }
+
+    /// Removes a table and all that is in it. Answers whether it was there.
+    pub(crate) fn drop_table(&self, name: &str) -> Result<bool> {
+        let Some(mut table) = self.take_table(name)? else { return Ok(false) };
+        let result = table.tree.clear(&self.core().pages);
+        self.return_table(table);
+        self.guard(result)?;
+        let mut catalog = self.catalog.borrow_mut();
+        self.guard(catalog.remove(&self.core().pages, name.as_bytes()))?;
+        drop(catalog);
+        // What is left of it is what it has retired; a table created later under its name is another.
+        let dropped = self.tables.borrow_mut().remove(name).flatten().expect("it was just put back");
+        self.guard(self.retire(dropped.tree))?;
+        Ok(true)
+    }
+
+    /// Gives a table another name.
+    pub(crate) fn rename_table(&self, from: &str, to: &str) -> Result<()> {
+        if to.len() > MAX_NAME_LEN {
+            return Err(Error::TableNameTooLong { length: to.len(), limit: MAX_NAME_LEN });
+        }
+        let Some(mut table) = self.take_table(from)? else {
+            return Err(Error::TableNotFound { name: from.to_owned() });
+        };
+        if from == to || self.table_entry(to)?.is_some() {
+            self.return_table(table);
+            return if from == to { Ok(()) } else { Err(Error::TableExists { name: to.to_owned() }) };
+        }
+        self.put_entry(to, &table.entry)?;
+        let removed = self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes());
+        self.guard(removed)?;
+        self.tables.borrow_mut().remove(from);
+        table.name = to.to_owned();
+        self.return_table(table);
+        Ok(())
+    }
+
+    // ---- free space ----
+
+    /// Works on free space, which is loaded at first use.
+    fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
+        let mut seat = self.seat.borrow_mut();
+        let state = seat.as_mut().expect("the transaction has not ended");
+        let log = load_log(self.core(), state, self.base)?;
+        work(&mut log.space)
+    }
+
+    /// Notes what a tree no longer uses: free at once if this transaction had stored it, retired otherwise.
+    fn retire(&self, mut tree: TreeMut) -> Result<()> {
+        let retired = tree.take_retired();
+        self.with_space(|space| retire_all(space, &mut self.stored.borrow_mut(), retired, self.id))
+    }
+
+    /// Called before a table is changed: if too many frames are held, stores those of this table early.
+    pub(crate) fn spill_if_needed(&self, table: &mut OpenTable) -> Result<()> {
+        let budget = self.core().settings.dirty_memory;
+        let own = table.tree.dirty_bytes();
+        // A table with few frames is left alone, though others hold many: it would spill at every step.
+        if own <= budget / 8 || own + self.dirty_bytes_of_closed_tables() <= budget {
+            return Ok(());
+        }
+        let mut stored = self.stored.borrow_mut();
+        self.with_space(|space| {
+            retire_all(space, &mut stored, table.tree.take_retired(), self.id)?;
+            let mut numbers = Numbers::plan(self.core(), space, table.tree.dirty_page_count())?;
+            let mut sealed: Vec<SealedPages> = Vec::new();
+            let result = table
+                .tree
+                .seal(&mut numbers, &mut sealed)
+                .and_then(|()| numbers.finish())
+                .and_then(|()| self.core().pages.store(&mut sealed));
+            self.guard(result)?;
+            add_all(&mut stored, &sealed, self.core().pages.page_size, self.id);
+            Ok(())
+        })
+    }
+
+    fn dirty_bytes_of_closed_tables(&self) -> usize {
+        self.tables.borrow().values().flatten().map(|table| table.tree.dirty_bytes()).sum()
+    }
+
+    /// Stores a large value at once. Answers the first page of its overflow run.
+    pub(crate) fn store_value(&self, value: &[u8]) -> Result<PageNumber> {
+        let page_size = self.core().pages.page_size;
+        let count = overflow::page_count(page_size, value.len() as u64);
+        let run = self.with_space(|space| self.core().allocate_run(space, count))?;
+        let padding = vec![0u8; count as usize * page_size - HEADER_LEN - value.len()];
+        let mut header = overflow::new_header(page_size, value.len() as u64);
+        let checksum = page::seal_parts(&mut header, &[value, &padding], run.first, self.id);
+        self.core().pages.store_parts(run.first, &[&header, value, &padding])?;
+        self.stored.borrow_mut().add(run, checksum, self.id);
+        Ok(run.first)
+    }
+
+    /// Whether a value is to be stored with [`Transaction::store_value`] when it is inserted.
+    pub(crate) fn is_stored_directly(&self, value_len: usize) -> bool {
+        value_len >= DIRECT_VALUE_LEN && value_len as u64 <= u64::from(u32::MAX)
+    }
+
+    // ---- the end ----
+
+    /// What the commit works on. The seat stays with the transaction until it has gone well.
+    pub(crate) fn parts(&mut self) -> Parts<'_> {
+        Parts {
+            core: &self.handle.core,
+            id: self.id,
+            base: self.base,
+            state: self.seat.get_mut().as_mut().expect("the transaction has not ended"),
+            catalog: self.catalog.get_mut(),
+            tables: self.tables.get_mut(),
+            stored: self.stored.get_mut(),
+        }
+    }
+
+    /// Gives the seat back: the transaction has ended.
+    pub(crate) fn give_back_seat(&mut self) {
+        if let Some(state) = self.seat.get_mut().take() {
+            self.handle.core.seat.give_back(state);
+        }
+    }
+}
+
+impl Drop for Transaction {
+    /// A transaction that has not been committed never happened.
+    fn drop(&mut self) {
+        if let Some(state) = self.seat.get_mut().as_mut() {
+            // If what was done cannot be taken back, free space is loaded again from the log when it is needed.
+            if state.log.as_mut().is_some_and(|log| log.space.abort().is_err()) {
+                state.log = None;
+            }
+        }
+        self.give_back_seat();
+    }
+}
+
+/// Free space and its log, loaded if that has not been done.
+pub(crate) fn load_log<'a>(
+    core: &Core,
+    state: &'a mut WriterState,
+    base: Snapshot,
+) -> Result<&'a mut WriterLog> {
+    if state.log.is_none() {
+        let end = core.head.lock().log.clone();
+        state.log = Some(WriterLog::load(&core.pages, &end, base.length_pages)?);
+    }
+    Ok(state.log.as_mut().expect("it has just been loaded"))
+}
+
+/// Pages that were born in this transaction are free at once: nobody else has ever seen them.
+pub(crate) fn retire_all(
+    space: &mut Space,
+    stored: &mut FreshPages,
+    retired: Vec<RetiredPages>,
+    id: TransactionId,
+) -> Result<()> {
+    for RetiredPages { run, birth } in retired {
+        if birth == id {
+            stored.remove(run);
+            space.release(run)?;
+        } else {
+            space.retire(run, birth, id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes pages that transaction `id` stores.
+pub(crate) fn add_all(stored: &mut FreshPages, sealed: &[SealedPages], page_size: usize, id: TransactionId) {
+    for pages in sealed {
+        let count = (pages.bytes.len() / page_size) as u32;
+        stored.add(PageRun { first: pages.first, count }, pages.checksum, id);
+    }
+}

@@ -1,0 +1,147 @@
+//! Where encodings go: a buffer that stays on the stack while it is short, or the caller's own bytes.
+//!
+//! Invariant: an [`Encoder`] whose heap part is empty holds its bytes inline; otherwise all of them are on
+//! the heap.
+
+use std::fmt;
+use std::ops::Deref;
+
+use crate::base::key_buf::KeyBuf;
+
+/// What fits without an allocation; the same as in `KeyBuf`.
+const INLINE_LEN: usize = 38;
+
+/// Where in a key an element stands.
+///
+/// Only an implementation of [`Key`](crate::Key) or [`EncodeKey`](crate::EncodeKey) meets it, and passes on
+/// what it was given. The last element of a key ends where the key ends; one before it has to say
+/// where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Something may follow this element.
+    Inner,
+    /// The key ends with this element.
+    Last,
+}
+
+/// Collects the bytes of one key or value.
+///
+/// Only an implementation of [`EncodeKey`](crate::EncodeKey) or [`EncodeValue`](crate::EncodeValue) meets it.
+/// Short encodings (up to 38 bytes) are collected without an allocation.
+pub struct Encoder {
+    len: usize,
+    inline: [u8; INLINE_LEN],
+    heap: Vec<u8>,
+}
+
+impl Encoder {
+    #[inline]
+    pub(crate) fn new() -> Encoder {
+        Encoder { len: 0, inline: [0; INLINE_LEN], heap: Vec::new() }
+    }
+
+    /// Appends `bytes` as they are.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        if self.heap.is_empty() && end <= INLINE_LEN {
+            self.inline[self.len..end].copy_from_slice(bytes);
+            self.len = end;
+        } else {
+            self.push_to_heap(bytes);
+        }
+    }
+
+    #[cold]
+    fn push_to_heap(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            self.heap.reserve(self.len + bytes.len());
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+        }
+        self.heap.extend_from_slice(bytes);
+    }
+
+    /// The bytes collected.
+    #[inline]
+    pub(crate) fn finish(self) -> Encoded<'static> {
+        if self.heap.is_empty() {
+            Encoded(Bytes::Inline { len: self.len as u8, bytes: self.inline })
+        } else {
+            Encoded(Bytes::Heap(self.heap))
+        }
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = if self.heap.is_empty() { &self.inline[..self.len] } else { &self.heap[..] };
+        f.debug_tuple("Encoder").field(&bytes).finish()
+    }
+}
+
+/// The bytes of one key or value: borrowed if they are just the bytes of what was given (text, byte
+/// strings), inline if they are short, on the heap otherwise. It derefs to `[u8]`.
+///
+/// ```
+/// use mapleaf::EncodeKey;
+///
+/// let bytes = EncodeKey::<u32>::encode_key(&7);
+/// assert_eq!(*bytes, [0, 0, 0, 7]);
+/// ```
+#[derive(Clone)]
+pub struct Encoded<'a>(Bytes<'a>);
+
+#[derive(Clone)]
+enum Bytes<'a> {
+    Borrowed(&'a [u8]),
+    Inline { len: u8, bytes: [u8; INLINE_LEN] },
+    Heap(Vec<u8>),
+}
+
+impl<'a> Encoded<'a> {
+    #[inline]
+    pub(crate) fn borrowed(bytes: &'a [u8]) -> Encoded<'a> {
+        Encoded(Bytes::Borrowed(bytes))
+    }
+
+    /// Copies the bytes if they are borrowed, so that they can be kept.
+    pub(crate) fn into_key_buf(self) -> KeyBuf {
+        match self.0 {
+            Bytes::Borrowed(bytes) => KeyBuf::from(bytes),
+            Bytes::Inline { len, bytes } => KeyBuf::from(&bytes[..usize::from(len)]),
+            Bytes::Heap(bytes) => KeyBuf::Heap(bytes.into_boxed_slice()),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Encoded<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Encoded(Bytes::Heap(bytes))
+    }
+}
+
+impl Deref for Encoded<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Borrowed(bytes) => bytes,
+            Bytes::Inline { len, bytes } => &bytes[..usize::from(*len)],
+            Bytes::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Encoded<'_> {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Encoded").field(&&**self).finish()
+    }
+}

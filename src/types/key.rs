@@ -1,0 +1,210 @@
+//! What a key is: the traits, and the reader that takes encoded keys apart.
+//!
+//! Invariants: an encoding in [`Place::Inner`] is self-delimiting (no encoding of the type is a proper
+//! prefix of another), so whatever follows it neither changes the order nor the way it is read;
+//! an encoding in [`Place::Last`] need not be.
+
+use std::borrow::Cow;
+
+use super::{Encoded, Encoder, KeyBytes, Place, decode_error, wrong_length};
+use crate::Result;
+
+/// A type whose values are the keys of a table.
+///
+/// Keys are ordered as their type is. Implemented for `str`, `String`, `[u8]`, `Vec<u8>`, `[u8; N]`, all
+/// integers of fixed size, `bool`, `char`, `()`, `f32` and `f64` (by
+/// [`total_cmp`](f64::total_cmp)), `Option` (`None` first), and tuples of one to eight of these that
+/// are sized (`String`, not `str`).
+///
+/// Wherever a key is *given* (`get`, `insert`, `range` ...), anything that stands for one will do: see
+/// [`EncodeKey`]. Wherever a key *comes back* (iteration, `first`, `last`), it is a [`Key::Out`], which is owned:
+/// pages store what neighbouring keys share once, so no whole key lies in the file to borrow.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// // Visits of a page, by page and day.
+/// const VISITS: Table<(String, u32), u64> = Table::new("visits");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     let mut visits = tx.table(&VISITS)?;
+///     visits.insert(("home", 20260101), &7)?;
+///     visits.insert(("home", 20260102), &9)?;
+///     visits.insert(("about", 20260101), &1)?;
+///     Ok(())
+/// })?;
+///
+/// let rx = db.read()?;
+/// let visits = rx.table(&VISITS)?;
+/// assert_eq!(visits.get(("home", 20260102))?, Some(9));
+/// let ((page, day), count) = visits.first()?.unwrap();
+/// assert_eq!((page.as_str(), day, count), ("about", 20260101, 1));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+///
+/// # Implementing it
+///
+/// A type of your own becomes a key by standing for one of these types:
+///
+/// ```
+/// use std::borrow::Cow;
+/// use mapleaf::{EncodeKey, Encoder, Key, KeyReader, Place, Result};
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// struct UserId(u64);
+///
+/// impl Key for UserId {
+///     type Out = UserId;
+///
+///     fn type_name() -> Cow<'static, str> {
+///         <u64 as Key>::type_name()
+///     }
+///
+///     fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<UserId> {
+///         <u64 as Key>::read(reader, place).map(UserId)
+///     }
+/// }
+///
+/// impl EncodeKey<UserId> for UserId {
+///     fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+///         EncodeKey::<u64>::encode_key_into(&self.0, encoder, place);
+///     }
+/// }
+///
+/// assert_eq!(UserId::decode((&[0, 0, 0, 0, 0, 0, 0, 7]).into())?, UserId(7));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub trait Key {
+    /// A key as it comes back from a table. It is owned; for `str` it is [`KeyStr`](crate::KeyStr), for
+    /// `[u8]` it is [`KeyBytes`], neither of which allocates for a short key.
+    type Out;
+
+    /// The type's name, which is stored with a table when it is created and compared whenever it is
+    /// opened. Types with the same encoding have the same name: `str` and `String` are both "str".
+    fn type_name() -> Cow<'static, str>;
+
+    /// Reads one key, or one element of a key, off the front of what is left of an encoded key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`](crate::Error::Decode) if that is not an encoding of this type.
+    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out>;
+
+    /// Decodes a whole key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not an encoding of this type, or if
+    /// anything follows it.
+    #[inline]
+    fn decode(bytes: KeyBytes) -> Result<Self::Out> {
+        let mut reader = KeyReader::new(&bytes);
+        let key = Self::read(&mut reader, Place::Last)?;
+        match reader.rest.len() {
+            0 => Ok(key),
+            extra => Err(decode_error(Self::type_name(), format!("{extra} bytes too many"))),
+        }
+    }
+}
+
+/// What can be given where a key of type `K` is wanted.
+///
+/// That is: the key itself, a reference to it, and what is just as good. Text for text (`&str`, `String`,
+/// [`KeyStr`](crate::KeyStr), `Cow<str>`, `Box<str>`), bytes for bytes (`[u8]`, `Vec<u8>`, `[u8; N]`,
+/// [`KeyBytes`], ...), and in tuples and `Option` element by element: `("word", 5)` is a key for
+/// `(String, u64)`. Integer literals become whatever the table's keys are.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// const NAMES: Table<u64, str> = Table::new("names");
+/// const NUMBERS: Table<str, u64> = Table::new("numbers");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     tx.table(&NAMES)?.insert(7, "ada")?;
+///     tx.table(&NUMBERS)?.insert(String::from("ada"), 7)?;
+///     Ok(())
+/// })?;
+///
+/// let rx = db.read()?;
+/// assert_eq!(rx.table(&NAMES)?.get(&7)?, Some("ada"));
+/// assert_eq!(rx.table(&NUMBERS)?.get("ada")?, Some(7));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand for a key of type `{K}`",
+    label = "not a key of this table"
+)]
+pub trait EncodeKey<K: Key + ?Sized> {
+    /// Appends the key's encoding. In [`Place::Inner`] it has to be self-delimiting.
+    fn encode_key_into(&self, encoder: &mut Encoder, place: Place);
+
+    /// The encoding in [`Place::Last`], if it is lying in `self` already; then nothing is copied.
+    #[inline]
+    fn as_key_bytes(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The whole key's encoding, without an allocation if it is short or is lying in `self`.
+    #[inline]
+    fn encode_key(&self) -> Encoded<'_> {
+        match self.as_key_bytes() {
+            Some(bytes) => Encoded::borrowed(bytes),
+            None => {
+                let mut encoder = Encoder::new();
+                self.encode_key_into(&mut encoder, Place::Last);
+                encoder.finish()
+            }
+        }
+    }
+}
+
+impl<K: Key + ?Sized, Q: EncodeKey<K> + ?Sized> EncodeKey<K> for &Q {
+    #[inline]
+    fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+        (**self).encode_key_into(encoder, place);
+    }
+
+    #[inline]
+    fn as_key_bytes(&self) -> Option<&[u8]> {
+        (**self).as_key_bytes()
+    }
+}
+
+/// What is left to read of an encoded key.
+///
+/// Only an implementation of [`Key`] meets it, and passes it on to the types that it is made of.
+#[derive(Debug)]
+pub struct KeyReader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> KeyReader<'a> {
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8]) -> KeyReader<'a> {
+        KeyReader { rest: bytes }
+    }
+
+    /// Takes the next `N` bytes, which are a `type_name`.
+    #[inline]
+    pub(super) fn take<const N: usize>(
+        &mut self,
+        type_name: impl FnOnce() -> Cow<'static, str>,
+    ) -> Result<&'a [u8; N]> {
+        match self.rest.split_first_chunk() {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(bytes)
+            }
+            None => Err(wrong_length(type_name(), N, self.rest.len())),
+        }
+    }
+
+    /// Takes all that is left.
+    #[inline]
+    pub(super) fn take_rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+}

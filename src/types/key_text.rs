@@ -1,0 +1,184 @@
+//! Keys of text and bytes.
+//!
+//! Encodings: `[u8; N]` is its bytes. Text (as UTF-8, whose byte order is the order of `str`) and byte
+//! strings are their bytes when they are last in a key. Elsewhere each byte 00 is written 00 FF and
+//! the end is marked 00 00. This is the escaping of FoundationDB's tuple layer
+//! (<https://github.com/apple/foundationdb/blob/main/design/tuple.md>), which ends with a single 00; here
+//! the next element may begin with any byte, FF too, so the end takes a second 00. It sorts before 00 FF
+//! and before every other byte, so a string sorts before those that it is the beginning of.
+
+use std::borrow::Cow;
+
+use super::{EncodeKey, Encoder, Key, KeyBytes, KeyReader, KeyStr, Place, decode_error};
+use crate::Result;
+
+impl Key for str {
+    type Out = KeyStr;
+
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed("str")
+    }
+
+    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<KeyStr> {
+        KeyStr::from_utf8(<[u8]>::read(reader, place)?)
+    }
+
+    #[inline]
+    fn decode(bytes: KeyBytes) -> Result<KeyStr> {
+        KeyStr::from_utf8(bytes)
+    }
+}
+
+impl Key for String {
+    type Out = String;
+
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed("str")
+    }
+
+    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<String> {
+        String::from_utf8(read_bytes(reader, place, "str")?.into_owned())
+            .map_err(|error| decode_error("str", error.to_string()))
+    }
+}
+
+impl Key for [u8] {
+    type Out = KeyBytes;
+
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed("bytes")
+    }
+
+    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<KeyBytes> {
+        Ok(match read_bytes(reader, place, "bytes")? {
+            Cow::Borrowed(bytes) => KeyBytes::from(bytes),
+            Cow::Owned(bytes) => KeyBytes::from(bytes),
+        })
+    }
+
+    #[inline]
+    fn decode(bytes: KeyBytes) -> Result<KeyBytes> {
+        Ok(bytes)
+    }
+}
+
+impl Key for Vec<u8> {
+    type Out = Vec<u8>;
+
+    fn type_name() -> Cow<'static, str> {
+        Cow::Borrowed("bytes")
+    }
+
+    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Vec<u8>> {
+        Ok(read_bytes(reader, place, "bytes")?.into_owned())
+    }
+}
+
+impl<const N: usize> Key for [u8; N] {
+    type Out = [u8; N];
+
+    fn type_name() -> Cow<'static, str> {
+        Cow::Owned(format!("[u8;{N}]"))
+    }
+
+    #[inline]
+    fn read(reader: &mut KeyReader<'_>, _place: Place) -> Result<[u8; N]> {
+        reader.take(<Self as Key>::type_name).copied()
+    }
+}
+
+impl<const N: usize> EncodeKey<[u8; N]> for [u8; N] {
+    #[inline]
+    fn encode_key_into(&self, encoder: &mut Encoder, _place: Place) {
+        encoder.push(self);
+    }
+
+    #[inline]
+    fn as_key_bytes(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
+
+/// `$given` stands for both `$sized` and `$unsized`; `$bytes` is its bytes, with `$name` for a reference to it.
+macro_rules! text_keys {
+    ($([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $unsized:ty, $sized:ty;)*) => {$(
+        text_keys!(@ [$($generics)*] |$name: $given| $bytes => $unsized);
+        text_keys!(@ [$($generics)*] |$name: $given| $bytes => $sized);
+    )*};
+    (@ [$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
+        impl<$($generics)*> EncodeKey<$key> for $given {
+            #[inline]
+            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+                let $name = self;
+                push_bytes(encoder, $bytes, place);
+            }
+
+            #[inline]
+            fn as_key_bytes(&self) -> Option<&[u8]> {
+                let $name = self;
+                Some($bytes)
+            }
+        }
+    };
+}
+
+text_keys! {
+    [] |text: str| text.as_bytes() => str, String;
+    [] |text: String| text.as_bytes() => str, String;
+    [] |text: Box<str>| text.as_bytes() => str, String;
+    [] |text: Cow<'_, str>| text.as_bytes() => str, String;
+    [] |text: KeyStr| text.as_bytes() => str, String;
+    [] |bytes: [u8]| bytes => [u8], Vec<u8>;
+    [] |bytes: Vec<u8>| bytes => [u8], Vec<u8>;
+    [] |bytes: Box<[u8]>| bytes => [u8], Vec<u8>;
+    [] |bytes: Cow<'_, [u8]>| bytes => [u8], Vec<u8>;
+    [] |bytes: KeyBytes| bytes => [u8], Vec<u8>;
+    [const N: usize] |bytes: [u8; N]| bytes => [u8], Vec<u8>;
+}
+
+/// Appends text or bytes, escaped and ended unless they end the key.
+#[inline]
+fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: Place) {
+    match place {
+        Place::Last => encoder.push(bytes),
+        Place::Inner => {
+            for (index, piece) in bytes.split(|&byte| byte == 0).enumerate() {
+                if index > 0 {
+                    encoder.push(&[0x00, 0xff]);
+                }
+                encoder.push(piece);
+            }
+            encoder.push(&[0x00, 0x00]);
+        }
+    }
+}
+
+/// Takes text or bytes, which end the key or are escaped and ended.
+#[inline]
+fn read_bytes<'a>(reader: &mut KeyReader<'a>, place: Place, type_name: &str) -> Result<Cow<'a, [u8]>> {
+    match place {
+        Place::Last => Ok(Cow::Borrowed(reader.take_rest())),
+        Place::Inner => read_escaped(reader, type_name).map(Cow::Owned),
+    }
+}
+
+fn read_escaped(reader: &mut KeyReader<'_>, type_name: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let rest = reader.take_rest();
+        let zero = rest.iter().position(|&byte| byte == 0);
+        let (piece, mark) = rest.split_at(zero.unwrap_or(rest.len()));
+        bytes.extend_from_slice(piece);
+        match mark {
+            [0x00, 0x00, after @ ..] => {
+                *reader = KeyReader::new(after);
+                return Ok(bytes);
+            }
+            [0x00, 0xff, after @ ..] => {
+                *reader = KeyReader::new(after);
+                bytes.push(0x00);
+            }
+            _ => return Err(decode_error(type_name, "an element is not ended by two zero bytes")),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Keys that are tuples: their elements' encodings, one after the other.
+//!
+//! All but the last element stand in `Place::Inner` and are self-delimiting, so the order is that of the
+//! first element that differs. The last has the tuple's own place.
+
+use std::borrow::Cow;
+
+use super::{EncodeKey, Encoder, Key, KeyReader, Place};
+use crate::Result;
+
+/// One implementation per list of elements: key type, given type, index; the last one apart.
+macro_rules! tuple_key {
+    ($($key:ident $given:ident $index:tt,)* ; $last_key:ident $last_given:ident $last_index:tt) => {
+        impl<$($key: Key,)* $last_key: Key> Key for ($($key,)* $last_key,) {
+            type Out = ($($key::Out,)* $last_key::Out,);
+
+            fn type_name() -> Cow<'static, str> {
+                let names = [$($key::type_name(),)* $last_key::type_name()];
+                Cow::Owned(format!("({})", names.join(",")))
+            }
+
+            #[inline]
+            fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out> {
+                Ok(($($key::read(reader, Place::Inner)?,)* $last_key::read(reader, place)?,))
+            }
+        }
+
+        impl<$($key: Key,)* $last_key: Key, $($given: EncodeKey<$key>,)* $last_given: EncodeKey<$last_key>>
+            EncodeKey<($($key,)* $last_key,)> for ($($given,)* $last_given,)
+        {
+            #[inline]
+            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+                $(self.$index.encode_key_into(encoder, Place::Inner);)*
+                self.$last_index.encode_key_into(encoder, place);
+            }
+        }
+    };
+}
+
+tuple_key!(; A QA 0);
+tuple_key!(A QA 0, ; B QB 1);
+tuple_key!(A QA 0, B QB 1, ; C QC 2);
+tuple_key!(A QA 0, B QB 1, C QC 2, ; D QD 3);
+tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, ; E QE 4);
+tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, ; F QF 5);
+tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, F QF 5, ; G QG 6);
+tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, F QF 5, G QG 6, ; H QH 7);

@@ -1,0 +1,62 @@
+//! The typed layer: what keys and values are in Rust, and what bytes they are in the file.
+//!
+//! The encodings are part of the file format. Their invariants:
+//!
+//! - **Order**: for keys `a` and `b` of one type, `a < b` exactly if the bytes of `a` sort before the
+//!   bytes of `b`. The tree compares bytes and nothing else.
+//! - **Exactness**: decoding gives back what was encoded, and every value has one encoding: bytes that decode at
+//!   all are the encoding of what they decode to. (`Serde` promises neither order nor this.)
+//! - **Distrust**: decoding arbitrary bytes gives a value or [`Error::Decode`](crate::Error::Decode), never a
+//!   panic, and takes no more memory than a small multiple of the bytes it was given.
+//! - **Names**: two types of the same name have the same encoding. The names are stored with each table; tests
+//!   fix them, as they fix the bytes of samples of every type.
+//!
+//! Keys and values differ in two ways. Keys are encoded so that bytes order as values do, and come back
+//! owned, because a page stores what its keys share once; values are encoded for cheap reading, and come
+//! back borrowed from the mapping.
+
+mod encoded;
+mod key;
+mod key_bytes;
+mod key_scalar;
+mod key_str;
+mod key_text;
+mod key_tuple;
+mod prefix;
+mod range;
+#[cfg(feature = "serde")]
+mod serde_value;
+mod table;
+mod value;
+mod value_scalar;
+mod value_text;
+mod value_tuple;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::encoded::{Encoded, Encoder, Place};
+pub use self::key::{EncodeKey, Key, KeyReader};
+pub use self::key_bytes::KeyBytes;
+pub use self::key_str::KeyStr;
+pub use self::prefix::KeyPrefix;
+pub(crate) use self::prefix::prefix_upper_bound;
+pub use self::range::KeyRange;
+#[cfg(feature = "serde")]
+pub use self::serde_value::Serde;
+pub use self::table::Table;
+pub use self::value::{EncodeValue, Value};
+
+use crate::Error;
+
+/// Makes an [`Error::Decode`]; kept out of the callers' hot code.
+#[cold]
+fn decode_error(type_name: impl Into<String>, problem: impl Into<String>) -> Error {
+    Error::Decode { type_name: type_name.into(), problem: problem.into() }
+}
+
+/// Makes the [`Error::Decode`] of bytes that are fewer or more than the type takes.
+#[cold]
+fn wrong_length(type_name: impl Into<String>, expected: usize, found: usize) -> Error {
+    decode_error(type_name, format!("expected {expected} bytes, found {found}"))
+}

@@ -1,0 +1,131 @@
+//! Prefixes of keys: the keys that begin alike, which lie together.
+//!
+//! Invariant: an encoded prefix is a prefix of the encodings of exactly the keys that it speaks of.
+
+use std::borrow::Cow;
+
+use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyStr, Place};
+
+/// What can be given where the beginning of keys of type `K` is wanted.
+///
+/// - Keys that are text (`str`, `String`): any text. `"ad"` is the beginning of "ad", "ada" and "adam".
+/// - Keys that are bytes (`[u8]`, `Vec<u8>`, `[u8; N]`): any bytes.
+/// - Keys that are tuples: shorter tuples. `("word",)` is the beginning of every `(String, u64, u64)` whose first
+///   element is "word", and `("word", 7)` of those whose second element is 7 as well. Elements are
+///   whole: `("wo",)` does not match "word".
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// const WORDS: Table<(String, u64), u64> = Table::new("words");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     let mut words = tx.table(&WORDS)?;
+///     words.insert(("map", 1), &10)?;
+///     words.insert(("map", 2), &20)?;
+///     words.insert(("maple", 1), &30)?;
+///     Ok(())
+/// })?;
+///
+/// let rx = db.read()?;
+/// assert_eq!(rx.table(&WORDS)?.prefix(("map",))?.count(), 2);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the beginning of keys of type `{K}`",
+    label = "not a prefix of keys of this table"
+)]
+pub trait KeyPrefix<K: Key + ?Sized> {
+    /// The bytes with which the encodings of these keys, and of no others, begin.
+    fn encode_prefix(&self) -> Encoded<'_>;
+}
+
+impl<K: Key + ?Sized, P: KeyPrefix<K> + ?Sized> KeyPrefix<K> for &P {
+    #[inline]
+    fn encode_prefix(&self) -> Encoded<'_> {
+        (**self).encode_prefix()
+    }
+}
+
+/// The least byte string that is greater than every one that begins with `prefix`, if there is one.
+pub(crate) fn prefix_upper_bound(prefix: &[u8]) -> Option<Vec<u8>> {
+    // Trailing FF bytes cannot be raised; what is greater than all that begins with them is what is
+    // greater than all that begins with what comes before them.
+    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
+    let mut bound = prefix[..=last].to_vec();
+    bound[last] += 1;
+    Some(bound)
+}
+
+/// `$given` is a prefix of each `$key`; `$bytes` is its bytes, with `$name` for a reference to it.
+macro_rules! text_prefixes {
+    ($([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $($key:ty),+;)*) => {$(
+        text_prefixes!(@ [$($generics)*] |$name: $given| $bytes => $($key),+);
+    )*};
+    (@ $generics:tt |$name:ident: $given:ty| $bytes:expr => $key:ty, $($more:ty),+) => {
+        text_prefixes!(@ $generics |$name: $given| $bytes => $key);
+        text_prefixes!(@ $generics |$name: $given| $bytes => $($more),+);
+    };
+    (@ [$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
+        impl<$($generics)*> KeyPrefix<$key> for $given {
+            #[inline]
+            fn encode_prefix(&self) -> Encoded<'_> {
+                let $name = self;
+                Encoded::borrowed($bytes)
+            }
+        }
+    };
+}
+
+text_prefixes! {
+    [] |text: str| text.as_bytes() => str, String;
+    [] |text: String| text.as_bytes() => str, String;
+    [] |text: Box<str>| text.as_bytes() => str, String;
+    [] |text: Cow<'_, str>| text.as_bytes() => str, String;
+    [] |text: KeyStr| text.as_bytes() => str, String;
+    [] |bytes: [u8]| bytes => [u8], Vec<u8>;
+    [] |bytes: Vec<u8>| bytes => [u8], Vec<u8>;
+    [] |bytes: Box<[u8]>| bytes => [u8], Vec<u8>;
+    [] |bytes: Cow<'_, [u8]>| bytes => [u8], Vec<u8>;
+    [] |bytes: KeyBytes| bytes => [u8], Vec<u8>;
+    [const N: usize] |bytes: [u8; N]| bytes => [u8], Vec<u8>;
+    [const M: usize] |bytes: [u8]| bytes => [u8; M];
+    [const M: usize] |bytes: Vec<u8>| bytes => [u8; M];
+    [const M: usize] |bytes: KeyBytes| bytes => [u8; M];
+    [const N: usize, const M: usize] |bytes: [u8; N]| bytes => [u8; M];
+}
+
+/// Implements every proper prefix of a list of elements (key type, given type, index).
+macro_rules! tuple_prefixes {
+    ([$($prefix:tt)*] []) => {};
+    ([] [$next:tt $($rest:tt)*]) => {
+        tuple_prefixes!([$next] [$($rest)*]);
+    };
+    ([$($prefix:tt)+] [$next:tt $($rest:tt)*]) => {
+        tuple_prefix!([$($prefix)+] [$next $($rest)*]);
+        tuple_prefixes!([$($prefix)+ $next] [$($rest)*]);
+    };
+}
+
+macro_rules! tuple_prefix {
+    ([$(($key:ident $given:ident $index:tt))+] [$(($rest:ident $unused_given:ident $unused_index:tt))+]) => {
+        impl<$($key: Key,)+ $($rest: Key,)+ $($given: EncodeKey<$key>,)+>
+            KeyPrefix<($($key,)+ $($rest,)+)> for ($($given,)+)
+        {
+            fn encode_prefix(&self) -> Encoded<'_> {
+                let mut encoder = Encoder::new();
+                $(self.$index.encode_key_into(&mut encoder, Place::Inner);)+
+                encoder.finish()
+            }
+        }
+    };
+}
+
+tuple_prefixes!([] [(A QA 0) (B QB 1)]);
+tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2)]);
+tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3)]);
+tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4)]);
+tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5)]);
+tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5) (G QG 6)]);
+tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5) (G QG 6) (H QH 7)]);

@@ -1,0 +1,70 @@
+//! Ranges of keys, in any of Rust's notations.
+
+use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use super::{EncodeKey, Encoded, Key};
+
+/// What can be given where a range of keys of type `K` is wanted: all of Rust's ranges, and pairs of
+/// [`Bound`]s, whose ends are anything that stands for a key ([`EncodeKey`]).
+///
+/// A range whose start lies behind its end is empty; it is no error and does not panic.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// const USERS: Table<str, u64> = Table::new("users");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     let mut users = tx.table(&USERS)?;
+///     for (name, born) in [("ada", 1815), ("bob", 1920), ("eve", 1978)] {
+///         users.insert(name, &born)?;
+///     }
+///     Ok(())
+/// })?;
+///
+/// let rx = db.read()?;
+/// let users = rx.table(&USERS)?;
+/// assert_eq!(users.range("a".."c")?.count(), 2);
+/// assert_eq!(users.range(.."bob")?.count(), 1);
+/// assert_eq!(users.range(..="bob")?.count(), 2);
+/// assert_eq!(users.range(String::from("bob")..)?.count(), 2);
+/// assert_eq!(users.range(..)?.count(), 3);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a range of keys of type `{K}`",
+    label = "not a range of keys of this table"
+)]
+pub trait KeyRange<K: Key + ?Sized> {
+    /// Where the encoded keys of the range start and end.
+    fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>);
+}
+
+impl<K: Key + ?Sized> KeyRange<K> for RangeFull {
+    fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
+        (Bound::Unbounded, Bound::Unbounded)
+    }
+}
+
+impl<K: Key + ?Sized, R: KeyRange<K> + ?Sized> KeyRange<K> for &R {
+    #[inline]
+    fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
+        (**self).encode_range()
+    }
+}
+
+macro_rules! key_ranges {
+    ($($range:ty)*) => {$(
+        impl<K: Key + ?Sized, Q: EncodeKey<K>> KeyRange<K> for $range {
+            #[inline]
+            fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
+                let start = RangeBounds::<Q>::start_bound(self).map(Q::encode_key);
+                let end = RangeBounds::<Q>::end_bound(self).map(Q::encode_key);
+                (start, end)
+            }
+        }
+    )*};
+}
+
+key_ranges!(Range<Q> RangeInclusive<Q> RangeFrom<Q> RangeTo<Q> RangeToInclusive<Q> (Bound<Q>, Bound<Q>));

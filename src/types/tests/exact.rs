@@ -1,0 +1,167 @@
+//! Values come back as they were, and hostile bytes are a value with exactly that encoding, or an error.
+
+use std::fmt::Debug;
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+use crate::Error;
+
+fn run<T: Debug>(
+    type_name: &str,
+    strategy: impl Strategy<Value = T>,
+    test: impl Fn(T) -> Result<(), TestCaseError>,
+) {
+    if let Err(error) = TestRunner::default().run(&strategy, test) {
+        panic!("type {type_name}: {error}");
+    }
+}
+
+fn assert_decode_error<T: Debug>(result: crate::Result<T>) -> Result<(), TestCaseError> {
+    prop_assert!(matches!(result, Err(Error::Decode { .. })), "{result:?}");
+    Ok(())
+}
+
+fn hostile_key<K: Key>()
+where
+    K::Out: EncodeKey<K> + Debug,
+{
+    run(&K::type_name(), samples::noise(), |bytes| match K::decode(KeyBytes::from(&bytes[..])) {
+        Ok(key) => {
+            prop_assert_eq!(key_bytes::<K>(&key), bytes);
+            Ok(())
+        }
+        error => assert_decode_error(error),
+    });
+}
+
+#[test]
+fn hostile_keys() {
+    hostile_key::<u8>();
+    hostile_key::<i32>();
+    hostile_key::<u128>();
+    hostile_key::<f64>();
+    hostile_key::<bool>();
+    hostile_key::<char>();
+    hostile_key::<()>();
+    hostile_key::<String>();
+    hostile_key::<Vec<u8>>();
+    hostile_key::<[u8; 3]>();
+    hostile_key::<Option<u8>>();
+    hostile_key::<(String,)>();
+    hostile_key::<(String, String)>();
+    hostile_key::<(Vec<u8>, Option<Vec<u8>>, (bool, Vec<u8>))>();
+    hostile_key::<(Option<(Vec<u8>, u8)>, Option<Option<String>>, Vec<u8>)>();
+}
+
+#[test]
+fn hostile_text_keys() {
+    run("str", samples::noise(), |bytes| match <str as Key>::decode(KeyBytes::from(&bytes[..])) {
+        Ok(key) => {
+            prop_assert_eq!(key.as_bytes(), bytes);
+            Ok(())
+        }
+        error => assert_decode_error(error),
+    });
+}
+
+fn hostile_value<V: Value>()
+where
+    for<'a> V::Ref<'a>: EncodeValue<V> + Debug,
+{
+    run(&V::type_name(), samples::noise(), |bytes| match V::decode(&bytes) {
+        Ok(value) => {
+            prop_assert_eq!(value_bytes::<V>(&value), bytes.clone());
+            Ok(())
+        }
+        error => assert_decode_error(error),
+    });
+}
+
+#[test]
+fn hostile_values() {
+    hostile_value::<u8>();
+    hostile_value::<i32>();
+    hostile_value::<u128>();
+    hostile_value::<f64>();
+    hostile_value::<bool>();
+    hostile_value::<char>();
+    hostile_value::<()>();
+    hostile_value::<String>();
+    hostile_value::<Vec<u8>>();
+    hostile_value::<[u8; 3]>();
+    hostile_value::<Option<u8>>();
+    hostile_value::<(String,)>();
+    hostile_value::<(String, String)>();
+    hostile_value::<(Vec<u8>, Option<Vec<u8>>, (bool, Vec<u8>))>();
+    hostile_value::<(Option<(Vec<u8>, u8)>, (u8, bool), Vec<u8>)>();
+}
+
+/// Round trip of a value whose owned form is the value itself.
+fn round_trip<V>(strategy: impl Strategy<Value = V>)
+where
+    V: Value<Owned = V> + EncodeValue<V> + Debug,
+{
+    // By the text of `Debug`, in which a NaN equals itself.
+    run(&V::type_name(), strategy, |value| {
+        let bytes = value_bytes::<V>(&value);
+        let back = V::decode(&bytes).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(format!("{:?}", V::into_owned(back)), format!("{:?}", value));
+        prop_assert!(V::FIXED_SIZE.is_none_or(|size| size == bytes.len()));
+        Ok(())
+    });
+}
+
+#[test]
+fn values_come_back() {
+    use samples::{any_length, bytes, text};
+    round_trip(samples::u8());
+    round_trip(samples::i16());
+    round_trip(samples::u32());
+    round_trip(samples::i64());
+    round_trip(samples::u128());
+    round_trip(samples::f32());
+    round_trip(samples::f64());
+    round_trip(any::<bool>());
+    round_trip(any::<char>());
+    round_trip(Just(()));
+    round_trip(text());
+    round_trip(any_length());
+    round_trip(prop::array::uniform4(samples::byte()));
+    round_trip(option::of(option::of(bytes())));
+    round_trip((any_length(), any_length(), samples::i64()));
+    round_trip((option::of(text()), (samples::i16(), any::<bool>()), ((text(), bytes()), text())));
+    round_trip((bytes(), bytes(), bytes(), bytes(), bytes(), bytes(), bytes(), bytes()));
+}
+
+#[test]
+fn long_elements_have_long_lengths() {
+    for length in [0, 1, 127, 128, 16383, 16384, 100_000] {
+        let value = (vec![7u8; length], 5u8);
+        let bytes = value_bytes::<(Vec<u8>, u8)>(&value);
+        let (element, last) = <(Vec<u8>, u8) as Value>::decode(&bytes).unwrap();
+        assert_eq!((element, last), (&value.0[..], 5));
+        assert!(<(Vec<u8>, u8) as Value>::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+}
+
+#[test]
+fn lengths_that_no_element_has() {
+    type Pair = (Vec<u8>, Vec<u8>);
+    let malformed: [&[u8]; 6] =
+        [b"", b"\x80", b"\x01", b"\x80\0", &[0xff; 8], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"];
+    for bytes in malformed {
+        let error = <Pair as Value>::decode(bytes).unwrap_err();
+        assert!(matches!(error, Error::Decode { .. }), "{bytes:x?}: {error}");
+    }
+}
+
+#[test]
+fn errors_name_the_type_and_the_fault() {
+    let error = <u32 as Value>::decode(&[1]).unwrap_err().to_string();
+    assert!(error.contains("u32") && error.contains("expected 4 bytes, found 1"), "{error}");
+    let error = <u32 as Key>::decode(KeyBytes::from(&[0; 5])).unwrap_err().to_string();
+    assert!(error.contains("u32") && error.contains("1 bytes too many"), "{error}");
+}

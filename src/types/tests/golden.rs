@@ -1,0 +1,137 @@
+//! The encodings and the type names, fixed: a change here is a change of the file format.
+
+use super::*;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check_key<K: Key + ?Sized>(key: impl EncodeKey<K>, expected: &str) {
+    assert_eq!(hex(&key_bytes(key)), expected, "key of type {}", K::type_name());
+}
+
+fn check_value<V: Value + ?Sized>(value: impl EncodeValue<V>, expected: &str) {
+    assert_eq!(hex(&value_bytes(value)), expected, "value of type {}", V::type_name());
+}
+
+#[test]
+fn scalar_keys() {
+    check_key::<u8>(0x12, "12");
+    check_key::<u16>(0x1234, "1234");
+    check_key::<u32>(0x1234_5678, "12345678");
+    check_key::<u64>(7, "0000000000000007");
+    check_key::<u128>(7, "00000000000000000000000000000007");
+    check_key::<i8>(-1, "7f");
+    check_key::<i16>(0, "8000");
+    check_key::<i32>(i32::MIN, "00000000");
+    check_key::<i64>(1, "8000000000000001");
+    check_key::<i128>(-1, "7fffffffffffffffffffffffffffffff");
+    check_key::<f32>(1.0, "bf800000");
+    check_key::<f32>(-1.0, "407fffff");
+    check_key::<f64>(0.0, "8000000000000000");
+    check_key::<f64>(-0.0, "7fffffffffffffff");
+    check_key::<bool>(false, "00");
+    check_key::<bool>(true, "01");
+    check_key::<char>('é', "000000e9");
+    check_key::<()>((), "");
+    check_key::<Option<u8>>(None::<u8>, "00");
+    check_key::<Option<u8>>(Some(9), "0109");
+}
+
+#[test]
+fn text_keys() {
+    check_key::<str>("a\0b", "610062");
+    check_key::<String>("é", "c3a9");
+    check_key::<[u8]>(b"\x00\xff", "00ff");
+    check_key::<Vec<u8>>(b"", "");
+    check_key::<[u8; 2]>([0, 7], "0007");
+    check_key::<Option<String>>(Some("a\0"), "016100");
+}
+
+#[test]
+fn tuple_keys() {
+    check_key::<(String,)>(("a\0",), "6100");
+    check_key::<(String, String)>(("a\0b", "c\0"), "6100ff6200006300");
+    check_key::<(String, u16)>(("", 1), "00000001");
+    check_key::<(u16, String)>((1, "a"), "000161");
+    check_key::<([u8; 2], u8)>(([0, 0], 1), "000001");
+    check_key::<(Option<String>, u8)>((Some("a"), 1), "0161000001");
+    check_key::<(Option<String>, u8)>((None::<&str>, 1), "0001");
+    check_key::<((String, String), String)>((("a", "b"), "c"), "61000062000063");
+    check_key::<(String, (String, String))>(("a", ("b", "c")), "61000062000063");
+    check_key::<(u8, u8, u8, u8, u8, u8, u8, u8)>((1, 2, 3, 4, 5, 6, 7, 8), "0102030405060708");
+}
+
+#[test]
+fn scalar_values() {
+    check_value::<u8>(0x12, "12");
+    check_value::<u16>(0x1234, "3412");
+    check_value::<u32>(0x1234_5678, "78563412");
+    check_value::<u64>(7, "0700000000000000");
+    check_value::<u128>(7, "07000000000000000000000000000000");
+    check_value::<i8>(-1, "ff");
+    check_value::<i16>(-2, "feff");
+    check_value::<i32>(i32::MIN, "00000080");
+    check_value::<i64>(1, "0100000000000000");
+    check_value::<i128>(-1, "ffffffffffffffffffffffffffffffff");
+    check_value::<f32>(1.0, "0000803f");
+    check_value::<f64>(-0.0, "0000000000000080");
+    check_value::<bool>(true, "01");
+    check_value::<char>('é', "e9000000");
+    check_value::<()>((), "");
+    check_value::<Option<u16>>(None::<u16>, "00");
+    check_value::<Option<u16>>(Some(9), "010900");
+}
+
+#[test]
+fn text_values() {
+    check_value::<str>("a\0b", "610062");
+    check_value::<String>("é", "c3a9");
+    check_value::<[u8]>(b"\x00\xff", "00ff");
+    check_value::<Vec<u8>>(b"", "");
+    check_value::<[u8; 2]>([0, 7], "0007");
+    check_value::<Option<String>>(Some("a"), "0161");
+}
+
+#[test]
+fn tuple_values() {
+    check_value::<(String,)>(("a",), "61");
+    check_value::<(String, String)>(("ab", "c"), "02616263");
+    check_value::<(u16, String)>((1, "a"), "010061");
+    check_value::<(String, u16)>(("a", 1), "01610100");
+    check_value::<([u8; 2], Option<u8>, u8)>(([1, 2], Some(3), 4), "010202010304");
+    check_value::<((u8, bool), (u8, String), ())>(((1, true), (2, "a"), ()), "0101020261");
+    check_value::<(Vec<u8>, ())>((vec![0; 128], ()), &format!("8001{}", "00".repeat(128)));
+    check_value::<(u8, u8, u8, u8, u8, u8, u8, u8)>((1, 2, 3, 4, 5, 6, 7, 8), "0102030405060708");
+}
+
+#[test]
+fn type_names() {
+    fn check<T: Key + Value + ?Sized>(name: &str) {
+        assert_eq!((&*<T as Key>::type_name(), &*<T as Value>::type_name()), (name, name));
+    }
+    check::<u8>("u8");
+    check::<u16>("u16");
+    check::<u32>("u32");
+    check::<u64>("u64");
+    check::<u128>("u128");
+    check::<i8>("i8");
+    check::<i16>("i16");
+    check::<i32>("i32");
+    check::<i64>("i64");
+    check::<i128>("i128");
+    check::<f32>("f32");
+    check::<f64>("f64");
+    check::<bool>("bool");
+    check::<char>("char");
+    check::<()>("()");
+    check::<str>("str");
+    check::<String>("str");
+    check::<[u8]>("bytes");
+    check::<Vec<u8>>("bytes");
+    check::<[u8; 16]>("[u8;16]");
+    check::<Option<u64>>("option<u64>");
+    check::<(u64,)>("(u64)");
+    check::<(String, u64)>("(str,u64)");
+    check::<(Option<(Vec<u8>, bool)>, [u8; 2])>("(option<(bytes,bool)>,[u8;2])");
+}

@@ -1,0 +1,132 @@
+//! The order of encoded keys is the order of the keys, and they come back as they were.
+
+use std::cmp::Ordering;
+use std::fmt::Debug;
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::*;
+
+/// Checks pairs of keys, and triples with something between them.
+fn check_by<K>(strategy: impl Strategy<Value = K> + Clone, compare: fn(&K, &K) -> Ordering)
+where
+    K: Key<Out = K> + EncodeKey<K> + Debug + Clone,
+{
+    let mut runner = TestRunner::default();
+    let outcome = runner.run(&(strategy.clone(), strategy), |(left, right)| {
+        let (left_bytes, right_bytes) = (key_bytes::<K>(&left), key_bytes::<K>(&right));
+        prop_assert_eq!(left_bytes.cmp(&right_bytes), compare(&left, &right));
+        for (key, bytes) in [(&left, left_bytes), (&right, right_bytes)] {
+            let back =
+                K::decode(KeyBytes::from(bytes)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(compare(&back, key), Ordering::Equal);
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("keys of type {}: {error}", K::type_name());
+    }
+}
+
+/// A key alone, inside tuples (before and after others) and inside `Option`.
+fn check<K>(strategy: impl Strategy<Value = K> + Clone)
+where
+    K: Key<Out = K> + EncodeKey<K> + Ord + Debug + Clone,
+{
+    check_by(strategy.clone(), Ord::cmp);
+    check_by((strategy.clone(), strategy.clone()), Ord::cmp);
+    check_by(option::of(strategy.clone()), Ord::cmp);
+    check_by((option::of(strategy.clone()), samples::text(), (strategy,)), Ord::cmp);
+}
+
+#[test]
+fn numbers() {
+    check(samples::u8());
+    check(samples::u16());
+    check(samples::u32());
+    check(samples::u64());
+    check(samples::u128());
+    check(samples::i8());
+    check(samples::i16());
+    check(samples::i32());
+    check(samples::i64());
+    check(samples::i128());
+}
+
+#[test]
+fn floats_by_total_order() {
+    check_by(samples::f64(), f64::total_cmp);
+    check_by(samples::f32(), f32::total_cmp);
+    check_by((samples::f64(), samples::f32()), |left, right| {
+        left.0.total_cmp(&right.0).then(left.1.total_cmp(&right.1))
+    });
+}
+
+#[test]
+fn other_scalars() {
+    check(any::<bool>());
+    check(any::<char>());
+    check(prop_oneof![Just('\0'), Just('\u{d7ff}'), Just('\u{e000}'), Just('\u{10ffff}')]);
+    check(Just(()));
+}
+
+#[test]
+fn text_and_bytes() {
+    check(samples::text());
+    check(samples::bytes());
+    check(samples::any_length());
+    check(prop::array::uniform3(samples::byte()));
+}
+
+#[test]
+fn nested_tuples_and_options() {
+    use samples::{bytes, i8, text, u64};
+    check((text(), i8()));
+    check((bytes(), bytes(), bytes()));
+    check((option::of((bytes(), i8())), text()));
+    check(((text(), text()), (option::of(text()), bytes())));
+    check(option::of(option::of(bytes())));
+    check((text(), option::of((u64(), option::of((bytes(),)))), (Just(()), any::<bool>(), any::<char>())));
+    check((i8(), i8(), i8(), i8(), i8(), i8(), bytes(), bytes()));
+}
+
+proptest! {
+    /// `str` and `[u8]` keys are their own bytes, and come back in buffers of their own.
+    #[test]
+    fn unsized_keys(text in samples::text(), bytes in samples::any_length()) {
+        prop_assert_eq!(key_bytes::<str>(&text), text.as_bytes());
+        prop_assert_eq!(&<str as Key>::decode(KeyBytes::from(text.as_bytes())).unwrap(), &text);
+        prop_assert_eq!(&key_bytes::<[u8]>(&bytes), &bytes);
+        prop_assert_eq!(&<[u8] as Key>::decode(KeyBytes::from(bytes.clone())).unwrap(), &bytes);
+    }
+
+    /// A prefix holds the keys whose leading elements are those of the prefix, and no others.
+    #[test]
+    fn prefixes(
+        key in (samples::bytes(), samples::i8(), samples::bytes()),
+        word in samples::bytes(),
+        number in samples::i8(),
+    ) {
+        type Keys = (Vec<u8>, i8, Vec<u8>);
+        let encoded = key_bytes::<Keys>(&key);
+        let one = KeyPrefix::<Keys>::encode_prefix(&(&word,)).to_vec();
+        prop_assert_eq!(encoded.starts_with(&one), key.0 == word);
+        let two = KeyPrefix::<Keys>::encode_prefix(&(&word, number)).to_vec();
+        prop_assert_eq!(encoded.starts_with(&two), key.0 == word && key.1 == number);
+        let own = KeyPrefix::<Keys>::encode_prefix(&(&key.0, key.1)).to_vec();
+        prop_assert!(encoded.starts_with(&own));
+    }
+
+    /// Between a prefix and its upper bound lies what begins with it, and nothing else.
+    #[test]
+    fn upper_bounds(prefix in samples::bytes(), other in samples::bytes(), tail in samples::bytes()) {
+        let inside = |key: &[u8]| {
+            let below = prefix_upper_bound(&prefix).is_none_or(|bound| key < &bound[..]);
+            key >= &prefix[..] && below
+        };
+        prop_assert_eq!(inside(&other), other.starts_with(&prefix));
+        prop_assert!(inside(&[&prefix[..], &tail[..]].concat()));
+    }
+}

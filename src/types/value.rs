@@ -1,0 +1,174 @@
+//! What a value is: the traits.
+
+use std::borrow::Cow;
+
+use super::{Encoded, Encoder};
+use crate::Result;
+
+/// A type that a table's values can have.
+///
+/// Implemented for `str`, `String`, `[u8]`, `Vec<u8>`, `[u8; N]`, all integers of fixed size, `f32`, `f64`,
+/// `bool`, `char`, `()`, `Option`, tuples of one to eight of these that are sized, and, with the feature
+/// `serde`, `Serde<T>` for any serde type.
+///
+/// Reading is zero-copy: text and bytes, also inside tuples, are borrowed from the file's mapping for as
+/// long as the transaction lives. What is borrowed is a [`Value::Ref`]; what is handed out for keeps (by
+/// `replace`, for instance) is a [`Value::Owned`].
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// // Year of birth and name.
+/// const PEOPLE: Table<u64, (u32, String)> = Table::new("people");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     tx.table(&PEOPLE)?.insert(&1, (1815, "Ada Lovelace"))?;
+///     Ok(())
+/// })?;
+///
+/// let rx = db.read()?;
+/// let (born, name): (u32, &str) = rx.table(&PEOPLE)?.get(&1)?.unwrap();
+/// assert_eq!((born, name), (1815, "Ada Lovelace"));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+///
+/// # Implementing it
+///
+/// A type of your own becomes a value by standing for one of these types, or by its own encoding:
+///
+/// ```
+/// use std::borrow::Cow;
+/// use mapleaf::{EncodeValue, Encoder, Result, Value};
+///
+/// #[derive(Clone, Copy, PartialEq, Debug)]
+/// struct Celsius(f32);
+///
+/// impl Value for Celsius {
+///     type Ref<'a> = Celsius;
+///     type Owned = Celsius;
+///     const FIXED_SIZE: Option<usize> = <f32 as Value>::FIXED_SIZE;
+///
+///     fn type_name() -> Cow<'static, str> {
+///         <f32 as Value>::type_name()
+///     }
+///
+///     fn decode(bytes: &[u8]) -> Result<Celsius> {
+///         <f32 as Value>::decode(bytes).map(Celsius)
+///     }
+///
+///     fn into_owned(value: Celsius) -> Celsius {
+///         value
+///     }
+/// }
+///
+/// impl EncodeValue<Celsius> for Celsius {
+///     fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()> {
+///         EncodeValue::<f32>::encode_value_into(&self.0, encoder)
+///     }
+/// }
+///
+/// assert_eq!(Celsius::decode(&Celsius(36.6).encode_value()?)?, Celsius(36.6));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub trait Value {
+    /// A value as it is read, borrowed from the file where that saves copying: `&str` for `str` and
+    /// `String`, `&[u8]` for `[u8]` and `Vec<u8>`, the number itself for a number.
+    type Ref<'a>;
+
+    /// A value for keeps: `String` for `str`, `Vec<u8>` for `[u8]`, the number itself for a number.
+    type Owned;
+
+    /// How many bytes every encoding has, if that is the same for all. In a tuple such a value goes without
+    /// its length.
+    const FIXED_SIZE: Option<usize> = None;
+
+    /// The type's name, which is stored with a table when it is created and compared whenever it is
+    /// opened. Types with the same encoding have the same name: `str` and `String` are both "str".
+    fn type_name() -> Cow<'static, str>;
+
+    /// Decodes a whole value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not an encoding of this type.
+    fn decode(bytes: &[u8]) -> Result<Self::Ref<'_>>;
+
+    /// Copies out what is borrowed.
+    fn into_owned(value: Self::Ref<'_>) -> Self::Owned;
+}
+
+/// What can be given where a value of type `V` is wanted.
+///
+/// That is: the value itself, a reference to it, and what is just as good, as for keys
+/// ([`EncodeKey`](crate::EncodeKey)): `b"1815"` or a `Vec<u8>` for `[u8]`, `"text"` or a `String` for `str`,
+/// `(1815, "Ada")` for `(u32, String)`. Number literals become whatever the table's values are.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// const BLOBS: Table<str, [u8]> = Table::new("blobs");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     let mut blobs = tx.table(&BLOBS)?;
+///     blobs.insert("array", b"1815")?;
+///     blobs.insert("slice", &[1, 2, 3][..])?;
+///     blobs.insert("vector", vec![1, 2, 3])?;
+///     Ok(())
+/// })?;
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand for a value of type `{V}`",
+    label = "not a value of this table"
+)]
+pub trait EncodeValue<V: Value + ?Sized> {
+    /// Appends the value's encoding.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`](crate::Error::Encode) if the value has none; of the library's own types only
+    /// `Serde` can fail.
+    fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()>;
+
+    /// The encoding, if it is lying in `self` already; then nothing is copied.
+    #[inline]
+    fn as_value_bytes(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// The whole encoding, without an allocation if it is short or is lying in `self`.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_value_into`](EncodeValue::encode_value_into).
+    #[inline]
+    fn encode_value(&self) -> Result<Encoded<'_>> {
+        match self.as_value_bytes() {
+            Some(bytes) => Ok(Encoded::borrowed(bytes)),
+            None => {
+                let mut encoder = Encoder::new();
+                self.encode_value_into(&mut encoder)?;
+                Ok(encoder.finish())
+            }
+        }
+    }
+}
+
+impl<V: Value + ?Sized, Q: EncodeValue<V> + ?Sized> EncodeValue<V> for &Q {
+    #[inline]
+    fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()> {
+        (**self).encode_value_into(encoder)
+    }
+
+    #[inline]
+    fn as_value_bytes(&self) -> Option<&[u8]> {
+        (**self).as_value_bytes()
+    }
+
+    #[inline]
+    fn encode_value(&self) -> Result<Encoded<'_>> {
+        (**self).encode_value()
+    }
+}
