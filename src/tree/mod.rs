@@ -15,6 +15,10 @@ pub(crate) mod pages;
 mod remove;
 mod seal;
 mod tree_mut;
+pub(crate) mod walk;
+
+#[cfg(test)]
+mod tests;
 
 #[allow(unused_imports)]
 pub(crate) use {
@@ -23,4 +27,5 @@ pub(crate) use {
     get::{get, get_many},
     nodes::{Nodes, TreeTop},
     tree_mut::{NewValue, TreeMut},
+    walk::{VisitedPages, Visitor, walk},
 };
