@@ -79,7 +79,9 @@ impl CheckReport {
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PageCounts { total, leaves, branches, overflow, free_log, retired, free, tables, entries, .. } = self.counts;
+        let PageCounts {
+            total, leaves, branches, overflow, free_log, retired, free, tables, entries, ..
+        } = self.counts;
         writeln!(f, "{tables} tables, {entries} entries")?;
         writeln!(
             f,
@@ -134,9 +136,8 @@ impl Check<'_> {
             let source = self.source;
             let entry = match cursor.next(&source) {
                 Ok(None) => return Ok(()),
-                Ok(Some((name, entry))) => {
-                    TableEntry::decode(entry).map(|entry| (String::from_utf8_lossy(&name).into_owned(), entry))
-                }
+                Ok(Some((name, entry))) => TableEntry::decode(entry)
+                    .map(|entry| (String::from_utf8_lossy(&name).into_owned(), entry)),
                 Err(error) => Err(error),
             };
             match entry {
@@ -198,7 +199,9 @@ impl Check<'_> {
         let problems = &mut self.report.problems;
         space.verify_partition(&self.reachable, |problem| {
             let (run, expected, found) = match problem {
-                PartitionProblem::Missing { run } => (run, "one use".to_owned(), "no use: lost pages".to_owned()),
+                PartitionProblem::Missing { run } => {
+                    (run, "one use".to_owned(), "no use: lost pages".to_owned())
+                }
                 PartitionProblem::Double { run, uses } => (run, "one use".to_owned(), format!("{uses:?}")),
                 PartitionProblem::Outside { run, page_use } => {
                     (run, format!("pages in 2..{}", space.length_pages()), format!("{page_use:?}"))
