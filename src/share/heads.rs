@@ -6,8 +6,9 @@
 //!   the target of a finished sync, never to a snapshot between, for only those are protected (R2).
 //! - The protected set is read in one order: target and hazard, durable, visible, a fence, the readers (R5).
 //!   The syncer clears the target last, after it has raised durable and visible.
-//! - A snapshot's descriptor is stored before head names it and is kept while visible may name it: the ring
-//!   is longer than the distance of head from visible.
+//! - A snapshot's descriptor is stored before head names it and is kept while visible may name it: no commit
+//!   takes the place of a snapshot that is not below visible ([`Shared::ring_is_full`]). Places go by id,
+//!   and ids may jump: after a recovery that has rejected a record (R9).
 //!
 //! All accesses are sequentially consistent: the model assumes it, and none but the reader's two loads
 //! are on a hot path (where they cost the same as acquire loads on x86-64 and AArch64).
@@ -91,7 +92,7 @@ impl Shared {
     /// The transaction has happened (R8): the next one builds on it. `wants_durable` is announced first, so
     /// that no one can see the new head and miss that it is pending.
     pub(crate) fn advance_head(&self, snapshot: &Snapshot, wants_durable: bool) {
-        assert!(snapshot.id.0 - self.visible().0 < RING_LEN as u64, "the ring of descriptors is full");
+        assert!(!self.ring_is_full(snapshot.id), "the ring of descriptors is full");
         self.store_descriptor(snapshot);
         if wants_durable {
             self.word(PENDING).store(snapshot.id.0, SeqCst);
@@ -102,9 +103,10 @@ impl Shared {
         }
     }
 
-    /// Whether another snapshot's descriptor would overwrite one that visible may still name.
-    pub(crate) fn ring_is_full(&self) -> bool {
-        self.head().0 + 1 - self.visible().0 >= RING_LEN as u64
+    /// Whether the descriptor of `next` would overwrite one that visible names, or may name yet.
+    pub(crate) fn ring_is_full(&self, next: TransactionId) -> bool {
+        let there = self.descriptor(next)[0].load(SeqCst);
+        there != 0 && there >= self.visible().0
     }
 
     /// The snapshots whose pages must stay, ascending: read in the order of R5.

@@ -61,8 +61,8 @@ impl Transaction {
         if !parts.has_changes() {
             return Ok(parts.base.id);
         }
-        parts.core.make_room_for_descriptor()?;
         let id = parts.id;
+        parts.core.make_room_for_descriptor(id)?;
         let (snapshot, log) = parts.store()?;
         self.parts().advance_head(snapshot, log, durability);
         self.give_back_seat();

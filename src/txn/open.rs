@@ -152,6 +152,9 @@ impl OpenSettings {
         let shared = Shared::new(words);
         let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
         shared.start_at(&snapshot);
+        // An id above a rejected one may have its descriptor where the recovered snapshot has its own, which no
+        // sync would make free.
+        let next_id = if shared.ring_is_full(next_id) { next_id.next() } else { next_id };
         // A file that is longer than its record was left so by a crash: its end may be cut off.
         let shrunk_in = (pages.existing_pages() > record.length_pages).then_some(record.id);
         let log = LogEnd { page: record.log_page, tail: record.log_tail };
