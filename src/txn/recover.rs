@@ -61,7 +61,11 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     if let Ok(record) = &first {
         let page_size = record.page_size;
         let second_bytes = read(slot_offset(1, page_size))?;
-        let second = Record::decode(&second_bytes, 1);
+        let second = match Record::decode(&second_bytes, 1) {
+            // Written since by a later version: what the first slot holds is not the newest state.
+            Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
+            other => other,
+        };
         let is_zero = second_bytes.iter().take(page_size).all(|&byte| byte == 0);
         let found = [first.ok(), second.ok().filter(|second| second.page_size == page_size)];
         let has_damage = found[1].is_none() && !is_zero;
