@@ -33,8 +33,8 @@ pub enum Durability {
     /// When the transaction, and all before it, survive loss of power.
     #[default]
     Durable,
-    /// When the transaction is visible. It survives the end of the process, and becomes durable with the
-    /// next durable commit, `sync` or close; loss of power before that may undo it, newest first.
+    /// When the transaction is visible. It becomes durable with the next durable commit, `sync` or close. If the
+    /// process is killed or power is lost before that, it may be undone, newest first, and nothing else is harmed.
     Lazy,
 }
 

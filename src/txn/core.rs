@@ -134,7 +134,8 @@ impl Core {
     /// Every protected snapshot is then at most as long as the head; so no reader, however hostile the page
     /// that it follows, can touch a page behind the new end.
     pub(crate) fn cut_free_tail(&self) {
-        if self.pages.existing_pages() <= self.head.lock().snapshot.length_pages {
+        if self.shared.is_poisoned() || self.pages.existing_pages() <= self.head.lock().snapshot.length_pages
+        {
             return;
         }
         let Some(mut state) = self.seat.try_take() else { return };
