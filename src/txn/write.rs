@@ -268,7 +268,11 @@ impl Transaction {
         let padding = vec![0u8; count as usize * page_size - HEADER_LEN - value.len()];
         let mut header = overflow::new_header(page_size, value.len() as u64);
         let checksum = page::seal_parts(&mut header, &[value, &padding], run.first, self.id);
-        self.core().pages.store_parts(run.first, &[&header, value, &padding])?;
+        if let Err(error) = self.core().pages.store_parts(run.first, &[&header, value, &padding]) {
+            // The transaction may go on without the value.
+            self.guard(self.with_space(|space| space.release(run)))?;
+            return Err(error);
+        }
         self.stored.borrow_mut().add(run, checksum, self.id);
         Ok(run.first)
     }
