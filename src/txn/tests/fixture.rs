@@ -48,7 +48,8 @@ pub(super) enum Fault {
 #[derive(Default)]
 pub(super) struct Journal {
     pub(super) calls: Vec<Call>,
-    /// How many more calls of that kind go well before one fails; those after it go well again.
+    /// How many more calls of that kind go well before one fails; those after it go well again, but a disk that
+    /// is full stays full until this is cleared.
     pub(super) fault: Option<(Fault, usize)>,
     pub(super) faults_met: usize,
 }
@@ -61,7 +62,9 @@ impl Journal {
             return None;
         }
         let fault = *fault;
-        self.fault = None;
+        if fault != Fault::Grow {
+            self.fault = None; // a full disk stays full
+        }
         self.faults_met += 1;
         Some(fault)
     }
@@ -172,6 +175,8 @@ pub(super) fn new_image() -> Vec<u8> {
 /// An open database over a [`JournalingStorage`].
 pub(super) struct Engine {
     pub(super) handle: Arc<Handle>,
+    /// What it was opened with.
+    pub(super) start: Vec<u8>,
     journal: Arc<Mutex<Journal>>,
 }
 
@@ -196,13 +201,21 @@ impl Engine {
         let journal = Arc::new(Mutex::new(Journal { fault, ..Journal::default() }));
         let storage = JournalingStorage { inner, journal: Arc::clone(&journal) };
         let core = options(dirty_memory).start(Box::new(storage), Path::new("(journal)"), None);
-        let engine =
-            core.map(|core| Engine { handle: Arc::new(Handle::new(core)), journal: Arc::clone(&journal) });
+        let engine = core.map(|core| Engine {
+            handle: Arc::new(Handle::new(core)),
+            start: image.to_vec(),
+            journal: Arc::clone(&journal),
+        });
         (engine, journal)
     }
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock()
+    }
+
+    /// The journal, to outlive the engine.
+    pub(super) fn keep_journal(&self) -> Arc<Mutex<Journal>> {
+        Arc::clone(&self.journal)
     }
 
     /// Lets the `after`-th call of a kind from now on fail, counted from 0.
