@@ -98,7 +98,7 @@ impl<'a> LeafView<'a> {
     }
 
     /// The value at `index`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&self, index: usize) -> Result<LeafValue<'a>> {
         let slot = self.slot(index)?;
         let payload = self.payload_at(slot)?;
@@ -126,7 +126,7 @@ impl<'a> LeafView<'a> {
     }
 
     /// Key and value at `index`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn entry(&self, index: usize) -> Result<(KeyBuf, LeafValue<'a>)> {
         Ok((self.key(index)?, self.value(index)?))
     }
