@@ -5,8 +5,8 @@
 //!   elsewhere in the process changes nothing, and two handles in one process exclude each other as two
 //!   processes do.
 //! - A lock is gone when its description is closed: by drop, or by the kernel when the process dies (I7).
-//! - A forked child shares its parent's descriptions. It never gives the parent's locks up: drop only
-//!   closes, and a `RangeLock` unlocks in the process alone that took it.
+//! - A forked child shares its parent's descriptions. It never gives the parent's locks up: drop unlocks in the
+//!   process alone that took them, and only closes elsewhere.
 //! - The lock file is never removed, or two processes could hold locks on different files of that name.
 
 use super::file_storage::identity_of;
@@ -33,6 +33,7 @@ pub(crate) enum LockKind {
 pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
+    owner_pid: u32,
 }
 
 impl LockFile {
@@ -40,7 +41,7 @@ impl LockFile {
     pub(crate) fn open(data_path: &Path) -> io::Result<LockFile> {
         let path = LockFile::path_for(data_path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        Ok(LockFile { file, path })
+        Ok(LockFile { file, path, owner_pid: std::process::id() })
     }
 
     /// Where the lock file of `data_path` is.
@@ -93,6 +94,17 @@ impl LockFile {
     /// Frees the whole-file lock.
     pub(crate) fn unlock(&self) -> io::Result<()> {
         FileExt::unlock(&self.file)
+    }
+}
+
+impl Drop for LockFile {
+    /// Closing alone would not do: while another thread of this process starts a program, the description has a
+    /// copy, until that program has begun; whoever opens the database again would be refused meanwhile.
+    fn drop(&mut self) {
+        if std::process::id() == self.owner_pid {
+            // If this fails closing frees the lock.
+            let _ = self.unlock();
+        }
     }
 }
 
