@@ -190,6 +190,7 @@ fn new_identity() -> Result<Identity> {
 fn explain(error: SlotsError, path: &Path) -> Error {
     match error {
         SlotsError::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        SlotsError::Short { expected, found } => Error::Truncated { path: path.to_owned(), expected, found },
         SlotsError::Unusable(error) => error,
         SlotsError::Foreign(found) => Error::NotADatabase { path: path.to_owned(), found },
     }

@@ -14,10 +14,11 @@
 //! Reads two records and the pages of the last commits, never the whole file (I4). A database opened read-only
 //! stops after step 2: it may not write, and nobody else is writing.
 
+use crate::base::bytes::get_u32;
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
-use crate::format::page::MAX_PAGE_SIZE;
-use crate::format::record::{self, Record, candidate_page_sizes, slot_offset};
+use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::record::{self, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
 use crate::share::heads::first_id_after;
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
@@ -63,6 +64,9 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         let page_size = record.page_size;
         let second_bytes = read(slot_offset(1, page_size))?;
         let second = Record::decode(&second_bytes, 1);
+        if let Err(error @ Error::NewerFormat { .. }) = second {
+            return Err(SlotsError::Unusable(error)); // a newer library's commit, which is not to be erased
+        }
         let is_zero = second_bytes.iter().take(page_size).all(|&byte| byte == 0);
         let found = [first.ok(), second.ok().filter(|second| second.page_size == page_size)];
         let has_damage = found[1].is_none() && !is_zero;
@@ -78,16 +82,29 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         }
     }
     let is_ours = first_bytes.starts_with(record::MAGIC);
+    let expected = u64::from(RECORD_PAGES) * declared_page_size(&first_bytes) as u64;
     match first {
+        Err(_) if is_ours && length < expected => Err(SlotsError::Short { expected, found: length }),
         Err(error) if is_ours => Err(SlotsError::Unusable(error)),
         _ if length == 0 => Err(SlotsError::Foreign("it is empty".into())),
         _ => Err(SlotsError::Foreign(format!("it has {length} bytes, but no record of one"))),
     }
 }
 
+/// The page size that the bytes of a damaged record speak of; the smallest if they speak of none.
+fn declared_page_size(record: &[u8]) -> usize {
+    let declared = record.get(20..24).map_or(0, |bytes| get_u32(bytes, 0) as usize);
+    if is_page_size(declared) { declared } else { MIN_PAGE_SIZE }
+}
+
 /// Why no record could be read.
 pub(crate) enum SlotsError {
     Io(std::io::Error),
+    /// The file is ours, and has been cut within its records.
+    Short {
+        expected: u64,
+        found: u64,
+    },
     /// The file is ours, and cannot be used.
     Unusable(Error),
     /// The file is not ours; what it is instead.
