@@ -559,7 +559,7 @@ fn find(database: &Path, words: &[String], all: bool) -> Result<ExitCode> {
     }
     let in_all = in_all.unwrap_or_default();
     if words.len() > 1 {
-        eprintln!("all of them: in {} files", in_all.len());
+        eprintln!("all of them: in {}", counted(in_all.len() as u64, "file"));
     }
     if all {
         hits.retain(|hit| in_all.contains(&hit.file_id));
@@ -583,8 +583,17 @@ fn print_summary(word: &str, hits: &[Hit], files: usize) {
     let lines: BTreeSet<(u32, u32)> = hits.iter().map(|hit| (hit.file_id, hit.line)).collect();
     match times {
         0 => eprintln!("{word}: in no file"),
-        _ => eprintln!("{word}: {times} times, on {} lines, in {files} files", lines.len()),
+        _ => eprintln!(
+            "{word}: {}, on {}, in {}",
+            counted(times, "time"),
+            counted(lines.len() as u64, "line"),
+            counted(files as u64, "file")
+        ),
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// By file, line and word: `path:line`, count and word, with tabs between them.
