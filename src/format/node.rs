@@ -175,6 +175,13 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         Ok(out.len() - start)
     }
 
+    /// Whether the head at `index` is padded with zeros beyond the end of its suffix.
+    pub(crate) fn is_padded(&self, index: usize) -> Result<bool> {
+        let suffix_len = self.slot(index)?.suffix_len;
+        let [b0, b1, b2, b3] = self.heads[index];
+        Ok([b3, b2, b1, b0].iter().skip(suffix_len).all(|&byte| byte == 0))
+    }
+
     /// Finds `key`, or where it belongs.
     #[inline]
     pub(crate) fn search(&self, key: &[u8]) -> Result<Place> {
