@@ -104,6 +104,8 @@ impl OpenSettings {
 
     /// Locks out whoever may not be there at the same time: for a writer everybody, for a reader writers.
     fn lock(&self, path: &Path) -> Result<Option<LockFile>> {
+        // One file has one lock file, by whatever link it is opened.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = match LockFile::open(path) {
             // Where no lock file can be made nobody can be writing with one either: a read-only file system.
             Err(_) if self.settings.read_only => return Ok(None),
