@@ -43,6 +43,12 @@ impl LockFile {
         Ok(LockFile { file, path })
     }
 
+    /// Opens a lock file that is there, without the right to write it: locks on the whole file need none.
+    pub(crate) fn open_existing(data_path: &Path) -> io::Result<LockFile> {
+        let path = LockFile::path_for(data_path);
+        Ok(LockFile { file: File::open(&path)?, path })
+    }
+
     /// Where the lock file of `data_path` is.
     pub(crate) fn path_for(data_path: &Path) -> PathBuf {
         with_suffix(data_path, "-lock")

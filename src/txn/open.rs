@@ -106,11 +106,15 @@ impl OpenSettings {
     fn lock(&self, path: &Path) -> Result<Option<LockFile>> {
         // One file has one lock file, by whatever link it is opened.
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let lock = match LockFile::open(path) {
-            // Where no lock file can be made nobody can be writing with one either: a read-only file system.
-            Err(_) if self.settings.read_only => return Ok(None),
-            other => other,
-        };
+        let mut lock = LockFile::open(path);
+        if self.settings.read_only && lock.is_err() {
+            // Whoever may not write the lock file is locked out by a writer all the same. Where there is none, and
+            // none can be made, nobody is writing: a read-only file system.
+            lock = LockFile::open_existing(path);
+            if matches!(&lock, Err(error) if error.kind() == ErrorKind::NotFound) {
+                return Ok(None);
+            }
+        }
         let kind = if self.settings.read_only { LockKind::Shared } else { LockKind::Exclusive };
         let io_error = |source| Error::Io { action: "lock", path: LockFile::path_for(path), source };
         let lock = lock.map_err(io_error)?;
