@@ -114,14 +114,14 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Command::Section { section } => {
             let found = rx.table(&BY_SECTION)?.prefix((section,))?;
-            answer.list(found.map(|entry| Ok(entry?.0.1.into())))?;
+            answer.list(found.map(|entry| Ok(entry?.0.1)))?;
         }
         Command::Sections => answer.print_sections(&rx)?,
         Command::Largest { count } => {
             // The greatest come last in the index.
             let found = rx.table(&BY_SIZE)?.iter()?.rev();
             answer.limit = answer.limit.min(*count);
-            answer.list(found.map(|entry| Ok(entry?.0.1.into())))?;
+            answer.list(found.map(|entry| Ok(entry?.0.1)))?;
         }
     }
     answer.out.flush()?;
@@ -306,7 +306,7 @@ impl<'tx> Answer<'tx> {
             let ((section, _), ()) = entry?;
             match sections.last_mut() {
                 Some((last, count)) if *last == section => *count += 1,
-                _ => sections.push((section.into(), 1)),
+                _ => sections.push((section, 1)),
             }
         }
         if self.reverse {

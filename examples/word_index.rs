@@ -22,7 +22,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use mapleaf::{Db, Error, ReadTxn, Range, Table, TableMut, TableRef, WriteTxn};
+use mapleaf::{Db, Error, Range, ReadTxn, Table, TableMut, TableRef, WriteTxn};
 use walkdir::{DirEntry, WalkDir};
 
 /// From a file's path, below the indexed directory, to what the file was like when it was indexed: time of
@@ -122,7 +122,8 @@ fn index(directory: &Path, database: &Path) -> Result<ExitCode> {
 }
 
 fn existing_directory(directory: &Path) -> Result<PathBuf> {
-    let root = directory.canonicalize().map_err(|error| anyhow!("cannot index {}: {error}", directory.display()))?;
+    let root =
+        directory.canonicalize().map_err(|error| anyhow!("cannot index {}: {error}", directory.display()))?;
     if !root.is_dir() {
         bail!("cannot index {}: it is not a directory", directory.display());
     }
@@ -156,10 +157,14 @@ fn claim_database(db: &Db, database: &Path, root: &Path) -> Result<()> {
 
 fn indexed_directory<'tx>(rx: &'tx ReadTxn, database: &Path) -> Result<&'tx str> {
     let settings = match rx.table(&SETTINGS) {
-        Err(Error::TableNotFound { .. }) => bail!("{} is a database, but not a word index", database.display()),
+        Err(Error::TableNotFound { .. }) => {
+            bail!("{} is a database, but not a word index", database.display())
+        }
         other => other?,
     };
-    settings.get(DIRECTORY)?.ok_or_else(|| anyhow!("{} does not say what it is an index of", database.display()))
+    settings
+        .get(DIRECTORY)?
+        .ok_or_else(|| anyhow!("{} does not say what it is an index of", database.display()))
 }
 
 /// By what a file is taken to be unchanged, unread.
@@ -193,7 +198,9 @@ fn find_files(root: &Path, database: &Path) -> Result<FoundFiles> {
     let mut found = FoundFiles::default();
     for entry in WalkDir::new(root).into_iter().filter_entry(is_wanted) {
         let (path, stamp) = match entry.and_then(|entry| Ok((entry.metadata()?, entry))) {
-            Ok((metadata, entry)) if metadata.is_file() && !own_files.iter().any(|own| own == entry.path()) => {
+            Ok((metadata, entry))
+                if metadata.is_file() && !own_files.iter().any(|own| own == entry.path()) =>
+            {
                 (entry.into_path(), Stamp::of(&metadata)?)
             }
             Ok(_) => continue,
@@ -263,7 +270,11 @@ impl Plan {
             match found.files.remove(path.as_str()) {
                 Some(stamp) if stamp == before.stamp => tally.unchanged(before),
                 Some(stamp) => jobs.push(Job::Read { path: path.into(), stamp, before: Some(before) }),
-                None if found.unreadable.iter().any(|hidden| Path::new(path.as_str()).starts_with(hidden)) => {
+                None if found
+                    .unreadable
+                    .iter()
+                    .any(|hidden| Path::new(path.as_str()).starts_with(hidden)) =>
+                {
                     tally.unchanged(before);
                 }
                 None => jobs.push(Job::Drop { path: path.into(), before }),
@@ -296,7 +307,11 @@ impl Tally {
     fn print(&self, root: &Path, db: &Db, started: Instant) -> Result<()> {
         let mut out = io::stdout().lock();
         let Tally { new, changed, removed, unchanged, binary, unreadable, .. } = self;
-        write!(out, "{}: {new} new, {changed} changed, {removed} removed, {unchanged} unchanged", root.display())?;
+        write!(
+            out,
+            "{}: {new} new, {changed} changed, {removed} removed, {unchanged} unchanged",
+            root.display()
+        )?;
         write!(out, "; {binary} of them binary, not indexed")?;
         if *unreadable > 0 {
             write!(out, "; {unreadable} unreadable, left as they were")?;
@@ -449,7 +464,9 @@ impl<'a> Indexer<'a> {
     ) -> Result<()> {
         let checksum = crc32fast::hash(content);
         self.tally.bytes += content.len() as u64;
-        if let Some(before) = before.filter(|before| before.stamp.size == stamp.size && before.checksum == checksum) {
+        if let Some(before) =
+            before.filter(|before| before.stamp.size == stamp.size && before.checksum == checksum)
+        {
             // Touched, not changed.
             self.tally.unchanged(before);
             return tables.put_file(path, IndexedFile { stamp, ..before });
@@ -527,7 +544,7 @@ impl Query {
             if !word.starts_with(self.text.as_str()) {
                 break;
             }
-            hits.push(Hit { file_id, line, word: word.into(), count });
+            hits.push(Hit { file_id, line, word, count });
         }
         Ok(hits)
     }
@@ -571,7 +588,10 @@ fn find(database: &Path, words: &[String], all: bool) -> Result<ExitCode> {
 fn open_index(database: &Path) -> Result<Db> {
     match Db::options().read_only(true).open(database) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            bail!("there is no {}: run without --find and --stats to index a directory first", database.display())
+            bail!(
+                "there is no {}: run without --find and --stats to index a directory first",
+                database.display()
+            )
         }
         other => Ok(other?),
     }

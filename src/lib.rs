@@ -32,3 +32,8 @@ pub use types::{
     EncodeKey, EncodeValue, Encoded, Encoder, Key, KeyBytes, KeyPrefix, KeyRange, KeyReader, KeyStr, Place,
     Table, Value,
 };
+
+/// The programs in the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
