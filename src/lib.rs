@@ -16,7 +16,7 @@ mod check;
 mod db;
 mod types;
 
-pub use check::{CheckReport, Problem};
+pub use check::{CheckReport, PageCounts};
 pub use db::{
     AccessPattern, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo, TableMut, TableRef,
     Ticket, WriteTxn,

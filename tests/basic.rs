@@ -30,5 +30,7 @@ fn write_close_reopen_read() {
         assert_eq!(numbers.get(999).unwrap(), Some("number 999"));
         assert_eq!(numbers.iter().unwrap().count() as u64, numbers.len());
         assert_eq!(numbers.range(10..20).unwrap().rev().count(), 10);
+        let report = db.check().unwrap();
+        assert!(report.is_clean(), "{report}");
     }
 }

@@ -1,7 +1,7 @@
 //! Splitting, sharing with siblings, merging: how nodes stay neither too full nor too empty.
 //!
 //! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix;
-//! then it shares with a sibling that has a quarter of its page free; only then it is split. A node that uses
+//! then it shares with a sibling that has an eighth of its page free; only then it is split. A node that uses
 //! less than a quarter of its page merges with a sibling, or takes over some of its items.
 //! A `turn` is a place in the path: the node's distance from the root.
 //!
@@ -153,8 +153,9 @@ impl TreeMut {
         let capacity = node::capacity(self.page_size);
         let needed = items.used_bytes(0..items.len());
         for left in self.sibling_pairs(turn)?.into_iter().flatten() {
+            // An eighth free, for the fill factor of a random load: 0.78 with a quarter, 0.81 with an eighth.
             let sibling_used = self.sibling_used_bytes(source, turn, left)?;
-            if sibling_used > capacity - capacity / 4 || sibling_used + needed > 2 * capacity {
+            if sibling_used > capacity - capacity / 8 || sibling_used + needed > 2 * capacity {
                 continue;
             }
             let (pair, both) = self.pair(source, turn, left, Some(items))?;
@@ -254,11 +255,12 @@ impl TreeMut {
 
     fn is_underfull(&self, turn: usize) -> Result<bool> {
         let page = self.frames.get(self.path[turn].node)?;
-        let quarter = node::capacity(self.page_size) / 4;
-        Ok(if self.level_of(turn) == 0 {
-            node::used_bytes::<false>(page) < quarter
+        let used = if self.level_of(turn) == 0 {
+            node::used_bytes::<false>(page)
         } else {
-            node::used_bytes::<true>(page) < quarter || node::key_count(page) == 0
-        })
+            node::used_bytes::<true>(page)
+        };
+        // A long prefix is in use even when there is no key left.
+        Ok(used < node::capacity(self.page_size) / 4 || node::key_count(page) == 0)
     }
 }

@@ -25,7 +25,7 @@ struct Step {
     index: usize,
 }
 
-/// A way from the root (first) to a place in a leaf (last).
+/// A way from the root (first) to a place in a leaf (last). Cut short only by an error, after which it is not used.
 type Path = Vec<Step>;
 
 /// A double-ended cursor over a range of keys.
@@ -145,78 +145,82 @@ fn is_before(front: &Path, back: &Path) -> bool {
 /// Descends to `bound`: to the place before the first entry within a lower bound, or behind the last entry within
 /// an upper one.
 fn place<'a>(nodes: impl Nodes<'a>, top: TreeTop, bound: &Bound<KeyBuf>, end: End) -> Result<Path> {
-    let key = match bound {
-        Bound::Included(key) | Bound::Excluded(key) => Some(key),
-        Bound::Unbounded => None,
-    };
     let mut path = Path::with_capacity(usize::from(top.depth));
+    let (Bound::Included(key) | Bound::Excluded(key)) = bound else {
+        extend_to(nodes, &mut path, top.node, top.depth - 1, end)?;
+        return Ok(path);
+    };
     let mut node = top.node;
     for level in (1..top.depth).rev() {
         let branch = branch_at(nodes, node, level)?;
-        let index = match key {
-            Some(key) => branch.child_index(key)?,
-            None if end == End::Front => 0,
-            None => branch.count(),
-        };
+        let index = branch.child_index(key)?;
         path.push(Step { node, index });
         node = branch.child(index)?;
     }
-    let leaf = leaf_at(nodes, node)?;
-    let index = match key {
-        Some(key) => {
-            let place = leaf.search(key)?;
-            // A key that is in the leaf is behind the front if excluded, before the back if included.
-            let is_passed = matches!(bound, Bound::Included(_)) == (end == End::Back);
-            place.index + usize::from(place.found && is_passed)
-        }
-        None if end == End::Front => 0,
-        None => leaf.count(),
-    };
-    path.push(Step { node, index });
+    let place = leaf_at(nodes, node)?.search(key)?;
+    // A key that is in the leaf is behind the front if excluded, before the back if included.
+    let is_passed = matches!(bound, Bound::Included(_)) == (end == End::Back);
+    path.push(Step { node, index: place.index + usize::from(place.found && is_passed) });
     Ok(path)
+}
+
+/// Goes on with a path through `node`, which is of `level`, to the first or the last place of a leaf.
+fn extend_to<'a>(
+    nodes: impl Nodes<'a>,
+    path: &mut Path,
+    mut node: ChildRef,
+    level: u8,
+    end: End,
+) -> Result<()> {
+    for level in (1..=level).rev() {
+        let branch = branch_at(nodes, node, level)?;
+        let index = if end == End::Front { 0 } else { branch.count() };
+        path.push(Step { node, index });
+        node = branch.child(index)?;
+    }
+    let index = if end == End::Front { 0 } else { leaf_at(nodes, node)?.count() };
+    path.push(Step { node, index });
+    Ok(())
 }
 
 /// Moves from any place in a leaf to the beginning of the next leaf; `false` if there is none.
 fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path) -> Result<bool> {
-    let leaf = path.len() - 1;
-    for turn in (0..leaf).rev() {
-        let branch = branch_at(nodes, path[turn].node, (leaf - turn) as u8)?;
-        if path[turn].index < branch.count() {
-            path[turn].index += 1;
-            if turn == leaf - 1 && path[turn].index < branch.count() {
-                nodes.prefetch(branch.child(path[turn].index + 1)?);
-            }
-            let mut node = branch.child(path[turn].index)?;
-            for below in turn + 1..leaf {
-                path[below] = Step { node, index: 0 };
-                node = branch_at(nodes, node, (leaf - below) as u8)?.child(0)?;
-            }
-            path[leaf] = Step { node, index: 0 };
-            return Ok(true);
+    let depth = path.len();
+    for turn in (0..depth - 1).rev() {
+        let level = (depth - 1 - turn) as u8;
+        let branch = branch_at(nodes, path[turn].node, level)?;
+        if path[turn].index >= branch.count() {
+            continue;
         }
+        path[turn].index += 1;
+        let index = path[turn].index;
+        if level == 1 && index < branch.count() {
+            nodes.prefetch(branch.child(index + 1)?);
+        }
+        path.truncate(turn + 1);
+        extend_to(nodes, path, branch.child(index)?, level - 1, End::Front)?;
+        return Ok(true);
     }
     Ok(false)
 }
 
 /// Moves from any place in a leaf to the end of the leaf before; `false` if there is none.
 fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path) -> Result<bool> {
-    let leaf = path.len() - 1;
-    for turn in (0..leaf).rev() {
-        if path[turn].index > 0 {
-            path[turn].index -= 1;
-            let branch = branch_at(nodes, path[turn].node, (leaf - turn) as u8)?;
-            if turn == leaf - 1 && path[turn].index > 0 {
-                nodes.prefetch(branch.child(path[turn].index - 1)?);
-            }
-            let mut node = branch.child(path[turn].index)?;
-            for below in turn + 1..leaf {
-                let branch = branch_at(nodes, node, (leaf - below) as u8)?;
-                path[below] = Step { node, index: branch.count() };
-                node = branch.child(branch.count())?;
-            }
-            path[leaf] = Step { node, index: leaf_at(nodes, node)?.count() };
-            return Ok(true);
+    let depth = path.len();
+    for turn in (0..depth - 1).rev() {
+        let level = (depth - 1 - turn) as u8;
+        if path[turn].index == 0 {
+            continue;
         }
+        path[turn].index -= 1;
+        let index = path[turn].index;
+        let branch = branch_at(nodes, path[turn].node, level)?;
+        if level == 1 && index > 0 {
+            nodes.prefetch(branch.child(index - 1)?);
+        }
+        path.truncate(turn + 1);
+        extend_to(nodes, path, branch.child(index)?, level - 1, End::Back)?;
+        return Ok(true);
     }
     Ok(false)
 }

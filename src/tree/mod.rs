@@ -16,6 +16,10 @@ pub(crate) mod pages;
 mod remove;
 mod seal;
 mod tree_mut;
+pub(crate) mod walk;
+
+#[cfg(test)]
+mod tests;
 
 #[allow(unused_imports)]
 pub(crate) use {
@@ -25,4 +29,5 @@ pub(crate) use {
     leaves::leaves_in_range,
     nodes::{Nodes, TreeTop},
     tree_mut::{NewValue, TreeMut},
+    walk::{VisitedPages, Visitor, walk},
 };

@@ -197,23 +197,18 @@ impl TreeMut {
         level: u8,
         seen: &mut Seen,
     ) -> Result<u64> {
-        let buffer;
-        let page = match node.page() {
-            None => {
-                buffer = self.frames.take(node)?;
-                &*buffer
-            }
-            Some(number) => {
-                if !seen.insert(node) {
-                    return Err(corrupt(Some(number.0), "references to a page", 1, "2 or more"));
-                }
-                let page = source.page(number)?;
-                self.retire(number, 1, page);
-                page
-            }
+        let Some(number) = node.page() else {
+            let buffer = self.frames.take(node)?;
+            let removed = self.drop_children(source, node, &buffer, level, seen)?;
+            self.frames.recycle(buffer);
+            return Ok(removed);
         };
-        let removed = self.drop_children(source, node, page, level, seen)?;
-        Ok(removed)
+        if !seen.insert(node) {
+            return Err(corrupt(Some(number.0), "references to a page", 1, "2 or more"));
+        }
+        let page = source.page(number)?;
+        self.retire(number, 1, page);
+        self.drop_children(source, node, page, level, seen)
     }
 
     fn drop_children<S: PageSource>(

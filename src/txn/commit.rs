@@ -81,6 +81,10 @@ impl Parts<'_> {
         let Parts { core, id, base, state, catalog, tables, stored } = self;
         let pages = &core.pages;
         let log = load_log(core, state, base)?;
+        // A table that ends as it began, empty, may have stored pages meanwhile, and given them up again.
+        for table in tables.values_mut().flatten() {
+            retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
+        }
         let mut changed: Vec<&mut Box<OpenTable>> =
             tables.values_mut().flatten().filter(|table| table.is_changed()).collect();
 
@@ -88,9 +92,6 @@ impl Parts<'_> {
         // the pages of this commit are known; the numbers then replace it in place.
         for table in &changed {
             catalog.insert(pages, table.name.as_bytes(), NewValue::Bytes(&table.entry.encode()))?;
-        }
-        for table in &mut changed {
-            retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
         }
         retire_all(&mut log.space, stored, catalog.take_retired(), id)?;
 

@@ -1,0 +1,6 @@
+//! Tests of the tree as a whole, on pages in memory.
+
+mod hostile;
+mod model;
+mod shape;
+mod store;

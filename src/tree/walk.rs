@@ -1,0 +1,245 @@
+//! Visits every page of a tree and verifies all that the tree's other code relies on.
+//!
+//! The source verifies checksums; this verifies what the pages mean: kind and level, order of keys in a page and
+//! against the separators above it, layout of the heap, births, flags, counts. A problem is reported, and the
+//! walk goes on with what can still be read.
+//!
+//! Invariant (I5): each page is visited once at most, so the walk ends whatever the pages refer to.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::error::{Corruption, Error, Result, corrupt};
+use crate::format::branch::BranchView;
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::{self, Node};
+use crate::format::overflow;
+use crate::format::page::{self, PageHeader, PageKind};
+use crate::tree::nodes::view;
+use crate::tree::pages::{PageSource, TreeRoot};
+
+/// One node or one overflow run of the tree.
+pub(crate) struct VisitedPages {
+    pub(crate) run: PageRun,
+    pub(crate) header: PageHeader,
+    /// Entries of a leaf, children of a branch, 1 for an overflow run.
+    pub(crate) count: usize,
+    /// Bytes that are in use, headers included.
+    pub(crate) used_bytes: u64,
+}
+
+/// Who is told what the walk finds.
+pub(crate) trait Visitor {
+    /// These pages belong to the tree.
+    fn visit(&mut self, pages: &VisitedPages);
+
+    /// Something is wrong.
+    fn problem(&mut self, problem: Corruption);
+}
+
+/// Visits all pages of the tree of `root`. Damage goes to the visitor; other errors end the walk.
+pub(crate) fn walk<S: PageSource>(source: &S, root: &TreeRoot, visitor: &mut dyn Visitor) -> Result<()> {
+    let mut walk = Walk { source, visitor, seen: HashSet::new(), entries: 0 };
+    if root.depth > 0 {
+        let bounds = Bounds { lower: None, upper: None, newest: TransactionId(u64::MAX), may_overflow: true };
+        let node = ChildRef(root.page.0);
+        let result = walk.node(node, root.depth - 1, &bounds);
+        walk.report(result)?;
+    }
+    if walk.entries != root.entries {
+        let result = Err(corrupt(None, "entries in the tree", root.entries, walk.entries));
+        walk.report(result)?;
+    }
+    Ok(())
+}
+
+struct Walk<'a, S> {
+    source: &'a S,
+    visitor: &'a mut dyn Visitor,
+    seen: HashSet<u32>,
+    entries: u64,
+}
+
+/// What a node's parent says about it.
+struct Bounds {
+    lower: Option<Vec<u8>>,
+    upper: Option<Vec<u8>>,
+    /// No page below may be newer than the page that refers to it.
+    newest: TransactionId,
+    may_overflow: bool,
+}
+
+impl<S: PageSource> Walk<'_, S> {
+    /// Turns damage into a report.
+    fn report(&mut self, result: Result<()>) -> Result<()> {
+        match result {
+            Err(Error::Corrupt(problem)) => self.visitor.problem(*problem),
+            other => return other,
+        }
+        Ok(())
+    }
+
+    fn problem(&mut self, page: &[u8], what: &'static str, expected: String, found: String) {
+        self.visitor.problem(Corruption { page: Some(page::number(page).0), what, expected, found });
+    }
+
+    /// Visits a node and all below. An error is damage that keeps the rest of this node from being read.
+    fn node(&mut self, at: ChildRef, level: u8, bounds: &Bounds) -> Result<()> {
+        let number = self.first_visit(at, 1)?;
+        let page = self.source.page(number)?;
+        if page::number(page) != number {
+            return Err(corrupt(Some(number.0), "page number", number, page::number(page)));
+        }
+        self.check_birth(page, bounds.newest);
+        if node::has_overflow(page) && !bounds.may_overflow {
+            self.problem(page, "overflow flag of the page above", "set".into(), "clear".into());
+        }
+        if level == 0 { self.leaf(page, bounds) } else { self.branch(page, level, bounds) }
+    }
+
+    fn leaf(&mut self, page: &[u8], bounds: &Bounds) -> Result<()> {
+        let leaf: LeafView<'_> = view(page, 0)?;
+        self.visit(page, PageKind::Leaf, 1, leaf.count(), node::used_bytes::<false>(page));
+        self.entries += leaf.count() as u64;
+        let result = self.check_keys(page, &leaf, bounds);
+        self.report(result)?;
+        let ranges = (0..leaf.count()).map(|index| leaf.entry_range(index)).collect();
+        let result = self.check_heap(page, ranges);
+        self.report(result)?;
+        for index in 0..leaf.count() {
+            let result = leaf.value(index).and_then(|value| match value {
+                LeafValue::Inline(_) => Ok(()),
+                LeafValue::Overflow { first, length } => self.overflow_run(page, first, length),
+            });
+            self.report(result)?;
+        }
+        Ok(())
+    }
+
+    fn branch(&mut self, page: &[u8], level: u8, bounds: &Bounds) -> Result<()> {
+        let branch: BranchView<'_> = view(page, level)?;
+        self.visit(page, PageKind::Branch, 1, branch.child_count(), node::used_bytes::<true>(page));
+        let result = self.check_keys(page, &branch, bounds);
+        self.report(result)?;
+        let ranges = (0..branch.count()).map(|index| branch.entry_range(index)).collect();
+        let result = self.check_heap(page, ranges);
+        self.report(result)?;
+        let separator = |index: usize| branch.key(index).ok().map(|key| key.to_vec());
+        for index in 0..branch.child_count() {
+            let below = Bounds {
+                lower: index.checked_sub(1).map_or_else(|| bounds.lower.clone(), separator),
+                upper: if index < branch.count() { separator(index) } else { bounds.upper.clone() },
+                newest: page::birth(page),
+                may_overflow: node::has_overflow(page),
+            };
+            let result = branch.child(index).and_then(|child| self.node(child, level - 1, &below));
+            self.report(result)?;
+        }
+        Ok(())
+    }
+
+    fn overflow_run(&mut self, leaf: &[u8], first: ChildRef, length: u64) -> Result<()> {
+        if !node::has_overflow(leaf) {
+            self.problem(leaf, "overflow flag", "set".into(), "clear".into());
+        }
+        let number = self.first_visit(first, 0)?;
+        let run = self.source.overflow(number)?;
+        overflow::verify_run(run, self.source.page_size())?;
+        overflow::value(run, length)?;
+        let count = overflow::checked_page_count(run, self.source.page_size())?;
+        self.first_visit(first, count)?;
+        self.check_birth(run, page::birth(leaf));
+        self.visit(run, PageKind::Overflow, count, 1, length as usize);
+        Ok(())
+    }
+
+    /// Checks that none of these pages has been visited, and remembers them.
+    fn first_visit(&mut self, at: ChildRef, count: u32) -> Result<PageNumber> {
+        let Some(first) = at.page() else {
+            return Err(corrupt(None, "page number", format_args!("below {}", PageNumber::LIMIT), at.0));
+        };
+        for number in first.0..first.0.saturating_add(count) {
+            if !self.seen.insert(number) {
+                return Err(corrupt(Some(number), "references to a page", 1, "2 or more"));
+            }
+        }
+        Ok(first)
+    }
+
+    fn visit(&mut self, page: &[u8], kind: PageKind, pages: u32, count: usize, used: usize) {
+        let header = PageHeader {
+            checksum: page::stored_checksum(page),
+            number: page::number(page),
+            birth: page::birth(page),
+            kind,
+            level: page::level(page),
+        };
+        let run = PageRun { first: header.number, count: pages };
+        let used_bytes = (page::HEADER_LEN + used) as u64;
+        self.visitor.visit(&VisitedPages { run, header, count, used_bytes });
+    }
+
+    fn check_birth(&mut self, page: &[u8], newest: TransactionId) {
+        if page::birth(page) > newest {
+            self.problem(page, "birth", format!("at most {newest}"), page::birth(page).to_string());
+        }
+    }
+
+    /// Keys ascend and lie within the separators above.
+    fn check_keys<const BRANCH: bool>(
+        &mut self,
+        page: &[u8],
+        node: &Node<'_, BRANCH>,
+        bounds: &Bounds,
+    ) -> Result<()> {
+        let limit = page::max_key_len(page.len());
+        let mut before: Option<Vec<u8>> = None;
+        for index in 0..node.count() {
+            let key = node.key(index)?.to_vec();
+            let is_above = before.as_ref().is_none_or(|before| *before < key);
+            if !is_above || !node.is_padded(index)? {
+                self.problem(page, "order of keys", "ascending".into(), format!("not at key {index}"));
+            }
+            if key.len() > limit {
+                self.problem(page, "length of a key", format!("at most {limit}"), key.len().to_string());
+            }
+            if bounds.lower.as_ref().is_some_and(|lower| key < *lower)
+                || bounds.upper.as_ref().is_some_and(|upper| key >= *upper)
+            {
+                let expected = "within the separators above".into();
+                self.problem(page, "range of keys", expected, format!("key {index} is outside"));
+            }
+            before = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Entries lie in the heap, side by side, and their bytes and the dead ones are all there are.
+    fn check_heap(&mut self, page: &[u8], ranges: Result<Vec<Range<usize>>>) -> Result<()> {
+        let mut ranges = ranges?;
+        let heap = node::heap_range(page);
+        ranges.retain(|range| !range.is_empty());
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut end = heap.start;
+        let mut live = 0;
+        for range in ranges {
+            if range.start < end || range.end > heap.end {
+                let expected = format!("within {end} to {}", heap.end);
+                self.problem(
+                    page,
+                    "place of an entry",
+                    expected,
+                    format!("{} to {}", range.start, range.end),
+                );
+            }
+            end = range.end.max(end);
+            live += range.len();
+        }
+        if live + node::dead_bytes(page) != node::heap_len(page) {
+            let found = format!("{live} live, {} dead", node::dead_bytes(page));
+            self.problem(page, "bytes in the heap", node::heap_len(page).to_string(), found);
+        }
+        Ok(())
+    }
+}
