@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::db::Types;
 use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, range_cursor};
 use crate::db::write::{TableInfo, check_types};
 use crate::error::{Error, Result};
@@ -142,7 +143,7 @@ impl ReadTxn {
 pub struct TableRef<'tx, K: ?Sized, V: ?Sized> {
     reader: &'tx SnapshotReader,
     root: TreeRoot,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: ?Sized, V: ?Sized> Clone for TableRef<'_, K, V> {
@@ -272,7 +273,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
 pub struct OwnedTable<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,
     root: TreeRoot,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: ?Sized, V: ?Sized> fmt::Debug for OwnedTable<K, V> {

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::base::TransactionId;
+use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
 use crate::error::{Error, Result};
 use crate::format::table_root::TableEntry;
@@ -267,7 +268,7 @@ pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     transaction: &'tx Transaction,
     /// There until it is dropped.
     open: Option<Box<OpenTable>>,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> Drop for TableMut<'_, K, V> {
