@@ -251,6 +251,7 @@ impl PageSource for PageFile {
         PageFile::overflow(self, first, self.existing_pages())
     }
 
+    #[inline]
     fn prefetch(&self, number: PageNumber) {
         self.prefetch_lines(number, HEAD_LINES);
     }
