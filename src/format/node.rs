@@ -188,9 +188,18 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     pub(crate) fn prefetch_entry(&self, key: &[u8]) {
         let Some(suffix) = key.strip_prefix(self.prefix) else { return };
         if let Ok(slot) = self.slot(heads_below(self.heads, head_of(suffix))) {
-            for line in 0..3 {
-                prefetch(self.page, slot.offset + 64 * line);
-            }
+            prefetch(self.page, slot.offset);
+            self.prefetch_value(slot);
+        }
+    }
+
+    /// Asks for the lines behind the first of a leaf's entry, which has the key. Where the value ends is known only
+    /// when that first one is here, so without this its reader would wait twice.
+    #[inline(always)]
+    fn prefetch_value(&self, slot: Slot) {
+        if !BRANCH {
+            prefetch(self.page, slot.offset + 64);
+            prefetch(self.page, slot.offset + 128);
         }
     }
 
@@ -211,6 +220,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         if index == self.count() || u32::from_le_bytes(self.heads[index]) != head {
             return Ok(Place { index, found: false });
         }
+        self.prefetch_value(self.slot(index)?);
         match self.compare(suffix, index)? {
             Ordering::Equal => Ok(Place { index, found: true }),
             Ordering::Less => Ok(Place { index, found: false }),
