@@ -43,6 +43,13 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
             EntrySource::Transaction(frames) => frames.prefetch(at),
         }
     }
+
+    fn prefetch_whole(self, at: ChildRef) {
+        match self {
+            EntrySource::Snapshot(reader) => Nodes::prefetch_whole(reader, at),
+            EntrySource::Transaction(frames) => frames.prefetch_whole(at),
+        }
+    }
 }
 
 /// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: reading a page may

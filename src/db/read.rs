@@ -9,7 +9,7 @@ use crate::db::Types;
 use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, range_cursor};
 use crate::db::write::{TableInfo, check_types};
 use crate::error::{Error, Result};
-use crate::format::table_root::{TableEntry, TreeRoot};
+use crate::format::table_root::{TableEntryView, TreeRoot};
 use crate::tree::{self, RangeCursor};
 use crate::txn::read::SnapshotReader;
 use crate::txn::warm::Warmed;
@@ -123,8 +123,8 @@ impl ReadTxn {
         let name = table.name();
         let entry = tree::get(&self.reader, &self.reader.snapshot.catalog, name.as_bytes())?;
         let entry = entry.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        let entry = TableEntry::decode(entry)?;
-        check_types::<K, V>(name, &entry)?;
+        let entry = TableEntryView::new(entry)?;
+        check_types::<K, V>(name, entry.key_type, entry.value_type)?;
         Ok(entry.root)
     }
 
