@@ -162,6 +162,14 @@ impl Transaction {
         self.tables.borrow_mut().insert(table.name.clone(), Some(table));
     }
 
+    /// A `TableMut` that was leaked (`mem::forget`) has its changes with it: they cannot be committed.
+    pub(crate) fn check_tables_are_back(&self) -> Result<()> {
+        match self.tables.borrow().iter().find(|(_, table)| table.is_none()) {
+            Some((name, _)) => Err(Error::TableInUse { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn table_entry(&self, name: &str) -> Result<Option<TableEntry>> {
         let catalog = self.catalog.borrow();
         catalog.get(&self.core().pages, name.as_bytes())?.map(TableEntry::decode).transpose()
