@@ -154,11 +154,12 @@ fn table_emptied_and_refilled() {
             let tx = db.write().unwrap();
             {
                 let mut numbers = tx.table(&NUMBERS).unwrap();
-                assert_eq!(numbers.len(), if round == 0 { 0 } else { 2000 });
+                let before = numbers.len();
+                assert_eq!(before, if round == 0 { 0 } else { 2000 });
                 match round % 4 {
-                    0 => drop(numbers.clear().unwrap()),
-                    1 => drop(numbers.delete_range(..).unwrap()),
-                    2 => drop(numbers.retain(|_, _| false).unwrap()),
+                    0 => assert_eq!(numbers.clear().unwrap(), before),
+                    1 => assert_eq!(numbers.delete_range(..).unwrap(), before),
+                    2 => assert_eq!(numbers.retain(|_, _| false).unwrap(), before),
                     _ => while numbers.pop_first().unwrap().is_some() {},
                 }
                 assert!(numbers.is_empty() && numbers.first().unwrap().is_none());
