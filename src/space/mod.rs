@@ -96,6 +96,16 @@ impl Space {
         &self.retired
     }
 
+    /// Pages that the transaction in progress has taken.
+    pub(crate) fn taken_pages(&self) -> u32 {
+        self.taken.page_count()
+    }
+
+    /// Pages that the transaction in progress has retired: they will be free in time.
+    pub(crate) fn retiring_pages(&self) -> u64 {
+        self.retiring.iter().map(|retired| u64::from(retired.run.count)).sum()
+    }
+
     /// Makes the file longer: the new pages are free. It stays longer if the transaction is aborted.
     pub(crate) fn grow(&mut self, new_length_pages: u32) {
         let grows = (self.length_pages..=PageNumber::LIMIT).contains(&new_length_pages);

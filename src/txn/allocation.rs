@@ -20,10 +20,16 @@ const SLOW_GROWTH_BYTES: u64 = 1 << 20;
 const LEAST_GROWTH_BYTES: u64 = 1 << 16;
 const MOST_GROWTH_BYTES: u64 = 4 << 20;
 
+/// So much of `max_size` is kept for transactions that do not need more pages than they give back: a full database can
+/// be changed in place, and emptied. One part of so many, and so many pages at most.
+const RESERVE_DIVISOR: u32 = 32;
+const MOST_RESERVE_PAGES: u32 = 64;
+
 impl Core {
     /// Takes `count` pages, in as few runs as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
         space.reclaim(&self.shared.protected())?;
+        self.check_reserve(space, count)?;
         if let Some(runs) = space.allocate(count) {
             return Ok(runs);
         }
@@ -34,6 +40,7 @@ impl Core {
     /// Takes `count` pages that follow each other.
     pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<PageRun> {
         space.reclaim(&self.shared.protected())?;
+        self.check_reserve(space, count)?;
         if let Some(run) = space.allocate_run(count) {
             return Ok(run);
         }
@@ -42,18 +49,37 @@ impl Core {
         Ok(space.allocate_run(count).expect("the file has grown by what was missing"))
     }
 
+    /// An error if `count` more pages would leave less than the reserve to others.
+    fn check_reserve(&self, space: &Space, count: u32) -> Result<()> {
+        let limit = self.limit_pages();
+        let reserve = (limit / RESERVE_DIVISOR).min(MOST_RESERVE_PAGES);
+        let room = limit.saturating_sub(space.length_pages()).saturating_add(space.free().page_count());
+        if room >= count.saturating_add(reserve) {
+            return Ok(());
+        }
+        if u64::from(space.taken_pages()) + u64::from(count) > space.retiring_pages() {
+            return Err(Error::Full { max_size: self.settings.max_size });
+        }
+        Ok(())
+    }
+
+    fn limit_pages(&self) -> u32 {
+        let limit = self.settings.max_size / self.pages.page_size as u64;
+        limit.min(u64::from(self.pages.limit_pages())) as u32
+    }
+
     /// Makes the file longer by `missing` pages at least.
     pub(crate) fn grow(&self, space: &mut Space, missing: u32) -> Result<()> {
         let page_size = self.pages.page_size as u64;
         let full = || Error::Full { max_size: self.settings.max_size };
         let from = u64::from(space.length_pages()) * page_size;
         let needed = from + u64::from(missing) * page_size;
-        let limit = self.settings.max_size.min(u64::from(self.pages.limit_pages()) * page_size);
+        let limit = u64::from(self.limit_pages()) * page_size;
         if needed > limit {
             return Err(full());
         }
         let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
-        let wished = (needed + ahead).next_multiple_of(page_size).min(limit / page_size * page_size);
+        let wished = (needed + ahead).next_multiple_of(page_size).min(limit);
         let is_slow = needed - from < SLOW_GROWTH_BYTES;
         let storage = &self.pages.storage;
         let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {
