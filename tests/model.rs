@@ -2,6 +2,8 @@
 //!
 //! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
 
+#![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -301,6 +301,9 @@ fn too_many_read_transactions_are_an_error_and_each_end_makes_room() {
     assert_eq!(readers[0].table(&NUMBERS).unwrap().get(1).unwrap(), Some(1));
 }
 
+/// Something that is open, and how it ends.
+type Part = (&'static str, Box<dyn FnOnce()>);
+
 /// Whatever outlives the handle keeps the database open and good; the last one closes it.
 #[test]
 fn dropped_in_every_order() {
@@ -315,7 +318,7 @@ fn dropped_in_every_order() {
         let ticket = tx.commit_deferred().unwrap();
         let open_tx = db.write().unwrap();
         open_tx.table(&NUMBERS).unwrap().insert(1, 99).unwrap();
-        let mut parts: Vec<(&str, Box<dyn FnOnce()>)> = vec![
+        let mut parts: Vec<Part> = vec![
             ("handle", Box::new(move || drop(db))),
             (
                 "range",

@@ -7,6 +7,8 @@
 //!
 //! `MAPLEAF_LONG=1` runs more seeds, `MAPLEAF_SEED=N` one.
 
+#![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
+
 mod common;
 
 use std::collections::BTreeMap;
