@@ -56,7 +56,7 @@ impl Shared {
     /// Forgets everything: zeros, for the first to fill in.
     pub(crate) fn clear(&self) {
         self.word(COMPLETE).store(0, SeqCst);
-        for word in self.words(0, WORD_COUNT) {
+        for word in self.memory.words() {
             // A word that is zero is only looked at, so that untouched memory stays untouched.
             if word.load(SeqCst) != 0 {
                 word.store(0, SeqCst);

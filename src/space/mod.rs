@@ -85,6 +85,16 @@ impl Space {
         &self.retired
     }
 
+    /// Pages that the transaction in progress has taken.
+    pub(crate) fn taken_pages(&self) -> u32 {
+        self.taken.page_count()
+    }
+
+    /// Pages that the transaction in progress has retired: they will be free in time.
+    pub(crate) fn retiring_pages(&self) -> u64 {
+        self.retiring.iter().map(|retired| u64::from(retired.run.count)).sum()
+    }
+
     /// Makes the file longer: the new pages are free. It stays longer if the transaction is aborted.
     pub(crate) fn grow(&mut self, new_length_pages: u32) {
         let grows = (self.length_pages..=PageNumber::LIMIT).contains(&new_length_pages);
@@ -117,7 +127,10 @@ impl Space {
     /// Takes `count` pages in as few runs as there can be, ascending. `None`, and nothing has changed, if
     /// fewer are free: then grow.
     pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<PageRun>> {
-        let runs = self.free.allocate(count)?;
+        let runs = match self.allocate_before_tail(count) {
+            Some(run) => vec![run],
+            None => self.free.allocate(count)?,
+        };
         for &run in &runs {
             self.taken.insert(run).expect("what was free was not taken");
         }
@@ -126,9 +139,23 @@ impl Space {
 
     /// Takes `count` pages that follow each other: the best fit. `None` if there is no such run.
     pub(crate) fn allocate_run(&mut self, count: u32) -> Option<PageRun> {
-        let run = self.free.allocate_run(count)?;
+        let run = self.allocate_before_tail(count).or_else(|| self.free.allocate_run(count))?;
         self.taken.insert(run).expect("what was free was not taken");
         Some(run)
+    }
+
+    /// Takes a run from anywhere but the end of the file. The free end comes last, though it may fit best: so what is
+    /// left there moves away with time, and a file that is mostly free can be cut.
+    fn allocate_before_tail(&mut self, count: u32) -> Option<PageRun> {
+        if count == 0 {
+            return None;
+        }
+        let tail = self.free.remove_tail(self.length_pages);
+        let run = self.free.allocate_run(count);
+        if let Some(tail) = tail {
+            self.free.insert(tail).expect("it was free a moment ago");
+        }
+        run
     }
 
     /// Gives back pages that this very transaction has taken.

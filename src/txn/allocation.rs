@@ -20,16 +20,22 @@ const SLOW_GROWTH_BYTES: u64 = 1 << 20;
 const LEAST_GROWTH_BYTES: u64 = 1 << 16;
 const MOST_GROWTH_BYTES: u64 = 4 << 20;
 
+/// So much of `max_size` is kept for transactions that do not need more pages than they give back: a full database can
+/// be changed in place, and emptied. One part of so many, and so many pages at most.
+const RESERVE_DIVISOR: u32 = 32;
+const MOST_RESERVE_PAGES: u32 = 64;
+
 impl Core {
     /// Takes `count` pages, in as few runs as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
-        self.reclaim_until(space, |space| space.allocate(count), |space| count - space.free().page_count())
+        let missing = |space: &Space| count - space.free().page_count();
+        self.reclaim_until(space, count, |space| space.allocate(count), missing)
     }
 
     /// Takes `count` pages that follow each other.
     pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<PageRun> {
         let missing = |space: &Space| count - space.free_tail().map_or(0, |run| run.count);
-        self.reclaim_until(space, |space| space.allocate_run(count), missing)
+        self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
     }
 
     /// Frees what no snapshot needs any more; if that does not do, what readers needed that have died; and if that
@@ -37,21 +43,43 @@ impl Core {
     fn reclaim_until<T>(
         &self,
         space: &mut Space,
+        count: u32,
         allocate: impl Fn(&mut Space) -> Option<T>,
         missing: impl Fn(&Space) -> u32,
     ) -> Result<T> {
-        space.reclaim(&self.shared.protected())?;
-        if let Some(allocated) = allocate(space) {
+        let allocate = |space: &mut Space| {
+            space.reclaim(&self.shared.protected())?;
+            self.check_reserve(space, count).map(|()| allocate(space))
+        };
+        if let Ok(Some(allocated)) = allocate(space) {
             return Ok(allocated);
         }
         self.bury_dead()?;
-        space.reclaim(&self.shared.protected())?;
-        if let Some(allocated) = allocate(space) {
+        if let Some(allocated) = allocate(space)? {
             return Ok(allocated);
         }
         let missing = missing(space);
         self.grow(space, missing)?;
-        Ok(allocate(space).expect("the file has grown by what was missing"))
+        Ok(allocate(space)?.expect("the file has grown by what was missing"))
+    }
+
+    /// An error if `count` more pages would leave less than the reserve to others.
+    fn check_reserve(&self, space: &Space, count: u32) -> Result<()> {
+        let limit = self.limit_pages();
+        let reserve = (limit / RESERVE_DIVISOR).min(MOST_RESERVE_PAGES);
+        let room = limit.saturating_sub(space.length_pages()).saturating_add(space.free().page_count());
+        if room >= count.saturating_add(reserve) {
+            return Ok(());
+        }
+        if u64::from(space.taken_pages()) + u64::from(count) > space.retiring_pages() {
+            return Err(Error::Full { max_size: self.settings.max_size });
+        }
+        Ok(())
+    }
+
+    fn limit_pages(&self) -> u32 {
+        let limit = self.settings.max_size / self.pages.page_size as u64;
+        limit.min(u64::from(self.pages.limit_pages())) as u32
     }
 
     /// Makes the file longer by `missing` pages at least.
@@ -60,12 +88,12 @@ impl Core {
         let full = || Error::Full { max_size: self.settings.max_size };
         let from = u64::from(space.length_pages()) * page_size;
         let needed = from + u64::from(missing) * page_size;
-        let limit = self.settings.max_size.min(u64::from(self.pages.limit_pages()) * page_size);
+        let limit = u64::from(self.limit_pages()) * page_size;
         if needed > limit {
             return Err(full());
         }
         let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
-        let wished = (needed + ahead).next_multiple_of(page_size).min(limit / page_size * page_size);
+        let wished = (needed + ahead).next_multiple_of(page_size).min(limit);
         let is_slow = needed - from < SLOW_GROWTH_BYTES;
         let storage = &self.pages.storage;
         let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {

@@ -57,6 +57,7 @@ impl Transaction {
     pub(crate) fn publish(mut self, durability: Durability) -> Result<TransactionId> {
         self.check_usable()?;
         self.core().check_writable()?;
+        self.check_tables_are_back()?;
         let parts = self.parts();
         if !parts.has_changes() {
             return Ok(parts.base.snapshot.id);

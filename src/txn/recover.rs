@@ -20,13 +20,14 @@
 use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::error::{Error, Result, corrupt};
-use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::page::{self, MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
 use crate::share::Shared;
 use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
+use crate::txn::sync::fresh_pages;
 
 /// A record, as it was found.
 #[derive(Clone, Debug)]
@@ -128,14 +129,21 @@ impl Slots {
     }
 
     /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, and the file as long as the head needs. Then what they have committed is
-    /// in the page cache, lazy commits included, and going on from there loses nothing (R8).
+    /// durable record in its place, the file as long as the head needs, and the pages newer than the record what was
+    /// stored. Then what they have committed is in the page cache, lazy commits included, and going on from there
+    /// loses nothing (R8). The comparison is for a backup that was copied over the file: it has the same inode.
     pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
-        let durable = (shared.durable_slot(), shared.durable());
-        let is_there = self.found.iter().any(|found| (found.slot, found.record.id) == durable);
-        let is_whole =
-            shared.snapshot(shared.head_id()).is_some_and(|head| head.length_pages <= pages.existing_pages());
-        is_there && is_whole && !shared.is_poisoned() && !shared.is_unrecovered()
+        let (slot, durable) = (shared.durable_slot(), shared.durable());
+        let is_record = |found: &Found| {
+            let is_it = found.slot == slot && found.record.id == durable;
+            is_it && Record::checksum_of(&found.record.encode()) == shared.slot_checksum(slot)
+        };
+        let Some(head) = shared.snapshot(shared.head_id()) else { return false };
+        self.found.iter().any(is_record)
+            && head.length_pages <= pages.existing_pages()
+            && !shared.is_poisoned()
+            && !shared.is_unrecovered()
+            && (head.id == durable || are_pages_of(&head, shared, pages))
     }
 
     /// Steps 2 to 6: sets `shared` to what is found.
@@ -150,6 +158,7 @@ impl Slots {
             }
             pages.barrier()?;
         }
+        let checksum = Record::checksum_of(&record.encode());
         let head = Head {
             snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
             space: SpaceState {
@@ -160,10 +169,9 @@ impl Slots {
             },
         };
         shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        shared.set_slot_checksum(slot, checksum);
         shared.set_unrecovered(read_only);
-        // A file that is longer than its record was left so by a crash: its end may be cut off.
-        let is_longer = pages.existing_pages() > record.length_pages;
-        shared.set_shrunk_in(is_longer.then_some(record.id));
+        shared.set_shrunk_in(None);
         Ok(())
     }
 
@@ -178,6 +186,21 @@ impl Slots {
             }
         }
         Err(first_error.expect("read_slots has found a record"))
+    }
+}
+
+/// Whether the pages that `head` has and the durable snapshot has not are in the file: all of them, if they are known;
+/// otherwise the catalog's root, which each commit writes.
+fn are_pages_of(head: &Snapshot, shared: &Shared, pages: &PageFile) -> bool {
+    let checksum = |first| pages.verify_unit(first, head.length_pages).ok().map(|(_, _, checksum)| checksum);
+    match fresh_pages(shared, head.id, |_| None).and_then(|fresh| fresh.units()) {
+        Some(units) => units.iter().all(|&(run, expected)| checksum(run.first) == Some(expected)),
+        None if head.catalog.depth == 0 => false,
+        None => {
+            let root = head.catalog.page;
+            let is_there = checksum(root).is_some();
+            is_there && pages.page(root, head.length_pages).is_ok_and(|bytes| page::birth(bytes) == head.id)
+        }
     }
 }
 

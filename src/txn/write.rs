@@ -80,7 +80,13 @@ impl Transaction {
         handle.core.check_writable()?;
         let Some(seat) = handle.core.take_seat(patience)? else { return Ok(None) };
         let core = &handle.core;
-        let base = core.shared.head();
+        let base = match core.shared.head() {
+            Ok(base) => base,
+            Err(error) => {
+                core.give_seat_back(seat);
+                return Err(error);
+            }
+        };
         let id = core.shared.next_id();
         let catalog = TreeMut::new(&base.snapshot.catalog, id, core.pages.page_size);
         let transaction = Transaction {
@@ -163,6 +169,14 @@ impl Transaction {
     /// Puts a table back whose `TableMut` ends.
     pub(crate) fn return_table(&self, table: Box<OpenTable>) {
         self.tables.borrow_mut().insert(table.name.clone(), Some(table));
+    }
+
+    /// A `TableMut` that was leaked (`mem::forget`) has its changes with it: they cannot be committed.
+    pub(crate) fn check_tables_are_back(&self) -> Result<()> {
+        match self.tables.borrow().iter().find(|(_, table)| table.is_none()) {
+            Some((name, _)) => Err(Error::TableInUse { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn table_entry(&self, name: &str) -> Result<Option<TableEntry>> {

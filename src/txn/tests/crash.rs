@@ -13,18 +13,21 @@ pub(super) struct Disk {
     durable: Vec<u8>,
     /// Stores that no barrier has covered: offset and bytes. A truncation is a store of nothing at its new end.
     pending: Vec<(u64, Vec<u8>)>,
+    /// How many of them the barrier under way covers.
+    covered: usize,
 }
 
 impl Disk {
     pub(super) fn new(image: &[u8]) -> Disk {
-        Disk { durable: image.to_vec(), pending: Vec::new() }
+        Disk { durable: image.to_vec(), pending: Vec::new(), covered: 0 }
     }
 
     pub(super) fn apply(&mut self, call: &Call) {
         match call {
             Call::Write { offset, bytes } => self.pending.push((*offset, bytes.clone())),
+            Call::BarrierBegins => self.covered = self.pending.len(),
             Call::Barrier => {
-                for (offset, bytes) in std::mem::take(&mut self.pending) {
+                for (offset, bytes) in self.pending.drain(..std::mem::take(&mut self.covered)) {
                     store(&mut self.durable, offset, &bytes);
                 }
             }
@@ -33,9 +36,13 @@ impl Disk {
             Call::Truncate { to } => self.pending.push((*to, Vec::new())),
             Call::Grow { from, to, zero } => {
                 if let Some(cut) = self.pending.iter().rposition(|(_, bytes)| bytes.is_empty()) {
-                    let (end, _) = self.pending.remove(cut);
+                    let end = self.pending[cut].0;
                     self.durable.truncate(end as usize);
-                    self.pending.retain(|(offset, bytes)| offset + bytes.len() as u64 <= end);
+                    let stays = |(offset, bytes): &(u64, Vec<u8>)| {
+                        !bytes.is_empty() && offset + bytes.len() as u64 <= end
+                    };
+                    self.covered = self.pending[..self.covered].iter().filter(|&store| stays(store)).count();
+                    self.pending.retain(stays);
                 }
                 self.durable.resize(self.durable.len().max(*to as usize), 0);
                 if *zero {

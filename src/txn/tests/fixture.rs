@@ -28,10 +28,21 @@ const MAX_SIZE: u64 = 64 << 20;
 /// Something that a storage was asked for.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
-    Write { offset: u64, bytes: Vec<u8> },
+    Write {
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    /// What was stored up to here is what the next [`Call::Barrier`] makes durable.
+    BarrierBegins,
     Barrier,
-    Grow { from: u64, to: u64, zero: bool },
-    Truncate { to: u64 },
+    Grow {
+        from: u64,
+        to: u64,
+        zero: bool,
+    },
+    Truncate {
+        to: u64,
+    },
 }
 
 /// The calls that can be made to fail.
@@ -53,6 +64,8 @@ pub(super) struct Journal {
     /// is full stays full until this is cleared.
     pub(super) fault: Option<(Fault, usize)>,
     pub(super) faults_met: usize,
+    /// What others do while the next barrier is under way.
+    pub(super) meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Journal {
@@ -115,6 +128,12 @@ impl Storage for JournalingStorage {
             return Err(sync_failure(device_error()));
         }
         assert_eq!(length, self.inner.mapping().mapped_length(), "a barrier is for all that is stored");
+        journal.calls.push(Call::BarrierBegins);
+        if let Some(meanwhile) = journal.meanwhile.take() {
+            drop(journal);
+            meanwhile();
+            journal = self.journal.lock();
+        }
         journal.calls.push(Call::Barrier);
         Ok(())
     }

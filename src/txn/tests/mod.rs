@@ -1,5 +1,7 @@
 //! Transactions over a storage that writes down every call, fails where it is told to, and can lose power.
 
+#![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
+
 mod crash;
 mod faults;
 mod fixture;

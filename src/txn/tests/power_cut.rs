@@ -7,12 +7,16 @@
 #![allow(clippy::big_endian_bytes)] // keys that order as numbers do
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::crash::Disk;
 use super::fixture::{Call, Engine, Entries, Fault, PAGE, Random, clear, entries_of, new_image, put, remove};
 use crate::base::TransactionId;
 use crate::format::record::Record;
 use crate::txn::commit::Durability;
+use crate::txn::core::Handle;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
@@ -50,40 +54,73 @@ fn seeds(short: u64, long: u64) -> Vec<u64> {
     }
 }
 
+/// What transactions have left so far.
+struct Known {
+    states: BTreeMap<TransactionId, Entries>,
+    head: TransactionId,
+}
+
+/// One transaction, up to the point where it has happened; whether it becomes durable is another matter.
+fn publish(
+    handle: &Arc<Handle>,
+    known: &Mutex<Known>,
+    history: History,
+    durability: Durability,
+    random: &mut Random,
+) -> Option<TransactionId> {
+    let tx = Transaction::begin(handle, crate::txn::turns::Patience::Forever).unwrap().unwrap();
+    let mut known = known.lock();
+    let mut state = known.states[&known.head].clone();
+    change(&tx, &mut state, history, random);
+    if random.one_in(12) {
+        return None; // aborted
+    }
+    let id = tx.publish(durability).unwrap();
+    if id > known.head {
+        known.states.insert(id, state);
+        known.head = id;
+    }
+    Some(id)
+}
+
 /// Lives on from `image`, whose state is `state`.
 fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, random: &mut Random) -> Life {
     let dirty_memory = if history == History::Large { 2 * PAGE } else { 256 << 20 };
     let engine = Engine::open(&image, dirty_memory).unwrap();
+    let core = &engine.handle.core;
     let (base, found) = engine.read().unwrap();
     assert!(found == state, "recovery has chosen the state that was said");
-    let mut states = BTreeMap::from([(base, state)]);
+    let known = Arc::new(Mutex::new(Known { states: BTreeMap::from([(base, state)]), head: base }));
     let mut acknowledged = vec![(engine.journal().calls.len(), base)];
     let mut readers: Vec<SnapshotReader> = Vec::new();
-    let mut head = base;
     for _ in 0..transactions {
-        let mut state = states[&head].clone();
-        let tx = engine.begin().unwrap();
-        change(&tx, &mut state, history, random);
-        if random.one_in(12) {
-            continue; // aborted
+        if random.one_in(3) {
+            // While the next barrier is under way, others commit: their pages may be on the disk before its are.
+            let (handle, known) = (Arc::downgrade(&engine.handle), Arc::clone(&known));
+            let mut random = Random(random.next());
+            engine.journal().meanwhile = Some(Box::new(move || {
+                let handle = handle.upgrade().expect("somebody is syncing");
+                for _ in 0..1 + random.below(4) {
+                    let durability = if random.one_in(2) { Durability::Durable } else { Durability::Lazy };
+                    publish(&handle, &known, history, durability, &mut random);
+                }
+            }));
         }
-        let expected = tx.id;
-        states.insert(expected, state);
         let how = random.below(8);
-        let id = match how {
-            0..=3 => tx.commit(Durability::Durable).unwrap(),
-            4 | 5 => tx.commit(Durability::Lazy).unwrap(),
-            _ => tx.publish(Durability::Durable).unwrap(), // deferred
-        };
-        if id != expected {
-            states.remove(&expected); // it changed nothing
+        let durability = if !(4..=5).contains(&how) { Durability::Durable } else { Durability::Lazy };
+        let Some(id) = publish(&engine.handle, &known, history, durability, random) else { continue };
+        match how {
+            0..=3 => {
+                core.wait_durable(id).unwrap();
+                acknowledged.push((engine.journal().calls.len(), id));
+                core.cut_free_tail();
+            }
+            4 | 5 => core.wait_visible(id).unwrap(),
+            _ => {} // deferred
         }
-        head = id;
-        let is_synced = how > 3 && random.one_in(4);
-        if is_synced {
-            engine.handle.core.sync_everything().unwrap();
-        }
-        if how <= 3 || is_synced {
+        if how > 3 && random.one_in(4) {
+            let head = known.lock().head;
+            core.sync_everything().unwrap();
             acknowledged.push((engine.journal().calls.len(), head));
         }
         match random.below(6) {
@@ -92,7 +129,7 @@ fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, r
                 // Immutable while visible: whoever still reads, reads its own state.
                 for reader in readers.drain(..) {
                     let found = entries_of(&reader).unwrap();
-                    assert!(found == states[&reader.snapshot.id], "a snapshot has changed");
+                    assert!(found == known.lock().states[&reader.snapshot.id], "a snapshot has changed");
                 }
             }
             _ => {}
@@ -100,8 +137,10 @@ fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, r
         readers.truncate(3);
     }
     drop(readers);
+    engine.journal().meanwhile = None;
     engine.assert_clean();
     let calls = std::mem::take(&mut engine.journal().calls);
+    let states = std::mem::take(&mut known.lock().states);
     Life { before: image, calls, acknowledged, states }
 }
 
@@ -229,6 +268,14 @@ impl Life {
         calls.iter().for_each(|call| disk.apply(call));
         let seen = [0, PAGE].into_iter().filter_map(|at| Record::decode(&image[at..at + PAGE], 0).ok());
         let greatest = seen.map(|record| record.id).max().unwrap();
+        let recovered = disk.image(random);
+        for at in [0, PAGE] {
+            let record = Record::decode(&recovered[at..at + PAGE], 0);
+            assert!(
+                record.is_err() || record.is_ok_and(|record| record.id <= id),
+                "a rejected record is erased"
+            );
+        }
         let (key, value) = (b"after recovery".to_vec(), random.next().to_le_bytes().to_vec());
         let next =
             engine.commit(&Entries::from([(key.clone(), value.clone())]), Durability::Durable).unwrap();
@@ -321,20 +368,21 @@ fn growth_is_durable_before_its_record() {
     for history in [History::Small, History::Large, History::GrowAndShrink, History::Fragmented] {
         let life = live(new_image(), Entries::new(), history, 12, &mut random);
         let mut length = life.before.len() as u64;
-        let mut stores_since_barrier = 0;
+        let (mut stores_since_barrier, mut is_syncing) = (0, false);
         let mut records = 0;
         for call in &life.calls {
             match call {
                 Call::Grow { to, .. } => length = length.max(*to),
                 Call::Truncate { to } => length = *to,
-                Call::Barrier => stores_since_barrier = 0,
+                Call::BarrierBegins => (stores_since_barrier, is_syncing) = (0, true),
+                Call::Barrier => is_syncing = false,
                 Call::Write { offset, bytes } => {
                     assert!(offset + bytes.len() as u64 <= length, "a store behind the end");
                     stores_since_barrier += 1;
                     if let Ok(record) = Record::decode(bytes, 0) {
                         records += 1;
                         assert!(u64::from(record.length_pages) * PAGE as u64 <= length);
-                        let is_alone = stores_since_barrier == 1;
+                        let is_alone = stores_since_barrier == 1 && !is_syncing;
                         assert!(is_alone || !record.listed.is_empty(), "pages that no record vouches for");
                     }
                 }
@@ -374,6 +422,7 @@ fn a_long_row_of_lost_lazy_commits_leaves_room_for_new_ones() {
     let (record_at, record) = record_writes(&calls).last().unwrap();
     assert!(record.id == head && record_at >= before);
     disk.apply(&calls[record_at]);
+    disk.apply(&Call::BarrierBegins);
     disk.apply(&Call::Barrier);
     let image = disk.image(&mut Random(0));
     let recovered = Engine::open(&image, 0).unwrap();

@@ -1,0 +1,305 @@
+//! A disk that is really full: an error, nothing lost, no SIGBUS, and after space is made the same handle goes on.
+//!
+//! Small file systems are mounted (a tmpfs, and an ext4 in a file); where that is not permitted the test says
+//! so and passes. The work is done by another process, so that a signal would be seen.
+//! `MAPLEAF_LONG=1` goes through more steps.
+
+mod common;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{BOTH_MODES, Random, assert_clean, child_task, is_long, run_child, scratch};
+use mapleaf::{Db, Durability, Error, Table, WriteMode};
+
+const BYTES: Table<u64, [u8]> = Table::new("bytes");
+
+/// A small file system, unmounted with its value.
+struct Disk {
+    mounted: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Disk {
+    fn mount(kind: &str, size_kibibytes: u64) -> Option<Disk> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = folder.path().join("disk");
+        fs::create_dir(&mounted).unwrap();
+        let is_mounted = match kind {
+            "tmpfs" => succeeds(
+                Command::new("mount")
+                    .args(["-t", "tmpfs", "-o", &format!("size={size_kibibytes}k"), "mapleaf-test"])
+                    .arg(&mounted),
+            ),
+            _ => {
+                let image = folder.path().join("image");
+                File::create(&image).unwrap().set_len(size_kibibytes << 10).unwrap();
+                succeeds(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))
+                    && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted))
+            }
+        };
+        if !is_mounted {
+            println!("skipped: a small {kind} cannot be mounted here");
+        }
+        is_mounted.then_some(Disk { mounted, _folder: folder })
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.mounted).status();
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Takes all the space there is, and gives some of it back.
+struct Filler {
+    file: File,
+    bytes: u64,
+}
+
+impl Filler {
+    fn fill(folder: &Path) -> Filler {
+        let mut file = OpenOptions::new().create(true).append(true).open(folder.join("filler")).unwrap();
+        for piece in [64 << 10, 4 << 10, 512] {
+            while file.write_all(&vec![1; piece]).and_then(|()| file.sync_all()).is_ok() {}
+        }
+        let bytes = file.metadata().unwrap().len();
+        Filler { file, bytes }
+    }
+
+    fn give_back(&mut self, bytes: u64) -> bool {
+        let enough = self.bytes > bytes;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.file.set_len(self.bytes).unwrap();
+        self.file.sync_all().unwrap();
+        enough
+    }
+}
+
+fn is_no_space(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+}
+
+/// The key is in the value, and so is the round.
+fn value(key: u64, round: u64, length: usize) -> Vec<u8> {
+    vec![(key ^ round) as u8; length]
+}
+
+/// What every transaction leaves: `round` under key 0, and the entries of that round.
+fn change(db: &Db, round: u64, random: &mut Random) -> mapleaf::Result<()> {
+    let tx = db.write()?;
+    let kind = random.below(5);
+    {
+        let mut bytes = tx.table(&BYTES)?;
+        bytes.insert(0, round.to_le_bytes())?;
+        match kind {
+            0 => {
+                bytes.insert(1000 + round, value(1000 + round, round, 260 << 10))?; // stored directly
+            }
+            1 => {
+                // More than its memory: spilled.
+                for step in 0..60 {
+                    bytes.insert(round * 100 + step + (1 << 20), value(step, round, 900))?;
+                }
+            }
+            _ => {
+                for step in 0..1 + random.below(10) as u64 {
+                    bytes.insert((round * 100 + step) | 1 << 30, value(step, round, 3000))?;
+                }
+            }
+        }
+    }
+    match random.below(4) {
+        0 => drop(tx.commit_with(Durability::Lazy)?),
+        1 => drop(tx.commit_deferred()?.wait()?),
+        _ => drop(tx.commit()?),
+    }
+    Ok(())
+}
+
+fn round_of(db: &Db) -> u64 {
+    let rx = db.read().unwrap();
+    let Ok(bytes) = rx.table(&BYTES) else { return 0 };
+    for entry in bytes.iter().unwrap() {
+        let (_, value) = entry.unwrap();
+        assert!(value.len() == 8 || value.windows(2).all(|pair| pair[0] == pair[1]), "a torn value");
+    }
+    u64::from_le_bytes(bytes.get(0).unwrap().unwrap().try_into().unwrap())
+}
+
+fn work_on_a_full_disk(folder: &Path, mode: WriteMode, steps: u64, seed: u64) {
+    let mut random = Random::new(seed);
+    let path = folder.join("data.mapleaf");
+    let open = || Db::options().write_mode(mode).dirty_memory(40 << 10).max_size(1 << 30).open(&path);
+    let mut filler = Filler::fill(folder);
+    // Not even room for an empty database.
+    let error = open().unwrap_err();
+    assert!(is_no_space(&error), "{error}");
+    assert!(error.to_string().contains("No space left"), "{error}");
+    assert!(!path.exists());
+    while let Err(error) = open() {
+        assert!(is_no_space(&error), "{error}");
+        assert!(filler.give_back(4 << 10));
+    }
+    let mut db = open().unwrap();
+    let (mut round, mut refused) = (0, 0);
+    for _ in 0..steps {
+        match change(&db, round + 1, &mut random) {
+            Ok(()) => round += 1,
+            Err(error) => {
+                assert!(is_no_space(&error), "{error}");
+                refused += 1;
+                assert_eq!(round_of(&db), round, "what was refused has not happened");
+                assert_clean(&db);
+                if random.one_in(8) {
+                    drop(db);
+                    db = open().unwrap();
+                    assert_eq!(round_of(&db), round);
+                }
+                if !filler.give_back((4 + random.below(100) as u64) << 10) {
+                    break;
+                }
+            }
+        }
+        if random.one_in(10) {
+            assert_eq!(round_of(&db), round);
+            assert_clean(&db);
+        }
+    }
+    assert!(refused > 5 && round > 5, "{refused} refused, {round} done");
+    drop(db);
+    let db = open().unwrap();
+    assert_eq!(round_of(&db), round);
+    assert_clean(&db);
+    println!("{mode:?}: {round} transactions, {refused} refused");
+}
+
+fn on_a_disk(kind: &str, size_kibibytes: u64) {
+    for mode in ["syscall", "mapped"] {
+        let Some(disk) = Disk::mount(kind, size_kibibytes) else { return };
+        let probe = disk.mounted.join("probe");
+        File::create(&probe).unwrap().write_all(&[1; 4096]).unwrap();
+        fs::remove_file(probe).unwrap();
+        run_child("full_disk_child", format!("{mode}:{}", disk.mounted.display()));
+    }
+}
+
+#[test]
+fn full_tmpfs() {
+    on_a_disk("tmpfs", 6 << 10);
+}
+
+#[test]
+fn full_ext4() {
+    on_a_disk("ext4", 16 << 10);
+}
+
+#[test]
+#[ignore = "run by full_tmpfs and full_ext4 as another process"]
+fn full_disk_child() {
+    let Some(task) = child_task() else { return };
+    let (mode, folder) = task.to_str().unwrap().split_once(':').unwrap();
+    let mode = if mode == "mapped" { WriteMode::Mapped } else { WriteMode::Syscall };
+    let seed = std::env::var("MAPLEAF_SEED").map_or(0, |seed| seed.parse().unwrap());
+    work_on_a_full_disk(Path::new(folder), mode, if is_long() { 2000 } else { 150 }, seed);
+}
+
+#[test]
+fn a_file_may_not_grow_beyond_what_the_system_allows() {
+    // RLIMIT_FSIZE, with its signal ignored as a server's process would have it.
+    let (_folder, path) = scratch();
+    let binary = std::env::current_exe().unwrap();
+    for mode in ["syscall", "mapped"] {
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg("trap '' XFSZ; ulimit -f 1000; exec \"$0\" --exact limited_child --ignored --nocapture")
+            .arg(&binary)
+            .env("MAPLEAF_CHILD", format!("{mode}:{}", path.display()))
+            .output()
+            .unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("refused"), "{text}");
+        let db = Db::open(&path).unwrap();
+        assert_clean(&db);
+        assert!(db.read().unwrap().table(&BYTES).unwrap().len() > 10);
+        drop(db);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "run by a_file_may_not_grow_beyond_what_the_system_allows as another process"]
+fn limited_child() {
+    let Some(task) = child_task() else { return };
+    let (mode, path) = task.to_str().unwrap().split_once(':').unwrap();
+    let mode = if mode == "mapped" { WriteMode::Mapped } else { WriteMode::Syscall };
+    let db = Db::options().write_mode(mode).open(path).unwrap();
+    let mut count = 0;
+    let error = loop {
+        let result = db.update(|tx| tx.table(&BYTES)?.insert(count, vec![1; 3000]));
+        match result {
+            Ok(_) => count += 1,
+            Err(error) => break error,
+        }
+        assert!(count < 1000, "the limit is not met");
+    };
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("too large"), "{error}");
+    assert_clean(&db);
+    assert_eq!(db.read().unwrap().table(&BYTES).unwrap().len(), count);
+    // The same handle goes on within the limit.
+    db.update(|tx| tx.table(&BYTES)?.insert(0, b"shorter")).unwrap();
+    assert_clean(&db);
+    println!("refused: {error}");
+}
+
+#[test]
+fn max_size_is_an_error_and_deleting_makes_room() {
+    for (mode, seed) in BOTH_MODES.into_iter().flat_map(|mode| (0..3).map(move |seed| (mode, seed))) {
+        let mut random = Random::new(seed);
+        let (_folder, path) = scratch();
+        let max_size = (1 << 20) + 4096 * random.below(100) as u64;
+        let db =
+            Db::options().write_mode(mode).max_size(max_size).dirty_memory(64 << 10).open(&path).unwrap();
+        for round in 0..4 {
+            // Alternately small transactions and large ones, until the limit is met.
+            let mut count = db.read().unwrap().table(&BYTES).map_or(0, |bytes| bytes.len());
+            let error = loop {
+                let many = if round % 2 == 0 { 1 } else { 1 + random.below(20) as u64 };
+                let result = db.update(|tx| {
+                    let mut bytes = tx.table(&BYTES)?;
+                    (count..count + many).try_for_each(|key| bytes.insert(key, vec![round; 9000]).map(drop))
+                });
+                match result {
+                    Ok(()) => count += many,
+                    Err(error) => break error,
+                }
+                assert!(count < 1000, "the limit is not met");
+            };
+            let Error::Full { max_size: limit } = error else { panic!("{error}") };
+            assert_eq!(limit, max_size);
+            assert!(
+                error.to_string().contains(&max_size.to_string()) && error.to_string().contains("larger one")
+            );
+            assert!(fs::metadata(&path).unwrap().len() <= max_size);
+            assert_eq!(db.read().unwrap().table(&BYTES).unwrap().len(), count);
+            assert_clean(&db);
+            // The same handle goes on after deleting.
+            let removed = db.update(|tx| tx.table(&BYTES)?.delete_range(count / 2..)).unwrap();
+            assert_eq!(removed, count - count / 2);
+            db.update(|tx| tx.table(&BYTES)?.insert(0, b"after")).unwrap();
+            assert_clean(&db);
+        }
+        drop(db);
+        // A larger limit lifts it.
+        let db = Db::options().max_size(max_size * 4).open(&path).unwrap();
+        db.update(|tx| tx.table(&BYTES)?.insert(5000, vec![1; 1 << 20])).unwrap();
+        assert_clean(&db);
+    }
+}
