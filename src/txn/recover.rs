@@ -1,4 +1,5 @@
-//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors [`crate::txn::commit`].
+//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors
+//! [`crate::txn::commit`].
 //!
 //! The steps, each of which may be cut short by a crash and is then done again from the first:
 //!
