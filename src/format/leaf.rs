@@ -98,7 +98,7 @@ impl<'a> LeafView<'a> {
     }
 
     /// The value at `index`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&self, index: usize) -> Result<LeafValue<'a>> {
         let slot = self.slot(index)?;
         let payload = self.payload_at(slot)?;
@@ -126,7 +126,7 @@ impl<'a> LeafView<'a> {
     }
 
     /// Key and value at `index`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn entry(&self, index: usize) -> Result<(KeyBuf, LeafValue<'a>)> {
         Ok((self.key(index)?, self.value(index)?))
     }
@@ -185,35 +185,50 @@ pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
 }
 
 /// Checks all that changes of a leaf rely on, before a page of the file becomes a transaction's own: entries
-/// within the heap and as long as they may be, sizes adding up, no reference to a frame, the flag
-/// set if a value lies on overflow pages.
+/// within the heap and as long as they may be, sizes adding up, no reference to a frame.
 pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
     let view = LeafView::new(page)?;
-    let number = Some(page::number(page).0);
+    let heap = node::heap_range(page);
     let mut live = 0;
+    let mut has_overflow = false;
     for index in 0..view.count() {
         let slot = view.slot(index)?;
         let range = view.entry_range(index)?;
-        let heap = node::heap_range(page);
         if range.start < heap.start || range.end > heap.end {
             return Err(outside_of_heap(page, range.start));
         }
         check_lens(page, view.prefix().len() + slot.suffix_len, view.payload_at(slot)?.len())?;
-        if let LeafValue::Overflow { first, .. } = view.value(index)? {
-            if first.is_frame() {
-                return Err(corrupt(number, "page number of an overflow run", "below 2^31", first.0));
-            }
-            if !node::has_overflow(page) {
-                return Err(corrupt(number, "overflow flag", "set", "clear"));
-            }
-        }
         live += range.len();
+        has_overflow |= slot.is_overflow;
     }
     if live + node::dead_bytes(page) != node::heap_len(page) {
         let found = live + node::dead_bytes(page);
-        return Err(corrupt(number, "bytes in the heap", node::heap_len(page), found));
+        return Err(corrupt(Some(page::number(page).0), "bytes in the heap", node::heap_len(page), found));
     }
-    Ok(())
+    if has_overflow { check_descriptors(&view) } else { Ok(()) }
+}
+
+/// Checks that the descriptors refer to pages, and that no other entry lies over them: a value that is changed
+/// must not turn a descriptor into a reference to a frame.
+fn check_descriptors(view: &LeafView<'_>) -> Result<()> {
+    let number = Some(page::number(view.page).0);
+    if !node::has_overflow(view.page) {
+        return Err(corrupt(number, "overflow flag", "set", "clear"));
+    }
+    let mut ranges = Vec::with_capacity(view.count());
+    for index in 0..view.count() {
+        ranges.push(view.entry_range(index)?);
+        if let LeafValue::Overflow { first, .. } = view.value(index)?
+            && first.is_frame()
+        {
+            return Err(corrupt(number, "page number of an overflow run", "below 2^31", first.0));
+        }
+    }
+    ranges.sort_unstable_by_key(|range| range.start);
+    match ranges.windows(2).find(|pair| pair[0].end > pair[1].start) {
+        Some(pair) => Err(corrupt(number, "place of an entry", pair[0].end, pair[1].start)),
+        None => Ok(()),
+    }
 }
 
 /// Checks that an entry with a key and a payload of these lengths may be in a leaf like `page`.

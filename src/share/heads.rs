@@ -6,9 +6,9 @@
 //!   the target of a finished sync, never to a snapshot between, for only those are protected (R2).
 //! - The protected set is read in one order: target and hazard, durable, visible, a fence, the readers (R5).
 //!   The syncer clears the target last, after it has raised durable and visible.
-//! - A snapshot's descriptor is stored before head names it and is kept while visible may name it: no commit
-//!   takes the place of a snapshot that is not below visible ([`Shared::ring_is_full`]). Places go by id,
-//!   and ids may jump: after a recovery that has rejected a record (R9).
+//! - A snapshot's descriptor is stored before head names it and is kept while visible may name it: the ring
+//!   is longer than the distance of head from visible. Ids take its places one after the other; where recovery
+//!   leaves a gap in the ids, it is one of whole rounds ([`first_id_after`]).
 //!
 //! All accesses are sequentially consistent: the model assumes it, and none but the reader's two loads
 //! are on a hot path (where they cost the same as acquire loads on x86-64 and AArch64).
@@ -37,6 +37,17 @@ const HAZARD: usize = HEADS_AT + 4 * LINE;
 /// The newest transaction whose commit asked for durability.
 const PENDING: usize = HEADS_AT + 5 * LINE;
 const POISON: usize = HEADS_AT + 6 * LINE;
+
+fn place_in_ring(id: TransactionId) -> usize {
+    (id.0 % RING_LEN as u64) as usize
+}
+
+/// The first id for new transactions over `recovered`: above `greatest`, the greatest id seen in either record (R9),
+/// and next to `recovered` in the ring of descriptors.
+pub(crate) fn first_id_after(recovered: TransactionId, greatest: TransactionId) -> TransactionId {
+    let lost = greatest.0 - recovered.0;
+    TransactionId(recovered.0 + lost.next_multiple_of(RING_LEN as u64)).next()
+}
 
 impl Shared {
     fn id(&self, word: usize) -> TransactionId {
@@ -92,7 +103,8 @@ impl Shared {
     /// The transaction has happened (R8): the next one builds on it. `wants_durable` is announced first, so
     /// that no one can see the new head and miss that it is pending.
     pub(crate) fn advance_head(&self, snapshot: &Snapshot, wants_durable: bool) {
-        assert!(!self.ring_is_full(snapshot.id), "the ring of descriptors is full");
+        let overwrites = place_in_ring(snapshot.id) == place_in_ring(self.visible());
+        assert!(!overwrites, "the ring of descriptors is full");
         self.store_descriptor(snapshot);
         if wants_durable {
             self.word(PENDING).store(snapshot.id.0, SeqCst);
@@ -103,10 +115,9 @@ impl Shared {
         }
     }
 
-    /// Whether the descriptor of `next` would overwrite one that visible names, or may name yet.
-    pub(crate) fn ring_is_full(&self, next: TransactionId) -> bool {
-        let there = self.descriptor(next)[0].load(SeqCst);
-        there != 0 && there >= self.visible().0
+    /// Whether another snapshot's descriptor would overwrite one that visible may still name.
+    pub(crate) fn ring_is_full(&self) -> bool {
+        place_in_ring(self.head().next()) == place_in_ring(self.visible())
     }
 
     /// The snapshots whose pages must stay, ascending: read in the order of R5.
@@ -156,7 +167,7 @@ impl Shared {
     // ---- descriptors ----
 
     fn descriptor(&self, id: TransactionId) -> &[AtomicU64] {
-        let at = RING_AT + (id.0 % RING_LEN as u64) as usize * LINE;
+        let at = RING_AT + place_in_ring(id) * LINE;
         &self.memory.words()[at..at + LINE]
     }
 

@@ -17,7 +17,7 @@ use crate::sys::SharedWords;
 const LINE: usize = 8;
 const HEADS_AT: usize = 0;
 const RING_AT: usize = 8 * LINE;
-/// Snapshots whose descriptors are kept: the newest ones, each at its id modulo this.
+/// Snapshots whose descriptors are kept. Head is never this far above visible.
 pub(crate) const RING_LEN: usize = 256;
 const READERS_AT: usize = RING_AT + RING_LEN * LINE;
 /// How many read transactions there can be at one time.

@@ -90,7 +90,7 @@ pub(crate) fn is_sync_failure(error: &io::Error) -> bool {
 
 /// Marks an error as that of a sync.
 #[cold]
-pub(super) fn sync_failure(source: io::Error) -> io::Error {
+pub(crate) fn sync_failure(source: io::Error) -> io::Error {
     io::Error::new(source.kind(), SyncFailure { source })
 }
 

@@ -75,19 +75,19 @@ impl From<&TreeRoot> for TreeTop {
 }
 
 /// The leaf at `at`.
-#[inline]
+#[inline(always)]
 pub(super) fn leaf_at<'a>(nodes: impl Nodes<'a>, at: ChildRef) -> Result<LeafView<'a>> {
     view(nodes.node(at)?, 0)
 }
 
 /// The branch at `at`, which is of `level`.
-#[inline]
+#[inline(always)]
 pub(super) fn branch_at<'a>(nodes: impl Nodes<'a>, at: ChildRef, level: u8) -> Result<BranchView<'a>> {
     view(nodes.node(at)?, level)
 }
 
 /// Views a finished page as what its parent says it is.
-#[inline]
+#[inline(always)]
 pub(super) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
     let view = view_any_count(page, level)?;
     if view.count() == 0 {
@@ -97,7 +97,7 @@ pub(super) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_
 }
 
 /// Like [`view`], for a node that may be in the middle of being emptied.
-#[inline]
+#[inline(always)]
 pub(super) fn view_any_count<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
     if !Node::<BRANCH>::is_kind_and_level(page, level) {
         return Err(wrong_kind_or_level(page, BRANCH, level));

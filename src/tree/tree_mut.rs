@@ -88,11 +88,11 @@ impl TreeMut {
 
     /// Where the tree stands. Only for a tree without changes since it was made or sealed.
     pub(crate) fn root(&self) -> TreeRoot {
-        match self.top.node.page() {
-            _ if self.top.depth == 0 => TreeRoot::default(),
-            Some(page) => TreeRoot { page, depth: self.top.depth, entries: self.entries },
-            None => unreachable!("the tree has been changed and is to be sealed first"),
+        assert!(!self.is_dirty(), "a tree with changes is sealed before its root is asked for");
+        if self.top.depth == 0 {
+            return TreeRoot::default();
         }
+        TreeRoot { page: PageNumber(self.top.node.0), depth: self.top.depth, entries: self.entries }
     }
 
     /// Whether there is anything to seal.

@@ -61,8 +61,8 @@ impl Transaction {
         if !parts.has_changes() {
             return Ok(parts.base.id);
         }
+        parts.core.make_room_for_descriptor()?;
         let id = parts.id;
-        parts.core.make_room_for_descriptor(id)?;
         let (snapshot, log) = parts.store()?;
         self.parts().advance_head(snapshot, log, durability);
         self.give_back_seat();
@@ -81,7 +81,7 @@ impl Parts<'_> {
         let Parts { core, id, base, state, catalog, tables, stored } = self;
         let pages = &core.pages;
         let log = load_log(core, state, base)?;
-        // Of every table: one that stands as it began may have stored pages early and given them up again.
+        // A table that ends as it began, empty, may have stored pages meanwhile, and given them up again.
         for table in tables.values_mut().flatten() {
             retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
         }

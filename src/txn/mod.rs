@@ -17,3 +17,6 @@ pub(crate) mod allocation;
 pub(crate) mod fresh_pages;
 pub(crate) mod log;
 pub(crate) mod warm;
+
+#[cfg(test)]
+mod tests;

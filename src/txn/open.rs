@@ -119,7 +119,7 @@ impl OpenSettings {
     }
 
     /// The record pages of a new database: one record, and an empty slot.
-    fn first_pages(&self) -> Result<Vec<u8>> {
+    pub(super) fn first_pages(&self) -> Result<Vec<u8>> {
         let page_size = self.page_size.unwrap_or(MIN_PAGE_SIZE);
         let log = LogEnd::from(&FreeLog::new(&Space::new(RECORD_PAGES)));
         let record = Record {
@@ -141,7 +141,12 @@ impl OpenSettings {
     }
 
     /// Recovers, and sets the shared state to what was recovered.
-    fn start(&self, storage: Box<dyn Storage>, path: &Path, lock: Option<LockFile>) -> Result<Core> {
+    pub(super) fn start(
+        &self,
+        storage: Box<dyn Storage>,
+        path: &Path,
+        lock: Option<LockFile>,
+    ) -> Result<Core> {
         let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, path))?;
         if let Some(requested) = self.page_size.filter(|&size| size != slots.page_size) {
             return Err(Error::PageSizeMismatch { requested, found: slots.page_size });
@@ -152,9 +157,6 @@ impl OpenSettings {
         let shared = Shared::new(words);
         let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
         shared.start_at(&snapshot);
-        // An id above a rejected one may have its descriptor where the recovered snapshot has its own, which no
-        // sync would make free.
-        let next_id = if shared.ring_is_full(next_id) { next_id.next() } else { next_id };
         // A file that is longer than its record was left so by a crash: its end may be cut off.
         let shrunk_in = (pages.existing_pages() > record.length_pages).then_some(record.id);
         let log = LogEnd { page: record.log_page, tail: record.log_tail };

@@ -21,6 +21,7 @@ use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::MAX_PAGE_SIZE;
 use crate::format::record::{self, Record, candidate_page_sizes, slot_offset};
+use crate::share::heads::first_id_after;
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
 
@@ -113,6 +114,7 @@ impl Slots {
         let newest_id = self.found.first().map_or(TransactionId(0), |found| found.record.id);
         let (index, verified_pages) = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
+        let next_id = first_id_after(record.id, newest_id);
         if !read_only {
             store_again(pages, slot, &record)?;
             let has_older_record = index == 0 && self.found.len() == 2;
@@ -121,7 +123,7 @@ impl Slots {
             }
             pages.barrier()?;
         }
-        Ok(Recovered { record, slot, next_id: newest_id.next(), verified_pages })
+        Ok(Recovered { record, slot, next_id, verified_pages })
     }
 
     /// The newest record whose listed pages verify, and how many pages were read to know it.

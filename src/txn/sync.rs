@@ -65,10 +65,10 @@ impl Core {
         self.wait_durable(self.shared.head())
     }
 
-    /// Before the commit of `next`: sees to it that its descriptor overwrites none that visible may name. Only
-    /// after hundreds of deferred commits that nobody has synced is there anything to wait for.
-    pub(crate) fn make_room_for_descriptor(&self, next: TransactionId) -> Result<()> {
-        self.sync_until(|core| !core.shared.ring_is_full(next))
+    /// Before another commit: sees to it that its descriptor overwrites none that visible may name. Only after
+    /// hundreds of deferred commits that nobody has synced is there anything to wait for.
+    pub(crate) fn make_room_for_descriptor(&self) -> Result<()> {
+        self.sync_until(|core| !core.shared.ring_is_full())
     }
 
     /// Syncs, or waits for whoever syncs, until `is_reached`.

@@ -72,7 +72,7 @@ fn ops(page_size: usize, key: BoxedStrategy<Vec<u8>>) -> impl Strategy<Value = V
         3 => Just(Op::Commit),
         1 => prop::bool::weighted(0.2).prop_map(|clear| if clear { Op::Clear } else { Op::Commit }),
     ];
-    prop::collection::vec(op, 1..if cfg!(miri) { 30 } else { 500 })
+    prop::collection::vec(op, 1..if cfg!(miri) { 20 } else { 500 })
 }
 
 /// A value that tells where it comes from.
@@ -205,7 +205,7 @@ fn run(page_size: usize, ops: &[Op]) {
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { cases },
+        cases: if cfg!(miri) { 2 } else { cases },
         failure_persistence: None,
         max_shrink_iters: 300,
         ..ProptestConfig::default()
@@ -225,6 +225,7 @@ proptest! {
     #![proptest_config(config(30))]
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long there")]
     fn large_pages_agree_with_the_model(ops in keys(MAX_PAGE_SIZE).prop_flat_map(|key| ops(MAX_PAGE_SIZE, key))) {
         run(MAX_PAGE_SIZE, &ops);
     }

@@ -9,7 +9,7 @@ use crate::format::page::{MIN_PAGE_SIZE, max_key_len};
 use crate::tree::NewValue;
 use crate::tree::pages::TreeRoot;
 
-const COUNT: u64 = if cfg!(miri) { 150 } else { 20_000 };
+const COUNT: u64 = if cfg!(miri) { 90 } else { 20_000 };
 
 /// A permutation of 64-bit numbers (splitmix64), for keys in random order.
 fn scrambled(number: u64) -> u64 {

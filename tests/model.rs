@@ -1,0 +1,465 @@
+//! Whole transactions against a model: tables are `BTreeMap`s, and what the database answers must be what they do.
+//!
+//! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Random, Replay, assert_clean, scratch, seeds};
+use mapleaf::{
+    Db, Durability, Error, ReadTxn, Table, TableMut, TableRef, Ticket, Verify, WriteMode, WriteTxn,
+};
+
+type Entries = BTreeMap<Vec<u8>, Arc<[u8]>>;
+type State = BTreeMap<String, Entries>;
+type BytesTable = Table<[u8], [u8]>;
+
+const NAMES: [&str; 5] = ["a", "b", "second", "a table with a longer name", ""];
+
+fn table(name: &str) -> BytesTable {
+    Table::named(name.to_owned())
+}
+
+/// How one seed opens its database.
+#[derive(Debug)]
+struct Setup {
+    page_size: usize,
+    write_mode: WriteMode,
+    dirty_memory: usize,
+    verify: Verify,
+}
+
+impl Setup {
+    fn choose(random: &mut Random) -> Setup {
+        let page_size = 4096 << random.pick(&[0, 0, 0, 1, 2, 3, 4]);
+        Setup {
+            page_size,
+            write_mode: *random.pick(&common::BOTH_MODES),
+            dirty_memory: *random.pick(&[0, page_size, 4 * page_size, 40 * page_size, 256 << 20]),
+            verify: *random.pick(&[Verify::FirstTouch, Verify::FirstTouch, Verify::Always]),
+        }
+    }
+
+    fn open(&self, path: &Path) -> Db {
+        Db::options()
+            .page_size(self.page_size)
+            .write_mode(self.write_mode)
+            .dirty_memory(self.dirty_memory)
+            .verify(self.verify)
+            .max_size(1 << 32)
+            .open(path)
+            .unwrap()
+    }
+}
+
+fn some_key(random: &mut Random, page_size: usize) -> Vec<u8> {
+    let limit = page_size / 2 - 64;
+    let number = random.below(150) as u64;
+    match random.below(12) {
+        0 => Vec::new(),
+        1 | 2 => number.to_be_bytes().to_vec(),
+        3 => vec![*random.pick(b"ab\0\xff"); random.below(6)],
+        // Long ones that differ only at their end.
+        4 => [vec![b'x'; limit - 8], (number % 7).to_be_bytes().to_vec()].concat(),
+        5 => [b"the same eight bytes and more/".to_vec(), number.to_string().into_bytes()].concat(),
+        6 => vec![0xff; random.below(limit.min(300) + 1)],
+        7 => random.clone().bytes(1 + number as usize % 40),
+        _ => format!("key {number:04}").into_bytes(),
+    }
+}
+
+fn some_value(random: &mut Random, page_size: usize) -> Vec<u8> {
+    let length = match random.below(40) {
+        0 | 1 => 0,
+        2..=5 => page_size / 2 - 100 + random.below(200),
+        6 => page_size - 100 + random.below(200),
+        7 | 8 => random.below(5 * page_size),
+        9 => page_size / 4 + random.below(page_size / 4),
+        10 if random.one_in(3) => (256 << 10) - 2 + random.below(4),
+        10 if random.one_in(3) => 300_000,
+        _ => random.below(60),
+    };
+    random.bytes(length)
+}
+
+fn some_range(random: &mut Random, page_size: usize) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let mut bound = || match random.below(5) {
+        0 => Bound::Unbounded,
+        1 | 2 => Bound::Included(some_key(random, page_size)),
+        _ => Bound::Excluded(some_key(random, page_size)),
+    };
+    (bound(), bound())
+}
+
+/// `BTreeMap::range` panics where ours is empty.
+fn is_within(key: &[u8], (lower, upper): &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
+    let above = match lower {
+        Bound::Included(lower) => key >= &lower[..],
+        Bound::Excluded(lower) => key > &lower[..],
+        Bound::Unbounded => true,
+    };
+    let below = match upper {
+        Bound::Included(upper) => key <= &upper[..],
+        Bound::Excluded(upper) => key < &upper[..],
+        Bound::Unbounded => true,
+    };
+    above && below
+}
+
+/// The same questions to a table of a read and of a write transaction.
+macro_rules! compare {
+    ($table:expr, $model:expr, $random:expr, $page_size:expr) => {{
+        let (table, model, random, page_size) = (&$table, $model, $random, $page_size);
+        let owned = |(key, value): (mapleaf::KeyBytes, &[u8])| (key.to_vec(), value.to_vec());
+        let whole = |(key, value): (&Vec<u8>, &Arc<[u8]>)| (key.clone(), value.to_vec());
+        assert_eq!(table.len(), model.len() as u64);
+        assert_eq!(table.is_empty(), model.is_empty());
+        assert_eq!(table.first().unwrap().map(owned), model.first_key_value().map(whole));
+        assert_eq!(table.last().unwrap().map(owned), model.last_key_value().map(whole));
+        let range = some_range(random, page_size);
+        let expected: Vec<_> = model.iter().filter(|(key, _)| is_within(key, &range)).map(whole).collect();
+        let found: Vec<_> = table.range(range.clone()).unwrap().map(|entry| owned(entry.unwrap())).collect();
+        assert!(found == expected, "range {range:?}");
+        let mut found: Vec<_> =
+            table.range(range.clone()).unwrap().rev().map(|entry| owned(entry.unwrap())).collect();
+        found.reverse();
+        assert!(found == expected, "range {range:?} descending");
+        let mut both_ends = table.range(range.clone()).unwrap();
+        let (mut front, mut back) = (Vec::new(), Vec::new());
+        loop {
+            let Some(entry) = (if random.one_in(2) { both_ends.next() } else { None }) else {
+                let Some(entry) = both_ends.next_back() else { break };
+                back.push(owned(entry.unwrap()));
+                continue;
+            };
+            front.push(owned(entry.unwrap()));
+        }
+        assert!(both_ends.next().is_none() && both_ends.next_back().is_none());
+        front.extend(back.into_iter().rev());
+        assert!(front == expected, "range {range:?} from both ends");
+        let prefix = &some_key(random, page_size)[..];
+        let prefix = &prefix[..random.below(prefix.len().min(8) + 1)];
+        let expected: Vec<_> = model.iter().filter(|(key, _)| key.starts_with(prefix)).map(whole).collect();
+        let found: Vec<_> = table.prefix(prefix).unwrap().map(|entry| owned(entry.unwrap())).collect();
+        assert!(found == expected, "prefix {prefix:?}");
+        let keys: Vec<Vec<u8>> = (0..random.below(40)).map(|_| some_key(random, page_size)).collect();
+        let expected: Vec<_> = keys.iter().map(|key| model.get(key).map(|value| &value[..])).collect();
+        assert_eq!(table.get_many(&keys).unwrap(), expected);
+        for (key, expected) in keys.iter().zip(expected) {
+            assert_eq!(table.get(key).unwrap(), expected);
+            assert_eq!(table.contains_key(key).unwrap(), expected.is_some());
+        }
+    }};
+}
+
+fn compare_table(table: &TableRef<'_, [u8], [u8]>, model: &Entries, random: &mut Random, page_size: usize) {
+    compare!(*table, model, random, page_size);
+    assert_eq!(table.iter().unwrap().count(), model.len());
+}
+
+fn compare_own_writes(
+    table: &TableMut<'_, [u8], [u8]>,
+    model: &Entries,
+    random: &mut Random,
+    page_size: usize,
+) {
+    compare!(*table, model, random, page_size);
+}
+
+fn compare_snapshot(rx: &ReadTxn, state: &State, random: &mut Random, page_size: usize) {
+    let found: BTreeMap<String, u64> =
+        rx.tables().unwrap().into_iter().map(|info| (info.name, info.entries)).collect();
+    let expected: BTreeMap<String, u64> =
+        state.iter().map(|(name, entries)| (name.clone(), entries.len() as u64)).collect();
+    assert_eq!(found, expected);
+    for name in NAMES {
+        match state.get(name) {
+            Some(model) => compare_table(&rx.table(&table(name)).unwrap(), model, random, page_size),
+            None => {
+                let error = rx.table(&table(name)).unwrap_err();
+                assert!(matches!(error, Error::TableNotFound { .. }), "{error}");
+            }
+        }
+    }
+}
+
+/// One change of one table, in the database and in the model.
+fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mut Random, page_size: usize) {
+    let key = some_key(random, page_size);
+    match random.below(40) {
+        0..=13 => {
+            let value = some_value(random, page_size);
+            let is_new = table.insert(&key, &value).unwrap();
+            assert_eq!(is_new, model.insert(key, value.into()).is_none());
+        }
+        14..=17 => {
+            let value = some_value(random, page_size);
+            let old = table.replace(&key, &value).unwrap();
+            assert_eq!(old.as_deref(), model.insert(key, value.into()).as_deref());
+        }
+        18..=22 => assert_eq!(table.remove(&key).unwrap(), model.remove(&key).is_some()),
+        23 | 24 => assert_eq!(table.take(&key).unwrap().as_deref(), model.remove(&key).as_deref()),
+        25 | 26 => {
+            let found = table.pop_first().unwrap().map(|(key, value)| (key.to_vec(), value));
+            assert_eq!(found, model.pop_first().map(|(key, value)| (key, value.to_vec())));
+        }
+        27 | 28 => {
+            let found = table.pop_last().unwrap().map(|(key, value)| (key.to_vec(), value));
+            assert_eq!(found, model.pop_last().map(|(key, value)| (key, value.to_vec())));
+        }
+        29 => {
+            let salt = random.next();
+            let keep = |key: &[u8], value: &[u8]| {
+                let sum = key.iter().map(|&byte| u64::from(byte)).sum::<u64>() + value.len() as u64;
+                !(sum ^ salt).is_multiple_of(5)
+            };
+            let before = model.len();
+            let removed = table.retain(|key, value| keep(&key, value)).unwrap();
+            model.retain(|key, value| keep(key, value));
+            assert_eq!(removed, (before - model.len()) as u64);
+        }
+        30 | 31 => {
+            let range = some_range(random, page_size);
+            let before = model.len();
+            let removed = table.delete_range(range.clone()).unwrap();
+            model.retain(|key, _| !is_within(key, &range));
+            assert_eq!(removed, (before - model.len()) as u64, "{range:?}");
+        }
+        32 if random.one_in(6) => {
+            assert_eq!(table.clear().unwrap(), model.len() as u64);
+            model.clear();
+        }
+        33 | 34 => {
+            let value = some_value(random, page_size);
+            let place = table.reserve(&key, value.len()).unwrap();
+            assert!(place.iter().all(|&byte| byte == 0), "zeros are promised");
+            place.copy_from_slice(&value);
+            model.insert(key, value.into());
+        }
+        35 => {
+            let limit = page_size / 2 - 64;
+            let error = table.insert(&vec![7; limit + 1][..], &b"x"[..]).unwrap_err();
+            assert!(matches!(error, Error::KeyTooLong { .. }), "{error}");
+        }
+        36 => {
+            // A run of neighbours, ascending or descending: other splits than random ones.
+            let count = 1 + random.below(80) as u64;
+            let is_ascending = random.one_in(2);
+            let value = random.bytes(20);
+            for step in 0..count {
+                let number = if is_ascending { step } else { count - step };
+                let key = [&b"run "[..], &number.to_be_bytes()].concat();
+                table.insert(&key, &value).unwrap();
+                model.insert(key, value.clone().into());
+            }
+        }
+        _ => assert_eq!(table.get(&key).unwrap(), model.get(&key).map(|value| &value[..])),
+    }
+}
+
+/// Fills one write transaction; answers the state that it leaves if it commits.
+fn work(tx: &WriteTxn, before: &State, random: &mut Random, page_size: usize) -> State {
+    let mut state = before.clone();
+    for _ in 0..1 + random.below(4) {
+        let name = *random.pick(&NAMES);
+        match random.below(12) {
+            0 => assert_eq!(tx.drop_table(name).unwrap(), state.remove(name).is_some()),
+            1 => {
+                let to = *random.pick(&NAMES);
+                match tx.rename_table(name, to) {
+                    Ok(()) => {
+                        let entries = state.remove(name).expect("renamed what is there");
+                        let replaced = state.insert(to.to_owned(), entries);
+                        assert!(replaced.is_none());
+                    }
+                    Err(Error::TableNotFound { .. }) => assert!(!state.contains_key(name)),
+                    Err(Error::TableExists { .. }) => assert!(state.contains_key(to) && name != to),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            2 => {
+                // Two at once.
+                let other = *random.pick(&NAMES);
+                let mut first = tx.table(&table(name)).unwrap();
+                let mut first_model = state.remove(name).unwrap_or_default();
+                if name == other {
+                    let error = tx.table(&table(other)).unwrap_err();
+                    assert!(matches!(error, Error::TableInUse { .. }), "{error}");
+                } else {
+                    let mut second = tx.table(&table(other)).unwrap();
+                    let second_model = state.entry(other.to_owned()).or_default();
+                    for _ in 0..random.below(12) {
+                        change(&mut first, &mut first_model, random, page_size);
+                        change(&mut second, second_model, random, page_size);
+                    }
+                    compare_own_writes(&second, second_model, random, page_size);
+                }
+                compare_own_writes(&first, &first_model, random, page_size);
+                state.insert(name.to_owned(), first_model);
+            }
+            _ => {
+                let mut table = tx.table(&table(name)).unwrap();
+                let model = state.entry(name.to_owned()).or_default();
+                for _ in 0..random.below(30) {
+                    change(&mut table, model, random, page_size);
+                }
+                if random.one_in(3) {
+                    compare_own_writes(&table, model, random, page_size);
+                }
+            }
+        }
+    }
+    let found: BTreeSet<(String, u64)> =
+        tx.tables().unwrap().into_iter().map(|info| (info.name, info.entries)).collect();
+    let expected = state.iter().map(|(name, entries)| (name.clone(), entries.len() as u64)).collect();
+    assert_eq!(found, expected);
+    state
+}
+
+/// The database, and every state of it that a reader may still see, by transaction.
+struct Run {
+    random: Random,
+    setup: Setup,
+    db: Db,
+    states: BTreeMap<u64, Arc<State>>,
+    head: u64,
+    readers: Vec<ReadTxn>,
+    tickets: Vec<Ticket>,
+}
+
+impl Run {
+    fn transaction(&mut self) {
+        let tx = self.db.write().unwrap();
+        let before = Arc::clone(&self.states[&self.head]);
+        let expected_id = tx.id();
+        let after = work(&tx, &before, &mut self.random, self.setup.page_size);
+        let id = match self.random.below(10) {
+            0 => {
+                tx.abort();
+                return;
+            }
+            1 => {
+                drop(tx);
+                return;
+            }
+            2..=4 => tx.commit().unwrap(),
+            5..=7 => tx.commit_with(Durability::Lazy).unwrap(),
+            _ => {
+                let ticket = tx.commit_deferred().unwrap();
+                let id = ticket.id();
+                self.tickets.push(ticket);
+                id
+            }
+        };
+        assert!(id == expected_id || (id == self.head && after == *before), "an empty commit has no id");
+        self.states.insert(id, Arc::new(after));
+        self.head = id;
+    }
+
+    fn compare(&mut self, rx: &ReadTxn) {
+        let state = Arc::clone(&self.states[&rx.id()]);
+        compare_snapshot(rx, &state, &mut self.random, self.setup.page_size);
+    }
+
+    fn read(&mut self) {
+        match self.random.below(6) {
+            0 | 1 if self.readers.len() < 8 => {
+                let rx = self.db.read().unwrap();
+                self.compare(&rx);
+                self.readers.push(rx);
+            }
+            2 if !self.readers.is_empty() => {
+                let at = self.random.below(self.readers.len());
+                let rx = self.readers.swap_remove(at);
+                self.compare(&rx);
+            }
+            3 if !self.readers.is_empty() => {
+                let at = self.random.below(self.readers.len());
+                let rx = self.readers.swap_remove(at);
+                self.compare(&rx);
+                self.readers.push(rx);
+            }
+            4 if !self.tickets.is_empty() => {
+                let at = self.random.below(self.tickets.len());
+                let ticket = self.tickets.swap_remove(at);
+                let id = ticket.wait().unwrap();
+                assert!(self.db.read().unwrap().id() >= id);
+            }
+            5 if self.random.one_in(3) => self.db.sync().unwrap(),
+            _ => {}
+        }
+        let needed = self.readers.iter().map(ReadTxn::id).min().unwrap_or(u64::MAX);
+        let needed = needed.min(self.db.stats().unwrap().visible);
+        self.states.retain(|&id, _| id >= needed);
+    }
+
+    fn reopen(self, path: &Path) -> Run {
+        let Run { mut random, setup, db, mut states, head, readers, tickets } = self;
+        // What still lives when the handle goes keeps the database open, and readable.
+        drop(db);
+        for rx in readers {
+            compare_snapshot(&rx, &states[&rx.id()], &mut random, setup.page_size);
+        }
+        drop(tickets);
+        let setup = Setup { page_size: setup.page_size, ..Setup::choose(&mut random) };
+        let db = setup.open(path);
+        assert_clean(&db);
+        let rx = db.read().unwrap();
+        assert_eq!(rx.id(), head, "closing makes lazy commits durable");
+        compare_snapshot(&rx, &states[&head], &mut random, setup.page_size);
+        drop(rx);
+        states.retain(|&id, _| id == head);
+        Run { random, setup, db, states, head, readers: Vec::new(), tickets: Vec::new() }
+    }
+}
+
+fn run(seed: u64, transactions: usize) {
+    let _replay = Replay { test: "--test model", seed };
+    let mut random = Random::new(seed);
+    let setup = Setup::choose(&mut random);
+    let (_folder, path) = scratch();
+    let db = setup.open(&path);
+    let head = db.read().unwrap().id();
+    let states = BTreeMap::from([(head, Arc::default())]);
+    let mut run = Run { random, setup, db, states, head, readers: Vec::new(), tickets: Vec::new() };
+    for _ in 0..transactions {
+        run.transaction();
+        run.read();
+        match run.random.below(24) {
+            0 => run = run.reopen(&path),
+            1 | 2 => assert_clean(&run.db),
+            _ => {}
+        }
+    }
+    run = run.reopen(&path);
+    assert_clean(&run.db);
+}
+
+#[test]
+fn transactions_against_a_model() {
+    for seed in seeds(10, 2000) {
+        run(seed, 60);
+    }
+}
+
+#[test]
+fn in_memory_against_a_model() {
+    for seed in seeds(4, 300) {
+        let _replay = Replay { test: "--test model", seed };
+        let mut random = Random::new(seed);
+        let page_size = 4096 << random.below(5);
+        let db = Db::options().page_size(page_size).dirty_memory(0).max_size(1 << 32).in_memory().unwrap();
+        let mut state = State::new();
+        for _ in 0..30 {
+            let tx = db.write().unwrap();
+            state = work(&tx, &state, &mut random, page_size);
+            tx.commit().unwrap();
+            compare_snapshot(&db.read().unwrap(), &state, &mut random, page_size);
+        }
+        assert_clean(&db);
+    }
+}
