@@ -393,7 +393,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let transaction = self.transaction;
         if transaction.is_stored_directly(value.len()) {
             self.open().tree.check_key(key)?;
-            transaction.check_usable()?;
+            // Spills now if it must: were that to fail behind the next line, the value's pages would be lost.
+            self.change(|_, _| Ok(()))?;
             let first = transaction.store_value(value)?;
             return self.change(|open, pages| {
                 open.tree.insert(pages, key, NewValue::Stored { first, length: value.len() as u64 })

@@ -5,8 +5,8 @@
 //!   elsewhere in the process changes nothing, and two handles in one process exclude each other as two
 //!   processes do.
 //! - A lock is gone when its description is closed: by drop, or by the kernel when the process dies (I7).
-//! - A forked child shares its parent's descriptions. It never gives the parent's locks up: drop only
-//!   closes, and a `RangeLock` unlocks in the process alone that took it.
+//! - A forked child shares its parent's descriptions. It never gives the parent's locks up: drop unlocks in the
+//!   process alone that took them, and only closes elsewhere.
 //! - The lock file is never removed, or two processes could hold locks on different files of that name.
 
 use super::file_storage::identity_of;
@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Whom a lock excludes.
@@ -33,6 +34,7 @@ pub(crate) enum LockKind {
 pub(crate) struct LockFile {
     file: File,
     path: PathBuf,
+    owner_pid: u32,
 }
 
 impl LockFile {
@@ -40,7 +42,7 @@ impl LockFile {
     pub(crate) fn open(data_path: &Path) -> io::Result<LockFile> {
         let path = LockFile::path_for(data_path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        Ok(LockFile { file, path })
+        Ok(LockFile { file, path, owner_pid: std::process::id() })
     }
 
     /// Where the lock file of `data_path` is.
@@ -55,6 +57,12 @@ impl LockFile {
     /// The open file, to map and for ranges.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Which file has the name `path` now.
+    pub(crate) fn identity_at(path: &Path) -> io::Result<FileIdentity> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
     }
 
     pub(crate) fn identity(&self) -> io::Result<FileIdentity> {
@@ -93,6 +101,17 @@ impl LockFile {
     /// Frees the whole-file lock.
     pub(crate) fn unlock(&self) -> io::Result<()> {
         FileExt::unlock(&self.file)
+    }
+}
+
+impl Drop for LockFile {
+    /// Closing alone would not do: while another thread of this process starts a program, the description has a
+    /// copy, until that program has begun; whoever opens the database again would be refused meanwhile.
+    fn drop(&mut self) {
+        if std::process::id() == self.owner_pid {
+            // If this fails closing frees the lock.
+            let _ = self.unlock();
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::{PageNumber, PageRun};
 use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageKind};
-use crate::format::record::{RECORD_PAGES, slot_offset};
+use crate::format::record::{RECORD_PAGES, Record, slot_offset};
 use crate::sys::{SharedWords, Storage, prefetch};
 use crate::tree::pages::{PageSource, SealedPages};
 
@@ -123,12 +123,24 @@ impl PageFile {
         let inside = run.first.0 >= RECORD_PAGES
             && run.first.0 < length_pages
             && run.count <= length_pages - run.first.0;
-        let offset = run.first.offset(self.page_size);
-        let bytes = self.storage.mapping().slice(offset, run.count as usize * self.page_size);
-        match bytes {
+        let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
+        match self.storage.mapping().slice(offset, length) {
             Some(bytes) if inside => Ok(bytes),
-            _ => Err(outside(run, length_pages)),
+            _ => self.bytes_of_longer_file(run, length_pages, inside),
         }
+    }
+
+    /// Another process may have made the file longer since this one looked.
+    #[cold]
+    fn bytes_of_longer_file(&self, run: PageRun, length_pages: u32, inside: bool) -> Result<&[u8]> {
+        let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
+        if inside {
+            self.storage.refresh_length().map_err(self.io_error("examine"))?;
+            if let Some(bytes) = self.storage.mapping().slice(offset, length) {
+                return Ok(bytes);
+            }
+        }
+        Err(outside(run, length_pages))
     }
 
     #[inline]
@@ -183,6 +195,14 @@ impl PageFile {
         self.write("write a large value to", first.offset(self.page_size), parts)?;
         self.set_verified(first);
         Ok(())
+    }
+
+    /// The record in a slot, if there is one. Read by a system call: what changes is never borrowed (I1).
+    pub(crate) fn read_record(&self, slot: usize) -> Result<Option<Record>> {
+        let mut bytes = vec![0; self.page_size];
+        let offset = slot_offset(slot, self.page_size);
+        self.storage.read(offset, &mut bytes).map_err(self.io_error("read a record of"))?;
+        Ok(Record::decode(&bytes, slot as u32).ok())
     }
 
     /// Stores `record` in a slot.

@@ -1,1 +1,274 @@
-//! Calls that fail.
+//! Calls that fail: what was refused has not happened, and others go on; after a failed sync nobody does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::crash::Disk;
+use super::fixture::{
+    Call, Engine, Entries, Fault, PAGE, Random, clear, entries_of, new_image, put, put_all,
+};
+use crate::error::Error;
+use crate::txn::commit::Durability;
+use crate::txn::read::SnapshotReader;
+
+fn entries(count: u16, length: usize, byte: u8) -> Entries {
+    (0..count).map(|number| (number.to_be_bytes().to_vec(), vec![byte; length])).collect()
+}
+
+fn assert_poisoned<T>(result: crate::error::Result<T>) {
+    match result {
+        Err(Error::Poisoned) => {}
+        Err(other) => panic!("not Poisoned but {other}"),
+        Ok(_) => panic!("not Poisoned but fine"),
+    }
+}
+
+#[test]
+fn failed_sync_is_never_retried() {
+    let engine = Engine::new();
+    let before = entries(50, 100, 1);
+    let durable = engine.commit(&before, Durability::Durable).unwrap();
+    let reader = SnapshotReader::begin(&engine.handle).unwrap();
+    engine.fail(Fault::Barrier, 0);
+    let error = engine.commit(&entries(50, 100, 2), Durability::Durable).unwrap_err();
+    assert!(matches!(error, Error::Io { action: "sync", .. }), "{error}");
+
+    let calls = engine.journal().calls.len();
+    assert_poisoned(engine.begin());
+    assert_poisoned(engine.handle.core.sync_everything());
+    assert_poisoned(engine.handle.core.check_writable());
+    // Readers go on, and see what was durable.
+    assert_eq!(engine.read().unwrap(), (durable, before.clone()));
+    assert_eq!(entries_of(&reader).unwrap(), before);
+    assert_eq!(engine.journal().calls.len(), calls, "nothing is stored or synced any more");
+
+    // The page cache has what was stored; the disk may have any part of it.
+    let cache = engine.image();
+    let (start, journal) = (engine.start.clone(), engine.keep_journal());
+    drop(reader);
+    drop(engine);
+    let journal = journal.lock();
+    assert_eq!(journal.calls.len(), calls, "not when it is closed either");
+    let recovered = Engine::open(&cache, 0).unwrap();
+    let found = recovered.read().unwrap().1;
+    assert!(found == before || found == entries(50, 100, 2));
+    recovered.commit(&entries(1, 1, 3), Durability::Durable).unwrap();
+    recovered.assert_clean();
+    let mut disk = Disk::new(&start);
+    journal.calls.iter().for_each(|call| disk.apply(call));
+    for seed in 0..200 {
+        let recovered = Engine::open(&disk.image(&mut Random(seed)), 0).unwrap();
+        let (id, found) = recovered.read().unwrap();
+        assert!((id == durable && found == before) || (id > durable && found == entries(50, 100, 2)));
+        recovered.assert_clean();
+    }
+}
+
+#[test]
+fn a_failed_sync_fails_all_who_wait_for_it() {
+    let engine = Engine::new();
+    engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
+    let seen = engine.read().unwrap();
+    let first = engine.begin().unwrap();
+    put(&first, b"a", b"deferred").unwrap();
+    let first = first.publish(Durability::Durable).unwrap();
+    let second = engine.begin().unwrap();
+    put(&second, b"b", b"lazy, over a deferred one").unwrap();
+    let second = second.publish(Durability::Lazy).unwrap();
+    engine.fail(Fault::Barrier, 0);
+    let failed = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for id in [first, second, first, second] {
+            let (engine, failed) = (&engine, &failed);
+            scope.spawn(move || {
+                assert!(engine.handle.core.wait_visible(id).is_err());
+                failed.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+    assert_eq!(failed.into_inner(), 4);
+    assert_eq!(engine.read().unwrap(), seen, "what is not durable has not become visible");
+    assert_poisoned(engine.handle.core.wait_durable(first));
+}
+
+#[test]
+fn growth_whose_sync_fails_poisons() {
+    let engine = Engine::new();
+    let durable = engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
+    engine.fail(Fault::GrowSync, 0);
+    let error = engine.commit(&entries(100, 2000, 1), Durability::Durable).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert_poisoned(engine.begin());
+    assert_eq!(engine.read().unwrap(), (durable, entries(5, 5, 0)));
+}
+
+/// A transaction of everything: spilled, with values stored directly, two rounds over the same keys.
+fn big_work(engine: &Engine, byte: u8) -> crate::error::Result<Entries> {
+    let mut all = entries(60, 300, byte);
+    all.extend(
+        entries(4, 2 * PAGE, byte).into_iter().map(|(key, value)| ([&key[..], b"long"].concat(), value)),
+    );
+    all.extend((0..6).map(|number| (vec![b'd', number], vec![byte; 256 << 10])));
+    let tx = engine.begin()?;
+    put_all(&tx, &all)?;
+    put_all(&tx, &all)?;
+    tx.commit(Durability::Lazy)?;
+    Ok(all)
+}
+
+/// Each store, and each growth, of a large transaction fails once.
+fn handle_goes_on_after(fault: Fault) {
+    let mut faults = 0;
+    for after in 0.. {
+        let engine = Engine::open(&new_image(), 8 * PAGE).unwrap();
+        let before = entries(40, 100, 1);
+        engine.commit(&before, Durability::Durable).unwrap();
+        let reader = SnapshotReader::begin(&engine.handle).unwrap();
+        engine.fail(fault, after);
+        let result = big_work(&engine, 2);
+        let met = engine.journal().faults_met > 0;
+        assert_eq!(result.is_err(), met, "{fault:?} {after}: {:?}", result.err());
+        engine.journal().fault = None;
+        if !met {
+            break;
+        }
+        faults += 1;
+        // It has not happened.
+        let id = reader.snapshot.id;
+        assert!(engine.read().unwrap() == (id, before.clone()));
+        engine.assert_clean();
+        // Another goes well, on the same handle.
+        let now = big_work(&engine, 3).unwrap();
+        assert!(engine.read().unwrap().1 == now);
+        assert!(entries_of(&reader).unwrap() == before, "the old snapshot is as it was");
+        engine.handle.core.sync_everything().unwrap();
+        engine.assert_clean();
+        let again = Engine::open(&engine.image(), 0).unwrap();
+        assert!(again.read().unwrap().1 == now);
+        again.assert_clean();
+    }
+    assert!(faults > 1, "{fault:?} was met {faults} times only");
+}
+
+#[test]
+fn handle_after_failed_commit_goes_on_after_a_failed_store() {
+    handle_goes_on_after(Fault::Write);
+}
+
+#[test]
+fn handle_after_failed_commit_goes_on_after_a_lack_of_space() {
+    handle_goes_on_after(Fault::Grow);
+}
+
+#[test]
+fn a_large_value_that_cannot_be_stored_takes_no_pages_and_the_transaction_goes_on() {
+    for fault in [Fault::Write, Fault::Grow] {
+        let engine = Engine::new();
+        engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
+        let tx = engine.begin().unwrap();
+        put(&tx, b"before", b"it").unwrap();
+        engine.fail(fault, 0);
+        tx.store_value(&vec![1; 300 << 10]).unwrap_err();
+        engine.journal().fault = None;
+        put(&tx, b"after", b"it").unwrap();
+        tx.commit(Durability::Durable).unwrap();
+        engine.assert_clean();
+        assert_eq!(engine.read().unwrap().1.len(), 7);
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_stored_poisons() {
+    let engine = Engine::new();
+    let durable = engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
+    let tx = engine.begin().unwrap();
+    put(&tx, b"key", b"value").unwrap();
+    let id = tx.publish(Durability::Durable).unwrap();
+    engine.fail(Fault::Write, 0);
+    assert!(engine.handle.core.wait_durable(id).is_err());
+    assert_poisoned(engine.begin());
+    assert_eq!(engine.read().unwrap().0, durable);
+    // Half of the record is in the file now.
+    let recovered = Engine::open(&engine.image(), 0).unwrap();
+    assert_eq!(recovered.read().unwrap(), (durable, entries(5, 5, 0)));
+    recovered.assert_clean();
+}
+
+#[test]
+fn a_cut_that_fails_is_tried_again_and_loses_nothing() {
+    let engine = Engine::new();
+    engine.commit(&entries(9, 100 << 10, 1), Durability::Durable).unwrap();
+    let full = engine.image().len();
+    let tx = engine.begin().unwrap();
+    clear(&tx).unwrap();
+    tx.commit(Durability::Durable).unwrap();
+    engine.fail(Fault::Truncate, 0);
+    for round in 0..40 {
+        engine.commit(&entries(1, 1, round), Durability::Durable).unwrap();
+        engine.assert_clean();
+    }
+    assert_eq!(engine.journal().faults_met, 1);
+    assert!(engine.image().len() < full / 4, "{} of {full}", engine.image().len());
+    assert!(engine.journal().calls.iter().any(|call| matches!(call, Call::Truncate { .. })));
+}
+
+#[test]
+fn no_reader_sees_a_durable_commit_before_it_is_durable() {
+    let engine = Engine::new();
+    let done = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while done.load(Ordering::Relaxed) == 0 {
+                    let reader = SnapshotReader::begin(&engine.handle).unwrap();
+                    let core = &engine.handle.core;
+                    // All commits here are durable ones, so what is seen is durable by then.
+                    assert!(core.shared.durable() >= reader.snapshot.id);
+                }
+            });
+        }
+        for round in 0..300u16 {
+            let tx = engine.begin().unwrap();
+            put(&tx, b"key", &round.to_le_bytes()).unwrap();
+            match round % 3 {
+                0 => drop(tx.publish(Durability::Durable).unwrap()),
+                _ => drop(tx.commit(Durability::Durable).unwrap()),
+            }
+        }
+        done.store(1, Ordering::Relaxed);
+    });
+    // And one step at a time: published, not visible; synced, visible.
+    let (before, _) = engine.read().unwrap();
+    let tx = engine.begin().unwrap();
+    put(&tx, b"key", b"last").unwrap();
+    let id = tx.publish(Durability::Durable).unwrap();
+    let lazy = engine.begin().unwrap();
+    put(&lazy, b"key", b"lazy").unwrap();
+    let lazy = lazy.publish(Durability::Lazy).unwrap();
+    assert_eq!(engine.read().unwrap().0, before, "a lazy commit over a pending durable one waits for it");
+    engine.handle.core.wait_visible(lazy).unwrap();
+    assert!(engine.handle.core.shared.durable() >= id);
+    assert_eq!(engine.read().unwrap().0, lazy);
+}
+
+#[test]
+fn one_barrier_for_a_small_durable_commit_and_none_for_a_lazy_one() {
+    let engine = Engine::new();
+    engine.commit(&entries(500, 100, 0), Durability::Durable).unwrap();
+    let small = Entries::from([(b"key".to_vec(), b"value".to_vec())]);
+    for (durability, barriers, stores) in [(Durability::Durable, 1, 3), (Durability::Lazy, 0, 2)] {
+        for round in 0..20 {
+            let calls_before = engine.journal().calls.len();
+            let changed = Entries::from([(b"key".to_vec(), vec![round])]);
+            engine.commit(if round == 0 { &small } else { &changed }, durability).unwrap();
+            let journal = engine.journal();
+            let calls = &journal.calls[calls_before..];
+            let count = |wanted: fn(&Call) -> bool| calls.iter().filter(|call| wanted(call)).count();
+            if count(|call| matches!(call, Call::Grow { .. })) > 0 {
+                continue;
+            }
+            assert_eq!(count(|call| matches!(call, Call::Barrier)), barriers, "{durability:?}");
+            let stored = count(|call| matches!(call, Call::Write { .. }));
+            assert!(stored <= stores, "{durability:?}: {stored} stores");
+        }
+    }
+}

@@ -19,6 +19,7 @@ use crate::txn::core::{Handle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 pub(super) const PAGE: usize = 4096;
@@ -48,7 +49,8 @@ pub(super) enum Fault {
 #[derive(Default)]
 pub(super) struct Journal {
     pub(super) calls: Vec<Call>,
-    /// How many more calls of that kind go well before one fails; those after it go well again.
+    /// How many more calls of that kind go well before one fails; those after it go well again, but a disk that
+    /// is full stays full until this is cleared.
     pub(super) fault: Option<(Fault, usize)>,
     pub(super) faults_met: usize,
 }
@@ -61,7 +63,9 @@ impl Journal {
             return None;
         }
         let fault = *fault;
-        self.fault = None;
+        if fault != Fault::Grow {
+            self.fault = None; // a full disk stays full
+        }
         self.faults_met += 1;
         Some(fault)
     }
@@ -172,6 +176,8 @@ pub(super) fn new_image() -> Vec<u8> {
 /// An open database over a [`JournalingStorage`].
 pub(super) struct Engine {
     pub(super) handle: Arc<Handle>,
+    /// What it was opened with.
+    pub(super) start: Vec<u8>,
     journal: Arc<Mutex<Journal>>,
 }
 
@@ -195,14 +201,22 @@ impl Engine {
         inner.write(0, &[image]).unwrap();
         let journal = Arc::new(Mutex::new(Journal { fault, ..Journal::default() }));
         let storage = JournalingStorage { inner, journal: Arc::clone(&journal) };
-        let core = options(dirty_memory).start(Box::new(storage), Path::new("(journal)"), None);
-        let engine =
-            core.map(|core| Engine { handle: Arc::new(Handle::new(core)), journal: Arc::clone(&journal) });
+        let core = options(dirty_memory).start_unshared(Box::new(storage), Path::new("(journal)"));
+        let engine = core.map(|core| Engine {
+            handle: Arc::new(Handle::new(core)),
+            start: image.to_vec(),
+            journal: Arc::clone(&journal),
+        });
         (engine, journal)
     }
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock()
+    }
+
+    /// The journal, to outlive the engine.
+    pub(super) fn keep_journal(&self) -> Arc<Mutex<Journal>> {
+        Arc::clone(&self.journal)
     }
 
     /// Lets the `after`-th call of a kind from now on fail, counted from 0.
@@ -211,7 +225,7 @@ impl Engine {
     }
 
     pub(super) fn begin(&self) -> Result<Transaction> {
-        Ok(Transaction::begin(&self.handle, None)?.expect("no deadline"))
+        Ok(Transaction::begin(&self.handle, Patience::Forever)?.expect("no deadline"))
     }
 
     pub(super) fn commit(&self, changes: &Entries, durability: Durability) -> Result<TransactionId> {
