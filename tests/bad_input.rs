@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Random, assert_clean, child, child_task, run_child, scratch};
+use common::{Random, assert_clean, child, child_task, scratch};
 use mapleaf::{Db, Durability, Error, Table, Verify};
 
 const NUMBERS: Table<u64, str> = Table::new("numbers");

@@ -72,7 +72,9 @@ fn deferred_commits_over_a_jump_of_ids_do_not_overwrite_what_readers_start_from(
         tickets.push(tx.commit_deferred().unwrap());
         assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().get(0).unwrap(), Some(1));
     }
-    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
     assert!(db.check().unwrap().is_clean());
 }
 

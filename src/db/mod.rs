@@ -28,6 +28,9 @@ use crate::txn::read::SnapshotReader;
 use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
+/// The types of a table, in what is of no size.
+type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;
+
 /// An open database: a handle that can be cloned, sent and shared.
 ///
 /// All clones speak of the same open database, which is closed when the last of them, and the last transaction

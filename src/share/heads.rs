@@ -303,10 +303,8 @@ impl Shared {
         let root = words[2].load(SeqCst);
         let entries = words[3].load(SeqCst);
         let after = words[0].load(SeqCst);
-        (before == id.0 && after == id.0).then(|| Snapshot {
-            id,
-            length_pages,
-            catalog: TreeRoot { page: PageNumber(root as u32), depth: (root >> 32) as u8, entries },
-        })
+        let catalog = TreeRoot { page: PageNumber(root as u32), depth: (root >> 32) as u8, entries };
+        let is_whole = before == id.0 && after == id.0;
+        is_whole.then_some(Snapshot { id, length_pages, catalog })
     }
 }

@@ -51,7 +51,7 @@ pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
 
 const _: () = assert!(AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
-const _: () = assert!(BLOCKS_AT == 44256 && READERS_AT == 45280 && READERS_AT % LINE == 0);
+const _: () = assert!(BLOCKS_AT == 44256 && READERS_AT == 45280 && READERS_AT.is_multiple_of(LINE));
 
 /// The shared memory of one open database.
 pub(crate) struct Shared {

@@ -143,13 +143,6 @@ impl FreeRuns {
         Some(taken)
     }
 
-    /// Removes the run that ends at `end`.
-    pub(crate) fn remove_tail(&mut self, end: u32) -> Option<PageRun> {
-        let run = self.tail_run(end)?;
-        self.remove(run);
-        Some(run)
-    }
-
     /// The run that starts last below `limit`.
     fn last_before(&self, limit: u32) -> Option<PageRun> {
         let (&first, &count) = self.by_start.range(..limit).next_back()?;

@@ -42,7 +42,8 @@ mod tests;
 pub(crate) use create::create_file;
 pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use fork::ForkMark;
-pub(crate) use lock::{LockFile, LockKind, RangeLock};
+pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
+#[cfg(test)]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes};

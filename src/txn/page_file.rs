@@ -17,6 +17,11 @@ use crate::format::record::{RECORD_PAGES, Record, slot_offset};
 use crate::sys::{SharedWords, Storage, prefetch};
 use crate::tree::pages::{PageSource, SealedPages};
 
+/// A cache line.
+const LINE_BYTES: usize = 64;
+/// Lines that header, heads and slots of a usual leaf take.
+const HEAD_LINES: usize = 3;
+
 /// When the checksums of pages are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Verify {
@@ -87,6 +92,15 @@ impl PageFile {
             self.verify(number, bytes)?;
         }
         Ok(bytes)
+    }
+
+    /// Asks for the first cache lines of a page.
+    #[inline]
+    fn prefetch_lines(&self, number: PageNumber, lines: usize) {
+        let page = self.storage.mapping().slice(number.offset(self.page_size), self.page_size);
+        for line in 0..lines {
+            prefetch(page.unwrap_or(&[]), line * LINE_BYTES);
+        }
     }
 
     /// A whole overflow run.
@@ -257,11 +271,12 @@ impl PageSource for PageFile {
         PageFile::overflow(self, first, self.existing_pages())
     }
 
+    #[inline]
     fn prefetch(&self, number: PageNumber) {
-        let whole = self.storage.mapping().slice(number.offset(self.page_size), self.page_size);
-        if let Some(bytes) = whole {
-            prefetch(bytes, 0);
-            prefetch(bytes, 64);
-        }
+        self.prefetch_lines(number, HEAD_LINES);
+    }
+
+    fn prefetch_whole(&self, number: PageNumber) {
+        self.prefetch_lines(number, self.page_size / LINE_BYTES);
     }
 }

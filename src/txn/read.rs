@@ -63,4 +63,8 @@ impl PageSource for SnapshotReader {
     fn prefetch(&self, number: PageNumber) {
         self.handle.core.pages.prefetch(number);
     }
+
+    fn prefetch_whole(&self, number: PageNumber) {
+        self.handle.core.pages.prefetch_whole(number);
+    }
 }

@@ -14,10 +14,11 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use fs2::FileExt;
-
 use crate::share::members::MEMBERS_END;
-use crate::sys::{LockFile, LockKind, lock_range, range_is_free, try_lock_range, unlock_range};
+use crate::sys::{
+    LockFile, LockKind, lock_range, lock_whole, range_is_free, try_lock_range, try_lock_whole, unlock_range,
+    unlock_whole,
+};
 
 // Bytes of the lock file; below those of the members.
 const GATE: Range<u64> = 1 << 39..(1 << 39) + 1;
@@ -75,7 +76,7 @@ impl Turns {
             Patience::None => self.try_writer(),
             Patience::Forever => {
                 lock_range(self.lock.file(), LockKind::Exclusive, QUEUE)?;
-                let taken = retry_interrupted(|| FileExt::lock_exclusive(&self.data));
+                let taken = lock_whole(&self.data);
                 unlock_range(self.lock.file(), QUEUE)?;
                 taken.map(|()| true)
             }
@@ -98,16 +99,13 @@ impl Turns {
     }
 
     fn try_writer(&self) -> io::Result<bool> {
-        match FileExt::try_lock_exclusive(&self.data) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            other => other.map(|()| true),
-        }
+        try_lock_whole(&self.data, LockKind::Exclusive)
     }
 
     /// Ends the writer's turn.
     pub(crate) fn release_writer(&self) {
         // It cannot fail for a lock that is held; if it did, closing the file would free it.
-        let _ = FileExt::unlock(&self.data);
+        let _ = unlock_whole(&self.data);
     }
 
     /// Takes the syncer's turn: waits while another process syncs.
@@ -129,7 +127,7 @@ impl Drop for Turns {
             // None of these can fail for what is locked; what is not locked stays so.
             let _ = unlock_range(self.lock.file(), 0..MEMBERS_END);
             let _ = unlock_range(&self.data, PRESENCE);
-            let _ = FileExt::unlock(&self.data);
+            let _ = unlock_whole(&self.data);
         }
     }
 }
@@ -150,10 +148,7 @@ pub(crate) fn is_nobody_present(data: &File) -> io::Result<bool> {
 
 /// Keeps writers from writing, for a reader that cannot be seen by them. False if one is writing now.
 pub(crate) fn try_hold_off_writers(data: &File) -> io::Result<bool> {
-    match FileExt::try_lock_shared(data) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        other => other.map(|()| true),
-    }
+    try_lock_whole(data, LockKind::Shared)
 }
 
 /// Sleeps for `nap`, which doubles up to 10 ms; false if patience has come to its end.
@@ -164,13 +159,4 @@ fn sleep(nap: &mut Duration, patience: Patience) -> bool {
     std::thread::sleep(*nap);
     *nap = (*nap * 2).min(Duration::from_millis(10));
     true
-}
-
-fn retry_interrupted(mut lock: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    loop {
-        match lock() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }

@@ -103,7 +103,7 @@ impl Transaction {
     fn look_after_readers(&self) -> Result<()> {
         let mut seat = self.seat.borrow_mut();
         let state = seat.as_mut().expect("the transaction has just begun");
-        if state.turn_count % TURNS_BETWEEN_BURIALS == 0 {
+        if state.turn_count.is_multiple_of(TURNS_BETWEEN_BURIALS) {
             self.core().bury_dead()?;
         }
         self.core().report_old_readers(state)

@@ -4,6 +4,8 @@
 //!
 //! `MAPLEAF_LONG=1` takes many more samples; `MAPLEAF_SEED=N` runs one seed of each history.
 
+#![allow(clippy::big_endian_bytes)] // keys that order as numbers do
+
 use std::collections::BTreeMap;
 
 use super::crash::Disk;
