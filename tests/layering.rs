@@ -10,7 +10,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("base", &["error"]),
     ("sys", &["error", "base"]),
-    ("format", &["error", "base"]),
+    ("format", &["error", "base", "sys"]), // of sys: the prefetch hint
     ("space", &["error", "base", "format"]),
     ("tree", &["error", "base", "format"]),
     ("share", &["error", "base", "sys", "format"]),
