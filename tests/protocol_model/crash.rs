@@ -6,7 +6,7 @@ use crate::options::LeftOut;
 use crate::state::{DATA_PAGES, Phase, Reader, State, Syncer, Writer, bit};
 
 impl Model {
-    pub fn crash_steps(&mut self, state: &State, steps: &mut Steps) {
+    pub(crate) fn crash_steps(&mut self, state: &State, steps: &mut Steps) {
         let bounds = self.options.bounds;
         if state.power_losses < bounds.power_losses {
             self.power_loss(state, steps);

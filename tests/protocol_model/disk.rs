@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// What a page or a record slot may hold. Checksums are ideal: different contents are never taken for each other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Content {
+pub(crate) enum Content {
     Zeros,
     Torn,
     Leaf { birth: u8, version: u8 },
@@ -17,24 +17,24 @@ pub enum Content {
 }
 
 /// A content's number.
-pub type ContentId = u16;
-pub const ZEROS: ContentId = 0;
-pub const TORN: ContentId = 1;
+pub(crate) type ContentId = u16;
+pub(crate) const ZEROS: ContentId = 0;
+pub(crate) const TORN: ContentId = 1;
 
 /// All contents that have come up.
-pub struct Contents {
+pub(crate) struct Contents {
     all: Vec<Content>,
     ids: HashMap<Content, ContentId>,
 }
 
 impl Contents {
-    pub fn new() -> Contents {
+    pub(crate) fn new() -> Contents {
         let mut contents = Contents { all: Vec::new(), ids: HashMap::new() };
         assert_eq!((contents.id(Content::Zeros), contents.id(Content::Torn)), (ZEROS, TORN));
         contents
     }
 
-    pub fn id(&mut self, content: Content) -> ContentId {
+    pub(crate) fn id(&mut self, content: Content) -> ContentId {
         if let Some(&id) = self.ids.get(&content) {
             return id;
         }
@@ -44,39 +44,39 @@ impl Contents {
         id
     }
 
-    pub fn get(&self, id: ContentId) -> &Content {
+    pub(crate) fn get(&self, id: ContentId) -> &Content {
         &self.all[usize::from(id)]
     }
 }
 
 /// A small set of contents.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Set {
+pub(crate) struct Set {
     count: u8,
     sorted: [ContentId; 7],
 }
 
 impl Set {
-    pub fn of(id: ContentId) -> Set {
+    pub(crate) fn of(id: ContentId) -> Set {
         let mut set = Set::default();
         set.add(id);
         set
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         usize::from(self.count)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = ContentId> + use<> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ContentId> + use<> {
         let set = *self;
         (0..set.len()).map(move |index| set.sorted[index])
     }
 
-    pub fn has(&self, id: ContentId) -> bool {
+    pub(crate) fn has(&self, id: ContentId) -> bool {
         self.sorted[..self.len()].contains(&id)
     }
 
-    pub fn add(&mut self, id: ContentId) {
+    pub(crate) fn add(&mut self, id: ContentId) {
         if !self.has(id) {
             let end = self.len();
             self.sorted[end] = id;
@@ -85,7 +85,7 @@ impl Set {
         }
     }
 
-    pub fn without(self, id: ContentId) -> Set {
+    pub(crate) fn without(self, id: ContentId) -> Set {
         let mut rest = Set::default();
         self.iter().filter(|&other| other != id).for_each(|other| rest.add(other));
         rest
@@ -94,9 +94,9 @@ impl Set {
 
 /// One page or slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Place {
+pub(crate) struct Place {
     /// What every process sees.
-    pub cache: ContentId,
+    pub(crate) cache: ContentId,
     /// May be on the disk until the barrier in flight has finished.
     before: Set,
     /// May be on the disk, during that barrier and after it. If the cache's content is not among these, the
@@ -106,28 +106,28 @@ pub struct Place {
 
 impl Place {
     /// A place that has this content, durably.
-    pub fn durable(content: ContentId) -> Place {
+    pub(crate) fn durable(content: ContentId) -> Place {
         Place { cache: content, before: Set::default(), after: Set::of(content) }
     }
 
-    pub fn store(&mut self, content: ContentId) {
+    pub(crate) fn store(&mut self, content: ContentId) {
         self.after.add(content);
         self.cache = content;
     }
 
-    pub fn start_barrier(&mut self) {
+    pub(crate) fn start_barrier(&mut self) {
         if self.after.has(self.cache) {
             self.before = self.after.without(self.cache);
             self.after = Set::of(self.cache);
         }
     }
 
-    pub fn finish_barrier(&mut self) {
+    pub(crate) fn finish_barrier(&mut self) {
         self.before = Set::default();
     }
 
     /// Nobody waits for the barrier in flight any more.
-    pub fn abandon_barrier(&mut self) {
+    pub(crate) fn abandon_barrier(&mut self) {
         self.before.iter().for_each(|content| self.after.add(content));
         self.before = Set::default();
     }
@@ -140,7 +140,7 @@ impl Place {
     }
 
     /// What loss of power may leave here.
-    pub fn after_power_loss(&self, may_tear: bool) -> impl Iterator<Item = Place> + use<> {
+    pub(crate) fn after_power_loss(&self, may_tear: bool) -> impl Iterator<Item = Place> + use<> {
         let mut possible = self.possible();
         if may_tear && possible.len() > 1 {
             possible.add(TORN);
@@ -150,7 +150,7 @@ impl Place {
 
     /// What a failed barrier may leave here: cache and disk agree, or the cache is clean and the disk has
     /// something else.
-    pub fn after_failed_barrier(&self) -> Vec<Place> {
+    pub(crate) fn after_failed_barrier(&self) -> Vec<Place> {
         let others = self.possible().without(self.cache);
         let place = |after| Place { cache: self.cache, before: Set::default(), after };
         let mut outcomes = Vec::new();
@@ -164,7 +164,7 @@ impl Place {
     }
 
     /// For traces: what the disk may hold that is not in the cache.
-    pub fn disk_differs(&self) -> Vec<ContentId> {
+    pub(crate) fn disk_differs(&self) -> Vec<ContentId> {
         let is_clean_and_right = self.after == Set::of(self.cache) && self.before.len() == 0;
         if is_clean_and_right { Vec::new() } else { self.possible().iter().collect() }
     }

@@ -9,40 +9,40 @@ use crate::disk::{Content, ContentId, Contents};
 use crate::options::Options;
 use crate::state::{DATA_PAGES, Phase, State};
 
-pub struct Model {
-    pub options: Options,
-    pub contents: Contents,
+pub(crate) struct Model {
+    pub(crate) options: Options,
+    pub(crate) contents: Contents,
 }
 
 /// A step that may come next: what it is called, and where it leads or what is wrong with it.
-pub struct Step {
+pub(crate) struct Step {
     name: &'static str,
     detail: u8,
     outcome: Result<State, String>,
 }
 
 #[derive(Default)]
-pub struct Steps(Vec<Step>);
+pub(crate) struct Steps(Vec<Step>);
 
 impl Steps {
-    pub fn add(&mut self, name: &'static str, detail: u8, next: State) {
+    pub(crate) fn add(&mut self, name: &'static str, detail: u8, next: State) {
         self.0.push(Step { name, detail, outcome: Ok(next) });
     }
 
-    pub fn fail(&mut self, name: &'static str, detail: u8, problem: String) {
+    pub(crate) fn fail(&mut self, name: &'static str, detail: u8, problem: String) {
         self.0.push(Step { name, detail, outcome: Err(problem) });
     }
 }
 
 /// What exploring has found.
 #[derive(Debug)]
-pub enum Finding {
+pub(crate) enum Finding {
     Nothing { states: usize },
     Violation { problem: String, trace: String },
 }
 
 impl Model {
-    pub fn new(options: Options) -> Model {
+    pub(crate) fn new(options: Options) -> Model {
         Model { options, contents: Contents::new() }
     }
 
@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// Visits every state, until there are no more or one is wrong.
-    pub fn explore(&mut self) -> Finding {
+    pub(crate) fn explore(&mut self) -> Finding {
         let first = State::new(&mut self.contents);
         let mut numbers = HashMap::from([(fingerprint(&first), 0u32)]);
         // For each state, by number: the state before it, and which of its steps led here.

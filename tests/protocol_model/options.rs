@@ -2,23 +2,23 @@
 
 /// How often each event may happen in one run of the protocol.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Bounds {
-    pub commits: u8,
-    pub power_losses: u8,
+pub(crate) struct Bounds {
+    pub(crate) commits: u8,
+    pub(crate) power_losses: u8,
     /// Deaths of a writer, of a syncer, or of all processes together.
-    pub kills: u8,
+    pub(crate) kills: u8,
     /// Barriers that fail.
-    pub failed_syncs: u8,
-    pub has_reader: bool,
+    pub(crate) failed_syncs: u8,
+    pub(crate) has_reader: bool,
     /// Whether a data page, like a record, may be torn by loss of power.
-    pub torn_pages: bool,
+    pub(crate) torn_pages: bool,
     /// Whether syncs with two barriers happen beside those with one.
-    pub two_barriers: bool,
+    pub(crate) two_barriers: bool,
 }
 
 /// A rule of docs/DURABILITY.md that is not kept, in one of the ways of not keeping it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LeftOut {
+pub(crate) enum LeftOut {
     /// I1: a writer does not protect what readers read.
     ReadersProtected,
     /// I1: ... the visible snapshot.
@@ -60,13 +60,13 @@ pub enum LeftOut {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub bounds: Bounds,
-    pub left_out: Option<LeftOut>,
+pub(crate) struct Options {
+    pub(crate) bounds: Bounds,
+    pub(crate) left_out: Option<LeftOut>,
 }
 
 impl Options {
-    pub fn keeps(&self, rule: LeftOut) -> bool {
+    pub(crate) fn keeps(&self, rule: LeftOut) -> bool {
         self.left_out != Some(rule)
     }
 }

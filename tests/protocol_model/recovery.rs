@@ -5,8 +5,16 @@ use crate::explore::{Model, Steps};
 use crate::options::LeftOut;
 use crate::state::{DATA_PAGES, Phase, State};
 
+/// A record, as it was found in a slot.
+struct Found {
+    slot: u8,
+    id: u8,
+    root: u8,
+    listed: Vec<(u8, ContentId)>,
+}
+
 impl Model {
-    pub fn recovery_steps(&mut self, state: &State, steps: &mut Steps) {
+    pub(crate) fn recovery_steps(&mut self, state: &State, steps: &mut Steps) {
         let mut next = state.clone();
         match state.phase {
             Phase::Open => {}
@@ -14,8 +22,8 @@ impl Model {
             Phase::Chosen { slot, must_erase, newest_seen } => {
                 if self.options.keeps(LeftOut::StoredAgain) {
                     let place = DATA_PAGES + usize::from(slot);
-                    let (_, _, listed) = self.record(state, slot).expect("it has been chosen");
-                    for (page, content) in listed {
+                    let chosen = self.record(state, slot).expect("it has been chosen");
+                    for (page, content) in chosen.listed {
                         next.places[usize::from(page)].store(content);
                     }
                     next.places[place].store(state.places[place].cache);
@@ -37,7 +45,7 @@ impl Model {
                         place.finish_barrier();
                     }
                 }
-                let (id, ..) = self.record(state, slot).expect("it has been chosen");
+                let id = self.record(state, slot).expect("it has been chosen").id;
                 let ids_rise = self.options.keeps(LeftOut::RejectedErased);
                 open(&mut next, id, slot, if ids_rise { newest_seen } else { id });
                 steps.add("recovery's barrier is done, the database is open at", id, next);
@@ -47,17 +55,13 @@ impl Model {
 
     /// The newest record whose listed pages verify. What it says must be true: that is checked here.
     fn choose(&mut self, state: &State, steps: &mut Steps) {
-        let mut found: Vec<(u8, u8, u8, Vec<(u8, ContentId)>)> = (0..2)
-            .filter_map(|slot| self.record(state, slot).map(|(id, root, listed)| (id, slot, root, listed)))
-            .collect();
-        found.sort_by_key(|record| std::cmp::Reverse(record.0));
-        let verifies = |listed: &[(u8, ContentId)]| {
-            listed.iter().all(|&(page, content)| state.places[usize::from(page)].cache == content)
-        };
-        let Some(index) = found.iter().position(|(.., listed)| verifies(listed)) else {
+        let mut found: Vec<Found> = (0..2).filter_map(|slot| self.record(state, slot)).collect();
+        found.sort_by_key(|found| std::cmp::Reverse(found.id));
+        let is_right = |&(page, content): &(u8, ContentId)| state.places[usize::from(page)].cache == content;
+        let Some(index) = found.iter().position(|found| found.listed.iter().all(is_right)) else {
             return steps.fail("recovery", 0, "no record is valid".into());
         };
-        let (id, slot, root, _) = found[index];
+        let Found { slot, id, root, .. } = found[index];
         let step = "recovery chooses transaction";
         let Some(snapshot) = state.snapshot(id).filter(|snapshot| snapshot.root == root) else {
             return steps.fail(step, id, format!("{id} is not in the history"));
@@ -72,13 +76,15 @@ impl Model {
         let other = state.places[DATA_PAGES + 1 - usize::from(slot)].cache;
         let is_no_record = other == TORN || other == ZEROS && self.options.keeps(LeftOut::ZerosErasedToo);
         let mut next = state.clone();
-        next.phase = Phase::Chosen { slot, must_erase: index > 0 || is_no_record, newest_seen: found[0].0 };
+        next.phase = Phase::Chosen { slot, must_erase: index > 0 || is_no_record, newest_seen: found[0].id };
         steps.add(step, id, next);
     }
 
-    fn record(&self, state: &State, slot: u8) -> Option<(u8, u8, Vec<(u8, ContentId)>)> {
+    fn record(&self, state: &State, slot: u8) -> Option<Found> {
         match self.contents.get(state.places[DATA_PAGES + usize::from(slot)].cache) {
-            Content::Record { id, root, listed } => Some((*id, *root, listed.clone())),
+            Content::Record { id, root, listed } => {
+                Some(Found { slot, id: *id, root: *root, listed: listed.clone() })
+            }
             _ => None,
         }
     }

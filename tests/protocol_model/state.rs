@@ -3,24 +3,24 @@
 use crate::disk::{Content, ContentId, Contents, Place, ZEROS};
 
 /// Data pages. The two record slots follow them.
-pub const DATA_PAGES: usize = 5;
+pub(crate) const DATA_PAGES: usize = 5;
 const PLACES: usize = DATA_PAGES + 2;
 
 /// What a transaction left: a root and a leaf.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Snapshot {
-    pub id: u8,
-    pub wants_durable: bool,
-    pub root: u8,
-    pub leaf: u8,
-    pub root_content: ContentId,
-    pub leaf_content: ContentId,
-    pub leaf_birth: u8,
+pub(crate) struct Snapshot {
+    pub(crate) id: u8,
+    pub(crate) wants_durable: bool,
+    pub(crate) root: u8,
+    pub(crate) leaf: u8,
+    pub(crate) root_content: ContentId,
+    pub(crate) leaf_content: ContentId,
+    pub(crate) leaf_birth: u8,
 }
 
 /// Whether the database is open, or how far its recovery is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Phase {
+pub(crate) enum Phase {
     Open,
     Closed,
     Chosen { slot: u8, must_erase: bool, newest_seen: u8 },
@@ -30,7 +30,7 @@ pub enum Phase {
 
 /// The words that a writer protects, in the order in which it reads them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Word {
+pub(crate) enum Word {
     Target,
     Hazard,
     Durable,
@@ -39,7 +39,7 @@ pub enum Word {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Writer {
+pub(crate) enum Writer {
     Idle,
     /// Has read `words_read` of the words; `protected` is a bit for each snapshot.
     Scanning {
@@ -60,7 +60,7 @@ pub enum Writer {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Syncer {
+pub(crate) enum Syncer {
     Idle,
     /// The first of two barriers is in flight.
     FirstBarrier {
@@ -101,7 +101,7 @@ pub enum Syncer {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Reader {
+pub(crate) enum Reader {
     None,
     /// Has read visible.
     Looked(u8),
@@ -112,41 +112,41 @@ pub enum Reader {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct State {
-    pub places: [Place; PLACES],
+pub(crate) struct State {
+    pub(crate) places: [Place; PLACES],
     /// Snapshots that anything may refer to yet, ascending.
-    pub snapshots: Vec<Snapshot>,
-    pub phase: Phase,
-    pub head: u8,
-    pub visible: u8,
-    pub durable: u8,
-    pub durable_slot: u8,
-    pub pending: u8,
-    pub target: u8,
-    pub hazard: u8,
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) phase: Phase,
+    pub(crate) head: u8,
+    pub(crate) visible: u8,
+    pub(crate) durable: u8,
+    pub(crate) durable_slot: u8,
+    pub(crate) pending: u8,
+    pub(crate) target: u8,
+    pub(crate) hazard: u8,
     /// Targets of syncers that died: a bit for each.
-    pub dead_targets: u32,
-    pub writer: Writer,
-    pub syncer: Syncer,
-    pub reader: Reader,
-    pub next_id: u8,
+    pub(crate) dead_targets: u32,
+    pub(crate) writer: Writer,
+    pub(crate) syncer: Syncer,
+    pub(crate) reader: Reader,
+    pub(crate) next_id: u8,
     /// How often recovery has opened the database.
-    pub epoch: u8,
+    pub(crate) epoch: u8,
     /// The newest durable commit that somebody has been told of, or could see.
-    pub acknowledged: u8,
-    pub commits: u8,
-    pub power_losses: u8,
-    pub kills: u8,
-    pub failed_syncs: u8,
+    pub(crate) acknowledged: u8,
+    pub(crate) commits: u8,
+    pub(crate) power_losses: u8,
+    pub(crate) kills: u8,
+    pub(crate) failed_syncs: u8,
 }
 
-pub fn bit(id: u8) -> u32 {
+pub(crate) fn bit(id: u8) -> u32 {
     if id == 0 { 0 } else { 1 << id }
 }
 
 impl State {
     /// A new database: transaction 1 in slot 0.
-    pub fn new(contents: &mut Contents) -> State {
+    pub(crate) fn new(contents: &mut Contents) -> State {
         let leaf_content = contents.id(Content::Leaf { birth: 1, version: 0 });
         let root_content = contents.id(Content::Root { birth: 1, version: 0, leaf: 1 });
         let record = contents.id(Content::Record { id: 1, root: 0, listed: Vec::new() });
@@ -188,12 +188,12 @@ impl State {
         }
     }
 
-    pub fn snapshot(&self, id: u8) -> Option<&Snapshot> {
+    pub(crate) fn snapshot(&self, id: u8) -> Option<&Snapshot> {
         self.snapshots.iter().find(|snapshot| snapshot.id == id)
     }
 
     /// Whether all pages of a snapshot are what its transaction stored.
-    pub fn is_intact(&self, id: u8) -> bool {
+    pub(crate) fn is_intact(&self, id: u8) -> bool {
         self.snapshot(id).is_some_and(|snapshot| {
             self.places[usize::from(snapshot.root)].cache == snapshot.root_content
                 && self.places[usize::from(snapshot.leaf)].cache == snapshot.leaf_content
@@ -201,14 +201,14 @@ impl State {
     }
 
     /// Whether some commit between these two, the second included, asked for durability.
-    pub fn wants_durable_between(&self, after: u8, through: u8) -> bool {
+    pub(crate) fn wants_durable_between(&self, after: u8, through: u8) -> bool {
         let is_one =
             |snapshot: &Snapshot| snapshot.wants_durable && snapshot.id > after && snapshot.id <= through;
         self.snapshots.iter().any(is_one)
     }
 
     /// Moves visible, which somebody may see at once: I3.
-    pub fn show(&mut self, visible: u8) {
+    pub(crate) fn show(&mut self, visible: u8) {
         self.visible = self.visible.max(visible);
         let durable = self.snapshots.iter().filter(|s| s.wants_durable && s.id <= self.visible);
         let newest = durable.map(|snapshot| snapshot.id).max().unwrap_or(0);
@@ -216,7 +216,7 @@ impl State {
     }
 
     /// Forgets snapshots that nothing can refer to any more, so that equal states look equal.
-    pub fn forget_old_snapshots(&mut self) {
+    pub(crate) fn forget_old_snapshots(&mut self) {
         let mut oldest = self.acknowledged.min(self.durable).min(self.visible).min(self.head);
         let mut bits = bit(self.target) | bit(self.hazard) | self.dead_targets;
         if let Writer::Scanning { protected, .. } = self.writer {
@@ -246,7 +246,7 @@ impl State {
     }
 
     /// What is wrong, if anything is, while the database is open.
-    pub fn violation(&self) -> Option<String> {
+    pub(crate) fn violation(&self) -> Option<String> {
         if self.phase != Phase::Open {
             return None;
         }

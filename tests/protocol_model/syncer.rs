@@ -6,10 +6,10 @@ use crate::options::LeftOut;
 use crate::state::{DATA_PAGES, State, Syncer, bit};
 
 impl Model {
-    pub fn syncer_steps(&mut self, state: &State, steps: &mut Steps) {
+    pub(crate) fn syncer_steps(&mut self, state: &State, steps: &mut Steps) {
         let mut next = state.clone();
         match state.syncer {
-            Syncer::Idle => return self.start_sync(state, steps),
+            Syncer::Idle => self.start_sync(state, steps),
             Syncer::FirstBarrier { target } => {
                 next.places.iter_mut().for_each(|place| place.finish_barrier());
                 self.store_record(&mut next, target, Vec::new());
@@ -145,7 +145,7 @@ impl Model {
         between.max().unwrap_or(target)
     }
 
-    pub fn slot_to_write(&self, state: &State) -> usize {
+    pub(crate) fn slot_to_write(&self, state: &State) -> usize {
         let durable = usize::from(state.durable_slot);
         if self.options.keeps(LeftOut::OtherSlot) { 1 - durable } else { durable }
     }

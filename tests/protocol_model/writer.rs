@@ -30,7 +30,7 @@ impl Model {
         }
     }
 
-    pub fn writer_steps(&mut self, state: &State, steps: &mut Steps) {
+    pub(crate) fn writer_steps(&mut self, state: &State, steps: &mut Steps) {
         match state.writer {
             Writer::Idle if state.commits < self.options.bounds.commits => {
                 let is_head_protected = self.options.keeps(LeftOut::HeadProtected);
@@ -110,7 +110,7 @@ impl Model {
         }
     }
 
-    pub fn reader_steps(&mut self, state: &State, steps: &mut Steps) {
+    pub(crate) fn reader_steps(&mut self, state: &State, steps: &mut Steps) {
         if !self.options.bounds.has_reader {
             return;
         }
