@@ -27,6 +27,12 @@ pub(crate) struct SharedIdentity {
 }
 
 impl SharedIdentity {
+    /// Whether memory of this identity can be told from that of an earlier boot. If the system does not say which boot
+    /// this is, what a lock file on the disk says is believed only while somebody alive vouches for it.
+    pub(crate) fn names_boot(&self) -> bool {
+        self.boot != [0; 16]
+    }
+
     fn words(&self) -> [u64; 8] {
         [
             VERSION,

@@ -69,7 +69,8 @@ impl Core {
         Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, pins(reader))).collect()))
     }
 
-    /// Tells the application of readers that have become too old, of each once. At the beginning of a write transaction.
+    /// Tells the application of readers that have become too old, of each once. At the beginning of a write
+    /// transaction.
     pub(crate) fn report_old_readers(&self, state: &mut WriterState) -> Result<()> {
         let Some(ReaderLimit { max_age, callback }) = &self.reader_limit else { return Ok(()) };
         let mut old = self.shared.reader_list();

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever comes later joins
+//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever
+//!   comes later joins
 //!   what he finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
 
@@ -192,7 +193,7 @@ impl OpenSettings {
             let path = LockFile::path_for(path);
             return Err(Error::Replaced { path, problem: "those who have the database open use another" });
         }
-        if is_alone && !(is_ours && slots.is_as_left(&shared, &pages)) {
+        if is_alone && !(is_ours && identity.names_boot() && slots.is_as_left(&shared, &pages)) {
             shared.clear();
             slots.recover(&pages, &shared, self.settings.read_only)?;
             shared.complete(&identity);

@@ -1,4 +1,5 @@
-//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors [`crate::txn::commit`].
+//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors
+//! [`crate::txn::commit`].
 //!
 //! The steps, each of which may be cut short by a crash and is then done again from the first:
 //!
@@ -7,7 +8,9 @@
 //!    stored the pages too. (A record that lists none had its pages durable before.)
 //! 3. **Store again** the record and every page it lists (R7): after a failed sync, or the end of a process, what
 //!    we have just read may be in the page cache only, clean and not on the disk.
-//! 4. **Erase** a rejected record (R9), so that it can never be believed after its pages have been used again.
+//! 4. **Erase** the other slot (R9), unless it holds an older record: a rejected record could be believed after its
+//!    pages have been used again. Zeros are stored even over zeros, which may be in the page cache only, after
+//!    an erasing whose barrier failed.
 //! 5. **One barrier**, always. Then the snapshot is durable, and visible (I3).
 //! 6. New transactions get ids above every id seen, the rejected record's too (R9; no two records with one id).
 //!
@@ -39,9 +42,8 @@ struct Found {
 /// What the two slots hold.
 pub(crate) struct Slots {
     pub(crate) page_size: usize,
+    /// Newest first.
     found: Vec<Found>,
-    /// A slot that holds neither a record nor zeros.
-    has_damage: bool,
 }
 
 /// Step 1.
@@ -64,15 +66,13 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         if let Err(error @ Error::NewerFormat { .. }) = second {
             return Err(SlotsError::Unusable(error)); // a newer library's commit, which is not to be erased
         }
-        let is_zero = second_bytes.iter().take(page_size).all(|&byte| byte == 0);
         let found = [first.ok(), second.ok().filter(|second| second.page_size == page_size)];
-        let has_damage = found[1].is_none() && !is_zero;
-        return Ok(Slots::new(page_size, found, has_damage));
+        return Ok(Slots::new(page_size, found));
     }
     for page_size in candidate_page_sizes() {
         match Record::decode(&read(slot_offset(1, page_size))?, 1) {
             Ok(record) if record.page_size == page_size => {
-                return Ok(Slots::new(page_size, [None, Some(record)], true));
+                return Ok(Slots::new(page_size, [None, Some(record)]));
             }
             Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
             _ => {}
@@ -109,14 +109,14 @@ pub(crate) enum SlotsError {
 }
 
 impl Slots {
-    fn new(page_size: usize, records: [Option<Record>; 2], has_damage: bool) -> Slots {
+    fn new(page_size: usize, records: [Option<Record>; 2]) -> Slots {
         let mut found: Vec<Found> = records
             .into_iter()
             .enumerate()
             .filter_map(|(slot, record)| Some(Found { slot, record: record? }))
             .collect();
         found.sort_by_key(|found| std::cmp::Reverse(found.record.id));
-        Slots { page_size, found, has_damage }
+        Slots { page_size, found }
     }
 
     /// The identity of the database.
@@ -153,7 +153,8 @@ impl Slots {
         let Found { slot, record } = self.found[index].clone();
         if !read_only {
             store_again(pages, slot, &record)?;
-            if index > 0 || self.has_damage {
+            let has_older_record = index == 0 && self.found.len() == 2;
+            if !has_older_record {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
             }
             pages.barrier()?;
