@@ -55,8 +55,8 @@ impl Shared {
         self.word(READERS_AT + slot * LINE + 1)
     }
 
-    /// How many blocks have ever been in use. A block is there before it is counted: here it is only noticed, if another
-    /// process has made the table longer. (If it is not there, somebody has cut the lock file.)
+    /// How many blocks have ever been in use. A block is there before it is counted: here it is only noticed, if
+    /// another process has made the table longer. (If it is not there, somebody has cut the lock file.)
     fn used_blocks(&self) -> usize {
         let used = (self.word(USED).load(SeqCst) as usize).min(BLOCK_COUNT);
         let there = |used: &usize| *used == 0 || self.memory.has(end_of(*used - 1)).unwrap_or(false);

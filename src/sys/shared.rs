@@ -58,9 +58,9 @@ impl SharedWords {
     /// The words that are known to exist.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: as many words lie within `memory`, and within its file (`has` looked); it starts on a page, lives as long as
-        // `self`, and may be read and written. Everybody touches it as atomics, for which every value is
-        // valid (I5).
+        // SAFETY: as many words lie within `memory`, and within its file (`has` looked); it starts on a page, lives
+        // as long as `self`, and may be read and written. Everybody touches it as atomics, for which every
+        // value is valid (I5).
         unsafe { slice::from_raw_parts(self.start, self.available.load(Acquire)) }
     }
 
