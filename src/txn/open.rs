@@ -19,7 +19,7 @@ use crate::share::heads::Snapshot;
 use crate::share::{Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
-use crate::sys::{self, Access, FileStorage, LockFile, LockKind, SharedWords, Storage, WriteMode};
+use crate::sys::{self, Access, Advice, FileStorage, LockFile, LockKind, SharedWords, Storage, WriteMode};
 use crate::txn::core::{Core, Head, Settings, WriterSeat, WriterState};
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::LogEnd;
@@ -152,6 +152,8 @@ impl OpenSettings {
             return Err(Error::PageSizeMismatch { requested, found: slots.page_size });
         }
         let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
+        // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
+        pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
         let Recovered { record, slot, next_id, .. } = slots.recover(&pages, self.settings.read_only)?;
         let words = SharedWords::anonymous(WORD_COUNT).map_err(pages.io_error("share memory for"))?;
         let shared = Shared::new(words);
