@@ -18,7 +18,7 @@ use crate::share::identity::SharedIdentity;
 use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
-use crate::sys::{self, Access, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
+use crate::sys::{self, Access, Advice, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings, WriterSeat};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
@@ -185,6 +185,8 @@ impl OpenSettings {
         }
         let database = slots.identity();
         let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
+        // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
+        pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
         let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
         let identity = SharedIdentity { boot: sys::boot_id(), file, database };
         let is_ours = shared.belongs_to(&identity);
