@@ -186,22 +186,22 @@ fn table_emptied_and_refilled() {
 fn transaction_bigger_than_memory() {
     for mode in BOTH_MODES {
         let (_folder, path) = scratch();
-        let db = Db::options().write_mode(mode).dirty_memory(64 << 10).open(&path).unwrap();
+        let db = Db::options().write_mode(mode).dirty_memory(32 << 10).open(&path).unwrap();
         let fill = |value: u64| {
             let tx = db.write().unwrap();
             {
                 let mut numbers = tx.table(&NUMBERS).unwrap();
-                for number in 0..60_000u64 {
+                for number in 0..20_000u64 {
                     numbers.insert(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), value).unwrap();
                 }
-                assert_eq!(numbers.iter().unwrap().count(), 60_000, "it reads what it has stored early");
+                assert_eq!(numbers.iter().unwrap().count(), 20_000, "it reads what it has stored early");
             }
             tx
         };
         fill(1).commit().unwrap();
         assert_clean(&db);
         let size = db.stats().unwrap().file_bytes;
-        assert!(size > 1 << 20);
+        assert!(size > 10 * (32 << 10));
         let rx = db.read().unwrap();
         fill(2).abort();
         assert_clean(&db);
@@ -254,7 +254,7 @@ fn parked_reader_pins_its_own_snapshot_only() {
             let tx = db.write().unwrap();
             {
                 let mut numbers = tx.table(&NUMBERS).unwrap();
-                for number in 0..3000 {
+                for number in 0..1000 {
                     numbers.insert(number, round).unwrap();
                 }
             }
