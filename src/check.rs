@@ -10,15 +10,17 @@ use crate::base::{PageNumber, PageRun};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::page::PageKind;
 use crate::format::table_root::TableEntry;
-use crate::share::heads::Snapshot;
+use crate::share::heads::{Head, Snapshot};
 use crate::space::Space;
 use crate::space::partition::PartitionProblem;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::tree::{RangeCursor, TreeTop};
-use crate::txn::core::Core;
-use crate::txn::log::{LogEnd, WriterLog};
+use crate::txn::core::{Core, WriterState};
+use crate::txn::log::WriterLog;
 use crate::txn::page_file::PageFile;
+use crate::txn::turns::Patience;
+use crate::txn::write::load_log;
 
 /// What [`Db::check`](crate::Db::check) found.
 ///
@@ -100,23 +102,33 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
     if core.settings.read_only {
         return check_head(core, None);
     }
-    let state = core.seat.take(None).expect("without a deadline it waits until the seat is free");
-    let report = check_head(core, state.log.as_ref().map(|log| &log.space));
-    core.seat.give_back(state);
+    let seat = core.take_seat(Patience::Forever)?;
+    let mut state = seat.expect("it waits for as long as it takes");
+    let report = check_seated(core, &mut state);
+    core.give_seat_back(state);
     report
+}
+
+/// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
+fn check_seated(core: &Core, state: &mut WriterState) -> Result<CheckReport> {
+    if state.log.is_none() {
+        return check_head(core, None);
+    }
+    let head = core.shared.head();
+    core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
+    let space = load_log(core, state, &head).map(|log| &log.space);
+    check_head(core, space.ok())
 }
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
 fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> {
-    let (snapshot, log_end) = {
-        let head = core.head.lock();
-        (head.snapshot, head.log.clone())
-    };
+    let head = core.shared.head();
+    let snapshot = head.snapshot;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check { source, report: CheckReport::default(), reachable: Vec::new() };
     check.report.counts.total = snapshot.length_pages;
     check.tables(&snapshot)?;
-    check.free_space(&snapshot, &log_end, writer_space)?;
+    check.free_space(&head, writer_space)?;
     Ok(check.report)
 }
 
@@ -173,8 +185,8 @@ impl Check<'_> {
         }
     }
 
-    fn free_space(&mut self, snapshot: &Snapshot, end: &LogEnd, writer_space: Option<&Space>) -> Result<()> {
-        let log = match WriterLog::load(self.source.pages, end, snapshot.length_pages) {
+    fn free_space(&mut self, head: &Head, writer_space: Option<&Space>) -> Result<()> {
+        let log = match WriterLog::load(self.source.pages, head) {
             Ok(log) => log,
             Err(error) => return self.note("the free log", error),
         };

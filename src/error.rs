@@ -87,6 +87,20 @@ pub enum Error {
         /// How many slots there are.
         slots: usize,
     },
+    /// As many handles have the database open as can be.
+    HandlesFull {
+        /// How many that is.
+        limit: usize,
+    },
+    /// The handle belongs to the parent of this forked process.
+    Forked,
+    /// The lock file, or the data file, is not the one that others have open: it was removed or replaced.
+    Replaced {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The database cannot grow beyond `Options::max_size`.
     Full {
         /// The limit, in bytes.
@@ -246,6 +260,21 @@ impl fmt::Display for Error {
             Error::ReadersFull { slots } => {
                 write!(f, "all {slots} reader slots are taken; end some read transactions first")
             }
+            Error::HandlesFull { limit } => write!(
+                f,
+                "{limit} handles have the database open, as many as can be; close some of them first"
+            ),
+            Error::Forked => write!(
+                f,
+                "this handle was opened before the process forked and belongs to the parent; \
+                 open the database again in the child"
+            ),
+            Error::Replaced { path, problem } => write!(
+                f,
+                "{} was removed or replaced while the database was open ({problem}); \
+                 close it everywhere, then open it again",
+                path.display()
+            ),
             Error::Full { max_size } => write!(
                 f,
                 "the database may not grow beyond its max_size of {max_size} bytes; \

@@ -19,11 +19,12 @@ mod types;
 pub use check::{CheckReport, PageCounts};
 pub use db::{
     AccessPattern, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo, TableMut, TableRef,
-    Ticket, WriteTxn,
+    Ticket, Watch, WriteTxn,
 };
 pub use error::{Corruption, Error, Result};
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
+pub use txn::onlookers::ReaderInfo;
 pub use txn::page_file::Verify;
 pub use txn::warm::Warmed;
 #[cfg(feature = "serde")]
@@ -32,3 +33,8 @@ pub use types::{
     EncodeKey, EncodeValue, Encoded, Encoder, Key, KeyBytes, KeyPrefix, KeyRange, KeyReader, KeyStr, Place,
     Table, Value,
 };
+
+/// The programs in the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::base::{ChildRef, KeyBuf};
-use crate::db::ReadTxn;
+use crate::db::{ReadTxn, Types};
 use crate::error::Result;
 use crate::tree::nodes::{Nodes, TreeTop};
 use crate::tree::{FramesOverPages, RangeCursor};
@@ -43,6 +43,13 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
             EntrySource::Transaction(frames) => frames.prefetch(at),
         }
     }
+
+    fn prefetch_whole(self, at: ChildRef) {
+        match self {
+            EntrySource::Snapshot(reader) => Nodes::prefetch_whole(reader, at),
+            EntrySource::Transaction(frames) => frames.prefetch_whole(at),
+        }
+    }
 }
 
 /// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: reading a page may
@@ -77,7 +84,7 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
 pub struct Range<'a, K: ?Sized, V: ?Sized> {
     source: EntrySource<'a>,
     cursor: RangeCursor,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
@@ -132,7 +139,7 @@ impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for Range<'_, 
 pub struct OwnedRange<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,
     cursor: RangeCursor,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> OwnedRange<K, V> {

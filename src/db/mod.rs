@@ -4,6 +4,7 @@ mod iter;
 mod options;
 mod read;
 mod stats;
+mod watch;
 mod write;
 
 use std::fmt;
@@ -15,14 +16,20 @@ pub use self::iter::{OwnedRange, Range};
 pub use self::options::{AccessPattern, Options};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;
+pub use self::watch::Watch;
 pub use self::write::{TableInfo, TableMut, Ticket, WriteTxn};
 
 use crate::check::{self, CheckReport};
 use crate::error::Result;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
+use crate::txn::onlookers::ReaderInfo;
 use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
+
+/// The types of a table, in what is of no size.
+type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;
 
 /// An open database: a handle that can be cloned, sent and shared.
 ///
@@ -85,7 +92,8 @@ impl Db {
     /// - [`Error::NotADatabase`](crate::Error::NotADatabase) if there is a file that mapleaf did not write.
     /// - [`Error::NewerFormat`](crate::Error::NewerFormat), [`Error::Truncated`](crate::Error::Truncated),
     ///   [`Error::Corrupt`](crate::Error::Corrupt) if the file cannot be used.
-    /// - [`Error::InUse`](crate::Error::InUse) if another handle has it open.
+    /// - [`Error::Replaced`](crate::Error::Replaced) if others have it open whose lock file is not the one found.
+    /// - [`Error::InUse`](crate::Error::InUse) if others have it open and this one may not write the lock file.
     pub fn open(path: impl AsRef<Path>) -> Result<Db> {
         Db::options().open(path)
     }
@@ -120,7 +128,7 @@ impl Db {
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Poisoned`](crate::Error::Poisoned) after a failed
     /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file.
     pub fn write(&self) -> Result<WriteTxn> {
-        let transaction = Transaction::begin(&self.handle, None)?;
+        let transaction = Transaction::begin(&self.handle, Patience::Forever)?;
         Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
     }
 
@@ -135,13 +143,13 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn try_write(&self) -> Result<Option<WriteTxn>> {
-        Ok(Transaction::try_begin(&self.handle)?.map(WriteTxn::new))
+        Ok(Transaction::begin(&self.handle, Patience::None)?.map(WriteTxn::new))
     }
 
     /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not.
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
         let deadline = Instant::now() + timeout;
-        Ok(Transaction::begin(&self.handle, Some(deadline))?.map(WriteTxn::new))
+        Ok(Transaction::begin(&self.handle, Patience::Until(deadline))?.map(WriteTxn::new))
     }
 
     /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise.
@@ -220,6 +228,46 @@ impl Db {
     /// ```
     pub fn stats(&self) -> Result<Stats> {
         Stats::of(self)
+    }
+
+    /// Live read transactions, in all processes, the oldest snapshot first: who keeps pages from being used again.
+    ///
+    /// ```
+    /// let db = mapleaf::Db::in_memory()?;
+    /// let rx = db.read()?;
+    /// let readers = db.readers()?;
+    /// assert_eq!(readers.len(), 1);
+    /// assert_eq!((readers[0].pid, readers[0].snapshot), (std::process::id(), rx.id()));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn readers(&self) -> Result<Vec<ReaderInfo>> {
+        self.handle.core.readers()
+    }
+
+    /// Sleeps until a transaction newer than `after` is visible, by whatever process; answers the newest
+    /// visible one. `None` if there is none within `timeout`; without a timeout it waits for as long as it takes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// let db = Db::in_memory()?;
+    /// let seen = db.read()?.id();
+    /// assert_eq!(db.wait_for_commit(seen, Some(Duration::from_millis(1)))?, None);
+    ///
+    /// let other = db.clone();
+    /// let writer = std::thread::spawn(move || other.update(|tx| tx.table(&HITS)?.insert(1, 1)));
+    /// assert_eq!(db.wait_for_commit(seen, None)?, Some(seen + 1));
+    /// # writer.join().unwrap()?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<Option<u64>> {
+        watch::wait_for_commit(&self.handle.core, after, timeout.map(|timeout| Instant::now() + timeout))
+    }
+
+    /// An iterator over commits from now on, in whatever process they are made. See [`Watch`].
+    pub fn watch(&self) -> Watch {
+        Watch::new(&self.handle)
     }
 
     /// Checks the whole database: every page, every checksum, every order and count, and that each page of the file

@@ -3,11 +3,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::db::Db;
 use crate::error::Result;
 use crate::sys::{Advice, WriteMode};
 use crate::txn::core::{Core, Handle, Settings};
+use crate::txn::onlookers::{ReaderInfo, ReaderLimit};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 
@@ -55,6 +57,7 @@ pub struct Options {
     settings: OpenSettings,
     access_pattern: AccessPattern,
     huge_pages: bool,
+    reader_limit: Option<ReaderLimit>,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             },
             access_pattern: AccessPattern::default(),
             huge_pages: false,
+            reader_limit: None,
         }
     }
 }
@@ -84,8 +88,9 @@ impl Options {
         self
     }
 
-    /// Opens for reading only. Nothing is written, no file is created, and several can do so at one time; on a
-    /// read-only file system too. Until sharing between processes is there, nobody may be writing.
+    /// Opens for reading only: no data file is created or written. Works on a read-only file system too, and without
+    /// permission to write the lock file; but there such a reader cannot be seen by others. So it cannot be there while
+    /// they have the database open, and keeps them from writing while it is.
     pub fn read_only(mut self, read_only: bool) -> Options {
         self.settings.settings.read_only = read_only;
         self
@@ -136,6 +141,29 @@ impl Options {
         self
     }
 
+    /// Has `callback` called with each reader, of any process, that has been reading for longer than `max_age`: once for
+    /// each, by a thread that begins a write transaction. What to do is the application's to decide: mapleaf never
+    /// takes pages from under a reader that lives.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let db = mapleaf::Db::options()
+    ///     .max_reader_age(Duration::from_secs(60), |reader| {
+    ///         eprintln!("process {} has been reading for {:?}", reader.pid, reader.age);
+    ///     })
+    ///     .in_memory()?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn max_reader_age(
+        mut self,
+        max_age: Duration,
+        callback: impl Fn(&ReaderInfo) + Send + Sync + 'static,
+    ) -> Options {
+        self.reader_limit = Some(ReaderLimit { max_age, callback: Arc::new(callback) });
+        self
+    }
+
     /// Opens the database at `path`. See [`Db::open`] for the errors; and
     /// [`Error::InvalidOption`](crate::Error::InvalidOption), if an option has a value that cannot be used.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Db> {
@@ -147,7 +175,8 @@ impl Options {
         self.finish(self.settings.open_in_memory()?)
     }
 
-    fn finish(&self, core: Core) -> Result<Db> {
+    fn finish(&self, mut core: Core) -> Result<Db> {
+        core.reader_limit = self.reader_limit.clone();
         advise(&core, self.access_pattern)?;
         if self.huge_pages {
             let mapping = core.pages.storage.mapping();

@@ -5,10 +5,11 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::db::Types;
 use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, range_cursor};
 use crate::db::write::{TableInfo, check_types};
 use crate::error::{Error, Result};
-use crate::format::table_root::{TableEntry, TreeRoot};
+use crate::format::table_root::{TableEntryView, TreeRoot};
 use crate::tree::{self, RangeCursor};
 use crate::txn::read::SnapshotReader;
 use crate::txn::warm::Warmed;
@@ -122,8 +123,8 @@ impl ReadTxn {
         let name = table.name();
         let entry = tree::get(&self.reader, &self.reader.snapshot.catalog, name.as_bytes())?;
         let entry = entry.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        let entry = TableEntry::decode(entry)?;
-        check_types::<K, V>(name, &entry)?;
+        let entry = TableEntryView::new(entry)?;
+        check_types::<K, V>(name, entry.key_type, entry.value_type)?;
         Ok(entry.root)
     }
 
@@ -142,7 +143,7 @@ impl ReadTxn {
 pub struct TableRef<'tx, K: ?Sized, V: ?Sized> {
     reader: &'tx SnapshotReader,
     root: TreeRoot,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: ?Sized, V: ?Sized> Clone for TableRef<'_, K, V> {
@@ -272,7 +273,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
 pub struct OwnedTable<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,
     root: TreeRoot,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: ?Sized, V: ?Sized> fmt::Debug for OwnedTable<K, V> {

@@ -38,18 +38,18 @@ impl Stats {
         let core = &db.handle.core;
         let mut readers = 0;
         let mut oldest_reader: Option<u64> = None;
-        core.shared.live_readers(|id| {
+        core.shared.live_readers(|_, id| {
             readers += 1;
             oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
         });
         let tables = db.read()?.catalog_entries();
-        let head = core.head.lock();
+        let head = core.shared.head();
         Ok(Stats {
             page_size: core.pages.page_size,
             file_bytes: core.pages.storage.mapping().mapped_length(),
             pages: head.snapshot.length_pages,
-            free_pages: head.free_pages,
-            retired_pages: head.retired_pages,
+            free_pages: head.space.free_pages,
+            retired_pages: head.space.retired_pages,
             head: head.snapshot.id.0,
             visible: core.shared.visible().0,
             durable: core.shared.durable().0,

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::base::TransactionId;
+use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
 use crate::error::{Error, Result};
 use crate::format::table_root::TableEntry;
@@ -95,7 +96,7 @@ impl WriteTxn {
                 self.transaction.create_table(name, key_type, value_type)?
             }
         };
-        let checked = check_types::<K, V>(name, &open.entry);
+        let checked = check_types::<K, V>(name, &open.entry.key_type, &open.entry.value_type);
         let table = TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData };
         checked.map(|()| table)
     }
@@ -250,15 +251,20 @@ impl TableInfo {
     }
 }
 
-pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(name: &str, entry: &TableEntry) -> Result<()> {
+/// Compares the types that a table was created with to those that it is opened with.
+pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
+    name: &str,
+    found_key: &str,
+    found_value: &str,
+) -> Result<()> {
     let (key_type, value_type) = (K::type_name(), V::type_name());
-    if entry.key_type == key_type && entry.value_type == value_type {
+    if found_key == key_type && found_value == value_type {
         return Ok(());
     }
     Err(Error::TableTypeMismatch {
         name: name.to_owned(),
         requested: format!("{key_type} to {value_type}"),
-        found: format!("{} to {}", entry.key_type, entry.value_type),
+        found: format!("{found_key} to {found_value}"),
     })
 }
 
@@ -267,7 +273,7 @@ pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     transaction: &'tx Transaction,
     /// There until it is dropped.
     open: Option<Box<OpenTable>>,
-    types: PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>,
+    types: Types<K, V>,
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> Drop for TableMut<'_, K, V> {

@@ -120,11 +120,6 @@ impl<'a> LeafView<'a> {
         Ok((self.payload_at(slot)?, slot.is_overflow))
     }
 
-    /// Whether the value at `index` lies on overflow pages.
-    pub(crate) fn is_overflow(&self, index: usize) -> Result<bool> {
-        Ok(self.slot(index)?.is_overflow)
-    }
-
     /// Key and value at `index`.
     #[inline(always)]
     pub(crate) fn entry(&self, index: usize) -> Result<(KeyBuf, LeafValue<'a>)> {

@@ -53,6 +53,21 @@ impl TableEntry {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<TableEntry> {
+        let TableEntryView { root, key_type, value_type } = TableEntryView::new(bytes)?;
+        Ok(TableEntry { root, key_type: key_type.to_owned(), value_type: value_type.to_owned() })
+    }
+}
+
+/// The same, as it lies in the catalog.
+#[derive(Clone, Copy)]
+pub(crate) struct TableEntryView<'a> {
+    pub(crate) root: TreeRoot,
+    pub(crate) key_type: &'a str,
+    pub(crate) value_type: &'a str,
+}
+
+impl<'a> TableEntryView<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<TableEntryView<'a>> {
         let wrong = |found: String| corrupt(None, "catalog entry", "root, kind and type names", found);
         if bytes.len() < FIXED_LEN {
             return Err(wrong(format!("{} bytes", bytes.len())));
@@ -64,14 +79,13 @@ impl TableEntry {
         let (key_type, value_type) = names
             .split_at_checked(usize::from(get_u16(bytes, 6)))
             .ok_or_else(|| wrong(format!("type names of {} bytes", names.len())))?;
-        let text = |name: &[u8]| {
-            String::from_utf8(name.to_vec()).map_err(|_| wrong("type names that are not UTF-8".into()))
-        };
+        let text =
+            |name| std::str::from_utf8(name).map_err(|_| wrong("type names that are not UTF-8".into()));
         let page = PageNumber(get_u32(bytes, 0));
         if page.0 >= PageNumber::LIMIT {
             return Err(wrong(format!("root page {page}")));
         }
-        Ok(TableEntry {
+        Ok(TableEntryView {
             root: TreeRoot { page, depth: bytes[4], entries: get_u64(bytes, 8) },
             key_type: text(key_type)?,
             value_type: text(value_type)?,

@@ -15,10 +15,13 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
 
+use super::handover::{CommitDelta, SpaceState};
 use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared};
 use crate::base::{PageNumber, TransactionId};
 use crate::format::table_root::TreeRoot;
+use crate::sys::futex;
 
 /// A state of the database, as a transaction left it: all that a reader must know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,15 +31,35 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: TreeRoot,
 }
 
+/// A state of the database, as a transaction left it: all that the next writer, and the record, must know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Head {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) space: SpaceState,
+}
+
+/// Who sleeps looks again after this long at the latest.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+// Each word that is often written has two cache lines for itself: processors fetch lines in pairs.
 const HEAD: usize = HEADS_AT;
-const VISIBLE: usize = HEADS_AT + LINE;
-const DURABLE: usize = HEADS_AT + 2 * LINE;
-const TARGET: usize = HEADS_AT + 3 * LINE;
+const VISIBLE: usize = HEADS_AT + 2 * LINE;
+/// The durable transaction, times two, and in the lowest bit the slot of its record.
+const DURABLE: usize = HEADS_AT + 4 * LINE;
+const TARGET: usize = HEADS_AT + 6 * LINE;
 /// The head that a syncer is about to make visible: protected meanwhile (R3).
-const HAZARD: usize = HEADS_AT + 4 * LINE;
+const HAZARD: usize = HEADS_AT + 7 * LINE;
 /// The newest transaction whose commit asked for durability.
-const PENDING: usize = HEADS_AT + 5 * LINE;
-const POISON: usize = HEADS_AT + 6 * LINE;
+const PENDING: usize = HEADS_AT + 8 * LINE;
+/// Ids begin here, above all that recovery has seen (R9).
+const FIRST_ID: usize = HEADS_AT + 10 * LINE;
+/// The newest transaction that made the file shorter, until its end has been cut off; 0 if none.
+const SHRUNK_IN: usize = HEADS_AT + 10 * LINE + 1;
+const POISON: usize = HEADS_AT + 12 * LINE;
+/// Rises, in 32 bits, whenever visible does: what waiting processes sleep on.
+const CHANGES: usize = HEADS_AT + 14 * LINE;
+/// Processes that sleep.
+const SLEEPERS: usize = HEADS_AT + 14 * LINE + 1;
 
 fn place_in_ring(id: TransactionId) -> usize {
     (id.0 % RING_LEN as u64) as usize
@@ -54,20 +77,30 @@ impl Shared {
         TransactionId(self.word(word).load(SeqCst))
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
-        &self.memory.words()[at]
+    /// Everything stands at `head`, whose record in `slot` is durable. New transactions get ids from `first_id` on.
+    pub(crate) fn start_at(&self, head: &Head, slot: usize, first_id: TransactionId) {
+        self.store_head(head, 0);
+        let id = head.snapshot.id;
+        self.word(FIRST_ID).store(first_id.0, SeqCst);
+        self.store_durable(id, slot);
+        self.word(VISIBLE).store(id.0, SeqCst);
+        self.word(HEAD).store(id.0, SeqCst);
     }
 
-    /// Everything stands at `snapshot`, which recovery has made durable.
-    pub(crate) fn start_at(&self, snapshot: &Snapshot) {
-        self.store_descriptor(snapshot);
-        for word in [DURABLE, VISIBLE, HEAD] {
-            self.word(word).store(snapshot.id.0, SeqCst);
-        }
-    }
-
-    pub(crate) fn head(&self) -> TransactionId {
+    pub(crate) fn head_id(&self) -> TransactionId {
         self.id(HEAD)
+    }
+
+    /// The head, whole. For the writer, who keeps it from moving, and for others as soon as they look fast enough.
+    pub(crate) fn head(&self) -> Head {
+        loop {
+            let id = self.head_id();
+            let area = self.descriptor(id)[4].load(SeqCst) as usize & 1;
+            if let (Some(snapshot), Some(space)) = (self.snapshot(id), self.load_space(area, id)) {
+                return Head { snapshot, space };
+            }
+            std::hint::spin_loop();
+        }
     }
 
     /// The snapshot that new readers start from.
@@ -77,12 +110,22 @@ impl Shared {
     }
 
     pub(crate) fn durable(&self) -> TransactionId {
-        self.id(DURABLE)
+        TransactionId(self.word(DURABLE).load(SeqCst) >> 1)
+    }
+
+    /// The slot of the durable record.
+    pub(crate) fn durable_slot(&self) -> usize {
+        (self.word(DURABLE).load(SeqCst) & 1) as usize
+    }
+
+    /// One store for both: nobody ever sees the one without the other.
+    fn store_durable(&self, id: TransactionId, slot: usize) {
+        self.word(DURABLE).store(id.0 << 1 | slot as u64, SeqCst);
     }
 
     /// Whether some commit that asked for durability is not durable yet.
     pub(crate) fn has_pending(&self) -> bool {
-        self.id(PENDING) > self.durable()
+        self.pending() > self.durable()
     }
 
     /// The newest transaction whose commit asked for durability.
@@ -92,32 +135,55 @@ impl Shared {
 
     pub(crate) fn poison(&self) {
         self.word(POISON).store(1, SeqCst);
+        self.wake_sleepers();
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
         self.word(POISON).load(SeqCst) != 0
     }
 
-    // ---- the writer, holding the writer's seat ----
+    // ---- the writer, whose turn it is ----
+
+    /// Where the ids of this session begin: above all that recovery has seen.
+    pub(crate) fn first_id(&self) -> TransactionId {
+        self.id(FIRST_ID)
+    }
+
+    /// The id of the transaction that follows the head.
+    pub(crate) fn next_id(&self) -> TransactionId {
+        self.head_id().next().max(self.id(FIRST_ID))
+    }
 
     /// The transaction has happened (R8): the next one builds on it. `wants_durable` is announced first, so
     /// that no one can see the new head and miss that it is pending.
-    pub(crate) fn advance_head(&self, snapshot: &Snapshot, wants_durable: bool) {
-        let overwrites = place_in_ring(snapshot.id) == place_in_ring(self.visible());
+    pub(crate) fn advance_head(&self, head: &Head, delta: Option<&CommitDelta>, wants_durable: bool) {
+        let id = head.snapshot.id;
+        let overwrites = place_in_ring(id) == place_in_ring(self.visible());
         assert!(!overwrites, "the ring of descriptors is full");
-        self.store_descriptor(snapshot);
+        let area = self.descriptor(self.head_id())[4].load(SeqCst) as usize & 1;
+        self.store_head(head, 1 - area);
+        self.store_delta(id, delta);
         if wants_durable {
-            self.word(PENDING).store(snapshot.id.0, SeqCst);
+            self.word(PENDING).store(id.0, SeqCst);
         }
-        self.word(HEAD).store(snapshot.id.0, SeqCst);
+        self.word(HEAD).store(id.0, SeqCst);
         if !self.has_pending() {
-            self.word(VISIBLE).fetch_max(snapshot.id.0, SeqCst); // R3: nothing durable is pending up to here
+            self.raise_visible(id); // R3: nothing durable is pending up to here
         }
     }
 
     /// Whether another snapshot's descriptor would overwrite one that visible may still name.
     pub(crate) fn ring_is_full(&self) -> bool {
-        place_in_ring(self.head().next()) == place_in_ring(self.visible())
+        place_in_ring(self.next_id()) == place_in_ring(self.visible())
+    }
+
+    /// The newest transaction that made the file shorter, if its end has not been cut off yet.
+    pub(crate) fn shrunk_in(&self) -> Option<TransactionId> {
+        Some(self.id(SHRUNK_IN)).filter(|id| id.0 != 0)
+    }
+
+    pub(crate) fn set_shrunk_in(&self, id: Option<TransactionId>) {
+        self.word(SHRUNK_IN).store(id.map_or(0, |id| id.0), SeqCst);
     }
 
     /// The snapshots whose pages must stay, ascending: read in the order of R5.
@@ -125,37 +191,48 @@ impl Shared {
         let mut ids = vec![self.id(TARGET), self.id(HAZARD)];
         ids.push(self.durable());
         ids.push(self.visible());
-        ids.push(self.head());
+        ids.push(self.head_id());
         std::sync::atomic::fence(SeqCst);
-        self.live_readers(|reader| ids.push(reader));
+        self.live_readers(|_, reader| ids.push(reader));
         ids.retain(|id| id.0 != 0);
         ids.sort_unstable();
         ids.dedup();
         ids
     }
 
-    // ---- the syncer ----
+    // ---- the syncer, whose turn it is ----
 
-    /// Declares `target` to be syncing, if it is still the head. A writer that starts from a later head
-    /// reads the target after this store, so that it finds it protected.
-    pub(crate) fn set_target(&self, target: TransactionId) -> bool {
-        self.word(TARGET).store(target.0, SeqCst);
-        self.head() == target
+    /// The target that a dead syncer has left.
+    pub(crate) fn left_target(&self) -> Option<TransactionId> {
+        Some(self.id(TARGET)).filter(|id| id.0 != 0)
     }
 
-    /// The barrier for `target` has returned: durable, then visible, then the target is cleared (R3, R5).
-    pub(crate) fn finish_sync(&self, target: TransactionId) {
-        self.word(DURABLE).store(target.0, SeqCst);
-        let head = loop {
+    /// Declares the head to be syncing. A writer that starts from a later head reads the target after this store,
+    /// so that it finds it protected; so the head is read again afterwards.
+    pub(crate) fn take_target(&self) -> Head {
+        loop {
             let head = self.head();
+            self.word(TARGET).store(head.snapshot.id.0, SeqCst);
+            if self.head_id() == head.snapshot.id {
+                return head;
+            }
+        }
+    }
+
+    /// The barrier for `target`, whose record is in `slot`, has returned: durable, then visible, then the target
+    /// is cleared (R3, R5).
+    pub(crate) fn finish_sync(&self, target: TransactionId, slot: usize) {
+        self.store_durable(target, slot);
+        let head = loop {
+            let head = self.head_id();
             self.word(HAZARD).store(head.0, SeqCst);
-            if self.head() == head {
+            if self.head_id() == head {
                 break head;
             }
         };
         // If a durable commit above the target is pending, it is above all that may become visible now (R2).
         let visible = if self.pending() > target { target } else { head };
-        self.word(VISIBLE).fetch_max(visible.0, SeqCst);
+        self.raise_visible(visible);
         self.word(HAZARD).store(0, SeqCst);
         self.clear_target();
     }
@@ -164,20 +241,57 @@ impl Shared {
         self.word(TARGET).store(0, SeqCst);
     }
 
+    // ---- waiting for visible to move ----
+
+    fn raise_visible(&self, id: TransactionId) {
+        if self.word(VISIBLE).fetch_max(id.0, SeqCst) < id.0 {
+            self.wake_sleepers();
+        }
+    }
+
+    fn wake_sleepers(&self) {
+        self.word(CHANGES).fetch_add(1, SeqCst);
+        if self.word(SLEEPERS).load(SeqCst) != 0 {
+            futex::wake_all(self.word(CHANGES));
+        }
+    }
+
+    /// Sleeps until `is_reached`, or until `deadline`; answers which it was. A process that is killed between moving
+    /// visible and waking leaves sleepers asleep: so each looks again by itself now and then.
+    pub(crate) fn sleep_until(&self, is_reached: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
+        self.word(SLEEPERS).fetch_add(1, SeqCst);
+        let reached = loop {
+            let changes = self.word(CHANGES).load(SeqCst) as u32;
+            if is_reached() {
+                break true;
+            }
+            let left =
+                deadline.map_or(LONGEST_SLEEP, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break false;
+            }
+            futex::wait(self.word(CHANGES), changes, left.min(LONGEST_SLEEP));
+        };
+        self.word(SLEEPERS).fetch_sub(1, SeqCst);
+        reached
+    }
+
     // ---- descriptors ----
 
     fn descriptor(&self, id: TransactionId) -> &[AtomicU64] {
-        let at = RING_AT + place_in_ring(id) * LINE;
-        &self.memory.words()[at..at + LINE]
+        self.words(RING_AT + place_in_ring(id) * LINE, LINE)
     }
 
-    fn store_descriptor(&self, snapshot: &Snapshot) {
-        let words = self.descriptor(snapshot.id);
+    fn store_head(&self, head: &Head, area: usize) {
+        self.store_space(area, head.snapshot.id, &head.space);
+        let Snapshot { id, length_pages, catalog } = head.snapshot;
+        let words = self.descriptor(id);
         words[0].store(0, SeqCst); // whoever reads now sees that the words do not belong together
-        words[1].store(u64::from(snapshot.length_pages), SeqCst);
-        words[2].store(u64::from(snapshot.catalog.page.0) | u64::from(snapshot.catalog.depth) << 32, SeqCst);
-        words[3].store(snapshot.catalog.entries, SeqCst);
-        words[0].store(snapshot.id.0, SeqCst);
+        words[1].store(u64::from(length_pages), SeqCst);
+        words[2].store(u64::from(catalog.page.0) | u64::from(catalog.depth) << 32, SeqCst);
+        words[3].store(catalog.entries, SeqCst);
+        words[4].store(area as u64, SeqCst);
+        words[0].store(id.0, SeqCst);
     }
 
     /// The descriptor of `id`, or `None` if the ring has gone round since visible named it.
@@ -189,10 +303,8 @@ impl Shared {
         let root = words[2].load(SeqCst);
         let entries = words[3].load(SeqCst);
         let after = words[0].load(SeqCst);
-        (before == id.0 && after == id.0).then(|| Snapshot {
-            id,
-            length_pages,
-            catalog: TreeRoot { page: PageNumber(root as u32), depth: (root >> 32) as u8, entries },
-        })
+        let catalog = TreeRoot { page: PageNumber(root as u32), depth: (root >> 32) as u8, entries };
+        let is_whole = before == id.0 && after == id.0;
+        is_whole.then_some(Snapshot { id, length_pages, catalog })
     }
 }

@@ -1,30 +1,57 @@
-//! What all users of one database share: where the transactions stand ([`heads`]) and who reads what
-//! ([`readers`]). Plain atomic words over shared memory: a process may be killed between any two
-//! stores and leaves nothing that another one could wait for.
+//! What all users of one database share, in every process: where the transactions stand ([`heads`]), what the next
+//! writer and the next syncer must know ([`handover`]), who is here ([`members`]), who reads what ([`readers`]).
+//! Plain atomic words over shared memory: a process may be killed between any two stores and
+//! leaves nothing that another one could wait for.
 //!
 //! | words | content |
 //! |---|---|
-//! | 0..64 | heads, a cache line each |
-//! | 64..2112 | snapshot descriptors: a ring of 256, a cache line each |
-//! | 2112.. | reader slots, a cache line each |
+//! | 0..16 | whose memory this is: version, boot, data file; whether it is complete ([`identity`]) |
+//! | 64..192 | heads, two cache lines each ([`heads`]) |
+//! | 192..2240 | snapshot descriptors: a ring of 256, a cache line each ([`heads`]) |
+//! | 2240..3296 | what a writer leaves to the next one: two areas of 528 words ([`handover`]) |
+//! | 3296..36064 | what each commit stored and retired: a ring of 256, 128 words each ([`handover`]) |
+//! | 36064..44256 | members: 1024, a cache line each ([`members`]) |
+//! | 44256..45280 | who owns the blocks of the reader table: 1024 words ([`readers`]) |
+//! | 45280.. | reader slots, a cache line each: 1024 blocks of 16 ([`readers`]) |
 
+pub(crate) mod handover;
 pub(crate) mod heads;
+pub(crate) mod identity;
+pub(crate) mod members;
 pub(crate) mod readers;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
 use crate::sys::SharedWords;
 
 /// Words in a cache line of 64 bytes.
 const LINE: usize = 8;
-const HEADS_AT: usize = 0;
-const RING_AT: usize = 8 * LINE;
+const IDENTITY_AT: usize = 0;
+const HEADS_AT: usize = 64;
+const RING_AT: usize = 192;
 /// Snapshots whose descriptors are kept. Head is never this far above visible.
 pub(crate) const RING_LEN: usize = 256;
-const READERS_AT: usize = RING_AT + RING_LEN * LINE;
+const AREAS_AT: usize = RING_AT + RING_LEN * LINE;
+const AREA_LEN: usize = 528;
+const DELTAS_AT: usize = AREAS_AT + 2 * AREA_LEN;
+const DELTA_LEN: usize = 128;
+const MEMBERS_AT: usize = DELTAS_AT + RING_LEN * DELTA_LEN;
+/// How many handles there can be at one time, in all processes.
+pub(crate) const MEMBER_COUNT: usize = 1024;
+const BLOCKS_AT: usize = MEMBERS_AT + MEMBER_COUNT * LINE;
+const BLOCK_COUNT: usize = 1024;
+/// Reader slots in a block, which belongs to one member.
+const BLOCK_LEN: usize = 16;
+const READERS_AT: usize = BLOCKS_AT + BLOCK_COUNT;
 /// How many read transactions there can be at one time.
-pub(crate) const READER_SLOTS: usize = 16384;
+pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 
-/// Words of shared memory that a database needs: 1.02 MiB, touched only as far as it is used.
+/// Words of shared memory that a database needs: 1.4 MB, touched only as far as it is used.
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
+
+const _: () = assert!(AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
+const _: () = assert!(BLOCKS_AT == 44256 && READERS_AT == 45280 && READERS_AT.is_multiple_of(LINE));
 
 /// The shared memory of one open database.
 pub(crate) struct Shared {
@@ -36,4 +63,30 @@ impl Shared {
         assert!(memory.words().len() >= WORD_COUNT);
         Shared { memory }
     }
+
+    #[inline]
+    fn word(&self, at: usize) -> &AtomicU64 {
+        &self.memory.words()[at]
+    }
+
+    fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
+        &self.memory.words()[at..at + count]
+    }
+}
+
+/// Stores bytes in words, little-endian. There is room for them.
+fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
+    for (word, chunk) in words.iter().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..chunk.len()].copy_from_slice(chunk);
+        word.store(u64::from_le_bytes(whole), SeqCst);
+    }
+}
+
+/// Loads `length` bytes, or as many as there are.
+fn load_bytes(words: &[AtomicU64], length: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> =
+        words.iter().take(length.div_ceil(8)).flat_map(|word| word.load(SeqCst).to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
 }

@@ -56,17 +56,6 @@ pub(crate) struct Space {
     retiring: Vec<RetiredRun>,
 }
 
-/// Sizes, for `Db::stats`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct SpaceStatistics {
-    pub(crate) length_pages: u32,
-    pub(crate) free_pages: u32,
-    pub(crate) free_runs: usize,
-    pub(crate) largest_free_run_pages: u32,
-    pub(crate) retired_pages: u32,
-    pub(crate) retired_runs: usize,
-}
-
 impl Space {
     /// Free space of a file of `length_pages` pages, all of which are in use.
     pub(crate) fn new(length_pages: u32) -> Space {
@@ -276,18 +265,6 @@ impl Space {
         }
         self.length_pages_before = self.length_pages;
         Ok(())
-    }
-
-    /// Sizes.
-    pub(crate) fn statistics(&self) -> SpaceStatistics {
-        SpaceStatistics {
-            length_pages: self.length_pages,
-            free_pages: self.free.page_count(),
-            free_runs: self.free.run_count(),
-            largest_free_run_pages: self.free.largest_run().map_or(0, |run| run.count),
-            retired_pages: self.retired.page_count(),
-            retired_runs: self.retired.run_count(),
-        }
     }
 }
 

@@ -56,6 +56,12 @@ impl FreeLog {
         FreeLog { pages: chain.pages.iter().rev().copied().collect(), tail: tail.to_vec() }
     }
 
+    /// Others have added pages, oldest first, and a new tail.
+    pub(crate) fn append(&mut self, pages: Vec<(PageNumber, TransactionId)>, tail: &[u8]) {
+        self.pages.extend(pages);
+        self.tail = tail.to_vec();
+    }
+
     /// What lies in the record.
     pub(crate) fn tail(&self) -> &[u8] {
         &self.tail

@@ -8,6 +8,9 @@
 //!   growing (I8): so a thread that asks cannot put back an older answer.
 //! - The two write modes differ in one function, `store`.
 //! - A barrier is exactly one `msync` (I4).
+//! - Syncs of the file take turns, and after one has failed each later one fails too (I6): the system tells an
+//!   open file of a failed write once only. If growth were told in another thread's stead, that thread's
+//!   `msync` would answer that all is well.
 #![allow(unsafe_code)]
 
 use super::gather;
@@ -42,6 +45,8 @@ pub(crate) struct FileStorage {
     /// False for memory, where there is nothing to sync.
     outlives_power: bool,
     length_lock: Mutex<()>,
+    /// Held during a sync. Says whether one has failed.
+    has_sync_failed: Mutex<bool>,
 }
 
 impl FileStorage {
@@ -90,7 +95,15 @@ impl FileStorage {
         // The file must not outgrow the smaller of the two mappings.
         let reserve_bytes = writable.as_ref().map_or(reserve_bytes, |memory| memory.len() as u64);
         let mapping = Mapping::new(&file, length, reserve_bytes)?;
-        Ok(FileStorage { file, mapping, access, writable, outlives_power, length_lock: Mutex::new(()) })
+        Ok(FileStorage {
+            file,
+            mapping,
+            access,
+            writable,
+            outlives_power,
+            length_lock: Mutex::new(()),
+            has_sync_failed: Mutex::new(false),
+        })
     }
 
     /// The open file, for whole-file locks.
@@ -120,9 +133,17 @@ impl FileStorage {
             Ok(()) => {}
         }
         if self.outlives_power {
-            self.file.sync_data().map_err(sync_failure)?;
+            self.sync(|| self.file.sync_data())?;
         }
         Ok(())
+    }
+
+    /// Runs `sync`, unless an earlier one has failed.
+    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut has_failed = self.has_sync_failed.lock();
+        let result = if *has_failed { Err(io::Error::other("an earlier sync has failed")) } else { sync() };
+        *has_failed = result.is_err();
+        result.map_err(sync_failure)
     }
 
     /// Sets the file's length, which is greater, to `length`.
@@ -168,7 +189,7 @@ impl Storage for FileStorage {
             return Ok(());
         }
         self.check_writable()?;
-        self.mapping.flush(0..length).map_err(sync_failure)
+        self.sync(|| self.mapping.flush(0..length))
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {

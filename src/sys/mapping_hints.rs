@@ -40,12 +40,6 @@ impl Mapping {
         platform::set_huge_pages(&self.memory, wanted)
     }
 
-    /// Starts reading `range` from the disk, and does not wait.
-    pub(crate) fn will_need(&self, range: Range<u64>) -> io::Result<()> {
-        let (offset, length) = self.clamp(range, self.mapped_length());
-        self.memory.advise_range(memmap2::Advice::WillNeed, offset, length)
-    }
-
     /// Reads `range` from the disk and enters its pages into the page table, so that touching them
     /// costs no fault. Returns when that is done: give it pieces to be able to stop in between.
     pub(crate) fn populate(&self, range: Range<u64>) -> io::Result<()> {

@@ -1,10 +1,12 @@
 //! The operating system: mapping, file, locks, shared memory. All `unsafe` code of the crate is here.
 //!
 //! Layers above reach the database file through [`Storage`] alone, so that a simulated disk can take its
-//! place. What differs between systems lies in whole files behind one name: `platform` and `range_lock`.
+//! place. What differs between systems lies in whole files behind one name: `platform`, `range_lock`
+//! and `futex`.
 
 mod create;
 mod file_storage;
+mod fork;
 mod gather;
 mod lock;
 mod mapping;
@@ -21,6 +23,13 @@ mod platform;
 mod platform;
 
 #[cfg(target_os = "linux")]
+#[path = "futex_linux.rs"]
+pub(crate) mod futex;
+#[cfg(not(target_os = "linux"))]
+#[path = "futex_other.rs"]
+pub(crate) mod futex;
+
+#[cfg(target_os = "linux")]
 #[path = "range_lock_linux.rs"]
 mod range_lock;
 #[cfg(not(target_os = "linux"))]
@@ -32,10 +41,12 @@ mod tests;
 
 pub(crate) use create::create_file;
 pub(crate) use file_storage::{Access, FileStorage};
-pub(crate) use lock::{LockFile, LockKind, RangeLock};
+pub(crate) use fork::ForkMark;
+pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
+#[cfg(test)]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
-pub(crate) use platform::{boot_id, random_bytes};
+pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes};
 pub(crate) use prefetch::prefetch;
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
 pub(crate) use shared::SharedWords;

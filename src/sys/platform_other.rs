@@ -51,3 +51,11 @@ pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+/// Milliseconds by a clock that only goes forward, the same in all processes.
+pub(crate) fn coarse_milliseconds() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills in `time`; for this clock it does not fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}

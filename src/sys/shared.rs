@@ -19,7 +19,7 @@ pub(crate) struct SharedWords {
     start: *const AtomicU64,
     count: usize,
     /// Owns the memory; unmaps it when dropped.
-    memory: MmapRaw,
+    _memory: MmapRaw,
 }
 
 // SAFETY: `start` points into `memory`, which this struct owns, and the words are atomic.
@@ -49,7 +49,7 @@ impl SharedWords {
 
     fn over(memory: MmapRaw, count: usize) -> SharedWords {
         assert!(memory.len() / size_of::<AtomicU64>() >= count, "the memory holds the words");
-        SharedWords { start: memory.as_ptr().cast(), count, memory }
+        SharedWords { start: memory.as_ptr().cast(), count, _memory: memory }
     }
 
     /// The words.

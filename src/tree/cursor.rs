@@ -195,7 +195,7 @@ fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path) -> Result<bool> {
         path[turn].index += 1;
         let index = path[turn].index;
         if level == 1 && index < branch.count() {
-            nodes.prefetch(branch.child(index + 1)?);
+            nodes.prefetch_whole(branch.child(index + 1)?);
         }
         path.truncate(turn + 1);
         extend_to(nodes, path, branch.child(index)?, level - 1, End::Front)?;
@@ -216,7 +216,7 @@ fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path) -> Result<bool> 
         let index = path[turn].index;
         let branch = branch_at(nodes, path[turn].node, level)?;
         if level == 1 && index > 0 {
-            nodes.prefetch(branch.child(index - 1)?);
+            nodes.prefetch_whole(branch.child(index - 1)?);
         }
         path.truncate(turn + 1);
         extend_to(nodes, path, branch.child(index)?, level - 1, End::Back)?;

@@ -137,4 +137,10 @@ impl<'a, S: PageSource> Nodes<'a> for FramesOverPages<'a, S> {
             self.source.prefetch(number);
         }
     }
+
+    fn prefetch_whole(self, at: ChildRef) {
+        if let Some(number) = at.page() {
+            self.source.prefetch_whole(number);
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub(crate) fn get<'a>(
     for level in (1..top.depth).rev() {
         let branch = branch_at(nodes, at, level)?;
         at = branch.child(branch.child_index(key)?)?;
+        nodes.prefetch(at);
     }
     value_in_leaf(nodes, at, key)
 }
@@ -59,6 +60,9 @@ pub(crate) fn get_many<'a>(
                 *at = branch.child(branch.child_index(key)?)?;
                 nodes.prefetch(*at);
             }
+        }
+        for (at, key) in at.iter().zip(group) {
+            leaf_at(nodes, *at)?.prefetch_entry(key);
         }
         for (at, key) in at.iter().zip(group) {
             values.push(value_in_leaf(nodes, *at, key)?);

@@ -24,8 +24,11 @@ pub(crate) trait Nodes<'a>: Copy {
     /// A whole overflow run, header included.
     fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]>;
 
-    /// Asks for a node to be brought into the processor's cache.
+    /// Asks for the head of a node to be brought into the processor's cache.
     fn prefetch(self, at: ChildRef);
+
+    /// Asks for all of it.
+    fn prefetch_whole(self, at: ChildRef);
 }
 
 /// Finished pages: no reference to a frame is anything but damage.
@@ -43,6 +46,12 @@ impl<'a, S: PageSource> Nodes<'a> for &'a S {
     fn prefetch(self, at: ChildRef) {
         if let Some(number) = at.page() {
             PageSource::prefetch(self, number);
+        }
+    }
+
+    fn prefetch_whole(self, at: ChildRef) {
+        if let Some(number) = at.page() {
+            PageSource::prefetch_whole(self, number);
         }
     }
 }

@@ -17,8 +17,14 @@ pub(crate) trait PageSource {
     /// against the slice, the checksum verified.
     fn overflow(&self, first: PageNumber) -> Result<&[u8]>;
 
-    /// Asks for a page to be brought into the processor's cache soon. A hint: no effect on results.
+    /// Asks for the head of a page, where a search begins, to be brought into the processor's cache soon. A hint: no
+    /// effect on results.
     fn prefetch(&self, number: PageNumber);
+
+    /// The same for all of a page, which is about to be read from end to end.
+    fn prefetch_whole(&self, number: PageNumber) {
+        self.prefetch(number);
+    }
 }
 
 /// Where a tree that is being finished gets page numbers from.

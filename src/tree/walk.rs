@@ -23,8 +23,6 @@ use crate::tree::pages::{PageSource, TreeRoot};
 pub(crate) struct VisitedPages {
     pub(crate) run: PageRun,
     pub(crate) header: PageHeader,
-    /// Entries of a leaf, children of a branch, 1 for an overflow run.
-    pub(crate) count: usize,
     /// Bytes that are in use, headers included.
     pub(crate) used_bytes: u64,
 }
@@ -100,7 +98,7 @@ impl<S: PageSource> Walk<'_, S> {
 
     fn leaf(&mut self, page: &[u8], bounds: &Bounds) -> Result<()> {
         let leaf: LeafView<'_> = view(page, 0)?;
-        self.visit(page, PageKind::Leaf, 1, leaf.count(), node::used_bytes::<false>(page));
+        self.visit(page, PageKind::Leaf, 1, node::used_bytes::<false>(page));
         self.entries += leaf.count() as u64;
         let result = self.check_keys(page, &leaf, bounds);
         self.report(result)?;
@@ -119,7 +117,7 @@ impl<S: PageSource> Walk<'_, S> {
 
     fn branch(&mut self, page: &[u8], level: u8, bounds: &Bounds) -> Result<()> {
         let branch: BranchView<'_> = view(page, level)?;
-        self.visit(page, PageKind::Branch, 1, branch.child_count(), node::used_bytes::<true>(page));
+        self.visit(page, PageKind::Branch, 1, node::used_bytes::<true>(page));
         let result = self.check_keys(page, &branch, bounds);
         self.report(result)?;
         let ranges = (0..branch.count()).map(|index| branch.entry_range(index)).collect();
@@ -150,7 +148,7 @@ impl<S: PageSource> Walk<'_, S> {
         let count = overflow::checked_page_count(run, self.source.page_size())?;
         self.first_visit(first, count)?;
         self.check_birth(run, page::birth(leaf));
-        self.visit(run, PageKind::Overflow, count, 1, length as usize);
+        self.visit(run, PageKind::Overflow, count, length as usize);
         Ok(())
     }
 
@@ -167,7 +165,7 @@ impl<S: PageSource> Walk<'_, S> {
         Ok(first)
     }
 
-    fn visit(&mut self, page: &[u8], kind: PageKind, pages: u32, count: usize, used: usize) {
+    fn visit(&mut self, page: &[u8], kind: PageKind, pages: u32, used: usize) {
         let header = PageHeader {
             checksum: page::stored_checksum(page),
             number: page::number(page),
@@ -177,7 +175,7 @@ impl<S: PageSource> Walk<'_, S> {
         };
         let run = PageRun { first: header.number, count: pages };
         let used_bytes = (page::HEADER_LEN + used) as u64;
-        self.visitor.visit(&VisitedPages { run, header, count, used_bytes });
+        self.visitor.visit(&VisitedPages { run, header, used_bytes });
     }
 
     fn check_birth(&mut self, page: &[u8], newest: TransactionId) {

@@ -28,25 +28,40 @@ const MOST_RESERVE_PAGES: u32 = 64;
 impl Core {
     /// Takes `count` pages, in as few runs as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
-        space.reclaim(&self.shared.protected())?;
-        self.check_reserve(space, count)?;
-        if let Some(runs) = space.allocate(count) {
-            return Ok(runs);
-        }
-        self.grow(space, count - space.free().page_count())?;
-        Ok(space.allocate(count).expect("the file has grown by what was missing"))
+        let missing = |space: &Space| count - space.free().page_count();
+        self.reclaim_until(space, count, |space| space.allocate(count), missing)
     }
 
     /// Takes `count` pages that follow each other.
     pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<PageRun> {
+        let missing = |space: &Space| count - space.free_tail().map_or(0, |run| run.count);
+        self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
+    }
+
+    /// Frees what no snapshot needs any more; if that does not do, what readers needed that have died; and if that
+    /// does not do either, makes the file longer by what is missing.
+    fn reclaim_until<T>(
+        &self,
+        space: &mut Space,
+        count: u32,
+        allocate: impl Fn(&mut Space) -> Option<T>,
+        missing: impl Fn(&Space) -> u32,
+    ) -> Result<T> {
+        space.reclaim(&self.shared.protected())?;
+        if self.check_reserve(space, count).is_ok()
+            && let Some(allocated) = allocate(space)
+        {
+            return Ok(allocated);
+        }
+        self.bury_dead()?;
         space.reclaim(&self.shared.protected())?;
         self.check_reserve(space, count)?;
-        if let Some(run) = space.allocate_run(count) {
-            return Ok(run);
+        if let Some(allocated) = allocate(space) {
+            return Ok(allocated);
         }
-        let tail = space.free_tail().map_or(0, |run| run.count);
-        self.grow(space, count - tail)?;
-        Ok(space.allocate_run(count).expect("the file has grown by what was missing"))
+        let missing = missing(space);
+        self.grow(space, missing)?;
+        Ok(allocate(space).expect("the file has grown by what was missing"))
     }
 
     /// An error if `count` more pages would leave less than the reserve to others.

@@ -18,13 +18,13 @@ use crate::base::TransactionId;
 use crate::error::Result;
 use crate::format::page;
 use crate::format::record::TAIL_LIMIT;
-use crate::share::heads::Snapshot;
+use crate::share::handover::CommitDelta;
+use crate::share::heads::{Head, Snapshot};
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
 use crate::txn::allocation::Numbers;
-use crate::txn::log::LogEnd;
 use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_log, retire_all};
 
 /// When a commit returns.
@@ -60,7 +60,7 @@ impl Transaction {
         self.check_tables_are_back()?;
         let parts = self.parts();
         if !parts.has_changes() {
-            return Ok(parts.base.id);
+            return Ok(parts.base.snapshot.id);
         }
         parts.core.make_room_for_descriptor()?;
         let id = parts.id;
@@ -74,7 +74,8 @@ impl Transaction {
 impl Parts<'_> {
     fn has_changes(&self) -> bool {
         let tables = self.tables.values().flatten();
-        self.catalog.is_changed_from(&self.base.catalog) || tables.into_iter().any(|table| table.is_changed())
+        self.catalog.is_changed_from(&self.base.snapshot.catalog)
+            || tables.into_iter().any(|table| table.is_changed())
     }
 
     /// Steps 1 to 3.
@@ -115,7 +116,7 @@ impl Parts<'_> {
             sealed.push(SealedPages { first, checksum, bytes });
         }
         pages.store(&mut sealed)?;
-        add_all(stored, &sealed, pages.page_size, id);
+        add_all(stored, &sealed, pages.page_size);
         let snapshot = Snapshot { id, length_pages: log.space.length_pages(), catalog: catalog.root() };
         Ok((snapshot, saved.log))
     }
@@ -123,22 +124,18 @@ impl Parts<'_> {
     /// Step 4. Nothing here can fail.
     fn advance_head(self, snapshot: Snapshot, saved: FreeLog, durability: Durability) {
         let log = self.state.log.as_mut().expect("it was loaded to store the pages");
-        let retired = log.space.delta(self.id).retired;
-        let end = LogEnd::from(&saved);
-        log.log = saved;
-        log.space.commit();
-        self.state.next_id = self.id.next();
-        if snapshot.length_pages < self.base.length_pages {
-            self.state.shrunk_in = Some(self.id);
+        let retired = log.space.delta(self.id).retired.into_iter().map(|(run, _)| run).collect();
+        let delta = self.stored.units().map(|stored| CommitDelta { stored, retired });
+        let head = Head { snapshot, space: log.state_with(&saved) };
+        log.committed(saved, self.id);
+        let shared = &self.core.shared;
+        if snapshot.length_pages < self.base.snapshot.length_pages {
+            shared.set_shrunk_in(Some(self.id));
         }
-        let mut head = self.core.head.lock();
-        retired.iter().for_each(|&(run, _)| head.fresh.remove(run));
-        head.fresh.absorb(std::mem::take(self.stored));
-        head.snapshot = snapshot;
-        head.log = end;
-        head.free_pages = log.space.free().page_count();
-        head.retired_pages = log.space.retired().page_count();
-        self.core.shared.advance_head(&snapshot, durability == Durability::Durable);
+        shared.advance_head(&head, delta.as_ref(), durability == Durability::Durable);
+        if let Some(delta) = delta {
+            self.core.sync.remember(self.id, delta);
+        }
     }
 }
 

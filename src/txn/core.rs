@@ -1,15 +1,14 @@
-//! One open database: the file, the shared heads, the writer's seat, the syncer's desk.
+//! One open database: the file, the shared memory, the writer's seat, the syncer's desk.
 //!
 //! Who holds what:
-//! - [`Core`] is the database. [`Owner`] keeps it open, with its helper thread; [`Handle`] is what a `Db` and the
-//!   transactions begun from it hold. Each `Db` clone has a handle of its own, so that threads which
-//!   have a clone each share no reference count either (I8).
-//! - The seat ([`WriterSeat`]) belongs to one write transaction at a time; free space and the free log go with it.
-//! - `head` is locked for moments: by a writer that publishes, and by the syncer that takes its target.
+//! - [`Core`] is the database, as one handle has opened it. [`Owner`] keeps it open, with its helper thread;
+//!   [`Handle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has a handle of its own, so
+//!   that threads which have a clone each share no reference count either (I8).
+//! - Among the threads of a handle the seat ([`WriterSeat`]) belongs to one write transaction at a time; among
+//!   handles and processes the writer's turn ([`Turns`]). What the writer knows of free space stays with the seat.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -17,24 +16,29 @@ use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::format::record::Identity;
 use crate::share::Shared;
-use crate::share::heads::Snapshot;
-use crate::sys::LockFile;
-use crate::txn::fresh_pages::FreshPages;
-use crate::txn::log::{LogEnd, WriterLog};
+use crate::share::members::Member;
+use crate::share::readers::LiveReader;
+use crate::sys::{ForkMark, LockFile};
+use crate::txn::log::WriterLog;
+use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
 use crate::txn::sync::SyncDesk;
+use crate::txn::turns::{Patience, Turns};
 
 /// The database, as long as anything of it is open.
 pub(crate) struct Core {
     pub(crate) pages: PageFile,
     pub(crate) shared: Shared,
+    pub(crate) member: Member,
     pub(crate) identity: Identity,
     pub(crate) settings: Settings,
     pub(crate) seat: WriterSeat,
-    pub(crate) head: Mutex<Head>,
     pub(crate) sync: SyncDesk,
-    /// Keeps others out, or with a read-only database writers. Last: released when all else is closed.
-    pub(crate) lock: Option<LockFile>,
+    pub(crate) fork: ForkMark,
+    pub(crate) reader_limit: Option<ReaderLimit>,
+    /// None if nobody can share the database: it is in memory, or nobody can write. Last: the locks are free when all
+    /// else is closed.
+    pub(crate) turns: Option<Turns>,
 }
 
 /// Options that matter after opening.
@@ -46,47 +50,37 @@ pub(crate) struct Settings {
     pub(crate) max_size: u64,
 }
 
-/// What the newest transaction left: the next one builds on it, a sync makes it durable.
-pub(crate) struct Head {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) log: LogEnd,
-    pub(crate) fresh: FreshPages,
-    /// As the transaction left them.
-    pub(crate) free_pages: u32,
-    pub(crate) retired_pages: u32,
-}
-
 /// What only the writer needs; it goes from one write transaction to the next.
+#[derive(Default)]
 pub(crate) struct WriterState {
-    /// Free space and the pages of its log; loaded by the first transaction that needs a page.
+    /// Free space and its log, as of the newest transaction that this handle has written or seen; loaded by the
+    /// first one that needs a page.
     pub(crate) log: Option<WriterLog>,
-    /// The id of the next transaction: above every id that recovery saw (R9).
-    pub(crate) next_id: TransactionId,
-    /// The newest transaction that made the file shorter, until its end has been cut off.
-    pub(crate) shrunk_in: Option<TransactionId>,
+    /// Write transactions so far.
+    pub(crate) turn_count: u64,
+    /// Readers that were too old, of which the application has been told.
+    pub(crate) reported_readers: Vec<LiveReader>,
 }
 
-/// The right to write, which one transaction has at a time.
+/// The right of one thread to write for this handle.
 pub(crate) struct WriterSeat {
     state: Mutex<Option<Box<WriterState>>>,
     given_back: Condvar,
 }
 
 impl WriterSeat {
-    pub(crate) fn new(state: WriterState) -> WriterSeat {
-        WriterSeat { state: Mutex::new(Some(Box::new(state))), given_back: Condvar::new() }
+    pub(crate) fn new() -> WriterSeat {
+        WriterSeat { state: Mutex::new(Some(Box::default())), given_back: Condvar::new() }
     }
 
-    /// Takes the seat, waiting for it until `deadline`, or for as long as it takes.
-    pub(crate) fn take(&self, deadline: Option<Instant>) -> Option<Box<WriterState>> {
+    fn take(&self, patience: Patience) -> Option<Box<WriterState>> {
         let mut state = self.state.lock();
         loop {
-            if let Some(taken) = state.take() {
-                return Some(taken);
-            }
-            match deadline {
-                None => self.given_back.wait(&mut state),
-                Some(deadline) => {
+            match (state.take(), patience) {
+                (Some(taken), _) => return Some(taken),
+                (None, Patience::None) => return None,
+                (None, Patience::Forever) => self.given_back.wait(&mut state),
+                (None, Patience::Until(deadline)) => {
                     if self.given_back.wait_until(&mut state, deadline).timed_out() {
                         return state.take();
                     }
@@ -95,12 +89,7 @@ impl WriterSeat {
         }
     }
 
-    /// Takes the seat if it is free.
-    pub(crate) fn try_take(&self) -> Option<Box<WriterState>> {
-        self.state.lock().take()
-    }
-
-    pub(crate) fn give_back(&self, state: Box<WriterState>) {
+    fn give_back(&self, state: Box<WriterState>) {
         *self.state.lock() = Some(state);
         self.given_back.notify_one();
     }
@@ -109,6 +98,7 @@ impl WriterSeat {
 impl Core {
     /// An error if writing is out of the question.
     pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_not_forked()?;
         if self.settings.read_only {
             return Err(Error::ReadOnly);
         }
@@ -118,46 +108,102 @@ impl Core {
         Ok(())
     }
 
-    /// An error if somebody has cut the file under us. Costs a system call, so only writers ask.
-    pub(crate) fn check_file_is_whole(&self) -> Result<()> {
-        let expected = self.pages.storage.mapping().mapped_length();
-        let found = self.pages.storage.file_length().map_err(self.pages.io_error("examine"))?;
+    #[inline]
+    pub(crate) fn check_not_forked(&self) -> Result<()> {
+        if self.fork.is_inherited() { Err(Error::Forked) } else { Ok(()) }
+    }
+
+    /// Takes the seat and then the writer's turn; `None` if patience came to its end.
+    pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Box<WriterState>>> {
+        let Some(mut state) = self.seat.take(patience) else { return Ok(None) };
+        let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(patience));
+        match turn.map_err(self.pages.io_error("lock")) {
+            Ok(true) => {
+                state.turn_count += 1;
+                Ok(Some(state))
+            }
+            other => {
+                self.seat.give_back(state);
+                other.map(|_| None)
+            }
+        }
+    }
+
+    pub(crate) fn give_seat_back(&self, state: Box<WriterState>) {
+        // A child that was forked in the middle of a transaction must not end its parent's turn.
+        if !self.fork.is_inherited()
+            && let Some(turns) = &self.turns
+        {
+            turns.release_writer();
+        }
+        self.seat.give_back(state);
+    }
+
+    /// An error if somebody has cut, or replaced, the data file or the lock file under us. Costs system calls, so
+    /// only writers ask.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        let io_error = || self.pages.io_error("examine");
+        let found = self.pages.storage.refresh_length().map_err(io_error())?;
+        let expected = u64::from(self.shared.head().snapshot.length_pages) * self.pages.page_size as u64;
         if found < expected {
             return Err(Error::Truncated { path: self.pages.path.clone(), expected, found });
+        }
+        let Some(turns) = &self.turns else { return Ok(()) };
+        let own = self.pages.storage.identity().map_err(io_error())?;
+        if LockFile::identity_at(&self.pages.path).ok() != Some(own) {
+            let path = self.pages.path.clone();
+            return Err(Error::Replaced { path, problem: "another file, or none, has its name" });
+        }
+        let lock = turns.lock_file();
+        let own = lock.identity().map_err(io_error())?;
+        if LockFile::identity_at(lock.path()).ok() != Some(own) {
+            let path = lock.path().to_owned();
+            return Err(Error::Replaced { path, problem: "another file, or none, has its name" });
         }
         Ok(())
     }
 
+    /// Frees what readers protect that have died. Only with the writer's turn.
+    pub(crate) fn bury_dead(&self) -> Result<()> {
+        let Some(turns) = &self.turns else { return Ok(()) };
+        let result = self.shared.bury_dead(self.member, turns.lock_file().file());
+        result.map_err(self.pages.io_error("look for dead readers of"))
+    }
+
     /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
-    /// protected is from before they did, and no writer is at work.
+    /// protected is from before they did, and nobody writes.
     ///
     /// Every protected snapshot is then at most as long as the head; so no reader, however hostile the page
     /// that it follows, can touch a page behind the new end.
     pub(crate) fn cut_free_tail(&self) {
-        if self.pages.existing_pages() <= self.head.lock().snapshot.length_pages {
+        if self.shared.is_poisoned() || self.shared.shrunk_in().is_none() {
             return;
         }
-        let Some(mut state) = self.seat.try_take() else { return };
-        if let Some(shrunk_in) = state.shrunk_in {
-            let length_pages = self.head.lock().snapshot.length_pages;
+        let Ok(Some(mut state)) = self.take_seat(Patience::None) else { return };
+        if let Some(shrunk_in) = self.shared.shrunk_in() {
+            let length_pages = self.shared.head().snapshot.length_pages;
             let is_unseen = self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
             // A failure leaves the file longer than it need be, and is tried again.
             if is_unseen && self.pages.truncate(length_pages).is_ok() {
-                state.shrunk_in = None;
+                self.shared.set_shrunk_in(None);
                 state.log = state.log.take().filter(|log| log.space.length_pages() == length_pages);
             }
         }
-        self.seat.give_back(state);
+        self.give_seat_back(state);
     }
 }
 
 impl Drop for Core {
     /// Lazy commits become durable by closing. Whoever wants to know whether that went well calls `Db::close`.
     fn drop(&mut self) {
+        if self.fork.is_inherited() {
+            return; // all this is the parent's
+        }
         if !self.settings.read_only {
             let _ = self.sync_everything();
             self.cut_free_tail();
         }
+        self.shared.leave(self.member);
     }
 }
 
@@ -185,6 +231,9 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        if self.core.fork.is_inherited() {
+            return; // the thread was not forked
+        }
         if let Some(helper) = self.helper.get_mut().take() {
             self.core.sync.close();
             // It panics only if there is a bug; then the panic has been printed, and closing goes on.
@@ -211,3 +260,6 @@ impl Handle {
         Handle { core: Arc::clone(&self.core), owner: Arc::clone(&self.owner) }
     }
 }
+
+/// The first transaction of a database.
+pub(crate) const FIRST_TRANSACTION: TransactionId = TransactionId(1);

@@ -1,44 +1,108 @@
 //! Free space in memory, and where its log stands in the file.
 //!
-//! Invariant: what the log says up to a commit is the state of [`Space`] after it. (Runs that became free by
-//! the interval rule, I2, are not logged: whoever loads the log applies the rule himself.)
+//! Invariants:
+//! - What the log says up to a commit is the state of [`Space`] after it. (Runs that became free by the interval rule,
+//!   I2, are not logged: whoever reads the log applies the rule himself.)
+//! - A writer whose knowledge is older than the head reads what has been added to the log since, in whatever
+//!   process; if he can't tell what that is, he loads the whole log. Either way he knows the head's state.
 
-use crate::base::PageNumber;
+use std::collections::HashSet;
+
+use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
-use crate::format::free_log;
+use crate::format::free_log::{self, Delta, Entry};
+use crate::format::page;
+use crate::share::handover::SpaceState;
+use crate::share::heads::Head;
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::txn::page_file::PageFile;
 
-/// Where the log ends: what a record says of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LogEnd {
-    /// The newest page; 0 if the whole log is in the tail.
-    pub(crate) page: PageNumber,
-    pub(crate) tail: Vec<u8>,
-}
-
-impl From<&FreeLog> for LogEnd {
-    fn from(log: &FreeLog) -> LogEnd {
-        LogEnd { page: log.newest_page(), tail: log.tail().to_vec() }
-    }
-}
-
-/// What the writer knows of free space.
+/// What the writer knows of free space, as transaction `id` left it.
 pub(crate) struct WriterLog {
     pub(crate) space: Space,
     pub(crate) log: FreeLog,
+    id: TransactionId,
 }
 
 impl WriterLog {
-    /// Reads the log that ends at `end`, of a head that is `length_pages` long.
-    pub(crate) fn load(pages: &PageFile, end: &LogEnd, length_pages: u32) -> Result<WriterLog> {
-        let read = |number| pages.page(number, length_pages);
-        let chain = free_log::read_chain(end.page, &end.tail, read)?;
+    /// Reads the log of `head`.
+    pub(crate) fn load(pages: &PageFile, head: &Head) -> Result<WriterLog> {
+        let length_pages = head.snapshot.length_pages;
+        let SpaceState { log_page, log_tail, .. } = &head.space;
+        let chain = free_log::read_chain(*log_page, log_tail, |number| pages.page(number, length_pages))?;
         let space = Space::load(&chain.bytes)?;
         if space.length_pages() != length_pages {
             return Err(corrupt(None, "length in the free log", length_pages, space.length_pages()));
         }
-        Ok(WriterLog { log: FreeLog::from_chain(&chain, &end.tail), space })
+        Ok(WriterLog { log: FreeLog::from_chain(&chain, log_tail), space, id: head.snapshot.id })
     }
+
+    /// Applies what others have committed up to `head`; `None` if that cannot be told from the log.
+    pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Result<Option<WriterLog>> {
+        if self.id == head.snapshot.id {
+            return Ok(Some(self));
+        }
+        let Some(newer) = self.newer_entries(pages, head)? else { return Ok(None) };
+        for delta in newer.deltas {
+            let is_next = delta.id == self.id.next();
+            if !is_next || self.space.apply(&delta).is_err() {
+                return Ok(None);
+            }
+            self.id = delta.id;
+        }
+        self.log.append(newer.pages, &head.space.log_tail);
+        let is_there = self.id == head.snapshot.id && self.space.length_pages() == head.snapshot.length_pages;
+        Ok(is_there.then_some(self))
+    }
+
+    /// What has been added to the log since transaction `self.id`; `None` if it has begun anew.
+    fn newer_entries(&self, pages: &PageFile, head: &Head) -> Result<Option<Newer>> {
+        let (mut added, mut payloads, mut seen) =
+            (Vec::new(), vec![&head.space.log_tail[..]], HashSet::new());
+        let mut number = head.space.log_page;
+        while number != self.log.newest_page() {
+            if number.0 == 0 || !seen.insert(number) {
+                return Ok(None);
+            }
+            let bytes = pages.page(number, head.snapshot.length_pages)?;
+            let log_page = free_log::read_page(bytes)?;
+            added.push((number, page::birth(bytes)));
+            payloads.push(log_page.payload);
+            number = log_page.previous;
+        }
+        added.reverse();
+        payloads.reverse();
+        let mut deltas = Vec::new();
+        for entry in free_log::entries(&payloads.concat()) {
+            match entry? {
+                Entry::Delta(delta) if delta.id > self.id => deltas.push(delta),
+                Entry::Delta(_) | Entry::Base(_) => {}
+            }
+        }
+        Ok(Some(Newer { pages: added, deltas }))
+    }
+
+    /// Transaction `head` has happened, and `saved` is its log.
+    pub(crate) fn committed(&mut self, saved: FreeLog, head: TransactionId) {
+        self.log = saved;
+        self.space.commit();
+        self.id = head;
+    }
+
+    /// What the record will say.
+    pub(crate) fn state_with(&self, saved: &FreeLog) -> SpaceState {
+        SpaceState {
+            log_page: saved.newest_page(),
+            log_tail: saved.tail().to_vec(),
+            free_pages: self.space.free().page_count(),
+            retired_pages: self.space.retired().page_count(),
+        }
+    }
+}
+
+/// What has been added to a log: pages, oldest first, with their births, and the deltas in them.
+struct Newer {
+    pages: Vec<(PageNumber, TransactionId)>,
+    deltas: Vec<Delta>,
 }

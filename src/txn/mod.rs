@@ -16,6 +16,8 @@ pub(crate) mod write;
 pub(crate) mod allocation;
 pub(crate) mod fresh_pages;
 pub(crate) mod log;
+pub(crate) mod onlookers;
+pub(crate) mod turns;
 pub(crate) mod warm;
 
 #[cfg(test)]

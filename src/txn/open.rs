@@ -2,30 +2,27 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - Whoever may write holds the lock file exclusively, so nobody else has the database open.
+//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever comes later joins
+//!   what he finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
-use parking_lot::Mutex;
-
-use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{Identity, RECORD_PAGES, Record};
 use crate::format::table_root::TreeRoot;
-use crate::share::heads::Snapshot;
+use crate::share::identity::SharedIdentity;
 use crate::share::{Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
-use crate::sys::{self, Access, FileStorage, LockFile, LockKind, SharedWords, Storage, WriteMode};
-use crate::txn::core::{Core, Head, Settings, WriterSeat, WriterState};
-use crate::txn::fresh_pages::FreshPages;
-use crate::txn::log::LogEnd;
+use crate::sys::{self, Access, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
+use crate::txn::core::{Core, FIRST_TRANSACTION, Settings, WriterSeat};
 use crate::txn::page_file::{PageFile, Verify};
-use crate::txn::recover::{Recovered, Slots, SlotsError, read_slots};
+use crate::txn::recover::{Slots, SlotsError, read_slots};
 use crate::txn::sync::SyncDesk;
+use crate::txn::turns::{self, Turns};
 
 /// How to open: the options, with their defaults filled in.
 #[derive(Clone, Debug)]
@@ -65,15 +62,30 @@ impl OpenSettings {
         self.check()?;
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         // A file that is not ours gets no lock file beside it.
-        let exists = match self.open_storage(path) {
-            Ok(storage) => read_slots(&storage).map(|_| true).map_err(|error| explain(error, path))?,
-            Err(error) if error.kind() == ErrorKind::NotFound && self.create && !self.settings.read_only => {
-                false
-            }
+        match self.open_storage(path) {
+            Ok(storage) => read_slots(&storage).map(drop).map_err(|error| explain(error, path))?,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.create && !self.settings.read_only => {}
             Err(error) => return Err(io_error("open")(error)),
-        };
-        let lock = self.lock(path)?;
-        if !exists {
+        }
+        // One file has one lock file, by whatever link it is opened, and wherever the process goes afterwards.
+        let path = &path.canonicalize().or_else(|_| std::path::absolute(path)).map_err(io_error("find"))?;
+        loop {
+            let lock = match LockFile::open(path) {
+                Err(_) if self.settings.read_only => return self.open_unseen(path),
+                other => other.map_err(|source| lock_error(path, source))?,
+            };
+            if let Some(core) = self.open_with(path, lock)? {
+                return Ok(core);
+            }
+        }
+    }
+
+    /// Opens, with one handle at a time going through the gate; `None` if the lock file was removed meanwhile.
+    fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Core>> {
+        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let locking = |source| lock_error(path, source);
+        turns::close_gate(&lock).map_err(locking)?;
+        if self.create && !self.settings.read_only && !path.exists() {
             match sys::create_file(path, &[&self.first_pages()?]) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(io_error("create")(error));
@@ -82,7 +94,33 @@ impl OpenSettings {
             }
         }
         let storage = self.open_storage(path).map_err(io_error("open"))?;
-        self.start(Box::new(storage), path, lock)
+        let data = storage.file().try_clone().map_err(io_error("open"))?;
+        let words = SharedWords::of_file(lock.file(), WORD_COUNT).map_err(locking)?;
+        let turns = Turns::enter(lock, data).map_err(locking)?;
+        // From here on whoever comes by another lock file sees that we are present.
+        let lock = turns.lock_file();
+        if LockFile::identity_at(lock.path()).ok() != Some(lock.identity().map_err(locking)?) {
+            return Ok(None);
+        }
+        let is_alone = turns.is_alone().map_err(locking)?;
+        let core = self.start(Box::new(storage), path, Shared::new(words), Some(turns), is_alone)?;
+        let turns = core.turns.as_ref().expect("it was given to the database");
+        turns::open_gate(turns.lock_file()).map_err(locking)?;
+        Ok(Some(core))
+    }
+
+    /// Opens for reading where no lock file can be written: on a read-only file system, or without permission. Nobody
+    /// sees such a reader; so it keeps writers from writing for as long as it is open, and cannot be there
+    /// while others have the database open.
+    fn open_unseen(&self, path: &Path) -> Result<Core> {
+        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let storage = self.open_storage(path).map_err(io_error("open"))?;
+        let data = storage.file().try_clone().map_err(io_error("open"))?;
+        let is_held = turns::try_hold_off_writers(&data).map_err(|source| lock_error(path, source))?;
+        if !is_held || !turns::is_nobody_present(&data).map_err(|source| lock_error(path, source))? {
+            return Err(Error::InUse { path: path.to_owned() });
+        }
+        self.start_unshared(Box::new(storage), path)
     }
 
     /// A database in memory.
@@ -95,43 +133,27 @@ impl OpenSettings {
         let pages = self.first_pages()?;
         storage.grow(0, pages.len() as u64, false).map_err(io_error("make room in"))?;
         storage.write(0, &[&pages]).map_err(io_error("write"))?;
-        self.start(Box::new(storage), path, None)
+        self.start_unshared(Box::new(storage), path)
     }
 
     fn open_storage(&self, path: &Path) -> std::io::Result<FileStorage> {
         FileStorage::open(path, self.access(), self.write_mode, self.settings.max_size)
     }
 
-    /// Locks out whoever may not be there at the same time: for a writer everybody, for a reader writers.
-    fn lock(&self, path: &Path) -> Result<Option<LockFile>> {
-        let lock = match LockFile::open(path) {
-            // Where no lock file can be made nobody can be writing with one either: a read-only file system.
-            Err(_) if self.settings.read_only => return Ok(None),
-            other => other,
-        };
-        let kind = if self.settings.read_only { LockKind::Shared } else { LockKind::Exclusive };
-        let io_error = |source| Error::Io { action: "lock", path: LockFile::path_for(path), source };
-        let lock = lock.map_err(io_error)?;
-        match lock.try_lock(kind).map_err(io_error)? {
-            true => Ok(Some(lock)),
-            false => Err(Error::InUse { path: path.to_owned() }),
-        }
-    }
-
     /// The record pages of a new database: one record, and an empty slot.
     pub(super) fn first_pages(&self) -> Result<Vec<u8>> {
         let page_size = self.page_size.unwrap_or(MIN_PAGE_SIZE);
-        let log = LogEnd::from(&FreeLog::new(&Space::new(RECORD_PAGES)));
+        let log = FreeLog::new(&Space::new(RECORD_PAGES));
         let record = Record {
             page_size,
             identity: new_identity()?,
-            id: TransactionId(1),
+            id: FIRST_TRANSACTION,
             length_pages: RECORD_PAGES,
             free_pages: 0,
             retired_pages: 0,
             catalog: TreeRoot::default(),
-            log_page: log.page,
-            log_tail: log.tail,
+            log_page: log.newest_page(),
+            log_tail: log.tail().to_vec(),
             listed: Vec::new(),
             digest: 0,
         };
@@ -140,43 +162,65 @@ impl OpenSettings {
         Ok(pages)
     }
 
-    /// Recovers, and sets the shared state to what was recovered.
-    pub(super) fn start(
+    /// Recovers a database that this handle has for itself.
+    pub(super) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Core> {
+        let io_error = |source| Error::Io { action: "reserve memory for", path: path.to_owned(), source };
+        let words = SharedWords::anonymous(WORD_COUNT).map_err(io_error)?;
+        self.start(storage, path, Shared::new(words), None, true)
+    }
+
+    /// Joins those who share the database. The first sets the shared state: to what killed processes have left, if
+    /// that is good, and otherwise to what recovery finds.
+    fn start(
         &self,
         storage: Box<dyn Storage>,
         path: &Path,
-        lock: Option<LockFile>,
+        shared: Shared,
+        turns: Option<Turns>,
+        is_alone: bool,
     ) -> Result<Core> {
         let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, path))?;
         if let Some(requested) = self.page_size.filter(|&size| size != slots.page_size) {
             return Err(Error::PageSizeMismatch { requested, found: slots.page_size });
         }
+        let database = slots.identity();
         let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
-        let Recovered { record, slot, next_id, .. } = slots.recover(&pages, self.settings.read_only)?;
-        let words = SharedWords::anonymous(WORD_COUNT).map_err(pages.io_error("share memory for"))?;
-        let shared = Shared::new(words);
-        let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
-        shared.start_at(&snapshot);
-        // A file that is longer than its record was left so by a crash: its end may be cut off.
-        let shrunk_in = (pages.existing_pages() > record.length_pages).then_some(record.id);
-        let log = LogEnd { page: record.log_page, tail: record.log_tail };
+        let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
+        let identity = SharedIdentity { boot: sys::boot_id(), file, database };
+        let is_ours = shared.belongs_to(&identity);
+        if !is_alone && !is_ours {
+            let path = LockFile::path_for(path);
+            return Err(Error::Replaced { path, problem: "those who have the database open use another" });
+        }
+        if is_alone && !(is_ours && slots.is_as_left(&shared, &pages)) {
+            shared.clear();
+            slots.recover(&pages, &shared, self.settings.read_only)?;
+            shared.complete(&identity);
+        } else if shared.is_unrecovered() && !self.settings.read_only {
+            slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
+        }
+        let member = match &turns {
+            Some(turns) => shared.join(turns.lock_file().file()).map_err(pages.io_error("lock"))??,
+            None => shared.join_alone(),
+        };
+        let fork = ForkMark::new().map_err(pages.io_error("reserve memory for"))?;
         Ok(Core {
             pages,
             shared,
-            identity: record.identity,
+            member,
+            identity: database,
             settings: self.settings,
-            seat: WriterSeat::new(WriterState { log: None, next_id, shrunk_in }),
-            head: Mutex::new(Head {
-                snapshot,
-                log,
-                fresh: FreshPages::default(),
-                free_pages: record.free_pages,
-                retired_pages: record.retired_pages,
-            }),
-            sync: SyncDesk::new(slot),
-            lock,
+            seat: WriterSeat::new(),
+            sync: SyncDesk::default(),
+            fork,
+            reader_limit: None,
+            turns,
         })
     }
+}
+
+fn lock_error(path: &Path, source: std::io::Error) -> Error {
+    Error::Io { action: "lock", path: LockFile::path_for(path), source }
 }
 
 fn new_identity() -> Result<Identity> {

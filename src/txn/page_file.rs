@@ -13,9 +13,14 @@ use crate::base::{PageNumber, PageRun};
 use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageKind};
-use crate::format::record::{RECORD_PAGES, slot_offset};
+use crate::format::record::{RECORD_PAGES, Record, slot_offset};
 use crate::sys::{SharedWords, Storage, prefetch};
 use crate::tree::pages::{PageSource, SealedPages};
+
+/// A cache line.
+const LINE_BYTES: usize = 64;
+/// Lines that header, heads and slots of a usual leaf take.
+const HEAD_LINES: usize = 3;
 
 /// When the checksums of pages are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -89,6 +94,15 @@ impl PageFile {
         Ok(bytes)
     }
 
+    /// Asks for the first cache lines of a page.
+    #[inline]
+    fn prefetch_lines(&self, number: PageNumber, lines: usize) {
+        let page = self.storage.mapping().slice(number.offset(self.page_size), self.page_size);
+        for line in 0..lines {
+            prefetch(page.unwrap_or(&[]), line * LINE_BYTES);
+        }
+    }
+
     /// A whole overflow run.
     pub(crate) fn overflow(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
         let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
@@ -123,12 +137,24 @@ impl PageFile {
         let inside = run.first.0 >= RECORD_PAGES
             && run.first.0 < length_pages
             && run.count <= length_pages - run.first.0;
-        let offset = run.first.offset(self.page_size);
-        let bytes = self.storage.mapping().slice(offset, run.count as usize * self.page_size);
-        match bytes {
+        let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
+        match self.storage.mapping().slice(offset, length) {
             Some(bytes) if inside => Ok(bytes),
-            _ => Err(outside(run, length_pages)),
+            _ => self.bytes_of_longer_file(run, length_pages, inside),
         }
+    }
+
+    /// Another process may have made the file longer since this one looked.
+    #[cold]
+    fn bytes_of_longer_file(&self, run: PageRun, length_pages: u32, inside: bool) -> Result<&[u8]> {
+        let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
+        if inside {
+            self.storage.refresh_length().map_err(self.io_error("examine"))?;
+            if let Some(bytes) = self.storage.mapping().slice(offset, length) {
+                return Ok(bytes);
+            }
+        }
+        Err(outside(run, length_pages))
     }
 
     #[inline]
@@ -185,6 +211,14 @@ impl PageFile {
         Ok(())
     }
 
+    /// The record in a slot, if there is one. Read by a system call: what changes is never borrowed (I1).
+    pub(crate) fn read_record(&self, slot: usize) -> Result<Option<Record>> {
+        let mut bytes = vec![0; self.page_size];
+        let offset = slot_offset(slot, self.page_size);
+        self.storage.read(offset, &mut bytes).map_err(self.io_error("read a record of"))?;
+        Ok(Record::decode(&bytes, slot as u32).ok())
+    }
+
     /// Stores `record` in a slot.
     pub(crate) fn store_record(&self, slot: usize, record: &[u8]) -> Result<()> {
         self.write("write the record to", slot_offset(slot, self.page_size), &[record])
@@ -237,11 +271,12 @@ impl PageSource for PageFile {
         PageFile::overflow(self, first, self.existing_pages())
     }
 
+    #[inline]
     fn prefetch(&self, number: PageNumber) {
-        let whole = self.storage.mapping().slice(number.offset(self.page_size), self.page_size);
-        if let Some(bytes) = whole {
-            prefetch(bytes, 0);
-            prefetch(bytes, 64);
-        }
+        self.prefetch_lines(number, HEAD_LINES);
+    }
+
+    fn prefetch_whole(&self, number: PageNumber) {
+        self.prefetch_lines(number, self.page_size / LINE_BYTES);
     }
 }

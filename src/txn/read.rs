@@ -24,7 +24,8 @@ pub(crate) struct SnapshotReader {
 impl SnapshotReader {
     #[inline]
     pub(crate) fn begin(handle: &Arc<Handle>) -> Result<SnapshotReader> {
-        let (slot, snapshot) = handle.core.shared.begin_read()?;
+        handle.core.check_not_forked()?;
+        let (slot, snapshot) = handle.core.shared.begin_read(handle.core.member)?;
         Ok(SnapshotReader { handle: Arc::clone(handle), slot, snapshot })
     }
 
@@ -36,7 +37,10 @@ impl SnapshotReader {
 impl Drop for SnapshotReader {
     #[inline]
     fn drop(&mut self) {
-        self.handle.core.shared.end_read(self.slot);
+        // In a forked child the slot is the parent's.
+        if !self.handle.core.fork.is_inherited() {
+            self.handle.core.shared.end_read(self.slot);
+        }
     }
 }
 
@@ -58,5 +62,9 @@ impl PageSource for SnapshotReader {
     #[inline]
     fn prefetch(&self, number: PageNumber) {
         self.handle.core.pages.prefetch(number);
+    }
+
+    fn prefetch_whole(&self, number: PageNumber) {
+        self.handle.core.pages.prefetch_whole(number);
     }
 }

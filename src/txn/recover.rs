@@ -11,15 +11,20 @@
 //! 5. **One barrier**, always. Then the snapshot is durable, and visible (I3).
 //! 6. New transactions get ids above every id seen, the rejected record's too (R9; no two records with one id).
 //!
+//! Only who comes first, when nobody else has the database open, recovers; and not even he, if those who had it open
+//! before left their shared memory in order (R8): see [`Slots::is_as_left`].
+//!
 //! Reads two records and the pages of the last commits, never the whole file (I4). A database opened read-only
-//! stops after step 2: it may not write, and nobody else is writing.
+//! stops after step 2: it may not write. The first handle that may goes on.
 
+use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
-use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
-use crate::format::record::{self, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
-use crate::share::heads::first_id_after;
+use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
+use crate::share::Shared;
+use crate::share::handover::SpaceState;
+use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
 
@@ -36,15 +41,6 @@ pub(crate) struct Slots {
     found: Vec<Found>,
     /// A slot that holds neither a record nor zeros.
     has_damage: bool,
-}
-
-/// The state that recovery has found and, unless the database is read-only, made durable.
-pub(crate) struct Recovered {
-    pub(crate) record: Record,
-    pub(crate) slot: usize,
-    pub(crate) next_id: TransactionId,
-    /// Pages read to verify what the record lists.
-    pub(crate) verified_pages: u32,
 }
 
 /// Step 1.
@@ -122,12 +118,31 @@ impl Slots {
         Slots { page_size, found, has_damage }
     }
 
-    /// Steps 2 to 6.
-    pub(crate) fn recover(self, pages: &PageFile, read_only: bool) -> Result<Recovered> {
-        let newest_id = self.found.first().map_or(TransactionId(0), |found| found.record.id);
-        let (index, verified_pages) = self.choose(pages)?;
+    /// The identity of the database.
+    pub(crate) fn identity(&self) -> Identity {
+        self.newest().identity
+    }
+
+    fn newest(&self) -> &Record {
+        &self.found.first().expect("read_slots has found a record").record
+    }
+
+    /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
+    /// durable record in its place, and the file as long as the head needs. Then what they have committed is
+    /// in the page cache, lazy commits included, and going on from there loses nothing (R8).
+    pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
+        let durable = (shared.durable_slot(), shared.durable());
+        let is_there = self.found.iter().any(|found| (found.slot, found.record.id) == durable);
+        let is_whole =
+            shared.snapshot(shared.head_id()).is_some_and(|head| head.length_pages <= pages.existing_pages());
+        is_there && is_whole && !shared.is_poisoned() && !shared.is_unrecovered()
+    }
+
+    /// Steps 2 to 6: sets `shared` to what is found.
+    pub(crate) fn recover(self, pages: &PageFile, shared: &Shared, read_only: bool) -> Result<()> {
+        let greatest_id = self.newest().id;
+        let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
-        let next_id = first_id_after(record.id, newest_id);
         if !read_only {
             store_again(pages, slot, &record)?;
             if index > 0 || self.has_damage {
@@ -135,17 +150,30 @@ impl Slots {
             }
             pages.barrier()?;
         }
-        Ok(Recovered { record, slot, next_id, verified_pages })
+        let head = Head {
+            snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
+            space: SpaceState {
+                log_page: record.log_page,
+                log_tail: record.log_tail,
+                free_pages: record.free_pages,
+                retired_pages: record.retired_pages,
+            },
+        };
+        shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        shared.set_unrecovered(read_only);
+        // A file that is longer than its record was left so by a crash: its end may be cut off.
+        let is_longer = pages.existing_pages() > record.length_pages;
+        shared.set_shrunk_in(is_longer.then_some(record.id));
+        Ok(())
     }
 
-    /// The newest record whose listed pages verify, and how many pages were read to know it.
-    fn choose(&self, pages: &PageFile) -> Result<(usize, u32)> {
+    /// The newest record whose listed pages verify.
+    fn choose(&self, pages: &PageFile) -> Result<usize> {
         let mut first_error = None;
-        let mut read_pages = 0;
         for (index, Found { record, .. }) in self.found.iter().enumerate() {
             check_length(pages, record)?;
-            match verify_listed(pages, record, &mut read_pages) {
-                Ok(()) => return Ok((index, read_pages)),
+            match verify_listed(pages, record) {
+                Ok(()) => return Ok(index),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
@@ -164,13 +192,12 @@ fn check_length(pages: &PageFile, record: &Record) -> Result<()> {
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.
-fn verify_listed(pages: &PageFile, record: &Record, read_pages: &mut u32) -> Result<()> {
+fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
     let mut checksums = Vec::new();
     for run in &record.listed {
         let mut next = run.first.0;
         while next < run.end() {
             let (_, count, checksum) = pages.verify_unit(PageNumber(next), record.length_pages)?;
-            *read_pages += count;
             if count > run.end() - next {
                 return Err(corrupt(
                     Some(next),

@@ -1,39 +1,64 @@
-//! Making commits durable: one thread syncs for all that wait (group commit).
+//! Making commits durable: one thread, of one process, syncs for all that wait (group commit).
 //!
 //! Invariants and rules (docs/DURABILITY.md):
 //! - I4: a sync of a small commit is one record stored and one barrier. If the pages that the record should
 //!   list are not known or do not fit, there is a barrier before the record too.
 //! - I6: after a failed sync nothing is synced again: the database is poisoned.
+//! - R4: a target that a dead syncer has left stays protected until a barrier has decided whether its record counts.
 //! - R5: the target is set before the record is stored, and cleared last.
 //! - R6: the record lists the live pages of its snapshot born after the last durable record.
-//! - The record goes to the slot that does not hold the last durable one. `durable_slot` changes only after the
-//!   barrier, by the one thread that syncs.
+//! - The record goes to the slot that does not hold the last durable one, and never has the id of that.
+//!   The slot changes together with the durable id, in one store.
+//! - Within a handle one thread syncs ([`SyncDesk`]); among handles, one that has the syncer's turn
+//!   ([`crate::txn::turns::Turns`]), which is free when its process dies.
+
+use std::collections::BTreeMap;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::{PageRun, TransactionId};
 use crate::error::{Error, Result};
 use crate::format::record::{Record, list_capacity};
+use crate::share::RING_LEN;
+use crate::share::handover::CommitDelta;
+use crate::share::heads::Head;
 use crate::txn::core::Core;
+use crate::txn::fresh_pages::FreshPages;
 
-/// Where committers wait and one of them syncs.
+/// Where the committers of a handle wait while one of them syncs.
+#[derive(Default)]
 pub(crate) struct SyncDesk {
     state: Mutex<SyncState>,
     finished: Condvar,
+    /// What this handle's own newest commits did: also those that are too large for the shared memory.
+    own_deltas: Mutex<BTreeMap<TransactionId, CommitDelta>>,
 }
 
+#[derive(Default)]
 struct SyncState {
-    /// Some thread is syncing now.
+    /// Some thread of this handle is syncing, or waits for the syncer's turn.
     is_syncing: bool,
-    durable_slot: usize,
     /// The helper thread is to end.
     is_closed: bool,
 }
 
 impl SyncDesk {
-    pub(crate) fn new(durable_slot: usize) -> SyncDesk {
-        let state = SyncState { is_syncing: false, durable_slot, is_closed: false };
-        SyncDesk { state: Mutex::new(state), finished: Condvar::new() }
+    /// Remembers what a transaction of this handle did, once it has happened.
+    pub(crate) fn remember(&self, id: TransactionId, delta: CommitDelta) {
+        let mut deltas = self.own_deltas.lock();
+        deltas.insert(id, delta);
+        if deltas.len() > RING_LEN {
+            deltas.pop_first();
+        }
+    }
+
+    fn own_delta(&self, id: TransactionId) -> Option<CommitDelta> {
+        self.own_deltas.lock().get(&id).cloned()
+    }
+
+    fn forget_through(&self, durable: TransactionId) {
+        let mut deltas = self.own_deltas.lock();
+        *deltas = deltas.split_off(&durable.next());
     }
 
     /// Ends the helper thread, once what is pending is synced.
@@ -62,7 +87,7 @@ impl Core {
 
     /// Makes every commit up to now durable.
     pub(crate) fn sync_everything(&self) -> Result<()> {
-        self.wait_durable(self.shared.head())
+        self.wait_durable(self.shared.head_id())
     }
 
     /// Before another commit: sees to it that its descriptor overwrites none that visible may name. Only after
@@ -86,58 +111,98 @@ impl Core {
                 continue;
             }
             state.is_syncing = true;
-            let slot = 1 - state.durable_slot;
             drop(state);
-            let result = self.sync_head(slot);
+            let result = self.sync_in_turn(&is_reached);
             state = self.sync.state.lock();
             state.is_syncing = false;
-            match &result {
-                Ok(()) => state.durable_slot = slot,
-                Err(_) => self.shared.poison(),
-            }
             self.sync.finished.notify_all();
             result?;
         }
     }
 
-    /// Makes the head durable, with its record in `slot`.
-    fn sync_head(&self, slot: usize) -> Result<()> {
-        let (mut record, list) = self.take_target();
-        match list {
+    /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
+    fn sync_in_turn(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+        if let Some(turns) = &self.turns {
+            turns.take_sync().map_err(self.pages.io_error("lock"))?;
+        }
+        let result = if is_reached(self) || self.shared.is_poisoned() { Ok(()) } else { self.sync_head() };
+        if result.is_err() {
+            self.shared.poison();
+        }
+        if let Some(turns) = &self.turns {
+            turns.release_sync();
+        }
+        result
+    }
+
+    /// Makes the head durable.
+    fn sync_head(&self) -> Result<()> {
+        self.settle_left_target()?;
+        if self.shared.durable() == self.shared.head_id() {
+            // Its syncer died before it made the head visible. There are never two records with one id.
+            self.shared.finish_sync(self.shared.durable(), self.shared.durable_slot());
+            return Ok(());
+        }
+        let head = self.shared.take_target();
+        let slot = 1 - self.shared.durable_slot();
+        let mut record = self.record_of(&head);
+        match self.list_for(&record) {
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
             None => self.pages.barrier()?,
         }
         self.pages.store_record(slot, &record.encode())?;
         self.pages.barrier()?;
-        self.shared.finish_sync(record.id);
+        self.shared.finish_sync(record.id, slot);
+        self.sync.forget_through(record.id);
         Ok(())
     }
 
-    /// Declares the head to be the target, and answers its record and, if it is known and fits, the list of its
-    /// new pages with their digest.
-    fn take_target(&self) -> (Record, Option<(Vec<PageRun>, u32)>) {
-        let mut head = self.head.lock();
-        let is_head = self.shared.set_target(head.snapshot.id);
-        assert!(is_head, "the head moves only under its lock");
-        let durable = self.shared.durable();
-        head.fresh.forget_through(durable);
-        let page_size = self.pages.page_size;
-        let record = Record {
-            page_size,
+    /// R4: what a syncer that died has left. Its record may be anywhere between memory and the disk; after a barrier
+    /// it is on the disk, or there is none.
+    fn settle_left_target(&self) -> Result<()> {
+        let Some(target) = self.shared.left_target() else { return Ok(()) };
+        if target > self.shared.durable() {
+            let slot = 1 - self.shared.durable_slot();
+            self.pages.barrier()?;
+            if self.pages.read_record(slot)?.is_some_and(|record| record.id == target) {
+                self.shared.finish_sync(target, slot);
+            }
+        }
+        self.shared.clear_target();
+        Ok(())
+    }
+
+    fn record_of(&self, head: &Head) -> Record {
+        Record {
+            page_size: self.pages.page_size,
             identity: self.identity,
             id: head.snapshot.id,
             length_pages: head.snapshot.length_pages,
-            free_pages: head.free_pages,
-            retired_pages: head.retired_pages,
+            free_pages: head.space.free_pages,
+            retired_pages: head.space.retired_pages,
             catalog: head.snapshot.catalog,
-            log_page: head.log.page,
-            log_tail: head.log.tail.clone(),
+            log_page: head.space.log_page,
+            log_tail: head.space.log_tail.clone(),
             listed: Vec::new(),
             digest: 0,
-        };
-        let capacity = list_capacity(page_size, record.log_tail.len());
-        let list = head.fresh.list_since(durable, capacity);
-        (record, list)
+        }
+    }
+
+    /// The pages that `record` must list, and their digest (R6), from what each commit since the durable one has left;
+    /// `None` if one of them has left nothing, or if the list does not fit.
+    fn list_for(&self, record: &Record) -> Option<(Vec<PageRun>, u32)> {
+        let durable = self.shared.durable();
+        let first = durable.next().max(self.shared.first_id());
+        if record.id.0 - durable.0 > RING_LEN as u64 {
+            return None;
+        }
+        let mut fresh = FreshPages::default();
+        for id in (first.0..=record.id.0).map(TransactionId) {
+            let delta = self.sync.own_delta(id).or_else(|| self.shared.load_delta(id))?;
+            delta.retired.iter().for_each(|&run| fresh.remove(run));
+            delta.stored.iter().for_each(|&(run, checksum)| fresh.add(run, checksum));
+        }
+        fresh.list(list_capacity(self.pages.page_size, record.log_tail.len()))
     }
 
     /// The helper thread: syncs commits that were deferred, until the database is closed.
@@ -152,7 +217,8 @@ impl Core {
                     self.sync.finished.wait(&mut state);
                 }
             }
-            let pending = self.shared.pending();
+            // What is pending may belong to a writer that was killed before its head: then head is all there is.
+            let pending = self.shared.pending().min(self.shared.head_id());
             // An error has poisoned the database: every ticket and every writer will be told.
             let _ = self.sync_until(|core| core.shared.durable() >= pending);
         }

@@ -11,14 +11,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::error::{Error, Result};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
 use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
-use crate::share::heads::Snapshot;
+use crate::share::heads::Head;
 use crate::space::Space;
 use crate::tree::pages::{RetiredPages, SealedPages};
 use crate::tree::{NewValue, TreeMut};
@@ -26,16 +25,19 @@ use crate::txn::allocation::Numbers;
 use crate::txn::core::{Core, Handle, WriterState};
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
+use crate::txn::turns::Patience;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
 const DIRECT_VALUE_LEN: usize = 256 << 10;
+/// Looking for the dead costs a system call for each other handle.
+const TURNS_BETWEEN_BURIALS: u64 = 64;
 
 /// A write transaction without types.
 pub(crate) struct Transaction {
     pub(crate) handle: Arc<Handle>,
     pub(crate) id: TransactionId,
     /// The head that it builds on.
-    pub(crate) base: Snapshot,
+    pub(crate) base: Head,
     /// There until the transaction ends.
     seat: RefCell<Option<Box<WriterState>>>,
     pub(crate) catalog: RefCell<TreeMut>,
@@ -65,7 +67,7 @@ impl OpenTable {
 pub(crate) struct Parts<'a> {
     pub(crate) core: &'a Core,
     pub(crate) id: TransactionId,
-    pub(crate) base: Snapshot,
+    pub(crate) base: &'a Head,
     pub(crate) state: &'a mut WriterState,
     pub(crate) catalog: &'a mut TreeMut,
     pub(crate) tables: &'a mut BTreeMap<String, Option<Box<OpenTable>>>,
@@ -73,37 +75,38 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Transaction {
-    /// Begins, once the seat is free; `None` if that is not before `deadline`.
-    pub(crate) fn begin(handle: &Arc<Handle>, deadline: Option<Instant>) -> Result<Option<Transaction>> {
+    /// Begins, once it is this one's turn; `None` if patience comes to its end before that.
+    pub(crate) fn begin(handle: &Arc<Handle>, patience: Patience) -> Result<Option<Transaction>> {
         handle.core.check_writable()?;
-        let seat = handle.core.seat.take(deadline);
-        seat.map(|seat| Transaction::seated(handle, seat)).transpose()
-    }
-
-    /// Begins, if the seat is free.
-    pub(crate) fn try_begin(handle: &Arc<Handle>) -> Result<Option<Transaction>> {
-        handle.core.check_writable()?;
-        let seat = handle.core.seat.try_take();
-        seat.map(|seat| Transaction::seated(handle, seat)).transpose()
-    }
-
-    fn seated(handle: &Arc<Handle>, seat: Box<WriterState>) -> Result<Transaction> {
+        let Some(seat) = handle.core.take_seat(patience)? else { return Ok(None) };
         let core = &handle.core;
-        let base = core.head.lock().snapshot;
-        let id = seat.next_id;
+        let base = core.shared.head();
+        let id = core.shared.next_id();
+        let catalog = TreeMut::new(&base.snapshot.catalog, id, core.pages.page_size);
         let transaction = Transaction {
             handle: Arc::clone(handle),
             id,
             base,
             seat: RefCell::new(Some(seat)),
-            catalog: RefCell::new(TreeMut::new(&base.catalog, id, core.pages.page_size)),
+            catalog: RefCell::new(catalog),
             tables: RefCell::default(),
             stored: RefCell::default(),
             has_failed: Cell::new(false),
         };
         core.check_writable()?; // it may have been poisoned while we waited
-        core.check_file_is_whole()?;
-        Ok(transaction)
+        core.check_files()?;
+        transaction.look_after_readers()?;
+        Ok(Some(transaction))
+    }
+
+    /// Now and then looks whether readers have died, so that what they protect comes back by itself.
+    fn look_after_readers(&self) -> Result<()> {
+        let mut seat = self.seat.borrow_mut();
+        let state = seat.as_mut().expect("the transaction has just begun");
+        if state.turn_count.is_multiple_of(TURNS_BETWEEN_BURIALS) {
+            self.core().bury_dead()?;
+        }
+        self.core().report_old_readers(state)
     }
 
     pub(crate) fn core(&self) -> &Core {
@@ -230,7 +233,7 @@ impl Transaction {
     fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
         let mut seat = self.seat.borrow_mut();
         let state = seat.as_mut().expect("the transaction has not ended");
-        let log = load_log(self.core(), state, self.base)?;
+        let log = load_log(self.core(), state, &self.base)?;
         work(&mut log.space)
     }
 
@@ -259,7 +262,7 @@ impl Transaction {
                 .and_then(|()| numbers.finish())
                 .and_then(|()| self.core().pages.store(&mut sealed));
             self.guard(result)?;
-            add_all(&mut stored, &sealed, self.core().pages.page_size, self.id);
+            add_all(&mut stored, &sealed, self.core().pages.page_size);
             Ok(())
         })
     }
@@ -281,7 +284,7 @@ impl Transaction {
             self.guard(self.with_space(|space| space.release(run)))?;
             return Err(error);
         }
-        self.stored.borrow_mut().add(run, checksum, self.id);
+        self.stored.borrow_mut().add(run, checksum);
         Ok(run.first)
     }
 
@@ -297,7 +300,7 @@ impl Transaction {
         Parts {
             core: &self.handle.core,
             id: self.id,
-            base: self.base,
+            base: &self.base,
             state: self.seat.get_mut().as_mut().expect("the transaction has not ended"),
             catalog: self.catalog.get_mut(),
             tables: self.tables.get_mut(),
@@ -308,7 +311,7 @@ impl Transaction {
     /// Gives the seat back: the transaction has ended.
     pub(crate) fn give_back_seat(&mut self) {
         if let Some(state) = self.seat.get_mut().take() {
-            self.handle.core.seat.give_back(state);
+            self.handle.core.give_seat_back(state);
         }
     }
 }
@@ -326,17 +329,21 @@ impl Drop for Transaction {
     }
 }
 
-/// Free space and its log, loaded if that has not been done.
+/// Free space and its log as of `base`: loaded, or brought up to what others have committed since.
 pub(crate) fn load_log<'a>(
     core: &Core,
     state: &'a mut WriterState,
-    base: Snapshot,
+    base: &Head,
 ) -> Result<&'a mut WriterLog> {
-    if state.log.is_none() {
-        let end = core.head.lock().log.clone();
-        state.log = Some(WriterLog::load(&core.pages, &end, base.length_pages)?);
-    }
-    Ok(state.log.as_mut().expect("it has just been loaded"))
+    let known = match state.log.take() {
+        Some(log) => log.catch_up(&core.pages, base)?,
+        None => None,
+    };
+    let log = match known {
+        Some(log) => log,
+        None => WriterLog::load(&core.pages, base)?,
+    };
+    Ok(state.log.insert(log))
 }
 
 /// Pages that were born in this transaction are free at once: nobody else has ever seen them.
@@ -357,10 +364,10 @@ pub(crate) fn retire_all(
     Ok(())
 }
 
-/// Notes pages that transaction `id` stores.
-pub(crate) fn add_all(stored: &mut FreshPages, sealed: &[SealedPages], page_size: usize, id: TransactionId) {
+/// Notes pages that are stored.
+pub(crate) fn add_all(stored: &mut FreshPages, sealed: &[SealedPages], page_size: usize) {
     for pages in sealed {
         let count = (pages.bytes.len() / page_size) as u32;
-        stored.add(PageRun { first: pages.first, count }, pages.checksum, id);
+        stored.add(PageRun { first: pages.first, count }, pages.checksum);
     }
 }

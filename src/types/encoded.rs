@@ -6,8 +6,6 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::base::key_buf::KeyBuf;
-
 /// What fits without an allocation; the same as in `KeyBuf`.
 const INLINE_LEN: usize = 38;
 
@@ -102,15 +100,6 @@ impl<'a> Encoded<'a> {
     #[inline]
     pub(crate) fn borrowed(bytes: &'a [u8]) -> Encoded<'a> {
         Encoded(Bytes::Borrowed(bytes))
-    }
-
-    /// Copies the bytes if they are borrowed, so that they can be kept.
-    pub(crate) fn into_key_buf(self) -> KeyBuf {
-        match self.0 {
-            Bytes::Borrowed(bytes) => KeyBuf::from(bytes),
-            Bytes::Inline { len, bytes } => KeyBuf::from(&bytes[..usize::from(len)]),
-            Bytes::Heap(bytes) => KeyBuf::Heap(bytes.into_boxed_slice()),
-        }
     }
 }
 

@@ -49,9 +49,9 @@ fn a_delta_takes_across_free_and_retired_runs() {
         load(&[encode_base(&base()), encode_delta(&delta(10, 1000, &[PageRun::new(12, 10)]))]).unwrap();
     assert_eq!(space.free().iter().next(), Some(PageRun::new(10, 2)));
     assert_eq!(space.retired().iter().next().unwrap().run, PageRun::new(22, 2));
-    assert_eq!(space.statistics().retired_pages, 302);
+    assert_eq!(space.retired().page_count(), 302);
     space.reclaim(&[TransactionId(9)]).unwrap();
-    assert_eq!(space.statistics().free_pages, 504);
+    assert_eq!(space.free().page_count(), 504);
 }
 
 #[test]

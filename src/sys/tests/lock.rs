@@ -1,7 +1,10 @@
 //! Locks, between descriptors of one process, as they are between processes.
 
 use super::*;
-use crate::sys::{LockFile, LockKind, RangeLock, lock_range, range_is_free, try_lock_range, unlock_range};
+use crate::sys::{
+    LockFile, LockKind, lock_range, lock_whole, range_is_free, try_lock_range, try_lock_whole, unlock_range,
+    unlock_whole,
+};
 use LockKind::{Exclusive, Shared};
 use std::time::Duration;
 
@@ -23,25 +26,25 @@ fn the_lock_file_lies_beside_the_data() {
 fn whole_file_locks_of_two_handles_exclude_each_other() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    assert!(first.try_lock(Shared).unwrap());
-    assert!(second.try_lock(Shared).unwrap());
-    assert!(!second.try_lock(Exclusive).unwrap());
-    first.unlock().unwrap();
-    assert!(second.try_lock(Exclusive).unwrap());
-    assert!(!first.try_lock(Shared).unwrap());
+    assert!(try_lock_whole(first.file(), Shared).unwrap());
+    assert!(try_lock_whole(second.file(), Shared).unwrap());
+    assert!(!try_lock_whole(second.file(), Exclusive).unwrap());
+    unlock_whole(first.file()).unwrap();
+    assert!(try_lock_whole(second.file(), Exclusive).unwrap());
+    assert!(!try_lock_whole(first.file(), Shared).unwrap());
     drop(second);
-    assert!(first.try_lock(Exclusive).unwrap(), "dropping the handle frees its lock");
+    assert!(try_lock_whole(first.file(), Exclusive).unwrap(), "dropping the handle frees its lock");
 }
 
 #[test]
 fn a_waiting_lock_is_granted_when_the_holder_goes() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    first.lock(Exclusive).unwrap();
+    lock_whole(first.file()).unwrap();
     lock_range(first.file(), Exclusive, 0..1).unwrap();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
-            second.lock(Shared).unwrap();
+            lock_whole(second.file()).unwrap();
             lock_range(second.file(), Shared, 0..1).unwrap();
         });
         std::thread::sleep(Duration::from_millis(30));
@@ -82,23 +85,12 @@ fn empty_and_absurd_ranges_are_refused() {
 fn locks_survive_closing_another_descriptor() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    assert!(first.try_lock(Exclusive).unwrap());
+    assert!(try_lock_whole(first.file(), Exclusive).unwrap());
     assert!(try_lock_range(first.file(), Exclusive, 3..4).unwrap());
     drop(std::fs::File::open(first.path()).unwrap());
     let (third, _) = two_handles(folder.path());
-    assert!(third.try_lock(Shared).is_ok_and(|taken| !taken));
+    assert!(try_lock_whole(third.file(), Shared).is_ok_and(|taken| !taken));
     drop(third);
-    assert!(!second.try_lock(Shared).unwrap(), "the whole-file lock is still held");
+    assert!(!try_lock_whole(second.file(), Shared).unwrap(), "the whole-file lock is still held");
     assert!(!range_is_free(second.file(), Shared, 3..4).unwrap(), "the range is still held");
-}
-
-#[test]
-fn a_range_lock_is_freed_by_drop() {
-    let folder = folder();
-    let (first, second) = two_handles(folder.path());
-    let held = RangeLock::acquire(first.file(), Exclusive, 7..8).unwrap();
-    assert!(RangeLock::try_acquire(second.file(), Shared, 7..8).unwrap().is_none());
-    drop(held);
-    assert!(RangeLock::try_acquire(second.file(), Exclusive, 7..8).unwrap().is_some());
-    assert!(range_is_free(first.file(), Exclusive, 7..8).unwrap());
 }

@@ -55,7 +55,6 @@ fn hints_leave_one_mapping() {
     let folder = folder();
     let storage = storage_of(&folder.path().join("data"), 1 << 20, WriteMode::Syscall);
     let mapping = storage.mapping();
-    mapping.will_need(0..1 << 20).unwrap();
     mapping.populate(8192..16384).unwrap();
     for advice in [Advice::Random, Advice::Sequential, Advice::Normal] {
         mapping.advise(advice).unwrap();

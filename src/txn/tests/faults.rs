@@ -1,5 +1,7 @@
 //! Calls that fail: what was refused has not happened, and others go on; after a failed sync nobody does.
 
+#![allow(clippy::big_endian_bytes)] // keys that order as numbers do
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::crash::Disk;

@@ -19,6 +19,7 @@ use crate::txn::core::{Handle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 pub(super) const PAGE: usize = 4096;
@@ -219,7 +220,7 @@ impl Engine {
         inner.write(0, &[image]).unwrap();
         let journal = Arc::new(Mutex::new(Journal { fault, ..Journal::default() }));
         let storage = JournalingStorage { inner, journal: Arc::clone(&journal) };
-        let core = options(dirty_memory).start(Box::new(storage), Path::new("(journal)"), None);
+        let core = options(dirty_memory).start_unshared(Box::new(storage), Path::new("(journal)"));
         let engine = core.map(|core| Engine {
             handle: Arc::new(Handle::new(core)),
             start: image.to_vec(),
@@ -243,7 +244,7 @@ impl Engine {
     }
 
     pub(super) fn begin(&self) -> Result<Transaction> {
-        Ok(Transaction::begin(&self.handle, None)?.expect("no deadline"))
+        Ok(Transaction::begin(&self.handle, Patience::Forever)?.expect("no deadline"))
     }
 
     pub(super) fn commit(&self, changes: &Entries, durability: Durability) -> Result<TransactionId> {

@@ -1,0 +1,51 @@
+//! What the figures were measured on. Kinds and sizes only: no names of machines, no paths.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use sysinfo::{Disks, System};
+
+#[derive(Serialize)]
+pub struct Machine {
+    pub processors: usize,
+    pub processor: String,
+    pub memory_gib: u64,
+    pub kernel: String,
+    pub file_system: String,
+    pub engines: Vec<String>,
+}
+
+impl Machine {
+    pub fn new(folder: &Path, engines: &[crate::engines::Engine]) -> Result<Machine> {
+        let system = System::new_all()?;
+        let kernel = System::kernel_version().unwrap_or_default();
+        Ok(Machine {
+            processors: system.cpus().len(),
+            processor: system.cpus().first().map(|cpu| cpu.brand().to_owned()).unwrap_or_default(),
+            memory_gib: system.total_memory() >> 30,
+            // The release alone: what follows it names a build.
+            kernel: format!("Linux {}", kernel.split('-').next().unwrap_or_default()),
+            file_system: file_system(folder)?,
+            engines: engines.iter().map(|engine| engine.description()).collect(),
+        })
+    }
+}
+
+/// The kind of file system that `folder` is on.
+fn file_system(folder: &Path) -> Result<String> {
+    let folder = folder.canonicalize()?;
+    let disks = Disks::new_with_refreshed_list()?;
+    let disk = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
+    let disk = disk.max_by_key(|disk| disk.mount_point().as_os_str().len());
+    Ok(disk.map_or("unknown".into(), |disk| disk.file_system().to_string_lossy().into_owned()))
+}
+
+/// Refuses a folder in memory: what is durable there is free.
+pub fn check_is_on_disk(folder: &Path) -> Result<()> {
+    const TMPFS: i64 = 0x0102_1994;
+    if rustix::fs::statfs(folder)?.f_type as i64 == TMPFS {
+        bail!("{} is in memory: durable commits would cost nothing; name another --folder", folder.display());
+    }
+    Ok(())
+}

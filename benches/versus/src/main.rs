@@ -1,0 +1,44 @@
+//! mapleaf beside its peers: the same work in one run, engines interleaved, results compared.
+//!
+//! `versus compare` is the comparison; `versus measure` counts what clocks cannot show; `versus build` and
+//! `versus run` do one piece of work each, for `measure` and for profilers.
+#![deny(unsafe_code)]
+
+mod compare;
+mod engines;
+mod machine;
+mod measure;
+mod report;
+mod run;
+mod workload;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run all engines side by side on the same work and print a table.
+    Compare(compare::Arguments),
+    /// Count system calls, bytes, faults and instructions.
+    Measure(measure::Arguments),
+    /// Make a database.
+    Build(run::BuildArguments),
+    /// Do one piece of work on a database, and print what it took as JSON.
+    Run(run::Arguments),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Measure(arguments) => measure::measure(&arguments),
+        Command::Build(arguments) => run::build(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+    }
+}

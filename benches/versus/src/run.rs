@@ -1,0 +1,224 @@
+//! One piece of work in a process of its own: for `measure`, `strace`, `valgrind` and `perf`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use indicatif::ProgressBar;
+use procfs::process::Process;
+use serde::{Deserialize, Serialize};
+
+use crate::engines::{Depth, Engine, Order};
+use crate::workload::{Digest, Key, keys, sample};
+
+#[derive(clap::Args, Clone)]
+pub struct BuildArguments {
+    #[arg(long, value_enum)]
+    pub engine: Engine,
+    /// The folder of the database. It must not exist.
+    #[arg(long)]
+    pub folder: PathBuf,
+    #[arg(long, default_value_t = 1_000_000)]
+    pub entries: u64,
+    #[arg(long, value_enum, default_value = "random")]
+    pub order: Order,
+}
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[arg(value_enum)]
+    pub work: Work,
+    #[arg(long, value_enum)]
+    pub engine: Engine,
+    /// The folder of a database made by `build`; for `load`, a folder that does not exist.
+    #[arg(long)]
+    pub folder: PathBuf,
+    /// How many entries the database was built with.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub entries: u64,
+    /// How many times the work is done.
+    #[arg(long, default_value_t = 1)]
+    pub count: usize,
+    /// Touches every page of the database before, off the clock.
+    #[arg(long)]
+    pub warm: bool,
+    /// Another seed reads and writes other keys.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Work {
+    /// Opens the database, and no more.
+    Open,
+    /// Opens it and gets one key.
+    OpenAndGet,
+    /// `count` random gets in one transaction.
+    Gets,
+    /// The same, 16 at a time.
+    GroupedGets,
+    /// A read transaction with a get and a short scan, `count` times.
+    ReadTransactions,
+    /// `count` durable commits of a new key each.
+    NewKeys,
+    /// `count` durable commits, each of an overwritten key.
+    Overwrites,
+    /// `count` lazy commits of a new key each.
+    LazyCommits,
+    /// Loads `count` entries in random order in one transaction.
+    Load,
+    /// `count` durable batches of 1000.
+    Batches,
+    /// `count` full scans.
+    Scan,
+    /// Scans the second tenth of the keys.
+    Tenth,
+}
+
+/// What a piece of work took.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug)]
+pub struct Taken {
+    pub nanoseconds: u64,
+    /// Page faults that no disk was needed for, and those that waited for it.
+    pub minor_faults: u64,
+    pub major_faults: u64,
+    /// Bytes that the process made the system read from the device.
+    pub device_bytes: u64,
+    pub digest: Digest,
+}
+
+pub fn build(arguments: &BuildArguments) -> Result<()> {
+    ensure!(!arguments.folder.exists(), "{} exists", arguments.folder.display());
+    let progress = ProgressBar::new_spinner().with_message(format!("building {}", arguments.engine.name()));
+    progress.enable_steady_tick(std::time::Duration::from_millis(200));
+    let mut keys = keys(0..arguments.entries);
+    if arguments.order == Order::Sorted {
+        keys.sort_unstable();
+    }
+    arguments.engine.open(&arguments.folder)?.load(&keys, arguments.order, 0)?;
+    progress.finish_and_clear();
+    Ok(())
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let taken = take(arguments).with_context(|| format!("{:?} on {}", arguments.work, arguments.engine.name()))?;
+    println!("{}", serde_json::to_string(&taken)?);
+    Ok(())
+}
+
+fn take(arguments: &Arguments) -> Result<Taken> {
+    let Arguments { engine, folder, count, .. } = arguments;
+    let chosen = keys_for(arguments);
+    if matches!(arguments.work, Work::Open | Work::OpenAndGet) {
+        return clocked(&mut || {
+            let store = engine.open(folder)?;
+            let digest = store.get_each(&chosen)?;
+            std::mem::forget(store); // closing is not what is measured
+            Ok(digest)
+        });
+    }
+    let mut store = engine.open(folder)?;
+    if arguments.warm {
+        store.scan(&Key::default(), u64::MAX, Depth::Ends)?;
+        // What the first read or write of all has to set up is no part of the work either.
+        store.get_each(&chosen[..chosen.len().min(1)])?;
+        if matches!(arguments.work, Work::NewKeys | Work::Overwrites | Work::LazyCommits) {
+            store.put_each(&chosen[..1], 1)?;
+        }
+    }
+    let version = 100 + arguments.seed;
+    let done = || Ok(Digest::default());
+    clocked(&mut || match arguments.work {
+        Work::Open | Work::OpenAndGet => unreachable!("done above"),
+        Work::Gets => store.get_each(&chosen),
+        Work::GroupedGets => store.get_in_groups(&chosen),
+        Work::ReadTransactions => {
+            for key in &chosen {
+                marked("read", || {
+                    store.begin_and_get_each(&[*key])?;
+                    store.scan(key, 10, Depth::Ends)
+                })?;
+            }
+            done()
+        }
+        Work::NewKeys | Work::Overwrites => {
+            chosen.iter().try_for_each(|key| marked("durable", || store.put_each(&[*key], version)))?;
+            done()
+        }
+        Work::LazyCommits => {
+            for key in &chosen {
+                let could = marked("lazy", || store.put_each_lazily(&[*key], version))?;
+                ensure!(could, "{} has no lazy commits with its default settings", engine.name());
+            }
+            done()
+        }
+        Work::Load => store.load(&chosen, Order::Random, version).and_then(|()| done()),
+        Work::Batches => {
+            chosen.chunks(1000).try_for_each(|batch| store.load(batch, Order::Random, version))?;
+            done()
+        }
+        Work::Scan => (0..*count).try_fold(Digest::default(), |_, _| {
+            store.scan(&Key::default(), u64::MAX, Depth::Ends)
+        }),
+        Work::Tenth => {
+            let mut first = Key::default();
+            first[0] = 26; // keys are random, so a tenth of them begins with 26 to 51
+            store.scan(&first, arguments.entries / 10, Depth::Ends)
+        }
+    })
+}
+
+/// The keys that the work is about.
+fn keys_for(arguments: &Arguments) -> Vec<Key> {
+    let Arguments { entries, count, seed, .. } = *arguments;
+    let new = |count: usize| {
+        let first = (1000 + seed) * 1_000_000_000;
+        keys(first..first + count as u64)
+    };
+    let old = |count| sample(&keys(0..entries), count, seed);
+    match arguments.work {
+        Work::Open | Work::Scan | Work::Tenth => Vec::new(),
+        Work::OpenAndGet => old(1),
+        Work::Gets | Work::GroupedGets | Work::ReadTransactions | Work::Overwrites => old(count),
+        Work::NewKeys | Work::LazyCommits | Work::Load => new(count),
+        Work::Batches => new(1000 * count),
+    }
+}
+
+/// The name by which `callgrind` is told to count this work alone.
+pub const COUNTED: &str = "*counted_work*";
+
+#[inline(never)]
+fn counted_work(work: &mut dyn FnMut() -> Result<Digest>) -> Result<Digest> {
+    std::hint::black_box(work())
+}
+
+fn clocked(work: &mut dyn FnMut() -> Result<Digest>) -> Result<Taken> {
+    let process = Process::myself()?;
+    let (faults, bytes) = (process.stat()?, process.io()?.read_bytes);
+    let start = Instant::now();
+    let digest = counted_work(work)?;
+    let nanoseconds = start.elapsed().as_nanos() as u64;
+    let (faults_after, bytes_after) = (process.stat()?, process.io()?.read_bytes);
+    Ok(Taken {
+        nanoseconds,
+        minor_faults: faults_after.minflt - faults.minflt,
+        major_faults: faults_after.majflt - faults.majflt,
+        device_bytes: bytes_after - bytes,
+        digest,
+    })
+}
+
+/// Marks where `work` begins and ends, for whoever reads the trace of system calls: asks for files that
+/// are not there, which does nothing and is easy to find.
+fn marked<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mark = |end: &str| drop(std::fs::metadata(format!("{MARK}-{end}-{name}")));
+    mark("begin");
+    let result = work();
+    mark("end");
+    result
+}
+
+/// What the marks in a trace begin with.
+pub const MARK: &str = "/versus-mark";

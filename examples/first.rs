@@ -1,0 +1,26 @@
+//! The first program of the README.
+
+use mapleaf::{Db, Table};
+
+const CAPITALS: Table<str, str> = Table::new("capitals");
+
+fn main() -> mapleaf::Result<()> {
+    let db = Db::open("first.mapleaf")?; // created if it is not there
+
+    db.update(|tx| {
+        let mut capitals = tx.table(&CAPITALS)?;
+        capitals.insert("France", "Paris")?;
+        capitals.insert("Japan", "Tokyo")?;
+        capitals.insert("Peru", "Lima")?;
+        Ok(())
+    })?; // returns when it is safe on the disk
+
+    let rx = db.read()?; // a snapshot: whatever is written from now on, this does not change
+    let capitals = rx.table(&CAPITALS)?;
+    println!("Japan: {:?}", capitals.get("Japan")?);
+    for entry in capitals.range("G"..)? {
+        let (country, capital) = entry?;
+        println!("{country}: {capital}");
+    }
+    Ok(())
+}

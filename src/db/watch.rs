@@ -1,0 +1,57 @@
+//! Seeing the others: who reads what, and when somebody commits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::TransactionId;
+use crate::error::Result;
+use crate::txn::core::{Core, Handle};
+
+/// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`.
+pub(super) fn wait_for_commit(core: &Core, after: u64, deadline: Option<Instant>) -> Result<Option<u64>> {
+    core.check_not_forked()?;
+    let shared = &core.shared;
+    let has_come = shared.sleep_until(|| shared.visible() > TransactionId(after), deadline);
+    Ok(has_come.then(|| shared.visible().0))
+}
+
+/// An iterator over commits, in whatever process they are made: each item is the newest visible transaction, once there
+/// is one that the last item did not have yet. It sleeps meanwhile, and never ends. Made by
+/// [`Db::watch`](crate::Db::watch).
+///
+/// Commits that come faster than the items are taken are not told one by one: an item is the newest.
+#[must_use = "iterators are lazy"]
+pub struct Watch {
+    handle: Arc<Handle>,
+    after: u64,
+}
+
+impl Watch {
+    pub(super) fn new(handle: &Arc<Handle>) -> Watch {
+        Watch { handle: Arc::clone(handle), after: handle.core.shared.visible().0 }
+    }
+
+    /// The next item, if there is one within `timeout`.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<u64>> {
+        let newest = wait_for_commit(&self.handle.core, self.after, Some(Instant::now() + timeout))?;
+        self.after = newest.unwrap_or(self.after);
+        Ok(newest)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Result<u64>;
+
+    fn next(&mut self) -> Option<Result<u64>> {
+        let newest = wait_for_commit(&self.handle.core, self.after, None).transpose()?;
+        self.after = *newest.as_ref().unwrap_or(&self.after);
+        Some(newest)
+    }
+}

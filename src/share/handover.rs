@@ -1,0 +1,190 @@
+//! What a commit leaves to the next writer and to the syncer, whichever process they are in.
+//!
+//! - An *area* holds what the record will say of free space. There are two: a commit fills the one that head does not
+//!   use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing
+//!   that anybody reads.
+//! - A *delta* holds the pages that a commit stored, with their checksums, and those that it retired: from those after
+//!   the durable record the syncer makes the list of R6. A commit too large for its place says so,
+//!   and so does a ring that has gone round; then the sync takes two barriers.
+//!
+//! Invariant: the id in the first word is stored last, and cleared first. Whoever reads an area or a delta compares
+//! it before and after, so what he has is whole, and of the transaction he means.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::{AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, RING_LEN, Shared, load_bytes, store_bytes};
+use crate::base::bytes::{get_u32, put_u32};
+use crate::base::{PageNumber, PageRun, TransactionId};
+
+/// Words of an area before the bytes of the log's tail.
+const AREA_HEAD: usize = 8;
+/// Words of a delta before its entries.
+const DELTA_HEAD: usize = 2;
+const STORED_LEN: usize = 12;
+const RETIRED_LEN: usize = 8;
+const DELTA_ROOM: usize = (DELTA_LEN - DELTA_HEAD) * 8;
+
+/// Free space, as a transaction left it: what the record says of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct SpaceState {
+    /// The newest page of the free log; 0 if the whole log is in the tail.
+    pub(crate) log_page: PageNumber,
+    pub(crate) log_tail: Vec<u8>,
+    pub(crate) free_pages: u32,
+    pub(crate) retired_pages: u32,
+}
+
+/// What a commit did to the pages of the file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct CommitDelta {
+    /// Pages, or overflow runs, and their checksums.
+    pub(crate) stored: Vec<(PageRun, u32)>,
+    pub(crate) retired: Vec<PageRun>,
+}
+
+impl CommitDelta {
+    /// The bytes that are shared, if there is room for them.
+    fn encode(&self) -> Option<Vec<u8>> {
+        let length = self.stored.len() * STORED_LEN + self.retired.len() * RETIRED_LEN;
+        if length > DELTA_ROOM {
+            return None;
+        }
+        let mut bytes = vec![0; length];
+        let mut at = 0;
+        let mut put = |value: u32| {
+            put_u32(&mut bytes, at, value);
+            at += 4;
+        };
+        for &(run, checksum) in &self.stored {
+            [run.first.0, run.count, checksum].into_iter().for_each(&mut put);
+        }
+        for run in &self.retired {
+            [run.first.0, run.count].into_iter().for_each(&mut put);
+        }
+        Some(bytes)
+    }
+
+    fn decode(bytes: &[u8], stored_count: usize) -> Option<CommitDelta> {
+        let (stored, retired) = bytes.split_at_checked(stored_count.checked_mul(STORED_LEN)?)?;
+        let run = |bytes: &[u8]| PageRun::new(get_u32(bytes, 0), get_u32(bytes, 4));
+        Some(CommitDelta {
+            stored: stored.chunks_exact(STORED_LEN).map(|bytes| (run(bytes), get_u32(bytes, 8))).collect(),
+            retired: retired.chunks_exact(RETIRED_LEN).map(run).collect(),
+        })
+    }
+}
+
+impl Shared {
+    /// Stores the state of free space after transaction `id` in area 0 or 1.
+    pub(super) fn store_space(&self, area: usize, id: TransactionId, space: &SpaceState) {
+        let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
+        assert!(space.log_tail.len() <= (AREA_LEN - AREA_HEAD) * 8, "the tail of the log obeys its limit");
+        words[0].store(0, SeqCst);
+        words[1].store(u64::from(space.log_page.0), SeqCst);
+        words[2].store(space.log_tail.len() as u64, SeqCst);
+        words[3].store(u64::from(space.free_pages), SeqCst);
+        words[4].store(u64::from(space.retired_pages), SeqCst);
+        store_bytes(&words[AREA_HEAD..], &space.log_tail);
+        words[0].store(id.0, SeqCst);
+    }
+
+    /// The state of free space after transaction `id`; `None` if the area holds another's by now.
+    pub(super) fn load_space(&self, area: usize, id: TransactionId) -> Option<SpaceState> {
+        let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
+        whole(&words[0], id, || {
+            Some(SpaceState {
+                log_page: PageNumber(words[1].load(SeqCst) as u32),
+                log_tail: load_bytes(&words[AREA_HEAD..], words[2].load(SeqCst) as usize),
+                free_pages: words[3].load(SeqCst) as u32,
+                retired_pages: words[4].load(SeqCst) as u32,
+            })
+        })
+    }
+
+    fn delta(&self, id: TransactionId) -> &[AtomicU64] {
+        self.words(DELTAS_AT + (id.0 % RING_LEN as u64) as usize * DELTA_LEN, DELTA_LEN)
+    }
+
+    /// Stores what transaction `id` did, if there is room for that.
+    pub(super) fn store_delta(&self, id: TransactionId, delta: Option<&CommitDelta>) {
+        let words = self.delta(id);
+        words[0].store(0, SeqCst);
+        if let Some((delta, bytes)) = delta.and_then(|delta| Some((delta, delta.encode()?))) {
+            words[1].store(delta.stored.len() as u64 | (bytes.len() as u64) << 32, SeqCst);
+            store_bytes(&words[DELTA_HEAD..], &bytes);
+            words[0].store(id.0, SeqCst);
+        }
+    }
+
+    /// What transaction `id` did; `None` if that is not known any more, or was too much.
+    pub(crate) fn load_delta(&self, id: TransactionId) -> Option<CommitDelta> {
+        let words = self.delta(id);
+        whole(&words[0], id, || {
+            let lengths = words[1].load(SeqCst);
+            let bytes = load_bytes(&words[DELTA_HEAD..], (lengths >> 32) as usize);
+            CommitDelta::decode(&bytes, lengths as u32 as usize)
+        })
+    }
+}
+
+/// What `load` answers, if the stamp says that it is whole and of transaction `id`.
+fn whole<T>(stamp: &AtomicU64, id: TransactionId, load: impl FnOnce() -> Option<T>) -> Option<T> {
+    let before = stamp.load(SeqCst);
+    let value = load();
+    let after = stamp.load(SeqCst);
+    value.filter(|_| before == id.0 && after == id.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::share::WORD_COUNT;
+    use crate::sys::SharedWords;
+
+    fn shared() -> Shared {
+        Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap())
+    }
+
+    #[test]
+    fn areas_and_deltas_come_back_whole_or_not_at_all() {
+        let shared = shared();
+        let id = TransactionId(7);
+        let space = SpaceState {
+            log_page: PageNumber(9),
+            log_tail: (0..=255).collect(),
+            free_pages: 3,
+            retired_pages: 4,
+        };
+        shared.store_space(1, id, &space);
+        assert_eq!(shared.load_space(1, id), Some(space));
+        assert_eq!(shared.load_space(1, TransactionId(8)), None);
+        assert_eq!(shared.load_space(0, id), None);
+
+        let delta = CommitDelta {
+            stored: vec![(PageRun::new(2, 1), 77), (PageRun::new(3, 5), 78)],
+            retired: vec![PageRun::new(100, 1)],
+        };
+        shared.store_delta(id, Some(&delta));
+        assert_eq!(shared.load_delta(id), Some(delta.clone()));
+        assert_eq!(shared.load_delta(TransactionId(7 + RING_LEN as u64)), None, "the same place, another id");
+        let large = CommitDelta { stored: vec![(PageRun::new(2, 1), 0); 1000], retired: Vec::new() };
+        shared.store_delta(id, Some(&large));
+        assert_eq!(shared.load_delta(id), None, "too large to be handed over");
+    }
+
+    #[test]
+    fn noise_is_a_value_or_nothing() {
+        let shared = shared();
+        for (at, word) in shared.words(0, MAX).iter().enumerate() {
+            word.store((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), SeqCst);
+        }
+        for id in (0..RING_LEN as u64).map(|at| shared.delta(TransactionId(at))[0].load(SeqCst)) {
+            let _ = shared.load_delta(TransactionId(id));
+        }
+        let stamp = TransactionId(shared.word(AREAS_AT).load(SeqCst));
+        assert!(shared.load_space(0, stamp).is_some_and(|space| space.log_tail.len() <= AREA_LEN * 8));
+    }
+
+    const MAX: usize = crate::share::MEMBERS_AT;
+}

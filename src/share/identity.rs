@@ -1,0 +1,82 @@
+//! Whose memory this is. A lock file that is stale is never believed: it says which boot of the system it is from,
+//! which data file it belongs to, and it is complete only if its last word, stored last, says so.
+//!
+//! Who is first (nobody else is present) compares this, and then the durable record on the disk with
+//! what the heads say. If anything differs, all is made anew from recovery; otherwise what killed
+//! processes left, lazy commits included, is kept (R8).
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::{IDENTITY_AT, Shared, WORD_COUNT};
+use crate::base::bytes::get_u64;
+use crate::sys::FileIdentity;
+
+/// Changes whenever the layout of the shared memory does: processes of different versions exclude each other.
+const VERSION: u64 = 0x6d61_706c_6561_6602;
+const COMPLETE: usize = IDENTITY_AT + 8;
+/// A database read by read-only handles alone, so far: recovery has chosen a record but stored nothing.
+const UNRECOVERED: usize = IDENTITY_AT + 9;
+
+/// What the shared memory must belong to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SharedIdentity {
+    pub(crate) boot: [u8; 16],
+    pub(crate) file: FileIdentity,
+    /// The database's own identity, from its records.
+    pub(crate) database: [u8; 16],
+}
+
+impl SharedIdentity {
+    fn words(&self) -> [u64; 8] {
+        [
+            VERSION,
+            get_u64(&self.boot, 0),
+            get_u64(&self.boot, 8),
+            self.file.device,
+            self.file.inode,
+            get_u64(&self.database, 0),
+            get_u64(&self.database, 8),
+            WORD_COUNT as u64,
+        ]
+    }
+}
+
+impl Shared {
+    /// Whether the memory is complete, and belongs to `identity`.
+    pub(crate) fn belongs_to(&self, identity: &SharedIdentity) -> bool {
+        let words = identity.words();
+        let same = self
+            .words(IDENTITY_AT, words.len())
+            .iter()
+            .zip(words)
+            .all(|(word, own)| word.load(SeqCst) == own);
+        same && self.word(COMPLETE).load(SeqCst) == 1
+    }
+
+    /// Forgets everything: zeros, for the first to fill in.
+    pub(crate) fn clear(&self) {
+        self.word(COMPLETE).store(0, SeqCst);
+        for word in self.words(0, WORD_COUNT) {
+            // A word that is zero is only looked at, so that untouched memory stays untouched.
+            if word.load(SeqCst) != 0 {
+                word.store(0, SeqCst);
+            }
+        }
+    }
+
+    /// The memory is complete, and others may join.
+    pub(crate) fn complete(&self, identity: &SharedIdentity) {
+        for (word, own) in self.words(IDENTITY_AT, 8).iter().zip(identity.words()) {
+            word.store(own, SeqCst);
+        }
+        self.word(COMPLETE).store(1, SeqCst);
+    }
+
+    pub(crate) fn is_unrecovered(&self) -> bool {
+        self.word(UNRECOVERED).load(SeqCst) != 0
+    }
+
+    pub(crate) fn set_unrecovered(&self, unrecovered: bool) {
+        self.word(UNRECOVERED).store(u64::from(unrecovered), SeqCst);
+    }
+}

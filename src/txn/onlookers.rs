@@ -1,0 +1,98 @@
+//! Who reads, since when, and what that keeps from being used again.
+//!
+//! Invariant: pages are never taken from under a reader that lives, however old it is: its slices would change (I1). So
+//! all that can be done about a reader that lags is to say so.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::share::readers::LiveReader;
+use crate::sys::coarse_milliseconds;
+use crate::txn::core::{Core, WriterState};
+use crate::txn::turns::Patience;
+use crate::txn::write::load_log;
+
+/// A live read transaction, in this process or another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ReaderInfo {
+    /// The process, as it calls itself: in another PID namespace it has another number.
+    pub pid: u32,
+    /// The transaction whose state it reads.
+    pub snapshot: u64,
+    /// How long it has been reading, to some milliseconds.
+    pub age: Duration,
+    /// Retired pages that no older snapshot needs, but this one: they come back when it ends. `None` if that is not
+    /// known just now, because a transaction is writing or the database was opened read-only.
+    pub pinned_pages: Option<u32>,
+}
+
+/// What to do about readers that are older than they should be.
+#[derive(Clone)]
+pub(crate) struct ReaderLimit {
+    pub(crate) max_age: Duration,
+    pub(crate) callback: Arc<dyn Fn(&ReaderInfo) + Send + Sync>,
+}
+
+impl fmt::Debug for ReaderLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReaderLimit").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
+
+fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
+    let age = coarse_milliseconds().saturating_sub(reader.since_milliseconds);
+    ReaderInfo { pid: reader.pid, snapshot: reader.snapshot.0, age: Duration::from_millis(age), pinned_pages }
+}
+
+impl Core {
+    /// All live readers, oldest snapshot first.
+    pub(crate) fn readers(&self) -> Result<Vec<ReaderInfo>> {
+        self.check_not_forked()?;
+        let seat = if self.settings.read_only { None } else { self.take_seat(Patience::None)? };
+        let Some(mut state) = seat else {
+            return Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, None)).collect()));
+        };
+        let readers = self.bury_dead().and_then(|()| self.readers_with_pins(&mut state));
+        self.give_seat_back(state);
+        readers
+    }
+
+    /// Only with the writer's turn, and between transactions.
+    fn readers_with_pins(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
+        self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
+        let space = &mut load_log(self, state, &self.shared.head())?.space;
+        space.reclaim(&self.shared.protected())?;
+        let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
+        Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, pins(reader))).collect()))
+    }
+
+    /// Tells the application of readers that have become too old, of each once. At the beginning of a write transaction.
+    pub(crate) fn report_old_readers(&self, state: &mut WriterState) -> Result<()> {
+        let Some(ReaderLimit { max_age, callback }) = &self.reader_limit else { return Ok(()) };
+        let mut old = self.shared.reader_list();
+        old.retain(|reader| info(reader, None).age > *max_age);
+        state.reported_readers.retain(|reported| old.contains(reported));
+        old.retain(|reader| !state.reported_readers.contains(reader));
+        if old.is_empty() {
+            return Ok(());
+        }
+        self.bury_dead()?;
+        let readers = self.readers_with_pins(state)?;
+        for reader in old {
+            let is_it = |other: &&ReaderInfo| other.pid == reader.pid && other.snapshot == reader.snapshot.0;
+            if let Some(live) = readers.iter().find(is_it) {
+                callback(live);
+            }
+            state.reported_readers.push(reader);
+        }
+        Ok(())
+    }
+}
+
+fn sorted(mut readers: Vec<ReaderInfo>) -> Vec<ReaderInfo> {
+    readers.sort_by_key(|reader| (reader.snapshot, reader.pid));
+    readers
+}

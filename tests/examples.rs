@@ -1,0 +1,356 @@
+//! The examples, run as a user runs them: as programs, in a directory of their own.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Once;
+
+use mapleaf::Db;
+use tempfile::TempDir;
+
+/// The program of an example, built from the source as it is now: `cargo test --test examples` alone builds none.
+fn example(name: &str) -> PathBuf {
+    // This test is `target/debug/deps/examples-...`; the examples go to `target/debug/examples`.
+    let test = std::env::current_exe().unwrap();
+    let (profile_folder, target) = (test.ancestors().nth(2).unwrap(), test.ancestors().nth(3).unwrap());
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let profile = if profile_folder.ends_with("release") { "release" } else { "dev" };
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--examples", "--profile", profile, "--target-dir"])
+            .arg(target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    });
+    profile_folder.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// What a program said, and its exit code.
+#[derive(Debug)]
+struct Said {
+    out: String,
+    error: String,
+    code: Option<i32>,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Said {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { out: text(output.stdout), error: text(output.stderr), code: output.status.code() }
+    }
+}
+
+impl Said {
+    /// Its output, if it went well.
+    #[track_caller]
+    fn well(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        &self.out
+    }
+
+    /// That it failed, with a message that has `expected` in it, in one line.
+    #[track_caller]
+    fn failed(&self, expected: &str) {
+        assert_eq!(self.code, Some(2), "{self:?}");
+        assert!(self.error.contains(expected), "{self:?}");
+        assert_eq!(self.error.trim_end().lines().count(), 1, "{self:?}");
+        assert_eq!(self.out, "");
+    }
+}
+
+fn run(folder: &Path, name: &str, arguments: &[&str]) -> Said {
+    run_with_input(folder, name, arguments, b"")
+}
+
+fn run_with_input(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Said {
+    let mut child = Command::new(example(name))
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input has closed it.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap().into()
+}
+
+/// That the database is whole, whatever was done to it.
+#[track_caller]
+fn check(path: PathBuf) {
+    let report = Db::options().create(false).open(path).unwrap().check().unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+// ---- first ----
+
+#[test]
+fn the_first_program_is_the_one_in_the_readme_and_prints_what_it_says() {
+    let program = include_str!("../examples/first.rs").split_once("\n\n").unwrap().1;
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(&format!("```rust,no_run\n{program}```")), "they differ");
+
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let said = run(folder.path(), "first", &[]);
+        assert!(readme.contains(&format!("```text\n{}```", said.well())), "{said:?}");
+    }
+    check(folder.path().join("first.mapleaf"));
+}
+
+// ---- word_index ----
+
+fn some_files() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, content) in [
+        ("poem.txt", "The maple drops a leaf.\nLeaf by leaf\nthe tree grows bare\n"),
+        ("notes/tree.md", "A leaf page has entries; a branch page has children. Größe: Café\n"),
+        ("notes/picture.raw", "not\0text leaf\n"),
+        ("target/out.txt", "built leaf\n"),
+        (".hidden/secret.txt", "hidden leaf\n"),
+    ] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+/// The rows of `--find`, with paths as they are printed in the indexed directory.
+#[track_caller]
+fn found(folder: &Path, words: &[&str]) -> Vec<String> {
+    let said = run(folder, "word_index", &[&["--find"], words].concat());
+    said.well().lines().map(|row| row.replace('\t', " ")).collect()
+}
+
+#[test]
+fn word_index_indexes_finds_and_follows_changes() {
+    let files = some_files();
+    let folder = files.path();
+    let index = |counts: &str| {
+        let said = run(folder, "word_index", &[]);
+        assert!(said.well().contains(counts), "{said:?}");
+        check(folder.join("app.mapleaf"));
+    };
+
+    index("3 new, 0 changed, 0 removed, 0 unchanged; 1 of them binary");
+    assert_eq!(
+        found(folder, &["LEAF"]),
+        ["notes/tree.md:1 1 leaf", "poem.txt:1 1 leaf", "poem.txt:2 2 leaf"]
+    );
+    assert_eq!(found(folder, &["tre*"]), ["poem.txt:3 1 tree"]);
+    assert_eq!(
+        found(folder, &["café", "GRÖSSE", "größe"]),
+        ["notes/tree.md:1 1 café", "notes/tree.md:1 1 größe"]
+    );
+    index("0 new, 0 changed, 0 removed, 3 unchanged; 1 of them binary");
+
+    fs::write(folder.join("poem.txt"), "Every line is another one now\n").unwrap();
+    fs::write(folder.join("notes/added.txt"), "a new leaf\n").unwrap();
+    fs::remove_file(folder.join("notes/tree.md")).unwrap();
+    index("1 new, 1 changed, 1 removed, 1 unchanged; 1 of them binary");
+    assert_eq!(found(folder, &["leaf"]), ["notes/added.txt:1 1 leaf"]);
+    assert_eq!(found(folder, &["another"]), ["poem.txt:1 1 another"]);
+
+    // Written again with the same content: read, and found to be the same.
+    fs::write(folder.join("poem.txt"), "Every line is another one now\n").unwrap();
+    index("0 new, 0 changed, 0 removed, 3 unchanged");
+
+    // From text to binary and back.
+    fs::write(folder.join("poem.txt"), "another\0").unwrap();
+    index("0 new, 1 changed, 0 removed, 2 unchanged; 2 of them binary");
+    assert_eq!(run(folder, "word_index", &["--find", "another"]).code, Some(1));
+    fs::write(folder.join("poem.txt"), "another poem").unwrap();
+    index("0 new, 1 changed, 0 removed, 2 unchanged; 1 of them binary");
+    assert_eq!(found(folder, &["another"]), ["poem.txt:1 1 another"]);
+}
+
+#[test]
+fn word_index_finds_several_words() {
+    let files = some_files();
+    run(files.path(), "word_index", &[]).well();
+
+    let each = found(files.path(), &["leaf", "tree", "lea*"]);
+    let expected = ["notes/tree.md:1 1 leaf", "poem.txt:1 1 leaf", "poem.txt:2 2 leaf", "poem.txt:3 1 tree"];
+    assert_eq!(each, expected);
+    let all = found(files.path(), &["leaf", "tree", "--all"]);
+    assert_eq!(all, expected[1..]);
+
+    let said = run(files.path(), "word_index", &["--find", "leaf", "xyzzy"]);
+    assert_eq!(said.well().lines().count(), 3);
+    assert_eq!(
+        said.error,
+        "leaf: 4 times, on 3 lines, in 2 files\nxyzzy: in no file\nall of them: in 0 files\n"
+    );
+    let said = run(files.path(), "word_index", &["--find", "xyzzy"]);
+    assert_eq!((said.code, said.out.as_str(), said.error.as_str()), (Some(1), "", "xyzzy: in no file\n"));
+}
+
+#[test]
+fn word_index_keeps_its_index_elsewhere_and_says_what_is_in_it() {
+    let (files, elsewhere) = (some_files(), tempfile::tempdir().unwrap());
+    let directory = files.path().to_str().unwrap();
+    run(elsewhere.path(), "word_index", &["--database", "words.mapleaf", directory]).well();
+    assert!(!files.path().join("app.mapleaf").exists());
+
+    let said = run(elsewhere.path(), "word_index", &["--database", "words.mapleaf", "--find", "maple"]);
+    let path = files.path().canonicalize().unwrap().join("poem.txt");
+    assert_eq!(said.well(), format!("{}:1\t1\tmaple\n", path.display()));
+
+    let said = run(elsewhere.path(), "word_index", &["--database", "words.mapleaf", "--stats"]);
+    for expected in
+        ["4096 bytes", "tables       5", "files                 3 entries", "(str,u32,u32) -> u32"]
+    {
+        assert!(said.well().contains(expected), "{expected:?} is not in {said:?}");
+    }
+}
+
+#[test]
+fn word_index_refuses_clearly() {
+    let files = some_files();
+    let folder = files.path();
+    run(folder, "word_index", &["no/such/directory"]).failed("cannot index no/such/directory: No such file");
+    run(folder, "word_index", &["poem.txt"]).failed("it is not a directory");
+    run(folder, "word_index", &["--find", "leaf"]).failed("there is no app.mapleaf");
+    run(folder, "word_index", &["--stats"]).failed("there is no app.mapleaf");
+    run(folder, "word_index", &["--database", "poem.txt"]).failed("poem.txt is not a mapleaf database");
+    run(folder, "word_index", &["--database", "notes"]).failed("cannot open notes: Is a directory");
+    assert!(!folder.join("app.mapleaf").exists());
+    assert!(!folder.join("poem.txt-lock").exists());
+
+    run(folder, "word_index", &[]).well();
+    run(folder, "word_index", &["notes"]).failed("give another --database to index");
+    run(folder, "word_index", &["--find", "b+tree"]).failed("\"b+tree\" is not a word");
+
+    let db = Db::open(folder.join("app.mapleaf")).unwrap();
+    run(folder, "word_index", &[]).well(); // others may have it open
+    run(folder, "word_index", &["--find", "leaf"]).well();
+    drop(db);
+
+    run_with_input(folder, "packages", &["load"], PACKAGES.as_bytes()).well();
+    run(folder, "word_index", &["--database", "packages.mapleaf"]).failed("not a word index");
+}
+
+#[test]
+#[cfg(unix)]
+fn word_index_leaves_what_it_cannot_read_as_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+
+    let files = some_files();
+    let notes = files.path().join("notes");
+    run(files.path(), "word_index", &[]).well();
+    allow(&notes, 0o000);
+    if fs::read_dir(&notes).is_ok() {
+        return; // This user may read everything.
+    }
+    let said = run(files.path(), "word_index", &[]);
+    allow(&notes, 0o755);
+    assert_eq!(said.code, Some(2));
+    assert!(said.error.contains("Permission denied"), "{said:?}");
+    assert!(said.out.contains("0 removed, 3 unchanged"), "{said:?}");
+    assert_eq!(found(files.path(), &["branch"]), ["notes/tree.md:1 1 branch"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_closed_pipe_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("long.txt"), "again\n".repeat(100_000)).unwrap();
+    run(folder.path(), "word_index", &[]).well();
+    let mut child = Command::new(example("word_index"))
+        .args(["--find", "again"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let said = Said::from(child.wait_with_output().unwrap());
+    said.well();
+    assert_eq!(said.error, "again: 100000 times, on 100000 lines, in 1 file\n");
+}
+
+// ---- packages ----
+
+const PACKAGES: &str = "\
+libant\t1.0\tlibs\t300\tlibc6\tants
+ant\t1.10\tjava\t2048\tjava-runtime (>= 8), libant\tbuild tool
+bat\t0.22\tutils\t5120\tlibc6\tcat with wings
+libbat\t0.2\tlibs\t\t\tof unknown size
+cat\t9.1\tutils\t40\tlibc6\tcat
+";
+
+fn packages(folder: &Path, question: &str) -> Said {
+    run(folder, "packages", &question.split(' ').collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn names(folder: &Path, question: &str) -> Vec<String> {
+    let said = packages(folder, question);
+    said.well().lines().map(|row| row.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn packages_answers_questions_in_both_directions() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    let said = run_with_input(folder, "packages", &["load"], PACKAGES.as_bytes());
+    assert!(said.well().starts_with("5 packages loaded"), "{said:?}");
+
+    let said = packages(folder, "get ant");
+    for expected in ["1.10", "java", "2048 KiB", "java-runtime (>= 8), libant", "build tool"] {
+        assert!(said.well().contains(expected), "{said:?}");
+    }
+    assert_eq!(packages(folder, "prefix cat").well(), "cat\t9.1\tutils\t40\tcat\n");
+    assert_eq!(names(folder, "prefix lib"), ["libant", "libbat"]);
+    assert_eq!(names(folder, "prefix lib --reverse"), ["libbat", "libant"]);
+    assert_eq!(names(folder, "prefix lib --reverse --limit 1"), ["libbat"]);
+    assert_eq!(names(folder, "range ant cat"), ["ant", "bat"]);
+    assert_eq!(names(folder, "range b z --reverse"), ["libbat", "libant", "cat", "bat"]);
+    assert_eq!(names(folder, "section utils"), ["bat", "cat"]);
+    assert_eq!(names(folder, "section utils --reverse"), ["cat", "bat"]);
+    assert_eq!(names(folder, "largest 2"), ["bat", "ant"]);
+    assert_eq!(names(folder, "largest 2 --reverse"), ["cat", "libant"]);
+    assert_eq!(names(folder, "largest 100"), ["bat", "ant", "libant", "cat"]);
+    assert_eq!(packages(folder, "sections").well(), "java\t1\nlibs\t2\nutils\t2\n");
+    for question in ["get dog", "prefix dog", "range z a", "section dogs"] {
+        let said = packages(folder, question);
+        assert_eq!((said.code, said.error.as_str()), (Some(1), "packages: nothing found\n"), "{question}");
+    }
+    check(folder.join("packages.mapleaf"));
+}
+
+#[test]
+fn packages_loads_all_lines_or_none() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    packages(folder, "get ant").failed("there is no packages.mapleaf");
+    run_with_input(folder, "packages", &["load"], PACKAGES.as_bytes()).well();
+
+    let wrong: [(&[u8], &str); 6] = [
+        (b"", "there is no package on standard input"),
+        (b"new\t1\tx\t1\t\t\ntwo\tfields\n", "line 2: expected 6 fields with tabs between them, found 2"),
+        (b"new\t1\tx\tbig\t\t\n", "line 1: \"big\" is not a size in KiB"),
+        (b"new\t1\tx\t1\t\t\n\t1\tx\t1\t\t\n", "line 2: the package has no name"),
+        (b"new\t1\tx\t1\t\t\nnew\t1\tx\t1\t\t\n", "line 2: package new is on an earlier line already"),
+        (b"new\t1\tx\t1\t\t\nn\xff\t1\tx\t1\t\t\n", "line 2: it is not UTF-8"),
+    ];
+    for (input, message) in wrong {
+        run_with_input(folder, "packages", &["load"], input).failed(message);
+        assert_eq!(names(folder, "range a z"), ["ant", "bat", "cat", "libant", "libbat"], "{message}");
+        check(folder.join("packages.mapleaf"));
+    }
+    let long = format!("{}\t1\tx\t1\t\t\n", "k".repeat(3000));
+    run_with_input(folder, "packages", &["load"], long.as_bytes()).failed("a key of 3000 bytes is too long");
+
+    run_with_input(folder, "packages", &["load"], b"dog\t1\tpets\t7\t\tbarks\n").well();
+    assert_eq!(names(folder, "range a z"), ["dog"]);
+    assert_eq!(packages(folder, "sections").well(), "pets\t1\n");
+    assert_eq!(names(folder, "largest 9"), ["dog"]);
+    check(folder.join("packages.mapleaf"));
+}
