@@ -367,7 +367,6 @@ fn iterators_cannot_outlive_their_transaction() {
         .unwrap();
     }
     drop(db);
-    assert!(matches!(Db::open(&path), Err(Error::InUse { .. })));
     assert!(range.map(Result::unwrap).eq((10..1990).map(|number| (number, number))));
     assert_clean(&Db::open(&path).unwrap());
 }
@@ -394,16 +393,14 @@ fn kill_a_writer(path: &Path, mode: &str, commits: usize) -> Vec<(String, u64)> 
 }
 
 #[test]
-fn what_a_killed_process_committed_durably_is_there_and_nothing_is_torn() {
-    // Without the lock file's shared memory nobody knows the head of a killed process: in this stage its lazy
-    // commits count from the next durable one on. What is there is a prefix in any case.
+fn what_a_killed_process_has_committed_is_there_and_nothing_is_torn() {
+    // Its lazy commits too: the lock file knows the head, the system's page cache has the pages.
     for mode in ["syscall", "mapped"] {
         let (_folder, path) = scratch();
         let mut least = 0;
         for kill in 0..8 {
             let said = kill_a_writer(&path, mode, 3 + kill * 5);
-            let last = |what: &str| said.iter().filter(|(said, _)| said == what).map(|said| said.1).max();
-            least = last("durable").unwrap_or(least).max(least);
+            least = said.iter().map(|(_, round)| *round).max().unwrap_or(least).max(least);
             let db = Db::open(&path).unwrap();
             assert_clean(&db);
             let rx = db.read().unwrap();
@@ -413,7 +410,7 @@ fn what_a_killed_process_committed_durably_is_there_and_nothing_is_torn() {
             };
             let round = numbers.get(0).unwrap().unwrap();
             // It may have gone on after the last line that was read.
-            assert!(round >= least, "{round} is there, {least} was durable");
+            assert!(round >= least, "{round} is there, {least} was committed");
             assert!(numbers.iter().unwrap().all(|entry| entry.unwrap().1 == round), "all or nothing");
             assert_eq!(numbers.len(), 500);
             least = round;
@@ -422,7 +419,7 @@ fn what_a_killed_process_committed_durably_is_there_and_nothing_is_torn() {
 }
 
 #[test]
-#[ignore = "run by what_a_killed_process_committed_durably_is_there_and_nothing_is_torn"]
+#[ignore = "run by what_a_killed_process_has_committed_is_there_and_nothing_is_torn"]
 fn killed_writer_child() {
     let Some(path) = child_task() else { return };
     let is_mapped = std::env::var("MAPLEAF_MODE").is_ok_and(|mode| mode == "mapped");

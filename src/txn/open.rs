@@ -199,6 +199,10 @@ impl OpenSettings {
         } else if shared.is_unrecovered() && !self.settings.read_only {
             slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
         }
+        let head = shared.head().snapshot;
+        if is_alone && shared.shrunk_in().is_none() && pages.existing_pages() > head.length_pages {
+            shared.set_shrunk_in(Some(head.id)); // it was left so by a crash: its end may be cut off
+        }
         let member = match &turns {
             Some(turns) => shared.join(turns.lock_file().file()).map_err(pages.io_error("lock"))??,
             None => shared.join_alone(),

@@ -161,9 +161,7 @@ impl Slots {
         };
         shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
         shared.set_unrecovered(read_only);
-        // A file that is longer than its record was left so by a crash: its end may be cut off.
-        let is_longer = pages.existing_pages() > record.length_pages;
-        shared.set_shrunk_in(is_longer.then_some(record.id));
+        shared.set_shrunk_in(None);
         Ok(())
     }
 
