@@ -114,7 +114,7 @@ fn check_seated(core: &Core, state: &mut WriterState) -> Result<CheckReport> {
     if state.log.is_none() {
         return check_head(core, None);
     }
-    let head = core.shared.head();
+    let head = core.shared.head()?;
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
     let space = load_log(core, state, &head).map(|log| &log.space);
     check_head(core, space.ok())
@@ -122,7 +122,7 @@ fn check_seated(core: &Core, state: &mut WriterState) -> Result<CheckReport> {
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
 fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> {
-    let head = core.shared.head();
+    let head = core.shared.head()?;
     let snapshot = head.snapshot;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check { source, report: CheckReport::default(), reachable: Vec::new() };

@@ -212,13 +212,13 @@ fn full_disk_child() {
 
 #[test]
 fn a_file_may_not_grow_beyond_what_the_system_allows() {
-    // RLIMIT_FSIZE (in blocks of 512 or 1024 bytes, above the length of the lock file), with its signal ignored as a server's process would have it.
+    // RLIMIT_FSIZE, with its signal ignored as a server's process would have it.
     let (_folder, path) = scratch();
     let binary = std::env::current_exe().unwrap();
     for mode in ["syscall", "mapped"] {
         let output = Command::new("sh")
             .arg("-c")
-            .arg("trap '' XFSZ; ulimit -f 6000; exec \"$0\" --exact limited_child --ignored --nocapture")
+            .arg("trap '' XFSZ; ulimit -f 1000; exec \"$0\" --exact limited_child --ignored --nocapture")
             .arg(&binary)
             .env("MAPLEAF_CHILD", format!("{mode}:{}", path.display()))
             .output()
@@ -243,7 +243,7 @@ fn limited_child() {
     let db = Db::options().write_mode(mode).open(path).unwrap();
     let mut count = 0;
     let error = loop {
-        let result = db.update(|tx| tx.table(&BYTES)?.insert(count, vec![1; 9000]));
+        let result = db.update(|tx| tx.table(&BYTES)?.insert(count, vec![1; 3000]));
         match result {
             Ok(_) => count += 1,
             Err(error) => break error,

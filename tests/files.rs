@@ -184,7 +184,6 @@ fn a_copy_of_an_open_file_is_a_good_database() {
 /// A backup is put in the place of a database whose last user was killed, and had made lazy commits over the same
 /// durable one.
 #[test]
-#[ignore = "fails: the head in the lock file is believed, though the pages of its lazy commits are gone"]
 fn a_restored_backup_is_not_taken_for_what_a_killed_process_left() {
     let (folder, path) = scratch();
     let backup = folder.path().join("backup");

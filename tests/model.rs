@@ -1,7 +1,6 @@
 //! Whole transactions against a model: tables are `BTreeMap`s, and what the database answers must be what they do.
 //!
 //! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
-#![allow(clippy::big_endian_bytes)] // keys that order as numbers do
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
 mod common;

@@ -43,7 +43,9 @@ impl Stats {
             oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
         });
         let tables = db.read()?.catalog_entries();
-        let head = core.shared.head();
+        // Head is read last, and is at least what the others were.
+        let (durable, visible) = (core.shared.durable().0, core.shared.visible().0);
+        let head = core.shared.head()?;
         Ok(Stats {
             page_size: core.pages.page_size,
             file_bytes: core.pages.storage.mapping().mapped_length(),
@@ -51,8 +53,8 @@ impl Stats {
             free_pages: head.space.free_pages,
             retired_pages: head.space.retired_pages,
             head: head.snapshot.id.0,
-            visible: core.shared.visible().0,
-            durable: core.shared.durable().0,
+            visible,
+            durable,
             tables,
             readers,
             oldest_reader,

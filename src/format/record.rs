@@ -128,6 +128,11 @@ impl Record {
         bytes
     }
 
+    /// The checksum that [`Record::encode`] has put into a record.
+    pub(crate) fn checksum_of(encoded: &[u8]) -> u32 {
+        get_u32(encoded, 8)
+    }
+
     /// Reads the record in `slot`, the bytes of a record page (or as much of it as there is).
     pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Record> {
         let wrong = |what, expected: String, found: String| corrupt(Some(slot_number), what, expected, found);

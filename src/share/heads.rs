@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use super::handover::{CommitDelta, SpaceState};
 use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared};
 use crate::base::{PageNumber, TransactionId};
+use crate::error::{Result, corrupt};
 use crate::format::table_root::TreeRoot;
 use crate::sys::futex;
 
@@ -38,6 +39,8 @@ pub(crate) struct Head {
     pub(crate) space: SpaceState,
 }
 
+/// After so many looks at a descriptor that is never whole, the shared memory is damaged.
+pub(super) const LOOKS: u32 = 1_000_000;
 /// Who sleeps looks again after this long at the latest.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ const DURABLE: usize = HEADS_AT + 4 * LINE;
 const TARGET: usize = HEADS_AT + 6 * LINE;
 /// The head that a syncer is about to make visible: protected meanwhile (R3).
 const HAZARD: usize = HEADS_AT + 7 * LINE;
+/// The checksums of the records that were last stored in slots 0 and 1.
+const SLOT_CHECKSUMS: usize = HEADS_AT + 10 * LINE + 2;
 /// The newest transaction whose commit asked for durability.
 const PENDING: usize = HEADS_AT + 8 * LINE;
 /// Ids begin here, above all that recovery has seen (R9).
@@ -92,15 +97,16 @@ impl Shared {
     }
 
     /// The head, whole. For the writer, who keeps it from moving, and for others as soon as they look fast enough.
-    pub(crate) fn head(&self) -> Head {
-        loop {
+    pub(crate) fn head(&self) -> Result<Head> {
+        for _ in 0..LOOKS {
             let id = self.head_id();
             let area = self.descriptor(id)[4].load(SeqCst) as usize & 1;
             if let (Some(snapshot), Some(space)) = (self.snapshot(id), self.load_space(area, id)) {
-                return Head { snapshot, space };
+                return Ok(Head { snapshot, space });
             }
             std::hint::spin_loop();
         }
+        Err(corrupt(None, "lock file", "a descriptor of the head", "none"))
     }
 
     /// The snapshot that new readers start from.
@@ -116,6 +122,16 @@ impl Shared {
     /// The slot of the durable record.
     pub(crate) fn durable_slot(&self) -> usize {
         (self.word(DURABLE).load(SeqCst) & 1) as usize
+    }
+
+    /// The checksum of the record that was last stored in `slot`.
+    pub(crate) fn slot_checksum(&self, slot: usize) -> u32 {
+        self.word(SLOT_CHECKSUMS + slot).load(SeqCst) as u32
+    }
+
+    /// A record with this checksum is about to be stored in `slot`.
+    pub(crate) fn set_slot_checksum(&self, slot: usize, checksum: u32) {
+        self.word(SLOT_CHECKSUMS + slot).store(u64::from(checksum), SeqCst);
     }
 
     /// One store for both: nobody ever sees the one without the other.
@@ -209,12 +225,12 @@ impl Shared {
 
     /// Declares the head to be syncing. A writer that starts from a later head reads the target after this store,
     /// so that it finds it protected; so the head is read again afterwards.
-    pub(crate) fn take_target(&self) -> Head {
+    pub(crate) fn take_target(&self) -> Result<Head> {
         loop {
-            let head = self.head();
+            let head = self.head()?;
             self.word(TARGET).store(head.snapshot.id.0, SeqCst);
             if self.head_id() == head.snapshot.id {
-                return head;
+                return Ok(head);
             }
         }
     }

@@ -27,6 +27,12 @@ pub(crate) struct SharedIdentity {
 }
 
 impl SharedIdentity {
+    /// Whether memory of this identity can be told from that of an earlier boot. If the system does not say which boot
+    /// this is, what a lock file on the disk says is believed only while somebody alive vouches for it.
+    pub(crate) fn names_boot(&self) -> bool {
+        self.boot != [0; 16]
+    }
+
     fn words(&self) -> [u64; 8] {
         [
             VERSION,
@@ -56,7 +62,7 @@ impl Shared {
     /// Forgets everything: zeros, for the first to fill in.
     pub(crate) fn clear(&self) {
         self.word(COMPLETE).store(0, SeqCst);
-        for word in self.words(0, WORD_COUNT) {
+        for word in self.memory.words() {
             // A word that is zero is only looked at, so that untouched memory stays untouched.
             if word.load(SeqCst) != 0 {
                 word.store(0, SeqCst);

@@ -47,8 +47,10 @@ const READERS_AT: usize = BLOCKS_AT + BLOCK_COUNT;
 /// How many read transactions there can be at one time.
 pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 
-/// Words of shared memory that a database needs: 1.4 MB, touched only as far as it is used.
+/// Words of shared memory that a database can need: 1.4 MB.
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
+/// Words that there are at first, with reader slots for a few handles: 370 kB. The reader table grows.
+pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + 8 * BLOCK_LEN * LINE;
 
 const _: () = assert!(AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
 const _: () = assert!(BLOCKS_AT == 44256 && READERS_AT == 45280 && READERS_AT.is_multiple_of(LINE));
@@ -60,7 +62,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(memory: SharedWords) -> Shared {
-        assert!(memory.words().len() >= WORD_COUNT);
+        assert!(memory.words().len() >= FIRST_WORD_COUNT);
         Shared { memory }
     }
 

@@ -20,14 +20,12 @@ use super::members::Member;
 use super::{BLOCK_COUNT, BLOCK_LEN, BLOCKS_AT, HEADS_AT, LINE, READER_SLOTS, READERS_AT, Shared};
 use crate::base::TransactionId;
 use crate::error::{Error, Result, corrupt};
-use crate::share::heads::Snapshot;
+use crate::share::heads::{LOOKS, Snapshot};
 use crate::sys::coarse_milliseconds;
 
 /// How many blocks, from the first on, have ever been in use.
 const USED: usize = HEADS_AT + 15 * LINE;
 const FREE: u64 = 0;
-/// After so many looks at a descriptor that is never whole, the shared memory is damaged.
-const LOOKS: u32 = 1_000_000;
 
 thread_local! {
     /// The slot that this thread used last: most likely free again, and its line in this core's cache.
@@ -57,8 +55,12 @@ impl Shared {
         self.word(READERS_AT + slot * LINE + 1)
     }
 
+    /// How many blocks have ever been in use. A block is there before it is counted: here it is only noticed, if
+    /// another process has made the table longer. (If it is not there, somebody has cut the lock file.)
     fn used_blocks(&self) -> usize {
-        (self.word(USED).load(SeqCst) as usize).min(BLOCK_COUNT)
+        let used = (self.word(USED).load(SeqCst) as usize).min(BLOCK_COUNT);
+        let there = |used: &usize| *used == 0 || self.memory.has(end_of(*used - 1)).unwrap_or(false);
+        (0..=used).rev().find(there).unwrap_or(0)
     }
 
     #[inline]
@@ -97,6 +99,7 @@ impl Shared {
     #[inline]
     fn claim_slot(&self, member: Member, snapshot: TransactionId) -> Result<usize> {
         let last = LAST_SLOT.get();
+        // A block that this member owns is there.
         if last < READER_SLOTS && self.owns(member, last / BLOCK_LEN) && self.try_claim(last, snapshot) {
             return Ok(last);
         }
@@ -120,6 +123,7 @@ impl Shared {
             if owner.load(SeqCst) != FREE {
                 continue;
             }
+            self.memory.grow(end_of(block)).map_err(cannot_grow)?;
             self.word(USED).fetch_max(block as u64 + 1, SeqCst);
             if owner.compare_exchange(FREE, member.owner_word(), SeqCst, SeqCst).is_ok() {
                 // Another thread of this member may already be claiming slots here.
@@ -139,7 +143,9 @@ impl Shared {
 
     /// Frees a block whose owner is dead.
     pub(super) fn clear_block(&self, block: usize) {
-        for slot in slots_of(block) {
+        // A block that is not there has no slots to free.
+        let slots = if self.memory.has(end_of(block)).unwrap_or(false) { slots_of(block) } else { 0..0 };
+        for slot in slots {
             self.reader(slot).store(FREE, SeqCst);
         }
         self.word(BLOCKS_AT + block).store(FREE, SeqCst);
@@ -172,6 +178,16 @@ impl Shared {
         });
         readers
     }
+}
+
+/// Where a block ends in the shared memory.
+fn end_of(block: usize) -> usize {
+    READERS_AT + (block + 1) * BLOCK_LEN * LINE
+}
+
+#[cold]
+fn cannot_grow(source: std::io::Error) -> Error {
+    Error::Io { action: "make the reader table longer in", path: "the lock file".into(), source }
 }
 
 fn slots_of(block: usize) -> std::ops::Range<usize> {

@@ -2,24 +2,30 @@
 //!
 //! Invariants:
 //! - The words exist, zeroed at first, as long as the `SharedWords` lives; those of a file are allocated on the
-//!   disk before they are mapped, so that no store meets a full disk (I6).
+//!   disk before they are handed out, so that no store meets a full disk (I6).
+//! - The file may grow underneath its mapping, and is never cut. Words beyond its known length are not handed out.
 //! - They are touched as atomics only, by everybody: a hostile process can change their values (I5), never
 //!   make touching them undefined.
 #![allow(unsafe_code)]
 
-use super::platform;
+use super::{gather, platform};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::slice;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+const WORD_BYTES: usize = size_of::<AtomicU64>();
 
 /// An array of atomic words.
 pub(crate) struct SharedWords {
     start: *const AtomicU64,
-    count: usize,
-    /// Owns the memory; unmaps it when dropped.
-    _memory: MmapRaw,
+    /// Words that are known to exist.
+    available: AtomicUsize,
+    /// The words' file, if they are in one.
+    file: Option<File>,
+    memory: MmapRaw,
 }
 
 // SAFETY: `start` points into `memory`, which this struct owns, and the words are atomic.
@@ -30,45 +36,67 @@ unsafe impl Sync for SharedWords {}
 impl SharedWords {
     /// `count` words for the threads of this process. A page of them costs nothing until it is touched.
     pub(crate) fn anonymous(count: usize) -> io::Result<SharedWords> {
-        let memory = MmapOptions::new().len(bytes_of(count)?).no_reserve_swap().map_anon()?;
-        Ok(SharedWords::over(memory.into(), count))
+        let memory: MmapRaw = MmapOptions::new().len(bytes_of(count)?).no_reserve_swap().map_anon()?.into();
+        Ok(SharedWords {
+            start: memory.as_ptr().cast(),
+            available: AtomicUsize::new(count),
+            file: None,
+            memory,
+        })
     }
 
-    /// The first `count` words of `file`, shared with every process that maps it. A file that is shorter is
-    /// extended with zeros, and all of it allocated; it must never be cut afterwards. The first to map
-    /// a file does so under a lock, since a file system that cannot allocate gets zeros written.
-    pub(crate) fn of_file(file: &File, count: usize) -> io::Result<SharedWords> {
-        let bytes = bytes_of(count)?;
-        match platform::allocate(file, 0, bytes as u64) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => extend(file, bytes as u64)?,
-            result => result?,
-        }
-        let memory = MmapOptions::new().len(bytes).map_raw(file)?;
-        Ok(SharedWords::over(memory, count))
+    /// The words of `file`, shared with every process that maps it: `count` of them at once, and up to `most` as it
+    /// grows. It must never be cut.
+    pub(crate) fn of_file(file: &File, count: usize, most: usize) -> io::Result<SharedWords> {
+        let memory = MmapOptions::new().len(bytes_of(most)?).map_raw(file)?;
+        let (start, file) = (memory.as_ptr().cast(), Some(file.try_clone()?));
+        let words = SharedWords { start, available: AtomicUsize::new(0), file, memory };
+        words.grow(count)?;
+        Ok(words)
     }
 
-    fn over(memory: MmapRaw, count: usize) -> SharedWords {
-        assert!(memory.len() / size_of::<AtomicU64>() >= count, "the memory holds the words");
-        SharedWords { start: memory.as_ptr().cast(), count, _memory: memory }
-    }
-
-    /// The words.
+    /// The words that are known to exist.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `memory` is at least `count` words long (asserted when made), starts on a page, lives as long as
-        // `self`, and may be read and written; its file has been extended over all of it. Everybody
-        // touches it as atomics, for which every value is valid (I5).
-        unsafe { slice::from_raw_parts(self.start, self.count) }
+        // SAFETY: as many words lie within `memory`, and within its file (`has` looked); it starts on a page, lives
+        // as long as `self`, and may be read and written. Everybody touches it as atomics, for which every
+        // value is valid (I5).
+        unsafe { slice::from_raw_parts(self.start, self.available.load(Acquire)) }
+    }
+
+    /// Sees to it that `count` words exist; new ones are zeros.
+    pub(crate) fn grow(&self, count: usize) -> io::Result<()> {
+        if self.has(count)? {
+            return Ok(());
+        }
+        let bytes = bytes_of(count)? as u64;
+        if let Some(file) = &self.file {
+            match platform::allocate(file, 0, bytes) {
+                // A byte at the end makes the file long enough; other processes' growth is not undone.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    gather::write_all_at(file, bytes - 1, &[&[0]])?;
+                }
+                result => result?,
+            }
+        }
+        match self.has(count)? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::OutOfMemory.into()),
+        }
+    }
+
+    /// Whether `count` words exist: another process may have made the file longer.
+    pub(crate) fn has(&self, count: usize) -> io::Result<bool> {
+        if let Some(file) = &self.file
+            && self.available.load(Acquire) < count
+        {
+            let bytes = file.metadata()?.len().min(self.memory.len() as u64) as usize;
+            self.available.fetch_max(bytes / WORD_BYTES, Release);
+        }
+        Ok(self.available.load(Acquire) >= count)
     }
 }
 
 fn bytes_of(count: usize) -> io::Result<usize> {
-    count.checked_mul(size_of::<AtomicU64>()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
-}
-
-/// Writes zeros behind the file's end, up to `length`.
-fn extend(file: &File, length: u64) -> io::Result<()> {
-    let end = file.metadata()?.len();
-    let zeros = vec![0; length.saturating_sub(end) as usize];
-    super::gather::write_all_at(file, end, &[&zeros])
+    count.checked_mul(WORD_BYTES).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

@@ -47,21 +47,20 @@ impl Core {
         allocate: impl Fn(&mut Space) -> Option<T>,
         missing: impl Fn(&Space) -> u32,
     ) -> Result<T> {
-        space.reclaim(&self.shared.protected())?;
-        if self.check_reserve(space, count).is_ok()
-            && let Some(allocated) = allocate(space)
-        {
+        let allocate = |space: &mut Space| {
+            space.reclaim(&self.shared.protected())?;
+            self.check_reserve(space, count).map(|()| allocate(space))
+        };
+        if let Ok(Some(allocated)) = allocate(space) {
             return Ok(allocated);
         }
         self.bury_dead()?;
-        space.reclaim(&self.shared.protected())?;
-        self.check_reserve(space, count)?;
-        if let Some(allocated) = allocate(space) {
+        if let Some(allocated) = allocate(space)? {
             return Ok(allocated);
         }
         let missing = missing(space);
         self.grow(space, missing)?;
-        Ok(allocate(space).expect("the file has grown by what was missing"))
+        Ok(allocate(space)?.expect("the file has grown by what was missing"))
     }
 
     /// An error if `count` more pages would leave less than the reserve to others.

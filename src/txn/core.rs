@@ -144,7 +144,7 @@ impl Core {
     pub(crate) fn check_files(&self) -> Result<()> {
         let io_error = || self.pages.io_error("examine");
         let found = self.pages.storage.refresh_length().map_err(io_error())?;
-        let expected = u64::from(self.shared.head().snapshot.length_pages) * self.pages.page_size as u64;
+        let expected = u64::from(self.shared.head()?.snapshot.length_pages) * self.pages.page_size as u64;
         if found < expected {
             return Err(Error::Truncated { path: self.pages.path.clone(), expected, found });
         }
@@ -180,8 +180,8 @@ impl Core {
             return;
         }
         let Ok(Some(mut state)) = self.take_seat(Patience::None) else { return };
-        if let Some(shrunk_in) = self.shared.shrunk_in() {
-            let length_pages = self.shared.head().snapshot.length_pages;
+        if let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) {
+            let length_pages = head.snapshot.length_pages;
             let is_unseen = self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
             // A failure leaves the file longer than it need be, and is tried again.
             if is_unseen && self.pages.truncate(length_pages).is_ok() {

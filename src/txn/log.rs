@@ -41,7 +41,9 @@ impl WriterLog {
     /// Applies what others have committed up to `head`; `None` if that cannot be told from the log.
     pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Result<Option<WriterLog>> {
         if self.id == head.snapshot.id {
-            return Ok(Some(self));
+            // An aborted transaction of ours may have made the file longer, and another process have cut it again.
+            let is_there = self.space.length_pages() <= pages.existing_pages();
+            return Ok(is_there.then_some(self));
         }
         let Some(newer) = self.newer_entries(pages, head)? else { return Ok(None) };
         for delta in newer.deltas {

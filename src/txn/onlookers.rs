@@ -63,13 +63,14 @@ impl Core {
     /// Only with the writer's turn, and between transactions.
     fn readers_with_pins(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
-        let space = &mut load_log(self, state, &self.shared.head())?.space;
+        let space = &mut load_log(self, state, &self.shared.head()?)?.space;
         space.reclaim(&self.shared.protected())?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
         Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, pins(reader))).collect()))
     }
 
-    /// Tells the application of readers that have become too old, of each once. At the beginning of a write transaction.
+    /// Tells the application of readers that have become too old, of each once. At the beginning of a write
+    /// transaction.
     pub(crate) fn report_old_readers(&self, state: &mut WriterState) -> Result<()> {
         let Some(ReaderLimit { max_age, callback }) = &self.reader_limit else { return Ok(()) };
         let mut old = self.shared.reader_list();

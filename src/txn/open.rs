@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever comes later joins
+//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever
+//!   comes later joins
 //!   what he finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
 
@@ -14,7 +15,7 @@ use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{Identity, RECORD_PAGES, Record};
 use crate::format::table_root::TreeRoot;
 use crate::share::identity::SharedIdentity;
-use crate::share::{Shared, WORD_COUNT};
+use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::sys::{self, Access, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
@@ -95,7 +96,7 @@ impl OpenSettings {
         }
         let storage = self.open_storage(path).map_err(io_error("open"))?;
         let data = storage.file().try_clone().map_err(io_error("open"))?;
-        let words = SharedWords::of_file(lock.file(), WORD_COUNT).map_err(locking)?;
+        let words = SharedWords::of_file(lock.file(), FIRST_WORD_COUNT, WORD_COUNT).map_err(locking)?;
         let turns = Turns::enter(lock, data).map_err(locking)?;
         // From here on whoever comes by another lock file sees that we are present.
         let lock = turns.lock_file();
@@ -192,16 +193,16 @@ impl OpenSettings {
             let path = LockFile::path_for(path);
             return Err(Error::Replaced { path, problem: "those who have the database open use another" });
         }
-        if is_alone && !(is_ours && slots.is_as_left(&shared, &pages)) {
+        if is_alone && !(is_ours && identity.names_boot() && slots.is_as_left(&shared, &pages)) {
             shared.clear();
             slots.recover(&pages, &shared, self.settings.read_only)?;
             shared.complete(&identity);
         } else if shared.is_unrecovered() && !self.settings.read_only {
             slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
         }
-        let head = shared.head().snapshot;
-        if is_alone && shared.shrunk_in().is_none() && pages.existing_pages() > head.length_pages {
-            shared.set_shrunk_in(Some(head.id)); // it was left so by a crash: its end may be cut off
+        let head = shared.head()?.snapshot;
+        if is_alone && pages.existing_pages() > head.length_pages && shared.shrunk_in().is_none() {
+            shared.set_shrunk_in(Some(head.id)); // a crash has left the file longer: its end may be cut off
         }
         let member = match &turns {
             Some(turns) => shared.join(turns.lock_file().file()).map_err(pages.io_error("lock"))??,

@@ -1,4 +1,5 @@
-//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors [`crate::txn::commit`].
+//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors
+//! [`crate::txn::commit`].
 //!
 //! The steps, each of which may be cut short by a crash and is then done again from the first:
 //!
@@ -7,7 +8,9 @@
 //!    stored the pages too. (A record that lists none had its pages durable before.)
 //! 3. **Store again** the record and every page it lists (R7): after a failed sync, or the end of a process, what
 //!    we have just read may be in the page cache only, clean and not on the disk.
-//! 4. **Erase** a rejected record (R9), so that it can never be believed after its pages have been used again.
+//! 4. **Erase** the other slot (R9), unless it holds an older record: a rejected record could be believed after its
+//!    pages have been used again. Zeros are stored even over zeros, which may be in the page cache only, after
+//!    an erasing whose barrier failed.
 //! 5. **One barrier**, always. Then the snapshot is durable, and visible (I3).
 //! 6. New transactions get ids above every id seen, the rejected record's too (R9; no two records with one id).
 //!
@@ -20,13 +23,14 @@
 use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::error::{Error, Result, corrupt};
-use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::page::{self, MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
 use crate::share::Shared;
 use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
+use crate::txn::sync::fresh_pages;
 
 /// A record, as it was found.
 #[derive(Clone, Debug)]
@@ -38,9 +42,8 @@ struct Found {
 /// What the two slots hold.
 pub(crate) struct Slots {
     pub(crate) page_size: usize,
+    /// Newest first.
     found: Vec<Found>,
-    /// A slot that holds neither a record nor zeros.
-    has_damage: bool,
 }
 
 /// Step 1.
@@ -63,15 +66,13 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         if let Err(error @ Error::NewerFormat { .. }) = second {
             return Err(SlotsError::Unusable(error)); // a newer library's commit, which is not to be erased
         }
-        let is_zero = second_bytes.iter().take(page_size).all(|&byte| byte == 0);
         let found = [first.ok(), second.ok().filter(|second| second.page_size == page_size)];
-        let has_damage = found[1].is_none() && !is_zero;
-        return Ok(Slots::new(page_size, found, has_damage));
+        return Ok(Slots::new(page_size, found));
     }
     for page_size in candidate_page_sizes() {
         match Record::decode(&read(slot_offset(1, page_size))?, 1) {
             Ok(record) if record.page_size == page_size => {
-                return Ok(Slots::new(page_size, [None, Some(record)], true));
+                return Ok(Slots::new(page_size, [None, Some(record)]));
             }
             Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
             _ => {}
@@ -108,14 +109,14 @@ pub(crate) enum SlotsError {
 }
 
 impl Slots {
-    fn new(page_size: usize, records: [Option<Record>; 2], has_damage: bool) -> Slots {
+    fn new(page_size: usize, records: [Option<Record>; 2]) -> Slots {
         let mut found: Vec<Found> = records
             .into_iter()
             .enumerate()
             .filter_map(|(slot, record)| Some(Found { slot, record: record? }))
             .collect();
         found.sort_by_key(|found| std::cmp::Reverse(found.record.id));
-        Slots { page_size, found, has_damage }
+        Slots { page_size, found }
     }
 
     /// The identity of the database.
@@ -128,14 +129,21 @@ impl Slots {
     }
 
     /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, and the file as long as the head needs. Then what they have committed is
-    /// in the page cache, lazy commits included, and going on from there loses nothing (R8).
+    /// durable record in its place, the file as long as the head needs, and the pages newer than the record what was
+    /// stored. Then what they have committed is in the page cache, lazy commits included, and going on from there
+    /// loses nothing (R8). The comparison is for a backup that was copied over the file: it has the same inode.
     pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
-        let durable = (shared.durable_slot(), shared.durable());
-        let is_there = self.found.iter().any(|found| (found.slot, found.record.id) == durable);
-        let is_whole =
-            shared.snapshot(shared.head_id()).is_some_and(|head| head.length_pages <= pages.existing_pages());
-        is_there && is_whole && !shared.is_poisoned() && !shared.is_unrecovered()
+        let (slot, durable) = (shared.durable_slot(), shared.durable());
+        let is_record = |found: &Found| {
+            let is_it = found.slot == slot && found.record.id == durable;
+            is_it && Record::checksum_of(&found.record.encode()) == shared.slot_checksum(slot)
+        };
+        let Some(head) = shared.snapshot(shared.head_id()) else { return false };
+        self.found.iter().any(is_record)
+            && head.length_pages <= pages.existing_pages()
+            && !shared.is_poisoned()
+            && !shared.is_unrecovered()
+            && (head.id == durable || are_pages_of(&head, shared, pages))
     }
 
     /// Steps 2 to 6: sets `shared` to what is found.
@@ -145,11 +153,13 @@ impl Slots {
         let Found { slot, record } = self.found[index].clone();
         if !read_only {
             store_again(pages, slot, &record)?;
-            if index > 0 || self.has_damage {
+            let has_older_record = index == 0 && self.found.len() == 2;
+            if !has_older_record {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
             }
             pages.barrier()?;
         }
+        let checksum = Record::checksum_of(&record.encode());
         let head = Head {
             snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
             space: SpaceState {
@@ -160,6 +170,7 @@ impl Slots {
             },
         };
         shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        shared.set_slot_checksum(slot, checksum);
         shared.set_unrecovered(read_only);
         shared.set_shrunk_in(None);
         Ok(())
@@ -176,6 +187,21 @@ impl Slots {
             }
         }
         Err(first_error.expect("read_slots has found a record"))
+    }
+}
+
+/// Whether the pages that `head` has and the durable snapshot has not are in the file: all of them, if they are known;
+/// otherwise the catalog's root, which each commit writes.
+fn are_pages_of(head: &Snapshot, shared: &Shared, pages: &PageFile) -> bool {
+    let checksum = |first| pages.verify_unit(first, head.length_pages).ok().map(|(_, _, checksum)| checksum);
+    match fresh_pages(shared, head.id, |_| None).and_then(|fresh| fresh.units()) {
+        Some(units) => units.iter().all(|&(run, expected)| checksum(run.first) == Some(expected)),
+        None if head.catalog.depth == 0 => false,
+        None => {
+            let root = head.catalog.page;
+            let is_there = checksum(root).is_some();
+            is_there && pages.page(root, head.length_pages).is_ok_and(|bytes| page::birth(bytes) == head.id)
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use parking_lot::{Condvar, Mutex};
 use crate::base::{PageRun, TransactionId};
 use crate::error::{Error, Result};
 use crate::format::record::{Record, list_capacity};
-use crate::share::RING_LEN;
 use crate::share::handover::CommitDelta;
 use crate::share::heads::Head;
+use crate::share::{RING_LEN, Shared};
 use crate::txn::core::Core;
 use crate::txn::fresh_pages::FreshPages;
 
@@ -143,14 +143,16 @@ impl Core {
             self.shared.finish_sync(self.shared.durable(), self.shared.durable_slot());
             return Ok(());
         }
-        let head = self.shared.take_target();
+        let head = self.shared.take_target()?;
         let slot = 1 - self.shared.durable_slot();
         let mut record = self.record_of(&head);
         match self.list_for(&record) {
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
             None => self.pages.barrier()?,
         }
-        self.pages.store_record(slot, &record.encode())?;
+        let encoded = record.encode();
+        self.shared.set_slot_checksum(slot, Record::checksum_of(&encoded));
+        self.pages.store_record(slot, &encoded)?;
         self.pages.barrier()?;
         self.shared.finish_sync(record.id, slot);
         self.sync.forget_through(record.id);
@@ -188,20 +190,9 @@ impl Core {
         }
     }
 
-    /// The pages that `record` must list, and their digest (R6), from what each commit since the durable one has left;
-    /// `None` if one of them has left nothing, or if the list does not fit.
+    /// The pages that `record` must list, and their digest (R6); `None` if they are not known, or do not fit.
     fn list_for(&self, record: &Record) -> Option<(Vec<PageRun>, u32)> {
-        let durable = self.shared.durable();
-        let first = durable.next().max(self.shared.first_id());
-        if record.id.0 - durable.0 > RING_LEN as u64 {
-            return None;
-        }
-        let mut fresh = FreshPages::default();
-        for id in (first.0..=record.id.0).map(TransactionId) {
-            let delta = self.sync.own_delta(id).or_else(|| self.shared.load_delta(id))?;
-            delta.retired.iter().for_each(|&run| fresh.remove(run));
-            delta.stored.iter().for_each(|&(run, checksum)| fresh.add(run, checksum));
-        }
+        let fresh = fresh_pages(&self.shared, record.id, |id| self.sync.own_delta(id))?;
         fresh.list(list_capacity(self.pages.page_size, record.log_tail.len()))
     }
 
@@ -223,4 +214,25 @@ impl Core {
             let _ = self.sync_until(|core| core.shared.durable() >= pending);
         }
     }
+}
+
+/// The pages of `head` that were born after the durable transaction, from what each commit since then has left: in
+/// `own`, or in the shared memory. `None` if one of them has left nothing.
+pub(crate) fn fresh_pages(
+    shared: &Shared,
+    head: TransactionId,
+    own: impl Fn(TransactionId) -> Option<CommitDelta>,
+) -> Option<FreshPages> {
+    let durable = shared.durable();
+    let first = durable.next().max(shared.first_id());
+    if head.0.saturating_sub(durable.0) > RING_LEN as u64 {
+        return None;
+    }
+    let mut fresh = FreshPages::default();
+    for id in (first.0..=head.0).map(TransactionId) {
+        let delta = own(id).or_else(|| shared.load_delta(id))?;
+        delta.retired.iter().for_each(|&run| fresh.remove(run));
+        delta.stored.iter().for_each(|&(run, checksum)| fresh.add(run, checksum));
+    }
+    Some(fresh)
 }

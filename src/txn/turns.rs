@@ -120,7 +120,8 @@ impl Turns {
 }
 
 impl Drop for Turns {
-    /// Gives up all locks at once, though a forked child may have inherited the descriptions, and will close them later.
+    /// Gives up all locks at once, though a forked child may have inherited the descriptions, and will close
+    /// them later.
     /// In such a child this does nothing: they are the parent's.
     fn drop(&mut self) {
         if std::process::id() == self.owner_pid {

@@ -80,7 +80,13 @@ impl Transaction {
         handle.core.check_writable()?;
         let Some(seat) = handle.core.take_seat(patience)? else { return Ok(None) };
         let core = &handle.core;
-        let base = core.shared.head();
+        let base = match core.shared.head() {
+            Ok(base) => base,
+            Err(error) => {
+                core.give_seat_back(seat);
+                return Err(error);
+            }
+        };
         let id = core.shared.next_id();
         let catalog = TreeMut::new(&base.snapshot.catalog, id, core.pages.page_size);
         let transaction = Transaction {

@@ -26,16 +26,20 @@ fn anonymous_words_are_zero_and_shared_by_threads() {
 fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
     let folder = folder();
     let lock_file = LockFile::open(&folder.path().join("data")).unwrap();
-    let words = SharedWords::of_file(lock_file.file(), 1000).unwrap();
+    let words = SharedWords::of_file(lock_file.file(), 1000, 5000).unwrap();
     assert_eq!(lock_file.file().metadata().unwrap().len(), 8000);
     assert!(words.words().iter().all(|word| word.load(SeqCst) == 0));
     let other_file = LockFile::open(&folder.path().join("data")).unwrap();
-    let longer = SharedWords::of_file(other_file.file(), 5000).unwrap();
+    let longer = SharedWords::of_file(other_file.file(), 5000, 5000).unwrap();
     words.words()[999].store(42, SeqCst);
     assert_eq!(longer.words()[999].load(SeqCst), 42);
     longer.words()[4999].store(43, SeqCst);
+    assert_eq!(words.words().len(), 1000);
+    assert!(words.has(5000).unwrap(), "the other one has made the file longer");
+    assert_eq!(words.words()[4999].load(SeqCst), 43);
+    assert!(words.grow(6000).is_err(), "no more than was asked for at first");
     drop((words, longer));
-    let again = SharedWords::of_file(lock_file.file(), 5000).unwrap();
+    let again = SharedWords::of_file(lock_file.file(), 5000, 5000).unwrap();
     assert_eq!(again.words()[4999].load(SeqCst), 43);
     assert_eq!(again.words()[999].load(SeqCst), 42);
 }
@@ -45,7 +49,7 @@ fn a_full_disk_is_an_error_when_words_are_mapped() {
     let Some(disk) = TinyDisk::mount() else { return };
     let lock_file = LockFile::open(&disk.path("data")).unwrap();
     disk.fill();
-    let error = SharedWords::of_file(lock_file.file(), 1000).err().unwrap();
+    let error = SharedWords::of_file(lock_file.file(), 1000, 5000).err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 
