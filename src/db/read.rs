@@ -164,6 +164,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// The value of `key`, in place.
     #[inline]
     pub fn get(&self, key: impl EncodeKey<K>) -> Result<Option<V::Ref<'tx>>> {
+        self.reader.check_not_forked()?;
         tree::get(self.reader, &self.root, &key.encode_key())?.map(V::decode).transpose()
     }
 
@@ -184,6 +185,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
         &self,
         keys: impl IntoIterator<Item = Q>,
     ) -> Result<Vec<Option<V::Ref<'tx>>>> {
+        self.reader.check_not_forked()?;
         let keys: Vec<Q> = keys.into_iter().collect();
         let encoded: Vec<Encoded<'_>> = keys.iter().map(EncodeKey::encode_key).collect();
         let slices: Vec<&[u8]> = encoded.iter().map(|key| &**key).collect();
@@ -193,6 +195,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
 
     /// Whether there is an entry for `key`.
     pub fn contains_key(&self, key: impl EncodeKey<K>) -> Result<bool> {
+        self.reader.check_not_forked()?;
         Ok(tree::get(self.reader, &self.root, &key.encode_key())?.is_some())
     }
 
@@ -209,7 +212,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// The entries whose keys are in `range`, ascending; `.rev()` for descending. Anything range-like will do:
     /// `"a".."c"`, `..=7`, `..`, a pair of bounds. A range whose start lies behind its end is empty.
     pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'tx, K, V>> {
-        Ok(self.over(range.encode_range()))
+        self.over(range.encode_range())
     }
 
     /// The entries whose keys begin with `prefix`: with some text or bytes, or in a table with tuples for keys
@@ -227,16 +230,17 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'tx, K, V>> {
-        Ok(self.over(prefix_bounds(&prefix)))
+        self.over(prefix_bounds(&prefix))
     }
 
     /// All entries, ascending.
     pub fn iter(&self) -> Result<Range<'tx, K, V>> {
-        Ok(self.over((Bound::Unbounded, Bound::Unbounded)))
+        self.over((Bound::Unbounded, Bound::Unbounded))
     }
 
-    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Range<'tx, K, V> {
-        Range::new(EntrySource::Snapshot(self.reader), range_cursor(&self.root, bounds))
+    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<Range<'tx, K, V>> {
+        self.reader.check_not_forked()?;
+        Ok(Range::new(EntrySource::Snapshot(self.reader), range_cursor(&self.root, bounds)))
     }
 
     /// How many entries there are. Costs nothing: the count is kept.

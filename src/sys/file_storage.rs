@@ -237,7 +237,7 @@ impl Storage for FileStorage {
 }
 
 /// Device and inode of an open file.
-pub(super) fn identity_of(file: &File) -> io::Result<FileIdentity> {
+pub(crate) fn identity_of(file: &File) -> io::Result<FileIdentity> {
     let metadata = file.metadata()?;
     Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
 }

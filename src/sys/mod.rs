@@ -40,9 +40,9 @@ mod range_lock;
 mod tests;
 
 pub(crate) use create::create_file;
-pub(crate) use file_storage::{Access, FileStorage};
+pub(crate) use file_storage::{Access, FileStorage, identity_of};
 pub(crate) use fork::ForkMark;
-pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
+pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whole, unlock_whole};
 #[cfg(test)]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;

@@ -18,7 +18,7 @@ use crate::format::record::Identity;
 use crate::share::Shared;
 use crate::share::members::Member;
 use crate::share::readers::LiveReader;
-use crate::sys::{ForkMark, LockFile};
+use crate::sys::ForkMark;
 use crate::txn::log::WriterLog;
 use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
@@ -142,25 +142,13 @@ impl Core {
     /// An error if somebody has cut, or replaced, the data file or the lock file under us. Costs system calls, so
     /// only writers ask.
     pub(crate) fn check_files(&self) -> Result<()> {
-        let io_error = || self.pages.io_error("examine");
-        let found = self.pages.storage.refresh_length().map_err(io_error())?;
+        let found = self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
         let expected = u64::from(self.shared.head()?.snapshot.length_pages) * self.pages.page_size as u64;
         if found < expected {
             return Err(Error::Truncated { path: self.pages.path.clone(), expected, found });
         }
         let Some(turns) = &self.turns else { return Ok(()) };
-        let own = self.pages.storage.identity().map_err(io_error())?;
-        if LockFile::identity_at(&self.pages.path).ok() != Some(own) {
-            let path = self.pages.path.clone();
-            return Err(Error::Replaced { path, problem: "another file, or none, has its name" });
-        }
-        let lock = turns.lock_file();
-        let own = lock.identity().map_err(io_error())?;
-        if LockFile::identity_at(lock.path()).ok() != Some(own) {
-            let path = lock.path().to_owned();
-            return Err(Error::Replaced { path, problem: "another file, or none, has its name" });
-        }
-        Ok(())
+        turns.check_names(&self.pages.path)
     }
 
     /// Frees what readers protect that have died. Only with the writer's turn.

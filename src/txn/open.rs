@@ -99,8 +99,7 @@ impl OpenSettings {
         let words = SharedWords::of_file(lock.file(), FIRST_WORD_COUNT, WORD_COUNT).map_err(locking)?;
         let turns = Turns::enter(lock, data).map_err(locking)?;
         // From here on whoever comes by another lock file sees that we are present.
-        let lock = turns.lock_file();
-        if LockFile::identity_at(lock.path()).ok() != Some(lock.identity().map_err(locking)?) {
+        if turns.check_names(path).is_err() {
             return Ok(None);
         }
         let is_alone = turns.is_alone().map_err(locking)?;

@@ -29,6 +29,12 @@ impl SnapshotReader {
         Ok(SnapshotReader { handle: Arc::clone(handle), slot, snapshot })
     }
 
+    /// An error in a forked child: what the parent reads is protected only as long as the parent says so.
+    #[inline]
+    pub(crate) fn check_not_forked(&self) -> Result<()> {
+        self.handle.core.check_not_forked()
+    }
+
     pub(crate) fn pages(&self) -> &PageFile {
         &self.handle.core.pages
     }

@@ -12,12 +12,14 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, Result};
 use crate::share::members::MEMBERS_END;
 use crate::sys::{
-    LockFile, LockKind, lock_range, lock_whole, range_is_free, try_lock_range, try_lock_whole, unlock_range,
-    unlock_whole,
+    FileIdentity, LockFile, LockKind, identity_at, identity_of, lock_range, lock_whole, range_is_free,
+    try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
 // Bytes of the lock file; below those of the members.
@@ -51,6 +53,9 @@ pub(crate) struct Turns {
     lock: LockFile,
     /// The data file, by the description that the storage uses.
     data: File,
+    /// Which files these are.
+    lock_identity: FileIdentity,
+    data_identity: FileIdentity,
     owner_pid: u32,
 }
 
@@ -58,12 +63,27 @@ impl Turns {
     /// Makes this handle present; it is until this is dropped. The gate must be held.
     pub(crate) fn enter(lock: LockFile, data: File) -> io::Result<Turns> {
         lock_range(&data, LockKind::Shared, PRESENCE)?;
-        Ok(Turns { lock, data, owner_pid: std::process::id() })
+        let (lock_identity, data_identity) = (identity_of(lock.file())?, identity_of(&data)?);
+        Ok(Turns { lock, data, lock_identity, data_identity, owner_pid: std::process::id() })
     }
 
     /// Whether no other handle is present.
     pub(crate) fn is_alone(&self) -> io::Result<bool> {
         is_nobody_present(&self.data)
+    }
+
+    /// An error if the files that are locked here are not those that have their names now: whoever opens the database
+    /// by these names does not see our locks.
+    pub(crate) fn check_names(&self, data_path: &Path) -> Result<()> {
+        for (path, own) in [(data_path, self.data_identity), (self.lock.path(), self.lock_identity)] {
+            if identity_at(path).ok() != Some(own) {
+                return Err(Error::Replaced {
+                    path: path.to_owned(),
+                    problem: "another file, or none, has its name",
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn lock_file(&self) -> &LockFile {

@@ -128,6 +128,7 @@ impl Transaction {
     }
 
     pub(crate) fn check_usable(&self) -> Result<()> {
+        self.core().check_not_forked()?;
         if self.has_failed.get() { Err(Error::TransactionFailed) } else { Ok(()) }
     }
 
