@@ -125,7 +125,7 @@ fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, r
             }));
         }
         let how = random.below(8);
-        let durability = if how < 4 || how > 5 { Durability::Durable } else { Durability::Lazy };
+        let durability = if matches!(how, 4 | 5) { Durability::Lazy } else { Durability::Durable };
         let Some(id) = publish(&engine.handle, &known, history, durability, random) else { continue };
         match how {
             0..=3 => {
