@@ -195,7 +195,9 @@ impl OpenSettings {
             return Err(Error::Replaced { path, problem: "those who have the database open use another" });
         }
         if is_alone && !(is_ours && identity.names_boot() && slots.is_as_left(&shared, &pages)) {
-            shared.clear();
+            if turns.is_some() {
+                shared.clear(); // memory of our own is new, and zero
+            }
             slots.recover(&pages, &shared, self.settings.read_only)?;
             shared.complete(&identity);
         } else if shared.is_unrecovered() && !self.settings.read_only {
