@@ -73,6 +73,8 @@ impl OpenSettings {
         loop {
             let lock = match LockFile::open(path) {
                 Err(_) if self.settings.read_only => return self.open_unseen(path),
+                // No folder, or no permission to write in it: the user knows of the database, not of the lock file.
+                Err(source) if !path.exists() => return Err(io_error("create")(source)),
                 other => other.map_err(|source| lock_error(path, source))?,
             };
             if let Some(core) = self.open_with(path, lock)? {
