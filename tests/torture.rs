@@ -1,9 +1,9 @@
 //! Processes that write, read, sync, open and close one database, and are killed, stopped and started again at
 //! random. Nothing acknowledged may be lost, nothing unfinished may be seen, and every page must be accounted for.
 //!
-//! `MAPLEAF_TORTURE_SECONDS=1800 cargo test --release --test torture -- --nocapture` runs it for half an hour; without that it
-//! takes ten seconds. `MAPLEAF_SEED=N` repeats the plan of a run: who does what, and what befalls him. (When exactly it befalls
-//! him is the system's to say; so an error may need several runs to come again.)
+//! `MAPLEAF_TORTURE_SECONDS=1800 cargo test --release --test torture -- --nocapture` runs it for half an hour;
+//! without that it takes ten seconds. `MAPLEAF_SEED=N` repeats the plan of a run: who does what, and what befalls
+//! him. (When exactly it befalls him is the system's to say; so an error may need several runs to come again.)
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -770,8 +770,11 @@ impl Torture {
         db.update(|tx| {
             tx.table(&COUNTS)?;
             tx.table(&TOTAL)?;
-            (tx.table(&SPREAD)?, tx.table(&LOG)?, tx.table(&LARGE)?);
-            (tx.table(&BULK)?, tx.table(&FACTS)?);
+            tx.table(&SPREAD)?;
+            tx.table(&LOG)?;
+            tx.table(&LARGE)?;
+            tx.table(&BULK)?;
+            tx.table(&FACTS)?;
             Ok(())
         })
         .unwrap();
