@@ -10,14 +10,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong.
 ///
 /// The text of each error (its `Display`) says what was expected, what was found and what can be
-/// done. Variants are grouped by when they occur.
+/// done. It is whole: what the system said is in it, so [`source`](std::error::Error::source) answers `None`. For a
+/// decision in code there are the fields. Variants are grouped by when they occur.
 ///
 /// ```
 /// use mapleaf::{Db, Error};
 ///
 /// let error = Db::open("/no/such/folder/app.mapleaf").unwrap_err();
 /// assert!(matches!(error, Error::Io { .. }));
-/// assert!(error.to_string().contains("/no/such/folder"));
+/// assert!(error.to_string().starts_with("cannot create /no/such/folder/app.mapleaf: "));
 /// ```
 #[non_exhaustive]
 #[derive(Debug)]
@@ -321,11 +322,6 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Error::Io { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
+/// `source` is always `None`: the text of an error has its cause in it already, and whoever prints a chain of errors
+/// would print it twice.
+impl std::error::Error for Error {}

@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mapleaf::Db;
 use tempfile::TempDir;
@@ -353,4 +355,141 @@ fn packages_loads_all_lines_or_none() {
     assert_eq!(packages(folder, "sections").well(), "pets\t1\n");
     assert_eq!(names(folder, "largest 9"), ["dog"]);
     check(folder.join("packages.mapleaf"));
+}
+
+// ---- shared_lookup ----
+
+/// The rest of the row that begins with `name`, in columns.
+#[track_caller]
+fn row<'said>(said: &'said Said, name: &str) -> Vec<&'said str> {
+    let row = said.well().lines().find_map(|line| line.strip_prefix(name));
+    row.unwrap_or_else(|| panic!("no {name}: {said:?}")).split_whitespace().skip(2).collect()
+}
+
+#[test]
+fn shared_lookup_runs_readers_and_a_writer_over_the_same_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--entries", "2000", "--seconds", "0.3", "--readers", "3"];
+    let said = run(folder.path(), "shared_lookup", &arguments);
+    assert!(said.well().starts_with("2,000 entries loaded into shared.mapleaf in "), "{said:?}");
+    assert!(said.out.contains("for 300.0ms: 3 processes to look them up, 1 process to write\n"), "{said:?}");
+    assert!(said.out.contains(" lookups a second; each value was as it should be\n"), "{said:?}");
+    assert!(said.out.contains("the writer has made "), "{said:?}");
+    for number in 1..=3 {
+        let columns = row(&said, &format!("reader {number} "));
+        assert_ne!(columns[0], "0", "{said:?}");
+        if cfg!(target_os = "linux") {
+            assert_ne!(columns[3], "0", "it shares pages: {said:?}");
+        }
+    }
+    check(folder.path().join("shared.mapleaf"));
+
+    let said = run(folder.path(), "shared_lookup", &["--no-writer", "--seconds", "0.1", "--entries", "1"]);
+    assert!(said.well().contains("2 processes to look them up, none to write\n"), "{said:?}");
+    assert!(!said.out.contains("writer"), "{said:?}");
+}
+
+#[test]
+fn shared_lookup_reads_lines_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let lookup = |file: &str| run(folder.path(), "shared_lookup", &["--seconds", "0.1", "--from", file]);
+    fs::write(folder.path().join("packages.tsv"), PACKAGES).unwrap();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    fs::write(folder.path().join("binary"), b"text\n\xff\n").unwrap();
+    let said = lookup("packages.tsv");
+    let count = PACKAGES.lines().count();
+    assert!(said.well().starts_with(&format!("{count} entries loaded into ")), "{said:?}");
+
+    lookup("nowhere").failed("cannot read nowhere: No such file");
+    lookup("empty").failed("there is no line in the file");
+    lookup("binary").failed("line 2 of binary: it is not UTF-8");
+    run(folder.path(), "shared_lookup", &["--database", "packages.tsv"])
+        .failed("packages.tsv is not a mapleaf database");
+    check(folder.path().join("shared.mapleaf"));
+}
+
+// ---- live_config ----
+
+fn live_config(folder: &Path, question: &str) -> Said {
+    run(folder, "live_config", &question.split(' ').collect::<Vec<_>>())
+}
+
+/// A process that goes on until this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Waits until the file is as it should be.
+#[track_caller]
+fn wait_for_content(path: &Path, expected: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while fs::read_to_string(path).unwrap() != expected {
+        assert!(Instant::now() < deadline, "{:?}", fs::read_to_string(path));
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn live_config_tells_watchers_what_other_processes_change() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    live_config(folder, "get").failed("there is no config.mapleaf");
+    live_config(folder, "watch").failed("there is no config.mapleaf");
+    live_config(folder, "set port 80").well();
+    live_config(folder, "set host localhost").well();
+
+    let (output, other_output) = (folder.join("output"), folder.join("other output"));
+    let start = |output: &Path| {
+        let mut command = Command::new(example("live_config"));
+        command.arg("watch").current_dir(folder).stdout(fs::File::create(output).unwrap());
+        Running(command.spawn().unwrap())
+    };
+    let first = start(&output);
+    wait_for_content(&output, "host = localhost\nport = 80\n");
+    live_config(folder, "set port 8080").well();
+    wait_for_content(&output, "host = localhost\nport = 80\nport = 8080\n");
+    let second = start(&other_output);
+    wait_for_content(&other_output, "host = localhost\nport = 8080\n");
+    live_config(folder, "unset host").well();
+    wait_for_content(&other_output, "host = localhost\nport = 8080\nhost is unset\n");
+    wait_for_content(&output, "host = localhost\nport = 80\nport = 8080\nhost is unset\n");
+
+    drop(first); // killed, as by Ctrl-C: the other does not notice
+    live_config(folder, "set port 443").well();
+    wait_for_content(&other_output, "host = localhost\nport = 8080\nhost is unset\nport = 443\n");
+    drop(second);
+
+    assert_eq!(live_config(folder, "get").well(), "port = 443\n");
+    assert_eq!(live_config(folder, "get port").well(), "443\n");
+    for question in ["get host", "unset host"] {
+        let said = live_config(folder, question);
+        assert_eq!((said.code, said.error.as_str()), (Some(1), "live_config: host is not set\n"));
+    }
+    check(folder.join("config.mapleaf"));
+}
+
+#[test]
+fn live_config_demonstrates_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = live_config(folder.path(), "demo --watchers 2 --changes 4");
+    assert!(said.well().starts_with("watching: processes "), "{said:?}");
+    assert!(said.out.contains("\nchange 4: durable after "), "{said:?}");
+    assert!(said.out.ends_with("\nevery watcher saw every change\n"), "{said:?}");
+    assert_eq!(live_config(folder.path(), "get").well(), "");
+    check(folder.path().join("config.mapleaf"));
+}
+
+#[test]
+fn an_error_is_told_once_and_names_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = live_config(folder.path(), "--database nowhere/a.mapleaf set port 80");
+    said.failed("nowhere/a.mapleaf: No such file or directory");
+    assert!(said.error.starts_with("live_config: cannot create nowhere/"), "{said:?}");
+    assert_eq!(said.error.matches("No such file").count(), 1, "{said:?}");
+    assert!(!said.error.contains("-lock"), "{said:?}");
 }

@@ -3,9 +3,11 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
-use common::{BOTH_MODES, assert_clean, is_long, scratch};
+use common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
 use mapleaf::{Db, Durability, Table, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
@@ -174,8 +176,45 @@ fn a_copy_of_an_open_file_is_a_good_database() {
         assert_clean(&other);
         other.close().unwrap();
         fs::remove_file(&copy).unwrap();
+        fs::remove_file(folder.path().join("copy.mapleaf-lock")).unwrap();
     }
     assert_clean(&db);
+}
+
+/// A backup is put in the place of a database whose last user was killed, and had made lazy commits over the same
+/// durable one.
+#[test]
+fn a_restored_backup_is_not_taken_for_what_a_killed_process_left() {
+    let (folder, path) = scratch();
+    let backup = folder.path().join("backup");
+    let mut user = child("backup_child", &path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(user.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("ready")));
+    user.kill().unwrap();
+    user.wait().unwrap();
+    fs::copy(&backup, &path).unwrap();
+    let db = Db::open(&path).unwrap();
+    assert_clean(&db);
+    assert_full(&db, 1);
+}
+
+#[test]
+#[ignore = "run by a_restored_backup_is_not_taken_for_what_a_killed_process_left"]
+fn backup_child() {
+    let Some(path) = child_task() else { return };
+    let db = Db::open(&path).unwrap();
+    fill(&db, 1);
+    fs::copy(&path, path.with_file_name("backup")).unwrap();
+    for round in 0..10 {
+        let tx = db.write().unwrap();
+        tx.table(&SMALL).unwrap().insert(round, round).unwrap();
+        tx.table(&BYTES).unwrap().remove(round).unwrap();
+        tx.commit_with(Durability::Lazy).unwrap();
+    }
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
 }
 
 #[test]

@@ -186,22 +186,22 @@ fn table_emptied_and_refilled() {
 fn transaction_bigger_than_memory() {
     for mode in BOTH_MODES {
         let (_folder, path) = scratch();
-        let db = Db::options().write_mode(mode).dirty_memory(64 << 10).open(&path).unwrap();
+        let db = Db::options().write_mode(mode).dirty_memory(32 << 10).open(&path).unwrap();
         let fill = |value: u64| {
             let tx = db.write().unwrap();
             {
                 let mut numbers = tx.table(&NUMBERS).unwrap();
-                for number in 0..60_000u64 {
+                for number in 0..20_000u64 {
                     numbers.insert(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), value).unwrap();
                 }
-                assert_eq!(numbers.iter().unwrap().count(), 60_000, "it reads what it has stored early");
+                assert_eq!(numbers.iter().unwrap().count(), 20_000, "it reads what it has stored early");
             }
             tx
         };
         fill(1).commit().unwrap();
         assert_clean(&db);
         let size = db.stats().unwrap().file_bytes;
-        assert!(size > 1 << 20);
+        assert!(size > 10 * (32 << 10));
         let rx = db.read().unwrap();
         fill(2).abort();
         assert_clean(&db);
@@ -254,7 +254,7 @@ fn parked_reader_pins_its_own_snapshot_only() {
             let tx = db.write().unwrap();
             {
                 let mut numbers = tx.table(&NUMBERS).unwrap();
-                for number in 0..3000 {
+                for number in 0..1000 {
                     numbers.insert(number, round).unwrap();
                 }
             }
@@ -393,16 +393,14 @@ fn kill_a_writer(path: &Path, mode: &str, commits: usize) -> Vec<(String, u64)> 
 }
 
 #[test]
-fn what_a_killed_process_committed_durably_is_there_and_nothing_is_torn() {
-    // Without the lock file's shared memory nobody knows the head of a killed process: in this stage its lazy
-    // commits count from the next durable one on. What is there is a prefix in any case.
+fn what_a_killed_process_has_committed_is_there_and_nothing_is_torn() {
+    // Its lazy commits too: the lock file knows the head, the system's page cache has the pages.
     for mode in ["syscall", "mapped"] {
         let (_folder, path) = scratch();
         let mut least = 0;
         for kill in 0..8 {
             let said = kill_a_writer(&path, mode, 3 + kill * 5);
-            let last = |what: &str| said.iter().filter(|(said, _)| said == what).map(|said| said.1).max();
-            least = last("durable").unwrap_or(least).max(least);
+            least = said.iter().map(|(_, round)| *round).max().unwrap_or(least).max(least);
             let db = Db::open(&path).unwrap();
             assert_clean(&db);
             let rx = db.read().unwrap();
@@ -412,7 +410,7 @@ fn what_a_killed_process_committed_durably_is_there_and_nothing_is_torn() {
             };
             let round = numbers.get(0).unwrap().unwrap();
             // It may have gone on after the last line that was read.
-            assert!(round >= least, "{round} is there, {least} was durable");
+            assert!(round >= least, "{round} is there, {least} was committed");
             assert!(numbers.iter().unwrap().all(|entry| entry.unwrap().1 == round), "all or nothing");
             assert_eq!(numbers.len(), 500);
             least = round;
@@ -421,7 +419,7 @@ fn what_a_killed_process_committed_durably_is_there_and_nothing_is_torn() {
 }
 
 #[test]
-#[ignore = "run by what_a_killed_process_committed_durably_is_there_and_nothing_is_torn"]
+#[ignore = "run by what_a_killed_process_has_committed_is_there_and_nothing_is_torn"]
 fn killed_writer_child() {
     let Some(path) = child_task() else { return };
     let is_mapped = std::env::var("MAPLEAF_MODE").is_ok_and(|mode| mode == "mapped");

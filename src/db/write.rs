@@ -101,7 +101,8 @@ impl WriteTxn {
         checked.map(|()| table)
     }
 
-    /// All tables, by name, as they are in this transaction.
+    /// All tables, by name, as they are in this transaction; but a table that is open just now is listed with the
+    /// entries that it had when the transaction began.
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         self.transaction.check_usable()?;
         let catalog = self.transaction.catalog.borrow();

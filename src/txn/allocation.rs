@@ -25,11 +25,45 @@ const MOST_GROWTH_BYTES: u64 = 4 << 20;
 const RESERVE_DIVISOR: u32 = 32;
 const MOST_RESERVE_PAGES: u32 = 64;
 
+/// A commit of so many pages at most is small: most likely one leaf and the pages above it.
+const SMALL_COMMIT_PAGES: u32 = 8;
+/// The file grows for the sake of contiguous pages only while a smaller part of it than this is free.
+const FREE_FOR_RUNS: u32 = 16;
+
 impl Core {
     /// Takes `count` pages, in as few runs as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
         let missing = |space: &Space| count - space.free().page_count();
         self.reclaim_until(space, count, |space| space.allocate(count), missing)
+    }
+
+    /// Takes pages for a small commit, so that two writes store them: one page for its leaf, wherever there is one,
+    /// and a run for all above it.
+    ///
+    /// The pages above a leaf die soon: the upper ones with the next commit, the lowest with the next change below it.
+    /// Their run is whole again then, and fits the next commit. A leaf among them would live on and break it
+    /// up for good; and if shorter runs were taken while a run waits for its last page, none would ever be
+    /// whole. So runs must be plenty, and the file grows for that, within bounds.
+    fn allocate_for_small_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
+        space.reclaim(&self.shared.protected())?;
+        if self.check_reserve(space, count).is_err() {
+            return self.allocate(space, count);
+        }
+        let free = space.free();
+        let has_run = free.largest_run().is_some_and(|run| run.count >= count - 1);
+        if !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS {
+            match self.grow(space, count) {
+                Err(error) if self.shared.is_poisoned() => return Err(error),
+                // If the file cannot grow, shorter runs will do.
+                _ => {}
+            }
+        }
+        if space.free().page_count() < count {
+            return self.allocate(space, count);
+        }
+        let mut runs = space.allocate(1).unwrap_or_default();
+        runs.extend(space.allocate(count - 1).unwrap_or_default());
+        Ok(runs)
     }
 
     /// Takes `count` pages that follow each other.
@@ -131,7 +165,11 @@ impl<'a> Numbers<'a> {
     pub(crate) fn plan(core: &'a Core, space: &'a mut Space, count: usize) -> Result<Numbers<'a>> {
         let max_size = core.settings.max_size;
         let count = u32::try_from(count).map_err(|_| Error::Full { max_size })?;
-        let mut runs = if count == 0 { Vec::new() } else { core.allocate(space, count)? };
+        let mut runs = match count {
+            0 => Vec::new(),
+            2..=SMALL_COMMIT_PAGES => core.allocate_for_small_commit(space, count)?,
+            _ => core.allocate(space, count)?,
+        };
         runs.reverse();
         Ok(Numbers { core, space, runs })
     }

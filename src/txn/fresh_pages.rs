@@ -13,7 +13,8 @@ use crate::base::{PageNumber, PageRun};
 use crate::format::record;
 
 /// More pages than this between two durable records are synced with two barriers (16 MiB at 4 KiB).
-const PAGE_LIMIT: u32 = 4096;
+/// Fewer in tests, so that small histories get there too.
+const PAGE_LIMIT: u32 = if cfg!(test) { 300 } else { 4096 };
 
 /// Pages and overflow runs (*units*: what has one checksum), until there are too many.
 #[derive(Default, Debug)]

@@ -18,7 +18,7 @@ use crate::share::identity::SharedIdentity;
 use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
-use crate::sys::{self, Access, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
+use crate::sys::{self, Access, Advice, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings, WriterSeat};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
@@ -73,6 +73,8 @@ impl OpenSettings {
         loop {
             let lock = match LockFile::open(path) {
                 Err(_) if self.settings.read_only => return self.open_unseen(path),
+                // No folder, or no permission to write in it: the user knows of the database, not of the lock file.
+                Err(source) if !path.exists() => return Err(io_error("create")(source)),
                 other => other.map_err(|source| lock_error(path, source))?,
             };
             if let Some(core) = self.open_with(path, lock)? {
@@ -185,6 +187,8 @@ impl OpenSettings {
         }
         let database = slots.identity();
         let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
+        // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
+        pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
         let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
         let identity = SharedIdentity { boot: sys::boot_id(), file, database };
         let is_ours = shared.belongs_to(&identity);
@@ -193,7 +197,9 @@ impl OpenSettings {
             return Err(Error::Replaced { path, problem: "those who have the database open use another" });
         }
         if is_alone && !(is_ours && identity.names_boot() && slots.is_as_left(&shared, &pages)) {
-            shared.clear();
+            if turns.is_some() {
+                shared.clear(); // memory of our own is new, and zero
+            }
             slots.recover(&pages, &shared, self.settings.read_only)?;
             shared.complete(&identity);
         } else if shared.is_unrecovered() && !self.settings.read_only {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{PageNumber, PageRun, TransactionId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
 use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
@@ -100,6 +100,10 @@ impl Transaction {
             has_failed: Cell::new(false),
         };
         core.check_writable()?; // it may have been poisoned while we waited
+        if id > TransactionId::MAX {
+            // Nobody counts that far: the id that the file came with was forged.
+            return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
+        }
         core.check_files()?;
         transaction.look_after_readers()?;
         Ok(Some(transaction))

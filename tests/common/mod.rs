@@ -1,6 +1,9 @@
 //! What several of the integration tests use.
 #![allow(dead_code, reason = "each test binary uses some of this")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod process;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

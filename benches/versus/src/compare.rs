@@ -174,13 +174,9 @@ pub fn compare(arguments: &Arguments) -> Result<()> {
     check_is_on_disk(&arguments.folder)?;
     let amounts = Amounts::new(arguments);
     let folder = tempfile::Builder::new().prefix("versus-").tempdir_in(&arguments.folder)?;
-    let engines =
-        if arguments.engines.is_empty() { Engine::ALL.to_vec() } else { arguments.engines.clone() };
-    let contender = |&engine: &Engine| Contender {
-        engine,
-        folder: folder.path().join(engine.name()),
-        store: None,
-    };
+    let engines = if arguments.engines.is_empty() { Engine::ALL.to_vec() } else { arguments.engines.clone() };
+    let contender =
+        |&engine: &Engine| Contender { engine, folder: folder.path().join(engine.name()), store: None };
     let mut comparison = Comparison {
         contenders: engines.iter().map(contender).collect(),
         progress: progress_bar(&amounts, engines.len()),
@@ -301,11 +297,7 @@ fn write_rows(comparison: &mut Comparison, amounts: &Amounts, existing: &[Key]) 
 
 /// The peers' nearest thing to a lazy commit needs other flags when the database is opened, so only those run that
 /// have it at hand. The others get the same keys in, off the clock.
-fn lazy_row(
-    comparison: &mut Comparison,
-    amounts: &Amounts,
-    fresh: &dyn Fn(usize) -> Vec<Key>,
-) -> Result<()> {
+fn lazy_row(comparison: &mut Comparison, amounts: &Amounts, fresh: &dyn Fn(usize) -> Vec<Key>) -> Result<()> {
     let mut samples = vec![Vec::new(); comparison.contenders.len()];
     for round in 0..amounts.write_rounds {
         let keys = fresh(round);

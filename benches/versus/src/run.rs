@@ -102,7 +102,8 @@ pub fn build(arguments: &BuildArguments) -> Result<()> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let taken = take(arguments).with_context(|| format!("{:?} on {}", arguments.work, arguments.engine.name()))?;
+    let taken =
+        take(arguments).with_context(|| format!("{:?} on {}", arguments.work, arguments.engine.name()))?;
     println!("{}", serde_json::to_string(&taken)?);
     Ok(())
 }
@@ -158,9 +159,9 @@ fn take(arguments: &Arguments) -> Result<Taken> {
             chosen.chunks(1000).try_for_each(|batch| store.load(batch, Order::Random, version))?;
             done()
         }
-        Work::Scan => (0..*count).try_fold(Digest::default(), |_, _| {
-            store.scan(&Key::default(), u64::MAX, Depth::Ends)
-        }),
+        Work::Scan => {
+            (0..*count).try_fold(Digest::default(), |_, _| store.scan(&Key::default(), u64::MAX, Depth::Ends))
+        }
         Work::Tenth => {
             let mut first = Key::default();
             first[0] = 26; // keys are random, so a tenth of them begins with 26 to 51

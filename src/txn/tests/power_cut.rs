@@ -16,8 +16,9 @@ use super::fixture::{Call, Engine, Entries, Fault, PAGE, Random, clear, entries_
 use crate::base::TransactionId;
 use crate::format::record::Record;
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::core::{Core, Handle};
 use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 /// What happens to a database.
@@ -58,6 +59,16 @@ fn seeds(short: u64, long: u64) -> Vec<u64> {
 struct Known {
     states: BTreeMap<TransactionId, Entries>,
     head: TransactionId,
+    /// Those that are to be durable before they are visible.
+    want_durable: Vec<TransactionId>,
+}
+
+impl Known {
+    fn assert_visible_is_durable(&self, core: &Core) {
+        let (visible, durable) = (core.shared.visible(), core.shared.durable());
+        let early = self.want_durable.iter().find(|&&id| id > durable && id <= visible);
+        assert!(early.is_none(), "{early:?} is visible at {visible}, durable is {durable}");
+    }
 }
 
 /// One transaction, up to the point where it has happened; whether it becomes durable is another matter.
@@ -68,7 +79,7 @@ fn publish(
     durability: Durability,
     random: &mut Random,
 ) -> Option<TransactionId> {
-    let tx = Transaction::begin(handle, crate::txn::turns::Patience::Forever).unwrap().unwrap();
+    let tx = Transaction::begin(handle, Patience::Forever).unwrap().unwrap();
     let mut known = known.lock();
     let mut state = known.states[&known.head].clone();
     change(&tx, &mut state, history, random);
@@ -79,6 +90,9 @@ fn publish(
     if id > known.head {
         known.states.insert(id, state);
         known.head = id;
+        if durability == Durability::Durable {
+            known.want_durable.push(id);
+        }
     }
     Some(id)
 }
@@ -90,7 +104,11 @@ fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, r
     let core = &engine.handle.core;
     let (base, found) = engine.read().unwrap();
     assert!(found == state, "recovery has chosen the state that was said");
-    let known = Arc::new(Mutex::new(Known { states: BTreeMap::from([(base, state)]), head: base }));
+    let known = Arc::new(Mutex::new(Known {
+        states: BTreeMap::from([(base, state)]),
+        head: base,
+        want_durable: Vec::new(),
+    }));
     let mut acknowledged = vec![(engine.journal().calls.len(), base)];
     let mut readers: Vec<SnapshotReader> = Vec::new();
     for _ in 0..transactions {
@@ -107,7 +125,7 @@ fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, r
             }));
         }
         let how = random.below(8);
-        let durability = if !(4..=5).contains(&how) { Durability::Durable } else { Durability::Lazy };
+        let durability = if matches!(how, 4 | 5) { Durability::Lazy } else { Durability::Durable };
         let Some(id) = publish(&engine.handle, &known, history, durability, random) else { continue };
         match how {
             0..=3 => {
@@ -123,6 +141,7 @@ fn live(image: Vec<u8>, state: Entries, history: History, transactions: usize, r
             core.sync_everything().unwrap();
             acknowledged.push((engine.journal().calls.len(), head));
         }
+        known.lock().assert_visible_is_durable(core);
         match random.below(6) {
             0 => readers.push(SnapshotReader::begin(&engine.handle).unwrap()),
             1 => {
@@ -327,8 +346,11 @@ fn the_histories_reach_what_they_are_for() {
     assert!(life.calls.iter().any(|call| matches!(call, Call::Truncate { .. })));
     assert!(life.calls.iter().any(|call| matches!(call, Call::Grow { .. })));
     let life = live(new_image(), Entries::new(), History::Fragmented, 12, &mut random);
-    assert!(record_writes(&life.calls).any(|(_, record)| record.listed.is_empty()), "two barriers");
-    assert!(record_writes(&life.calls).any(|(_, record)| record.listed.len() > 20), "a long list");
+    // The first record is recovery's, of a database without pages.
+    let mut records = record_writes(&life.calls).skip(1);
+    assert!(records.any(|(_, record)| record.listed.is_empty()), "two barriers");
+    let longest = record_writes(&life.calls).map(|(_, record)| record.listed.len()).max();
+    assert!(longest > Some(2), "several runs: {longest:?}");
 }
 
 /// Where a record was stored, and what it said. (An erased record is none.)
@@ -368,22 +390,25 @@ fn growth_is_durable_before_its_record() {
     for history in [History::Small, History::Large, History::GrowAndShrink, History::Fragmented] {
         let life = live(new_image(), Entries::new(), history, 12, &mut random);
         let mut length = life.before.len() as u64;
-        let (mut stores_since_barrier, mut is_syncing) = (0, false);
+        // The births of what has been stored and is not durable, and how many of them the barrier under way covers.
+        let (mut births, mut covered) = (Vec::new(), 0);
         let mut records = 0;
         for call in &life.calls {
             match call {
                 Call::Grow { to, .. } => length = length.max(*to),
                 Call::Truncate { to } => length = *to,
-                Call::BarrierBegins => (stores_since_barrier, is_syncing) = (0, true),
-                Call::Barrier => is_syncing = false,
+                Call::BarrierBegins => covered = births.len(),
+                Call::Barrier => drop(births.drain(..covered)),
                 Call::Write { offset, bytes } => {
                     assert!(offset + bytes.len() as u64 <= length, "a store behind the end");
-                    stores_since_barrier += 1;
-                    if let Ok(record) = Record::decode(bytes, 0) {
+                    if *offset >= 2 * PAGE as u64 {
+                        births.push(crate::format::page::birth(&bytes[..PAGE]));
+                    } else if let Ok(record) = Record::decode(bytes, 0) {
                         records += 1;
                         assert!(u64::from(record.length_pages) * PAGE as u64 <= length);
-                        let is_alone = stores_since_barrier == 1 && !is_syncing;
-                        assert!(is_alone || !record.listed.is_empty(), "pages that no record vouches for");
+                        let vouched =
+                            !record.listed.is_empty() || births.iter().all(|&birth| birth > record.id);
+                        assert!(vouched, "pages of {} are neither durable nor listed", record.id);
                     }
                 }
             }
@@ -446,6 +471,46 @@ fn a_long_row_of_lost_lazy_commits_leaves_room_for_new_ones() {
         (last, Entries::from([(b"key".to_vec(), 599u16.to_le_bytes().to_vec())]))
     );
     recovered.assert_clean();
+}
+
+#[test]
+fn the_file_is_cut_only_when_the_durable_record_is_as_short() {
+    let engine = Engine::new();
+    let large: Entries = (0..9).map(|number| (vec![number], vec![number; 100 << 10])).collect();
+    engine.commit(&large, Durability::Durable).unwrap();
+    let tx = engine.begin().unwrap();
+    clear(&tx).unwrap();
+    put(&tx, b"small", &[0]).unwrap();
+    tx.commit(Durability::Durable).unwrap();
+    // It goes before the free space, so that nothing durable lies behind it any more.
+    let small = Entries::from([(b"small".to_vec(), vec![1])]);
+    let durable = engine.commit(&small, Durability::Durable).unwrap();
+    let core = &engine.handle.core;
+    let mut cuts = 0;
+    for round in 2..200 {
+        let before = engine.image().len();
+        let shrunk_before = core.shared.head().unwrap().snapshot.length_pages;
+        engine.commit(&Entries::from([(b"small".to_vec(), vec![round])]), Durability::Lazy).unwrap();
+        core.cut_free_tail(); // as another thread may, whose durable commit has just ended
+        assert_eq!(engine.image().len(), before, "the durable record is longer than what is left");
+        if core.shared.head().unwrap().snapshot.length_pages < shrunk_before {
+            cuts += 1;
+            let mut disk = Disk::new(&engine.start);
+            engine.journal().calls.iter().for_each(|call| disk.apply(call));
+            for seed in 0..20 {
+                let recovered = Engine::open(&disk.image(&mut Random(seed)), 0).unwrap();
+                assert_eq!(recovered.read().unwrap(), (durable, small.clone()));
+                recovered.assert_clean();
+            }
+            break;
+        }
+    }
+    assert_eq!(cuts, 1, "the history never shrinks");
+    core.sync_everything().unwrap();
+    let before = engine.image().len();
+    core.cut_free_tail();
+    assert!(engine.image().len() < before);
+    engine.assert_clean();
 }
 
 #[test]

@@ -101,7 +101,8 @@ impl Child {
         ];
         let (_, messages) = output(self.command_under("valgrind", &options)?)?;
         let collected = messages.lines().find_map(|line| line.split("Collected :").nth(1));
-        let collected = collected.with_context(|| format!("callgrind did not say what it counted: {messages}"))?;
+        let collected =
+            collected.with_context(|| format!("callgrind did not say what it counted: {messages}"))?;
         Ok(collected.trim().parse()?)
     }
 }

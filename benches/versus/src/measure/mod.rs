@@ -7,7 +7,6 @@ mod trace;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -268,16 +267,15 @@ impl Laboratory {
             let (mut after_end, mut after_kill) = (Vec::new(), Vec::new());
             for repetition in 0..self.repetitions().div_ceil(3) as u64 {
                 eprintln!("recovery: {} ({repetition})", engine.name());
-                let committing = || {
+                let committing = |count| {
                     let seed = 1000 + repetition;
-                    self.child("new-keys", engine, &database, entries).seed(seed).count(20_000).warm()
+                    self.child("new-keys", engine, &database, entries).seed(seed).count(count)
                 };
-                committing().kill_after(Duration::from_millis(2500 + 37 * repetition))?;
+                committing(100_000).kill_after(Duration::from_millis(1500 + 37 * repetition))?;
                 cache::evict(&file)?;
                 after_kill.push(self.child("open", engine, &database, entries).run()?);
-                sleep(Duration::from_millis(50));
-                // That opening has not been closed, but it has recovered; a second one that is.
-                committing().count(1).run()?;
+                // That opening recovered, but did not close; this one does both, after a commit.
+                committing(1).run()?;
                 cache::evict(&file)?;
                 after_end.push(self.child("open", engine, &database, entries).run()?);
             }

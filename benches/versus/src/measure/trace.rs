@@ -73,7 +73,8 @@ mod tests {
 7 +++ exited with 0 +++
 "#;
         let units = read(trace).unwrap();
-        let calls = [("futex", 1), ("msync", 1), ("pwritev", 1)].map(|(name, count)| (name.to_owned(), count));
+        let calls =
+            [("futex", 1), ("msync", 1), ("pwritev", 1)].map(|(name, count)| (name.to_owned(), count));
         assert_eq!(units, [Unit { calls: BTreeMap::from(calls), bytes_written: 8192 }]);
     }
 }
