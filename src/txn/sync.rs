@@ -198,20 +198,22 @@ impl Core {
 
     /// The helper thread: syncs commits that were deferred, until the database is closed.
     pub(crate) fn sync_deferred_commits(&self) {
+        // What is announced above the head belongs to a writer that was killed before its head advanced, or that is
+        // about to: there is nothing to be synced yet.
+        let pending = || self.shared.pending().min(self.shared.head_id());
         loop {
             {
                 let mut state = self.sync.state.lock();
-                while !self.shared.has_pending() || self.shared.is_poisoned() || state.is_syncing {
+                while pending() <= self.shared.durable() || self.shared.is_poisoned() || state.is_syncing {
                     if state.is_closed {
                         return;
                     }
                     self.sync.finished.wait(&mut state);
                 }
             }
-            // What is pending may belong to a writer that was killed before its head: then head is all there is.
-            let pending = self.shared.pending().min(self.shared.head_id());
             // An error has poisoned the database: every ticket and every writer will be told.
-            let _ = self.sync_until(|core| core.shared.durable() >= pending);
+            let target = pending();
+            let _ = self.sync_until(|core| core.shared.durable() >= target);
         }
     }
 }
