@@ -10,12 +10,12 @@
 //! Invariant: the id in the first word is stored last, and cleared first. Whoever reads an area or a delta compares
 //! it before and after, so what he has is whole, and of the transaction he means.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::{AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, RING_LEN, Shared, load_bytes, store_bytes};
 use crate::base::bytes::{get_u32, put_u32};
 use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::sys::atomic::AtomicU64;
 
 /// Words of an area before the bytes of the log's tail.
 const AREA_HEAD: usize = 8;

@@ -13,15 +13,15 @@
 //! All accesses are sequentially consistent: the model assumes it, and none but the reader's two loads
 //! are on a hot path (where they cost the same as acquire loads on x86-64 and AArch64).
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use super::handover::{CommitDelta, SpaceState};
-use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared};
+use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared, Step, is_left_out};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::table_root::TreeRoot;
+use crate::sys::atomic::{AtomicU64, fence};
 use crate::sys::futex;
 
 /// A state of the database, as a transaction left it: all that a reader must know.
@@ -179,10 +179,13 @@ impl Shared {
         let area = self.descriptor(self.head_id())[4].load(SeqCst) as usize & 1;
         self.store_head(head, 1 - area);
         self.store_delta(id, delta);
-        if wants_durable {
+        if wants_durable && !is_left_out(Step::PendingFirst) {
             self.word(PENDING).store(id.0, SeqCst);
         }
         self.word(HEAD).store(id.0, SeqCst);
+        if wants_durable && is_left_out(Step::PendingFirst) {
+            self.word(PENDING).store(id.0, SeqCst);
+        }
         if !self.has_pending() {
             self.raise_visible(id); // R3: nothing durable is pending up to here
         }
@@ -204,12 +207,18 @@ impl Shared {
 
     /// The snapshots whose pages must stay, ascending: read in the order of R5.
     pub(crate) fn protected(&self) -> Vec<TransactionId> {
-        let mut ids = vec![self.id(TARGET), self.id(HAZARD)];
+        let mut ids = Vec::new();
+        if is_left_out(Step::ReadersLast) {
+            self.live_readers(|_, reader| ids.push(reader));
+        }
+        ids.extend([self.id(TARGET), self.id(HAZARD)]);
         ids.push(self.durable());
         ids.push(self.visible());
         ids.push(self.head_id());
-        std::sync::atomic::fence(SeqCst);
-        self.live_readers(|_, reader| ids.push(reader));
+        fence(SeqCst);
+        if !is_left_out(Step::ReadersLast) {
+            self.live_readers(|_, reader| ids.push(reader));
+        }
         ids.retain(|id| id.0 != 0);
         ids.sort_unstable();
         ids.dedup();
@@ -229,7 +238,7 @@ impl Shared {
         loop {
             let head = self.head()?;
             self.word(TARGET).store(head.snapshot.id.0, SeqCst);
-            if self.head_id() == head.snapshot.id {
+            if self.head_id() == head.snapshot.id || is_left_out(Step::HeadAgain) {
                 return Ok(head);
             }
         }
@@ -238,6 +247,9 @@ impl Shared {
     /// The barrier for `target`, whose record is in `slot`, has returned: durable, then visible, then the target
     /// is cleared (R3, R5).
     pub(crate) fn finish_sync(&self, target: TransactionId, slot: usize) {
+        if is_left_out(Step::TargetLast) {
+            self.clear_target();
+        }
         self.store_durable(target, slot);
         let head = loop {
             let head = self.head_id();

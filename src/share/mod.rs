@@ -14,35 +14,39 @@
 //! | 44256..45280 | who owns the blocks of the reader table: 1024 words ([`readers`]) |
 //! | 45280.. | reader slots, a cache line each: 1024 blocks of 16 ([`readers`]) |
 
+#[cfg(all(test, loom))]
+mod explored;
 pub(crate) mod handover;
 pub(crate) mod heads;
 pub(crate) mod identity;
 pub(crate) mod members;
 pub(crate) mod readers;
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::sys::SharedWords;
+use crate::sys::atomic::AtomicU64;
 
+/// For an exploration (docs/TESTING.md) a few places of each kind do.
+const IS_SMALL: bool = cfg!(all(test, loom));
 /// Words in a cache line of 64 bytes.
 const LINE: usize = 8;
 const IDENTITY_AT: usize = 0;
 const HEADS_AT: usize = 64;
 const RING_AT: usize = 192;
 /// Snapshots whose descriptors are kept. Head is never this far above visible.
-pub(crate) const RING_LEN: usize = 256;
+pub(crate) const RING_LEN: usize = if IS_SMALL { 8 } else { 256 };
 const AREAS_AT: usize = RING_AT + RING_LEN * LINE;
-const AREA_LEN: usize = 528;
+const AREA_LEN: usize = if IS_SMALL { 9 } else { 528 };
 const DELTAS_AT: usize = AREAS_AT + 2 * AREA_LEN;
-const DELTA_LEN: usize = 128;
+const DELTA_LEN: usize = if IS_SMALL { 4 } else { 128 };
 const MEMBERS_AT: usize = DELTAS_AT + RING_LEN * DELTA_LEN;
 /// How many handles there can be at one time, in all processes.
-pub(crate) const MEMBER_COUNT: usize = 1024;
+pub(crate) const MEMBER_COUNT: usize = if IS_SMALL { 2 } else { 1024 };
 const BLOCKS_AT: usize = MEMBERS_AT + MEMBER_COUNT * LINE;
-const BLOCK_COUNT: usize = 1024;
+const BLOCK_COUNT: usize = if IS_SMALL { 2 } else { 1024 };
 /// Reader slots in a block, which belongs to one member.
-const BLOCK_LEN: usize = 16;
+const BLOCK_LEN: usize = if IS_SMALL { 2 } else { 16 };
 const READERS_AT: usize = BLOCKS_AT + BLOCK_COUNT;
 /// How many read transactions there can be at one time.
 pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
@@ -50,10 +54,36 @@ pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 /// Words of shared memory that a database can need: 1.4 MB.
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
 /// Words that there are at first, with reader slots for a few handles: 370 kB. The reader table grows.
-pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + 8 * BLOCK_LEN * LINE;
+pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + (if IS_SMALL { 2 } else { 8 }) * BLOCK_LEN * LINE;
 
-const _: () = assert!(AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
-const _: () = assert!(BLOCKS_AT == 44256 && READERS_AT == 45280 && READERS_AT.is_multiple_of(LINE));
+const _: () = assert!(IS_SMALL || AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
+const _: () =
+    assert!(IS_SMALL || BLOCKS_AT == 44256 && READERS_AT == 45280 && READERS_AT.is_multiple_of(LINE));
+
+/// Steps of the protocol that an exploration leaves out, to see that it then finds a violation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// A reader looks at visible again, after it has published its slot.
+    LookAgain,
+    /// The readers are scanned after visible has been read.
+    ReadersLast,
+    /// The target is cleared after visible has been raised.
+    TargetLast,
+    /// The head is read again after it was declared the target.
+    HeadAgain,
+    /// Pending is announced before head advances.
+    PendingFirst,
+    /// Ending a read transaction is ordered after its reading.
+    EndAfterReading,
+}
+
+#[cfg(not(all(test, loom)))]
+const fn is_left_out(_: Step) -> bool {
+    false
+}
+
+#[cfg(all(test, loom))]
+use explored::is_left_out;
 
 /// The shared memory of one open database.
 pub(crate) struct Shared {

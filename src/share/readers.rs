@@ -13,23 +13,30 @@
 //!   a slot that the scan leaves out the argument is the same.
 
 use std::cell::Cell;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 use super::members::Member;
-use super::{BLOCK_COUNT, BLOCK_LEN, BLOCKS_AT, HEADS_AT, LINE, READER_SLOTS, READERS_AT, Shared};
+use super::{
+    BLOCK_COUNT, BLOCK_LEN, BLOCKS_AT, HEADS_AT, LINE, READER_SLOTS, READERS_AT, Shared, Step, is_left_out,
+};
 use crate::base::TransactionId;
 use crate::error::{Error, Result, corrupt};
 use crate::share::heads::{LOOKS, Snapshot};
+use crate::sys::atomic::AtomicU64;
 use crate::sys::coarse_milliseconds;
 
 /// How many blocks, from the first on, have ever been in use.
 const USED: usize = HEADS_AT + 15 * LINE;
 const FREE: u64 = 0;
 
+#[cfg(not(all(test, loom)))]
 thread_local! {
     /// The slot that this thread used last: most likely free again, and its line in this core's cache.
     static LAST_SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+#[cfg(all(test, loom))]
+loom::thread_local! {
+    static LAST_SLOT: Cell<usize> = Cell::new(usize::MAX);
 }
 
 /// A claimed slot of the reader table.
@@ -75,7 +82,7 @@ impl Shared {
         let slot = self.claim_slot(member, seen)?;
         self.since(slot).store(coarse_milliseconds(), Relaxed);
         for _ in 0..LOOKS {
-            let now = self.visible();
+            let now = if is_left_out(Step::LookAgain) { seen } else { self.visible() };
             if now == seen
                 && let Some(snapshot) = self.snapshot(seen)
             {
@@ -93,18 +100,19 @@ impl Shared {
     #[inline]
     pub(crate) fn end_read(&self, slot: ReaderSlot) {
         // Release: all that was read through the slot was read before it is free.
-        self.reader(slot.0).store(FREE, Release);
+        let order = if is_left_out(Step::EndAfterReading) { Relaxed } else { Release };
+        self.reader(slot.0).store(FREE, order);
     }
 
     #[inline]
     fn claim_slot(&self, member: Member, snapshot: TransactionId) -> Result<usize> {
-        let last = LAST_SLOT.get();
+        let last = LAST_SLOT.with(Cell::get);
         // A block that this member owns is there.
         if last < READER_SLOTS && self.owns(member, last / BLOCK_LEN) && self.try_claim(last, snapshot) {
             return Ok(last);
         }
         let slot = self.claim_any_slot(member, snapshot)?;
-        LAST_SLOT.set(slot);
+        LAST_SLOT.with(|last| last.set(slot));
         Ok(slot)
     }
 
@@ -112,7 +120,7 @@ impl Shared {
     #[cold]
     fn claim_any_slot(&self, member: Member, snapshot: TransactionId) -> Result<usize> {
         let used = self.used_blocks();
-        let start = LAST_SLOT.get() / BLOCK_LEN;
+        let start = LAST_SLOT.with(Cell::get) / BLOCK_LEN;
         let start = if start < used { start } else { 0 };
         let own = (start..used).chain(0..start).filter(|&block| self.owns(member, block));
         if let Some(slot) = own.flat_map(slots_of).find(|&slot| self.try_claim(slot, snapshot)) {

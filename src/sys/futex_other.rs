@@ -1,6 +1,6 @@
 //! Sleeping on a shared word, where the system has no way to be woken through one: naps.
 
-use std::sync::atomic::AtomicU64;
+use super::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 //! place. What differs between systems lies in whole files behind one name: `platform`, `range_lock`
 //! and `futex`.
 
+pub(crate) mod atomic;
 mod create;
 mod file_storage;
 mod fork;
@@ -12,8 +13,13 @@ mod lock;
 mod mapping;
 mod mapping_hints;
 mod prefetch;
-mod shared;
 mod storage;
+
+#[cfg(not(all(test, loom)))]
+mod shared;
+#[cfg(all(test, loom))]
+#[path = "shared_explored.rs"]
+mod shared;
 
 #[cfg(target_os = "linux")]
 #[path = "platform_linux.rs"]
@@ -22,10 +28,10 @@ mod platform;
 #[path = "platform_other.rs"]
 mod platform;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(all(test, loom))))]
 #[path = "futex_linux.rs"]
 pub(crate) mod futex;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), all(test, loom)))]
 #[path = "futex_other.rs"]
 pub(crate) mod futex;
 

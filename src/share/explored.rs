@@ -1,0 +1,289 @@
+//! The code of this room, explored: every interleaving of a few threads, and every value that the language's memory
+//! model lets a load see, within bounds. Run as docs/TESTING.md says.
+//!
+//! The world is one page for each snapshot, in one of a few places. A transaction stores its id in a place that the
+//! interval rule (I2) says is free, and names the place as its catalog's root. Whoever may read a snapshot must
+//! find its id there; and nobody may store while another reads ([`Watched`]).
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64 as Counter, Ordering::Relaxed};
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::heads::{Head, Snapshot};
+use super::members::Member;
+use super::{Shared, Step, WORD_COUNT};
+use crate::base::{PageNumber, TransactionId};
+use crate::format::table_root::TreeRoot;
+use crate::share::handover::SpaceState;
+use crate::sys::SharedWords;
+use crate::sys::atomic::Watched;
+
+const PLACES: usize = 4;
+const FIRST: TransactionId = TransactionId(1);
+
+std::thread_local! {
+    /// Loom runs all threads of a model in the thread of its test.
+    static LEFT_OUT: Cell<Option<Step>> = const { Cell::new(None) };
+}
+
+pub(super) fn is_left_out(step: Step) -> bool {
+    LEFT_OUT.get() == Some(step)
+}
+
+struct World {
+    shared: Shared,
+    places: [Watched; PLACES],
+    /// Commits that ask for durability, a bit for each id.
+    durable_ids: u64,
+}
+
+impl World {
+    fn new(durable_ids: u64) -> World {
+        let shared = Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap());
+        shared.start_at(&head_at(FIRST, 0), 0, FIRST.next());
+        World { shared, places: [1, 0, 0, 0].map(Watched::new), durable_ids }
+    }
+
+    fn is_durable_commit(&self, id: TransactionId) -> bool {
+        self.durable_ids >> id.0 & 1 != 0
+    }
+
+    /// The page of a snapshot that is protected is there.
+    fn read(&self, snapshot: &Snapshot) {
+        let place = snapshot.catalog.page.0 as usize;
+        assert_eq!(self.places[place].load(), snapshot.id.0, "a protected page has been used again");
+    }
+
+    /// A whole read transaction.
+    fn read_once(&self, member: Member) {
+        let (slot, snapshot) = self.shared.begin_read(member).unwrap();
+        self.read(&snapshot);
+        let durable = self.shared.durable();
+        let is_early = |id: &TransactionId| self.is_durable_commit(*id) && *id > durable;
+        let early = (1..=snapshot.id.0).map(TransactionId).find(is_early);
+        assert_eq!(early, None, "visible before it is durable (I3)");
+        self.read(&snapshot);
+        self.shared.end_read(slot);
+    }
+
+    /// A sync, without its disk.
+    fn sync(&self) {
+        let (durable, slot) = (self.shared.durable(), self.shared.durable_slot());
+        if durable == self.shared.head_id() {
+            return;
+        }
+        let durable = self.shared.snapshot(durable);
+        let target = self.shared.take_target().unwrap();
+        // Until the barrier has returned, a crash leads to the one or to the other.
+        self.read(&target.snapshot);
+        self.read(&durable.expect("the ring is long enough"));
+        self.shared.finish_sync(target.snapshot.id, 1 - slot);
+    }
+}
+
+fn head_at(id: TransactionId, place: usize) -> Head {
+    let catalog = TreeRoot { page: PageNumber(place as u32), depth: 1, entries: id.0 };
+    Head { snapshot: Snapshot { id, length_pages: PLACES as u32, catalog }, space: SpaceState::default() }
+}
+
+/// One writer after another. What it knows is what a writer loads from the free log.
+struct Writer {
+    /// Which place the head's page is in, and since when.
+    current: (usize, TransactionId),
+    /// Births and deaths of what the places hold besides; `None`: nothing.
+    retired: [Option<(TransactionId, TransactionId)>; PLACES],
+    used_again: u64,
+}
+
+impl Writer {
+    fn new() -> Writer {
+        Writer { current: (0, FIRST), retired: [None; PLACES], used_again: 0 }
+    }
+
+    /// Commits, if there is a place; answers whether there was.
+    fn commit(&mut self, world: &World) -> bool {
+        let id = world.shared.next_id();
+        let protected = world.shared.protected();
+        let is_needed = |&(birth, death)| protected.iter().any(|&r| birth <= r && r < death);
+        let is_free =
+            |&place: &usize| place != self.current.0 && !self.retired[place].as_ref().is_some_and(is_needed);
+        // Used ones first: that is what is explored.
+        let mut free: Vec<usize> = (0..PLACES).filter(is_free).collect();
+        free.sort_by_key(|&place| self.retired[place].is_none());
+        let Some(&place) = free.first() else { return false };
+        self.used_again += u64::from(self.retired[place].is_some());
+        world.places[place].store(id.0);
+        self.retired[place] = None;
+        self.retired[self.current.0] = Some((self.current.1, id));
+        self.current = (place, id);
+        world.shared.advance_head(&head_at(id, place), None, world.is_durable_commit(id));
+        true
+    }
+}
+
+/// Explores `model` with at most `preemptions` of them; answers the number of executions, and how often a
+/// place was used again.
+fn explore(left_out: Option<Step>, preemptions: usize, model: fn(&Counter)) {
+    let name = std::thread::current().name().unwrap_or("?").to_owned();
+    LEFT_OUT.set(left_out);
+    let counters: std::sync::Arc<[Counter; 2]> = std::sync::Arc::default();
+    let counted = std::sync::Arc::clone(&counters);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(bound(preemptions));
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        counted[0].fetch_add(1, Relaxed);
+        model(&counted[1]);
+    });
+    let [executions, used_again] = [0, 1].map(|at| counters[at].load(Relaxed));
+    eprintln!("{name}: {executions} executions, places used again {used_again} times");
+    assert!(used_again > 0, "nothing was used again, so nothing was explored");
+}
+
+/// More preemptions, if they are asked for.
+fn bound(preemptions: usize) -> usize {
+    let more = std::env::var("MAPLEAF_PREEMPTIONS").ok().and_then(|text| text.parse().ok());
+    more.unwrap_or(preemptions)
+}
+
+const READER: Member = Member(0);
+const OTHER_READER: Member = Member(1);
+
+/// A reader begins while lazy commits move visible on and reuse pages between them.
+fn lazy_commits(used_again: &Counter) {
+    let world = Arc::new(World::new(0));
+    let reading = Arc::clone(&world);
+    let reader = thread::spawn(move || reading.read_once(READER));
+    let mut writer = Writer::new();
+    for _ in 0..3 {
+        writer.commit(&world);
+    }
+    reader.join().unwrap();
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
+/// The same with durable commits, each followed by its own sync.
+fn durable_commits(used_again: &Counter) {
+    let world = Arc::new(World::new(!0));
+    let reading = Arc::clone(&world);
+    let reader = thread::spawn(move || reading.read_once(READER));
+    let mut writer = Writer::new();
+    for _ in 0..2 {
+        writer.commit(&world);
+        world.sync();
+    }
+    writer.commit(&world);
+    reader.join().unwrap();
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
+/// Readers of two handles claim slots, and one of them begins twice.
+fn two_readers(used_again: &Counter) {
+    let world = Arc::new(World::new(0));
+    let readers = [(READER, 2), (OTHER_READER, 1)].map(|(member, times)| {
+        let reading = Arc::clone(&world);
+        thread::spawn(move || (0..times).for_each(|_| reading.read_once(member)))
+    });
+    let mut writer = Writer::new();
+    for _ in 0..3 {
+        writer.commit(&world);
+    }
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
+/// A syncer works while others commit, lazily and durably.
+fn syncer_beside_writer(used_again: &Counter) {
+    let world = Arc::new(World::new(0b10100)); // ids 2 and 4 are durable commits, 3 and 5 lazy
+    let syncing = Arc::clone(&world);
+    let syncer = thread::spawn(move || (0..2).for_each(|_| syncing.sync()));
+    let mut writer = Writer::new();
+    for _ in 0..4 {
+        writer.commit(&world);
+    }
+    world.read_once(READER);
+    syncer.join().unwrap();
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
+/// All three.
+fn reader_beside_both(used_again: &Counter) {
+    let world = Arc::new(World::new(0b01100)); // ids 2 and 3 are durable commits, 4 is lazy
+    let (reading, syncing) = (Arc::clone(&world), Arc::clone(&world));
+    let reader = thread::spawn(move || reading.read_once(READER));
+    let syncer = thread::spawn(move || syncing.sync());
+    let mut writer = Writer::new();
+    for _ in 0..3 {
+        writer.commit(&world);
+    }
+    reader.join().unwrap();
+    syncer.join().unwrap();
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
+#[test]
+fn reader_begins_beside_lazy_commits() {
+    explore(None, 3, lazy_commits);
+}
+
+#[test]
+fn reader_begins_beside_durable_commits() {
+    explore(None, 3, durable_commits);
+}
+
+#[test]
+fn two_readers_begin_beside_commits() {
+    explore(None, 2, two_readers);
+}
+
+#[test]
+fn syncer_works_beside_a_writer() {
+    explore(None, 3, syncer_beside_writer);
+}
+
+#[test]
+fn reader_begins_beside_writer_and_syncer() {
+    explore(None, 2, reader_beside_both);
+}
+
+// ---- with a step left out a violation must be found ----
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn without_the_second_look_a_page_is_lost() {
+    explore(Some(Step::LookAgain), 2, lazy_commits);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn without_the_second_look_a_page_is_lost_to_durable_commits() {
+    explore(Some(Step::LookAgain), 2, durable_commits);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn readers_scanned_before_visible_lose_a_page() {
+    explore(Some(Step::ReadersLast), 3, reader_beside_both);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_read_that_ends_unordered_races_with_the_next_store() {
+    explore(Some(Step::EndAfterReading), 2, lazy_commits);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn target_of_a_head_that_moved_loses_a_page() {
+    explore(Some(Step::HeadAgain), 3, syncer_beside_writer);
+}
+
+#[test]
+#[should_panic(expected = "visible before it is durable")]
+fn pending_announced_late_shows_a_commit_early() {
+    explore(Some(Step::PendingFirst), 3, reader_beside_both);
+}
