@@ -126,7 +126,9 @@ impl Db {
     /// # Errors
     ///
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Poisoned`](crate::Error::Poisoned) after a failed
-    /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file.
+    /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file,
+    /// [`Error::Replaced`](crate::Error::Replaced) if another file has its name or that of the lock file by now,
+    /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     pub fn write(&self) -> Result<WriteTxn> {
         let transaction = Transaction::begin(&self.handle, Patience::Forever)?;
         Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
@@ -183,7 +185,8 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadersFull`](crate::Error::ReadersFull) if there are 16384 read transactions already.
+    /// [`Error::ReadersFull`](crate::Error::ReadersFull) if there are 16384 read transactions already, in all
+    /// processes; [`Error::Forked`](crate::Error::Forked) in a forked child.
     #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(SnapshotReader::begin(&self.handle)?))

@@ -2,9 +2,9 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever
-//!   comes later joins
-//!   what he finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
+//! - One handle at a time goes through the gate. The first, when nobody else is present, goes on from what killed
+//!   processes left, or recovers; whoever comes later joins what he finds, or is refused. A lock file that is stale,
+//!   foreign or half-made is never believed.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
 
 use std::io::ErrorKind;
