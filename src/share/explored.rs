@@ -285,6 +285,12 @@ fn target_of_a_head_that_moved_loses_a_page() {
 }
 
 #[test]
+#[should_panic(expected = "protected page")]
+fn a_target_cleared_early_loses_a_page() {
+    explore(Some(Step::TargetLast), 3, syncer_beside_writer);
+}
+
+#[test]
 #[should_panic(expected = "visible before it is durable")]
 fn pending_announced_late_shows_a_commit_early() {
     explore(Some(Step::PendingFirst), 3, reader_beside_both);
