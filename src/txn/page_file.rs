@@ -240,9 +240,13 @@ impl PageFile {
     }
 
     /// Makes all that has been stored durable: one `msync` (I4).
-    pub(crate) fn barrier(&self) -> Result<()> {
+    ///
+    /// `length_pages` is how long the file must be for the head: another process may have made it longer since
+    /// this one looked, and what lies there is to be synced too.
+    pub(crate) fn barrier(&self, length_pages: u32) -> Result<()> {
         self.barriers.fetch_add(1, Relaxed);
-        let length = self.storage.mapping().mapped_length();
+        let length =
+            PageNumber(length_pages).offset(self.page_size).max(self.storage.mapping().mapped_length());
         self.storage.barrier(length).map_err(self.io_error("sync"))
     }
 }

@@ -163,7 +163,7 @@ impl Slots {
             if !has_older_record {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
             }
-            pages.barrier()?;
+            pages.barrier(record.length_pages)?;
         }
         let checksum = Record::checksum_of(&record.encode());
         let head = Head {
