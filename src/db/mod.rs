@@ -150,8 +150,9 @@ impl Db {
 
     /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not.
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
-        let deadline = Instant::now() + timeout;
-        Ok(Transaction::begin(&self.handle, Patience::Until(deadline))?.map(WriteTxn::new))
+        let deadline = Instant::now().checked_add(timeout);
+        let patience = deadline.map_or(Patience::Forever, Patience::Until);
+        Ok(Transaction::begin(&self.handle, patience)?.map(WriteTxn::new))
     }
 
     /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise.
@@ -265,7 +266,11 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<Option<u64>> {
-        watch::wait_for_commit(&self.handle.core, after, timeout.map(|timeout| Instant::now() + timeout))
+        watch::wait_for_commit(
+            &self.handle.core,
+            after,
+            timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+        )
     }
 
     /// An iterator over commits from now on, in whatever process they are made. See [`Watch`].

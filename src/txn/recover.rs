@@ -151,6 +151,12 @@ impl Slots {
         let greatest_id = self.newest().id;
         let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
+        // Read-only handles that were here first read what they chose. To go back would take it from under them.
+        let joined = Some(shared.head_id()).filter(|id| id.0 != 0);
+        if let Some(joined) = joined.filter(|&joined| joined != record.id) {
+            let expected = format_args!("of transaction {joined}, which readers have open");
+            return Err(corrupt(None, "newest good record", expected, record.id));
+        }
         if !read_only {
             store_again(pages, slot, &record)?;
             let has_older_record = index == 0 && self.found.len() == 2;
@@ -169,7 +175,9 @@ impl Slots {
                 retired_pages: record.retired_pages,
             },
         };
-        shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        if joined.is_none() {
+            shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        }
         shared.set_slot_checksum(slot, checksum);
         shared.set_unrecovered(read_only);
         shared.set_shrunk_in(None);
