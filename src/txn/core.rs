@@ -115,6 +115,7 @@ impl Core {
 
     /// Takes the seat and then the writer's turn; `None` if patience came to its end.
     pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Box<WriterState>>> {
+        self.check_not_forked()?; // who has it may be a thread that was not forked
         let Some(mut state) = self.seat.take(patience) else { return Ok(None) };
         let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(patience));
         match turn.map_err(self.pages.io_error("lock")) {
