@@ -98,6 +98,7 @@ impl Core {
 
     /// Syncs, or waits for whoever syncs, until `is_reached`.
     fn sync_until(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+        self.check_not_forked()?; // whoever synced when it forked is not there
         let mut state = self.sync.state.lock();
         loop {
             if is_reached(self) {
@@ -210,17 +211,25 @@ impl Core {
         loop {
             {
                 let mut state = self.sync.state.lock();
-                while !self.shared.has_pending() || self.shared.is_poisoned() || state.is_syncing {
+                while !self.has_pending_commit() || self.shared.is_poisoned() || state.is_syncing {
                     if state.is_closed {
                         return;
                     }
                     self.sync.finished.wait(&mut state);
                 }
             }
-            // What is pending may belong to a writer that was killed before its head: then head is all there is.
-            let pending = self.shared.pending().min(self.shared.head_id());
+            let pending = self.newest_pending_commit();
             // An error has poisoned the database: every ticket and every writer will be told.
             let _ = self.sync_until(|core| core.shared.durable() >= pending);
         }
+    }
+
+    /// What is pending may belong to a writer that was killed before its head: then head is all there is.
+    fn newest_pending_commit(&self) -> TransactionId {
+        self.shared.pending().min(self.shared.head_id())
+    }
+
+    fn has_pending_commit(&self) -> bool {
+        self.newest_pending_commit() > self.shared.durable()
     }
 }
