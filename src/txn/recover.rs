@@ -20,6 +20,7 @@
 use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::error::{Error, Result, corrupt};
+use crate::format::page;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
 use crate::share::Shared;
@@ -128,13 +129,19 @@ impl Slots {
     }
 
     /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, and the file as long as the head needs. Then what they have committed is
-    /// in the page cache, lazy commits included, and going on from there loses nothing (R8).
+    /// durable record in its place, the file as long as the head needs, and the head's own catalog in it. Then what they
+    /// have committed is in the page cache, lazy commits included, and going on from there loses nothing (R8).
+    ///
+    /// (A backup put into the place of the file may have the durable record, and not the lazy commits after it. But every
+    /// commit stores a new root of the catalog, and no other transaction stores one of its birth.)
     pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
         let durable = (shared.durable_slot(), shared.durable());
         let is_there = self.found.iter().any(|found| (found.slot, found.record.id) == durable);
-        let is_whole =
-            shared.snapshot(shared.head_id()).is_some_and(|head| head.length_pages <= pages.existing_pages());
+        let head = shared.snapshot(shared.head_id());
+        let is_whole = head.is_some_and(|head| {
+            head.length_pages <= pages.existing_pages()
+                && (head.id == durable.1 || has_own_catalog(pages, &head).unwrap_or(false))
+        });
         is_there && is_whole && !shared.is_poisoned() && !shared.is_unrecovered()
     }
 
@@ -179,6 +186,16 @@ impl Slots {
         }
         Err(first_error.expect("read_slots has found a record"))
     }
+}
+
+/// Whether the root of the catalog is whole, and was stored by that very transaction.
+fn has_own_catalog(pages: &PageFile, head: &Snapshot) -> Result<bool> {
+    let root = head.catalog.page;
+    if root.0 == 0 {
+        return Ok(true); // there are no tables, and so no page to look at
+    }
+    pages.verify_unit(root, head.length_pages)?;
+    Ok(page::birth(pages.page(root, head.length_pages)?) == head.id)
 }
 
 /// A longer file is durable before a record speaks of it: so a file that is too short has been cut.
