@@ -186,7 +186,8 @@ impl OpenSettings {
         let database = slots.identity();
         let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
         let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
-        let identity = SharedIdentity { boot: sys::boot_id(), file, database };
+        let boot = sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?;
+        let identity = SharedIdentity { boot, file, database };
         let is_ours = shared.belongs_to(&identity);
         if !is_alone && !is_ours {
             let path = LockFile::path_for(path);
