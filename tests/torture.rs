@@ -776,8 +776,11 @@ impl Torture {
         db.update(|tx| {
             tx.table(&COUNTS)?;
             tx.table(&TOTAL)?;
-            (tx.table(&SPREAD)?, tx.table(&LOG)?, tx.table(&LARGE)?);
-            (tx.table(&BULK)?, tx.table(&FACTS)?);
+            tx.table(&SPREAD)?;
+            tx.table(&LOG)?;
+            tx.table(&LARGE)?;
+            tx.table(&BULK)?;
+            tx.table(&FACTS)?;
             Ok(())
         })
         .unwrap();

@@ -6,6 +6,7 @@
 //!   what he finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -95,6 +96,18 @@ impl OpenSettings {
         }
         let storage = self.open_storage(path).map_err(io_error("open"))?;
         let data = storage.file().try_clone().map_err(io_error("open"))?;
+        self.join(path, lock, data, Box::new(storage))
+    }
+
+    /// The rest of opening: `data` is the file of `storage`, by the same description. The gate is closed.
+    pub(super) fn join(
+        &self,
+        path: &Path,
+        lock: LockFile,
+        data: File,
+        storage: Box<dyn Storage>,
+    ) -> Result<Option<Core>> {
+        let locking = |source| lock_error(path, source);
         let words = SharedWords::of_file(lock.file(), WORD_COUNT).map_err(locking)?;
         let turns = Turns::enter(lock, data).map_err(locking)?;
         // From here on whoever comes by another lock file sees that we are present.
@@ -103,7 +116,7 @@ impl OpenSettings {
             return Ok(None);
         }
         let is_alone = turns.is_alone().map_err(locking)?;
-        let core = self.start(Box::new(storage), path, Shared::new(words), Some(turns), is_alone)?;
+        let core = self.start(storage, path, Shared::new(words), Some(turns), is_alone)?;
         let turns = core.turns.as_ref().expect("it was given to the database");
         turns::open_gate(turns.lock_file()).map_err(locking)?;
         Ok(Some(core))
