@@ -516,8 +516,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Whether nobody can ever wait for it, now that it has opened the database. (`Db::readers` takes the writer's turn, for a
-    /// moment; so it is not so of those that call it.)
+    /// Whether nobody can ever wait for it, now that it has opened the database. (`Db::readers` takes the writer's
+    /// turn, for a moment; so it is not so of those that call it.)
     fn never_locks(&self) -> bool {
         matches!(self.role, Role::Park | Role::Watch) && self.is_ready.load(SeqCst) == 1
     }

@@ -88,8 +88,9 @@ pub(super) fn set_huge_pages(memory: &MmapRaw, wanted: bool) -> io::Result<()> {
     }
 }
 
-/// A number that is new with each boot of the machine; zeros if the system does not say, now as ever. (Not if it could not
-/// say just now, for want of a descriptor: then what was written under the true number would not be believed.)
+/// A number that is new with each boot of the machine; zeros if the system does not say, now as ever. (Not if it
+/// could not say just now, for want of a descriptor: then what was written under the true number would not be
+/// believed.)
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(text) => Ok(parse_uuid(&text).unwrap_or_default()),

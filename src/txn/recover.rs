@@ -32,6 +32,9 @@ use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
 use crate::txn::sync::fresh_pages;
 
+/// How often the slots are read before they are said to hold no record.
+const READ_TRIES: u64 = 4;
+
 /// A record, as it was found.
 #[derive(Clone, Debug)]
 struct Found {
@@ -46,8 +49,21 @@ pub(crate) struct Slots {
     found: Vec<Found>,
 }
 
-/// Step 1.
+/// Step 1. Others may be syncing meanwhile: if what is read makes no sense it is read again, some times.
 pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
+    let mut tries = 1;
+    loop {
+        match read_slots_once(storage) {
+            Err(SlotsError::Foreign(_) | SlotsError::Unusable(Error::Corrupt(_))) if tries < READ_TRIES => {
+                std::thread::sleep(std::time::Duration::from_millis(tries));
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let length = storage.file_length().map_err(SlotsError::Io)?;
     let read = |offset: u64| -> Result<Vec<u8>, SlotsError> {
         let mut bytes = vec![0; length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize];
