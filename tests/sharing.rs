@@ -466,22 +466,6 @@ fn too_many_readers_are_an_error_until_some_end() {
     assert_eq!(peer.ask("readers"), "1");
 }
 
-/// Slots go to handles in blocks of 16, and a block stays with its handle until that is closed.
-#[test]
-#[ignore = "known: blocks of reader slots are not given back before the handle is closed"]
-fn reader_slots_that_one_process_has_given_up_serve_another() {
-    let (_folder, path) = scratch();
-    let db = Db::open(&path).unwrap();
-    load(&db);
-    let mut peer = Peer::open(&path);
-    let mut readers = Vec::new();
-    while let Ok(reader) = db.read() {
-        readers.push(reader);
-    }
-    drop(readers);
-    assert_eq!(peer.ask("park"), "done");
-}
-
 // ---- locks, forks, namespaces ----
 
 /// Process-owned POSIX locks would be gone: that is why there are none.
