@@ -74,7 +74,7 @@ pub enum Error {
         /// Which option, and what is wrong with its value.
         problem: String,
     },
-    /// Another handle, in this process or another, has the database open in a way that excludes this one.
+    /// Others have the database open, who would not see this reader: it may not write their lock file.
     InUse {
         /// The file.
         path: PathBuf,
@@ -251,8 +251,8 @@ impl fmt::Display for Error {
             Error::InvalidOption { problem } => write!(f, "invalid option: {problem}"),
             Error::InUse { path } => write!(
                 f,
-                "{} is open elsewhere in a way that excludes this; \
-                 close the other handle, or clone the Db that is open",
+                "{} is open elsewhere, and a reader that may not write {0}-lock is not seen there; \
+                 allow it to write that file, or wait until nobody has the database open",
                 path.display()
             ),
             Error::ReadOnly => {

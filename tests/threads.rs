@@ -43,6 +43,16 @@ fn write_round(db: &Db, count: u64, round: u64, durability: Durability) {
 }
 
 #[test]
+fn timeouts_without_end_are_forever() {
+    let db = Db::in_memory().unwrap();
+    let tx = db.write_timeout(Duration::MAX).unwrap().expect("it is nobody else's turn");
+    tx.table(&Table::<u64, u64>::new("t")).unwrap().insert(1, 1).unwrap();
+    let id = tx.commit().unwrap();
+    assert_eq!(db.wait_for_commit(id - 1, Some(Duration::MAX)).unwrap(), Some(id));
+    assert_eq!(db.watch().next_timeout(Duration::ZERO).unwrap(), None);
+}
+
+#[test]
 fn readers_see_whole_transactions_while_pages_are_used_again() {
     const COUNT: u64 = 300;
     for mode in BOTH_MODES {

@@ -515,6 +515,14 @@ struct Worker {
     stopped_until: Option<Instant>,
 }
 
+impl Worker {
+    /// Whether nobody can ever wait for it, now that it has opened the database. (`Db::readers` takes the writer's
+    /// turn, for a moment; so it is not so of those that call it.)
+    fn never_locks(&self) -> bool {
+        matches!(self.role, Role::Park | Role::Watch) && self.is_ready.load(SeqCst) == 1
+    }
+}
+
 #[derive(Default)]
 struct Summary {
     databases: u64,
@@ -636,8 +644,7 @@ impl Torture {
     fn stop_one(&mut self) {
         let at = self.random.below(self.workers.len());
         let worker = &mut self.workers[at];
-        let is_reader = matches!(worker.role, Role::Read | Role::Park | Role::Watch);
-        let longest = if is_reader && worker.is_ready.load(SeqCst) == 1 { 3000 } else { 100 };
+        let longest = if worker.never_locks() { 3000 } else { 100 };
         if worker.stopped_until.is_none() {
             process::signal(worker.child.id(), libc::SIGSTOP);
             worker.stopped_until =
@@ -650,8 +657,7 @@ impl Torture {
     fn go_on(&mut self, all: bool) {
         let now = Instant::now();
         for worker in &mut self.workers {
-            let is_reader = matches!(worker.role, Role::Read | Role::Park | Role::Watch);
-            let may_lock = !is_reader || worker.is_ready.load(SeqCst) == 0;
+            let may_lock = !worker.never_locks();
             if worker.stopped_until.is_some_and(|until| until <= now || all && may_lock) {
                 process::signal(worker.child.id(), libc::SIGCONT);
                 worker.stopped_until = None;
@@ -806,6 +812,7 @@ impl Drop for Torture {
 /// Rises with every round: who waits for ever is found by that.
 static BEATS: AtomicU64 = AtomicU64::new(0);
 
+/// If no round ends, says what all processes do, and gives up.
 fn watch_for_standstill(seed: u64) {
     std::thread::spawn(move || {
         loop {
@@ -816,10 +823,39 @@ fn watch_for_standstill(seed: u64) {
                     "no round has ended for {PATIENCE:?}, with MAPLEAF_SEED={seed}; the locks of the system:"
                 );
                 eprintln!("{}", std::fs::read_to_string("/proc/locks").unwrap_or_default());
+                describe_processes();
+                if std::env::var_os("MAPLEAF_TORTURE_HOLD").is_some() {
+                    std::thread::park(); // for a debugger
+                }
                 std::process::abort();
             }
         }
     });
+}
+
+/// Prints the state of every thread of this process and of its children.
+fn describe_processes() {
+    let own = std::process::id();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        let is_own = entry.file_name().to_str() == Some(&own.to_string());
+        if parent != Some(own) && !is_own {
+            continue;
+        }
+        let task = read("environ");
+        let task = task.split('\0').find(|line| line.starts_with("MAPLEAF_CHILD")).unwrap_or("the parent");
+        eprintln!("{task}");
+        for thread in std::fs::read_dir(entry.path().join("task")).into_iter().flatten().flatten() {
+            let read = |name: &str| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+            let stat = read("stat");
+            let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+            let (state, ticks) = (fields.first(), fields.get(11..13));
+            let (thread, wchan, call) = (thread.file_name(), read("wchan"), read("syscall"));
+            eprintln!("  {thread:?} {state:?}, {ticks:?} ticks, in {wchan}, system call {}", call.trim_end());
+        }
+    }
 }
 
 #[test]

@@ -126,7 +126,9 @@ impl Db {
     /// # Errors
     ///
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Poisoned`](crate::Error::Poisoned) after a failed
-    /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file.
+    /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file,
+    /// [`Error::Replaced`](crate::Error::Replaced) if another file has its name or that of the lock file by now,
+    /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     pub fn write(&self) -> Result<WriteTxn> {
         let transaction = Transaction::begin(&self.handle, Patience::Forever)?;
         Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
@@ -148,8 +150,9 @@ impl Db {
 
     /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not.
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
-        let deadline = Instant::now() + timeout;
-        Ok(Transaction::begin(&self.handle, Patience::Until(deadline))?.map(WriteTxn::new))
+        let deadline = Instant::now().checked_add(timeout);
+        let patience = deadline.map_or(Patience::Forever, Patience::Until);
+        Ok(Transaction::begin(&self.handle, patience)?.map(WriteTxn::new))
     }
 
     /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise.
@@ -183,7 +186,8 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadersFull`](crate::Error::ReadersFull) if there are 16384 read transactions already.
+    /// [`Error::ReadersFull`](crate::Error::ReadersFull) if there are 16384 read transactions already, in all
+    /// processes; [`Error::Forked`](crate::Error::Forked) in a forked child.
     #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(SnapshotReader::begin(&self.handle)?))
@@ -262,7 +266,11 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<Option<u64>> {
-        watch::wait_for_commit(&self.handle.core, after, timeout.map(|timeout| Instant::now() + timeout))
+        watch::wait_for_commit(
+            &self.handle.core,
+            after,
+            timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+        )
     }
 
     /// An iterator over commits from now on, in whatever process they are made. See [`Watch`].

@@ -29,7 +29,7 @@ pub struct Stats {
     pub readers: usize,
     /// The oldest snapshot that a read transaction holds.
     pub oldest_reader: Option<u64>,
-    /// Barriers (`msync`) since the database was opened, recovery's own included.
+    /// Barriers (`msync`) that this handle has issued since it opened the database, recovery's own included.
     pub barriers: u64,
 }
 

@@ -10,10 +10,7 @@ use crate::txn::core::{Core, Handle};
 
 /// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`.
 pub(super) fn wait_for_commit(core: &Core, after: u64, deadline: Option<Instant>) -> Result<Option<u64>> {
-    core.check_not_forked()?;
-    let shared = &core.shared;
-    let has_come = shared.sleep_until(|| shared.visible() > TransactionId(after), deadline);
-    Ok(has_come.then(|| shared.visible().0))
+    Ok(core.wait_for_commit(TransactionId(after), deadline)?.map(|id| id.0))
 }
 
 /// An iterator over commits, in whatever process they are made: each item is the newest visible transaction, once there
@@ -34,7 +31,7 @@ impl Watch {
 
     /// The next item, if there is one within `timeout`.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<u64>> {
-        let newest = wait_for_commit(&self.handle.core, self.after, Some(Instant::now() + timeout))?;
+        let newest = wait_for_commit(&self.handle.core, self.after, Instant::now().checked_add(timeout))?;
         self.after = newest.unwrap_or(self.after);
         Ok(newest)
     }

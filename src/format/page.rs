@@ -158,7 +158,9 @@ mod tests {
         let sum = seal(&mut page, PageNumber(9), TransactionId(3));
         let header = verify(&page, PageNumber(9)).unwrap();
         assert_eq!((header.checksum, header.birth, header.kind), (sum, TransactionId(3), PageKind::Leaf));
-        for bit in (0..MIN_PAGE_SIZE * 8).step_by(61) {
+        // Miri takes its time over each checksum.
+        let step = if cfg!(miri) { 4001 } else { 61 };
+        for bit in (0..MIN_PAGE_SIZE * 8).step_by(step) {
             page[bit / 8] ^= 1 << (bit % 8);
             assert!(verify(&page, PageNumber(9)).is_err(), "bit {bit}");
             page[bit / 8] ^= 1 << (bit % 8);

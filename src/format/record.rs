@@ -172,6 +172,13 @@ impl Record {
                 format!("{run_count} runs, tail {tail_len}"),
             ));
         }
+        if tail_len > TAIL_LIMIT {
+            return Err(wrong(
+                "tail of the free log",
+                format!("at most {TAIL_LIMIT} bytes"),
+                tail_len.to_string(),
+            ));
+        }
         let record = Record {
             page_size,
             identity: slot[24..40].try_into().expect("16 bytes"),
@@ -312,5 +319,7 @@ mod tests {
         assert!(forged(|r| r.listed[1] = PageRun::new(900, u32::MAX)).is_err());
         assert!(forged(|r| r.length_pages = 1).is_err());
         assert!(forged(|r| r.id = TransactionId(u64::MAX)).is_err());
+        let long_tail = |r: &mut Record| (r.page_size, r.log_tail) = (65536, vec![0; TAIL_LIMIT + 1]);
+        assert!(forged(long_tail).is_err());
     }
 }

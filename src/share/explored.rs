@@ -21,6 +21,8 @@ use crate::sys::SharedWords;
 use crate::sys::atomic::Watched;
 
 const PLACES: usize = 4;
+/// More preemptions than there are steps: everything.
+const EVERY: usize = 100;
 const FIRST: TransactionId = TransactionId(1);
 
 std::thread_local! {
@@ -227,12 +229,12 @@ fn reader_beside_both(used_again: &Counter) {
 
 #[test]
 fn reader_begins_beside_lazy_commits() {
-    explore(None, 3, lazy_commits);
+    explore(None, EVERY, lazy_commits);
 }
 
 #[test]
 fn reader_begins_beside_durable_commits() {
-    explore(None, 3, durable_commits);
+    explore(None, EVERY, durable_commits);
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn without_the_second_look_a_page_is_lost_to_durable_commits() {
 }
 
 #[test]
-#[should_panic(expected = "protected page")]
+#[should_panic(expected = "Causality violation")]
 fn readers_scanned_before_visible_lose_a_page() {
     explore(Some(Step::ReadersLast), 3, reader_beside_both);
 }
@@ -280,6 +282,12 @@ fn a_read_that_ends_unordered_races_with_the_next_store() {
 #[should_panic(expected = "protected page")]
 fn target_of_a_head_that_moved_loses_a_page() {
     explore(Some(Step::HeadAgain), 3, syncer_beside_writer);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn a_target_cleared_early_loses_a_page() {
+    explore(Some(Step::TargetLast), 3, syncer_beside_writer);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //!   use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing
 //!   that anybody reads.
 //! - A *delta* holds the pages that a commit stored, with their checksums, and those that it retired: from those after
-//!   the durable record the syncer makes the list of R6. A commit too large for its place says so,
-//!   and so does a ring that has gone round; then the sync takes two barriers.
+//!   the durable record the syncer makes the list of R6. A commit too large for its place leaves it empty, and a ring
+//!   that has gone round has others' in it; then the sync takes two barriers, unless the syncer's own handle remembers.
 //!
 //! Invariant: the id in the first word is stored last, and cleared first. Whoever reads an area or a delta compares
 //! it before and after, so what he has is whole, and of the transaction he means.

@@ -1,6 +1,6 @@
 //! Where the transactions stand: head, visible, durable, the sync target, the poison flag.
 //!
-//! Invariants (rules R1 to R8 of docs/DURABILITY.md; checked exhaustively by the protocol's model):
+//! Invariants (rules R1 to R9 of docs/DURABILITY.md; checked exhaustively by the protocol's model):
 //! - `durable <= head`, `visible <= head`; each only rises while the database is open.
 //! - A snapshot is visible only if every durable commit in it is durable (I3). Visible moves to the head or to
 //!   the target of a finished sync, never to a snapshot between, for only those are protected (R2).
@@ -44,7 +44,8 @@ pub(super) const LOOKS: u32 = 1_000_000;
 /// Who sleeps looks again after this long at the latest.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-// Each word that is often written has two cache lines for itself: processors fetch lines in pairs.
+// Each word that is often written has two cache lines for itself: processors fetch lines in pairs. (Target and hazard,
+// which the syncer alone writes, share two.)
 const HEAD: usize = HEADS_AT;
 const VISIBLE: usize = HEADS_AT + 2 * LINE;
 /// The durable transaction, times two, and in the lowest bit the slot of its record.

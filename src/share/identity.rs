@@ -1,9 +1,9 @@
 //! Whose memory this is. A lock file that is stale is never believed: it says which boot of the system it is from,
 //! which data file it belongs to, and it is complete only if its last word, stored last, says so.
 //!
-//! Who is first (nobody else is present) compares this, and then the durable record on the disk with
-//! what the heads say. If anything differs, all is made anew from recovery; otherwise what killed
-//! processes left, lazy commits included, is kept (R8).
+//! Who is first (nobody else is present) compares this, and then the durable record on the disk, and the pages that are
+//! newer, with what heads and deltas say. If anything differs, all is made anew from recovery; otherwise what
+//! killed processes left, lazy commits included, is kept (R8).
 
 use std::sync::atomic::Ordering::SeqCst;
 

@@ -6,7 +6,7 @@
 //! | words | content |
 //! |---|---|
 //! | 0..16 | whose memory this is: version, boot, data file; whether it is complete ([`identity`]) |
-//! | 64..192 | heads, two cache lines each ([`heads`]) |
+//! | 64..192 | heads, those that are often written in cache lines of their own ([`heads`]) |
 //! | 192..2240 | snapshot descriptors: a ring of 256, a cache line each ([`heads`]) |
 //! | 2240..3296 | what a writer leaves to the next one: two areas of 528 words ([`handover`]) |
 //! | 3296..36064 | what each commit stored and retired: a ring of 256, 128 words each ([`handover`]) |

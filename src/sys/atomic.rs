@@ -14,10 +14,9 @@ mod explored {
     pub(crate) use loom::sync::atomic::fence;
     use std::sync::atomic::Ordering::{self, SeqCst};
 
-    /// Loom takes a sequentially consistent access for an acquiring or releasing one, but knows such fences. With
-    /// a fence
-    /// before each sequentially consistent access these are sequentially consistent among themselves, as the
-    /// language has it. Weaker accesses are explored as they stand.
+    /// Loom takes a sequentially consistent access for an acquiring or releasing one, but knows such fences. With a
+    /// fence before each sequentially consistent access these are sequentially consistent among themselves, as
+    /// the language has it. Weaker accesses are explored as they stand.
     #[derive(Debug)]
     pub(crate) struct AtomicU64(loom::sync::atomic::AtomicU64);
 

@@ -95,8 +95,8 @@ impl Mapping {
     }
 }
 
-/// Calls `map` with `reserve_bytes`, halved until the system agrees, but not below `length`; both are
-/// rounded up to whole pages of the system.
+/// Calls `map` with `reserve_bytes`, halved until the system agrees, and then once more, so that a process which has
+/// little address space keeps some; but not below `length`. Both are rounded up to whole pages of the system.
 pub(super) fn reserve(
     length: u64,
     reserve_bytes: u64,
@@ -104,9 +104,18 @@ pub(super) fn reserve(
 ) -> io::Result<MmapRaw> {
     let least = round_to_system_pages(length.max(1))?;
     let mut bytes = round_to_system_pages(reserve_bytes.min(MOST_RESERVED_BYTES))?.max(least);
+    let mut is_refused = false;
     loop {
         match map(bytes) {
-            Err(_) if bytes > least => bytes = round_to_system_pages(bytes as u64 / 2)?.max(least),
+            Err(_) if bytes > least => {
+                bytes = round_to_system_pages(bytes as u64 / 2)?.max(least);
+                is_refused = true;
+            }
+            // Once more by half: what is left may be needed for anything else.
+            Ok(memory) if is_refused && bytes > least => {
+                drop(memory);
+                return map(round_to_system_pages(bytes as u64 / 2)?.max(least));
+            }
             result => return result,
         }
     }

@@ -88,10 +88,17 @@ pub(super) fn set_huge_pages(memory: &MmapRaw, wanted: bool) -> io::Result<()> {
     }
 }
 
-/// A number that is new with each boot of the machine; zeros if the system does not say.
-pub(crate) fn boot_id() -> [u8; 16] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    parse_uuid(&text).unwrap_or_default()
+/// A number that is new with each boot of the machine; zeros if the system does not say, now as ever. (Not if it
+/// could not say just now, for want of a descriptor: then what was written under the true number would not be
+/// believed.)
+pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
+    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(text) => Ok(parse_uuid(&text).unwrap_or_default()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            Ok([0; 16])
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {

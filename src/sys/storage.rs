@@ -1,7 +1,7 @@
 //! The storage seam: everything that reaches the database file, as one trait.
 //!
 //! Invariants it keeps for the layers above, whatever the implementation:
-//! - what `write` stored is seen at once through the mapping, by every process (section 2 of the design);
+//! - what `write` stored is seen at once through the mapping, by every process;
 //! - one `barrier` is one `msync` (I4), and all that was stored before it is then durable (I3);
 //! - `grow` reserves space before it is used, so a full disk is an error here and nowhere later (I6);
 //! - a failed sync can be told from every other error ([`is_sync_failure`]), since it must never be

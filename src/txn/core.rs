@@ -115,6 +115,7 @@ impl Core {
 
     /// Takes the seat and then the writer's turn; `None` if patience came to its end.
     pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Box<WriterState>>> {
+        self.check_not_forked()?;
         let Some(mut state) = self.seat.take(patience) else { return Ok(None) };
         let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(patience));
         match turn.map_err(self.pages.io_error("lock")) {
@@ -142,6 +143,7 @@ impl Core {
     /// An error if somebody has cut, or replaced, the data file or the lock file under us. Costs system calls, so
     /// only writers ask.
     pub(crate) fn check_files(&self) -> Result<()> {
+        self.check_reach()?;
         let found = self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
         let expected = u64::from(self.shared.head()?.snapshot.length_pages) * self.pages.page_size as u64;
         if found < expected {
@@ -149,6 +151,17 @@ impl Core {
         }
         let Some(turns) = &self.turns else { return Ok(()) };
         turns.check_names(&self.pages.path)
+    }
+
+    /// An error if others, who may have it so, have made the file longer than this handle can see.
+    pub(crate) fn check_reach(&self) -> Result<()> {
+        let length_pages = self.shared.head()?.snapshot.length_pages;
+        match length_pages > self.pages.limit_pages() {
+            true => Err(Error::Full {
+                max_size: u64::from(self.pages.limit_pages()) * self.pages.page_size as u64,
+            }),
+            false => Ok(()),
+        }
     }
 
     /// Frees what readers protect that have died. Only with the writer's turn.

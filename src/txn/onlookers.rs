@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::base::TransactionId;
+use crate::error::{Error, Result};
 use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::core::{Core, WriterState};
@@ -48,6 +49,23 @@ fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
 }
 
 impl Core {
+    /// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`. After a
+    /// failed sync none will come as long as anybody has the database open.
+    pub(crate) fn wait_for_commit(
+        &self,
+        after: TransactionId,
+        deadline: Option<Instant>,
+    ) -> Result<Option<TransactionId>> {
+        self.check_not_forked()?;
+        let shared = &self.shared;
+        shared.sleep_until(|| shared.visible() > after || shared.is_poisoned(), deadline);
+        match shared.visible() {
+            newest if newest > after => Ok(Some(newest)),
+            _ if shared.is_poisoned() => Err(Error::Poisoned),
+            _ => Ok(None),
+        }
+    }
+
     /// All live readers, oldest snapshot first.
     pub(crate) fn readers(&self) -> Result<Vec<ReaderInfo>> {
         self.check_not_forked()?;

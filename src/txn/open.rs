@@ -2,11 +2,12 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time goes through the gate. The first, when nobody else is present, recovers; whoever
-//!   comes later joins
-//!   what he finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
+//! - One handle at a time goes through the gate. The first, when nobody else is present, goes on from what killed
+//!   processes left, or recovers; whoever comes later joins what he finds, or is refused. A lock file that is stale,
+//!   foreign or half-made is never believed.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -98,6 +99,18 @@ impl OpenSettings {
         }
         let storage = self.open_storage(path).map_err(io_error("open"))?;
         let data = storage.file().try_clone().map_err(io_error("open"))?;
+        self.join(path, lock, data, Box::new(storage))
+    }
+
+    /// The rest of opening: `data` is the file of `storage`, by the same description. The gate is closed.
+    pub(super) fn join(
+        &self,
+        path: &Path,
+        lock: LockFile,
+        data: File,
+        storage: Box<dyn Storage>,
+    ) -> Result<Option<Core>> {
+        let locking = |source| lock_error(path, source);
         let words = SharedWords::of_file(lock.file(), FIRST_WORD_COUNT, WORD_COUNT).map_err(locking)?;
         let turns = Turns::enter(lock, data).map_err(locking)?;
         // From here on whoever comes by another lock file sees that we are present.
@@ -105,7 +118,7 @@ impl OpenSettings {
             return Ok(None);
         }
         let is_alone = turns.is_alone().map_err(locking)?;
-        let core = self.start(Box::new(storage), path, Shared::new(words), Some(turns), is_alone)?;
+        let core = self.start(storage, path, Shared::new(words), Some(turns), is_alone)?;
         let turns = core.turns.as_ref().expect("it was given to the database");
         turns::open_gate(turns.lock_file()).map_err(locking)?;
         Ok(Some(core))
@@ -190,7 +203,8 @@ impl OpenSettings {
         // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
         pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
         let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
-        let identity = SharedIdentity { boot: sys::boot_id(), file, database };
+        let boot = sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?;
+        let identity = SharedIdentity { boot, file, database };
         let is_ours = shared.belongs_to(&identity);
         if !is_alone && !is_ours {
             let path = LockFile::path_for(path);

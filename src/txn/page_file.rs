@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! - I5: a page number from the file is checked against the snapshot's length before it is followed.
-//! - With [`Verify::FirstTouch`] no page is handed out whose checksum this handle has neither
-//!   computed nor compared since it opened the file.
+//! - With [`Verify::FirstTouch`] a page is handed out only after this handle has once computed or compared the checksum
+//!   of a page of that number. What another process stores under the number later is not compared again.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -25,7 +25,7 @@ const HEAD_LINES: usize = 3;
 /// When the checksums of pages are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Verify {
-    /// The first time that a page is touched through this handle.
+    /// The first time that a page, by its number, is touched through this handle.
     #[default]
     FirstTouch,
     /// Each time: for debugging.
@@ -240,9 +240,13 @@ impl PageFile {
     }
 
     /// Makes all that has been stored durable: one `msync` (I4).
-    pub(crate) fn barrier(&self) -> Result<()> {
+    ///
+    /// `length_pages` is how long the file must be for the head: another process may have made it longer since
+    /// this one looked, and what lies there is to be synced too.
+    pub(crate) fn barrier(&self, length_pages: u32) -> Result<()> {
         self.barriers.fetch_add(1, Relaxed);
-        let length = self.storage.mapping().mapped_length();
+        let length =
+            PageNumber(length_pages).offset(self.page_size).max(self.storage.mapping().mapped_length());
         self.storage.barrier(length).map_err(self.io_error("sync"))
     }
 }

@@ -32,6 +32,9 @@ use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
 use crate::txn::sync::fresh_pages;
 
+/// How often the slots are read before they are said to hold no record.
+const READ_TRIES: u64 = 4;
+
 /// A record, as it was found.
 #[derive(Clone, Debug)]
 struct Found {
@@ -46,8 +49,21 @@ pub(crate) struct Slots {
     found: Vec<Found>,
 }
 
-/// Step 1.
+/// Step 1. Others may be syncing meanwhile: if what is read makes no sense it is read again, some times.
 pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
+    let mut tries = 1;
+    loop {
+        match read_slots_once(storage) {
+            Err(SlotsError::Foreign(_) | SlotsError::Unusable(Error::Corrupt(_))) if tries < READ_TRIES => {
+                std::thread::sleep(std::time::Duration::from_millis(tries));
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let length = storage.file_length().map_err(SlotsError::Io)?;
     let read = |offset: u64| -> Result<Vec<u8>, SlotsError> {
         let mut bytes = vec![0; length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize];
@@ -151,13 +167,19 @@ impl Slots {
         let greatest_id = self.newest().id;
         let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
+        // Read-only handles that were here first read what they chose. To go back would take it from under them.
+        let joined = Some(shared.head_id()).filter(|id| id.0 != 0);
+        if let Some(joined) = joined.filter(|&joined| joined != record.id) {
+            let expected = format_args!("of transaction {joined}, which readers have open");
+            return Err(corrupt(None, "newest good record", expected, record.id));
+        }
         if !read_only {
             store_again(pages, slot, &record)?;
             let has_older_record = index == 0 && self.found.len() == 2;
             if !has_older_record {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
             }
-            pages.barrier()?;
+            pages.barrier(record.length_pages)?;
         }
         let checksum = Record::checksum_of(&record.encode());
         let head = Head {
@@ -169,7 +191,9 @@ impl Slots {
                 retired_pages: record.retired_pages,
             },
         };
-        shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        if joined.is_none() {
+            shared.start_at(&head, slot, first_id_after(record.id, greatest_id));
+        }
         shared.set_slot_checksum(slot, checksum);
         shared.set_unrecovered(read_only);
         shared.set_shrunk_in(None);

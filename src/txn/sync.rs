@@ -125,10 +125,11 @@ impl Core {
         if let Some(turns) = &self.turns {
             turns.take_sync().map_err(self.pages.io_error("lock"))?;
         }
-        let result = if is_reached(self) || self.shared.is_poisoned() { Ok(()) } else { self.sync_head() };
-        if result.is_err() {
-            self.shared.poison();
-        }
+        let result = match is_reached(self) || self.shared.is_poisoned() {
+            true => Ok(()),
+            // An error of the sync itself, whatever it is, leaves what is on the disk unknown.
+            false => self.check_reach().and_then(|()| self.sync_head().inspect_err(|_| self.shared.poison())),
+        };
         if let Some(turns) = &self.turns {
             turns.release_sync();
         }
@@ -148,12 +149,12 @@ impl Core {
         let mut record = self.record_of(&head);
         match self.list_for(&record) {
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
-            None => self.pages.barrier()?,
+            None => self.pages.barrier(record.length_pages)?,
         }
         let encoded = record.encode();
         self.shared.set_slot_checksum(slot, Record::checksum_of(&encoded));
         self.pages.store_record(slot, &encoded)?;
-        self.pages.barrier()?;
+        self.pages.barrier(record.length_pages)?;
         self.shared.finish_sync(record.id, slot);
         self.sync.forget_through(record.id);
         Ok(())
@@ -165,7 +166,8 @@ impl Core {
         let Some(target) = self.shared.left_target() else { return Ok(()) };
         if target > self.shared.durable() {
             let slot = 1 - self.shared.durable_slot();
-            self.pages.barrier()?;
+            let head = self.shared.head()?.snapshot;
+            self.pages.barrier(head.length_pages)?;
             if self.pages.read_record(slot)?.is_some_and(|record| record.id == target) {
                 self.shared.finish_sync(target, slot);
             }

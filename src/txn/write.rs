@@ -138,7 +138,7 @@ impl Transaction {
 
     // ---- tables ----
 
-    /// Takes a table out, for a `TableMut`; creates it if `types` are given and it is not there.
+    /// Takes a table out, for a `TableMut`; `None` if it is not there.
     pub(crate) fn take_table(&self, name: &str) -> Result<Option<Box<OpenTable>>> {
         self.check_usable()?;
         if let Some(place) = self.tables.borrow_mut().get_mut(name) {

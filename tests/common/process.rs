@@ -59,9 +59,12 @@ pub(crate) fn in_forked_child(work: impl FnOnce() -> i32) -> ExitStatus {
     }
 }
 
-/// Limits a resource of this process.
+/// Limits a resource of this process; the limit can be raised again.
 pub(crate) fn limit(resource: libc::__rlimit_resource_t, most: u64) {
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` lives through the call.
+    assert_eq!(unsafe { libc::getrlimit(resource, &raw mut limit) }, 0);
+    limit.rlim_cur = most.min(limit.rlim_max);
     // SAFETY: `limit` lives through the call.
     assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
 }

@@ -1,7 +1,8 @@
 //! mapleaf beside its peers: the same work in one run, engines interleaved, results compared.
 //!
-//! `versus compare` is the comparison; `versus measure` counts what clocks cannot show; `versus build` and
-//! `versus run` do one piece of work each, for `measure` and for profilers.
+//! `versus compare` is the comparison; `versus measure` counts what clocks cannot show; `versus sharing` has many
+//! processes and threads use one database; `versus build` and `versus run` do one piece of work each, for `measure` and
+//! for profilers.
 #![deny(unsafe_code)]
 
 mod compare;
@@ -10,6 +11,7 @@ mod machine;
 mod measure;
 mod report;
 mod run;
+mod sharing;
 mod workload;
 
 use anyhow::Result;
@@ -28,6 +30,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Count system calls, bytes, faults and instructions.
     Measure(measure::Arguments),
+    /// Share a database among processes and threads: lookups, group commit, parked readers, memory.
+    Sharing(sharing::Arguments),
+    /// Be one of the processes that `sharing` starts: orders come as lines of JSON, answers go the same way.
+    Serve(sharing::process::Arguments),
     /// Make a database.
     Build(run::BuildArguments),
     /// Do one piece of work on a database, and print what it took as JSON.
@@ -38,6 +44,8 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Measure(arguments) => measure::measure(&arguments),
+        Command::Sharing(arguments) => sharing::sharing(&arguments),
+        Command::Serve(arguments) => sharing::process::serve(&arguments),
         Command::Build(arguments) => run::build(&arguments),
         Command::Run(arguments) => run::run(&arguments),
     }

@@ -60,6 +60,8 @@ pub enum Work {
     GroupedGets,
     /// A read transaction with a get and a short scan, `count` times.
     ReadTransactions,
+    /// `count` read transactions, begun and ended.
+    BeginAndEnd,
     /// `count` durable commits of a new key each.
     NewKeys,
     /// `count` durable commits, each of an overwritten key.
@@ -119,11 +121,12 @@ fn take(arguments: &Arguments) -> Result<Taken> {
             Ok(digest)
         });
     }
-    let mut store = engine.open(folder)?;
+    let store = engine.open(folder)?;
     if arguments.warm {
         store.scan(&Key::default(), u64::MAX, Depth::Ends)?;
         // What the first read or write of all has to set up is no part of the work either.
         store.get_each(&chosen[..chosen.len().min(1)])?;
+        store.begin_and_end(1)?;
         if matches!(arguments.work, Work::NewKeys | Work::Overwrites | Work::LazyCommits) {
             store.put_each(&chosen[..1], 1)?;
         }
@@ -134,6 +137,7 @@ fn take(arguments: &Arguments) -> Result<Taken> {
         Work::Open | Work::OpenAndGet => unreachable!("done above"),
         Work::Gets => store.get_each(&chosen),
         Work::GroupedGets => store.get_in_groups(&chosen),
+        Work::BeginAndEnd => store.begin_and_end(*count as u64),
         Work::ReadTransactions => {
             for key in &chosen {
                 marked("read", || {
@@ -179,7 +183,7 @@ fn keys_for(arguments: &Arguments) -> Vec<Key> {
     };
     let old = |count| sample(&keys(0..entries), count, seed);
     match arguments.work {
-        Work::Open | Work::Scan | Work::Tenth => Vec::new(),
+        Work::Open | Work::Scan | Work::Tenth | Work::BeginAndEnd => Vec::new(),
         Work::OpenAndGet => old(1),
         Work::Gets | Work::GroupedGets | Work::ReadTransactions | Work::Overwrites => old(count),
         Work::NewKeys | Work::LazyCommits | Work::Load => new(count),

@@ -2,15 +2,21 @@
 
 #![allow(clippy::big_endian_bytes)] // keys that order as numbers do
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::crash::Disk;
 use super::fixture::{
     Call, Engine, Entries, Fault, PAGE, Random, clear, entries_of, new_image, put, put_all,
 };
+use crate::base::TransactionId;
 use crate::error::Error;
+use crate::share::{Shared, WORD_COUNT};
+use crate::sys::{FileStorage, SharedWords, Storage, WriteMode};
 use crate::txn::commit::Durability;
+use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::read::SnapshotReader;
+use crate::txn::recover::read_slots;
 
 fn entries(count: u16, length: usize, byte: u8) -> Entries {
     (0..count).map(|number| (number.to_be_bytes().to_vec(), vec![byte; length])).collect()
@@ -90,6 +96,54 @@ fn a_failed_sync_fails_all_who_wait_for_it() {
     assert_eq!(failed.into_inner(), 4);
     assert_eq!(engine.read().unwrap(), seen, "what is not durable has not become visible");
     assert_poisoned(engine.handle.core.wait_durable(first));
+}
+
+#[test]
+fn a_failed_sync_ends_waiting_for_commits() {
+    let engine = Engine::new();
+    let seen = engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| engine.handle.core.wait_for_commit(seen, None));
+        engine.fail(Fault::Barrier, 0);
+        engine.commit(&entries(5, 5, 1), Durability::Durable).unwrap_err();
+        assert_poisoned(waiting.join().unwrap());
+    });
+    let before = TransactionId(seen.0 - 1);
+    assert_eq!(
+        engine.handle.core.wait_for_commit(before, None).unwrap(),
+        Some(seen),
+        "what is there is told"
+    );
+}
+
+#[test]
+fn recovery_after_readers_takes_what_they_read_or_refuses() {
+    let engine = Engine::new();
+    for version in 0..3 {
+        engine.commit(&entries(5, 5, version), Durability::Durable).unwrap();
+    }
+    let image = engine.image();
+    let storage = FileStorage::in_memory(WriteMode::Syscall, 64 << 20).unwrap();
+    storage.grow(0, image.len() as u64, false).unwrap();
+    storage.write(0, &[&image]).unwrap();
+    let pages = PageFile::new(Box::new(storage), PAGE, Path::new("(memory)"), Verify::FirstTouch).unwrap();
+    let shared = Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap());
+    let recover = |read_only| {
+        let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a record") };
+        slots.recover(&pages, &shared, read_only)
+    };
+    recover(true).unwrap();
+    let (head, slot) = (shared.head().unwrap(), shared.durable_slot());
+    assert!(shared.is_unrecovered());
+
+    let record = pages.read_record(slot).unwrap().unwrap().encode();
+    pages.store_record(slot, &[0; PAGE]).unwrap();
+    assert!(matches!(recover(false), Err(Error::Corrupt(_))));
+    assert_eq!((shared.head().unwrap(), shared.is_unrecovered()), (head.clone(), true));
+
+    pages.store_record(slot, &record).unwrap();
+    recover(false).unwrap();
+    assert_eq!((shared.head().unwrap(), shared.is_unrecovered()), (head, false));
 }
 
 #[test]

@@ -12,14 +12,14 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::TransactionId;
 use crate::error::Result;
 use crate::format::table_root::TableEntry;
-use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode, sync_failure};
+use crate::sys::{Access, FileIdentity, FileStorage, LockFile, Mapping, Storage, WriteMode, sync_failure};
 use crate::tree::{NewValue, RangeCursor, get};
 use crate::txn::commit::Durability;
 use crate::txn::core::{Handle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::Patience;
+use crate::txn::turns::{self, Patience};
 use crate::txn::write::Transaction;
 
 pub(super) const PAGE: usize = 4096;
@@ -66,6 +66,10 @@ pub(super) struct Journal {
     pub(super) faults_met: usize,
     /// What others do while the next barrier is under way.
     pub(super) meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// A barrier locks this; so it waits for whoever has it.
+    pub(super) barrier_gate: Arc<Mutex<()>>,
+    /// How many barriers have begun.
+    pub(super) barriers_begun: usize,
 }
 
 impl Journal {
@@ -123,6 +127,12 @@ impl Storage for JournalingStorage {
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {
+        let gate = {
+            let mut journal = self.journal.lock();
+            journal.barriers_begun += 1;
+            Arc::clone(&journal.barrier_gate)
+        };
+        drop(gate.lock());
         let mut journal = self.journal.lock();
         if journal.meet(&[Fault::Barrier]).is_some() {
             return Err(sync_failure(device_error()));
@@ -227,6 +237,22 @@ impl Engine {
             journal: Arc::clone(&journal),
         });
         (engine, journal)
+    }
+
+    /// Opens the file at `path` together with all others who do: as another process would.
+    pub(super) fn share(path: &Path) -> Result<Engine> {
+        let lock = LockFile::open(path).unwrap();
+        turns::close_gate(&lock).unwrap();
+        if !path.exists() {
+            std::fs::write(path, new_image()).unwrap();
+        }
+        let inner = FileStorage::open(path, Access::ReadWrite, WriteMode::Syscall, MAX_SIZE).unwrap();
+        let data = inner.file().try_clone().unwrap();
+        let journal = Arc::new(Mutex::new(Journal::default()));
+        let storage = JournalingStorage { inner, journal: Arc::clone(&journal) };
+        let core = options(256 << 20).join(path, lock, data, Box::new(storage))?;
+        let core = core.expect("nobody removes the lock file");
+        Ok(Engine { handle: Arc::new(Handle::new(core)), start: Vec::new(), journal })
     }
 
     pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {

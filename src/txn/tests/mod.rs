@@ -6,3 +6,4 @@ mod crash;
 mod faults;
 mod fixture;
 mod power_cut;
+mod sharing;

@@ -48,7 +48,7 @@ impl Lmdb {
 }
 
 impl Store for Lmdb {
-    fn load(&mut self, keys: &[Key], order: Order, version: u64) -> Result<()> {
+    fn load(&self, keys: &[Key], order: Order, version: u64) -> Result<()> {
         let entries = self.entries()?;
         let flags = match order {
             Order::Random => PutFlags::empty(),
@@ -62,7 +62,7 @@ impl Store for Lmdb {
         Ok(())
     }
 
-    fn put_each(&mut self, keys: &[Key], version: u64) -> Result<()> {
+    fn put_each(&self, keys: &[Key], version: u64) -> Result<()> {
         let entries = self.entries()?;
         for key in keys {
             let mut transaction = self.env.write_txn()?;
@@ -94,6 +94,22 @@ impl Store for Lmdb {
             }
         }
         Ok(digest)
+    }
+
+    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()> {
+        let entries = self.entries()?;
+        let transaction = self.env.read_txn()?;
+        loop {
+            let mut digest = Digest::default();
+            for key in keys {
+                if let Some(value) = entries.get(&transaction, &key[..])? {
+                    digest.add_whole(value);
+                }
+            }
+            if !step(digest)? {
+                return Ok(());
+            }
+        }
     }
 
     fn begin_and_end(&self, count: u64) -> Result<Digest> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use mapleaf::{Db, Durability, Table};
 
-use crate::engines::{Depth, Order, Store};
+use crate::engines::{Counts, Depth, Order, Store};
 use crate::workload::{Digest, Key, value};
 
 pub const FILE: &str = "data.mapleaf";
@@ -39,7 +39,7 @@ impl Mapleaf {
 }
 
 impl Store for Mapleaf {
-    fn load(&mut self, keys: &[Key], _order: Order, version: u64) -> Result<()> {
+    fn load(&self, keys: &[Key], _order: Order, version: u64) -> Result<()> {
         let transaction = self.db.write()?;
         let mut entries = transaction.table(&ENTRIES)?;
         for key in keys {
@@ -50,11 +50,11 @@ impl Store for Mapleaf {
         Ok(())
     }
 
-    fn put_each(&mut self, keys: &[Key], version: u64) -> Result<()> {
+    fn put_each(&self, keys: &[Key], version: u64) -> Result<()> {
         self.put_each_with(keys, version, Durability::Durable)
     }
 
-    fn put_each_lazily(&mut self, keys: &[Key], version: u64) -> Result<bool> {
+    fn put_each_lazily(&self, keys: &[Key], version: u64) -> Result<bool> {
         self.put_each_with(keys, version, Durability::Lazy).map(|()| true)
     }
 
@@ -91,6 +91,27 @@ impl Store for Mapleaf {
             }
         }
         Ok(digest)
+    }
+
+    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()> {
+        let transaction = self.db.read()?;
+        let entries = transaction.table(&ENTRIES)?;
+        loop {
+            let mut digest = Digest::default();
+            for key in keys {
+                if let Some(value) = entries.get(&key[..])? {
+                    digest.add_whole(value);
+                }
+            }
+            if !step(digest)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn counts(&self) -> Result<Counts> {
+        let stats = self.db.stats()?;
+        Ok(Counts { barriers: Some(stats.barriers), retired_pages: Some(u64::from(stats.retired_pages)) })
     }
 
     fn begin_and_end(&self, count: u64) -> Result<Digest> {

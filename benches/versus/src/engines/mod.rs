@@ -77,16 +77,16 @@ pub enum Order {
 }
 
 /// An open database. Every write is durable when it returns.
-pub trait Store {
+pub trait Store: Send + Sync {
     /// Puts all `keys` in, in one transaction.
-    fn load(&mut self, keys: &[Key], order: Order, version: u64) -> Result<()>;
+    fn load(&self, keys: &[Key], order: Order, version: u64) -> Result<()>;
 
     /// Puts each of `keys` in, in a transaction of its own.
-    fn put_each(&mut self, keys: &[Key], version: u64) -> Result<()>;
+    fn put_each(&self, keys: &[Key], version: u64) -> Result<()>;
 
     /// Puts each of `keys` in, in a transaction of its own that need not be durable. `false` if the engine has
     /// nothing of that kind with its default settings.
-    fn put_each_lazily(&mut self, _keys: &[Key], _version: u64) -> Result<bool> {
+    fn put_each_lazily(&self, _keys: &[Key], _version: u64) -> Result<bool> {
         Ok(false)
     }
 
@@ -101,11 +101,29 @@ pub trait Store {
     /// Reads each of `keys`, each in a transaction of its own.
     fn begin_and_get_each(&self, keys: &[Key]) -> Result<Digest>;
 
+    /// Reads every byte of `keys`, again and again in one transaction, and hands what it read to `step`, for as long as
+    /// that answers `true`.
+    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()>;
+
+    /// What the engine says of itself.
+    fn counts(&self) -> Result<Counts> {
+        Ok(Counts::default())
+    }
+
     /// Begins and ends so many read transactions.
     fn begin_and_end(&self, count: u64) -> Result<Digest>;
 
     /// Reads the entries from the key `first` on, `limit` of them at most.
     fn scan(&self, first: &Key, limit: u64, depth: Depth) -> Result<Digest>;
+}
+
+/// What an engine says of itself, if it does.
+#[derive(Clone, Copy, Default, Debug, Serialize, Deserialize)]
+pub struct Counts {
+    /// Barriers that this process has waited for.
+    pub barriers: Option<u64>,
+    /// Pages that only snapshots older than the newest may need.
+    pub retired_pages: Option<u64>,
 }
 
 /// How much of each entry a scan looks at.

@@ -26,7 +26,7 @@ impl Redb {
 }
 
 impl Store for Redb {
-    fn load(&mut self, keys: &[Key], _order: Order, version: u64) -> Result<()> {
+    fn load(&self, keys: &[Key], _order: Order, version: u64) -> Result<()> {
         let transaction = self.db.begin_write()?;
         let mut entries = transaction.open_table(ENTRIES)?;
         for key in keys {
@@ -37,7 +37,7 @@ impl Store for Redb {
         Ok(())
     }
 
-    fn put_each(&mut self, keys: &[Key], version: u64) -> Result<()> {
+    fn put_each(&self, keys: &[Key], version: u64) -> Result<()> {
         for key in keys {
             let transaction = self.db.begin_write()?;
             transaction.open_table(ENTRIES)?.insert(&key[..], &value(key, version)[..])?;
@@ -66,6 +66,21 @@ impl Store for Redb {
             }
         }
         Ok(digest)
+    }
+
+    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()> {
+        let entries = self.db.begin_read()?.open_table(ENTRIES)?;
+        loop {
+            let mut digest = Digest::default();
+            for key in keys {
+                if let Some(value) = entries.get(&key[..])? {
+                    digest.add_whole(value.value());
+                }
+            }
+            if !step(digest)? {
+                return Ok(());
+            }
+        }
     }
 
     fn begin_and_end(&self, count: u64) -> Result<Digest> {

@@ -2,7 +2,7 @@
 //! `versus run` does one piece of work in a process of its own.
 
 mod cache;
-mod child;
+pub mod child;
 mod trace;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,134 @@
+//! Several handles of one file, each as in a process of its own, and what storage can do to them: a barrier that takes
+//! its time, and one that fails.
+
+use std::sync::Arc;
+
+use super::fixture::{Engine, Entries, Fault, entries_of, put};
+use crate::base::TransactionId;
+use crate::error::{Error, Result};
+use crate::txn::commit::Durability;
+use crate::txn::read::SnapshotReader;
+
+fn entry(key: &str, value: u8) -> Entries {
+    [(key.as_bytes().to_vec(), vec![value; 50])].into()
+}
+
+fn publish(engine: &Engine, key: &str, durability: Durability) -> TransactionId {
+    let tx = engine.begin().unwrap();
+    put(&tx, key.as_bytes(), b"x").unwrap();
+    tx.publish(durability).unwrap()
+}
+
+fn two() -> (tempfile::TempDir, Engine, Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let (first, second) = (Engine::share(&path).unwrap(), Engine::share(&path).unwrap());
+    (folder, first, second)
+}
+
+fn assert_poisoned<T>(result: Result<T>) {
+    assert!(matches!(result, Err(Error::Poisoned)));
+}
+
+#[test]
+fn nothing_durable_is_visible_to_others_before_its_barrier_returns() {
+    let (_folder, first, second) = two();
+    let old = first.commit(&entry("a", 1), Durability::Durable).unwrap();
+    let durable = publish(&first, "b", Durability::Durable);
+    assert_eq!(second.read().unwrap().0, old);
+    let lazy = publish(&second, "c", Durability::Lazy);
+    assert_eq!((first.read().unwrap().0, second.read().unwrap().0), (old, old), "it is over a durable one");
+
+    let gate = Arc::clone(&first.journal().barrier_gate);
+    let closed = gate.lock();
+    let begun = first.journal().barriers_begun;
+    std::thread::scope(|scope| {
+        let syncs = scope.spawn(|| first.handle.core.wait_durable(durable).unwrap());
+        while first.journal().barriers_begun == begun {
+            std::thread::yield_now();
+        }
+        // The barrier is under way. Writers go on, readers see what was there.
+        let later = publish(&second, "d", Durability::Durable);
+        let waits = scope.spawn(move || (second.handle.core.wait_visible(lazy).unwrap(), second));
+        for _ in 0..1000 {
+            assert_eq!(first.read().unwrap().0, old);
+        }
+        drop(closed);
+        syncs.join().unwrap();
+        assert!(first.read().unwrap().0 >= lazy, "the lazy one came with it");
+        let ((), second) = waits.join().unwrap();
+        assert!(second.read().unwrap().0 >= lazy);
+        if second.handle.core.shared.durable() < later {
+            assert!(first.read().unwrap().0 < later, "and not the one that is pending");
+        }
+        second.handle.core.wait_durable(later).unwrap();
+        assert_eq!(first.read().unwrap().0, later);
+        first.assert_clean();
+        second.assert_clean();
+    });
+}
+
+#[test]
+fn one_barrier_serves_those_who_wait_in_other_processes() {
+    let (_folder, first, second) = two();
+    first.commit(&entry("a", 1), Durability::Durable).unwrap();
+    let ids: Vec<TransactionId> = [&first, &second, &first, &second]
+        .iter()
+        .map(|engine| publish(engine, "b", Durability::Durable))
+        .collect();
+    let before = (first.journal().barriers(), second.journal().barriers());
+    first.handle.core.wait_durable(ids[3]).unwrap();
+    ids.iter().for_each(|&id| second.handle.core.wait_durable(id).unwrap());
+    assert_eq!(first.journal().barriers(), before.0 + 1, "one for four commits, of which two were another's");
+    assert_eq!(second.journal().barriers(), before.1);
+}
+
+#[test]
+fn a_failed_sync_poisons_all_processes_until_all_have_closed() {
+    let (folder, first, second) = two();
+    let durable = first.commit(&entry("a", 1), Durability::Durable).unwrap();
+    let reader = SnapshotReader::begin(&second.handle).unwrap();
+    let waits = publish(&second, "b", Durability::Durable);
+    first.fail(Fault::Barrier, 0);
+    assert!(matches!(first.commit(&entry("c", 3), Durability::Durable), Err(Error::Io { .. })));
+
+    for engine in [&first, &second] {
+        assert_poisoned(engine.begin());
+        assert_poisoned(engine.handle.core.sync_everything());
+        assert_poisoned(engine.handle.core.wait_durable(waits));
+        assert_eq!(engine.read().unwrap(), (durable, entry("a", 1)), "readers go on");
+    }
+    assert_eq!(entries_of(&reader).unwrap(), entry("a", 1));
+    // Whoever comes now joins the same: it is for all to close it.
+    let path = folder.path().join("a.mapleaf");
+    let third = Engine::share(&path).unwrap();
+    assert_poisoned(third.begin());
+    assert_eq!(third.read().unwrap().0, durable);
+    let journal = second.keep_journal();
+    let barriers = journal.lock().barriers();
+    drop((reader, first, second, third));
+    assert_eq!(journal.lock().barriers(), barriers, "nothing is synced on closing");
+
+    // The lock file is not believed: recovery chooses, and stores again, before anything else.
+    let again = Engine::share(&path).unwrap();
+    assert!(again.journal().barriers() > 0);
+    let (id, _) = again.read().unwrap();
+    assert!(id >= durable);
+    assert!(publish(&again, "d", Durability::Lazy) > waits, "ids go on above all that were seen");
+    again.assert_clean();
+}
+
+/// R4: what a syncer that died has left in the shared memory is settled by the next one.
+#[test]
+fn a_target_that_a_dead_syncer_left_is_settled_by_another_process() {
+    let (_folder, first, second) = two();
+    first.commit(&entry("a", 1), Durability::Durable).unwrap();
+    let id = publish(&first, "b", Durability::Durable);
+    first.handle.core.shared.take_target().unwrap(); // and here it was killed, before it stored its record
+    let later = publish(&second, "c", Durability::Durable);
+    assert!(second.handle.core.shared.protected().contains(&id));
+    second.handle.core.wait_durable(later).unwrap();
+    assert_eq!(first.read().unwrap().0, later);
+    assert!(!second.handle.core.shared.protected().contains(&id));
+    first.assert_clean();
+}
