@@ -403,9 +403,10 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
             // Spills now if it must: were that to fail behind the next line, the value's pages would be lost.
             self.change(|_, _| Ok(()))?;
             let first = transaction.store_value(value)?;
-            return self.change(|open, pages| {
-                open.tree.insert(pages, key, NewValue::Stored { first, length: value.len() as u64 })
-            });
+            let length = value.len() as u64;
+            let stored =
+                self.change(|open, pages| open.tree.insert(pages, key, NewValue::Stored { first, length }));
+            return transaction.guard(stored); // what is stored and not in the tree would be lost
         }
         self.change(|open, pages| open.tree.insert(pages, key, NewValue::Bytes(value)))
     }

@@ -98,6 +98,7 @@ impl Core {
 
     /// Syncs, or waits for whoever syncs, until `is_reached`.
     fn sync_until(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+        self.check_not_forked()?; // who syncs may be a thread that was not forked
         let mut state = self.sync.state.lock();
         loop {
             if is_reached(self) {

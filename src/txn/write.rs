@@ -264,7 +264,7 @@ impl Transaction {
         }
         let mut stored = self.stored.borrow_mut();
         self.with_space(|space| {
-            retire_all(space, &mut stored, table.tree.take_retired(), self.id)?;
+            self.guard(retire_all(space, &mut stored, table.tree.take_retired(), self.id))?;
             let mut numbers = Numbers::plan(self.core(), space, table.tree.dirty_page_count())?;
             let mut sealed: Vec<SealedPages> = Vec::new();
             let result = table
