@@ -16,6 +16,9 @@ mod check;
 mod db;
 mod types;
 
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+
 pub use check::{CheckReport, PageCounts};
 pub use db::{
     AccessPattern, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo, TableMut, TableRef,

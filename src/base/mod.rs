@@ -4,6 +4,7 @@ pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod ids;
 pub(crate) mod key_buf;
+pub(crate) mod mutation;
 
 pub(crate) use ids::{ChildRef, PageNumber, PageRun, TransactionId};
 pub(crate) use key_buf::KeyBuf;

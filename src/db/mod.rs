@@ -68,7 +68,7 @@ type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;
 ///   gives values or [`Error::Corrupt`](crate::Error::Corrupt).
 #[derive(Debug)]
 pub struct Db {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl Clone for Db {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::db::Db;
 use crate::error::Result;
+#[cfg(any(test, feature = "sim"))]
+use crate::sys::Storage;
 use crate::sys::{Advice, WriteMode};
 use crate::txn::core::{Core, Handle, Settings};
 use crate::txn::onlookers::{ReaderInfo, ReaderLimit};
@@ -68,7 +70,12 @@ impl Default for Options {
                 create: true,
                 write_mode: WriteMode::default(),
                 verify: Verify::default(),
-                settings: Settings { read_only: false, dirty_memory: 256 << 20, max_size: 1 << 40 },
+                settings: Settings {
+                    read_only: false,
+                    dirty_memory: 256 << 20,
+                    max_size: 1 << 40,
+                    syncs_in_background: true,
+                },
             },
             access_pattern: AccessPattern::default(),
             huge_pages: false,
@@ -174,6 +181,20 @@ impl Options {
     /// Makes a database in memory.
     pub fn in_memory(&self) -> Result<Db> {
         self.finish(self.settings.open_in_memory()?)
+    }
+
+    /// Opens the database in a simulated file. No thread works for it.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn open_simulated(&self, storage: Box<dyn Storage>) -> Result<Db> {
+        let mut settings = self.settings.clone();
+        settings.settings.syncs_in_background = false;
+        self.finish(settings.start_unshared(storage, Path::new("(simulated)"))?)
+    }
+
+    /// How a database with these options is opened and created.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn open_settings(&self) -> &OpenSettings {
+        &self.settings
     }
 
     fn finish(&self, mut core: Core) -> Result<Db> {

@@ -54,7 +54,7 @@ const RETAIN_BATCH: usize = 1024;
 /// drop(users);
 /// ```
 pub struct WriteTxn {
-    transaction: Transaction,
+    pub(crate) transaction: Transaction,
 }
 
 impl fmt::Debug for WriteTxn {

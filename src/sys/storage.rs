@@ -8,6 +8,7 @@
 //!   retried (I6).
 
 use super::mapping::Mapping;
+use crate::base::TransactionId;
 use std::fmt;
 use std::io;
 
@@ -80,6 +81,10 @@ pub(crate) trait Storage: Send + Sync {
 
     /// Device and inode of the open file.
     fn identity(&self) -> io::Result<FileIdentity>;
+
+    /// Whoever committed transaction `id` is about to be told that it, and all before it, are durable. A simulated
+    /// disk writes that down; to a real one it means nothing.
+    fn acknowledged(&self, _id: TransactionId) {}
 }
 
 /// Whether `error` says that a sync failed: then what is on the disk is unknown, and the database is to be

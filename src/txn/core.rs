@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     /// Bytes of unwritten pages that a transaction may hold before it spills.
     pub(crate) dirty_memory: usize,
     pub(crate) max_size: u64,
+    /// Whether a thread syncs what is deferred. Without it whoever waits first does.
+    pub(crate) syncs_in_background: bool,
 }
 
 /// What only the writer needs; it goes from one write transaction to the next.
@@ -218,7 +220,7 @@ impl Owner {
     /// Sees to it that deferred commits are synced though nobody waits for them yet.
     pub(crate) fn start_helper(&self) -> Result<()> {
         let mut helper = self.helper.lock();
-        if helper.is_none() {
+        if helper.is_none() && self.core.settings.syncs_in_background {
             let core = Arc::clone(&self.core);
             let thread = std::thread::Builder::new()
                 .name("mapleaf-sync".into())

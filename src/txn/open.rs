@@ -90,7 +90,7 @@ impl OpenSettings {
         let locking = |source| lock_error(path, source);
         turns::close_gate(&lock).map_err(locking)?;
         if self.create && !self.settings.read_only && !path.exists() {
-            match sys::create_file(path, &[&self.first_pages()?]) {
+            match sys::create_file(path, &[&self.first_pages(new_identity()?)?]) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(io_error("create")(error));
                 }
@@ -145,7 +145,7 @@ impl OpenSettings {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let storage =
             FileStorage::in_memory(self.write_mode, self.settings.max_size).map_err(io_error("create"))?;
-        let pages = self.first_pages()?;
+        let pages = self.first_pages(new_identity()?)?;
         storage.grow(0, pages.len() as u64, false).map_err(io_error("make room in"))?;
         storage.write(0, &[&pages]).map_err(io_error("write"))?;
         self.start_unshared(Box::new(storage), path)
@@ -156,12 +156,12 @@ impl OpenSettings {
     }
 
     /// The record pages of a new database: one record, and an empty slot.
-    pub(super) fn first_pages(&self) -> Result<Vec<u8>> {
+    pub(crate) fn first_pages(&self, identity: Identity) -> Result<Vec<u8>> {
         let page_size = self.page_size.unwrap_or(MIN_PAGE_SIZE);
         let log = FreeLog::new(&Space::new(RECORD_PAGES));
         let record = Record {
             page_size,
-            identity: new_identity()?,
+            identity,
             id: FIRST_TRANSACTION,
             length_pages: RECORD_PAGES,
             free_pages: 0,
@@ -178,7 +178,7 @@ impl OpenSettings {
     }
 
     /// Recovers a database that this handle has for itself.
-    pub(super) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Core> {
+    pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Core> {
         let io_error = |source| Error::Io { action: "reserve memory for", path: path.to_owned(), source };
         let words = SharedWords::anonymous(WORD_COUNT).map_err(io_error)?;
         self.start(storage, path, Shared::new(words), None, true)

@@ -3,12 +3,14 @@
 //! Invariants:
 //! - I1: from `begin` to drop the snapshot's pages do not change. It stands in the reader table.
 //! - I8: no lock and no system call, to begin, to read or to end.
-//! - I5: every page number is compared with the snapshot's own length before it is followed.
+//! - I5: every page number is compared with the snapshot's own length before it is followed, and the page's birth with
+//!   the snapshot.
 
 use std::sync::Arc;
 
-use crate::base::PageNumber;
-use crate::error::Result;
+use crate::base::{PageNumber, TransactionId};
+use crate::error::{Error, Result, corrupt};
+use crate::format::page;
 use crate::share::heads::Snapshot;
 use crate::share::readers::ReaderSlot;
 use crate::tree::pages::PageSource;
@@ -35,9 +37,25 @@ impl SnapshotReader {
         self.handle.core.check_not_forked()
     }
 
+    /// `page`, unless it was born after the snapshot that leads to it: it has been used again. That takes damage: if the
+    /// newest record's pages have rotted, recovery finds an older one, which nobody has protected any more.
+    #[inline]
+    fn born_in_time<'a>(&self, number: PageNumber, page: &'a [u8]) -> Result<&'a [u8]> {
+        match page::birth(page) <= self.snapshot.id {
+            true => Ok(page),
+            false => Err(born_too_late(number, page, self.snapshot.id)),
+        }
+    }
+
     pub(crate) fn pages(&self) -> &PageFile {
         &self.handle.core.pages
     }
+}
+
+#[cold]
+fn born_too_late(number: PageNumber, page: &[u8], snapshot: TransactionId) -> Error {
+    let expected = format_args!("transaction {snapshot} at most");
+    corrupt(Some(number.0), "birth of a page", expected, page::birth(page))
 }
 
 impl Drop for SnapshotReader {
@@ -58,11 +76,11 @@ impl PageSource for SnapshotReader {
 
     #[inline]
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
-        self.handle.core.pages.page(number, self.snapshot.length_pages)
+        self.born_in_time(number, self.handle.core.pages.page(number, self.snapshot.length_pages)?)
     }
 
     fn overflow(&self, first: PageNumber) -> Result<&[u8]> {
-        self.handle.core.pages.overflow(first, self.snapshot.length_pages)
+        self.born_in_time(first, self.handle.core.pages.overflow(first, self.snapshot.length_pages)?)
     }
 
     #[inline]

@@ -82,7 +82,9 @@ impl Core {
 
     /// Returns once `id`, and all before it, are durable and visible.
     pub(crate) fn wait_durable(&self, id: TransactionId) -> Result<()> {
-        self.sync_until(|core| core.shared.durable() >= id && core.shared.visible() >= id)
+        self.sync_until(|core| core.shared.durable() >= id && core.shared.visible() >= id)?;
+        self.pages.storage.acknowledged(id);
+        Ok(())
     }
 
     /// Makes every commit up to now durable.

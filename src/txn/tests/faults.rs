@@ -5,13 +5,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::crash::Disk;
-use super::fixture::{
-    Call, Engine, Entries, Fault, PAGE, Random, clear, entries_of, new_image, put, put_all,
-};
+use super::fixture::{Engine, Entries, PAGE, clear, disk, entries_of, new_image, put, put_all};
 use crate::base::TransactionId;
 use crate::error::Error;
 use crate::share::{Shared, WORD_COUNT};
+use crate::sim::disk::Event;
+use crate::sim::{Fault, Random};
 use crate::sys::{FileStorage, SharedWords, Storage, WriteMode};
 use crate::txn::commit::Durability;
 use crate::txn::page_file::{PageFile, Verify};
@@ -40,31 +39,31 @@ fn failed_sync_is_never_retried() {
     let error = engine.commit(&entries(50, 100, 2), Durability::Durable).unwrap_err();
     assert!(matches!(error, Error::Io { action: "sync", .. }), "{error}");
 
-    let calls = engine.journal().calls.len();
+    let calls = engine.log().events.len();
     assert_poisoned(engine.begin());
     assert_poisoned(engine.handle.core.sync_everything());
     assert_poisoned(engine.handle.core.check_writable());
     // Readers go on, and see what was durable.
     assert_eq!(engine.read().unwrap(), (durable, before.clone()));
     assert_eq!(entries_of(&reader).unwrap(), before);
-    assert_eq!(engine.journal().calls.len(), calls, "nothing is stored or synced any more");
+    assert_eq!(engine.log().events.len(), calls, "nothing is stored or synced any more");
 
     // The page cache has what was stored; the disk may have any part of it.
     let cache = engine.image();
-    let (start, journal) = (engine.start.clone(), engine.keep_journal());
+    let (start, journal) = (engine.start.clone(), engine.keep_log());
     drop(reader);
     drop(engine);
     let journal = journal.lock();
-    assert_eq!(journal.calls.len(), calls, "not when it is closed either");
+    assert_eq!(journal.events.len(), calls, "not when it is closed either");
     let recovered = Engine::open(&cache, 0).unwrap();
     let found = recovered.read().unwrap().1;
     assert!(found == before || found == entries(50, 100, 2));
     recovered.commit(&entries(1, 1, 3), Durability::Durable).unwrap();
     recovered.assert_clean();
-    let mut disk = Disk::new(&start);
-    journal.calls.iter().for_each(|call| disk.apply(call));
+    let mut disk = disk(&start);
+    journal.events.iter().for_each(|call| disk.apply(call));
     for seed in 0..200 {
-        let recovered = Engine::open(&disk.image(&mut Random(seed)), 0).unwrap();
+        let recovered = Engine::open(&disk.sample(&mut Random::new(seed)), 0).unwrap();
         let (id, found) = recovered.read().unwrap();
         assert!((id == durable && found == before) || (id > durable && found == entries(50, 100, 2)));
         recovered.assert_clean();
@@ -181,9 +180,9 @@ fn handle_goes_on_after(fault: Fault) {
         let reader = SnapshotReader::begin(&engine.handle).unwrap();
         engine.fail(fault, after);
         let result = big_work(&engine, 2);
-        let met = engine.journal().faults_met > 0;
+        let met = engine.log().faults_met > 0;
         assert_eq!(result.is_err(), met, "{fault:?} {after}: {:?}", result.err());
-        engine.journal().fault = None;
+        engine.log().fault = None;
         if !met {
             break;
         }
@@ -207,7 +206,7 @@ fn handle_goes_on_after(fault: Fault) {
 
 #[test]
 fn handle_after_failed_commit_goes_on_after_a_failed_store() {
-    handle_goes_on_after(Fault::Write);
+    handle_goes_on_after(Fault::Store);
 }
 
 #[test]
@@ -217,14 +216,14 @@ fn handle_after_failed_commit_goes_on_after_a_lack_of_space() {
 
 #[test]
 fn a_large_value_that_cannot_be_stored_takes_no_pages_and_the_transaction_goes_on() {
-    for fault in [Fault::Write, Fault::Grow] {
+    for fault in [Fault::Store, Fault::Grow] {
         let engine = Engine::new();
         engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
         let tx = engine.begin().unwrap();
         put(&tx, b"before", b"it").unwrap();
         engine.fail(fault, 0);
         tx.store_value(&vec![1; 300 << 10]).unwrap_err();
-        engine.journal().fault = None;
+        engine.log().fault = None;
         put(&tx, b"after", b"it").unwrap();
         tx.commit(Durability::Durable).unwrap();
         engine.assert_clean();
@@ -239,7 +238,7 @@ fn a_record_that_cannot_be_stored_poisons() {
     let tx = engine.begin().unwrap();
     put(&tx, b"key", b"value").unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
-    engine.fail(Fault::Write, 0);
+    engine.fail(Fault::Store, 0);
     assert!(engine.handle.core.wait_durable(id).is_err());
     assert_poisoned(engine.begin());
     assert_eq!(engine.read().unwrap().0, durable);
@@ -257,14 +256,14 @@ fn a_cut_that_fails_is_tried_again_and_loses_nothing() {
     let tx = engine.begin().unwrap();
     clear(&tx).unwrap();
     tx.commit(Durability::Durable).unwrap();
-    engine.fail(Fault::Truncate, 0);
+    engine.fail(Fault::Cut, 0);
     for round in 0..40 {
         engine.commit(&entries(1, 1, round), Durability::Durable).unwrap();
         engine.assert_clean();
     }
-    assert_eq!(engine.journal().faults_met, 1);
+    assert_eq!(engine.log().faults_met, 1);
     assert!(engine.image().len() < full / 4, "{} of {full}", engine.image().len());
-    assert!(engine.journal().calls.iter().any(|call| matches!(call, Call::Truncate { .. })));
+    assert!(engine.log().events.iter().any(|call| matches!(call, Event::Cut { .. })));
 }
 
 #[test]
@@ -313,17 +312,17 @@ fn one_barrier_for_a_small_durable_commit_and_none_for_a_lazy_one() {
     let small = Entries::from([(b"key".to_vec(), b"value".to_vec())]);
     for (durability, barriers, stores) in [(Durability::Durable, 1, 3), (Durability::Lazy, 0, 2)] {
         for round in 0..20 {
-            let calls_before = engine.journal().calls.len();
+            let calls_before = engine.log().events.len();
             let changed = Entries::from([(b"key".to_vec(), vec![round])]);
             engine.commit(if round == 0 { &small } else { &changed }, durability).unwrap();
-            let journal = engine.journal();
-            let calls = &journal.calls[calls_before..];
-            let count = |wanted: fn(&Call) -> bool| calls.iter().filter(|call| wanted(call)).count();
-            if count(|call| matches!(call, Call::Grow { .. })) > 0 {
+            let journal = engine.log();
+            let calls = &journal.events[calls_before..];
+            let count = |wanted: fn(&Event) -> bool| calls.iter().filter(|call| wanted(call)).count();
+            if count(|call| matches!(call, Event::Lengthened { .. })) > 0 {
                 continue;
             }
-            assert_eq!(count(|call| matches!(call, Call::Barrier)), barriers, "{durability:?}");
-            let stored = count(|call| matches!(call, Call::Write { .. }));
+            assert_eq!(count(|call| matches!(call, Event::BarrierEnds)), barriers, "{durability:?}");
+            let stored = count(|call| matches!(call, Event::Store { .. }));
             assert!(stored <= stores, "{durability:?}: {stored} stores");
         }
     }

@@ -1,8 +1,6 @@
-//! A storage in memory that keeps a journal of its calls, and a small client of the transactions below the
-//! public interface.
+//! A small client of the transactions below the public interface, over a simulated storage.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +10,10 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::TransactionId;
 use crate::error::Result;
 use crate::format::table_root::TableEntry;
-use crate::sys::{Access, FileIdentity, FileStorage, LockFile, Mapping, Storage, WriteMode, sync_failure};
+use crate::sim::Fault;
+use crate::sim::disk::Disk;
+use crate::sim::storage::{Log, SimulatedStorage};
+use crate::sys::{Access, FileStorage, LockFile, WriteMode};
 use crate::tree::{NewValue, RangeCursor, get};
 use crate::txn::commit::Durability;
 use crate::txn::core::{Handle, Settings};
@@ -25,164 +26,6 @@ use crate::txn::write::Transaction;
 pub(super) const PAGE: usize = 4096;
 const MAX_SIZE: u64 = 64 << 20;
 
-/// Something that a storage was asked for.
-#[derive(Clone, Debug)]
-pub(super) enum Call {
-    Write {
-        offset: u64,
-        bytes: Vec<u8>,
-    },
-    /// What was stored up to here is what the next [`Call::Barrier`] makes durable.
-    BarrierBegins,
-    Barrier,
-    Grow {
-        from: u64,
-        to: u64,
-        zero: bool,
-    },
-    Truncate {
-        to: u64,
-    },
-}
-
-/// The calls that can be made to fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
-    Write,
-    Barrier,
-    /// No space: an error that leaves everything as it was.
-    Grow,
-    /// The sync that makes a longer file durable.
-    GrowSync,
-    Truncate,
-}
-
-#[derive(Default)]
-pub(super) struct Journal {
-    pub(super) calls: Vec<Call>,
-    /// How many more calls of that kind go well before one fails; those after it go well again, but a disk that
-    /// is full stays full until this is cleared.
-    pub(super) fault: Option<(Fault, usize)>,
-    pub(super) faults_met: usize,
-    /// What others do while the next barrier is under way.
-    pub(super) meanwhile: Option<Box<dyn FnOnce() + Send>>,
-    /// A barrier locks this; so it waits for whoever has it.
-    pub(super) barrier_gate: Arc<Mutex<()>>,
-    /// How many barriers have begun.
-    pub(super) barriers_begun: usize,
-}
-
-impl Journal {
-    fn meet(&mut self, kinds: &[Fault]) -> Option<Fault> {
-        let (fault, left) = self.fault.as_mut().filter(|(fault, _)| kinds.contains(fault))?;
-        if *left > 0 {
-            *left -= 1;
-            return None;
-        }
-        let fault = *fault;
-        if fault != Fault::Grow {
-            self.fault = None; // a full disk stays full
-        }
-        self.faults_met += 1;
-        Some(fault)
-    }
-
-    pub(super) fn barriers(&self) -> usize {
-        self.calls.iter().filter(|call| matches!(call, Call::Barrier)).count()
-    }
-}
-
-pub(super) struct JournalingStorage {
-    inner: FileStorage,
-    journal: Arc<Mutex<Journal>>,
-}
-
-fn no_space() -> io::Error {
-    io::Error::new(io::ErrorKind::StorageFull, "injected: no space")
-}
-
-fn device_error() -> io::Error {
-    io::Error::other("injected: the device failed")
-}
-
-impl Storage for JournalingStorage {
-    fn mapping(&self) -> &Mapping {
-        self.inner.mapping()
-    }
-
-    fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
-        let mut journal = self.journal.lock();
-        let mut bytes = buffers.concat();
-        let fault = journal.meet(&[Fault::Write]);
-        if fault.is_some() {
-            bytes.truncate(bytes.len() / 2); // what fails may have been done in part
-        }
-        self.inner.write(offset, &[&bytes])?;
-        journal.calls.push(Call::Write { offset, bytes });
-        fault.map_or(Ok(()), |_| Err(device_error()))
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, buffer)
-    }
-
-    fn barrier(&self, length: u64) -> io::Result<()> {
-        let gate = {
-            let mut journal = self.journal.lock();
-            journal.barriers_begun += 1;
-            Arc::clone(&journal.barrier_gate)
-        };
-        drop(gate.lock());
-        let mut journal = self.journal.lock();
-        if journal.meet(&[Fault::Barrier]).is_some() {
-            return Err(sync_failure(device_error()));
-        }
-        assert_eq!(length, self.inner.mapping().mapped_length(), "a barrier is for all that is stored");
-        journal.calls.push(Call::BarrierBegins);
-        if let Some(meanwhile) = journal.meanwhile.take() {
-            drop(journal);
-            meanwhile();
-            journal = self.journal.lock();
-        }
-        journal.calls.push(Call::Barrier);
-        Ok(())
-    }
-
-    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
-        let mut journal = self.journal.lock();
-        match journal.meet(&[Fault::Grow, Fault::GrowSync]) {
-            Some(Fault::GrowSync) => return Err(sync_failure(device_error())),
-            Some(_) => return Err(no_space()),
-            None => {}
-        }
-        self.inner.grow(from, to, zero)?;
-        journal.calls.push(Call::Grow { from, to, zero });
-        Ok(())
-    }
-
-    fn truncate(&self, to: u64) -> io::Result<()> {
-        let mut journal = self.journal.lock();
-        if journal.meet(&[Fault::Truncate]).is_some() {
-            return Err(device_error());
-        }
-        self.inner.truncate(to)?;
-        journal.calls.push(Call::Truncate { to });
-        Ok(())
-    }
-
-    fn file_length(&self) -> io::Result<u64> {
-        self.inner.file_length()
-    }
-
-    fn refresh_length(&self) -> io::Result<u64> {
-        self.inner.refresh_length()
-    }
-
-    fn identity(&self) -> io::Result<FileIdentity> {
-        self.inner.identity()
-    }
-}
-
 /// The entries of the one table.
 pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 const TABLE: &str = "entries";
@@ -193,21 +36,21 @@ pub(super) fn options(dirty_memory: usize) -> OpenSettings {
         create: true,
         write_mode: WriteMode::Syscall,
         verify: Verify::FirstTouch,
-        settings: Settings { read_only: false, dirty_memory, max_size: MAX_SIZE },
+        settings: Settings { read_only: false, dirty_memory, max_size: MAX_SIZE, syncs_in_background: true },
     }
 }
 
 /// The bytes of a new database.
 pub(super) fn new_image() -> Vec<u8> {
-    options(0).first_pages().unwrap()
+    options(0).first_pages([7; 16]).unwrap()
 }
 
-/// An open database over a [`JournalingStorage`].
+/// An open database over a [`SimulatedStorage`].
 pub(super) struct Engine {
     pub(super) handle: Arc<Handle>,
     /// What it was opened with.
     pub(super) start: Vec<u8>,
-    journal: Arc<Mutex<Journal>>,
+    log: Arc<Mutex<Log>>,
 }
 
 impl Engine {
@@ -219,24 +62,22 @@ impl Engine {
         Engine::open_with_fault(image, dirty_memory, None).0
     }
 
-    /// Opens `image`. The journal begins behind it; with `fault` some call of recovery's may fail.
+    /// Opens `image`. The log begins behind it; with `fault` some call of recovery's may fail.
     pub(super) fn open_with_fault(
         image: &[u8],
         dirty_memory: usize,
         fault: Option<(Fault, usize)>,
-    ) -> (Result<Engine>, Arc<Mutex<Journal>>) {
-        let inner = FileStorage::in_memory(WriteMode::Syscall, MAX_SIZE).unwrap();
-        inner.grow(0, image.len() as u64, false).unwrap();
-        inner.write(0, &[image]).unwrap();
-        let journal = Arc::new(Mutex::new(Journal { fault, ..Journal::default() }));
-        let storage = JournalingStorage { inner, journal: Arc::clone(&journal) };
-        let core = options(dirty_memory).start_unshared(Box::new(storage), Path::new("(journal)"));
+    ) -> (Result<Engine>, Arc<Mutex<Log>>) {
+        let storage = SimulatedStorage::new(image, WriteMode::Syscall, MAX_SIZE).unwrap();
+        let log = storage.log();
+        log.lock().fault = fault;
+        let core = options(dirty_memory).start_unshared(Box::new(storage), Path::new("(simulated)"));
         let engine = core.map(|core| Engine {
             handle: Arc::new(Handle::new(core)),
             start: image.to_vec(),
-            journal: Arc::clone(&journal),
+            log: Arc::clone(&log),
         });
-        (engine, journal)
+        (engine, log)
     }
 
     /// Opens the file at `path` together with all others who do: as another process would.
@@ -248,25 +89,25 @@ impl Engine {
         }
         let inner = FileStorage::open(path, Access::ReadWrite, WriteMode::Syscall, MAX_SIZE).unwrap();
         let data = inner.file().try_clone().unwrap();
-        let journal = Arc::new(Mutex::new(Journal::default()));
-        let storage = JournalingStorage { inner, journal: Arc::clone(&journal) };
+        let storage = SimulatedStorage::over(inner);
+        let log = storage.log();
         let core = options(256 << 20).join(path, lock, data, Box::new(storage))?;
         let core = core.expect("nobody removes the lock file");
-        Ok(Engine { handle: Arc::new(Handle::new(core)), start: Vec::new(), journal })
+        Ok(Engine { handle: Arc::new(Handle::new(core)), start: Vec::new(), log })
     }
 
-    pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock()
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock()
     }
 
-    /// The journal, to outlive the engine.
-    pub(super) fn keep_journal(&self) -> Arc<Mutex<Journal>> {
-        Arc::clone(&self.journal)
+    /// The log, to outlive the engine.
+    pub(super) fn keep_log(&self) -> Arc<Mutex<Log>> {
+        Arc::clone(&self.log)
     }
 
     /// Lets the `after`-th call of a kind from now on fail, counted from 0.
     pub(super) fn fail(&self, fault: Fault, after: usize) {
-        self.journal().fault = Some((fault, after));
+        self.log().fault = Some((fault, after));
     }
 
     pub(super) fn begin(&self) -> Result<Transaction> {
@@ -343,31 +184,10 @@ pub(super) fn put_all(tx: &Transaction, entries: &Entries) -> Result<()> {
     entries.iter().try_for_each(|(key, value)| put(tx, key, value))
 }
 
-pub(super) fn remove(tx: &Transaction, key: &[u8]) -> Result<()> {
-    with_table(tx, |table| table.tree.remove(&tx.core().pages, key).map(|_| ()))
-}
-
 pub(super) fn clear(tx: &Transaction) -> Result<()> {
     with_table(tx, |table| table.tree.clear(&tx.core().pages))
 }
 
-/// Numbers that look random and depend on the seed only (splitmix64).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    pub(super) fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
+pub(super) fn disk(image: &[u8]) -> Disk {
+    Disk::new(image.to_vec(), WriteMode::Syscall)
 }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
-mod crash;
 mod faults;
 mod fixture;
 mod power_cut;

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Engine, Entries, Fault, entries_of, put};
+use super::fixture::{Engine, Entries, entries_of, put};
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
+use crate::sim::Fault;
 use crate::txn::commit::Durability;
 use crate::txn::read::SnapshotReader;
 
@@ -39,12 +40,12 @@ fn nothing_durable_is_visible_to_others_before_its_barrier_returns() {
     let lazy = publish(&second, "c", Durability::Lazy);
     assert_eq!((first.read().unwrap().0, second.read().unwrap().0), (old, old), "it is over a durable one");
 
-    let gate = Arc::clone(&first.journal().barrier_gate);
+    let gate = Arc::clone(&first.log().barrier_gate);
     let closed = gate.lock();
-    let begun = first.journal().barriers_begun;
+    let begun = first.log().barriers_begun;
     std::thread::scope(|scope| {
         let syncs = scope.spawn(|| first.handle.core.wait_durable(durable).unwrap());
-        while first.journal().barriers_begun == begun {
+        while first.log().barriers_begun == begun {
             std::thread::yield_now();
         }
         // The barrier is under way. Writers go on, readers see what was there.
@@ -76,11 +77,11 @@ fn one_barrier_serves_those_who_wait_in_other_processes() {
         .iter()
         .map(|engine| publish(engine, "b", Durability::Durable))
         .collect();
-    let before = (first.journal().barriers(), second.journal().barriers());
+    let before = (first.log().barriers(), second.log().barriers());
     first.handle.core.wait_durable(ids[3]).unwrap();
     ids.iter().for_each(|&id| second.handle.core.wait_durable(id).unwrap());
-    assert_eq!(first.journal().barriers(), before.0 + 1, "one for four commits, of which two were another's");
-    assert_eq!(second.journal().barriers(), before.1);
+    assert_eq!(first.log().barriers(), before.0 + 1, "one for four commits, of which two were another's");
+    assert_eq!(second.log().barriers(), before.1);
 }
 
 #[test]
@@ -104,14 +105,14 @@ fn a_failed_sync_poisons_all_processes_until_all_have_closed() {
     let third = Engine::share(&path).unwrap();
     assert_poisoned(third.begin());
     assert_eq!(third.read().unwrap().0, durable);
-    let journal = second.keep_journal();
+    let journal = second.keep_log();
     let barriers = journal.lock().barriers();
     drop((reader, first, second, third));
     assert_eq!(journal.lock().barriers(), barriers, "nothing is synced on closing");
 
     // The lock file is not believed: recovery chooses, and stores again, before anything else.
     let again = Engine::share(&path).unwrap();
-    assert!(again.journal().barriers() > 0);
+    assert!(again.log().barriers() > 0);
     let (id, _) = again.read().unwrap();
     assert!(id >= durable);
     assert!(publish(&again, "d", Durability::Lazy) > waits, "ids go on above all that were seen");

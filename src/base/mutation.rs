@@ -1,0 +1,101 @@
+//! Mistakes that the engine can be told to make, to prove that its tests find them. In builds other than tests it makes
+//! none, and the compiler leaves no trace of them.
+
+/// A mistake in the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(dead_code, reason = "constructed by tests, and by code that only the simulation needs")]
+pub(crate) enum Mutation {
+    /// A durable commit returns without its barrier.
+    BarrierSkipped,
+    /// A record that lists nothing is stored without a barrier for the pages of its snapshot.
+    FirstBarrierSkipped,
+    /// A record lists no pages though no barrier has covered them.
+    NothingListed,
+    /// A record lists only what the last commit has stored (R6).
+    OnlyLastCommitListed,
+    /// A record lists pages, too, that have died since the last one (R6).
+    DeadPagesListed,
+    /// What was stored before the commit, spilled, is not listed.
+    SpilledNotListed,
+    /// The record overwrites the last durable one.
+    SlotNotChanged,
+    /// A longer file is used before its length is durable.
+    LengthNotSynced,
+    /// The end of the file is cut off though a protected snapshot has pages there.
+    CutTooEarly,
+    /// A failed sync is forgotten, and the next one believed.
+    FailedSyncRetried,
+    /// The newest durable snapshot is not protected (I1).
+    DurableNotProtected,
+    /// The target of the sync in flight is not protected (R5).
+    TargetNotProtected,
+    /// The head is not protected (R1).
+    HeadNotProtected,
+    /// Readers are not protected (I1).
+    ReadersNotProtected,
+    /// A retired page is free one snapshot too early (I2).
+    FreedTooEarly,
+    /// A commit is acknowledged when its record is stored, before the barrier.
+    AcknowledgedTooEarly,
+    /// A durable commit is visible before it is durable (I3).
+    VisibleTooEarly,
+    /// Recovery believes a record without looking at the pages that it lists.
+    ListedNotVerified,
+    /// Recovery does not compare the digest of the listed pages.
+    DigestNotCompared,
+    /// Records are believed without their own checksum.
+    RecordChecksumNotCompared,
+    /// Recovery takes the older record though the newer is good.
+    OlderRecordChosen,
+    /// Recovery leaves a rejected record where it is (R9).
+    RejectedNotErased,
+    /// Recovery does not store again what it found (R7).
+    NotStoredAgain,
+    /// Recovery runs no barrier.
+    RecoveryBarrierSkipped,
+    /// A new transaction gets the id of a rejected record (R9).
+    IdUsedAgain,
+}
+
+#[cfg(test)]
+mod switch {
+    use super::Mutation;
+    use std::cell::Cell;
+
+    std::thread_local! {
+        /// Of one thread: tests run beside each other.
+        static CURRENT: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Whether this thread is to make the mistake.
+    pub(crate) fn is_mutated(mutation: Mutation) -> bool {
+        CURRENT.get() == Some(mutation)
+    }
+
+    /// From now on this thread makes the mistake, or none.
+    pub(crate) fn set_mutation(mutation: Option<Mutation>) {
+        CURRENT.set(mutation);
+    }
+
+    pub(crate) fn current_mutation() -> Option<Mutation> {
+        CURRENT.get()
+    }
+}
+
+#[cfg(not(test))]
+mod switch {
+    use super::Mutation;
+
+    pub(crate) const fn is_mutated(_: Mutation) -> bool {
+        false
+    }
+
+    pub(crate) const fn set_mutation(_: Option<Mutation>) {}
+
+    pub(crate) const fn current_mutation() -> Option<Mutation> {
+        None
+    }
+}
+
+#[allow(unused_imports, reason = "tests use all of it")]
+pub(crate) use switch::*;

@@ -1,0 +1,295 @@
+//! What a disk may hold after a loss of power, told from the calls that were made to the storage.
+//!
+//! The disk promises this, and no more:
+//! - what a barrier has covered is there once it has returned; so is a length whose sync has returned;
+//! - a sector of 512 bytes is written whole. Each sector by itself holds what was durable, or any of the contents that
+//!   the page cache had for it since, whatever its neighbours hold: so a store may be there, lost, or torn, and stores
+//!   reach the disk in any order;
+//! - a change of length that no sync has covered may be there or not, in the order in which changes were made;
+//! - after a failed sync, what it covered is *clean* in the cache, as Linux has it: each sector may be on the disk or
+//!   not, and no later barrier changes that, unless it is stored again.
+//!
+//! With [`WriteMode::Mapped`] the system may write a sector in the middle of a store, so each changed sector has one
+//! intermediate content more: the first part new, the rest old.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::random::Random;
+use crate::base::TransactionId;
+use crate::sys::WriteMode;
+
+pub(crate) const SECTOR: usize = 512;
+
+/// What happened to a storage, or to those who use it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    Store {
+        offset: u64,
+        bytes: Arc<[u8]>,
+    },
+    /// The file was made longer; the next [`Event::LengthSynced`] makes that durable.
+    Lengthened {
+        to: u64,
+    },
+    LengthSynced,
+    Cut {
+        to: u64,
+    },
+    /// What was stored up to here, in the first `length` bytes, is what the end of the barrier makes durable.
+    BarrierBegins {
+        length: u64,
+    },
+    BarrierEnds,
+    BarrierFails,
+    /// The committer of this transaction was told that it, and all before it, are durable.
+    Acknowledged(TransactionId),
+    /// A step of the script.
+    StepBegins,
+    StepEnds,
+}
+
+/// A content of a sector that the disk may hold.
+#[derive(Clone, Debug)]
+struct Version {
+    bytes: Box<[u8]>,
+    stored_at: u64,
+    /// The next barrier will write it.
+    is_dirty: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Resize {
+    at: u64,
+    length: u64,
+}
+
+/// The disk below one file, and the page cache above it.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    write_mode: WriteMode,
+    durable: Vec<u8>,
+    cache: Vec<u8>,
+    /// By number of the sector, what it may hold instead of the durable content: oldest first.
+    doubts: BTreeMap<usize, Vec<Version>>,
+    /// Changes of length that may not be durable.
+    resizes: Vec<Resize>,
+    /// Counts events.
+    clock: u64,
+    /// The barrier under way covers what happened up to here,
+    covered: u64,
+    /// in the first so many sectors.
+    covered_sectors: usize,
+}
+
+impl Disk {
+    /// A disk that holds `image`, durably.
+    pub(crate) fn new(image: Vec<u8>, write_mode: WriteMode) -> Disk {
+        Disk {
+            write_mode,
+            durable: image.clone(),
+            cache: image,
+            doubts: BTreeMap::new(),
+            resizes: Vec::new(),
+            clock: 0,
+            covered: 0,
+            covered_sectors: 0,
+        }
+    }
+
+    /// What processes see: all that was stored.
+    pub(crate) fn cache(&self) -> &[u8] {
+        &self.cache
+    }
+
+    pub(crate) fn write_mode(&self) -> WriteMode {
+        self.write_mode
+    }
+
+    pub(crate) fn apply(&mut self, event: &Event) {
+        self.clock += 1;
+        match event {
+            Event::Store { offset, bytes } => self.store(*offset as usize, bytes),
+            Event::Lengthened { to } => {
+                let length = (*to as usize).max(self.cache.len());
+                self.cache.resize(length, 0);
+                self.resize_to(length as u64);
+            }
+            Event::Cut { to } => {
+                self.cache.truncate(*to as usize);
+                self.resize_to(*to);
+            }
+            Event::LengthSynced => self.settle_lengths(self.clock),
+            Event::BarrierBegins { length } => {
+                (self.covered, self.covered_sectors) = (self.clock, (*length as usize).div_ceil(SECTOR));
+            }
+            Event::BarrierEnds => {
+                let covered = std::mem::take(&mut self.covered);
+                self.settle_lengths(covered);
+                self.settle_sectors(covered);
+            }
+            Event::BarrierFails => {
+                let covered = std::mem::take(&mut self.covered);
+                let versions =
+                    self.doubts.range_mut(..self.covered_sectors).flat_map(|(_, versions)| versions);
+                versions.filter(|version| version.stored_at <= covered).for_each(|v| v.is_dirty = false);
+            }
+            Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds => {}
+        }
+    }
+
+    fn store(&mut self, offset: usize, bytes: &[u8]) {
+        let end = (offset + bytes.len()).min(self.cache.len());
+        let mut at = offset;
+        while at < end {
+            let sector = at / SECTOR;
+            let piece = at..end.min((sector + 1) * SECTOR);
+            let whole = sector * SECTOR..((sector + 1) * SECTOR).min(self.cache.len());
+            let before = self.cache[whole.clone()].to_vec();
+            self.cache[piece.clone()].copy_from_slice(&bytes[piece.start - offset..piece.end - offset]);
+            let after = self.cache[whole].to_vec();
+            self.dirty(sector, &before, after);
+            at = piece.end;
+        }
+    }
+
+    /// Notes that the cache has a new content for a sector, or the same once more.
+    fn dirty(&mut self, sector: usize, before: &[u8], after: Vec<u8>) {
+        let durable_start = (sector * SECTOR).min(self.durable.len());
+        let durable = &self.durable[durable_start..(durable_start + SECTOR).min(self.durable.len())];
+        if before == after {
+            // Storing what is there makes a clean sector dirty: that is what storing again is for.
+            match self.doubts.get_mut(&sector).and_then(|versions| versions.last_mut()) {
+                Some(last) if !last.is_dirty => (last.is_dirty, last.stored_at) = (true, self.clock),
+                _ => {}
+            }
+            return;
+        }
+        let is_as_durable = durable == after && !self.doubts.contains_key(&sector);
+        if is_as_durable {
+            return;
+        }
+        let torn = (self.write_mode == WriteMode::Mapped).then(|| {
+            let seed = self.clock << 32 | sector as u64;
+            let cut = 8 * (1 + Random::new(seed).below(SECTOR / 8 - 1)).min(after.len() / 8);
+            [&after[..cut], &before[cut..]].concat()
+        });
+        let torn = torn.filter(|torn| *torn != after && torn != before);
+        let versions = self.doubts.entry(sector).or_default();
+        for bytes in torn.into_iter().chain([after]) {
+            let bytes = bytes.into_boxed_slice();
+            versions.push(Version { bytes, stored_at: self.clock, is_dirty: true });
+        }
+    }
+
+    fn resize_to(&mut self, length: u64) {
+        let last = self.resizes.last().map_or(self.durable.len() as u64, |last| last.length);
+        if last != length {
+            self.resizes.push(Resize { at: self.clock, length });
+        }
+    }
+
+    /// All changes of length up to `covered` are durable.
+    fn settle_lengths(&mut self, covered: u64) {
+        let settled = self.resizes.iter().take_while(|resize| resize.at <= covered).count();
+        for resize in self.resizes.drain(..settled) {
+            resize_image(&mut self.durable, resize);
+            let first_behind = (resize.length as usize).div_ceil(SECTOR);
+            for (_, versions) in self.doubts.range_mut(first_behind..) {
+                versions.retain(|version| version.stored_at > resize.at);
+            }
+        }
+        self.doubts.retain(|_, versions| !versions.is_empty());
+    }
+
+    /// Of each sector, the last content that is dirty and not newer than `covered` is durable.
+    fn settle_sectors(&mut self, covered: u64) {
+        let (durable, covered_sectors) = (&mut self.durable, self.covered_sectors);
+        self.doubts.retain(|sector, versions| {
+            let is_covered = *sector < covered_sectors;
+            let is_written =
+                |version: &Version| is_covered && version.is_dirty && version.stored_at <= covered;
+            if let Some(last) = versions.iter().rposition(is_written) {
+                store_in_image(durable, *sector, &versions[last].bytes);
+                versions.drain(..=last);
+            }
+            !versions.is_empty()
+        });
+    }
+
+    /// How many states the disk may be in, some of which may be equal. At most `u64::MAX` are counted.
+    pub(crate) fn state_count(&self) -> u64 {
+        let lengths = 1 + self.resizes.len() as u64;
+        self.doubts.values().fold(lengths, |count, versions| count.saturating_mul(1 + versions.len() as u64))
+    }
+
+    /// One of the states, by its number: 0 is what is durable; with the last all that was stored is there.
+    pub(crate) fn state(&self, mut number: u64) -> Vec<u8> {
+        let mut choose = |count: usize| {
+            let choice = number % count as u64;
+            number /= count as u64;
+            choice as usize
+        };
+        let versions: Vec<usize> = self.doubts.values().map(|versions| choose(1 + versions.len())).collect();
+        self.image(choose(1 + self.resizes.len()), |at, _| versions[at])
+    }
+
+    /// A state drawn by chance. The styles are those in which protocols have been wrong: one sector missing, one sector
+    /// too many, everything up to some moment, and any mixture.
+    pub(crate) fn sample(&self, random: &mut Random) -> Vec<u8> {
+        let resizes = random.below(2 + self.resizes.len()).min(self.resizes.len());
+        let (style, chosen) = (random.below(8), random.below(self.doubts.len()));
+        let moments: Vec<u64> = self.doubts.values().flatten().map(|version| version.stored_at).collect();
+        let moment = moments.get(random.below(moments.len())).copied().unwrap_or(0);
+        let newest_until = |versions: &[Version]| versions.iter().filter(|v| v.stored_at <= moment).count();
+        self.image(resizes, |at, versions| {
+            let any = random.below(1 + versions.len());
+            match style {
+                0 if at == chosen => any,
+                0 => versions.len(),
+                1 if at == chosen => any,
+                1 => 0,
+                2 => newest_until(versions),
+                // All that was stored at one moment is missing.
+                3 => match versions.last() {
+                    Some(last) if last.stored_at == moment => any.min(versions.len() - 1),
+                    _ => versions.len(),
+                },
+                4 if random.one_in(8) => any,
+                4 => versions.len(),
+                5 if random.one_in(8) => any,
+                5 => newest_until(versions),
+                _ => any,
+            }
+        })
+    }
+
+    /// The image with the first `resizes` changes of length and, of each sector in doubt, the content that `choose`
+    /// names: 0 for the durable one.
+    fn image(&self, resizes: usize, mut choose: impl FnMut(usize, &[Version]) -> usize) -> Vec<u8> {
+        let mut image = self.durable.clone();
+        let applied = &self.resizes[..resizes];
+        applied.iter().for_each(|&resize| resize_image(&mut image, resize));
+        for (at, (&sector, versions)) in self.doubts.iter().enumerate() {
+            let Some(version) = choose(at, versions).checked_sub(1).map(|index| &versions[index]) else {
+                continue;
+            };
+            let is_behind = |resize: &Resize| (sector * SECTOR) as u64 >= resize.length;
+            let is_cut_off = applied.iter().any(|resize| resize.at >= version.stored_at && is_behind(resize));
+            if !is_cut_off {
+                store_in_image(&mut image, sector, &version.bytes);
+            }
+        }
+        image
+    }
+}
+
+fn resize_image(image: &mut Vec<u8>, resize: Resize) {
+    image.resize(resize.length as usize, 0);
+}
+
+fn store_in_image(image: &mut [u8], sector: usize, bytes: &[u8]) {
+    let start = (sector * SECTOR).min(image.len());
+    let end = (start + bytes.len()).min(image.len());
+    image[start..end].copy_from_slice(&bytes[..end - start]);
+}

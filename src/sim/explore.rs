@@ -1,0 +1,345 @@
+//! The explorer: runs a scenario, cuts it short wherever it can be cut short, and looks at what is left.
+//!
+//! The tour through one script: its life is lived once, whole, and its log kept. Then, event by event, the log is
+//! applied to a [`Disk`]; behind each event the states that the disk may be in are visited, all of them if they are few,
+//! samples if they are many ([`crate::sim::visit`]).
+
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use parking_lot::Mutex;
+
+use super::disk::{Disk, Event};
+use super::failure::{Failure, Problem, ProblemKind};
+use super::random::Random;
+use super::replay::{REPLAY_VARIABLE, Replay, Segment};
+use super::report::{Counters, Report};
+use super::run::{Life, live};
+use super::scenario::Scenario;
+use super::storage::Fault;
+use super::tale::Tale;
+use super::visit::{Found, Plan, Tour};
+use crate::base::mutation::{current_mutation, set_mutation};
+
+/// How many smaller scripts are tried when one has failed, at most.
+const MOST_SMALLER_SCRIPTS: usize = 400;
+
+/// Explores the crashes of a [`Scenario`]. See [the module](crate::sim) for an example.
+#[derive(Clone, Debug)]
+pub struct Explorer {
+    seeds: Range<u64>,
+    states: u64,
+    faults: Vec<Fault>,
+    plan: Plan,
+    threads: usize,
+    shrinks: bool,
+}
+
+impl Default for Explorer {
+    fn default() -> Explorer {
+        Explorer::new()
+    }
+}
+
+/// One way through a scenario.
+#[derive(Clone, Debug)]
+struct Script {
+    seed: u64,
+    /// The steps that are left, by number; `None`: all.
+    kept: Option<Vec<usize>>,
+    fault: Option<(Fault, usize)>,
+}
+
+impl Explorer {
+    /// An explorer of one script, seed 0, and 10,000 states.
+    pub fn new() -> Explorer {
+        Explorer {
+            seeds: 0..1,
+            states: 10_000,
+            faults: Vec::new(),
+            plan: Plan { recovery_depth: 2, every_recovery: false, second_lives: true, flipped_bits: false },
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            shrinks: true,
+        }
+    }
+
+    /// The seeds from which scripts are drawn: one script for each.
+    pub fn seeds(mut self, seeds: Range<u64>) -> Explorer {
+        self.seeds = seeds;
+        self
+    }
+
+    /// How many states to visit in each script, about. Where there are fewer, all are visited, and the report says so.
+    pub fn states(mut self, states: u64) -> Explorer {
+        self.states = states;
+        self
+    }
+
+    /// How many crashes in recovery may follow a crash, one in the recovery from the other: 2 if nothing is said.
+    pub fn recovery_depth(mut self, depth: usize) -> Explorer {
+        self.plan.recovery_depth = depth;
+        self
+    }
+
+    /// Crashes in every recovery, at each of its calls, instead of in some. For small scenarios.
+    pub fn every_recovery(mut self, every: bool) -> Explorer {
+        self.plan.every_recovery = every;
+        self
+    }
+
+    /// Whether some recovered databases live on, through what is left of the script, and crash again. They do if
+    /// nothing is said.
+    pub fn second_lives(mut self, second_lives: bool) -> Explorer {
+        self.plan.second_lives = second_lives;
+        self
+    }
+
+    /// Faults to inject, besides crashes: the script runs once for each call that each can befall. The step that it
+    /// befalls may fail, and those after it; what was acknowledged must still be there.
+    pub fn faults(mut self, faults: &[Fault]) -> Explorer {
+        self.faults = faults.to_vec();
+        self
+    }
+
+    /// Whether to flip a bit of some images, too: then the database must refuse to open, or answer an error, or be what
+    /// some commit had left.
+    pub fn flipped_bits(mut self, flipped_bits: bool) -> Explorer {
+        self.plan.flipped_bits = flipped_bits;
+        self
+    }
+
+    /// How many threads explore: as many as there are processors if nothing is said.
+    pub fn threads(mut self, threads: usize) -> Explorer {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Whether a script that fails is made as small as it can be. It is if nothing is said.
+    pub fn shrinks(mut self, shrinks: bool) -> Explorer {
+        self.shrinks = shrinks;
+        self
+    }
+
+    /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only that state is visited.
+    ///
+    /// # Errors
+    ///
+    /// The first problem that was found, of the smallest script that shows it.
+    pub fn explore<S: Scenario>(&self, scenario: &S) -> Result<Report, Failure> {
+        match std::env::var(REPLAY_VARIABLE) {
+            Ok(replay) => self.replay(scenario, &replay),
+            Err(_) => self.explore_all(scenario),
+        }
+    }
+
+    /// Visits one state again, the one that [`Failure::replay`] names.
+    ///
+    /// # Errors
+    ///
+    /// [`ProblemKind::Usage`] if there is no such state in this scenario; otherwise what is wrong with it.
+    pub fn replay<S: Scenario>(&self, scenario: &S, replay: &str) -> Result<Report, Failure> {
+        let replay: Replay = replay.parse().map_err(Failure::usage)?;
+        if replay.name != scenario.name() {
+            let text = format!("the replay string is of '{}', this is '{}'", replay.name, scenario.name());
+            return Err(Failure::usage(text));
+        }
+        let script = Script { seed: replay.seed, kept: replay.steps.clone(), fault: replay.fault };
+        let counters = Counters::new(scenario.name());
+        self.tour(scenario, &script, &counters, Some(&replay.path))
+            .map_err(|found| self.failure(scenario, &script, found, &counters))?;
+        Ok(counters.report())
+    }
+
+    fn explore_all<S: Scenario>(&self, scenario: &S) -> Result<Report, Failure> {
+        let counters = Counters::new(scenario.name());
+        let fail = |script: &Script, found| {
+            let (script, found) = match self.shrinks {
+                true => self.shrink(scenario, script.clone(), found),
+                false => (script.clone(), found),
+            };
+            self.failure(scenario, &script, found, &counters)
+        };
+        for seed in self.seeds.clone() {
+            let script = Script { seed, kept: None, fault: None };
+            self.tour(scenario, &script, &counters, None).map_err(|found| fail(&script, found))?;
+            for &fault in &self.faults {
+                for call in 0.. {
+                    let script = Script { seed, kept: None, fault: Some((fault, call)) };
+                    match self.tour(scenario, &script, &counters, None) {
+                        Ok(Toured::FaultNotMet) => break,
+                        Ok(Toured::All) => Counters::add(&counters.faults),
+                        Err(found) => return Err(fail(&script, found)),
+                    }
+                }
+            }
+        }
+        Ok(counters.report())
+    }
+
+    /// Lives a script and visits its crash states: those that the plan says, or the one that `guide` leads to.
+    fn tour<S: Scenario>(
+        &self,
+        scenario: &S,
+        script: &Script,
+        counters: &Counters,
+        guide: Option<&[Segment]>,
+    ) -> Result<Toured, Found> {
+        let steps = script.steps(scenario).map_err(|text| Problem::new(ProblemKind::Usage, text))?;
+        let options = scenario.options();
+        let image = options.open_settings().first_pages(*b"simulated file  ");
+        let image = image.map_err(|error| Problem::new(ProblemKind::Usage, error))?;
+        let start = Disk::new(image, options.open_settings().write_mode);
+        let life = live(scenario, &start, &steps, script.fault)?;
+        if script.fault.is_some() && life.faults_met == 0 {
+            return match guide {
+                Some(_) => Err(Problem::new(ProblemKind::Usage, "there is no such call to fail").into()),
+                None => Ok(Toured::FaultNotMet),
+            };
+        }
+        check_determinism(&life, &live(scenario, &start, &steps, script.fault)?)?;
+        Counters::add(&counters.scripts);
+        let tale = Tale::of(scenario, &start, &life, &steps, None)?;
+        let tour = Tour { scenario, seed: script.seed, plan: &self.plan, counters, guide };
+        if guide.is_some() {
+            return tour.life(&life, &start, &tale, self.states, &[], |_| true).map(|()| Toured::All);
+        }
+        let threads = self.threads;
+        let (found, is_over) = (Mutex::new(None::<Found>), AtomicBool::new(false));
+        let mutation = current_mutation();
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let (tour, life, start, tale, found, is_over) =
+                    (&tour, &life, &start, &tale, &found, &is_over);
+                scope.spawn(move || {
+                    set_mutation(mutation);
+                    let is_mine = |point: usize| point % threads == thread && !is_over.load(Relaxed);
+                    if let Err(problem) = tour.life(life, start, tale, self.states, &[], is_mine) {
+                        is_over.store(true, Relaxed);
+                        let mut found = found.lock();
+                        let is_earlier = |other: &Found| {
+                            problem.path.first().map(|s| s.point) < other.path.first().map(|s| s.point)
+                        };
+                        if found.as_ref().is_none_or(is_earlier) {
+                            *found = Some(problem);
+                        }
+                    }
+                });
+            }
+        });
+        found.into_inner().map_or(Ok(Toured::All), Err)
+    }
+
+    /// Leaves out steps for as long as what is left still fails in the same way.
+    fn shrink<S: Scenario>(&self, scenario: &S, script: Script, found: Found) -> (Script, Found) {
+        if matches!(found.problem.kind, ProblemKind::NotDeterministic | ProblemKind::Usage) {
+            return (script, found);
+        }
+        let Ok(all) = script.steps(scenario) else { return (script, found) };
+        let mut kept: Vec<usize> = script.kept.clone().unwrap_or_else(|| (0..all.len()).collect());
+        let mut best = found;
+        let explorer = Explorer { states: self.states.min(2_000), ..self.clone() };
+        let mut piece = kept.len().div_ceil(2);
+        let mut tries = 0;
+        while piece > 0 {
+            let mut at = 0;
+            while at < kept.len() && tries < MOST_SMALLER_SCRIPTS {
+                tries += 1;
+                let mut fewer = kept.clone();
+                fewer.drain(at..(at + piece).min(kept.len()));
+                let smaller = Script { kept: Some(fewer.clone()), ..script.clone() };
+                let counters = Counters::new(scenario.name());
+                match explorer.tour(scenario, &smaller, &counters, None) {
+                    Err(found) if found.problem.kind == best.problem.kind => (kept, best) = (fewer, found),
+                    _ => at += piece,
+                }
+            }
+            piece /= 2;
+        }
+        (Script { kept: Some(kept), ..script }, best)
+    }
+
+    fn failure<S: Scenario>(
+        &self,
+        scenario: &S,
+        script: &Script,
+        found: Found,
+        counters: &Counters,
+    ) -> Failure {
+        let mut failure = Failure::of(found.problem);
+        if failure.problem.kind == ProblemKind::Usage {
+            return failure;
+        }
+        let steps = script.steps(scenario).unwrap_or_default();
+        failure.steps = steps.iter().map(|step| format!("{step:?}")).collect();
+        failure.steps_before = scenario.script(&mut Random::new(script.seed)).len();
+        failure.circumstances = found.circumstances;
+        failure.states_visited = counters.report().states;
+        failure.replay = Some(Replay {
+            name: scenario.name().into(),
+            seed: script.seed,
+            steps: script.kept.clone(),
+            fault: script.fault,
+            path: found.path,
+        });
+        failure
+    }
+}
+
+/// How a tour ended that found nothing wrong.
+enum Toured {
+    All,
+    /// The script has fewer calls than the one that was to fail.
+    FaultNotMet,
+}
+
+impl Script {
+    fn steps<S: Scenario>(&self, scenario: &S) -> Result<Vec<S::Step>, String> {
+        let all = scenario.script(&mut Random::new(self.seed));
+        let Some(kept) = &self.kept else { return Ok(all) };
+        let step = |&number: &usize| {
+            let step = all.get(number).cloned();
+            step.ok_or_else(|| {
+                format!("there is no step {number}: the script of seed {} has {}", self.seed, all.len())
+            })
+        };
+        kept.iter().map(step).collect()
+    }
+}
+
+/// An error if two runs of the same script did not make the same calls.
+fn check_determinism(one: &Life, other: &Life) -> Result<(), Problem> {
+    let differs = one.events.iter().zip(&other.events).position(|(one, other)| one != other);
+    let at = match differs {
+        Some(at) => at,
+        None if one.events.len() != other.events.len() => one.events.len().min(other.events.len()),
+        None => return Ok(()),
+    };
+    let text = |life: &Life| life.events.get(at).map_or("the end".into(), describe);
+    let step = one.events[..at].iter().filter(|event| matches!(event, Event::StepBegins)).count();
+    Err(Problem::new(
+        ProblemKind::NotDeterministic,
+        format_args!(
+            "the same script, run again, does something else: event {at}, in step {}, is {} first and {} then",
+            step.saturating_sub(1),
+            text(one),
+            text(other)
+        ),
+    ))
+}
+
+/// An event, in words.
+pub(super) fn describe(event: &Event) -> String {
+    match event {
+        Event::Store { offset, bytes } => format!("store {} bytes at {offset}", bytes.len()),
+        Event::Lengthened { to } => format!("lengthen the file to {to}"),
+        Event::LengthSynced => "the length is durable".into(),
+        Event::Cut { to } => format!("cut the file to {to}"),
+        Event::BarrierBegins { length } => format!("a barrier for {length} bytes begins"),
+        Event::BarrierEnds => "the barrier ends".into(),
+        Event::BarrierFails => "the barrier fails".into(),
+        Event::Acknowledged(id) => format!("transaction {id} is acknowledged"),
+        Event::StepBegins => "a step begins".into(),
+        Event::StepEnds => "the step ends".into(),
+    }
+}

@@ -1,0 +1,41 @@
+//! Numbers that look random and depend on their seed only, in every version of the library: a seed that was
+//! printed once is good for ever.
+
+/// A source of numbers (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+///
+/// ```
+/// use mapleaf::sim::Random;
+///
+/// let (mut one, mut other) = (Random::new(17), Random::new(17));
+/// assert_eq!(one.next(), other.next());
+/// assert!(one.below(6) < 6);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers that follow from `seed`.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// The next number: any of them, equally likely.
+    #[allow(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 to `limit - 1`; 0 if `limit` is 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next() % (limit as u64).max(1)) as usize
+    }
+
+    /// True once in so many times.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+}

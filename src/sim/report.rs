@@ -1,0 +1,144 @@
+//! What an explorer has visited, and how it tells of it meanwhile.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// How often a long exploration says how far it has come.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+/// What was visited, all of it without finding anything wrong.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Scripts that were run: one for each seed, and one more for each fault that was injected.
+    pub scripts: u64,
+    /// Those among them with a fault.
+    pub faults: u64,
+    /// Moments at which a crash was tried.
+    pub crash_points: u64,
+    /// Moments at which every state that the disk could be in was visited.
+    pub exhausted_points: u64,
+    /// States from which the database was opened and compared, all told.
+    pub states: u64,
+    /// Of these, states after a crash during recovery, and during a recovery after that.
+    pub recovery_states: [u64; 2],
+    /// Of these, states in which only the process was gone.
+    pub kills: u64,
+    /// Of these, states with a flipped bit.
+    pub flipped_bits: u64,
+    /// Times that a recovered database lived on.
+    pub second_lives: u64,
+    /// States that the disk could have been in, at the crash points of first lives.
+    pub states_in_all: f64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Report {
+    /// States visited per second.
+    pub fn states_per_second(&self) -> f64 {
+        self.states as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { scripts, faults, crash_points, exhausted_points, states, .. } = self;
+        let Report { recovery_states: [once, again], kills, flipped_bits, second_lives, .. } = self;
+        writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
+        writeln!(
+            f,
+            "{states} states visited of about {:.3e}; all there are at {exhausted_points} points",
+            self.states_in_all
+        )?;
+        writeln!(
+            f,
+            "{once} in recovery, {again} in recovery again, {kills} kills, {flipped_bits} flipped bits, \
+             {second_lives} second lives"
+        )?;
+        write!(f, "{:.1} s, {:.0} states per second", self.elapsed.as_secs_f64(), self.states_per_second())
+    }
+}
+
+/// Counts while several threads explore.
+pub(super) struct Counters {
+    pub(super) scripts: AtomicU64,
+    pub(super) faults: AtomicU64,
+    pub(super) crash_points: AtomicU64,
+    pub(super) exhausted_points: AtomicU64,
+    pub(super) states: AtomicU64,
+    pub(super) recovery_states: [AtomicU64; 2],
+    pub(super) kills: AtomicU64,
+    pub(super) flipped_bits: AtomicU64,
+    pub(super) second_lives: AtomicU64,
+    pub(super) states_in_all: Mutex<f64>,
+    began: Instant,
+    last_line: Mutex<Instant>,
+    name: String,
+}
+
+impl Counters {
+    pub(super) fn new(name: &str) -> Counters {
+        Counters {
+            scripts: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            crash_points: AtomicU64::new(0),
+            exhausted_points: AtomicU64::new(0),
+            states: AtomicU64::new(0),
+            recovery_states: [AtomicU64::new(0), AtomicU64::new(0)],
+            kills: AtomicU64::new(0),
+            flipped_bits: AtomicU64::new(0),
+            second_lives: AtomicU64::new(0),
+            states_in_all: Mutex::new(0.0),
+            began: Instant::now(),
+            last_line: Mutex::new(Instant::now()),
+            name: name.into(),
+        }
+    }
+
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// One state more. On a long way says so now and then, on standard error: on a terminal in one line.
+    pub(super) fn visited(&self) {
+        let states = self.states.fetch_add(1, Relaxed) + 1;
+        if states % 256 != 0 {
+            return;
+        }
+        let Some(mut last) = self.last_line.try_lock() else { return };
+        if last.elapsed() >= BETWEEN_LINES {
+            *last = Instant::now();
+            let (rate, scripts) =
+                (states as f64 / self.began.elapsed().as_secs_f64(), self.scripts.load(Relaxed));
+            let end = if std::io::stderr().is_terminal() { '\r' } else { '\n' };
+            // Nobody may be listening.
+            let _ = write!(
+                std::io::stderr(),
+                "{}: {states} states visited, {rate:.0} per second, script {scripts}{end}",
+                self.name
+            );
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
+        Report {
+            scripts: self.scripts.load(Relaxed),
+            faults: self.faults.load(Relaxed),
+            crash_points: self.crash_points.load(Relaxed),
+            exhausted_points: self.exhausted_points.load(Relaxed),
+            states: self.states.load(Relaxed),
+            recovery_states: [0, 1].map(|depth| self.recovery_states[depth].load(Relaxed)),
+            kills: self.kills.load(Relaxed),
+            flipped_bits: self.flipped_bits.load(Relaxed),
+            second_lives: self.second_lives.load(Relaxed),
+            states_in_all: *self.states_in_all.lock(),
+            elapsed: self.began.elapsed(),
+        }
+    }
+}

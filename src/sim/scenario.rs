@@ -1,0 +1,110 @@
+//! What an explorer is to explore: a story told in steps, and what must hold however it is cut short.
+
+use std::fmt::Debug;
+
+use super::random::Random;
+use crate::db::{Db, Options};
+use crate::error::Result;
+
+/// Something that happens to a database, in steps, and what must be true of it after any crash.
+///
+/// A scenario must be deterministic: the same steps make the same calls. So it uses no clock, no threads and no
+/// chance but that of [`Scenario::script`]. The explorer finds out if it is not, and says so.
+pub trait Scenario: Sync {
+    /// One step. Its `Debug` text stands in reports.
+    type Step: Clone + Debug + Send + Sync;
+
+    /// What lives from one step to the next and is gone after a crash: open read transactions, tickets of deferred
+    /// commits, caches. `()` if there is nothing.
+    type Memory: Default;
+
+    /// The name by which reports and replay strings call it: letters, digits, `-` and `_`.
+    fn name(&self) -> &str;
+
+    /// How the database is opened. Only page size, write mode, `verify`, `max_size` and `dirty_memory` matter here.
+    fn options(&self) -> Options {
+        Db::options().max_size(64 << 20)
+    }
+
+    /// The steps, drawn by chance. The same numbers must give the same steps.
+    fn script(&self, random: &mut Random) -> Vec<Self::Step>;
+
+    /// Does one step. An error counts as a failure of the scenario, except when a fault was injected before.
+    fn run(&self, stage: &Stage, memory: &mut Self::Memory, step: &Self::Step) -> Result<()>;
+
+    /// Says what is wrong with a database that was recovered after a crash, if anything is.
+    ///
+    /// That it is whole, that every acknowledged commit is there, and that it is exactly what some commit had left has
+    /// been proved before. Here stands what the application promises beyond that. [`Story::kept`] names the
+    /// steps whose commits are there.
+    fn check(&self, db: &Db, story: &Story<'_, Self::Step>) -> Result<(), String>;
+}
+
+/// Where a step happens.
+#[derive(Debug)]
+pub struct Stage {
+    pub(super) db: Db,
+    pub(super) hold_meanwhile: super::run::Meanwhile,
+}
+
+impl Stage {
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Has `work` done while the next barrier is under way: what other threads, or other processes, may be doing then.
+    /// If none comes before the step ends, it is not done. It must not wait for that barrier itself: of the ways to
+    /// commit, only [`commit_deferred`](crate::WriteTxn::commit_deferred) does not.
+    pub fn during_next_barrier(&self, work: impl FnOnce(&Db) + Send + 'static) {
+        let db = self.db.clone();
+        self.hold_meanwhile.set(Box::new(move || work(&db)));
+    }
+}
+
+/// What had happened before the crash, in one or more lives of the database.
+#[derive(Debug)]
+pub struct Story<'a, Step> {
+    pub(super) told: Vec<Told<'a, Step>>,
+}
+
+/// A step that had begun, and what has become of it.
+#[derive(Debug)]
+pub struct Told<'a, Step> {
+    /// The step.
+    pub step: &'a Step,
+    /// Transactions that it committed. (One that changes nothing is none.)
+    pub commits: u64,
+    /// How many of these are in the recovered database: the first so many.
+    pub kept: u64,
+    /// How many of these were acknowledged as durable, to whoever committed them: all of them are kept.
+    pub acknowledged: u64,
+    /// Whether it had ended without an error.
+    pub ended: bool,
+}
+
+impl<Step> Clone for Told<'_, Step> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Step> Copy for Told<'_, Step> {}
+
+impl<'a, Step> Story<'a, Step> {
+    /// Every step that had begun, in order.
+    pub fn told(&self) -> &[Told<'a, Step>] {
+        &self.told
+    }
+
+    /// The steps whose commits are all in the recovered database, in order: what it must be the sum of, together with
+    /// what [`Story::kept_in_part`] names. Steps that committed nothing are among them.
+    pub fn kept(&self) -> impl Iterator<Item = &'a Step> + '_ {
+        self.told.iter().filter(|told| told.kept == told.commits).map(|told| told.step)
+    }
+
+    /// A step that made several commits, of which only the first `kept` are there.
+    pub fn kept_in_part(&self) -> Option<&Told<'a, Step>> {
+        self.told.iter().find(|told| told.kept > 0 && told.kept < told.commits)
+    }
+}

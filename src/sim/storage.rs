@@ -1,0 +1,274 @@
+//! The simulated storage: a file in memory that writes down every call, and fails where it is told to.
+//!
+//! Invariants:
+//! - What callers see is what the real storage would show them: it *is* the real storage, over memory.
+//! - Every change is in the log before the next call begins; from the log, [`Disk`](super::disk::Disk) tells what
+//!   a loss of power may leave.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::disk::Event;
+use crate::base::TransactionId;
+use crate::base::mutation::{Mutation, is_mutated};
+use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode, sync_failure};
+
+/// What can go wrong with a storage that does not lose power.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Fault {
+    /// Storing ends half-way with an error of the device.
+    Store,
+    /// Storing ends half-way because the disk is full.
+    StoreNoSpace,
+    /// A sync fails. What it was to make durable is clean in the page cache, and may not be on the disk.
+    Barrier,
+    /// The disk is full when the file is to grow, and stays so until the end.
+    Grow,
+    /// The sync that makes a longer file durable fails.
+    GrowSync,
+    /// Cutting the file fails.
+    Cut,
+    /// Reading a record fails.
+    Read,
+    /// One bit of a record that is read is wrong.
+    FlippedBit,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 8] = [
+        Fault::Store,
+        Fault::StoreNoSpace,
+        Fault::Barrier,
+        Fault::Grow,
+        Fault::GrowSync,
+        Fault::Cut,
+        Fault::Read,
+        Fault::FlippedBit,
+    ];
+}
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// What has been done to a storage, and what is to go wrong.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) events: Vec<Event>,
+    /// How many more calls that the fault can befall go well before it does. Those after it go well again, but a disk
+    /// that is full stays full until this is cleared.
+    pub(crate) fault: Option<(Fault, usize)>,
+    pub(crate) faults_met: usize,
+    /// What others do while the next barrier is under way.
+    pub(crate) meanwhile: Option<Meanwhile>,
+    /// A barrier locks this; so it waits for whoever has it.
+    pub(crate) barrier_gate: Arc<Mutex<()>>,
+    pub(crate) barriers_begun: usize,
+}
+
+impl Log {
+    /// How many barriers have succeeded.
+    #[cfg(test)]
+    pub(crate) fn barriers(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::BarrierEnds)).count()
+    }
+
+    fn meet(&mut self, kinds: &[Fault]) -> Option<Fault> {
+        let (fault, left) = self.fault.as_mut().filter(|(fault, _)| kinds.contains(fault))?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let fault = *fault;
+        if fault != Fault::Grow {
+            self.fault = None;
+        }
+        self.faults_met += 1;
+        Some(fault)
+    }
+}
+
+pub(crate) struct SimulatedStorage {
+    /// There until the storage is dropped.
+    inner: Option<FileStorage>,
+    /// How the file in memory was made; `None` if it was given.
+    made_as: Option<(WriteMode, u64)>,
+    log: Arc<Mutex<Log>>,
+}
+
+std::thread_local! {
+    /// The file of the last storage: an exploration needs one after the other, and making one costs more than
+    /// using it.
+    static LAST: RefCell<Option<((WriteMode, u64), FileStorage)>> = const { RefCell::new(None) };
+}
+
+impl SimulatedStorage {
+    /// A file that holds `image`.
+    pub(crate) fn new(
+        image: &[u8],
+        write_mode: WriteMode,
+        reserve_bytes: u64,
+    ) -> io::Result<SimulatedStorage> {
+        let made_as = (write_mode, reserve_bytes);
+        let last = LAST.take().filter(|(last, _)| *last == made_as);
+        let inner = match last {
+            Some((_, inner)) => inner,
+            None => FileStorage::in_memory(write_mode, reserve_bytes)?,
+        };
+        inner.truncate(image.len() as u64)?;
+        inner.grow(0, image.len() as u64, false)?;
+        inner.write(0, &[image])?;
+        Ok(SimulatedStorage { inner: Some(inner), made_as: Some(made_as), log: Arc::default() })
+    }
+
+    /// Writes down what is done to `inner`.
+    pub(crate) fn over(inner: FileStorage) -> SimulatedStorage {
+        SimulatedStorage { inner: Some(inner), made_as: None, log: Arc::default() }
+    }
+
+    /// The log, which outlives the storage.
+    pub(crate) fn log(&self) -> Arc<Mutex<Log>> {
+        Arc::clone(&self.log)
+    }
+
+    fn inner(&self) -> &FileStorage {
+        self.inner.as_ref().expect("it is there until the storage is dropped")
+    }
+
+    /// The part of `bytes` that is stored although the call fails: sectors, as far as it came.
+    fn store_half(&self, log: &mut MutexGuard<'_, Log>, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let half = &bytes[..bytes.len() / 2];
+        self.inner().write(offset, &[half])?;
+        log.events.push(Event::Store { offset, bytes: half.into() });
+        Ok(())
+    }
+}
+
+impl Drop for SimulatedStorage {
+    fn drop(&mut self) {
+        if let (Some(made_as), Some(inner)) = (self.made_as, self.inner.take()) {
+            // A thread that is about to end needs none.
+            let _ = LAST.try_with(|last| *last.borrow_mut() = Some((made_as, inner)));
+        }
+    }
+}
+
+fn no_space() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "simulated: no space")
+}
+
+fn device_error() -> io::Error {
+    io::Error::other("simulated: the device failed")
+}
+
+impl Storage for SimulatedStorage {
+    fn mapping(&self) -> &Mapping {
+        self.inner().mapping()
+    }
+
+    fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+        let mut log = self.log.lock();
+        let bytes = buffers.concat();
+        if let Some(fault) = log.meet(&[Fault::Store, Fault::StoreNoSpace]) {
+            self.store_half(&mut log, offset, &bytes)?;
+            return Err(if fault == Fault::Store { device_error() } else { no_space() });
+        }
+        self.inner().write(offset, &[&bytes])?;
+        log.events.push(Event::Store { offset, bytes: bytes.into() });
+        Ok(())
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let fault = self.log.lock().meet(&[Fault::Read, Fault::FlippedBit]);
+        if fault == Some(Fault::Read) {
+            return Err(device_error());
+        }
+        self.inner().read(offset, buffer)?;
+        if fault == Some(Fault::FlippedBit) && !buffer.is_empty() {
+            // Within the fixed part of a record, wherever that is.
+            let at = (offset as usize / 7 + 17) % buffer.len().min(96);
+            buffer[at] ^= 4;
+        }
+        Ok(())
+    }
+
+    fn barrier(&self, length: u64) -> io::Result<()> {
+        let gate = {
+            let mut log = self.log.lock();
+            log.barriers_begun += 1;
+            Arc::clone(&log.barrier_gate)
+        };
+        drop(gate.lock());
+        let mut log = self.log.lock();
+        log.events.push(Event::BarrierBegins { length });
+        if log.meet(&[Fault::Barrier]).is_some() {
+            log.events.push(Event::BarrierFails);
+            return Err(sync_failure(device_error()));
+        }
+        if let Some(meanwhile) = log.meanwhile.take() {
+            drop(log);
+            meanwhile();
+            log = self.log.lock();
+        }
+        log.events.push(Event::BarrierEnds);
+        Ok(())
+    }
+
+    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        let mut log = self.log.lock();
+        let fault = log.meet(&[Fault::Grow, Fault::GrowSync]);
+        if fault == Some(Fault::Grow) {
+            return Err(no_space());
+        }
+        let length_before = self.inner().file_length()?;
+        self.inner().grow(from, to, zero)?;
+        if to > length_before {
+            log.events.push(Event::Lengthened { to });
+        }
+        if zero && from < length_before {
+            let bytes = vec![0; (to.min(length_before) - from) as usize];
+            log.events.push(Event::Store { offset: from, bytes: bytes.into() });
+        }
+        if fault == Some(Fault::GrowSync) {
+            if to > length_before {
+                self.inner().truncate(length_before)?; // as the real one does
+                log.events.push(Event::Cut { to: length_before });
+            }
+            return Err(sync_failure(device_error()));
+        }
+        if !is_mutated(Mutation::LengthNotSynced) {
+            log.events.push(Event::LengthSynced);
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, to: u64) -> io::Result<()> {
+        let mut log = self.log.lock();
+        if log.meet(&[Fault::Cut]).is_some() {
+            return Err(device_error());
+        }
+        if to < self.inner().file_length()? {
+            self.inner().truncate(to)?;
+            log.events.push(Event::Cut { to });
+        }
+        Ok(())
+    }
+
+    fn file_length(&self) -> io::Result<u64> {
+        self.inner().file_length()
+    }
+
+    fn refresh_length(&self) -> io::Result<u64> {
+        self.inner().refresh_length()
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.inner().identity()
+    }
+
+    fn acknowledged(&self, id: TransactionId) {
+        self.log.lock().events.push(Event::Acknowledged(id));
+    }
+}

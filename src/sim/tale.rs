@@ -1,0 +1,176 @@
+//! What is known of a database's past: which commits there were, what each had left, and which were acknowledged.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Bound;
+
+use super::disk::{Disk, Event};
+use super::failure::{Problem, ProblemKind};
+use super::run::{Life, open};
+use super::scenario::{Scenario, Story, Told};
+use crate::base::TransactionId;
+use crate::error::Result;
+use crate::format::record::{RECORD_PAGES, Record};
+use crate::format::table_root::TableEntry;
+use crate::tree::RangeCursor;
+use crate::txn::read::SnapshotReader;
+
+/// What a snapshot contains, in one number: names and types of its tables, and all their entries.
+pub(super) fn fingerprint(reader: &SnapshotReader) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    let mut tables = RangeCursor::new(&reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
+    while let Some((name, entry)) = tables.next(reader)? {
+        let entry = TableEntry::decode(entry)?;
+        (&name[..], &entry.key_type, &entry.value_type, entry.root.entries).hash(&mut hasher);
+        let mut entries = RangeCursor::new(&entry.root, Bound::Unbounded, Bound::Unbounded);
+        while let Some((key, value)) = entries.next(reader)? {
+            (&key[..], value).hash(&mut hasher);
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// The past of a database, up to the end of one life.
+pub(super) struct Tale<'a, Step> {
+    /// Steps of earlier lives, as the crash at their end has left them.
+    past: Vec<Told<'a, Step>>,
+    /// Steps of this life: what they are, and for those that had begun, the head at their end and whether they ended
+    /// without an error.
+    pub(super) steps: &'a [Step],
+    ends: Vec<(TransactionId, bool)>,
+    /// The commits that can be found after a crash, those that had a record of their own: what each had left.
+    left: BTreeMap<TransactionId, u64>,
+    /// What was durable when this life began.
+    acknowledged: TransactionId,
+    /// The ids of this life's transactions begin behind this one.
+    before_first: TransactionId,
+}
+
+/// What may be found after a crash at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) acknowledged: TransactionId,
+    /// Steps of this life that had begun, and those that had ended.
+    begun: usize,
+    ended: usize,
+    /// The one commit that must be found, if that is known.
+    pub(super) exactly: Option<TransactionId>,
+}
+
+impl<'a, Step> Tale<'a, Step> {
+    /// The tale of a life that began on `start`; `earlier` is what came before it, cut short as `expected` says, and
+    /// `found` what was recovered then.
+    pub(super) fn of<S: Scenario<Step = Step>>(
+        scenario: &S,
+        start: &Disk,
+        life: &Life,
+        steps: &'a [Step],
+        earlier: Option<(&Tale<'a, Step>, Expected)>,
+    ) -> Result<Tale<'a, Step>, Problem> {
+        let mut tale = Tale {
+            past: Vec::new(),
+            steps,
+            ends: life.ends.clone(),
+            left: BTreeMap::new(),
+            acknowledged: life.base,
+            before_first: life.before_first,
+        };
+        if let Some((earlier, expected)) = earlier {
+            tale.past = earlier.story(expected, life.base).told;
+            // The ids of what is lost are given out again.
+            tale.left = earlier.left.range(..=life.base).map(|(&id, &left)| (id, left)).collect();
+        }
+        tale.find_commits(scenario, start, life)?;
+        Ok(tale)
+    }
+
+    /// Looks at the database whenever a record is stored: what is in the cache then is what it speaks of.
+    fn find_commits<S: Scenario>(&mut self, scenario: &S, start: &Disk, life: &Life) -> Result<(), Problem> {
+        let mut disk = start.clone();
+        self.look(scenario, &disk, None)?;
+        for event in &life.events {
+            disk.apply(event);
+            let Event::Store { offset, bytes } = event else { continue };
+            let Ok(record) = Record::decode(bytes, 0) else { continue };
+            let is_record = *offset < u64::from(RECORD_PAGES) * record.page_size as u64;
+            if is_record && !self.left.contains_key(&record.id) {
+                self.look(scenario, &disk, Some(record.id))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look<S: Scenario>(
+        &mut self,
+        scenario: &S,
+        disk: &Disk,
+        id: Option<TransactionId>,
+    ) -> Result<(), Problem> {
+        let look = || -> Result<(TransactionId, u64)> {
+            let db = open(scenario, disk, None).0?;
+            let reader = SnapshotReader::begin(&db.handle)?;
+            Ok((reader.snapshot.id, fingerprint(&reader)?))
+        };
+        let (found, fingerprint) = look().map_err(|error| {
+            Problem::new(ProblemKind::CannotOpen, format_args!("with all that was stored: {error}"))
+        })?;
+        if id.is_none_or(|id| id == found) {
+            self.left.insert(found, fingerprint);
+        }
+        Ok(())
+    }
+
+    /// What is to be expected before anything has happened.
+    pub(super) fn beginning(&self) -> Expected {
+        Expected { acknowledged: self.acknowledged, begun: 0, ended: 0, exactly: None }
+    }
+
+    /// What the commit of that id had left.
+    pub(super) fn left_by(&self, id: TransactionId) -> Option<u64> {
+        self.left.get(&id).copied()
+    }
+
+    /// What was still to come, or had begun and not ended, at a moment: at most `most` steps.
+    pub(super) fn steps_from(&self, expected: Expected, most: usize) -> &'a [Step] {
+        let rest = &self.steps[expected.ended.min(self.steps.len())..];
+        &rest[..most.min(rest.len())]
+    }
+
+    /// The story of a crash at the moment of `expected`, after which `found` was recovered.
+    pub(super) fn story(&self, expected: Expected, found: TransactionId) -> Story<'a, Step> {
+        let mut told = self.past.clone();
+        let mut before = self.before_first;
+        for (number, (step, &(end, went_well))) in
+            self.steps.iter().zip(&self.ends).take(expected.begun).enumerate()
+        {
+            let count = |through: TransactionId| through.0.clamp(before.0, end.0.max(before.0)) - before.0;
+            told.push(Told {
+                step,
+                commits: count(end),
+                kept: count(found),
+                acknowledged: count(expected.acknowledged),
+                ended: went_well && number < expected.ended,
+            });
+            before = before.max(end);
+        }
+        Story { told }
+    }
+}
+
+impl Expected {
+    /// With the one commit that must be found, if none is named yet.
+    pub(super) fn or_exactly(self, exactly: Option<TransactionId>) -> Expected {
+        Expected { exactly: self.exactly.or(exactly), ..self }
+    }
+
+    /// What is to be expected after one event more.
+    pub(super) fn after(mut self, event: &Event) -> Expected {
+        match event {
+            Event::Acknowledged(id) => self.acknowledged = self.acknowledged.max(*id),
+            Event::StepBegins => self.begun += 1,
+            Event::StepEnds => self.ended += 1,
+            _ => {}
+        }
+        self
+    }
+}

@@ -1,0 +1,343 @@
+//! Everything that a database can go through, as scenarios: all kinds of commits, growth, shrinking, spilling, large
+//! values, tables that come and go, readers that stay, commits during barriers.
+
+use std::collections::BTreeMap;
+
+use crate::db::{Db, Options, ReadTxn, Ticket, WriteTxn};
+use crate::error::Result;
+use crate::sim::{Random, Scenario, Stage, Story};
+use crate::sys::WriteMode;
+use crate::txn::commit::Durability;
+use crate::types::Table;
+
+const NAMES: [&str; 3] = ["one", "two", "three"];
+
+/// What a scenario is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A few entries, a few commits: all crash states can be visited.
+    Tiny,
+    /// Few entries, all kinds of commits, others' commits during barriers.
+    Small,
+    /// Transactions that spill, values on overflow pages.
+    Large,
+    /// The file grows and is cut again.
+    GrowAndShrink,
+    /// More runs of new pages than a record can list: two barriers.
+    Fragmented,
+    /// Hundreds of small commits: the free log is rewritten, and its pages are used again.
+    Long,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Mixed {
+    pub(super) kind: Kind,
+    pub(super) page_size: usize,
+    pub(super) write_mode: WriteMode,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    Put { table: usize, key: usize, key_len: usize, stamp: u64, length: usize },
+    Remove { table: usize, key: usize, key_len: usize },
+    RemoveRange { table: usize, from: usize, to: usize },
+    Clear { table: usize },
+    Drop { table: usize },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum How {
+    Durable,
+    Lazy,
+    Deferred,
+    Aborted,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A transaction; the others are published while the next barrier is under way.
+    Commit {
+        changes: Vec<Change>,
+        how: How,
+        meanwhile: Vec<(Vec<Change>, Durability)>,
+    },
+    Sync,
+    WaitForTickets,
+    BeginReading,
+    /// Immutable while visible: whoever still reads, reads its own state.
+    ReadAgain,
+    EndReading,
+}
+
+#[derive(Default)]
+pub(super) struct Memory {
+    readers: Vec<(ReadTxn, Model)>,
+    tickets: Vec<Ticket>,
+}
+
+/// Tables, and their entries.
+pub(super) type Model = BTreeMap<String, Entries>;
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn key_of(key: usize, key_len: usize) -> Vec<u8> {
+    let mut bytes = format!("{key:05}").into_bytes();
+    bytes.resize(key_len.max(5), b'k');
+    bytes
+}
+
+fn value_of(stamp: u64, length: usize) -> Vec<u8> {
+    let mut bytes = stamp.to_le_bytes().repeat(length / 8 + 1);
+    bytes.truncate(length);
+    bytes
+}
+
+fn table_of(table: usize) -> Table<[u8], [u8]> {
+    Table::new(NAMES[table])
+}
+
+impl Change {
+    fn make(&self, tx: &WriteTxn) -> Result<()> {
+        match *self {
+            Change::Put { table, key, key_len, stamp, length } => {
+                tx.table(&table_of(table))?.insert(&key_of(key, key_len), &value_of(stamp, length))?;
+            }
+            Change::Remove { table, key, key_len } => {
+                tx.table(&table_of(table))?.remove(&key_of(key, key_len))?;
+            }
+            Change::RemoveRange { table, from, to } => {
+                tx.table(&table_of(table))?.delete_range(&key_of(from, 0)[..]..&key_of(to, 0)[..])?;
+            }
+            Change::Clear { table } => {
+                tx.table(&table_of(table))?.clear()?;
+            }
+            Change::Drop { table } => {
+                tx.drop_table(NAMES[table])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, model: &mut Model) {
+        let mut entries = |table: usize, work: &dyn Fn(&mut Entries)| {
+            work(model.entry(NAMES[table].into()).or_default());
+        };
+        match *self {
+            Change::Put { table, key, key_len, stamp, length } => entries(table, &|entries| {
+                entries.insert(key_of(key, key_len), value_of(stamp, length));
+            }),
+            Change::Remove { table, key, key_len } => entries(table, &|entries| {
+                entries.remove(&key_of(key, key_len));
+            }),
+            Change::RemoveRange { table, from, to } => entries(table, &|entries| {
+                entries.retain(|key, _| *key < key_of(from, 0) || *key >= key_of(to, 0));
+            }),
+            Change::Clear { table } => entries(table, &BTreeMap::clear),
+            Change::Drop { table } => {
+                model.remove(NAMES[table]);
+            }
+        }
+    }
+}
+
+/// What a snapshot holds.
+pub(super) fn read_all(rx: &ReadTxn) -> Result<Model> {
+    let mut model = Model::new();
+    for info in rx.tables()? {
+        let table: Table<[u8], [u8]> =
+            Table::new(NAMES[NAMES.iter().position(|name| *name == info.name).unwrap()]);
+        let entries = rx.table(&table)?.iter()?.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())));
+        model.insert(info.name.clone(), entries.collect::<Result<_>>()?);
+    }
+    Ok(model)
+}
+
+impl Mixed {
+    pub(super) fn new(kind: Kind) -> Mixed {
+        Mixed { kind, page_size: 4096, write_mode: WriteMode::Syscall }
+    }
+
+    fn changes(&self, random: &mut Random) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut put = |table, key, key_len, length, random: &mut Random| {
+            changes.push(Change::Put { table, key, key_len, stamp: random.next(), length });
+        };
+        match self.kind {
+            Kind::Tiny => put(0, random.below(2), 0, 8 + random.below(30), random),
+            Kind::Small | Kind::Long => {
+                for _ in 0..1 + random.below(4) {
+                    let (table, key) = (random.below(2), random.below(30));
+                    put(table, key, 5 + key % 40, 8 * random.below(12), random);
+                }
+                self.destroy(&mut changes, random);
+            }
+            Kind::Large => {
+                for _ in 0..1 + random.below(12) {
+                    let length = if random.one_in(4) { random.below(3 * self.page_size) } else { 200 };
+                    put(random.below(3), random.below(25), 60, length, random);
+                }
+                if random.one_in(10) {
+                    put(0, 99, 0, (256 << 10) + random.below(9), random); // stored at once, from where it is
+                }
+                self.destroy(&mut changes, random);
+            }
+            Kind::GrowAndShrink => match random.below(12) {
+                0 => changes.push(Change::Clear { table: 0 }),
+                1 => (0..2 + random.below(4)).for_each(|_| put(0, random.below(9), 0, 100 << 10, random)),
+                _ => put(0, 20, 0, 8, random),
+            },
+            Kind::Fragmented => match random.below(3) {
+                0 => (0..1500).step_by(2).for_each(|key| put(0, key, 0, 960, random)),
+                _ => (0..40).for_each(|_| put(0, random.below(1500), 0, 960, random)),
+            },
+        }
+        // So that each transaction changes something.
+        changes.push(Change::Put { table: 0, key: 77777, key_len: 0, stamp: random.next(), length: 8 });
+        changes
+    }
+
+    fn destroy(&self, changes: &mut Vec<Change>, random: &mut Random) {
+        let table = random.below(3);
+        match random.below(24) {
+            0..=6 => {
+                let key = random.below(30);
+                changes.push(Change::Remove { table, key, key_len: 5 + key % 40 });
+            }
+            7 | 8 => {
+                changes.push(Change::RemoveRange { table, from: random.below(20), to: random.below(30) })
+            }
+            9 => changes.push(Change::Clear { table }),
+            10 => changes.push(Change::Drop { table: 1 + random.below(2) }),
+            _ => {}
+        }
+    }
+
+    fn step(&self, random: &mut Random) -> Step {
+        let how = match random.below(16) {
+            0..=7 => How::Durable,
+            8 | 9 => How::Lazy,
+            10 | 11 => How::Deferred,
+            12 if random.one_in(2) => How::Aborted,
+            12 => return Step::Sync,
+            13 => return Step::WaitForTickets,
+            14 if random.one_in(2) => return Step::BeginReading,
+            14 => return Step::EndReading,
+            _ => return Step::ReadAgain,
+        };
+        let mut meanwhile = Vec::new();
+        if random.one_in(3) && self.kind != Kind::Tiny {
+            for _ in 0..1 + random.below(4) {
+                let durability = if random.one_in(2) { Durability::Durable } else { Durability::Lazy };
+                meanwhile.push((self.changes(random), durability));
+            }
+        }
+        Step::Commit { changes: self.changes(random), how, meanwhile }
+    }
+}
+
+fn begin(db: &Db, changes: &[Change]) -> Result<WriteTxn> {
+    let tx = db.write()?;
+    changes.iter().try_for_each(|change| change.make(&tx))?;
+    Ok(tx)
+}
+
+impl Scenario for Mixed {
+    type Step = Step;
+    type Memory = Memory;
+
+    fn name(&self) -> &str {
+        match self.kind {
+            Kind::Tiny => "tiny",
+            Kind::Small => "small",
+            Kind::Large => "large",
+            Kind::GrowAndShrink => "grow-and-shrink",
+            Kind::Fragmented => "fragmented",
+            Kind::Long => "long",
+        }
+    }
+
+    fn options(&self) -> Options {
+        let dirty_memory = if self.kind == Kind::Large { 2 * self.page_size } else { 256 << 20 };
+        let options = Db::options().max_size(64 << 20).page_size(self.page_size);
+        options.write_mode(self.write_mode).dirty_memory(dirty_memory)
+    }
+
+    fn script(&self, random: &mut Random) -> Vec<Step> {
+        let count = match self.kind {
+            Kind::Tiny => 3,
+            Kind::Small => 30,
+            Kind::Large => 14,
+            Kind::GrowAndShrink => 60,
+            Kind::Fragmented => 9,
+            Kind::Long => 400,
+        };
+        let mut steps: Vec<Step> = (0..count).map(|_| self.step(random)).collect();
+        if self.kind == Kind::Fragmented {
+            let changes =
+                (0..1500).map(|key| Change::Put { table: 0, key, key_len: 0, stamp: 1, length: 960 });
+            steps.insert(
+                0,
+                Step::Commit { changes: changes.collect(), how: How::Durable, meanwhile: Vec::new() },
+            );
+        }
+        steps
+    }
+
+    fn run(&self, stage: &Stage, memory: &mut Memory, step: &Step) -> Result<()> {
+        match step {
+            Step::Commit { changes, how, meanwhile } => {
+                let meanwhile = meanwhile.clone();
+                if !meanwhile.is_empty() {
+                    stage.during_next_barrier(move |db| {
+                        for (changes, durability) in &meanwhile {
+                            // Nobody may wait for the barrier that is under way.
+                            let Ok(tx) = begin(db, changes) else { return };
+                            let Ok(_) = tx.transaction.publish(*durability) else { return };
+                        }
+                    });
+                }
+                let tx = begin(stage.db(), changes)?;
+                match how {
+                    How::Durable => drop(tx.commit()?),
+                    How::Lazy => drop(tx.commit_with(Durability::Lazy)?),
+                    How::Deferred => memory.tickets.push(tx.commit_deferred()?),
+                    How::Aborted => tx.abort(),
+                }
+            }
+            Step::Sync => stage.db().sync()?,
+            Step::WaitForTickets => {
+                memory.tickets.drain(..).try_for_each(|ticket| ticket.wait().map(drop))?;
+            }
+            Step::BeginReading => {
+                let rx = stage.db().read()?;
+                let model = read_all(&rx)?;
+                memory.readers.push((rx, model));
+            }
+            Step::ReadAgain => {
+                for (rx, model) in &memory.readers {
+                    assert!(read_all(rx)? == *model, "a snapshot has changed");
+                }
+            }
+            Step::EndReading => drop(memory.readers.pop()),
+        }
+        Ok(())
+    }
+
+    fn check(&self, db: &Db, story: &Story<'_, Step>) -> Result<(), String> {
+        let mut expected = Model::new();
+        for told in story.told() {
+            let Step::Commit { changes, how, meanwhile } = told.step else { continue };
+            let own = (*how != How::Aborted).then_some(changes);
+            let commits = own.into_iter().chain(meanwhile.iter().map(|(changes, _)| changes));
+            for change in commits.take(told.kept as usize).flatten() {
+                change.apply(&mut expected);
+            }
+        }
+        let found = db.read().and_then(|rx| read_all(&rx)).map_err(|error| error.to_string())?;
+        if found != expected {
+            let text =
+                |model: &Model| model.iter().map(|(k, v)| format!("{k}: {}", v.len())).collect::<Vec<_>>();
+            return Err(format!("found {:?}, expected {:?}", text(&found), text(&expected)));
+        }
+        Ok(())
+    }
+}
