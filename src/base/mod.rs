@@ -4,6 +4,8 @@ pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod ids;
 pub(crate) mod key_buf;
+#[cfg(test)]
+pub(crate) mod property;
 
 pub(crate) use ids::{ChildRef, PageNumber, PageRun, TransactionId};
 pub(crate) use key_buf::KeyBuf;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::partition::PartitionProblem;
 use super::save::{FreeLog, LogLimits};
 use super::*;
+use crate::base::property::cases;
 use crate::format::free_log;
 use crate::format::page;
 
@@ -282,10 +283,10 @@ fn pages_of(space: &Space) -> impl Iterator<Item = RetiredRun> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
-    fn free_pages_never_overlap_live_ones(steps in prop::collection::vec(step(), 1..250)) {
+    fn free_pages_never_overlap_live_ones(steps in prop::collection::vec(step(), 1..if cfg!(miri) { 10 } else { 250 })) {
         let mut simulation = Simulation::new();
         for step in &steps {
             simulation.run(step);
@@ -305,7 +306,7 @@ fn many_transactions_keep_the_log_short() {
         is_aborted: false,
         follower_reclaims: true,
     };
-    for number in 0..400u32 {
+    for number in 0..if cfg!(miri) { 12 } else { 400u32 } {
         if number % 50 == 10 {
             simulation.run(&Step::BeginReader);
             simulation.run(&Step::EndReader(0));
