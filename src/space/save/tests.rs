@@ -21,7 +21,7 @@ fn fragmented(holes: u32) -> Space {
 
 #[test]
 fn a_small_commit_stores_one_log_page_at_most() {
-    const COMMITS: u64 = if cfg!(miri) { 60 } else { 1000 };
+    const COMMITS: u64 = if cfg!(miri) { 30 } else { 1000 };
     let mut space = fragmented(200);
     let mut log = FreeLog::new(&space);
     let mut stored = 0;
