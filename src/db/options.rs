@@ -143,8 +143,8 @@ impl Options {
     }
 
     /// Has `callback` called with each reader, of any process, that has been reading for longer than `max_age`:
-    /// once for each, by a thread that begins a write transaction. What to do is the application's to decide: mapleaf never
-    /// takes pages from under a reader that lives.
+    /// once for each, by a thread that begins a write transaction. What to do is the application's to decide: mapleaf
+    /// never takes pages from under a reader that lives.
     ///
     /// ```
     /// use std::time::Duration;
