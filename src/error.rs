@@ -135,9 +135,9 @@ pub enum Error {
         /// Key and value type that the table was created with.
         found: String,
     },
-    /// A table's name is too long.
+    /// A table's name is too long, or the names of its two types together.
     TableNameTooLong {
-        /// Its length, in bytes.
+        /// The length, in bytes.
         length: usize,
         /// The greatest length, in bytes.
         limit: usize,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
-use mapleaf::{Db, Durability, Table, WriteMode};
+use mapleaf::{Db, Durability, ReadTxn, Table, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
 const SMALL: Table<u64, u64> = Table::new("small");
@@ -266,5 +266,115 @@ fn one_value_of_many_mebibytes() {
         assert!(db.update(|tx| tx.table(&BYTES)?.remove(1)).unwrap());
         settle(&db);
         assert_clean(&db);
+    }
+}
+
+const LARGE_LEN: usize = 128 << 20;
+const LARGE_COUNT: u64 = 52;
+const SMALL_COUNT: u64 = 200;
+
+/// A value of which each 4 KiB say whose they are and where they belong.
+fn fill_large(value: &mut [u8], number: u64) {
+    for (at, block) in value.chunks_mut(4096).enumerate() {
+        block.fill(number as u8);
+        block[..8].copy_from_slice(&(number << 32 | at as u64).to_le_bytes());
+    }
+}
+
+/// The database holds large values `numbers`, and the small entries of `rounds` rounds as round `newest` left them.
+#[track_caller]
+fn assert_large(rx: &ReadTxn, numbers: impl Iterator<Item = u64>, rounds: u64, newest: u64) {
+    let (bytes, small) = (rx.table(&BYTES).unwrap(), rx.table(&SMALL).unwrap());
+    let mut count = 0;
+    for number in numbers {
+        let value = bytes.get(number).unwrap().expect("it is there");
+        assert_eq!(value.len(), LARGE_LEN);
+        for (at, block) in value.chunks(4096).enumerate() {
+            assert_eq!(block[..8], (number << 32 | at as u64).to_le_bytes());
+            assert_eq!(block[4095], number as u8);
+        }
+        count += 1;
+    }
+    assert_eq!(bytes.len(), count);
+    assert_eq!(small.len(), rounds * SMALL_COUNT);
+    assert!(small.iter().unwrap().all(|entry| entry.unwrap().1 == newest));
+}
+
+/// Memory of this process that is no file's, in bytes; 0 where the system does not say.
+fn anonymous_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib << 10)
+}
+
+/// Beyond 2^32 bytes and 2^20 pages, with readers of old snapshots. In the long form only: it takes 7 GiB of disk.
+#[test]
+fn a_file_of_many_gibibytes() {
+    if !is_long() {
+        return;
+    }
+    for mode in BOTH_MODES {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let path = folder.path().join("data.mapleaf");
+        let db = open(&path, mode);
+        let mut value = vec![0; LARGE_LEN];
+        let mut most_memory = 0;
+        let mut readers = Vec::new();
+        for number in 0..LARGE_COUNT {
+            fill_large(&mut value, number);
+            db.update(|tx| {
+                tx.table(&BYTES)?.insert(number, &value)?;
+                let mut small = tx.table(&SMALL)?;
+                let spread = |at: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                (0..(number + 1) * SMALL_COUNT).try_for_each(|at| small.insert(spread(at), number).map(drop))
+            })
+            .unwrap();
+            if number % 20 == 5 {
+                readers.push((db.read().unwrap(), number));
+            }
+            most_memory = most_memory.max(anonymous_memory());
+        }
+        let (peak, pages) = (length(&path), db.stats().unwrap().pages);
+        assert!(peak > 6 << 30 && pages > 1 << 20);
+        assert!(most_memory < 3 * LARGE_LEN as u64, "{most_memory} bytes of memory");
+        assert_clean(&db);
+        for (rx, number) in &readers {
+            assert_large(rx, 0..number + 1, number + 1, *number);
+        }
+        drop(readers);
+        drop(db);
+
+        let db = open(&path, mode);
+        let rx = db.read().unwrap();
+        assert_eq!(db.update(|tx| tx.table(&BYTES)?.retain(|number, _| number % 4 == 1)).unwrap(), 39);
+        change_small(&db);
+        assert_large(&rx, 0..LARGE_COUNT, LARGE_COUNT, LARGE_COUNT - 1);
+        assert_large(&db.read().unwrap(), (1..LARGE_COUNT).step_by(4), LARGE_COUNT, 7);
+        assert_eq!(length(&path), peak, "the reader's values are where they were");
+        assert_clean(&db);
+        drop(rx);
+        db.update(|tx| tx.table(&BYTES)?.clear()).unwrap();
+        db.update(|tx| tx.table(&SMALL)?.clear()).unwrap();
+        settle(&db);
+        assert_clean(&db);
+        let left = length(&path);
+        assert!(left < 4 << 20, "{left} bytes are left");
+        println!(
+            "{mode:?}: {peak} bytes, {pages} pages; {most_memory} bytes of memory; {left} bytes are left"
+        );
+    }
+}
+
+/// Changes every small entry, so that its pages move.
+fn change_small(db: &Db) {
+    for round in 0..8 {
+        let changed = db.update(|tx| {
+            let mut small = tx.table(&SMALL)?;
+            let keys: Vec<u64> =
+                small.iter()?.map(|entry| entry.map(|(key, _)| key)).collect::<Result<_, _>>()?;
+            keys.iter().try_for_each(|key| small.insert(*key, round).map(drop))?;
+            Ok(keys.len() as u64)
+        });
+        assert_eq!(changed.unwrap(), LARGE_COUNT * SMALL_COUNT);
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod checksum;
 pub(crate) mod ids;
 pub(crate) mod key_buf;
 pub(crate) mod mutation;
+#[cfg(test)]
+pub(crate) mod property;
 
 pub(crate) use ids::{ChildRef, PageNumber, PageRun, TransactionId};
 pub(crate) use key_buf::KeyBuf;

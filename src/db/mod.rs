@@ -94,6 +94,7 @@ impl Db {
     ///   [`Error::Corrupt`](crate::Error::Corrupt) if the file cannot be used.
     /// - [`Error::Replaced`](crate::Error::Replaced) if others have it open whose lock file is not the one found.
     /// - [`Error::InUse`](crate::Error::InUse) if others have it open and this one may not write the lock file.
+    /// - [`Error::HandlesFull`](crate::Error::HandlesFull) if it is open 1024 times, in all processes.
     pub fn open(path: impl AsRef<Path>) -> Result<Db> {
         Db::options().open(path)
     }
@@ -111,7 +112,7 @@ impl Db {
         Options::default()
     }
 
-    /// A new database in memory, which is gone when it is closed.
+    /// A new database in memory, which is gone when it is closed. Threads share it; other processes do not.
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;
@@ -121,7 +122,8 @@ impl Db {
         Db::options().in_memory()
     }
 
-    /// Begins a write transaction, once no other one is open: there is one at a time.
+    /// Begins a write transaction, once no other one is open: there is one at a time, in all processes. So a
+    /// thread that has one open, and begins another, waits for ever.
     ///
     /// # Errors
     ///
@@ -134,7 +136,7 @@ impl Db {
         Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
     }
 
-    /// Begins a write transaction if no other one is open; `None` if one is.
+    /// Begins a write transaction if no other one is open; `None` if one is. Errors are those of [`Db::write`].
     ///
     /// ```
     /// # let db = mapleaf::Db::in_memory()?;
@@ -148,14 +150,16 @@ impl Db {
         Ok(Transaction::begin(&self.handle, Patience::None)?.map(WriteTxn::new))
     }
 
-    /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not.
+    /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not. Errors are those of
+    /// [`Db::write`].
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
         let deadline = Instant::now().checked_add(timeout);
         let patience = deadline.map_or(Patience::Forever, Patience::Until);
         Ok(Transaction::begin(&self.handle, patience)?.map(WriteTxn::new))
     }
 
-    /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise.
+    /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise. Errors are those of
+    /// `work`, of [`Db::write`] and of [`WriteTxn::commit`].
     ///
     /// ```
     /// use mapleaf::{Db, Error, Table};
@@ -251,6 +255,11 @@ impl Db {
     /// Sleeps until a transaction newer than `after` is visible, by whatever process; answers the newest
     /// visible one. `None` if there is none within `timeout`; without a timeout it waits for as long as it takes.
     ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`](crate::Error::Poisoned) after a failed sync, for then nobody commits any more;
+    /// [`Error::Forked`](crate::Error::Forked) in a forked child.
+    ///
     /// ```
     /// use std::time::Duration;
     /// # use mapleaf::{Db, Table};
@@ -296,8 +305,12 @@ impl Db {
         check::check(&self.handle.core)
     }
 
-    /// Makes every commit durable and lets go of this handle. Dropping it does the same, but cannot
-    /// answer an error. The file is closed when the last handle and transaction are gone.
+    /// Makes every commit durable and lets go of this handle. The file is closed when the last handle and transaction
+    /// are gone; that too makes every commit durable, but cannot answer an error.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::sync`]; none if the database was opened for reading only.
     pub fn close(self) -> Result<()> {
         if self.handle.core.settings.read_only { Ok(()) } else { self.sync() }
     }

@@ -122,7 +122,8 @@ impl Options {
     }
 
     /// Bytes that the file may grow to: 1 TiB by default. It costs address space, not memory; where the
-    /// system refuses as much address space, half of it is tried, and so on. At least 1 MiB.
+    /// system refuses as much address space, half of it is tried, and so on. At least 1 MiB. What would grow beyond is
+    /// [`Error::Full`](crate::Error::Full).
     pub fn max_size(mut self, bytes: u64) -> Options {
         self.settings.settings.max_size = bytes;
         self
@@ -148,10 +149,9 @@ impl Options {
         self
     }
 
-    /// Has `callback` called with each reader, of any process, that has been reading for longer than
-    /// `max_age`: once for
-    /// each, by a thread that begins a write transaction. What to do is the application's to decide: mapleaf never
-    /// takes pages from under a reader that lives.
+    /// Has `callback` called with each reader, of any process, that has been reading for longer than `max_age`:
+    /// once for each, by a thread that begins a write transaction. What to do is the application's to decide: mapleaf
+    /// never takes pages from under a reader that lives.
     ///
     /// ```
     /// use std::time::Duration;

@@ -17,7 +17,8 @@ pub(super) fn wait_for_commit(core: &Core, after: u64, deadline: Option<Instant>
 /// is one that the last item did not have yet. It sleeps meanwhile, and never ends. Made by
 /// [`Db::watch`](crate::Db::watch).
 ///
-/// Commits that come faster than the items are taken are not told one by one: an item is the newest.
+/// Commits that come faster than the items are taken are not told one by one: an item is the newest. An item is
+/// an error where [`Db::wait_for_commit`](crate::Db::wait_for_commit) has one; so is each after it.
 #[must_use = "iterators are lazy"]
 pub struct Watch {
     handle: Arc<Handle>,
@@ -29,7 +30,7 @@ impl Watch {
         Watch { handle: Arc::clone(handle), after: handle.core.shared.visible().0 }
     }
 
-    /// The next item, if there is one within `timeout`.
+    /// The next item, if there is one within `timeout`; `None` if not.
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<u64>> {
         let newest = wait_for_commit(&self.handle.core, self.after, Instant::now().checked_add(timeout))?;
         self.after = newest.unwrap_or(self.after);

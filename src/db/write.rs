@@ -83,7 +83,8 @@ impl WriteTxn {
     /// # Errors
     ///
     /// [`Error::TableTypeMismatch`] if it was created with other types, [`Error::TableInUse`] if it is open
-    /// already, [`Error::TableNameTooLong`] for a name of more than 1024 bytes.
+    /// already, [`Error::TableNameTooLong`] if the name of a new one, or those of its types together, have more than
+    /// 1024 bytes.
     pub fn table<K: Key + ?Sized, V: Value + ?Sized>(
         &self,
         table: &Table<K, V>,
@@ -144,7 +145,7 @@ impl WriteTxn {
     /// # Errors
     ///
     /// [`Error::TableNotFound`], [`Error::TableExists`] if the new name is taken, [`Error::TableInUse`] if the table
-    /// is open.
+    /// is open, [`Error::TableNameTooLong`].
     pub fn rename_table(&self, from: &str, to: &str) -> Result<()> {
         self.transaction.rename_table(from, to)
     }
@@ -156,7 +157,7 @@ impl WriteTxn {
     ///
     /// If pages could not be stored ([`Error::Io`], for instance no space; [`Error::Full`]), the transaction has not
     /// happened, and others go on. If the sync failed, it is unknown whether it will survive, and the database is
-    /// [`Error::Poisoned`] until it is opened again.
+    /// [`Error::Poisoned`] until it is opened again. [`Error::TransactionFailed`] if one of its changes has failed.
     pub fn commit(self) -> Result<u64> {
         self.commit_with(Durability::Durable)
     }
@@ -168,7 +169,9 @@ impl WriteTxn {
 
     /// Commits, and returns before the transaction is durable, so that the next one can begin meanwhile. It becomes
     /// visible when it is durable: soon, or when the ticket is waited for, whichever is first. A
-    /// sequence of deferred commits shares barriers.
+    /// sequence of deferred commits shares barriers. Dropping the ticket takes nothing back.
+    ///
+    /// Errors before the commit are those of [`WriteTxn::commit`]; [`Ticket::wait`] has those of making it durable.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -217,6 +220,10 @@ impl Ticket {
     }
 
     /// Returns once the transaction is durable and visible; answers its id.
+    ///
+    /// # Errors
+    ///
+    /// If the sync failed, it is unknown whether the transaction will survive: [`Error::Io`] or [`Error::Poisoned`].
     pub fn wait(self) -> Result<u64> {
         self.handle.core.wait_durable(self.id)?;
         Ok(self.id.0)
@@ -270,6 +277,10 @@ pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
 }
 
 /// A table in a write transaction: reads what the transaction has written, and writes.
+///
+/// A key that is too long, and a value that is too large or cannot be encoded, change nothing, and the transaction goes
+/// on. After another error of a change (no space, damage) it may be left half-way: then whatever it is asked for is
+/// [`Error::TransactionFailed`], and it can only be aborted.
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     transaction: &'tx Transaction,
     /// There until it is dropped.
@@ -322,7 +333,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.open().tree.get(self.pages(), &key.encode_key())?.map(V::decode).transpose()
     }
 
-    /// The values of many keys, in the order of the keys.
+    /// The values of many keys, in the order of the keys. See [`TableRef::get_many`](crate::TableRef::get_many).
     pub fn get_many<Q: EncodeKey<K>>(
         &self,
         keys: impl IntoIterator<Item = Q>,
@@ -546,7 +557,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 
 impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// Puts an entry in whose value is `length` zeros, and answers the place of the value, to be written there: no
-    /// copy of a large value is needed. What was there under the same key is gone.
+    /// copy of a large value is needed. What was there under the same key is gone. The value is in memory until the
+    /// transaction commits, or stores it because of [`Options::dirty_memory`](crate::Options::dirty_memory).
     ///
     /// ```
     /// use mapleaf::{Db, Table};

@@ -5,11 +5,14 @@ use proptest::prelude::*;
 use super::partition::PartitionProblem;
 use super::save::{FreeLog, LogLimits};
 use super::*;
+use crate::base::property::cases;
 use crate::format::free_log;
 use crate::format::page;
 
 /// Small pages and a small tail, so that entries span pages and the log often begins anew.
 const LIMITS: LogLimits = LogLimits { page_size: 128, tail_len: 60 };
+
+const MOST_STEPS: usize = if cfg!(miri) { 10 } else { 250 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PageState {
@@ -282,10 +285,10 @@ fn pages_of(space: &Space) -> impl Iterator<Item = RetiredRun> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
-    fn free_pages_never_overlap_live_ones(steps in prop::collection::vec(step(), 1..250)) {
+    fn free_pages_never_overlap_live_ones(steps in prop::collection::vec(step(), 1..MOST_STEPS)) {
         let mut simulation = Simulation::new();
         for step in &steps {
             simulation.run(step);
@@ -305,7 +308,7 @@ fn many_transactions_keep_the_log_short() {
         is_aborted: false,
         follower_reclaims: true,
     };
-    for number in 0..400u32 {
+    for number in 0..if cfg!(miri) { 12 } else { 400u32 } {
         if number % 50 == 10 {
             simulation.run(&Step::BeginReader);
             simulation.run(&Step::EndReader(0));

@@ -36,7 +36,11 @@ unsafe impl Sync for SharedWords {}
 impl SharedWords {
     /// `count` words for the threads of this process. A page of them costs nothing until it is touched.
     pub(crate) fn anonymous(count: usize) -> io::Result<SharedWords> {
-        let memory: MmapRaw = MmapOptions::new().len(bytes_of(count)?).no_reserve_swap().map_anon()?.into();
+        let mut options = MmapOptions::new();
+        if !cfg!(miri) {
+            options.no_reserve_swap(); // which Miri does not know
+        }
+        let memory: MmapRaw = options.len(bytes_of(count)?).map_anon()?.into();
         Ok(SharedWords {
             start: memory.as_ptr().cast(),
             available: AtomicUsize::new(count),

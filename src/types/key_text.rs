@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use super::lists::for_text_and_bytes;
 use super::{EncodeKey, Encoder, Key, KeyBytes, KeyReader, KeyStr, Place, decode_error};
 use crate::Result;
 
@@ -99,13 +100,9 @@ impl<const N: usize> EncodeKey<[u8; N]> for [u8; N] {
     }
 }
 
-/// `$given` stands for both `$sized` and `$unsized`; `$bytes` is its bytes, with `$name` for a reference to it.
-macro_rules! text_keys {
-    ($([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $unsized:ty, $sized:ty;)*) => {$(
-        text_keys!(@ [$($generics)*] |$name: $given| $bytes => $unsized);
-        text_keys!(@ [$($generics)*] |$name: $given| $bytes => $sized);
-    )*};
-    (@ [$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
+/// `$given` stands for `$key`; `$bytes` is its bytes, with `$name` for a reference to it.
+macro_rules! encode_key {
+    ([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
         impl<$($generics)*> EncodeKey<$key> for $given {
             #[inline]
             fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
@@ -122,19 +119,7 @@ macro_rules! text_keys {
     };
 }
 
-text_keys! {
-    [] |text: str| text.as_bytes() => str, String;
-    [] |text: String| text.as_bytes() => str, String;
-    [] |text: Box<str>| text.as_bytes() => str, String;
-    [] |text: Cow<'_, str>| text.as_bytes() => str, String;
-    [] |text: KeyStr| text.as_bytes() => str, String;
-    [] |bytes: [u8]| bytes => [u8], Vec<u8>;
-    [] |bytes: Vec<u8>| bytes => [u8], Vec<u8>;
-    [] |bytes: Box<[u8]>| bytes => [u8], Vec<u8>;
-    [] |bytes: Cow<'_, [u8]>| bytes => [u8], Vec<u8>;
-    [] |bytes: KeyBytes| bytes => [u8], Vec<u8>;
-    [const N: usize] |bytes: [u8; N]| bytes => [u8], Vec<u8>;
-}
+for_text_and_bytes!(encode_key);
 
 /// Appends text or bytes, escaped and ended unless they end the key.
 #[inline]

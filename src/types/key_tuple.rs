@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::lists::for_tuples;
 use super::{EncodeKey, Encoder, Key, KeyReader, Place};
 use crate::Result;
 
@@ -37,11 +38,4 @@ macro_rules! tuple_key {
     };
 }
 
-tuple_key!(; A QA 0);
-tuple_key!(A QA 0, ; B QB 1);
-tuple_key!(A QA 0, B QB 1, ; C QC 2);
-tuple_key!(A QA 0, B QB 1, C QC 2, ; D QD 3);
-tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, ; E QE 4);
-tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, ; F QF 5);
-tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, F QF 5, ; G QG 6);
-tuple_key!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, F QF 5, G QG 6, ; H QH 7);
+for_tuples!(tuple_key);

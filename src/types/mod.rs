@@ -22,6 +22,7 @@ mod key_scalar;
 mod key_str;
 mod key_text;
 mod key_tuple;
+mod lists;
 mod prefix;
 mod range;
 #[cfg(feature = "serde")]

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::lists::for_text_and_bytes;
 use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyStr, Place};
 
 /// What can be given where the beginning of keys of type `K` is wanted.
@@ -58,16 +59,9 @@ pub(crate) fn prefix_upper_bound(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(bound)
 }
 
-/// `$given` is a prefix of each `$key`; `$bytes` is its bytes, with `$name` for a reference to it.
-macro_rules! text_prefixes {
-    ($([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $($key:ty),+;)*) => {$(
-        text_prefixes!(@ [$($generics)*] |$name: $given| $bytes => $($key),+);
-    )*};
-    (@ $generics:tt |$name:ident: $given:ty| $bytes:expr => $key:ty, $($more:ty),+) => {
-        text_prefixes!(@ $generics |$name: $given| $bytes => $key);
-        text_prefixes!(@ $generics |$name: $given| $bytes => $($more),+);
-    };
-    (@ [$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
+/// `$given` is a prefix of `$key`; `$bytes` is its bytes, with `$name` for a reference to it.
+macro_rules! key_prefix {
+    ([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
         impl<$($generics)*> KeyPrefix<$key> for $given {
             #[inline]
             fn encode_prefix(&self) -> Encoded<'_> {
@@ -78,23 +72,11 @@ macro_rules! text_prefixes {
     };
 }
 
-text_prefixes! {
-    [] |text: str| text.as_bytes() => str, String;
-    [] |text: String| text.as_bytes() => str, String;
-    [] |text: Box<str>| text.as_bytes() => str, String;
-    [] |text: Cow<'_, str>| text.as_bytes() => str, String;
-    [] |text: KeyStr| text.as_bytes() => str, String;
-    [] |bytes: [u8]| bytes => [u8], Vec<u8>;
-    [] |bytes: Vec<u8>| bytes => [u8], Vec<u8>;
-    [] |bytes: Box<[u8]>| bytes => [u8], Vec<u8>;
-    [] |bytes: Cow<'_, [u8]>| bytes => [u8], Vec<u8>;
-    [] |bytes: KeyBytes| bytes => [u8], Vec<u8>;
-    [const N: usize] |bytes: [u8; N]| bytes => [u8], Vec<u8>;
-    [const M: usize] |bytes: [u8]| bytes => [u8; M];
-    [const M: usize] |bytes: Vec<u8>| bytes => [u8; M];
-    [const M: usize] |bytes: KeyBytes| bytes => [u8; M];
-    [const N: usize, const M: usize] |bytes: [u8; N]| bytes => [u8; M];
-}
+for_text_and_bytes!(key_prefix);
+key_prefix!([const M: usize] |bytes: [u8]| bytes => [u8; M]);
+key_prefix!([const M: usize] |bytes: Vec<u8>| bytes => [u8; M]);
+key_prefix!([const M: usize] |bytes: KeyBytes| bytes => [u8; M]);
+key_prefix!([const N: usize, const M: usize] |bytes: [u8; N]| bytes => [u8; M]);
 
 /// Implements every proper prefix of a list of elements (key type, given type, index).
 macro_rules! tuple_prefixes {

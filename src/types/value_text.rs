@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::str;
 
+use super::lists::for_text_and_bytes;
 use super::{EncodeValue, Encoder, KeyBytes, KeyStr, Value, decode_error, wrong_length};
 use crate::Result;
 
@@ -63,16 +64,9 @@ impl<const N: usize> Value for [u8; N] {
     }
 }
 
-/// `$given` stands for each `$value`; `$bytes` is its bytes, with `$name` for a reference to it.
-macro_rules! text_values {
-    ($($generics:tt |$name:ident: $given:ty| $bytes:expr => $($value:ty),+;)*) => {$(
-        text_values!(@ $generics |$name: $given| $bytes => $($value),+);
-    )*};
-    (@ $generics:tt |$name:ident: $given:ty| $bytes:expr => $value:ty, $($more:ty),+) => {
-        text_values!(@ $generics |$name: $given| $bytes => $value);
-        text_values!(@ $generics |$name: $given| $bytes => $($more),+);
-    };
-    (@ [$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $value:ty) => {
+/// `$given` stands for `$value`; `$bytes` is its bytes, with `$name` for a reference to it.
+macro_rules! encode_value {
+    ([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $value:ty) => {
         impl<$($generics)*> EncodeValue<$value> for $given {
             #[inline]
             fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()> {
@@ -90,16 +84,5 @@ macro_rules! text_values {
     };
 }
 
-text_values! {
-    [] |text: str| text.as_bytes() => str, String;
-    [] |text: String| text.as_bytes() => str, String;
-    [] |text: Box<str>| text.as_bytes() => str, String;
-    [] |text: Cow<'_, str>| text.as_bytes() => str, String;
-    [] |text: KeyStr| text.as_bytes() => str, String;
-    [] |bytes: [u8]| bytes => [u8], Vec<u8>;
-    [] |bytes: Vec<u8>| bytes => [u8], Vec<u8>;
-    [] |bytes: Box<[u8]>| bytes => [u8], Vec<u8>;
-    [] |bytes: Cow<'_, [u8]>| bytes => [u8], Vec<u8>;
-    [] |bytes: KeyBytes| bytes => [u8], Vec<u8>;
-    [const N: usize] |bytes: [u8; N]| bytes => [u8], Vec<u8>, [u8; N];
-}
+for_text_and_bytes!(encode_value);
+encode_value!([const N: usize] |bytes: [u8; N]| bytes => [u8; N]);

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::lists::for_tuples;
 use super::{EncodeValue, Encoder, Value, decode_error, wrong_length};
 use crate::Result;
 
@@ -48,14 +49,7 @@ macro_rules! tuple_value {
     };
 }
 
-tuple_value!(; A QA 0);
-tuple_value!(A QA 0, ; B QB 1);
-tuple_value!(A QA 0, B QB 1, ; C QC 2);
-tuple_value!(A QA 0, B QB 1, C QC 2, ; D QD 3);
-tuple_value!(A QA 0, B QB 1, C QC 2, D QD 3, ; E QE 4);
-tuple_value!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, ; F QF 5);
-tuple_value!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, F QF 5, ; G QG 6);
-tuple_value!(A QA 0, B QB 1, C QC 2, D QD 3, E QE 4, F QF 5, G QG 6, ; H QH 7);
+for_tuples!(tuple_value);
 
 /// The size of a tuple whose elements all have one.
 const fn sum_of_sizes(sizes: &[Option<usize>]) -> Option<usize> {

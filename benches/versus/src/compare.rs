@@ -1,14 +1,15 @@
 //! The comparison: every row runs on every engine in turn, round by round, so that what disturbs the machine
 //! disturbs all of them. After each row the digests must agree.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::engines::{Depth, Engine, Order, Store};
-use crate::machine::{Machine, check_is_on_disk};
+use crate::machine::Machine;
+use crate::place::Place;
 use crate::report::{Report, Row};
 use crate::workload::{Digest, Key, keys, sample};
 
@@ -26,15 +27,8 @@ pub struct Arguments {
     /// Which engines; all of them by default.
     #[arg(long, value_enum, value_delimiter = ',')]
     engines: Vec<Engine>,
-    /// Where the databases are made, in a new folder that is removed at the end; on a disk, not in memory.
-    #[arg(long, default_value_os_t = std::env::temp_dir())]
-    folder: PathBuf,
-    /// Writes the results to this file as JSON, samples included.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Prints the table in Markdown.
-    #[arg(long)]
-    markdown: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// How much of everything.
@@ -171,9 +165,8 @@ fn check_agreement(what: &str, digests: &[(Engine, Digest)]) -> Result<()> {
 }
 
 pub fn compare(arguments: &Arguments) -> Result<()> {
-    check_is_on_disk(&arguments.folder)?;
     let amounts = Amounts::new(arguments);
-    let folder = tempfile::Builder::new().prefix("versus-").tempdir_in(&arguments.folder)?;
+    let folder = arguments.place.new_folder()?;
     let engines = if arguments.engines.is_empty() { Engine::ALL.to_vec() } else { arguments.engines.clone() };
     let contender =
         |&engine: &Engine| Contender { engine, folder: folder.path().join(engine.name()), store: None };
@@ -186,22 +179,14 @@ pub fn compare(arguments: &Arguments) -> Result<()> {
     run_rows(&mut comparison, &amounts)?;
     comparison.progress.finish_and_clear();
     let report = Report { machine, entries: amounts.entries, engines, rows: comparison.rows };
-    report.print(arguments.markdown);
-    match &arguments.json {
-        Some(file) => write_json(&report, file),
-        None => Ok(()),
-    }
+    report.print(arguments.place.markdown);
+    arguments.place.write_json(&report)
 }
 
 fn progress_bar(amounts: &Amounts, engines: usize) -> ProgressBar {
     let rounds = 2 * amounts.load_rounds + 6 * amounts.read_rounds + 4 * amounts.write_rounds;
     let style = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}");
     ProgressBar::new((rounds * engines) as u64).with_style(style.expect("the template is well-formed"))
-}
-
-fn write_json(report: &Report, file: &Path) -> Result<()> {
-    let text = serde_json::to_string_pretty(report)?;
-    std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))
 }
 
 fn run_rows(comparison: &mut Comparison, amounts: &Amounts) -> Result<()> {

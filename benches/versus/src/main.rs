@@ -9,6 +9,7 @@ mod compare;
 mod engines;
 mod machine;
 mod measure;
+mod place;
 mod report;
 mod run;
 mod sharing;

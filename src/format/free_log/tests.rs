@@ -3,6 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::property::cases;
+
+const MOST_RUNS: usize = if cfg!(miri) { 5 } else { 50 };
+const MOST_BYTES: usize = if cfg!(miri) { 300 } else { 1000 };
 
 /// Distances and counts, mostly small, to be added up to runs that ascend.
 fn runs(most: usize) -> impl Strategy<Value = Vec<PageRun>> {
@@ -20,13 +24,13 @@ fn runs(most: usize) -> impl Strategy<Value = Vec<PageRun>> {
 
 fn lives() -> impl Strategy<Value = Vec<(u64, u64)>> {
     let number = || prop_oneof![4 => 0u64..1000, 1 => 0u64..u64::MAX / 4];
-    prop::collection::vec((number(), number()), 50)
+    prop::collection::vec((number(), number()), MOST_RUNS)
 }
 
 const LENGTH: u32 = PageNumber::LIMIT;
 
 fn base() -> impl Strategy<Value = Base> {
-    (runs(50), runs(50), lives()).prop_map(|(free, retired, lives)| Base {
+    (runs(MOST_RUNS), runs(MOST_RUNS), lives()).prop_map(|(free, retired, lives)| Base {
         length_pages: LENGTH,
         free,
         retired: retired
@@ -42,7 +46,7 @@ fn base() -> impl Strategy<Value = Base> {
 }
 
 fn delta() -> impl Strategy<Value = Delta> {
-    (runs(50), runs(50), lives()).prop_map(|(taken, retired, lives)| {
+    (runs(MOST_RUNS), runs(MOST_RUNS), lives()).prop_map(|(taken, retired, lives)| {
         let id = TransactionId(lives.iter().map(|life| life.0).max().unwrap() + 1);
         let retired =
             retired.into_iter().zip(lives).map(|(run, life)| (run, TransactionId(life.0))).collect();
@@ -55,7 +59,7 @@ fn decode(log: &[u8]) -> Result<Vec<Entry>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn entries_round_trip(base in base(), deltas in prop::collection::vec(delta(), 0..4)) {
@@ -78,7 +82,7 @@ proptest! {
     #[test]
     fn damaged_entries_decode_or_are_corrupt(delta in delta(), base in base(), masks in any::<[u8; 4]>()) {
         let bytes = [encode_base(&base), encode_delta(&delta)].concat();
-        for at in 0..bytes.len() {
+        for at in (0..bytes.len()).step_by(if cfg!(miri) { 7 } else { 1 }) {
             for mask in masks {
                 let mut damaged = bytes.clone();
                 damaged[at] ^= mask;
@@ -114,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chain_of_pages_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..1000), spare in 0usize..3) {
+    fn a_chain_of_pages_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..MOST_BYTES), spare in 0usize..3) {
         const PAGE_SIZE: usize = 128;
         let count = bytes.len().div_ceil(page_capacity(PAGE_SIZE)) + spare;
         let numbers: Vec<PageNumber> = (0..count as u32).map(|page| PageNumber(500 - page)).collect();

@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::property::cases;
 
 const PAGES: u32 = 200;
+const MOST_STEPS: usize = if cfg!(miri) { 20 } else { 400 };
 
 /// Runs of free pages, by brute force.
 fn runs_of(pages: &[bool]) -> Vec<PageRun> {
@@ -92,11 +94,11 @@ fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn operations_agree_with_one_boolean_per_page(
-        steps in prop::collection::vec((0u8..6, 0..PAGES, 1u32..24), 1..400),
+        steps in prop::collection::vec((0u8..6, 0..PAGES, 1u32..24), 1..MOST_STEPS),
     ) {
         let mut pages = vec![false; PAGES as usize + 24];
         let mut free = FreeRuns::default();

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::TransactionId;
+use crate::base::property::cases;
 use crate::error::Error;
 use crate::format::free_log::{encode_base, encode_delta};
 
@@ -107,7 +108,9 @@ fn every_flip_and_truncation_loads_or_is_corrupt() {
         load_anything(&log[..length]);
     }
     for at in 0..log.len() {
-        for mask in 1..=255 {
+        // Under Miri one flip of each byte, and every bit's turn comes.
+        let masks = if cfg!(miri) { vec![1 << (at % 8)] } else { (1..=255).collect() };
+        for mask in masks {
             let mut damaged = log.clone();
             damaged[at] ^= mask;
             load_anything(&damaged);
@@ -116,7 +119,7 @@ fn every_flip_and_truncation_loads_or_is_corrupt() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(512))]
 
     #[test]
     fn any_bytes_load_or_are_corrupt(bytes in prop::collection::vec(prop_oneof![0u8..8, any::<u8>()], 0..80)) {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::property::cases;
 
 const LENGTH: u32 = 40;
 
@@ -13,7 +14,7 @@ fn problems_of(uses: &[(PageRun, PageUse)]) -> Vec<PartitionProblem> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn each_page_that_is_missing_or_double_is_reported(

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::property::cases;
 
 fn retired(first: u32, count: u32, birth: u64, death: u64) -> RetiredRun {
     RetiredRun { run: PageRun::new(first, count), birth: TransactionId(birth), death: TransactionId(death) }
@@ -36,7 +37,7 @@ fn parked_reader_pins_its_own_snapshot_only() {
 
 #[test]
 fn work_is_in_proportion_to_what_is_freed() {
-    const PINNED: u32 = 1_000_000;
+    const PINNED: u32 = if cfg!(miri) { 100 } else { 1_000_000 };
     let mut runs = RetiredRuns::default();
     for page in 0..PINNED {
         runs.retire(retired(2 + 2 * page, 1, 1, 11)).unwrap();
@@ -45,13 +46,14 @@ fn work_is_in_proportion_to_what_is_freed() {
     assert_eq!(runs.examined(), u64::from(PINNED), "each is sorted once");
 
     let beyond = 3 * PINNED;
-    for commit in 12..1012u64 {
+    const COMMITS: u64 = if cfg!(miri) { 20 } else { 1000 };
+    for commit in 12..12 + COMMITS {
         let page = beyond + 2 * commit as u32;
         runs.retire(retired(page, 1, commit - 1, commit)).unwrap();
         assert_eq!(runs.reclaim(&ids(&[10, commit])).len(), 1);
     }
     let examined = runs.examined() - u64::from(PINNED);
-    assert_eq!(examined, 1000, "a parked reader costs nothing per commit");
+    assert_eq!(examined, COMMITS, "a parked reader costs nothing per commit");
 
     assert_eq!(runs.reclaim(&ids(&[5000])).len(), PINNED as usize);
     assert_eq!(runs.page_count(), 0);
@@ -88,11 +90,11 @@ fn pages_taken_out_of_a_pinned_run_are_not_freed_with_the_rest() {
 type Step = (u8, u32, u32, u64);
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn reclaim_frees_exactly_what_the_interval_rule_says(
-        steps in prop::collection::vec((0u8..8, 0u32..150, 1u32..6, 1u64..12), 1..300),
+        steps in prop::collection::vec((0u8..8, 0u32..150, 1u32..6, 1u64..12), 1..if cfg!(miri) { 30 } else { 300 }),
     ) {
         run_steps(&steps);
     }

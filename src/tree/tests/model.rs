@@ -5,6 +5,7 @@ use std::ops::Bound;
 use proptest::prelude::*;
 
 use super::store::{Model, Store, assert_cursor_yields};
+use crate::base::property::cases;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, max_key_len};
 use crate::tree::pages::TreeRoot;
 use crate::tree::{NewValue, RangeCursor, get, get_many};
@@ -203,13 +204,8 @@ fn run(page_size: usize, ops: &[Op]) {
     }
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
-        failure_persistence: None,
-        max_shrink_iters: 300,
-        ..ProptestConfig::default()
-    }
+fn config(count: u32) -> ProptestConfig {
+    ProptestConfig { max_shrink_iters: 300, ..cases(count) }
 }
 
 proptest! {

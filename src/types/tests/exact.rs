@@ -8,13 +8,14 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::Error;
+use crate::base::property::cases;
 
 fn run<T: Debug>(
     type_name: &str,
     strategy: impl Strategy<Value = T>,
     test: impl Fn(T) -> Result<(), TestCaseError>,
 ) {
-    if let Err(error) = TestRunner::default().run(&strategy, test) {
+    if let Err(error) = TestRunner::new(cases(256)).run(&strategy, test) {
         panic!("type {type_name}: {error}");
     }
 }

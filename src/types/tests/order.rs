@@ -8,13 +8,14 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::*;
+use crate::base::property::cases;
 
 /// Checks pairs of keys, and triples with something between them.
 fn check_by<K>(strategy: impl Strategy<Value = K> + Clone, compare: fn(&K, &K) -> Ordering)
 where
     K: Key<Out = K> + EncodeKey<K> + Debug + Clone,
 {
-    let mut runner = TestRunner::default();
+    let mut runner = TestRunner::new(cases(256));
     let outcome = runner.run(&(strategy.clone(), strategy), |(left, right)| {
         let (left_bytes, right_bytes) = (key_bytes::<K>(&left), key_bytes::<K>(&right));
         prop_assert_eq!(left_bytes.cmp(&right_bytes), compare(&left, &right));
@@ -93,6 +94,8 @@ fn nested_tuples_and_options() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     /// `str` and `[u8]` keys are their own bytes, and come back in buffers of their own.
     #[test]
     fn unsized_keys(text in samples::text(), bytes in samples::any_length()) {

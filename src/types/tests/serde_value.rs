@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::*;
+use crate::base::property::cases;
 use crate::{Error, Result};
 
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -51,6 +52,8 @@ fn a_value_that_cannot_be_encoded_is_an_error() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn hostile_bytes_are_a_value_or_an_error(bytes in samples::noise()) {
         match Serde::<User>::decode(&bytes) {

@@ -9,15 +9,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use statrs::statistics::{Data, OrderStatistics};
 
 use crate::engines::{Engine, Order};
-use crate::machine::check_is_on_disk;
 use crate::measure::child::Child;
+use crate::place::Place;
 use crate::report::duration;
 use crate::run::{BuildArguments, Taken};
 
@@ -31,15 +31,8 @@ pub struct Arguments {
     quick: bool,
     #[arg(long, value_enum, value_delimiter = ',', default_value = "mapleaf,lmdb")]
     engines: Vec<Engine>,
-    /// Where the databases are made, in a new folder that is removed at the end; on a disk, not in memory.
-    #[arg(long, default_value_os_t = std::env::temp_dir())]
-    folder: PathBuf,
-    /// Writes the figures to this file as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Prints the table in Markdown.
-    #[arg(long)]
-    markdown: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
@@ -94,8 +87,7 @@ struct Laboratory {
 }
 
 pub fn measure(arguments: &Arguments) -> Result<()> {
-    check_is_on_disk(&arguments.folder)?;
-    let folder = tempfile::Builder::new().prefix("versus-").tempdir_in(&arguments.folder)?;
+    let folder = arguments.place.new_folder()?;
     let mut laboratory = Laboratory {
         folder: folder.path().to_owned(),
         engines: arguments.engines.clone(),
@@ -115,12 +107,8 @@ pub fn measure(arguments: &Arguments) -> Result<()> {
             What::Instructions => laboratory.instructions()?,
         }
     }
-    laboratory.print(arguments.markdown);
-    if let Some(file) = &arguments.json {
-        std::fs::write(file, serde_json::to_string_pretty(&laboratory.figures)? + "\n")
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
+    laboratory.print(arguments.place.markdown);
+    arguments.place.write_json(&laboratory.figures)
 }
 
 impl Laboratory {

@@ -8,15 +8,16 @@ pub mod process;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use statrs::statistics::{Data, OrderStatistics};
 
 use crate::engines::{Engine, Order};
-use crate::machine::{Machine, check_is_on_disk};
+use crate::machine::Machine;
 use crate::measure::child;
+use crate::place::Place;
 use crate::run::BuildArguments;
 
 #[derive(clap::Args)]
@@ -35,15 +36,8 @@ pub struct Arguments {
     milliseconds: u64,
     #[arg(long, value_enum, value_delimiter = ',', default_value = "mapleaf,lmdb")]
     engines: Vec<Engine>,
-    /// Where the databases are made, in a new folder that is removed at the end; on a disk, not in memory.
-    #[arg(long, default_value_os_t = std::env::temp_dir())]
-    folder: PathBuf,
-    /// Writes the tables to this file as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Prints the tables in Markdown.
-    #[arg(long)]
-    markdown: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
@@ -79,8 +73,7 @@ struct Laboratory {
 }
 
 pub fn sharing(arguments: &Arguments) -> Result<()> {
-    check_is_on_disk(&arguments.folder)?;
-    let folder = tempfile::Builder::new().prefix("versus-").tempdir_in(&arguments.folder)?;
+    let folder = arguments.place.new_folder()?;
     let shrink = if arguments.quick { 10 } else { 1 };
     let mut laboratory = Laboratory {
         folder: folder.path().to_owned(),
@@ -104,16 +97,12 @@ pub fn sharing(arguments: &Arguments) -> Result<()> {
             What::Parked => laboratory.parked()?,
             What::Memory => laboratory.memory()?,
         }
-        laboratory.sheets[before..].iter().for_each(|sheet| sheet.print(arguments.markdown));
+        laboratory.sheets[before..].iter().for_each(|sheet| sheet.print(arguments.place.markdown));
     }
     let machine = Machine::new(&laboratory.folder, &laboratory.engines)?;
     println!("{} processors, {}, {}", machine.processors, machine.kernel, machine.file_system);
     machine.engines.iter().for_each(|engine| println!("- {engine}"));
-    if let Some(file) = &arguments.json {
-        std::fs::write(file, serde_json::to_string_pretty(&laboratory.sheets)? + "\n")
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
+    arguments.place.write_json(&laboratory.sheets)
 }
 
 impl Laboratory {
