@@ -16,9 +16,10 @@ use crate::space::partition::PartitionProblem;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::tree::{RangeCursor, TreeTop};
-use crate::txn::core::{Core, WriterState};
+use crate::txn::core::Core;
 use crate::txn::log::WriterLog;
 use crate::txn::page_file::PageFile;
+use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
 
@@ -103,10 +104,7 @@ pub(crate) fn check(core: &Core) -> Result<CheckReport> {
         return check_head(core, None);
     }
     let seat = core.take_seat(Patience::Forever)?;
-    let mut state = seat.expect("it waits for as long as it takes");
-    let report = check_seated(core, &mut state);
-    core.give_seat_back(state);
-    report
+    check_seated(core, &mut seat.expect("it waits for as long as it takes"))
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.

@@ -31,8 +31,10 @@ impl fmt::Display for PageNumber {
 pub(crate) struct TransactionId(pub(crate) u64);
 
 impl TransactionId {
+    /// An id of a file has no more bits than these: nobody counts that far, and there is room beside it in a word.
+    pub(crate) const BITS: u32 = 53;
     /// The greatest id that a file may hold; there is always a next one.
-    pub(crate) const MAX: TransactionId = TransactionId(u64::MAX / 2);
+    pub(crate) const MAX: TransactionId = TransactionId((1 << TransactionId::BITS) - 1);
 
     /// The transaction after this one.
     pub(crate) fn next(self) -> TransactionId {

@@ -38,7 +38,7 @@ impl Stats {
         let core = &db.handle.core;
         let mut readers = 0;
         let mut oldest_reader: Option<u64> = None;
-        core.shared.live_readers(|_, id| {
+        core.shared.read_snapshots(|id| {
             readers += 1;
             oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
         });

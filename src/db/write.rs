@@ -276,6 +276,11 @@ pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
     })
 }
 
+/// Whether a change of a tree was refused before anything had changed.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })
+}
+
 /// A table in a write transaction: reads what the transaction has written, and writes.
 ///
 /// A key that is too long, and a value that is too large or cannot be encoded, change nothing, and the transaction goes
@@ -318,10 +323,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let (transaction, pages) = (self.transaction, self.pages());
         let open = self.open.as_mut().expect("the table is here until it is dropped");
         transaction.spill_if_needed(open)?;
-        match change(open, pages) {
-            Err(error @ (Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })) => Err(error),
-            other => transaction.guard(other),
-        }
+        transaction.guard_unless(is_refusal, || change(open, pages))
     }
 
     // ---- reading ----
@@ -417,7 +419,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
             let length = value.len() as u64;
             let stored =
                 self.change(|open, pages| open.tree.insert(pages, key, NewValue::Stored { first, length }));
-            return transaction.guard(stored); // what is stored and not in the tree would be lost
+            return transaction.guard(|| stored); // what is stored and not in the tree would be lost
         }
         self.change(|open, pages| open.tree.insert(pages, key, NewValue::Bytes(value)))
     }
@@ -582,9 +584,6 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
         let (transaction, pages) = (self.transaction, self.pages());
         let open = self.open.as_mut().expect("the table is here until it is dropped");
         transaction.spill_if_needed(open)?;
-        match open.tree.reserve(pages, &key, length) {
-            Err(error @ (Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })) => Err(error),
-            other => transaction.guard(other),
-        }
+        transaction.guard_unless(is_refusal, || open.tree.reserve(pages, &key, length))
     }
 }

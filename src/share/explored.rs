@@ -227,6 +227,44 @@ fn reader_beside_both(used_again: &Counter) {
     used_again.fetch_add(writer.used_again, Relaxed);
 }
 
+/// A reader begins while the table becomes shorter; its last slot was in a block that is closed meanwhile. With another
+/// one in the other slot it opens the block again.
+fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
+    let world = Arc::new(World::new(0));
+    let slots = [(); 2].map(|()| world.shared.begin_read(READER).unwrap().0);
+    slots[IS_TAKEN as usize..].iter().for_each(|&slot| world.shared.end_read(slot));
+    let writing = Arc::clone(&world);
+    let writer = thread::spawn(move || {
+        let mut writer = Writer::new();
+        writing.shared.narrow_reader_table(); // closes the block
+        writing.shared.narrow_reader_table(); // leaves it out of the scan
+        for _ in 0..3 {
+            writer.commit(&writing);
+        }
+        writer.used_again
+    });
+    world.read_once(READER);
+    used_again.fetch_add(writer.join().unwrap(), Relaxed);
+}
+
+/// What a dead member has left is freed while a reader of another member begins.
+fn burial(used_again: &Counter) {
+    let world = Arc::new(World::new(0));
+    world.shared.begin_read(READER).unwrap(); // and here it dies
+    let reading = Arc::clone(&world);
+    let reader = thread::spawn(move || (0..2).for_each(|_| reading.read_once(OTHER_READER)));
+    world.shared.free_slots_of(READER);
+    let mut writer = Writer::new();
+    for _ in 0..3 {
+        writer.commit(&world);
+    }
+    reader.join().unwrap();
+    let mut left = 0;
+    world.shared.read_snapshots(|_| left += 1);
+    assert_eq!(left, 0, "a slot is lost");
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
 #[test]
 fn reader_begins_beside_lazy_commits() {
     explore(None, EVERY, lazy_commits);
@@ -250,6 +288,21 @@ fn syncer_works_beside_a_writer() {
 #[test]
 fn reader_begins_beside_writer_and_syncer() {
     explore(None, 2, reader_beside_both);
+}
+
+#[test]
+fn reader_begins_beside_a_table_that_becomes_shorter() {
+    explore(None, EVERY, narrower_table::<false>);
+}
+
+#[test]
+fn reader_opens_a_block_beside_a_table_that_becomes_shorter() {
+    explore(None, 4, narrower_table::<true>);
+}
+
+#[test]
+fn reader_begins_beside_a_burial() {
+    explore(None, 3, burial);
 }
 
 // ---- with a step left out a violation must be found ----
@@ -294,4 +347,22 @@ fn a_target_cleared_early_loses_a_page() {
 #[should_panic(expected = "visible before it is durable")]
 fn pending_announced_late_shows_a_commit_early() {
     explore(Some(Step::PendingFirst), 3, reader_beside_both);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn a_slot_kept_in_a_closed_block_loses_a_page() {
+    explore(Some(Step::OpenAfterClaim), 3, narrower_table::<false>);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn a_block_left_out_before_it_was_closed_loses_a_page() {
+    explore(Some(Step::CloseFirst), 3, narrower_table::<false>);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn a_burial_of_all_members_loses_a_page() {
+    explore(Some(Step::OwnSlotsOnly), 3, burial);
 }

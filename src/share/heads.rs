@@ -66,6 +66,8 @@ const POISON: usize = HEADS_AT + 12 * LINE;
 const CHANGES: usize = HEADS_AT + 14 * LINE;
 /// Processes that sleep.
 const SLEEPERS: usize = HEADS_AT + 14 * LINE + 1;
+/// Tickets that writers who have to wait have taken.
+const TICKETS: usize = HEADS_AT + 15 * LINE;
 
 fn place_in_ring(id: TransactionId) -> usize {
     (id.0 % RING_LEN as u64) as usize
@@ -159,6 +161,11 @@ impl Shared {
         self.word(POISON).load(SeqCst) != 0
     }
 
+    /// A ticket for a writer that has to wait: tells who comes before whom, and nothing else.
+    pub(crate) fn take_ticket(&self) -> u64 {
+        self.word(TICKETS).fetch_add(1, SeqCst)
+    }
+
     // ---- the writer, whose turn it is ----
 
     /// Where the ids of this session begin: above all that recovery has seen.
@@ -210,7 +217,7 @@ impl Shared {
     pub(crate) fn protected(&self) -> Vec<TransactionId> {
         let mut ids = Vec::new();
         if is_left_out(Step::ReadersLast) {
-            self.live_readers(|_, reader| ids.push(reader));
+            self.read_snapshots(|reader| ids.push(reader));
         }
         ids.extend([self.id(TARGET), self.id(HAZARD)]);
         ids.push(self.durable());
@@ -218,7 +225,7 @@ impl Shared {
         ids.push(self.head_id());
         fence(SeqCst);
         if !is_left_out(Step::ReadersLast) {
-            self.live_readers(|_, reader| ids.push(reader));
+            self.read_snapshots(|reader| ids.push(reader));
         }
         ids.retain(|id| id.0 != 0);
         ids.sort_unstable();

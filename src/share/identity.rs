@@ -12,7 +12,7 @@ use crate::base::bytes::get_u64;
 use crate::sys::FileIdentity;
 
 /// Changes whenever the layout of the shared memory does: processes of different versions exclude each other.
-const VERSION: u64 = 0x6d61_706c_6561_6602;
+const VERSION: u64 = 0x6d61_706c_6561_6603;
 const COMPLETE: usize = IDENTITY_AT + 8;
 /// A database read by read-only handles alone, so far: recovery has chosen a record but stored nothing.
 const UNRECOVERED: usize = IDENTITY_AT + 9;

@@ -12,7 +12,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{BLOCK_COUNT, BLOCKS_AT, LINE, MEMBER_COUNT, MEMBERS_AT, Shared};
+use super::{LINE, MEMBER_COUNT, MEMBERS_AT, Shared};
 use crate::error::{Error, Result};
 use crate::sys::{LockKind, try_lock_range, unlock_range};
 
@@ -29,11 +29,6 @@ impl Member {
     fn byte(self) -> Range<u64> {
         let at = MEMBER_BYTES + self.0 as u64;
         at..at + 1
-    }
-
-    /// What the owner's word of a reader block is for this member.
-    pub(super) fn owner_word(self) -> u64 {
-        self.0 as u64 + 1
     }
 }
 
@@ -80,13 +75,9 @@ impl Shared {
         self.clear_up(member);
     }
 
-    /// Frees the reader blocks of a member that is dead, or whose place has just been taken.
+    /// Frees what a member has left that is dead, or whose place has just been taken.
     fn clear_up(&self, member: Member) {
-        for block in 0..BLOCK_COUNT {
-            if self.word(BLOCKS_AT + block).load(SeqCst) == member.owner_word() {
-                self.clear_block(block);
-            }
-        }
+        self.free_slots_of(member);
         self.word(MEMBERS_AT + member.0 * LINE).store(0, SeqCst);
     }
 }

@@ -1,23 +1,26 @@
-//! The reader table: one cache line for each live read transaction, which says what snapshot it reads.
+//! The reader table: one cache line for each live read transaction, which says who reads which snapshot.
 //!
 //! Invariants:
 //! - I8: beginning and ending a read transaction is a store to its own line and loads of shared words; no
-//!   lock, no system call. A slot is claimed and published by one compare-and-swap.
-//! - Slots belong to blocks, blocks to members: so it is always known whose slot it is, at whatever instruction its
-//!   owner may have died. Only members claim slots in their blocks; a block is claimed when a member's own are full.
+//!   lock, no system call.
+//! - A slot is free, or names its member and its snapshot in one word. So one compare-and-swap claims it, publishes
+//!   the snapshot and says whose it is: at whatever instruction a reader may have died, its slot is its member's or
+//!   free, and what is free is anybody's.
 //! - A snapshot in a slot is protected if visible still was that snapshot after the slot was published.
 //!   Otherwise the reader publishes again. (Publish, fence, look again, here; fence, scan, in
 //!   [`Shared::protected`]: either the writer's scan sees the slot, or the reader sees visible move.
 //!   Compare-and-swap and loads are sequentially consistent, so the fence is in them.)
-//! - `USED` is raised before a slot in a block at or above it is published, and read after visible by the scan: for
-//!   a slot that the scan leaves out the argument is the same.
+//! - [`Bounds`]: a reader keeps a slot only if its block was open after the slot was published; a block is left out of
+//!   the scan only if it was closed before all its slots were found free. So for a slot that the scan leaves out
+//!   the argument is the same (docs/SHARING.md, *Readers*).
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 use super::members::Member;
 use super::{
-    BLOCK_COUNT, BLOCK_LEN, BLOCKS_AT, HEADS_AT, LINE, READER_SLOTS, READERS_AT, Shared, Step, is_left_out,
+    BLOCK_COUNT, BLOCK_LEN, HEADS_AT, IS_SMALL, LINE, MEMBER_COUNT, READER_SLOTS, READERS_AT, Shared, Step,
+    is_left_out,
 };
 use crate::base::TransactionId;
 use crate::error::{Error, Result, corrupt};
@@ -25,18 +28,22 @@ use crate::share::heads::{LOOKS, Snapshot};
 use crate::sys::atomic::AtomicU64;
 use crate::sys::coarse_milliseconds;
 
-/// How many blocks, from the first on, have ever been in use.
-const USED: usize = HEADS_AT + 15 * LINE;
+/// [`Bounds`], in a cache line that is hardly ever written.
+const BOUNDS: usize = HEADS_AT + 13 * LINE;
 const FREE: u64 = 0;
+/// Blocks that stay open above what is in use.
+const SPARE_BLOCKS: usize = if IS_SMALL { 0 } else { 8 };
+
+const _: () = assert!(MEMBER_COUNT < 1 << (64 - TransactionId::BITS), "a member and an id fit into a word");
 
 #[cfg(not(all(test, loom)))]
 thread_local! {
     /// The slot that this thread used last: most likely free again, and its line in this core's cache.
-    static LAST_SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
+    static LAST_SLOT: Cell<usize> = const { Cell::new(0) };
 }
 #[cfg(all(test, loom))]
 loom::thread_local! {
-    static LAST_SLOT: Cell<usize> = Cell::new(usize::MAX);
+    static LAST_SLOT: Cell<usize> = Cell::new(0);
 }
 
 /// A claimed slot of the reader table.
@@ -52,34 +59,84 @@ pub(crate) struct LiveReader {
     pub(crate) since_milliseconds: u64,
 }
 
+/// What a slot says while `member` reads `snapshot`.
+fn slot_word(member: Member, snapshot: TransactionId) -> u64 {
+    (member.0 as u64 + 1) << TransactionId::BITS | snapshot.0 & TransactionId::MAX.0
+}
+
+fn snapshot_in(word: u64) -> TransactionId {
+    TransactionId(word & TransactionId::MAX.0)
+}
+
+/// None if no reader has ever stored that word.
+fn member_in(word: u64) -> Option<Member> {
+    let member = (word >> TransactionId::BITS).checked_sub(1)? as usize;
+    (member < MEMBER_COUNT).then_some(Member(member))
+}
+
+/// Which blocks of slots are in use, in one word, which changes by compare-and-swap only. Each bound is at least as
+/// great as the one before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Bounds {
+    /// Blocks below this one are open: readers claim slots there. Raised by a reader that finds no other slot,
+    /// lowered with the writer's turn.
+    open: usize,
+    /// Blocks below this one are scanned for readers.
+    scanned: usize,
+    /// Blocks below this one have been open at some time: a dead reader's slot is among them.
+    ever: usize,
+}
+
+impl Bounds {
+    #[inline]
+    fn of(word: u64) -> Bounds {
+        let part = |shift: u32| (word >> shift) as usize & 0xffff;
+        let open = part(0).min(BLOCK_COUNT);
+        let scanned = part(16).clamp(open, BLOCK_COUNT);
+        Bounds { open, scanned, ever: part(32).clamp(scanned, BLOCK_COUNT) }
+    }
+
+    fn word(self) -> u64 {
+        self.open as u64 | (self.scanned as u64) << 16 | (self.ever as u64) << 32
+    }
+
+    /// With one more open block.
+    fn wider(self) -> Bounds {
+        let open = self.open + 1;
+        Bounds { open, scanned: self.scanned.max(open), ever: self.ever.max(open) }
+    }
+
+    /// As few blocks as `live` readers need, who are below block `end`, and some to spare.
+    fn narrower(self, live: usize, end: usize) -> Bounds {
+        let open = self.open.min((live.div_ceil(BLOCK_LEN) + SPARE_BLOCKS).max(1));
+        // What is closed now is left out by the next one: a reader may be claiming a slot there.
+        let closed_before = if is_left_out(Step::CloseFirst) { open } else { self.open };
+        Bounds { open, scanned: end.max(closed_before), ever: self.ever }
+    }
+}
+
 impl Shared {
     #[inline]
     fn reader(&self, slot: usize) -> &AtomicU64 {
-        self.word(READERS_AT + slot * LINE)
+        self.word(word_of(slot))
     }
 
     fn since(&self, slot: usize) -> &AtomicU64 {
-        self.word(READERS_AT + slot * LINE + 1)
+        self.word(word_of(slot) + 1)
     }
 
-    /// How many blocks have ever been in use. A block is there before it is counted: here it is only noticed, if
+    /// How many of the first `count` blocks are there. A block is there before it is open: here it is only noticed, if
     /// another process has made the table longer. (If it is not there, somebody has cut the lock file.)
-    fn used_blocks(&self) -> usize {
-        let used = (self.word(USED).load(SeqCst) as usize).min(BLOCK_COUNT);
-        let there = |used: &usize| *used == 0 || self.memory.has(end_of(*used - 1)).unwrap_or(false);
-        (0..=used).rev().find(there).unwrap_or(0)
-    }
-
-    #[inline]
-    fn owns(&self, member: Member, block: usize) -> bool {
-        self.word(BLOCKS_AT + block).load(SeqCst) == member.owner_word()
+    fn blocks_there(&self, count: usize) -> usize {
+        let there = |count: &usize| *count == 0 || self.memory.has(end_of(*count - 1)).unwrap_or(false);
+        (0..=count).rev().find(there).unwrap_or(0)
     }
 
     /// Begins to read the newest visible snapshot. It stays protected until [`Shared::end_read`].
     #[inline]
     pub(crate) fn begin_read(&self, member: Member) -> Result<(ReaderSlot, Snapshot)> {
         let mut seen = self.visible();
-        let slot = self.claim_slot(member, seen)?;
+        let slot = self.claim_slot(slot_word(member, seen))?;
         self.since(slot).store(coarse_milliseconds(), Relaxed);
         for _ in 0..LOOKS {
             let now = if is_left_out(Step::LookAgain) { seen } else { self.visible() };
@@ -90,7 +147,7 @@ impl Shared {
             }
             // Visible moved on between the two looks: a writer may have scanned before the slot was published.
             seen = now;
-            self.reader(slot).store(seen.0, SeqCst);
+            self.reader(slot).store(slot_word(member, seen), SeqCst);
         }
         self.reader(slot).store(FREE, SeqCst);
         Err(corrupt(None, "lock file", format_args!("a descriptor of snapshot {seen}"), "none"))
@@ -105,99 +162,122 @@ impl Shared {
     }
 
     #[inline]
-    fn claim_slot(&self, member: Member, snapshot: TransactionId) -> Result<usize> {
+    fn claim_slot(&self, reader: u64) -> Result<usize> {
         let last = LAST_SLOT.with(Cell::get);
-        // A block that this member owns is there.
-        if last < READER_SLOTS && self.owns(member, last / BLOCK_LEN) && self.try_claim(last, snapshot) {
+        // The table of another database, where this thread read last, may be longer.
+        if let Some(word) = self.memory.words().get(word_of(last))
+            && self.try_claim(last, word, reader)
+        {
             return Ok(last);
         }
-        let slot = self.claim_any_slot(member, snapshot)?;
+        let slot = self.claim_any_slot(reader)?;
         LAST_SLOT.with(|last| last.set(slot));
         Ok(slot)
     }
 
-    /// Searches the member's blocks, from the one behind the last on, and then for a block that is free.
+    /// Searches the open blocks, from the last slot on, and opens another one if all are full.
     #[cold]
-    fn claim_any_slot(&self, member: Member, snapshot: TransactionId) -> Result<usize> {
-        let used = self.used_blocks();
-        let start = LAST_SLOT.with(Cell::get) / BLOCK_LEN;
-        let start = if start < used { start } else { 0 };
-        let own = (start..used).chain(0..start).filter(|&block| self.owns(member, block));
-        if let Some(slot) = own.flat_map(slots_of).find(|&slot| self.try_claim(slot, snapshot)) {
-            return Ok(slot);
-        }
-        for block in 0..BLOCK_COUNT {
-            let owner = self.word(BLOCKS_AT + block);
-            if owner.load(SeqCst) != FREE {
-                continue;
+    fn claim_any_slot(&self, reader: u64) -> Result<usize> {
+        loop {
+            let bounds = self.word(BOUNDS).load(SeqCst);
+            let slots = self.blocks_there(Bounds::of(bounds).open) * BLOCK_LEN;
+            let start = Some(LAST_SLOT.with(Cell::get)).filter(|&last| last < slots).unwrap_or(0);
+            let mut search = (start..slots).chain(0..start);
+            if let Some(slot) = search.find(|&slot| self.try_claim(slot, self.reader(slot), reader)) {
+                return Ok(slot);
             }
-            self.memory.grow(end_of(block)).map_err(cannot_grow)?;
-            self.word(USED).fetch_max(block as u64 + 1, SeqCst);
-            if owner.compare_exchange(FREE, member.owner_word(), SeqCst, SeqCst).is_ok() {
-                // Another thread of this member may already be claiming slots here.
-                if let Some(slot) = slots_of(block).find(|&slot| self.try_claim(slot, snapshot)) {
-                    return Ok(slot);
-                }
-            }
+            self.open_block(bounds)?;
         }
-        Err(Error::ReadersFull { slots: READER_SLOTS })
+    }
+
+    /// Opens another block, if nobody has moved the bounds meanwhile.
+    fn open_block(&self, before: u64) -> Result<()> {
+        let bounds = Bounds::of(before);
+        if bounds.open == BLOCK_COUNT {
+            return Err(Error::ReadersFull { slots: READER_SLOTS });
+        }
+        self.memory.grow(end_of(bounds.open)).map_err(cannot_grow)?;
+        // If that fails the caller searches what is open by now.
+        let _ = self.word(BOUNDS).compare_exchange(before, bounds.wider().word(), SeqCst, SeqCst);
+        Ok(())
     }
 
     #[inline]
-    fn try_claim(&self, slot: usize, snapshot: TransactionId) -> bool {
-        let reader = self.reader(slot);
-        reader.load(Relaxed) == FREE && reader.compare_exchange(FREE, snapshot.0, SeqCst, SeqCst).is_ok()
+    fn try_claim(&self, slot: usize, word: &AtomicU64, reader: u64) -> bool {
+        if word.load(Relaxed) != FREE || word.compare_exchange(FREE, reader, SeqCst, SeqCst).is_err() {
+            return false;
+        }
+        let is_open = slot / BLOCK_LEN < Bounds::of(self.word(BOUNDS).load(SeqCst)).open;
+        if !is_open && !is_left_out(Step::OpenAfterClaim) {
+            word.store(FREE, SeqCst); // the scan may not see it
+            return false;
+        }
+        true
     }
 
-    /// Frees a block whose owner is dead.
-    pub(super) fn clear_block(&self, block: usize) {
-        // A block that is not there has no slots to free.
-        let slots = if self.memory.has(end_of(block)).unwrap_or(false) { slots_of(block) } else { 0..0 };
-        for slot in slots {
-            self.reader(slot).store(FREE, SeqCst);
-        }
-        self.word(BLOCKS_AT + block).store(FREE, SeqCst);
+    /// Closes blocks that are hardly used, so that readers move to others; and has the scan leave out those closed
+    /// earlier in which nobody reads any more. Only with the writer's turn: then nobody else lowers the bounds.
+    pub(crate) fn narrow_reader_table(&self) {
+        let before = self.word(BOUNDS).load(SeqCst);
+        let (mut live, mut end) = (0, 0);
+        self.live_slots(Bounds::of(before).scanned, |slot, _| (live, end) = (live + 1, slot / BLOCK_LEN + 1));
+        let after = Bounds::of(before).narrower(live, end).word();
+        // If a reader has opened a block since, none is closed before the next time.
+        let _ = self.word(BOUNDS).compare_exchange(before, after, SeqCst, SeqCst);
     }
 
-    /// Calls `each` with the slot and the snapshot of every live reader.
-    pub(crate) fn live_readers(&self, mut each: impl FnMut(usize, TransactionId)) {
-        for block in 0..self.used_blocks() {
-            if self.word(BLOCKS_AT + block).load(SeqCst) == FREE {
-                continue;
+    /// Frees the slots of a member that is dead, or has no more readers.
+    pub(super) fn free_slots_of(&self, member: Member) {
+        self.live_slots(Bounds::of(self.word(BOUNDS).load(SeqCst)).ever, |slot, word| {
+            if member_in(word) == Some(member) || is_left_out(Step::OwnSlotsOnly) {
+                self.reader(slot).store(FREE, SeqCst);
             }
-            for slot in slots_of(block) {
-                let snapshot = self.reader(slot).load(SeqCst);
-                if snapshot != FREE {
-                    each(slot, TransactionId(snapshot));
-                }
+        });
+    }
+
+    /// Calls `each` with every slot in the first `blocks` that is not free, and its word.
+    fn live_slots(&self, blocks: usize, mut each: impl FnMut(usize, u64)) {
+        for slot in 0..self.blocks_there(blocks) * BLOCK_LEN {
+            let word = self.reader(slot).load(SeqCst);
+            if word != FREE {
+                each(slot, word);
             }
         }
+    }
+
+    fn live_readers(&self, each: impl FnMut(usize, u64)) {
+        self.live_slots(Bounds::of(self.word(BOUNDS).load(SeqCst)).scanned, each);
+    }
+
+    /// Calls `each` with the snapshot of every live reader.
+    pub(crate) fn read_snapshots(&self, mut each: impl FnMut(TransactionId)) {
+        self.live_readers(|_, word| each(snapshot_in(word)));
     }
 
     /// Every live reader, with what is known of it.
     pub(crate) fn reader_list(&self) -> Vec<LiveReader> {
         let mut readers = Vec::new();
-        self.live_readers(|slot, snapshot| {
-            let owner = self.word(BLOCKS_AT + slot / BLOCK_LEN).load(SeqCst) as usize;
-            let pid =
-                if (1..=super::MEMBER_COUNT).contains(&owner) { self.pid(Member(owner - 1)) } else { 0 };
+        self.live_readers(|slot, word| {
+            let pid = member_in(word).map_or(0, |member| self.pid(member));
             let since_milliseconds = self.since(slot).load(Relaxed);
-            readers.push(LiveReader { pid, snapshot, since_milliseconds });
+            readers.push(LiveReader { pid, snapshot: snapshot_in(word), since_milliseconds });
         });
         readers
     }
 }
 
+/// Where a slot is in the shared memory.
+#[inline]
+fn word_of(slot: usize) -> usize {
+    READERS_AT + slot * LINE
+}
+
 /// Where a block ends in the shared memory.
 fn end_of(block: usize) -> usize {
-    READERS_AT + (block + 1) * BLOCK_LEN * LINE
+    word_of((block + 1) * BLOCK_LEN)
 }
 
 #[cold]
 fn cannot_grow(source: std::io::Error) -> Error {
     Error::Io { action: "make the reader table longer in", path: "the lock file".into(), source }
-}
-
-fn slots_of(block: usize) -> std::ops::Range<usize> {
-    block * BLOCK_LEN..(block + 1) * BLOCK_LEN
 }

@@ -61,6 +61,8 @@ pub(crate) struct Log {
     /// that is full stays full until this is cleared.
     pub(crate) fault: Option<(Fault, usize)>,
     pub(crate) faults_met: usize,
+    /// Storing panics where it would fail.
+    pub(crate) store_panics: bool,
     /// What others do while the next barrier is under way.
     pub(crate) meanwhile: Option<Meanwhile>,
     /// A barrier locks this; so it waits for whoever has it.
@@ -173,6 +175,7 @@ impl Storage for SimulatedStorage {
         let bytes = buffers.concat();
         if let Some(fault) = log.meet(&[Fault::Store, Fault::StoreNoSpace]) {
             self.store_half(&mut log, offset, &bytes)?;
+            assert!(!log.store_panics, "injected");
             return Err(if fault == Fault::Store { device_error() } else { no_space() });
         }
         self.inner().write(offset, &[&bytes])?;

@@ -4,24 +4,23 @@
 //! - [`Core`] is the database, as one handle has opened it. [`Owner`] keeps it open, with its helper thread;
 //!   [`Handle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has a handle of its own, so
 //!   that threads which have a clone each share no reference count either (I8).
-//! - Among the threads of a handle the seat ([`WriterSeat`]) belongs to one write transaction at a time; among
+//! - Among the threads of a handle the seat ([`crate::txn::seat`]) belongs to one write transaction at a time; among
 //!   handles and processes the writer's turn ([`Turns`]). What the writer knows of free space stays with the seat.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::format::record::Identity;
 use crate::share::Shared;
 use crate::share::members::Member;
-use crate::share::readers::LiveReader;
 use crate::sys::ForkMark;
-use crate::txn::log::WriterLog;
 use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
+use crate::txn::seat::{Seated, WriterSeat, WriterState};
 use crate::txn::sync::SyncDesk;
 use crate::txn::turns::{Patience, Turns};
 
@@ -52,51 +51,6 @@ pub(crate) struct Settings {
     pub(crate) syncs_in_background: bool,
 }
 
-/// What only the writer needs; it goes from one write transaction to the next.
-#[derive(Default)]
-pub(crate) struct WriterState {
-    /// Free space and its log, as of the newest transaction that this handle has written or seen; loaded by the
-    /// first one that needs a page.
-    pub(crate) log: Option<WriterLog>,
-    /// Write transactions so far.
-    pub(crate) turn_count: u64,
-    /// Readers that were too old, of which the application has been told.
-    pub(crate) reported_readers: Vec<LiveReader>,
-}
-
-/// The right of one thread to write for this handle.
-pub(crate) struct WriterSeat {
-    state: Mutex<Option<Box<WriterState>>>,
-    given_back: Condvar,
-}
-
-impl WriterSeat {
-    pub(crate) fn new() -> WriterSeat {
-        WriterSeat { state: Mutex::new(Some(Box::default())), given_back: Condvar::new() }
-    }
-
-    fn take(&self, patience: Patience) -> Option<Box<WriterState>> {
-        let mut state = self.state.lock();
-        loop {
-            match (state.take(), patience) {
-                (Some(taken), _) => return Some(taken),
-                (None, Patience::None) => return None,
-                (None, Patience::Forever) => self.given_back.wait(&mut state),
-                (None, Patience::Until(deadline)) => {
-                    if self.given_back.wait_until(&mut state, deadline).timed_out() {
-                        return state.take();
-                    }
-                }
-            }
-        }
-    }
-
-    fn give_back(&self, state: Box<WriterState>) {
-        *self.state.lock() = Some(state);
-        self.given_back.notify_one();
-    }
-}
-
 impl Core {
     /// An error if writing is out of the question.
     pub(crate) fn check_writable(&self) -> Result<()> {
@@ -116,14 +70,14 @@ impl Core {
     }
 
     /// Takes the seat and then the writer's turn; `None` if patience came to its end.
-    pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Box<WriterState>>> {
+    pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Seated<'_>>> {
         self.check_not_forked()?;
         let Some(mut state) = self.seat.take(patience) else { return Ok(None) };
-        let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(patience));
+        let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(&self.shared, patience));
         match turn.map_err(self.pages.io_error("lock")) {
             Ok(true) => {
                 state.turn_count += 1;
-                Ok(Some(state))
+                Ok(Some(Seated::new(self, state)))
             }
             other => {
                 self.seat.give_back(state);
@@ -132,7 +86,10 @@ impl Core {
         }
     }
 
-    pub(crate) fn give_seat_back(&self, state: Box<WriterState>) {
+    pub(crate) fn give_seat_back(&self, mut state: Box<WriterState>) {
+        if std::thread::panicking() {
+            state.log = None; // it may be half changed: it is loaded again when it is needed
+        }
         // A child that was forked in the middle of a transaction must not end its parent's turn.
         if !self.fork.is_inherited()
             && let Some(turns) = &self.turns
@@ -182,17 +139,16 @@ impl Core {
         if self.shared.is_poisoned() || self.shared.shrunk_in().is_none() {
             return;
         }
-        let Ok(Some(mut state)) = self.take_seat(Patience::None) else { return };
+        let Ok(Some(mut seat)) = self.take_seat(Patience::None) else { return };
         if let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) {
             let length_pages = head.snapshot.length_pages;
             let is_unseen = self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
             // A failure leaves the file longer than it need be, and is tried again.
             if is_unseen && self.pages.truncate(length_pages).is_ok() {
                 self.shared.set_shrunk_in(None);
-                state.log = state.log.take().filter(|log| log.space.length_pages() == length_pages);
+                seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
             }
         }
-        self.give_seat_back(state);
     }
 }
 

@@ -11,7 +11,8 @@ use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
-use crate::txn::core::{Core, WriterState};
+use crate::txn::core::Core;
+use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
 
@@ -70,12 +71,11 @@ impl Core {
     pub(crate) fn readers(&self) -> Result<Vec<ReaderInfo>> {
         self.check_not_forked()?;
         let seat = if self.settings.read_only { None } else { self.take_seat(Patience::None)? };
-        let Some(mut state) = seat else {
+        let Some(mut seat) = seat else {
             return Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, None)).collect()));
         };
-        let readers = self.bury_dead().and_then(|()| self.readers_with_pins(&mut state));
-        self.give_seat_back(state);
-        readers
+        self.bury_dead()?;
+        self.readers_with_pins(&mut seat)
     }
 
     /// Only with the writer's turn, and between transactions.
@@ -87,27 +87,32 @@ impl Core {
         Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, pins(reader))).collect()))
     }
 
-    /// Tells the application of readers that have become too old, of each once. At the beginning of a write
-    /// transaction.
-    pub(crate) fn report_old_readers(&self, state: &mut WriterState) -> Result<()> {
-        let Some(ReaderLimit { max_age, callback }) = &self.reader_limit else { return Ok(()) };
+    /// Readers that have become too old and of which the application has not been told: it is to be, by
+    /// [`Core::report`]. At the beginning of a write transaction.
+    pub(crate) fn new_old_readers(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
+        let Some(ReaderLimit { max_age, .. }) = &self.reader_limit else { return Ok(Vec::new()) };
         let mut old = self.shared.reader_list();
         old.retain(|reader| info(reader, None).age > *max_age);
         state.reported_readers.retain(|reported| old.contains(reported));
         old.retain(|reader| !state.reported_readers.contains(reader));
         if old.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.bury_dead()?;
-        let readers = self.readers_with_pins(state)?;
-        for reader in old {
-            let is_it = |other: &&ReaderInfo| other.pid == reader.pid && other.snapshot == reader.snapshot.0;
-            if let Some(live) = readers.iter().find(is_it) {
-                callback(live);
-            }
-            state.reported_readers.push(reader);
+        let mut readers = self.readers_with_pins(state)?;
+        let is_old = |info: &ReaderInfo| {
+            old.iter().any(|reader| reader.pid == info.pid && reader.snapshot.0 == info.snapshot)
+        };
+        readers.retain(is_old);
+        state.reported_readers.extend(old);
+        Ok(readers)
+    }
+
+    /// Calls the application's callback. Without the seat: the callback may write.
+    pub(crate) fn report(&self, old: &[ReaderInfo]) {
+        if let Some(limit) = &self.reader_limit {
+            old.iter().for_each(|reader| (limit.callback)(reader));
         }
-        Ok(())
     }
 }
 

@@ -20,9 +20,10 @@ use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::sys::{self, Access, Advice, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
-use crate::txn::core::{Core, FIRST_TRANSACTION, Settings, WriterSeat};
+use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
+use crate::txn::seat::WriterSeat;
 use crate::txn::sync::SyncDesk;
 use crate::txn::turns::{self, Turns};
 

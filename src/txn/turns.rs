@@ -6,8 +6,10 @@
 //!   open-file-description locks belong to what this handle alone has opened.
 //! - Presence is a lock on the data file itself. So whoever finds no lock file, or another one than those who are
 //!   here, notices that they are.
-//! - Writers queue: the first in the queue waits for the writer lock, the others for the place of the first. So a
-//!   process that has just written cannot go again before one that waits.
+//! - Writers queue: each has a place, a byte that it keeps locked, and waits until no place before it is locked.
+//!   The first waits for the writer lock. So nobody writes twice before one that waits, and one that gives up, or
+//!   dies, is waited for no more. Tickets, which are plain numbers, say where places are: wrong ones make another
+//!   order, and nothing worse.
 
 use std::fs::File;
 use std::io;
@@ -16,6 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::share::Shared;
 use crate::share::members::MEMBERS_END;
 use crate::sys::{
     FileIdentity, LockFile, LockKind, identity_at, identity_of, lock_range, lock_whole, range_is_free,
@@ -24,8 +27,10 @@ use crate::sys::{
 
 // Bytes of the lock file; below those of the members.
 const GATE: Range<u64> = 1 << 39..(1 << 39) + 1;
-const QUEUE: Range<u64> = (1 << 39) + 1..(1 << 39) + 2;
 const SYNC: Range<u64> = (1 << 39) + 2..(1 << 39) + 3;
+/// The places of writers that wait, behind the bytes of the members. Nobody locks the first byte.
+const QUEUE: Range<u64> = 1 << 41..1 << 62;
+const _: () = assert!(MEMBERS_END <= QUEUE.start);
 /// A byte of the data file that no file system can hold.
 const PRESENCE: Range<u64> = (1 << 62) - 2..(1 << 62) - 1;
 
@@ -91,31 +96,55 @@ impl Turns {
     }
 
     /// Takes the writer's turn; false if patience came to its end.
-    pub(crate) fn take_writer(&self, patience: Patience) -> io::Result<bool> {
-        match patience {
-            Patience::None => self.try_writer(),
-            Patience::Forever => {
-                lock_range(self.lock.file(), LockKind::Exclusive, QUEUE)?;
-                let taken = lock_whole(&self.data);
-                unlock_range(self.lock.file(), QUEUE)?;
-                taken.map(|()| true)
-            }
-            Patience::Until(_) => {
-                // The kernel has no lock with a deadline: ask again, soon at first.
-                let mut nap = Duration::from_micros(100);
-                while !try_lock_range(self.lock.file(), LockKind::Exclusive, QUEUE)? {
-                    if !sleep(&mut nap, patience) {
-                        return Ok(false);
-                    }
-                }
-                let mut taken = self.try_writer();
-                while matches!(taken, Ok(false)) && sleep(&mut nap, patience) {
-                    taken = self.try_writer();
-                }
-                unlock_range(self.lock.file(), QUEUE)?;
-                taken
-            }
+    pub(crate) fn take_writer(&self, shared: &Shared, patience: Patience) -> io::Result<bool> {
+        if range_is_free(self.lock.file(), LockKind::Exclusive, QUEUE)? && self.try_writer()? {
+            return Ok(true);
         }
+        if let Patience::None = patience {
+            return Ok(false);
+        }
+        let place = place_of(shared.take_ticket());
+        let taken = self.wait_at(place, patience);
+        // It cannot fail for a lock that is held, nor for one that could not be had.
+        let _ = unlock_range(self.lock.file(), place..place + 1);
+        taken
+    }
+
+    /// Waits in the queue, and then for the writer lock.
+    fn wait_at(&self, place: u64, patience: Patience) -> io::Result<bool> {
+        let file = self.lock.file();
+        let lock = |kind, range: Range<u64>| match patience {
+            Patience::Forever => lock_range(file, kind, range).map(|()| true),
+            _ => poll(patience, || try_lock_range(file, kind, range.clone())),
+        };
+        if !lock(LockKind::Exclusive, place..place + 1)? {
+            return Ok(false); // somebody looks just now whether this place is free
+        }
+        // As a rule the one before is the last of all who come before; then only one waiter wakes for each turn.
+        for before in [place - 1..place, QUEUE.start..place] {
+            if !lock(LockKind::Shared, before.clone())? {
+                return Ok(false);
+            }
+            unlock_range(file, before)?;
+        }
+        match patience {
+            Patience::Forever => lock_whole(&self.data).map(|()| true),
+            _ => poll(patience, || self.try_writer()),
+        }
+    }
+
+    /// Whether the writer with this ticket waits.
+    #[cfg(test)]
+    pub(crate) fn is_taken(&self, ticket: u64) -> bool {
+        let place = place_of(ticket);
+        !range_is_free(self.lock.file(), LockKind::Exclusive, place..place + 1).unwrap()
+    }
+
+    /// Queues, and does nothing more.
+    #[cfg(test)]
+    pub(crate) fn take_place(&self, ticket: u64) -> io::Result<()> {
+        let place = place_of(ticket);
+        lock_range(self.lock.file(), LockKind::Exclusive, place..place + 1)
     }
 
     fn try_writer(&self) -> io::Result<bool> {
@@ -146,7 +175,7 @@ impl Drop for Turns {
     fn drop(&mut self) {
         if std::process::id() == self.owner_pid {
             // None of these can fail for what is locked; what is not locked stays so.
-            let _ = unlock_range(self.lock.file(), 0..MEMBERS_END);
+            let _ = unlock_range(self.lock.file(), 0..QUEUE.end);
             let _ = unlock_range(&self.data, PRESENCE);
             let _ = unlock_whole(&self.data);
         }
@@ -172,12 +201,21 @@ pub(crate) fn try_hold_off_writers(data: &File) -> io::Result<bool> {
     try_lock_whole(data, LockKind::Shared)
 }
 
-/// Sleeps for `nap`, which doubles up to 10 ms; false if patience has come to its end.
-fn sleep(nap: &mut Duration, patience: Patience) -> bool {
-    if patience.is_over() {
-        return false;
+/// Where in the queue the writer with this ticket waits.
+fn place_of(ticket: u64) -> u64 {
+    QUEUE.start + 1 + ticket % (QUEUE.end - QUEUE.start - 1)
+}
+
+/// Asks until the answer is true; false if patience comes to its end before. The kernel has no lock with a deadline: so
+/// it is asked again and again, soon at first, and at least every millisecond, as others may wait behind this one.
+fn poll(patience: Patience, mut ask: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+    let mut nap = Duration::from_micros(50);
+    while !ask()? {
+        if patience.is_over() {
+            return Ok(false);
+        }
+        std::thread::sleep(nap);
+        nap = (nap * 2).min(Duration::from_millis(1));
     }
-    std::thread::sleep(*nap);
-    *nap = (*nap * 2).min(Duration::from_millis(10));
-    true
+    Ok(true)
 }

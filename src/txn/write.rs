@@ -4,9 +4,9 @@
 //! - I1: nothing that anyone can see is written. What a transaction stores before its commit (spilled pages, large
 //!   values) goes to pages that no protected snapshot needs, and is known only to itself.
 //! - One transaction at a time has the writer's seat; dropping the transaction gives it back, with free
-//!   space as it was.
+//!   space as it was, or unknown: also when it is dropped by a panic.
 //! - Each open table's tree is with its `TableMut`; the others are here. So the same table is never open twice.
-//! - After an operation that failed half-way nothing but abort works.
+//! - After an operation that failed, or panicked, half-way nothing but abort works.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,9 +22,11 @@ use crate::space::Space;
 use crate::tree::pages::{RetiredPages, SealedPages};
 use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
-use crate::txn::core::{Core, Handle, WriterState};
+use crate::txn::core::{Core, Handle};
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
+use crate::txn::onlookers::ReaderInfo;
+use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
@@ -45,7 +47,17 @@ pub(crate) struct Transaction {
     tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
     /// Pages that it has stored before its commit and not dropped again, with their checksums.
     stored: RefCell<FreshPages>,
-    has_failed: Cell<bool>,
+    condition: Cell<Condition>,
+}
+
+/// Whether a transaction can go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Usable,
+    /// A change is under way; or one has panicked, and nobody knows where it was.
+    Changing,
+    /// A change has ended half-way with an error.
+    Failed,
 }
 
 /// A table in a write transaction.
@@ -77,27 +89,34 @@ pub(crate) struct Parts<'a> {
 impl Transaction {
     /// Begins, once it is this one's turn; `None` if patience comes to its end before that.
     pub(crate) fn begin(handle: &Arc<Handle>, patience: Patience) -> Result<Option<Transaction>> {
+        let Some(transaction) = Transaction::begin_in_turn(handle, patience)? else { return Ok(None) };
+        let old = transaction.look_after_readers()?;
+        if old.is_empty() {
+            return Ok(Some(transaction));
+        }
+        // The application is told while it is nobody's turn: what it calls may write. The second time nobody looks: so
+        // however many readers become old meanwhile, this one comes to write.
+        drop(transaction);
+        handle.core.report(&old);
+        Transaction::begin_in_turn(handle, patience)
+    }
+
+    fn begin_in_turn(handle: &Arc<Handle>, patience: Patience) -> Result<Option<Transaction>> {
         handle.core.check_writable()?;
         let Some(seat) = handle.core.take_seat(patience)? else { return Ok(None) };
         let core = &handle.core;
-        let base = match core.shared.head() {
-            Ok(base) => base,
-            Err(error) => {
-                core.give_seat_back(seat);
-                return Err(error);
-            }
-        };
+        let base = core.shared.head()?;
         let id = core.shared.next_id();
         let catalog = TreeMut::new(&base.snapshot.catalog, id, core.pages.page_size);
         let transaction = Transaction {
             handle: Arc::clone(handle),
             id,
             base,
-            seat: RefCell::new(Some(seat)),
+            seat: RefCell::new(Some(seat.into_state())),
             catalog: RefCell::new(catalog),
             tables: RefCell::default(),
             stored: RefCell::default(),
-            has_failed: Cell::new(false),
+            condition: Cell::new(Condition::Usable),
         };
         core.check_writable()?; // it may have been poisoned while we waited
         if id > TransactionId::MAX {
@@ -105,35 +124,51 @@ impl Transaction {
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
         }
         core.check_files()?;
-        transaction.look_after_readers()?;
         Ok(Some(transaction))
     }
 
-    /// Now and then looks whether readers have died, so that what they protect comes back by itself.
-    fn look_after_readers(&self) -> Result<()> {
+    /// Now and then looks whether readers have died, so that what they protect comes back by itself. Answers those of
+    /// whom the application is to be told.
+    fn look_after_readers(&self) -> Result<Vec<ReaderInfo>> {
         let mut seat = self.seat.borrow_mut();
         let state = seat.as_mut().expect("the transaction has just begun");
         if state.turn_count.is_multiple_of(TURNS_BETWEEN_BURIALS) {
             self.core().bury_dead()?;
+            self.core().shared.narrow_reader_table();
         }
-        self.core().report_old_readers(state)
+        self.core().new_old_readers(state)
     }
 
     pub(crate) fn core(&self) -> &Core {
         &self.handle.core
     }
 
-    /// Notes that an operation failed half-way, if it did.
-    pub(crate) fn guard<T>(&self, result: Result<T>) -> Result<T> {
-        if result.is_err() {
-            self.has_failed.set(true);
-        }
+    /// Runs a change. After one that fails, or panics, half-way the transaction can only be aborted.
+    pub(crate) fn guard<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.guard_unless(|_| false, change)
+    }
+
+    /// The same, but for errors that are met before anything has changed.
+    pub(crate) fn guard_unless<T>(
+        &self,
+        is_refusal: impl FnOnce(&Error) -> bool,
+        change: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let before = self.condition.replace(Condition::Changing);
+        let result = change();
+        // A part of the change may have failed, and that have been made good: but not for the transaction.
+        let is_good =
+            self.condition.get() == Condition::Changing && result.as_ref().err().is_none_or(is_refusal);
+        self.condition.set(if is_good { before } else { Condition::Failed });
         result
     }
 
     pub(crate) fn check_usable(&self) -> Result<()> {
         self.core().check_not_forked()?;
-        if self.has_failed.get() { Err(Error::TransactionFailed) } else { Ok(()) }
+        match self.condition.get() {
+            Condition::Usable => Ok(()),
+            Condition::Changing | Condition::Failed => Err(Error::TransactionFailed),
+        }
     }
 
     // ---- tables ----
@@ -198,22 +233,22 @@ impl Transaction {
     fn put_entry(&self, name: &str, entry: &TableEntry) -> Result<()> {
         let bytes = entry.encode();
         let mut catalog = self.catalog.borrow_mut();
-        self.guard(catalog.insert(&self.core().pages, name.as_bytes(), NewValue::Bytes(&bytes)))?;
+        self.guard(|| catalog.insert(&self.core().pages, name.as_bytes(), NewValue::Bytes(&bytes)))?;
         Ok(())
     }
 
     /// Removes a table and all that is in it. Answers whether it was there.
     pub(crate) fn drop_table(&self, name: &str) -> Result<bool> {
         let Some(mut table) = self.take_table(name)? else { return Ok(false) };
-        let result = table.tree.clear(&self.core().pages);
+        let result = self.guard(|| table.tree.clear(&self.core().pages));
         self.return_table(table);
-        self.guard(result)?;
+        result?;
         let mut catalog = self.catalog.borrow_mut();
-        self.guard(catalog.remove(&self.core().pages, name.as_bytes()))?;
+        self.guard(|| catalog.remove(&self.core().pages, name.as_bytes()))?;
         drop(catalog);
         // What is left of it is what it has retired; a table created later under its name is another.
         let dropped = self.tables.borrow_mut().remove(name).flatten().expect("it was just put back");
-        self.guard(self.retire(dropped.tree))?;
+        self.guard(|| self.retire(dropped.tree))?;
         Ok(true)
     }
 
@@ -230,8 +265,7 @@ impl Transaction {
             return if from == to { Ok(()) } else { Err(Error::TableExists { name: to.to_owned() }) };
         }
         self.put_entry(to, &table.entry)?;
-        let removed = self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes());
-        self.guard(removed)?;
+        self.guard(|| self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes()))?;
         self.tables.borrow_mut().remove(from);
         table.name = to.to_owned();
         self.return_table(table);
@@ -244,8 +278,8 @@ impl Transaction {
     fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
         let mut seat = self.seat.borrow_mut();
         let state = seat.as_mut().expect("the transaction has not ended");
-        let log = load_log(self.core(), state, &self.base)?;
-        work(&mut log.space)
+        // What failed has changed nothing, or the caller knows; what panicked may be anywhere.
+        self.guard_unless(|_| true, || work(&mut load_log(self.core(), state, &self.base)?.space))
     }
 
     /// Notes what a tree no longer uses: free at once if this transaction had stored it, retired otherwise.
@@ -264,15 +298,14 @@ impl Transaction {
         }
         let mut stored = self.stored.borrow_mut();
         self.with_space(|space| {
-            self.guard(retire_all(space, &mut stored, table.tree.take_retired(), self.id))?;
+            self.guard(|| retire_all(space, &mut stored, table.tree.take_retired(), self.id))?;
             let mut numbers = Numbers::plan(self.core(), space, table.tree.dirty_page_count())?;
             let mut sealed: Vec<SealedPages> = Vec::new();
-            let result = table
-                .tree
-                .seal(&mut numbers, &mut sealed)
-                .and_then(|()| numbers.finish())
-                .and_then(|()| self.core().pages.store(&mut sealed));
-            self.guard(result)?;
+            self.guard(|| {
+                table.tree.seal(&mut numbers, &mut sealed)?;
+                numbers.finish()?;
+                self.core().pages.store(&mut sealed)
+            })?;
             add_all(&mut stored, &sealed, self.core().pages.page_size);
             Ok(())
         })
@@ -286,17 +319,22 @@ impl Transaction {
     pub(crate) fn store_value(&self, value: &[u8]) -> Result<PageNumber> {
         let page_size = self.core().pages.page_size;
         let count = overflow::page_count(page_size, value.len() as u64);
-        let run = self.with_space(|space| self.core().allocate_run(space, count))?;
         let padding = vec![0u8; count as usize * page_size - HEADER_LEN - value.len()];
         let mut header = overflow::new_header(page_size, value.len() as u64);
-        let checksum = page::seal_parts(&mut header, &[value, &padding], run.first, self.id);
-        if let Err(error) = self.core().pages.store_parts(run.first, &[&header, value, &padding]) {
-            // The transaction may go on without the value.
-            self.guard(self.with_space(|space| space.release(run)))?;
-            return Err(error);
-        }
-        self.stored.borrow_mut().add(run, checksum);
-        Ok(run.first)
+        // If it fails the transaction may go on without the value.
+        self.guard_unless(
+            |_| true,
+            || {
+                let run = self.with_space(|space| self.core().allocate_run(space, count))?;
+                let checksum = page::seal_parts(&mut header, &[value, &padding], run.first, self.id);
+                if let Err(error) = self.core().pages.store_parts(run.first, &[&header, value, &padding]) {
+                    self.guard(|| self.with_space(|space| space.release(run)))?;
+                    return Err(error);
+                }
+                self.stored.borrow_mut().add(run, checksum);
+                Ok(run.first)
+            },
+        )
     }
 
     /// Whether a value is to be stored with [`Transaction::store_value`] when it is inserted.
@@ -332,7 +370,8 @@ impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(state) = self.seat.get_mut().as_mut() {
             // If what was done cannot be taken back, free space is loaded again from the log when it is needed.
-            if state.log.as_mut().is_some_and(|log| log.space.abort().is_err()) {
+            let may_be_halfway = self.condition.get() == Condition::Changing || std::thread::panicking();
+            if may_be_halfway || state.log.as_mut().is_some_and(|log| log.space.abort().is_err()) {
                 state.log = None;
             }
         }

@@ -110,6 +110,12 @@ impl Engine {
         self.log().fault = Some((fault, after));
     }
 
+    /// Lets the `after`-th store from now on panic, as a bug would.
+    pub(super) fn panic_in_store(&self, after: usize) {
+        self.fail(Fault::Store, after);
+        self.log().store_panics = true;
+    }
+
     pub(super) fn begin(&self) -> Result<Transaction> {
         Ok(Transaction::begin(&self.handle, Patience::Forever)?.expect("no deadline"))
     }
@@ -162,9 +168,9 @@ fn with_table<T>(
         Some(table) => table,
         None => tx.create_table(TABLE, "[u8]".into(), "[u8]".into())?,
     };
-    let result = tx.spill_if_needed(&mut table).and_then(|()| work(&mut table));
+    let result = tx.guard(|| tx.spill_if_needed(&mut table).and_then(|()| work(&mut table)));
     tx.return_table(table);
-    tx.guard(result)
+    result
 }
 
 pub(super) fn put(tx: &Transaction, key: &[u8], value: &[u8]) -> Result<()> {

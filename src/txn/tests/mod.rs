@@ -4,5 +4,7 @@
 
 mod faults;
 mod fixture;
+mod panics;
 mod power_cut;
 mod sharing;
+mod turns;

@@ -1,0 +1,138 @@
+//! The right of one thread of a handle to write: first come, first served.
+//!
+//! Invariants:
+//! - The writer's state is in the seat, or with one thread, which gives it back however its work ends ([`Seated`],
+//!   `Transaction::drop`). If that was a panic, what it knew of free space is not believed any more.
+//! - Threads that wait stand in a queue. The first takes the state when it is there, and nobody else does. Who
+//!   gives up leaves the queue, and wakes the one who is first then.
+
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::share::readers::LiveReader;
+use crate::txn::core::Core;
+use crate::txn::log::WriterLog;
+use crate::txn::turns::Patience;
+
+/// What only the writer needs; it goes from one write transaction to the next.
+#[derive(Default)]
+pub(crate) struct WriterState {
+    /// Free space and its log, as of the newest transaction that this handle has written or seen; loaded by the
+    /// first one that needs a page.
+    pub(crate) log: Option<WriterLog>,
+    /// Write transactions so far.
+    pub(crate) turn_count: u64,
+    /// Readers that were too old, of which the application has been told.
+    pub(crate) reported_readers: Vec<LiveReader>,
+}
+
+/// Where the writer's state is while nobody writes, and where the threads of a handle wait for it.
+pub(crate) struct WriterSeat {
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    state: Option<Box<WriterState>>,
+    /// Each thread that waits sleeps on one of its own.
+    waiting: VecDeque<Arc<Condvar>>,
+}
+
+impl Queue {
+    fn place_of(&self, thread: &Arc<Condvar>) -> Option<usize> {
+        self.waiting.iter().position(|other| Arc::ptr_eq(other, thread))
+    }
+
+    fn wake_first(&self) {
+        if let Some(first) = self.waiting.front() {
+            first.notify_one();
+        }
+    }
+}
+
+impl WriterSeat {
+    pub(crate) fn new() -> WriterSeat {
+        WriterSeat { queue: Mutex::new(Queue { state: Some(Box::default()), waiting: VecDeque::new() }) }
+    }
+
+    /// The state, once it is there and all who came before have had it; `None` if patience comes to its end.
+    pub(super) fn take(&self, patience: Patience) -> Option<Box<WriterState>> {
+        let mut queue = self.queue.lock();
+        if queue.waiting.is_empty() && queue.state.is_some() {
+            return queue.state.take();
+        }
+        if let Patience::None = patience {
+            return None;
+        }
+        let own = Arc::new(Condvar::new());
+        queue.waiting.push_back(Arc::clone(&own));
+        let mut is_over = false;
+        while !is_over && (queue.place_of(&own) != Some(0) || queue.state.is_none()) {
+            match patience {
+                Patience::Until(deadline) => is_over = own.wait_until(&mut queue, deadline).timed_out(),
+                Patience::None | Patience::Forever => own.wait(&mut queue),
+            }
+        }
+        let place = queue.place_of(&own);
+        let taken = if place == Some(0) { queue.state.take() } else { None };
+        queue.waiting.retain(|other| !Arc::ptr_eq(other, &own));
+        if queue.state.is_some() {
+            queue.wake_first();
+        }
+        taken
+    }
+
+    pub(super) fn give_back(&self, state: Box<WriterState>) {
+        let mut queue = self.queue.lock();
+        queue.state = Some(state);
+        queue.wake_first();
+    }
+
+    /// How many threads wait.
+    #[cfg(test)]
+    pub(crate) fn queue_len(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+}
+
+/// The seat and the writer's turn, taken: given back when this is dropped.
+pub(crate) struct Seated<'a> {
+    core: &'a Core,
+    /// There until it is given back, or to a transaction.
+    state: Option<Box<WriterState>>,
+}
+
+impl<'a> Seated<'a> {
+    pub(super) fn new(core: &'a Core, state: Box<WriterState>) -> Seated<'a> {
+        Seated { core, state: Some(state) }
+    }
+
+    /// For whoever gives it back by [`Core::give_seat_back`].
+    pub(super) fn into_state(mut self) -> Box<WriterState> {
+        self.state.take().expect("it is here until now")
+    }
+}
+
+impl Deref for Seated<'_> {
+    type Target = WriterState;
+
+    fn deref(&self) -> &WriterState {
+        self.state.as_ref().expect("it is here until it is given back")
+    }
+}
+
+impl DerefMut for Seated<'_> {
+    fn deref_mut(&mut self) -> &mut WriterState {
+        self.state.as_mut().expect("it is here until it is given back")
+    }
+}
+
+impl Drop for Seated<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.state.take() {
+            self.core.give_seat_back(state);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Who writes after whom, among threads and among handles; told by counts and order, never by time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::fixture::{Engine, entries_of, put};
+use crate::txn::commit::Durability;
+use crate::txn::core::Handle;
+use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
+use crate::txn::write::Transaction;
+
+/// How long each waits: some for ever, some with a deadline that is far; one gives up.
+const WAITERS: [&str; 8] = ["far", "ever", "short", "ever", "far", "ever", "far", "ever"];
+
+fn patience(name: &str) -> Patience {
+    match name {
+        "ever" => Patience::Forever,
+        "far" => Patience::Until(Instant::now() + Duration::from_secs(600)),
+        _ => Patience::Until(Instant::now() + Duration::from_millis(300)),
+    }
+}
+
+/// One writes, and others come, one after the other: each when `is_waiting` says that the one before waits. Then the
+/// first ends. Those who have not given up meanwhile must have their turns in the order in which they came.
+fn assert_first_come_first_served(
+    writes: &Engine,
+    handles: &[Arc<Handle>],
+    is_waiting: impl Fn(usize, usize) -> bool,
+) {
+    let (order, given_up) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let first = writes.begin().unwrap();
+    thread::scope(|scope| {
+        for (number, name) in WAITERS.into_iter().enumerate() {
+            let (handle, order, given_up) = (&handles[number % handles.len()], &order, &given_up);
+            scope.spawn(move || match Transaction::begin(handle, patience(name)).unwrap() {
+                Some(tx) => {
+                    order.lock().push(number);
+                    put(&tx, &[number as u8], b"x").unwrap();
+                    tx.publish(Durability::Lazy).unwrap();
+                }
+                None => _ = given_up.fetch_add(1, SeqCst),
+            });
+            while !is_waiting(number, given_up.load(SeqCst)) {
+                thread::yield_now();
+            }
+        }
+        while given_up.load(SeqCst) == 0 {
+            thread::yield_now(); // so that those behind it stand behind nobody
+        }
+        first.publish(Durability::Lazy).unwrap();
+    });
+    assert_eq!(order.into_inner(), [0, 1, 3, 4, 5, 6, 7]);
+    let reader = SnapshotReader::begin(&writes.handle).unwrap();
+    assert_eq!(entries_of(&reader).unwrap().len(), 7);
+    drop(reader);
+    writes.assert_clean();
+}
+
+#[test]
+fn threads_of_a_handle_write_in_the_order_in_which_they_came() {
+    let engine = Engine::new();
+    let seat = &engine.handle.core.seat;
+    let is_waiting = |number: usize, given_up: usize| seat.queue_len() + given_up > number;
+    assert_first_come_first_served(&engine, &[Arc::clone(&engine.handle)], is_waiting);
+}
+
+#[test]
+fn handles_write_in_the_order_in_which_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let writes = Engine::share(&path).unwrap();
+    let engines: Vec<Engine> = WAITERS.iter().map(|_| Engine::share(&path).unwrap()).collect();
+    let handles: Vec<Arc<Handle>> = engines.iter().map(|engine| Arc::clone(&engine.handle)).collect();
+    let turns = writes.handle.core.turns.as_ref().unwrap();
+    let is_waiting = |number: usize, given_up: usize| given_up > 0 || turns.is_taken(number as u64);
+    assert_first_come_first_served(&writes, &handles, is_waiting);
+}
+
+/// Who does not wait does not go before those who do, though it is nobody's turn just then.
+#[test]
+fn trying_does_not_overtake_those_who_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let [waits, tries] = [(); 2].map(|()| Engine::share(&path).unwrap());
+    let turns = waits.handle.core.turns.as_ref().unwrap();
+    turns.take_place(7).unwrap(); // and here it is suspended
+    assert!(Transaction::begin(&tries.handle, Patience::None).unwrap().is_none());
+    let soon = Patience::Until(Instant::now() + Duration::from_millis(20));
+    assert!(
+        Transaction::begin(&tries.handle, soon).unwrap().is_some(),
+        "its ticket says that it came before"
+    );
+    for _ in 0..7 {
+        tries.handle.core.shared.take_ticket();
+    }
+    assert!(Transaction::begin(&tries.handle, patience("short")).unwrap().is_none());
+    drop(waits); // as if it were killed
+    assert!(Transaction::begin(&tries.handle, Patience::None).unwrap().is_some());
+}
