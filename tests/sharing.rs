@@ -133,7 +133,11 @@ impl Belongings {
             "open-read-only" => self.db = Some(Db::options().read_only(true).open(path)?),
             "close" => *self = Belongings::default(),
             "park" => self.parked.push_back(self.db().read()?),
+            "park-all" => loop {
+                self.parked.push_back(self.db().read()?);
+            },
             "release" => drop(self.parked.pop_front()),
+            "release-all" => self.parked.clear(),
             "forget-writing" => self.writing = None,
             _ => return self.answer(&words, number),
         }
@@ -458,12 +462,28 @@ fn too_many_readers_are_an_error_until_some_end() {
     // A writer goes on.
     overwrite(&db, 10, 10, 1);
     readers.pop();
+    assert_eq!(peer.ask("park"), "done", "the slot of each reader that ends is free for all");
+    assert!(matches!(db.read(), Err(Error::ReadersFull { .. })));
+    readers.truncate(100);
+    // The others are the peer's now, and its death frees them.
+    assert!(peer.ask("park-all").contains("ReadersFull"));
+    assert_eq!(db.stats().unwrap().readers, 16384);
+    peer.ask("release");
     readers.push(db.read().unwrap());
+    assert!(peer.ask("park").contains("ReadersFull"));
+    peer.kill();
+    overwrite(&db, 130, 10, 2);
+    assert_eq!(db.stats().unwrap().readers, 101, "somebody who writes buries the dead");
+    for _ in 0..3 {
+        let other = Db::open(&path).unwrap();
+        let all: Vec<ReadTxn> = (0..16384 - 101).map(|_| other.read().unwrap()).collect();
+        assert!(matches!(db.read(), Err(Error::ReadersFull { .. })));
+        drop(all);
+        drop(db.read().unwrap());
+    }
     drop(readers);
-    drop(db.read().unwrap());
-    drop(db);
-    assert_eq!(peer.ask("park"), "done", "a handle that is closed gives its slots up");
-    assert_eq!(peer.ask("readers"), "1");
+    assert_eq!(db.stats().unwrap().readers, 0);
+    assert_clean(&db);
 }
 
 // ---- locks, forks, namespaces ----
@@ -785,6 +805,31 @@ fn writers_of_all_processes_get_their_turns() {
     }
     let counts: Vec<Option<u64>> = (1..=4).map(|key| get(&db, key)).collect();
     println!("{counts:?}");
+    assert_clean(&db);
+}
+
+/// A deadline costs nobody his place: however eager the others are, only those who came before go first.
+#[test]
+fn a_writer_with_a_deadline_does_not_starve_among_others() {
+    const TURNS: u64 = 40;
+    let (_folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    put(&db, 0, 0);
+    let mut peers: Vec<Peer> = (0..3).map(|_| Peer::open(&path)).collect();
+    for (number, peer) in (1..).zip(&mut peers) {
+        peer.tell(&format!("commit-until-told {number}"));
+    }
+    process::until("all are at work", || (1..=3).all(|key| get(&db, key).is_some()));
+    let mut before: Vec<u64> = Vec::new();
+    for _ in 0..TURNS {
+        let seen = db.stats().unwrap().head;
+        let tx = db.write_timeout(PATIENCE).unwrap().expect("its turn comes");
+        before.push(tx.id() - seen - 1);
+    }
+    put(&db, 999, 1);
+    peers.iter_mut().for_each(|peer| assert_eq!(peer.hear(), "done"));
+    before.sort_unstable();
+    println!("commits of others meanwhile: {before:?}");
     assert_clean(&db);
 }
 

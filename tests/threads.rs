@@ -378,3 +378,97 @@ fn transactions_move_between_threads() {
         assert_eq!(reader.join().unwrap(), Some(1));
     }
 }
+
+/// Nobody has the turn while the callback runs.
+#[test]
+fn a_callback_about_old_readers_may_write() {
+    let db = Arc::new(std::sync::OnceLock::<Db>::new());
+    let (calls, own) = (Arc::new(AtomicU64::new(0)), Arc::clone(&db));
+    let counted = Arc::clone(&calls);
+    let callback = move |reader: &mapleaf::ReaderInfo| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let db = own.get().unwrap();
+        db.update(|tx| tx.table(&NUMBERS)?.insert(reader.snapshot, 7)).unwrap();
+    };
+    db.set(Db::options().max_reader_age(Duration::ZERO, callback).in_memory().unwrap()).unwrap();
+    let db = db.get().unwrap();
+    let mut readers = Vec::new();
+    for number in 1..=5 {
+        readers.push(db.read().unwrap());
+        thread::sleep(Duration::from_millis(20)); // older than the coarse clock can tell
+        let tx = db.write().unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), number);
+        let told = readers.last().unwrap().id();
+        assert_eq!(tx.table(&NUMBERS).unwrap().get(told).unwrap(), Some(7), "it wrote before this one");
+        tx.table(&NUMBERS).unwrap().insert(1000 + number, 0).unwrap();
+        tx.commit().unwrap();
+    }
+    assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), 10);
+    assert_clean(db);
+}
+
+#[test]
+fn a_panic_in_a_transaction_gives_the_turn_back() {
+    type Panics = fn(&Db);
+    let in_a_closure: Panics = |db| {
+        let _: mapleaf::Result<()> = db.update(|tx| {
+            tx.table(&NUMBERS)?.insert(1, 1)?;
+            panic!("injected")
+        });
+    };
+    let in_retain: Panics = |db| {
+        let tx = db.write().unwrap();
+        let mut numbers = tx.table(&NUMBERS).unwrap();
+        numbers.insert(2, 2).unwrap();
+        let _ = numbers.retain(|number, _| if number == 50 { panic!("injected") } else { false });
+    };
+    let (_folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    write_round(&db, 100, 1, Durability::Durable);
+    let other = Db::open(&path).unwrap();
+    for panics in [in_a_closure, in_retain] {
+        let clone = db.clone();
+        assert!(thread::spawn(move || panics(&clone)).join().is_err());
+        for db in [&db, &other] {
+            assert!(db.try_write().unwrap().is_some());
+            assert_eq!(round_of(&db.read().unwrap(), 100), 1, "it never happened");
+            assert_clean(db);
+        }
+    }
+    write_round(&other, 100, 2, Durability::Durable);
+    write_round(&db, 100, 3, Durability::Durable);
+    assert_eq!(round_of(&other.read().unwrap(), 100), 3);
+    assert_clean(&db);
+}
+
+#[test]
+fn a_panic_in_the_callback_about_old_readers_leaves_the_turn_free() {
+    let callback = |_: &mapleaf::ReaderInfo| panic!("injected");
+    let db = Db::options().max_reader_age(Duration::ZERO, callback).in_memory().unwrap();
+    let _rx = db.read().unwrap();
+    thread::sleep(Duration::from_millis(20));
+    let clone = db.clone();
+    assert!(thread::spawn(move || drop(clone.write())).join().is_err());
+    write_round(&db, 10, 1, Durability::Durable);
+}
+
+#[test]
+fn nothing_is_missed_between_reading_and_watching() {
+    let db = Db::in_memory().unwrap();
+    write_round(&db, 10, 1, Durability::Lazy);
+    let read = db.read().unwrap().id();
+    write_round(&db, 10, 2, Durability::Lazy);
+    write_round(&db, 10, 3, Durability::Lazy);
+    let newest = db.read().unwrap().id();
+    assert_eq!(db.watch().next_timeout(Duration::ZERO).unwrap(), None, "it begins now");
+    let mut watch = db.watch_from(read);
+    assert_eq!(watch.next_timeout(Duration::ZERO).unwrap(), Some(newest));
+    assert_eq!(watch.next_timeout(Duration::ZERO).unwrap(), None);
+    assert_eq!(db.watch_from(0).next().unwrap().unwrap(), newest);
+    // From what will only be there later.
+    let mut later = db.watch_from(newest + 1);
+    write_round(&db, 10, 4, Durability::Lazy);
+    assert_eq!(later.next_timeout(Duration::ZERO).unwrap(), None);
+    write_round(&db, 10, 5, Durability::Lazy);
+    assert_eq!(later.next().unwrap().unwrap(), newest + 2);
+}

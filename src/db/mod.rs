@@ -123,7 +123,8 @@ impl Db {
     }
 
     /// Begins a write transaction, once no other one is open: there is one at a time, in all processes. So a
-    /// thread that has one open, and begins another, waits for ever.
+    /// thread that has one open, and begins another, waits for ever. Those who wait have their turns in the order in
+    /// which they came: the threads of a handle, and the handles of all processes.
     ///
     /// # Errors
     ///
@@ -136,7 +137,8 @@ impl Db {
         Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
     }
 
-    /// Begins a write transaction if no other one is open; `None` if one is. Errors are those of [`Db::write`].
+    /// Begins a write transaction if no other one is open, and nobody waits for one; `None` otherwise. Errors are those
+    /// of [`Db::write`].
     ///
     /// ```
     /// # let db = mapleaf::Db::in_memory()?;
@@ -150,8 +152,9 @@ impl Db {
         Ok(Transaction::begin(&self.handle, Patience::None)?.map(WriteTxn::new))
     }
 
-    /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not. Errors are those of
-    /// [`Db::write`].
+    /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not. While it waits it has its
+    /// place among those who wait, as with [`Db::write`]; but it notices a millisecond late that its turn has
+    /// come, if another process had it before. Errors are those of [`Db::write`].
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
         let deadline = Instant::now().checked_add(timeout);
         let patience = deadline.map_or(Patience::Forever, Patience::Until);
@@ -282,9 +285,32 @@ impl Db {
         )
     }
 
-    /// An iterator over commits from now on, in whatever process they are made. See [`Watch`].
+    /// An iterator over commits from now on, in whatever process they are made. See [`Watch`]. What is committed between
+    /// reading and this call is not told: for that there is [`Db::watch_from`].
     pub fn watch(&self) -> Watch {
-        Watch::new(&self.handle)
+        self.watch_from(self.handle.core.shared.visible().0)
+    }
+
+    /// An iterator over commits newer than transaction `after`: with the id of what has been read, nothing is missed
+    /// between reading and watching. If there is a newer one already, the first item is there at once.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const SETTINGS: Table<str, str> = Table::new("settings");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&SETTINGS)?.insert("colour", "red"))?;
+    /// let rx = db.read()?;
+    /// let mut colour = rx.table(&SETTINGS)?.get("colour")?.map(str::to_owned);
+    /// let mut commits = db.watch_from(rx.id());
+    /// # db.update(|tx| tx.table(&SETTINGS)?.insert("colour", "green"))?;
+    /// // What is committed here, by whomever, is an item of `commits`.
+    /// commits.next().transpose()?;
+    /// colour = db.view(|rx| Ok(rx.table(&SETTINGS)?.get("colour")?.map(str::to_owned)))?;
+    /// assert_eq!(colour.as_deref(), Some("green"));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn watch_from(&self, after: u64) -> Watch {
+        Watch::new(&self.handle, after)
     }
 
     /// Checks the whole database: every page, every checksum, every order and count, and that each page of the file

@@ -150,8 +150,9 @@ impl Options {
     }
 
     /// Has `callback` called with each reader, of any process, that has been reading for longer than `max_age`:
-    /// once for each, by a thread that begins a write transaction. What to do is the application's to decide: mapleaf
-    /// never takes pages from under a reader that lives.
+    /// once for each, by a thread that begins a write transaction, before its turn to write. What to do is the
+    /// application's to decide: mapleaf never takes pages from under a reader that lives. The callback may use the
+    /// database, and write to it. A panic in it is a panic of `write`, and leaves the database as it was.
     ///
     /// ```
     /// use std::time::Duration;

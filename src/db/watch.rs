@@ -15,7 +15,7 @@ pub(super) fn wait_for_commit(core: &Core, after: u64, deadline: Option<Instant>
 
 /// An iterator over commits, in whatever process they are made: each item is the newest visible transaction, once there
 /// is one that the last item did not have yet. It sleeps meanwhile, and never ends. Made by
-/// [`Db::watch`](crate::Db::watch).
+/// [`Db::watch`](crate::Db::watch) and [`Db::watch_from`](crate::Db::watch_from).
 ///
 /// Commits that come faster than the items are taken are not told one by one: an item is the newest. An item is
 /// an error where [`Db::wait_for_commit`](crate::Db::wait_for_commit) has one; so is each after it.
@@ -26,8 +26,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(handle: &Arc<Handle>) -> Watch {
-        Watch { handle: Arc::clone(handle), after: handle.core.shared.visible().0 }
+    pub(super) fn new(handle: &Arc<Handle>, after: u64) -> Watch {
+        Watch { handle: Arc::clone(handle), after }
     }
 
     /// The next item, if there is one within `timeout`; `None` if not.

@@ -236,9 +236,10 @@ fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
     let writing = Arc::clone(&world);
     let writer = thread::spawn(move || {
         let mut writer = Writer::new();
+        writer.commit(&writing); // the one before is durable: nothing takes its page
         writing.shared.narrow_reader_table(); // closes the block
         writing.shared.narrow_reader_table(); // leaves it out of the scan
-        for _ in 0..3 {
+        for _ in 0..2 {
             writer.commit(&writing);
         }
         writer.used_again
@@ -253,15 +254,16 @@ fn burial(used_again: &Counter) {
     world.shared.begin_read(READER).unwrap(); // and here it dies
     let reading = Arc::clone(&world);
     let reader = thread::spawn(move || (0..2).for_each(|_| reading.read_once(OTHER_READER)));
-    world.shared.free_slots_of(READER);
     let mut writer = Writer::new();
-    for _ in 0..3 {
+    writer.commit(&world);
+    world.shared.free_slots_of(READER);
+    for _ in 0..2 {
         writer.commit(&world);
     }
     reader.join().unwrap();
     let mut left = 0;
     world.shared.read_snapshots(|_| left += 1);
-    assert_eq!(left, 0, "a slot is lost");
+    assert!(left == 0 || is_left_out(Step::OwnSlotsOnly), "a slot is lost");
     used_again.fetch_add(writer.used_again, Relaxed);
 }
 
@@ -350,13 +352,13 @@ fn pending_announced_late_shows_a_commit_early() {
 }
 
 #[test]
-#[should_panic(expected = "protected page")]
+#[should_panic(expected = "Causality violation")]
 fn a_slot_kept_in_a_closed_block_loses_a_page() {
     explore(Some(Step::OpenAfterClaim), 3, narrower_table::<false>);
 }
 
 #[test]
-#[should_panic(expected = "protected page")]
+#[should_panic(expected = "Causality violation")]
 fn a_block_left_out_before_it_was_closed_loses_a_page() {
     explore(Some(Step::CloseFirst), 3, narrower_table::<false>);
 }

@@ -281,3 +281,101 @@ fn end_of(block: usize) -> usize {
 fn cannot_grow(source: std::io::Error) -> Error {
     Error::Io { action: "make the reader table longer in", path: "the lock file".into(), source }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::base::PageNumber;
+    use crate::format::table_root::TreeRoot;
+    use crate::share::WORD_COUNT;
+    use crate::share::handover::SpaceState;
+    use crate::share::heads::Head;
+    use crate::sys::SharedWords;
+
+    const OWN: Member = Member(0);
+    const OTHER: Member = Member(1023);
+
+    fn shared(id: u64) -> Shared {
+        let shared = Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap());
+        let catalog = TreeRoot { page: PageNumber(0), depth: 0, entries: 0 };
+        let snapshot = Snapshot { id: TransactionId(id), length_pages: 2, catalog };
+        shared.start_at(&Head { snapshot, space: SpaceState::default() }, 0, TransactionId(id + 1));
+        shared
+    }
+
+    fn begin(shared: &Shared, member: Member) -> ReaderSlot {
+        shared.begin_read(member).unwrap().0
+    }
+
+    fn bounds(shared: &Shared) -> (usize, usize, usize) {
+        let Bounds { open, scanned, ever } = Bounds::of(shared.word(BOUNDS).load(SeqCst));
+        (open, scanned, ever)
+    }
+
+    fn live(shared: &Shared) -> usize {
+        shared.reader_list().len()
+    }
+
+    #[test]
+    fn a_table_that_was_full_becomes_short_again() {
+        let shared = shared(5);
+        let slots: Vec<ReaderSlot> = (0..READER_SLOTS).map(|_| begin(&shared, OWN)).collect();
+        assert_eq!(live(&shared), READER_SLOTS);
+        assert!(matches!(shared.begin_read(OTHER), Err(Error::ReadersFull { .. })));
+        let (last, others) = slots.split_last().unwrap();
+        others.iter().for_each(|&slot| shared.end_read(slot));
+        shared.narrow_reader_table();
+        assert_eq!(bounds(&shared), (9, 1024, 1024), "closed first");
+        shared.narrow_reader_table();
+        assert_eq!(bounds(&shared), (9, 1024, 1024), "one still reads far above");
+        let next = begin(&shared, OWN);
+        assert!(next.0 < 9 * BLOCK_LEN, "who begins now comes down");
+        shared.end_read(*last);
+        shared.narrow_reader_table();
+        assert_eq!(bounds(&shared), (9, 9, 1024));
+        shared.end_read(next);
+        shared.narrow_reader_table();
+        shared.narrow_reader_table();
+        assert_eq!(bounds(&shared), (8, 8, 1024));
+        assert!(slots.iter().all(|slot| shared.reader(slot.0).load(SeqCst) == FREE));
+    }
+
+    #[test]
+    fn what_a_dead_member_held_is_free_wherever_it_died() {
+        let shared = shared(5);
+        let slots: Vec<ReaderSlot> = (0..100).map(|at| begin(&shared, [OWN, OTHER][at % 2])).collect();
+        // In a block that has been closed and left out since it looked for a slot there; and before it noticed.
+        shared.word(BOUNDS).store(Bounds { open: 7, scanned: 7, ever: 9 }.word(), SeqCst);
+        shared.reader(8 * BLOCK_LEN).store(slot_word(OTHER, TransactionId(5)), SeqCst);
+        assert_eq!(live(&shared), 100, "it is not scanned");
+        shared.free_slots_of(OTHER);
+        assert_eq!(shared.reader(8 * BLOCK_LEN).load(SeqCst), FREE);
+        assert_eq!(live(&shared), 50);
+        slots.iter().step_by(2).for_each(|&slot| shared.end_read(slot));
+        assert_eq!(live(&shared), 0);
+    }
+
+    #[test]
+    fn a_word_holds_the_greatest_id_and_the_greatest_member() {
+        let shared = shared(TransactionId::MAX.0);
+        begin(&shared, OTHER);
+        let mut found = Vec::new();
+        shared.live_readers(|_, word| found.push((member_in(word), snapshot_in(word))));
+        assert_eq!(found, [(Some(OTHER), TransactionId::MAX)]);
+    }
+
+    #[test]
+    fn noise_in_the_table_is_an_answer_or_an_error() {
+        let shared = shared(5);
+        for noise in [u64::MAX, 1 << 63, 0xffff, 0xffff_0000, 7 << 32] {
+            shared.word(BOUNDS).store(noise, SeqCst);
+            shared.reader(3).store(noise, SeqCst);
+            if let Ok((slot, _)) = shared.begin_read(OWN) {
+                shared.end_read(slot);
+            }
+            shared.narrow_reader_table();
+            shared.free_slots_of(OWN);
+            assert!(shared.reader_list().len() <= 1);
+        }
+    }
+}
