@@ -285,8 +285,8 @@ impl Db {
         )
     }
 
-    /// An iterator over commits from now on, in whatever process they are made. See [`Watch`]. What is committed between
-    /// reading and this call is not told: for that there is [`Db::watch_from`].
+    /// An iterator over commits from now on, in whatever process they are made. See [`Watch`]. What is committed
+    /// between reading and this call is not told: for that there is [`Db::watch_from`].
     pub fn watch(&self) -> Watch {
         self.watch_from(self.handle.core.shared.visible().0)
     }

@@ -299,12 +299,12 @@ fn reader_begins_beside_a_table_that_becomes_shorter() {
 
 #[test]
 fn reader_opens_a_block_beside_a_table_that_becomes_shorter() {
-    explore(None, 4, narrower_table::<true>);
+    explore(None, EVERY, narrower_table::<true>);
 }
 
 #[test]
 fn reader_begins_beside_a_burial() {
-    explore(None, 3, burial);
+    explore(None, EVERY, burial);
 }
 
 // ---- with a step left out a violation must be found ----
@@ -364,7 +364,7 @@ fn a_block_left_out_before_it_was_closed_loses_a_page() {
 }
 
 #[test]
-#[should_panic(expected = "protected page")]
+#[should_panic(expected = "Causality violation")]
 fn a_burial_of_all_members_loses_a_page() {
     explore(Some(Step::OwnSlotsOnly), 3, burial);
 }

@@ -52,7 +52,7 @@ pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 
 /// Words of shared memory that a database can need: 1.4 MB.
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
-/// Words that there are at first, with reader slots for a few handles: 370 kB. The reader table grows.
+/// Words that there are at first, with reader slots for 128 readers: 362 kB. The reader table grows.
 pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + (if IS_SMALL { 3 } else { 8 }) * BLOCK_LEN * LINE;
 
 const _: () = assert!(IS_SMALL || AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
