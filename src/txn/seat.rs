@@ -3,8 +3,8 @@
 //! Invariants:
 //! - The writer's state is in the seat, or with one thread, which gives it back however its work ends ([`Seated`],
 //!   `Transaction::drop`). If that was a panic, what it knew of free space is not believed any more.
-//! - Threads that wait stand in a queue. The first takes the state when it is there, and nobody else does. Who
-//!   gives up leaves the queue, and wakes the one who is first then.
+//! - Threads that wait stand in a queue. When the state comes back the first is woken and takes it, and nobody else
+//!   does. Who gives up leaves the queue; the first gives up only while the state is not there.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -44,12 +44,6 @@ impl Queue {
     fn place_of(&self, thread: &Arc<Condvar>) -> Option<usize> {
         self.waiting.iter().position(|other| Arc::ptr_eq(other, thread))
     }
-
-    fn wake_first(&self) {
-        if let Some(first) = self.waiting.front() {
-            first.notify_one();
-        }
-    }
 }
 
 impl WriterSeat {
@@ -76,18 +70,17 @@ impl WriterSeat {
             }
         }
         let place = queue.place_of(&own);
-        let taken = if place == Some(0) { queue.state.take() } else { None };
         queue.waiting.retain(|other| !Arc::ptr_eq(other, &own));
-        if queue.state.is_some() {
-            queue.wake_first();
-        }
-        taken
+        // If the state is there the first has been woken for it: it takes it, though its time may be over.
+        if place == Some(0) { queue.state.take() } else { None }
     }
 
     pub(super) fn give_back(&self, state: Box<WriterState>) {
         let mut queue = self.queue.lock();
         queue.state = Some(state);
-        queue.wake_first();
+        if let Some(first) = queue.waiting.front() {
+            first.notify_one();
+        }
     }
 
     /// How many threads wait.
