@@ -15,6 +15,7 @@
 //!   the argument is the same (docs/SHARING.md, *Readers*).
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 use super::members::Member;
@@ -38,12 +39,12 @@ const _: () = assert!(MEMBER_COUNT < 1 << (64 - TransactionId::BITS), "a member 
 
 #[cfg(not(all(test, loom)))]
 thread_local! {
-    /// The slot that this thread used last: most likely free again, and its line in this core's cache.
-    static LAST_SLOT: Cell<usize> = const { Cell::new(0) };
+    /// The slot that this thread used last: most likely free again, and its line in this core's cache. None at first.
+    static LAST_SLOT: Cell<usize> = const { Cell::new(READER_SLOTS) };
 }
 #[cfg(all(test, loom))]
 loom::thread_local! {
-    static LAST_SLOT: Cell<usize> = Cell::new(0);
+    static LAST_SLOT: Cell<usize> = Cell::new(READER_SLOTS);
 }
 
 /// A claimed slot of the reader table.
@@ -181,7 +182,8 @@ impl Shared {
         loop {
             let bounds = self.word(BOUNDS).load(SeqCst);
             let slots = self.blocks_there(Bounds::of(bounds).open) * BLOCK_LEN;
-            let start = Some(LAST_SLOT.with(Cell::get)).filter(|&last| last < slots).unwrap_or(0);
+            let last = LAST_SLOT.with(Cell::get);
+            let start = if last < slots { last } else { first_look(reader) % slots.max(1) };
             let mut search = (start..slots).chain(0..start);
             if let Some(slot) = search.find(|&slot| self.try_claim(slot, self.reader(slot), reader)) {
                 return Ok(slot);
@@ -263,6 +265,16 @@ impl Shared {
             readers.push(LiveReader { pid, snapshot: snapshot_in(word), since_milliseconds });
         });
         readers
+    }
+}
+
+/// Where a thread looks for a slot that has none yet. Threads, of whatever process, begin in different places: so each has
+/// a cache line of its own before two of them have met in one.
+fn first_look(reader: u64) -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    match IS_SMALL {
+        true => 0, // each execution of an exploration is the same
+        false => member_in(reader).map_or(0, |member| member.0 * 4) + THREADS.fetch_add(1, Relaxed),
     }
 }
 
