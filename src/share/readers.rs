@@ -268,8 +268,8 @@ impl Shared {
     }
 }
 
-/// Where a thread looks for a slot that has none yet. Threads, of whatever process, begin in different places: so each has
-/// a cache line of its own before two of them have met in one.
+/// Where a thread looks for a slot that has none yet. Threads, of whatever process, begin in different places: so each
+/// has a cache line of its own before two of them have met in one.
 fn first_look(reader: u64) -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     match IS_SMALL {
