@@ -45,7 +45,7 @@ mod range_lock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use create::create_file;
+pub(crate) use create::{create_file, give_name};
 pub(crate) use file_storage::{Access, FileStorage, identity_of};
 pub(crate) use fork::ForkMark;
 pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whole, unlock_whole};

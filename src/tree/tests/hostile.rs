@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::store::{Found, Pages, Store};
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::error::Error;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 use crate::tree::pages::TreeRoot;
@@ -65,7 +65,7 @@ fn read_everything(pages: &Pages, root: &TreeRoot) {
             }
         }
     }
-    value_or_corrupt(walk(pages, root, &mut Found::default()));
+    value_or_corrupt(walk(pages, root, &mut PageSet::new(pages.count()), &mut Found::default()));
 }
 
 fn change_everything(pages: &Pages, root: &TreeRoot, random: &mut Random) {
@@ -146,7 +146,12 @@ fn a_nonsense_root_is_a_value_or_corrupt() {
                 let root = TreeRoot { page: PageNumber(page), depth, entries };
                 assert!(depth == 0 || TreeMut::new(&root, TransactionId(9), MIN_PAGE_SIZE).root() == root);
                 value_or_corrupt(get(&pages, &root, b"0007"));
-                value_or_corrupt(walk(&pages, &root, &mut Found::default()));
+                value_or_corrupt(walk(
+                    &pages,
+                    &root,
+                    &mut PageSet::new(pages.count()),
+                    &mut Found::default(),
+                ));
                 change_everything(&pages, &root, &mut random);
             }
         }
@@ -163,7 +168,7 @@ fn the_walk_notices_and_goes_on() {
         pages.bytes[page * MIN_PAGE_SIZE + at] ^= 3;
     }
     let mut found = Found::default();
-    walk(&pages, &root, &mut found).unwrap();
+    walk(&pages, &root, &mut PageSet::new(pages.count()), &mut found).unwrap();
     let named: Vec<_> = found.problems.iter().filter_map(|problem| problem.page).collect();
     assert_eq!(named, [35, 40, 50], "{:?}", found.problems);
     assert_eq!(found.problems.len(), 4, "and the count of entries: {:?}", found.problems);
