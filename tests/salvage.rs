@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use common::format::{Layout, Tree, layouts};
 use common::{Random, Replay, assert_clean, child, child_task, scratch, seeds};
-use mapleaf::{Db, Error, SalvageOptions, SalvageReport, Table, salvage, salvage_with};
+use mapleaf::{Db, Durability, Error, SalvageOptions, SalvageReport, Table, salvage, salvage_with};
 
 const WORDS: Table<str, str> = Table::new("words");
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -71,6 +71,14 @@ fn build(path: &Path, page_size: usize) -> BTreeMap<String, BTreeSet<(Vec<u8>, V
         })
         .unwrap();
         note_all(&db, &mut ever);
+    }
+    // Many small ones: the free log gets pages, and there are old copies of many pages.
+    for round in 0..400u64 {
+        let (key, value) = (word(random.next() % 5000), format!("late, {round}"));
+        let tx = db.write().unwrap();
+        tx.table(&WORDS).unwrap().insert(key.as_str(), value.as_str()).unwrap();
+        tx.commit_with(Durability::Lazy).unwrap();
+        ever.entry("words".into()).or_default().insert((key.into(), value.into()));
     }
     for round in 0..3 {
         db.update(|tx| tx.table(&CONFIG)?.insert("round", round)).unwrap();
@@ -135,6 +143,11 @@ fn contents(db: &Db) -> Contents {
                     .map(|entry| entry.unwrap())
                     .map(|(k, v)| (k.to_be_bytes().to_vec(), v.to_vec()))
                     .collect()
+            }
+            ("str", "bytes") => {
+                let table = rx.table(&Table::<str, [u8]>::named(name.clone())).unwrap();
+                let pair = |(k, v): (mapleaf::KeyStr, &[u8])| (k.as_bytes().to_vec(), v.to_vec());
+                table.iter().unwrap().map(|entry| pair(entry.unwrap())).collect()
             }
             ("bytes", "bytes") => {
                 let table = rx.table(&Table::<[u8], [u8]>::named(name.clone())).unwrap();
@@ -462,8 +475,7 @@ fn a_damaged_free_log_matters_only_with_lost_branches() {
     let sample = sample();
     let layout = sample.newest();
     let mut file = sample.file.clone();
-    // The tail in the records is what this log consists of: a record whose log cannot be read.
-    assert!(layout.log_pages.is_empty() || layout.log_pages.len() < 100);
+    assert!(!layout.log_pages.is_empty());
     let mut pages: BTreeSet<u32> = layout.log_pages.iter().copied().collect();
     for &number in &pages {
         spoil(&mut file, PAGE_SIZE, number, &mut Random::new(2));
@@ -473,6 +485,7 @@ fn a_damaged_free_log_matters_only_with_lost_branches() {
     spoil(&mut file, PAGE_SIZE, branch, &mut Random::new(2));
     pages.insert(branch);
     let rescued = rescue(&file);
+    assert_eq!(rescued.report.has_free_log, Some(false));
     rescued.assert_has_all_on_good_pages(layout, &pages, false);
     rescued.assert_has_nothing_that_never_was(sample);
 }
@@ -590,15 +603,18 @@ fn forged_pages_are_no_panic_and_no_endless_loop() {
 #[test]
 fn deep_trees() {
     // Long keys make branches small, and the tree high.
-    const LONG: Table<str, u64> = Table::new("long");
+    const LONG: Table<str, [u8]> = Table::new("long");
     let (_folder, path) = scratch();
-    let key = |number: u64| format!("{}{number:05}{}", "p".repeat(300), "k".repeat(500));
+    let key = |number: u64| format!("{:04}{}{}", number / 4, "k".repeat(700), number % 4);
     let db = Db::open(&path).unwrap();
     let mut random = Random::new(3);
     for round in 0..4 {
         db.update(|tx| {
             let mut long = tx.table(&LONG)?;
-            (0..1500).try_for_each(|_| long.insert(key(random.next() % 3000).as_str(), round).map(drop))
+            for _ in 0..800 {
+                long.insert(key(random.next() % 1500).as_str(), vec![round; 1200])?;
+            }
+            Ok(())
         })
         .unwrap();
     }

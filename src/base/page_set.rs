@@ -32,6 +32,13 @@ impl PageSet {
         is_new
     }
 
+    /// Takes a page out again.
+    pub(crate) fn remove(&mut self, page: PageNumber) {
+        if let Some(word) = self.words.get_mut(page.0 as usize / 64) {
+            *word &= !(1 << (page.0 % 64));
+        }
+    }
+
     /// Adds those pages of `run` that the file has.
     pub(crate) fn insert_run(&mut self, run: PageRun) {
         let end = run.first.0.saturating_add(run.count).min(self.length_pages);
@@ -74,6 +81,9 @@ mod tests {
         pages.insert_run(PageRun::new(127, u32::MAX));
         let runs: Vec<PageRun> = pages.runs_from(PageNumber(3)).collect();
         assert_eq!(runs, [PageRun::new(3, 1), PageRun::new(63, 3), PageRun::new(127, 3)]);
+        pages.remove(PageNumber(64));
+        pages.remove(PageNumber(u32::MAX));
+        assert_eq!(pages.runs_from(PageNumber(4)).next(), Some(PageRun::new(63, 1)));
         assert_eq!(PageSet::new(0).runs_from(PageNumber(0)).count(), 0);
     }
 }

@@ -9,13 +9,14 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::base::{PageNumber, PageSet};
+use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::format::leaf::LeafView;
 use crate::format::page;
 use crate::format::table_root::{TableEntry, TreeRoot};
 use crate::salvage::scan::{Scan, Stray, children};
 use crate::salvage::source::Source;
 use crate::salvage::state::{State, table_entry};
+use crate::salvage::survey::Piece;
 use crate::tree::nodes::view;
 
 /// So many names of lost tables are looked for.
@@ -27,7 +28,7 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
     let has_parent = pages_with_parents(state.survey.source, scan);
     let mut roots: Vec<Stray> = Vec::new();
     for stray in scan.strays.iter().filter(|stray| !has_parent.contains(PageNumber(stray.number))) {
-        if stray.level > 0 || names.of_root(state.survey.source, stray).is_some() {
+        if stray.level > 0 || names.of_root(state.survey.source, scan, stray).is_some() {
             roots.push(*stray);
         }
     }
@@ -37,16 +38,25 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
         if state.survey.seen.contains(PageNumber(root.number)) {
             continue;
         }
-        let named = names.of_root(state.survey.source, &root);
+        let named = names.of_root(state.survey.source, scan, &root);
         let is_older_version = !is_live_known && named.is_some_and(|(name, _)| state.has(name));
         let place = TreeRoot { page: PageNumber(root.number), depth: root.level + 1, entries: 0 };
         let tree = state.survey.tree(&place, root.birth);
+        if tree.is_outdated && !is_live_known {
+            // Its own leaves may still be those of a newer version, whose root is lost.
+            for piece in &tree.pieces {
+                if let Piece::Leaf(number) = piece {
+                    state.survey.seen.remove(*number);
+                }
+            }
+            continue;
+        }
         if is_older_version || (tree.overlaps && !is_live_known) {
             continue;
         }
         match named {
             Some((name, entry)) if !state.has(name) => {
-                let is_same = entry.root.page == place.page;
+                let is_same = entry.root.page == place.page && entry.root.depth == place.depth;
                 let expected = is_same.then_some(entry.root.entries);
                 let types = (entry.key_type.clone(), entry.value_type.clone());
                 state.add(name.to_owned(), types.0, types.1, expected, tree);
@@ -77,10 +87,10 @@ fn pages_with_parents(source: &Source, scan: &Scan) -> PageSet {
 struct Names {
     /// The newest entry of each name.
     entries: Vec<(String, TableEntry)>,
-    /// Root to name.
-    by_root: HashMap<u32, usize>,
-    /// Child of a root to name.
-    by_child: HashMap<u32, usize>,
+    /// Root to name. A page that is younger than the second number has been used again since.
+    by_root: HashMap<u32, (usize, TransactionId)>,
+    /// Child of a root to name, likewise.
+    by_child: HashMap<u32, (usize, TransactionId)>,
     /// Entry of a table of a single leaf to name.
     by_entry: HashMap<u64, usize>,
 }
@@ -102,7 +112,7 @@ impl Names {
                 let next = names.entries.len();
                 let at = *known.entry(name.clone()).or_insert(next);
                 if entry.root.depth > 0 {
-                    names.by_root.entry(entry.root.page.0).or_insert(at);
+                    names.by_root.entry(entry.root.page.0).or_insert((at, stray.birth));
                 }
                 if at == next {
                     names.note_content(source, &entry, stray, at);
@@ -124,7 +134,7 @@ impl Names {
         let root = Stray { number: number.0, level, birth: page::birth(&page) };
         if level > 0 {
             for child in children(source, &root) {
-                self.by_child.entry(child).or_insert(at);
+                self.by_child.entry(child).or_insert((at, root.birth));
             }
         } else {
             for hash in entry_hashes(&page) {
@@ -134,10 +144,14 @@ impl Names {
     }
 
     /// The name of the table whose root this is.
-    fn of_root(&self, source: &Source, root: &Stray) -> Option<(&str, &TableEntry)> {
+    fn of_root(&self, source: &Source, scan: &Scan, root: &Stray) -> Option<(&str, &TableEntry)> {
+        let is_old_child = |child: u32| {
+            let &(at, newest) = self.by_child.get(&child)?;
+            scan.get(child).is_some_and(|stray| stray.birth <= newest).then_some(at)
+        };
         let by_content = || -> Option<usize> {
             let votes: Vec<usize> = if root.level > 0 {
-                children(source, root).iter().filter_map(|child| self.by_child.get(child)).copied().collect()
+                children(source, root).into_iter().filter_map(is_old_child).collect()
             } else {
                 let page = source.tree_page(PageNumber(root.number)).ok()?;
                 entry_hashes(&page).iter().filter_map(|hash| self.by_entry.get(hash)).copied().collect()
@@ -147,7 +161,8 @@ impl Names {
                 .into_iter()
                 .max_by_key(|&kind| (votes.iter().filter(|&&vote| vote == kind).count(), Reverse(kind)))
         };
-        let at = self.by_root.get(&root.number).copied().or_else(by_content)?;
+        let by_place = self.by_root.get(&root.number).filter(|(_, newest)| root.birth <= *newest);
+        let at = by_place.map(|&(at, _)| at).or_else(by_content)?;
         self.entries.get(at).map(|(name, entry)| (&name[..], entry))
     }
 }

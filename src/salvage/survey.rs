@@ -1,7 +1,7 @@
 //! Walks the trees of a damaged file: which leaves can be read, and where something is missing between them.
 //!
 //! Invariants:
-//! - I5: each page is looked at once, by all walks together, and levels fall with each step: so the walks end.
+//! - I5: each page is descended into once, by all walks together, and levels fall with each step: so the walks end.
 //! - A page that is younger than the page that refers to it has been used again since: it is not what was meant.
 //! - Gaps that follow each other are one. So there are at most as many as leaves, and one more for each tree.
 
@@ -26,6 +26,8 @@ pub(super) struct Tree {
     pub(super) entries: u64,
     /// Whether a part of it belongs to a tree that was walked before.
     pub(super) overlaps: bool,
+    /// Whether pages of it have been used again since: then it is not in use itself.
+    pub(super) is_outdated: bool,
     /// What is wrong with it.
     pub(super) problems: Problems,
     /// Pages that could not be read.
@@ -108,6 +110,8 @@ impl<'a> Survey<'a> {
         let page = self.source.tree_page(number)?;
         let birth = page::birth(&page);
         if birth > range.newest {
+            self.seen.remove(number); // it belongs to something else
+            tree.is_outdated = true;
             return Err(corrupt(Some(number.0), "birth", format_args!("at most {}", range.newest), birth));
         }
         if level == 0 {
