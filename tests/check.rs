@@ -18,8 +18,8 @@ fn many(number: u64) -> Table<u64, str> {
     Table::named(format!("many {number:04} {}", "n".repeat(60)))
 }
 
-/// A database with 200 tables, so that the catalog has several leaves, and what is in it. The last commits change one small
-/// table only: what they have not written can be damaged without looking like a commit that was cut short.
+/// A database with 200 tables, so that the catalog has several leaves, and what is in it. The last commits change
+/// one small table only: what they have not written can be damaged without looking like a commit that was cut short.
 fn build(path: &Path) -> (Vec<u8>, Layout) {
     let db = Db::open(path).unwrap();
     db.update(|tx| {
@@ -184,6 +184,27 @@ fn lost_pages_double_use_and_nonsense_in_the_catalog_are_named_each() {
     let entry = layout.catalog.entries.iter().find(|entry| entry.key == nonsense.as_bytes()).unwrap();
     assert!(named(&report).contains(&(entry.leaf, "catalog entry")), "{report}");
     assert!(report.to_string().contains("3 unaccounted pages"), "{report}");
+}
+
+/// Each page is visited once, whatever the catalog says: so a file cannot make a check last long.
+#[test]
+fn trees_that_share_pages_are_walked_once() {
+    let (_folder, path) = scratch();
+    let (sound, layout) = build(&path);
+    let before = check(&path, &sound);
+    let mut file = sound.clone();
+    let root = layout.tables[&name(0)].root.unwrap();
+    let takers: Vec<u64> = (1..180).filter(|number| number % 20 != 0).collect();
+    for &taker in &takers {
+        forge_entry(&mut file, &layout, &name(taker), |entry| {
+            entry[..4].copy_from_slice(&root.to_le_bytes());
+            entry[4] = 2;
+        });
+    }
+    let report = check(&path, &file);
+    let shared = report.problems().iter().filter(|problem| problem.what == "references to a page");
+    assert_eq!(shared.filter(|problem| problem.page == Some(root)).count(), takers.len(), "{report}");
+    assert_eq!(report.counts().leaves, before.counts().leaves - takers.len() as u32, "theirs are lost");
 }
 
 #[test]

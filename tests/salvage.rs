@@ -25,12 +25,15 @@ const PAGE_SIZE: usize = 4096;
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 type Contents = BTreeMap<String, Pairs>;
 
+/// All pairs that were ever in each table.
+type History = BTreeMap<String, BTreeSet<(Vec<u8>, Vec<u8>)>>;
+
 /// A sound database, and what was ever in it.
 struct Sample {
     file: Vec<u8>,
     /// States of the two records, newest first.
     layouts: Vec<Layout>,
-    ever: BTreeMap<String, BTreeSet<(Vec<u8>, Vec<u8>)>>,
+    ever: History,
 }
 
 impl Sample {
@@ -45,8 +48,8 @@ fn word(number: u64) -> String {
 
 /// Several tables, several commits that change and remove, and two small ones at the end, so that no record lists pages
 /// of the large tables: damage of a listed page looks like a commit that was cut short.
-fn build(path: &Path, page_size: usize) -> BTreeMap<String, BTreeSet<(Vec<u8>, Vec<u8>)>> {
-    let mut ever: BTreeMap<String, BTreeSet<_>> = BTreeMap::new();
+fn build(path: &Path, page_size: usize) -> History {
+    let mut ever = History::new();
     let db = Db::options().page_size(page_size).open(path).unwrap();
     let mut random = Random::new(5);
     for round in 0..5u64 {
@@ -87,7 +90,7 @@ fn build(path: &Path, page_size: usize) -> BTreeMap<String, BTreeSet<(Vec<u8>, V
     ever
 }
 
-fn note_all(db: &Db, ever: &mut BTreeMap<String, BTreeSet<(Vec<u8>, Vec<u8>)>>) {
+fn note_all(db: &Db, ever: &mut History) {
     for (table, pairs) in contents(db) {
         ever.entry(table).or_default().extend(pairs);
     }
@@ -107,6 +110,11 @@ fn sample() -> &'static Sample {
         }
         Sample { file, layouts, ever }
     })
+}
+
+/// The encoding of a `u64` as a key: big-endian.
+fn key_of(number: u64) -> Vec<u8> {
+    number.to_le_bytes().into_iter().rev().collect()
 }
 
 /// All entries of all tables, encoded.
@@ -132,7 +140,7 @@ fn contents(db: &Db) -> Contents {
             }
             ("u64", "u64") => {
                 let table = rx.table(&Table::<u64, u64>::named(name.clone())).unwrap();
-                let pair = |(k, v): (u64, u64)| (k.to_be_bytes().to_vec(), v.to_le_bytes().to_vec());
+                let pair = |(k, v): (u64, u64)| (key_of(k), v.to_le_bytes().to_vec());
                 table.iter().unwrap().map(|entry| pair(entry.unwrap())).collect()
             }
             ("u64", "bytes") => {
@@ -141,7 +149,7 @@ fn contents(db: &Db) -> Contents {
                     .iter()
                     .unwrap()
                     .map(|entry| entry.unwrap())
-                    .map(|(k, v)| (k.to_be_bytes().to_vec(), v.to_vec()))
+                    .map(|(k, v)| (key_of(k), v.to_vec()))
                     .collect()
             }
             ("str", "bytes") => {
@@ -767,7 +775,7 @@ fn a_file_that_may_only_be_read_child() {
     println!("{report}");
 }
 
-/// How much is rescued when one page in a hundred is damaged, anywhere but in the records, and when the records are too.
+/// How much is rescued when one page in a hundred is damaged, anywhere but in the records; and when these are too.
 /// `MAPLEAF_SALVAGE=FILE` says it of a database of your own, which must be sound and closed.
 #[test]
 fn one_page_in_a_hundred() {

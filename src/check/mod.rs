@@ -101,15 +101,24 @@ impl Check<'_> {
         self.place = CATALOG.into();
         walk(&source, &snapshot.catalog, seen, self)?;
         for number in std::mem::take(&mut self.leaves) {
-            let leaf = LeafView::new(source.page(number)?)?;
-            for index in 0..leaf.count() {
-                self.place = CATALOG.into();
-                match self.table(&leaf, index, number) {
-                    Ok(root) => walk(&source, &root, seen, self)?,
-                    Err(error) => {
-                        self.is_some_hidden = true;
-                        self.note(error)?;
-                    }
+            let result = self.tables_of(number, seen);
+            self.place = CATALOG.into();
+            result.or_else(|error| self.note(error))?;
+        }
+        Ok(())
+    }
+
+    /// Walks the tables that a leaf of the catalog has.
+    fn tables_of(&mut self, number: PageNumber, seen: &mut PageSet) -> Result<()> {
+        let source = self.source;
+        let leaf = LeafView::new(source.page(number)?)?;
+        for index in 0..leaf.count() {
+            self.place = CATALOG.into();
+            match self.table(&leaf, index, number) {
+                Ok(root) => walk(&source, &root, seen, self)?,
+                Err(error) => {
+                    self.is_some_hidden = true;
+                    self.note(error)?;
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Rescues what can be read of a damaged file into a new database: what [`salvage`] does.
 //!
 //! 1. **Open** the file for reading, and find the good records and the page size (`source.rs`).
-//! 2. **Survey** the state of the newest record: every table's leaves in key order, and the gaps that lost branches leave
-//!    (`state.rs`, `survey.rs`). Without a record: the newest catalog among all pages.
+//! 2. **Survey** the state of the newest record: every table's leaves in key order, and the gaps that lost branches
+//!    leave (`state.rs`, `survey.rs`). Without a record: the newest catalog among all pages.
 //! 3. **Scan** all pages, if there are gaps, for leaves that no readable branch refers to (`scan.rs`). If a part of the
 //!    catalog is lost, put tables together from roots (`roots.rs`). Give each other leaf to its table, or to
 //!    an extra one (`orphans.rs`).
@@ -10,9 +10,10 @@
 //!
 //! Invariants:
 //! - The damaged file is never written, nor is anything beside it.
-//! - What is reachable by good pages wins over what is not. What the free log says is unused is never taken. What is left
-//!   may be put into an extra table; it is never put into one that it may not belong to.
-//! - I5: whatever the bytes, it ends, in time and memory in proportion to the file's length and, in memory, far below it.
+//! - What is reachable by good pages wins over what is not. What the free log says is unused is never taken. What is
+//!   left may be put into an extra table; it is never put into one that it may not belong to.
+//! - I5: whatever the bytes, it ends, in time and memory in proportion to the file's length and, in memory, far
+//!   below it.
 
 mod orphans;
 mod report;
@@ -59,23 +60,24 @@ impl SalvageOptions {
 /// Rescues every entry that can be read of the damaged database at `path` into a new one at `new_path`, and says what
 /// was lost.
 ///
-/// The new database has the same page size, and tables of the same names and types. It is complete, checked and durable when
-/// this returns, and there is nothing under its name before. The damaged file is only read, and its lock file is not
-/// needed: it may lie on a read-only file system. Nobody may have it open; writers wait meanwhile. Memory is taken for the
-/// largest value, for 64 MiB of changed pages, and some bytes for each page.
+/// The new database has the same page size, and tables of the same names and types. It is complete, checked and
+/// durable when this returns, and there is nothing under its name before. The damaged file is only read, and its
+/// lock file is not needed: it may lie on a read-only file system. Nobody may have it open; writers wait meanwhile.
+/// Memory is taken for the largest value, for 64 MiB of changed pages, and some bytes for each page.
 ///
-/// What can be read through good pages is rescued as it stood after the newest commit whose record is there. (If some pages of
-/// that commit are damaged, and the commit before can be read as a whole and has no fewer entries to be read, that one
-/// is taken, as recovery does.) Entries below a lost branch are found by a search through all pages. Those of which it is not
-/// known to which table they belong come into tables `lost+found/1` and so on, of type `[u8]` to `[u8]`. If both
-/// records, or a part of the catalog, are lost as well, the newest catalog that can be found, and older copies of it, say
-/// what is known of tables. An entry whose large value is damaged is lost; the report names its key.
+/// What can be read through good pages is rescued as it stood after the newest commit whose record is there. (If
+/// some pages of that commit are damaged, and the commit before can be read as a whole and has no fewer entries to
+/// be read, that one is taken, as recovery does.) Entries below a lost branch are found by a search through all
+/// pages. Those of which it is not known to which table they belong come into tables `lost+found/1` and so on, of
+/// type `[u8]` to `[u8]`. If both records, or a part of the catalog, are lost as well, the newest catalog that can
+/// be found, and older copies of it, say what is known of tables. An entry whose large value is damaged is lost; the
+/// report names its key.
 ///
 /// # Errors
 ///
 /// - [`Error::Io`] if the file cannot be opened, or the new one cannot be created: with
-///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is a file of that name, or `NEW_PATH-salvage`, left by a
-///   salvage that was killed.
+///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is a file of that name, or `NEW_PATH-salvage`,
+///   left by a salvage that was killed.
 /// - [`Error::InUse`] if others have the damaged database open.
 /// - [`Error::NotADatabase`] if it has no good record and no good page; [`Error::NewerFormat`].
 /// - Whatever writing a database can end with. Then there is no new one.
@@ -199,3 +201,6 @@ fn unused_pages(source: &Source, record: &Record) -> Option<PageSet> {
     }
     Some(unused)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,14 @@ pub struct SalvageReport {
     pub page_size: usize,
     /// Pages of the damaged file, as far as it is there.
     pub pages: u32,
-    /// The transaction whose state was rescued, and whose record or catalog said what belongs to it. `None` if neither was
-    /// left.
+    /// The transaction whose state was rescued, and whose record or catalog said what belongs to it. `None` if
+    /// neither was left.
     pub transaction: Option<u64>,
     /// Whether a record was good. Without one the catalog was looked for.
     pub has_record: bool,
-    /// Whether the free log could be read, so that it was known which pages are in use. `None` if that made no difference.
-    /// If not, some of what was rescued from leaves without a branch may have been replaced or removed before.
+    /// Whether the free log could be read, so that it was known which pages are in use. `None` if that made no
+    /// difference. If not, some of what was rescued from leaves without a branch may have been replaced or removed
+    /// before.
     pub has_free_log: Option<bool>,
     /// The tables of the new database.
     pub tables: Vec<SalvagedTable>,

@@ -1,9 +1,9 @@
 //! Tables whose place in the catalog is lost: their roots are found among the pages that nothing refers to, and their
 //! names, as far as can be, in older copies of the catalog.
 //!
-//! Which table a root belongs to: the one whose root it was in an older catalog; or the one whose older root had some of
-//! the same children, for a change of a few entries leaves most of a tree where it was; or, where both are single
-//! leaves, the one that had some of the same entries.
+//! Which table a root belongs to: the one whose root it was in an older catalog; or the one whose older root had
+//! some of the same children, for a change of a few entries leaves most of a tree where it was; or, where both are
+//! single leaves, the one that had some of the same entries.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};

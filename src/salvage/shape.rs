@@ -24,29 +24,3 @@ fn fits_array(type_name: &str, bytes: &[u8]) -> Option<bool> {
     let length: usize = type_name.strip_prefix("[u8;")?.strip_suffix(']')?.parse().ok()?;
     Some(bytes.len() == length)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{Key, Value};
-
-    #[test]
-    fn what_a_type_encodes_fits_its_name_and_other_lengths_do_not() {
-        for (name, length) in [
-            (<u8 as Key>::type_name(), 1),
-            (<i16 as Value>::type_name(), 2),
-            (<f32 as Key>::type_name(), 4),
-            (<u64 as Value>::type_name(), 8),
-            (<u128 as Key>::type_name(), 16),
-            (<() as Value>::type_name(), 0),
-            (<[u8; 5] as Key>::type_name(), 5),
-        ] {
-            assert!(fits(&name, &vec![7; length]), "{name}");
-            assert!(!fits(&name, &vec![7; length + 1]), "{name}");
-        }
-        assert!(fits(&<bool as Value>::type_name(), &[1]) && !fits(&<bool as Value>::type_name(), &[2]));
-        assert!(fits(&<str as Key>::type_name(), b"text") && !fits(&<str as Key>::type_name(), &[0xff]));
-        assert!(fits(&<[u8] as Key>::type_name(), &[0xff; 100]), "any bytes");
-        assert!(fits(&<(u8, String) as Key>::type_name(), &[0xff; 100]), "not known here");
-    }
-}

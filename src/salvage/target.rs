@@ -135,7 +135,7 @@ struct Writer<'a> {
 }
 
 /// Ranges of keys for which a younger leaf has spoken.
-type Spoken = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Spoken = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Writer<'_> {
     fn table(&mut self, table: &mut Table, open: &mut OpenTable) -> Result<()> {
@@ -236,7 +236,7 @@ enum Value<'a> {
 }
 
 /// Adds a range to those that ascend and do not overlap.
-fn add_range(spoken: &mut Spoken, Orphan { first: mut lower, last: mut upper, .. }: Orphan) {
+pub(super) fn add_range(spoken: &mut Spoken, Orphan { first: mut lower, last: mut upper, .. }: Orphan) {
     let start = spoken.partition_point(|(_, last)| *last < lower);
     let end = spoken.partition_point(|(first, _)| *first <= upper);
     if start < end {
@@ -244,25 +244,4 @@ fn add_range(spoken: &mut Spoken, Orphan { first: mut lower, last: mut upper, ..
         upper = upper.max(spoken[end - 1].1.clone());
     }
     spoken.splice(start..end, [(lower, upper)]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_put_together() {
-        let mut spoken = Spoken::new();
-        let orphan = |first: u8, last: u8| Orphan { number: 2, first: vec![first], last: vec![last], gap: 0 };
-        let mut covered = [false; 100];
-        for (first, last) in [(50, 60), (10, 20), (30, 40), (15, 35), (61, 61), (0, 0), (60, 70), (45, 80)] {
-            add_range(&mut spoken, orphan(first, last));
-            covered[usize::from(first)..=usize::from(last)].fill(true);
-            assert!(spoken.windows(2).all(|pair| pair[0].1 < pair[1].0), "{spoken:?}");
-            for key in 0..100u8 {
-                let is_in = spoken.iter().any(|(first, last)| first[0] <= key && key <= last[0]);
-                assert_eq!(is_in, covered[usize::from(key)], "{key} in {spoken:?}");
-            }
-        }
-    }
 }

@@ -173,3 +173,27 @@ fn the_walk_notices_and_goes_on() {
     assert_eq!(named, [35, 40, 50], "{:?}", found.problems);
     assert_eq!(found.problems.len(), 4, "and the count of entries: {:?}", found.problems);
 }
+
+#[test]
+fn a_large_value_that_says_it_has_more_pages_is_not_read() {
+    let mut store = Store::new(MIN_PAGE_SIZE);
+    for number in 0..3u8 {
+        store.tree.insert(&store.pages, &[number], NewValue::Zeroed(MIN_PAGE_SIZE)).unwrap();
+    }
+    let root = store.commit();
+    let mut pages = store.pages;
+    let mut forged = 0;
+    for page in pages.bytes.chunks_mut(MIN_PAGE_SIZE).filter(|page| page[16] == 3) {
+        page[20..24].copy_from_slice(&5u32.to_le_bytes());
+        page[24..32].copy_from_slice(&(4 * MIN_PAGE_SIZE as u64).to_le_bytes());
+        forged += 1;
+    }
+    assert_eq!(forged, 3);
+    let mut found = Found::default();
+    let mut seen = PageSet::new(pages.count());
+    walk(&pages, &root, &mut seen, &mut found).unwrap();
+    let whats: Vec<_> = found.problems.iter().map(|problem| problem.what).collect();
+    assert_eq!(whats, ["pages of an overflow run"; 3], "whatever the slice has: {:?}", found.problems);
+    // What the leaf refers to is accounted for.
+    assert_eq!(seen.runs_from(PageNumber(1)).map(|run| run.count).sum::<u32>(), pages.count() - 1);
+}
