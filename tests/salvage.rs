@@ -468,6 +468,54 @@ fn without_records_and_a_branch_leaves_are_found_and_nothing_is_made_up() {
     }
 }
 
+/// Where it is not known which pages are in use, old copies of leaves are found too: the youngest leaf is believed for
+/// all keys from its first to its last, what it has not was removed.
+#[test]
+fn old_copies_of_leaves_bring_nothing_back() {
+    let (_folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    let mut random = Random::new(8);
+    db.update(|tx| (0..3000).try_for_each(|n| tx.table(&WORDS)?.insert(word(n).as_str(), "first").map(drop)))
+        .unwrap();
+    for round in 0..300u64 {
+        let tx = db.write().unwrap();
+        let mut words = tx.table(&WORDS).unwrap();
+        words.insert(word(random.next() % 3000).as_str(), format!("{round}").as_str()).unwrap();
+        words.remove(word(random.next() % 3000).as_str()).unwrap();
+        drop(words);
+        tx.commit_with(Durability::Lazy).unwrap();
+    }
+    drop(db);
+    let mut file = fs::read(&path).unwrap();
+    let layout = layouts(&file, PAGE_SIZE).remove(0);
+    let tree = &layout.tables["words"];
+    let root = tree.branches[0].0;
+    spoil(&mut file, PAGE_SIZE, root, &mut random);
+    file[..2 * PAGE_SIZE].fill(0);
+    let rescued = rescue(&file);
+    assert!(
+        rescued.report.orphans_attributed > tree.leaves.len() as u64,
+        "there are old copies\n{}",
+        rescued.report
+    );
+    let found = &rescued.contents["words"];
+    for entry in &tree.entries {
+        assert_eq!(found.get(&entry.key), Some(&entry.value), "{}", entry.key.escape_ascii());
+    }
+    let live: BTreeSet<&Vec<u8>> = tree.entries.iter().map(|entry| &entry.key).collect();
+    let mut brought_back = 0;
+    for key in found.keys().filter(|key| !live.contains(key)) {
+        let is_within = |leaf: &u32| {
+            let mut keys = tree.entries.iter().filter(|entry| entry.leaf == *leaf).map(|entry| &entry.key);
+            let first = keys.next().unwrap();
+            first <= key && key <= keys.next_back().unwrap_or(first)
+        };
+        assert!(!tree.leaves.iter().any(is_within), "{} was removed", key.escape_ascii());
+        brought_back += 1;
+    }
+    assert!(brought_back <= 2 * tree.leaves.len(), "at most some between two leaves: {brought_back}");
+}
+
 #[test]
 fn without_records_and_catalog_something_is_still_rescued() {
     let sample = sample();
