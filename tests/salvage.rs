@@ -752,6 +752,18 @@ fn what_is_no_database_is_refused() {
         assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
+    // Of another page size than was asked for.
+    let (folder, path) = write_scratch(&sample().file);
+    let options = SalvageOptions::default().page_size(8192);
+    let error = salvage_with(&path, folder.path().join("new"), &options).unwrap_err();
+    assert!(matches!(error, Error::PageSizeMismatch { requested: 8192, found: 4096 }), "{error}");
+    let mut without_records = sample().file.clone();
+    without_records[..2 * PAGE_SIZE].fill(0);
+    fs::write(&path, &without_records).unwrap();
+    let error = salvage_with(&path, folder.path().join("new"), &options).unwrap_err();
+    assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
     let mut newer = sample().file.clone();
     newer[16] = 7;
     let length = u32::from_le_bytes(newer[12..16].try_into().unwrap()) as usize;

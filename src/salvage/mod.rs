@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::Record;
 use crate::salvage::scan::Scan;
-use crate::salvage::source::Source;
+use crate::salvage::source::{Source, nothing_found};
 use crate::salvage::state::State;
 
 /// Options for [`salvage_with`].
@@ -113,7 +113,8 @@ pub fn salvage(path: impl AsRef<Path>, new_path: impl AsRef<Path>) -> Result<Sal
 ///
 /// # Errors
 ///
-/// Those of [`salvage`], and [`Error::InvalidOption`] for a size that no page has.
+/// Those of [`salvage`]; [`Error::InvalidOption`] for a size that no page has, [`Error::PageSizeMismatch`] for one that
+/// is not the size that a good record says.
 ///
 /// ```no_run
 /// use mapleaf::SalvageOptions;
@@ -141,7 +142,7 @@ pub fn salvage_with(
         SalvageReport { page_size: source.page_size, pages: source.page_count, ..Default::default() };
     let mut state = match State::of_records(&source, &records) {
         Some((state, record)) => with_record(state, &record, &mut report),
-        None => without_record(&source, &mut report),
+        None => without_record(&source, &mut report).ok_or_else(|| nothing_found(path.as_ref()))?,
     };
     let written = target::write(&mut state, new_path.as_ref())?;
     report.damaged_pages = state.damaged;
@@ -168,10 +169,13 @@ fn with_record<'a>(mut state: State<'a>, record: &Record, report: &mut SalvageRe
     state
 }
 
-/// The state of the newest catalog that there is.
-fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> State<'a> {
+/// The state of the newest catalog that there is; `None` if there is no page of any tree.
+fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> Option<State<'a>> {
     let mut state = State::unknown(source);
     let scan = Scan::of(source, &state.survey.seen, None, state.newest);
+    if scan.strays.is_empty() && scan.catalogs.is_empty() {
+        return None;
+    }
     if let Some((catalog, id)) = scan.newest_catalog() {
         state = State::of_catalog(source, &catalog, id);
         report.transaction = Some(id.0);
@@ -181,7 +185,7 @@ fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> State<'
         report.has_free_log = Some(false);
         add_strays(&mut state, &scan, false, report);
     }
-    state
+    Some(state)
 }
 
 fn add_strays(state: &mut State<'_>, scan: &Scan, is_live_known: bool, report: &mut SalvageReport) {

@@ -45,18 +45,17 @@ impl Source {
         if !is_held || !turns::is_nobody_present(storage.file()).map_err(io_error("lock"))? {
             return Err(Error::InUse { path: path.to_owned() });
         }
-        let mut records = read_records(&storage)?;
+        let records = read_records(&storage)?;
         let length = storage.file_length().map_err(io_error("examine"))?;
         let mut source = Source { storage, page_size: 0, page_count: 0 };
         let found = records.first().map(|record| record.page_size);
-        source.page_size = match page_size.or(found).or_else(|| source.guess_page_size(length)) {
-            Some(page_size) => page_size,
-            None => {
-                let found = "it has neither a record of one nor a page with the right checksum".into();
-                return Err(Error::NotADatabase { path: path.to_owned(), found });
-            }
-        };
-        records.retain(|record| record.page_size == source.page_size);
+        if let (Some(requested), Some(found)) = (page_size, found)
+            && requested != found
+        {
+            return Err(Error::PageSizeMismatch { requested, found });
+        }
+        let known = page_size.or(found).or_else(|| source.guess_page_size(length));
+        source.page_size = known.ok_or_else(|| nothing_found(path))?;
         source.page_count = page_count(length, source.page_size);
         Ok((source, records))
     }
@@ -172,6 +171,12 @@ impl Source {
         let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
         Space::load(&chain.bytes)
     }
+}
+
+/// The file is no database, as far as can be told.
+pub(super) fn nothing_found(path: &Path) -> Error {
+    let found = "it has neither a record of one nor a page with the right checksum".into();
+    Error::NotADatabase { path: path.to_owned(), found }
 }
 
 fn page_count(length: u64, page_size: usize) -> u32 {
