@@ -74,7 +74,8 @@ pub enum Error {
         /// Which option, and what is wrong with its value.
         problem: String,
     },
-    /// Others have the database open, who would not see this reader: it may not write their lock file.
+    /// Others have the database open, who would not see this reader: it may not write their lock file, or does without
+    /// it (`salvage`).
     InUse {
         /// The file.
         path: PathBuf,
@@ -219,7 +220,11 @@ impl fmt::Display for Error {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
             Error::Corrupt(corruption) => {
-                write!(f, "the file is damaged: {corruption}; check() lists all damage, a backup restores it")
+                write!(
+                    f,
+                    "the file is damaged: {corruption}; check() lists all damage, a backup restores it, \
+                     salvage() rescues what can be read"
+                )
             }
             Error::Poisoned => write!(
                 f,
@@ -245,13 +250,13 @@ impl fmt::Display for Error {
             Error::Truncated { path, expected, found } => write!(
                 f,
                 "{} has been cut short: its record speaks of {expected} bytes, there are {found}; \
-                 restore it from a backup",
+                 restore it from a backup, or rescue what is left with salvage()",
                 path.display()
             ),
             Error::InvalidOption { problem } => write!(f, "invalid option: {problem}"),
             Error::InUse { path } => write!(
                 f,
-                "{} is open elsewhere, and a reader that may not write {0}-lock is not seen there; \
+                "{} is open elsewhere, and a reader that does not write {0}-lock is not seen there; \
                  allow it to write that file, or wait until nobody has the database open",
                 path.display()
             ),

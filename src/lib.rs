@@ -13,6 +13,8 @@ mod share;
 mod txn;
 
 mod check;
+mod salvage;
+
 mod db;
 mod types;
 
@@ -25,6 +27,7 @@ pub use db::{
     Ticket, Watch, WriteTxn,
 };
 pub use error::{Corruption, Error, Result};
+pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
 pub use txn::onlookers::ReaderInfo;

@@ -1,12 +1,16 @@
-//! The vocabulary of every layer: identifiers, little-endian bytes, the checksum, owned keys.
+//! The vocabulary of every layer: identifiers, little-endian bytes, the checksum, owned keys, sets of
+//! pages.
 
 pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod ids;
 pub(crate) mod key_buf;
+#[cfg_attr(not(any(test, feature = "sim")), allow(dead_code, reason = "the simulation uses the rest"))]
 pub(crate) mod mutation;
+pub(crate) mod page_set;
 #[cfg(test)]
 pub(crate) mod property;
 
 pub(crate) use ids::{ChildRef, PageNumber, PageRun, TransactionId};
 pub(crate) use key_buf::KeyBuf;
+pub(crate) use page_set::PageSet;

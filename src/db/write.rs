@@ -10,7 +10,6 @@ use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
 use crate::error::{Error, Result};
 use crate::format::table_root::TableEntry;
-use crate::tree::NewValue;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
 use crate::txn::page_file::PageFile;
@@ -316,14 +315,10 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         &self.transaction.core().pages
     }
 
-    /// Runs a change of the tree. If it fails the transaction can only be aborted, except for what
-    /// was refused before anything had changed.
+    /// Runs a change of the tree.
     fn change<T>(&mut self, change: impl FnOnce(&mut OpenTable, &PageFile) -> Result<T>) -> Result<T> {
-        self.transaction.check_usable()?;
-        let (transaction, pages) = (self.transaction, self.pages());
         let open = self.open.as_mut().expect("the table is here until it is dropped");
-        transaction.spill_if_needed(open)?;
-        transaction.guard_unless(is_refusal, || change(open, pages))
+        self.transaction.change(open, change)
     }
 
     // ---- reading ----
@@ -410,18 +405,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     fn insert_bytes(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
-        let transaction = self.transaction;
-        if transaction.is_stored_directly(value.len()) {
-            self.open().tree.check_key(key)?;
-            // Spills now if it must: were that to fail behind the next line, the value's pages would be lost.
-            self.change(|_, _| Ok(()))?;
-            let first = transaction.store_value(value)?;
-            let length = value.len() as u64;
-            let stored =
-                self.change(|open, pages| open.tree.insert(pages, key, NewValue::Stored { first, length }));
-            return transaction.guard(|| stored); // what is stored and not in the tree would be lost
-        }
-        self.change(|open, pages| open.tree.insert(pages, key, NewValue::Bytes(value)))
+        let open = self.open.as_mut().expect("the table is here until it is dropped");
+        self.transaction.insert(open, key, value)
     }
 
     /// Puts an entry in, and answers the value that was there before.

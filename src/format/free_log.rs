@@ -357,10 +357,10 @@ pub(crate) struct Chain {
 
 /// Reads the chain that ends in page `newest` (0: there is none), and adds `tail`. `read` answers a page whose
 /// number and checksum have been verified.
-pub(crate) fn read_chain<'a>(
+pub(crate) fn read_chain<B: AsRef<[u8]>>(
     newest: PageNumber,
     tail: &[u8],
-    mut read: impl FnMut(PageNumber) -> Result<&'a [u8]>,
+    mut read: impl FnMut(PageNumber) -> Result<B>,
 ) -> Result<Chain> {
     let mut pages = Vec::new();
     let mut payloads = Vec::new();
@@ -371,13 +371,13 @@ pub(crate) fn read_chain<'a>(
             return Err(corrupt(Some(number.0), "chain of free-log pages", "each page once", "a circle"));
         }
         let bytes = read(number)?;
-        let log_page = read_page(bytes)?;
-        pages.push((number, page::birth(bytes)));
-        payloads.push(log_page.payload);
+        let log_page = read_page(bytes.as_ref())?;
+        pages.push((number, page::birth(bytes.as_ref())));
+        payloads.push(log_page.payload.to_vec());
         number = log_page.previous;
     }
     payloads.reverse();
-    payloads.push(tail);
+    payloads.push(tail.to_vec());
     Ok(Chain { pages, bytes: payloads.concat() })
 }
 

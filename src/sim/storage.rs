@@ -126,6 +126,7 @@ impl SimulatedStorage {
     }
 
     /// Writes down what is done to `inner`.
+    #[cfg(test)]
     pub(crate) fn over(inner: FileStorage) -> SimulatedStorage {
         SimulatedStorage { inner: Some(inner), made_as: None, log: Arc::default() }
     }

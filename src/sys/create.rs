@@ -33,6 +33,12 @@ pub(crate) fn create_file(path: &Path, contents: &[&[u8]]) -> io::Result<()> {
     sync_folder_of(path)
 }
 
+/// Gives a complete and durable file its name, durably. `ErrorKind::AlreadyExists` if there is such a file.
+pub(crate) fn give_name(from: &Path, path: &Path) -> io::Result<()> {
+    platform::rename_without_replacing(from, path)?;
+    sync_folder_of(path)
+}
+
 /// Opens or creates `new_path` and locks it.
 fn open_locked(new_path: &Path) -> io::Result<File> {
     loop {

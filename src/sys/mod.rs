@@ -45,11 +45,11 @@ mod range_lock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use create::create_file;
+pub(crate) use create::{create_file, give_name};
 pub(crate) use file_storage::{Access, FileStorage, identity_of};
 pub(crate) use fork::ForkMark;
 pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whole, unlock_whole};
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes};
@@ -57,6 +57,6 @@ pub(crate) use prefetch::prefetch;
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
 pub(crate) use shared::SharedWords;
 pub use storage::WriteMode;
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 pub(crate) use storage::sync_failure;
 pub(crate) use storage::{FileIdentity, Storage, is_sync_failure};

@@ -97,7 +97,7 @@ pub(super) fn branch_at<'a>(nodes: impl Nodes<'a>, at: ChildRef, level: u8) -> R
 
 /// Views a finished page as what its parent says it is.
 #[inline(always)]
-pub(super) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
+pub(crate) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
     let view = view_any_count(page, level)?;
     if view.count() == 0 {
         return Err(corrupt(Some(page::number(page).0), "keys in a page", "at least 1", 0));
@@ -126,7 +126,7 @@ fn wrong_kind_or_level(page: &[u8], is_branch: bool, level: u8) -> Error {
 
 /// The bytes of a value, fetched from its overflow run if that is where they lie.
 #[inline]
-pub(super) fn resolve<'a>(nodes: impl Nodes<'a>, value: LeafValue<'a>) -> Result<&'a [u8]> {
+pub(crate) fn resolve<'a>(nodes: impl Nodes<'a>, value: LeafValue<'a>) -> Result<&'a [u8]> {
     match value {
         LeafValue::Inline(bytes) => Ok(bytes),
         LeafValue::Overflow { first, length } => overflow::value(nodes.overflow_run(first)?, length),

@@ -17,6 +17,9 @@ pub(crate) trait PageSource {
     /// against the slice, the checksum verified.
     fn overflow(&self, first: PageNumber) -> Result<&[u8]>;
 
+    /// How many pages the overflow run at `first` says that it has, by its header alone.
+    fn overflow_page_count(&self, first: PageNumber) -> Result<u32>;
+
     /// Asks for the head of a page, where a search begins, to be brought into the processor's cache soon. A hint: no
     /// effect on results.
     fn prefetch(&self, number: PageNumber);

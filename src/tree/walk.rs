@@ -4,12 +4,12 @@
 //! against the separators above it, layout of the heap, births, flags, counts. A problem is reported, and the
 //! walk goes on with what can still be read.
 //!
-//! Invariant (I5): each page is visited once at most, so the walk ends whatever the pages refer to.
+//! Invariant (I5): each page is visited, and its checksum computed, once at most, by all walks that share a set of
+//! pages together. So they end in time that is in proportion to the file's, whatever the pages refer to.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::base::{ChildRef, PageNumber, PageRun, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
@@ -34,16 +34,23 @@ pub(crate) trait Visitor {
 
     /// Something is wrong.
     fn problem(&mut self, problem: Corruption);
+
+    /// Which pages the tree has here cannot be told: the page that would say is damaged.
+    fn hidden(&mut self) {}
 }
 
-/// Visits all pages of the tree of `root`. Damage goes to the visitor; other errors end the walk.
-pub(crate) fn walk<S: PageSource>(source: &S, root: &TreeRoot, visitor: &mut dyn Visitor) -> Result<()> {
-    let mut walk = Walk { source, visitor, seen: HashSet::new(), entries: 0 };
+/// Visits all pages of the tree of `root`. Damage goes to the visitor; other errors end the walk. The pages that the
+/// tree refers to, damaged or not, are added to `seen`; what is in there already belongs to something else.
+pub(crate) fn walk<S: PageSource>(
+    source: &S,
+    root: &TreeRoot,
+    seen: &mut PageSet,
+    visitor: &mut dyn Visitor,
+) -> Result<()> {
+    let mut walk = Walk { source, visitor, seen, entries: 0 };
     if root.depth > 0 {
         let bounds = Bounds { lower: None, upper: None, newest: TransactionId(u64::MAX), may_overflow: true };
-        let node = ChildRef(root.page.0);
-        let result = walk.node(node, root.depth - 1, &bounds);
-        walk.report(result)?;
+        walk.node(ChildRef(root.page.0), root.depth - 1, &bounds)?;
     }
     if walk.entries != root.entries {
         let result = Err(corrupt(None, "entries in the tree", root.entries, walk.entries));
@@ -55,7 +62,7 @@ pub(crate) fn walk<S: PageSource>(source: &S, root: &TreeRoot, visitor: &mut dyn
 struct Walk<'a, S> {
     source: &'a S,
     visitor: &'a mut dyn Visitor,
-    seen: HashSet<u32>,
+    seen: &'a mut PageSet,
     entries: u64,
 }
 
@@ -82,9 +89,21 @@ impl<S: PageSource> Walk<'_, S> {
         self.visitor.problem(Corruption { page: Some(page::number(page).0), what, expected, found });
     }
 
-    /// Visits a node and all below. An error is damage that keeps the rest of this node from being read.
+    /// Visits a node and all below.
     fn node(&mut self, at: ChildRef, level: u8, bounds: &Bounds) -> Result<()> {
-        let number = self.first_visit(at, 1)?;
+        let number = match self.first_visit(at, 1) {
+            Ok(number) => number,
+            Err(error) => return self.report(Err(error)),
+        };
+        let result = self.readable_node(number, level, bounds);
+        if result.is_err() {
+            self.visitor.hidden();
+        }
+        self.report(result)
+    }
+
+    /// An error is damage that keeps the rest of this node from being read.
+    fn readable_node(&mut self, number: PageNumber, level: u8, bounds: &Bounds) -> Result<()> {
         let page = self.source.page(number)?;
         if page::number(page) != number {
             return Err(corrupt(Some(number.0), "page number", number, page::number(page)));
@@ -106,10 +125,14 @@ impl<S: PageSource> Walk<'_, S> {
         let result = self.check_heap(page, ranges);
         self.report(result)?;
         for index in 0..leaf.count() {
-            let result = leaf.value(index).and_then(|value| match value {
-                LeafValue::Inline(_) => Ok(()),
-                LeafValue::Overflow { first, length } => self.overflow_run(page, first, length),
-            });
+            let result = match leaf.value(index) {
+                Ok(LeafValue::Inline(_)) => Ok(()),
+                Ok(LeafValue::Overflow { first, length }) => self.overflow_run(page, first, length),
+                Err(error) => {
+                    self.visitor.hidden();
+                    Err(error)
+                }
+            };
             self.report(result)?;
         }
         Ok(())
@@ -131,8 +154,7 @@ impl<S: PageSource> Walk<'_, S> {
                 newest: page::birth(page),
                 may_overflow: node::has_overflow(page),
             };
-            let result = branch.child(index).and_then(|child| self.node(child, level - 1, &below));
-            self.report(result)?;
+            self.node(branch.child(index)?, level - 1, &below)?;
         }
         Ok(())
     }
@@ -141,24 +163,38 @@ impl<S: PageSource> Walk<'_, S> {
         if !node::has_overflow(leaf) {
             self.problem(leaf, "overflow flag", "set".into(), "clear".into());
         }
-        let number = self.first_visit(first, 0)?;
+        let page_size = self.source.page_size();
+        if length > overflow::MAX_VALUE_LEN {
+            self.visitor.hidden();
+            let expected = format_args!("at most {}", overflow::MAX_VALUE_LEN);
+            return Err(corrupt(Some(page::number(leaf).0), "length of a value", expected, length));
+        }
+        let count = overflow::page_count(page_size, length);
+        let number = self.first_visit(first, count)?;
+        // The header is asked first: it must not make us compute checksums of pages that the leaf does not refer to.
+        let found = self.source.overflow_page_count(number)?;
+        if found != count {
+            return Err(corrupt(Some(number.0), "pages of an overflow run", count, found));
+        }
         let run = self.source.overflow(number)?;
-        overflow::verify_run(run, self.source.page_size())?;
+        overflow::verify_run(run, page_size)?;
         overflow::value(run, length)?;
-        let count = overflow::checked_page_count(run, self.source.page_size())?;
-        self.first_visit(first, count)?;
         self.check_birth(run, page::birth(leaf));
         self.visit(run, PageKind::Overflow, count, length as usize);
         Ok(())
     }
 
-    /// Checks that none of these pages has been visited, and remembers them.
+    /// Checks that the file has these pages, and that none of them belongs to something else; remembers them.
     fn first_visit(&mut self, at: ChildRef, count: u32) -> Result<PageNumber> {
-        let Some(first) = at.page() else {
-            return Err(corrupt(None, "page number", format_args!("below {}", PageNumber::LIMIT), at.0));
+        let length_pages = self.seen.length_pages();
+        let first = at.page().filter(|first| first.0 < length_pages && count <= length_pages - first.0);
+        let Some(first) = first else {
+            self.visitor.hidden();
+            let found = format_args!("{count} from {}", at.0);
+            return Err(corrupt(None, "page reference", format_args!("pages below {length_pages}"), found));
         };
-        for number in first.0..first.0.saturating_add(count) {
-            if !self.seen.insert(number) {
+        for number in first.0..first.0 + count {
+            if !self.seen.insert(PageNumber(number)) {
                 return Err(corrupt(Some(number), "references to a page", 1, "2 or more"));
             }
         }

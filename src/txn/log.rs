@@ -28,9 +28,17 @@ pub(crate) struct WriterLog {
 impl WriterLog {
     /// Reads the log of `head`.
     pub(crate) fn load(pages: &PageFile, head: &Head) -> Result<WriterLog> {
+        WriterLog::load_from(head, |number| pages.page(number, head.snapshot.length_pages))
+    }
+
+    /// Reads the log of `head`, whose pages `read` answers, verified.
+    pub(crate) fn load_from<'a>(
+        head: &Head,
+        read: impl FnMut(PageNumber) -> Result<&'a [u8]>,
+    ) -> Result<WriterLog> {
         let length_pages = head.snapshot.length_pages;
         let SpaceState { log_page, log_tail, .. } = &head.space;
-        let chain = free_log::read_chain(*log_page, log_tail, |number| pages.page(number, length_pages))?;
+        let chain = free_log::read_chain(*log_page, log_tail, read)?;
         let space = Space::load(&chain.bytes)?;
         if space.length_pages() != length_pages {
             return Err(corrupt(None, "length in the free log", length_pages, space.length_pages()));

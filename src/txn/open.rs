@@ -85,6 +85,15 @@ impl OpenSettings {
         }
     }
 
+    /// Creates a database at `path`, where no file may be, and opens it. After an error there is none.
+    pub(crate) fn create_new(&self, path: &Path) -> Result<Core> {
+        self.check()?;
+        let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
+        sys::create_file(path, &[&self.first_pages(new_identity()?)?]).map_err(io_error)?;
+        let core = OpenSettings { create: false, ..self.clone() }.open(path);
+        core.inspect_err(|_| _ = std::fs::remove_file(path))
+    }
+
     /// Opens, with one handle at a time going through the gate; `None` if the lock file was removed meanwhile.
     fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Core>> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };

@@ -275,6 +275,10 @@ impl PageSource for PageFile {
         PageFile::overflow(self, first, self.existing_pages())
     }
 
+    fn overflow_page_count(&self, first: PageNumber) -> Result<u32> {
+        PageFile::overflow_page_count(self, first, self.existing_pages())
+    }
+
     #[inline]
     fn prefetch(&self, number: PageNumber) {
         self.prefetch_lines(number, HEAD_LINES);

@@ -83,6 +83,10 @@ impl PageSource for SnapshotReader {
         self.born_in_time(first, self.handle.core.pages.overflow(first, self.snapshot.length_pages)?)
     }
 
+    fn overflow_page_count(&self, first: PageNumber) -> Result<u32> {
+        self.handle.core.pages.overflow_page_count(first, self.snapshot.length_pages)
+    }
+
     #[inline]
     fn prefetch(&self, number: PageNumber) {
         self.handle.core.pages.prefetch(number);

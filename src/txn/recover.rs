@@ -63,6 +63,29 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     }
 }
 
+/// The good records of a file of which nothing else need be right, newest first; none if there are none.
+pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Record>> {
+    let length = storage.file_length().unwrap_or(0);
+    let decode = |slot: usize, page_size: usize| -> Result<Option<Record>> {
+        let offset = slot_offset(slot, page_size);
+        let mut bytes = vec![0; length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize];
+        let read = storage.read(offset, &mut bytes).ok();
+        match read.map(|()| Record::decode(&bytes, slot as u32)) {
+            Some(Err(error @ Error::NewerFormat { .. })) => Err(error),
+            Some(Ok(record)) if slot == 0 || record.page_size == page_size => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    };
+    let first = decode(0, MIN_PAGE_SIZE)?;
+    let page_size = first.as_ref().map(|record| record.page_size);
+    let mut records: Vec<Record> = first.into_iter().collect();
+    for candidate in candidate_page_sizes().filter(|&size| page_size.is_none_or(|known| known == size)) {
+        records.extend(decode(1, candidate)?);
+    }
+    records.sort_by_key(|record| std::cmp::Reverse(record.id));
+    Ok(records)
+}
+
 fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let length = storage.file_length().map_err(SlotsError::Io)?;
     let read = |offset: u64| -> Result<Vec<u8>, SlotsError> {

@@ -26,6 +26,7 @@ use crate::txn::core::{Core, Handle};
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
 use crate::txn::onlookers::ReaderInfo;
+use crate::txn::page_file::PageFile;
 use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 
@@ -270,6 +271,38 @@ impl Transaction {
         table.name = to.to_owned();
         self.return_table(table);
         Ok(())
+    }
+
+    // ---- changing a table ----
+
+    /// Runs a change of a table's tree. If it fails the transaction can only be aborted, except for what was refused
+    /// before anything had changed.
+    pub(crate) fn change<T>(
+        &self,
+        table: &mut OpenTable,
+        change: impl FnOnce(&mut OpenTable, &PageFile) -> Result<T>,
+    ) -> Result<T> {
+        self.check_usable()?;
+        self.spill_if_needed(table)?;
+        let is_refusal =
+            |error: &Error| matches!(error, Error::KeyTooLong { .. } | Error::ValueTooLarge { .. });
+        self.guard_unless(is_refusal, || change(table, &self.core().pages))
+    }
+
+    /// Puts an entry in, in place of one with the same key. Answers whether the key is new.
+    pub(crate) fn insert(&self, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<bool> {
+        if self.is_stored_directly(value.len()) {
+            table.tree.check_key(key)?;
+            // Spills now if it must: were that to fail behind the next line, the value's pages would be lost.
+            self.change(table, |_, _| Ok(()))?;
+            let first = self.store_value(value)?;
+            let length = value.len() as u64;
+            let stored = self.change(table, |table, pages| {
+                table.tree.insert(pages, key, NewValue::Stored { first, length })
+            });
+            return self.guard(|| stored); // what is stored and not in the tree would be lost
+        }
+        self.change(table, |table, pages| table.tree.insert(pages, key, NewValue::Bytes(value)))
     }
 
     // ---- free space ----

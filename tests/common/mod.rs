@@ -1,6 +1,7 @@
 //! What several of the integration tests use.
 #![allow(dead_code, reason = "each test binary uses some of this")]
 
+pub(crate) mod format;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 

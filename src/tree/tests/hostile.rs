@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::store::{Found, Pages, Store};
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::error::Error;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 use crate::tree::pages::TreeRoot;
@@ -65,7 +65,7 @@ fn read_everything(pages: &Pages, root: &TreeRoot) {
             }
         }
     }
-    value_or_corrupt(walk(pages, root, &mut Found::default()));
+    value_or_corrupt(walk(pages, root, &mut PageSet::new(pages.count()), &mut Found::default()));
 }
 
 fn change_everything(pages: &Pages, root: &TreeRoot, random: &mut Random) {
@@ -146,7 +146,12 @@ fn a_nonsense_root_is_a_value_or_corrupt() {
                 let root = TreeRoot { page: PageNumber(page), depth, entries };
                 assert!(depth == 0 || TreeMut::new(&root, TransactionId(9), MIN_PAGE_SIZE).root() == root);
                 value_or_corrupt(get(&pages, &root, b"0007"));
-                value_or_corrupt(walk(&pages, &root, &mut Found::default()));
+                value_or_corrupt(walk(
+                    &pages,
+                    &root,
+                    &mut PageSet::new(pages.count()),
+                    &mut Found::default(),
+                ));
                 change_everything(&pages, &root, &mut random);
             }
         }
@@ -163,8 +168,32 @@ fn the_walk_notices_and_goes_on() {
         pages.bytes[page * MIN_PAGE_SIZE + at] ^= 3;
     }
     let mut found = Found::default();
-    walk(&pages, &root, &mut found).unwrap();
+    walk(&pages, &root, &mut PageSet::new(pages.count()), &mut found).unwrap();
     let named: Vec<_> = found.problems.iter().filter_map(|problem| problem.page).collect();
     assert_eq!(named, [35, 40, 50], "{:?}", found.problems);
     assert_eq!(found.problems.len(), 4, "and the count of entries: {:?}", found.problems);
+}
+
+#[test]
+fn a_large_value_that_says_it_has_more_pages_is_not_read() {
+    let mut store = Store::new(MIN_PAGE_SIZE);
+    for number in 0..3u8 {
+        store.tree.insert(&store.pages, &[number], NewValue::Zeroed(MIN_PAGE_SIZE)).unwrap();
+    }
+    let root = store.commit();
+    let mut pages = store.pages;
+    let mut forged = 0;
+    for page in pages.bytes.chunks_mut(MIN_PAGE_SIZE).filter(|page| page[16] == 3) {
+        page[20..24].copy_from_slice(&5u32.to_le_bytes());
+        page[24..32].copy_from_slice(&(4 * MIN_PAGE_SIZE as u64).to_le_bytes());
+        forged += 1;
+    }
+    assert_eq!(forged, 3);
+    let mut found = Found::default();
+    let mut seen = PageSet::new(pages.count());
+    walk(&pages, &root, &mut seen, &mut found).unwrap();
+    let whats: Vec<_> = found.problems.iter().map(|problem| problem.what).collect();
+    assert_eq!(whats, ["pages of an overflow run"; 3], "whatever the slice has: {:?}", found.problems);
+    // What the leaf refers to is accounted for.
+    assert_eq!(seen.runs_from(PageNumber(1)).map(|run| run.count).sum::<u32>(), pages.count() - 1);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Result, corrupt};
 use crate::format::overflow;
 use crate::tree::pages::{NumberSupply, PageSource, SealedPages, TreeRoot};
@@ -57,6 +57,10 @@ impl PageSource for Pages {
         self.slice(first, count)
     }
 
+    fn overflow_page_count(&self, first: PageNumber) -> Result<u32> {
+        overflow::checked_page_count(self.slice(first, 1)?, self.page_size)
+    }
+
     fn prefetch(&self, _: PageNumber) {}
 }
 
@@ -99,7 +103,7 @@ impl Visitor for Found {
 
 pub(super) fn walk_all(pages: &Pages, root: &TreeRoot) -> Found {
     let mut found = Found::default();
-    walk(pages, root, &mut found).unwrap();
+    walk(pages, root, &mut PageSet::new(pages.count()), &mut found).unwrap();
     found
 }
 

@@ -1,0 +1,89 @@
+//! A set of pages, of those that a file of known length has.
+//!
+//! Invariant: one bit for each page of the file, so the memory it takes is a fixed share of the file's size (1/32768
+//! with pages of 4 KiB), whatever the pages refer to.
+
+use crate::base::{PageNumber, PageRun};
+
+/// Some pages of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSet {
+    words: Vec<u64>,
+    length_pages: u32,
+}
+
+impl PageSet {
+    /// No page of a file of `length_pages` pages.
+    pub(crate) fn new(length_pages: u32) -> PageSet {
+        PageSet { words: vec![0; length_pages.div_ceil(64) as usize], length_pages }
+    }
+
+    /// The length of the file, in pages.
+    pub(crate) fn length_pages(&self) -> u32 {
+        self.length_pages
+    }
+
+    /// Adds a page of the file; false if it is in already, or not of the file.
+    pub(crate) fn insert(&mut self, page: PageNumber) -> bool {
+        let is_new = page.0 < self.length_pages && !self.contains(page);
+        if is_new {
+            self.words[page.0 as usize / 64] |= 1 << (page.0 % 64);
+        }
+        is_new
+    }
+
+    /// Takes a page out again.
+    pub(crate) fn remove(&mut self, page: PageNumber) {
+        if let Some(word) = self.words.get_mut(page.0 as usize / 64) {
+            *word &= !(1 << (page.0 % 64));
+        }
+    }
+
+    /// Adds those pages of `run` that the file has.
+    pub(crate) fn insert_run(&mut self, run: PageRun) {
+        let end = run.first.0.saturating_add(run.count).min(self.length_pages);
+        for page in run.first.0..end {
+            self.insert(PageNumber(page));
+        }
+    }
+
+    /// Whether `page` is in.
+    pub(crate) fn contains(&self, page: PageNumber) -> bool {
+        let word = self.words.get(page.0 as usize / 64);
+        word.is_some_and(|word| word >> (page.0 % 64) & 1 != 0)
+    }
+
+    /// The pages that are in, from `first` on, as runs that ascend and do not touch.
+    pub(crate) fn runs_from(&self, first: PageNumber) -> impl Iterator<Item = PageRun> + '_ {
+        let mut next = first.0;
+        std::iter::from_fn(move || {
+            let start = (next..self.length_pages).find(|&page| self.contains(PageNumber(page)))?;
+            let end = (start..self.length_pages).find(|&page| !self.contains(PageNumber(page)));
+            next = end.unwrap_or(self.length_pages);
+            Some(PageRun::new(start, next - start))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_go_in_once_and_come_out_as_runs() {
+        let mut pages = PageSet::new(130);
+        for page in [2, 3, 63, 64, 65, 129] {
+            assert!(pages.insert(PageNumber(page)));
+            assert!(!pages.insert(PageNumber(page)), "{page} is in already");
+        }
+        assert!(!pages.insert(PageNumber(130)) && !pages.contains(PageNumber(130)), "behind the end");
+        assert!(!pages.contains(PageNumber(u32::MAX)));
+        pages.insert_run(PageRun::new(127, u32::MAX));
+        let runs: Vec<PageRun> = pages.runs_from(PageNumber(3)).collect();
+        assert_eq!(runs, [PageRun::new(3, 1), PageRun::new(63, 3), PageRun::new(127, 3)]);
+        pages.remove(PageNumber(64));
+        pages.remove(PageNumber(u32::MAX));
+        assert_eq!(pages.runs_from(PageNumber(4)).next(), Some(PageRun::new(63, 1)));
+        assert_eq!(PageSet::new(0).runs_from(PageNumber(0)).count(), 0);
+    }
+}

@@ -1,0 +1,271 @@
+//! The whole database, verified: what [`Db::check`](crate::Db::check) does.
+//!
+//! Invariants checked: every page of the file is exactly one of record, reachable, retired or free; every checksum,
+//! page number, kind and level; no page is newer than the page that refers to it; keys are in order in
+//! and across pages; the counts of tables are right; the free log says what the writer believes.
+//!
+//! Invariants kept:
+//! - No problem ends the check: what can still be read is. What lies below a damaged page cannot be told from lost
+//!   pages: that is one problem, with the number of pages, not one for each.
+//! - Whatever the file says, each of its pages is read once or twice, and memory is in proportion to the file's length:
+//!   all trees share one set of pages seen, and only so many problems are kept ([`Problems`]).
+
+mod report;
+
+pub(crate) use self::report::Problems;
+pub use self::report::{CheckReport, PageCounts};
+
+use std::str;
+
+use crate::base::{PageNumber, PageRun, PageSet};
+use crate::error::{Corruption, Error, Result, corrupt};
+use crate::format::free_log::FIRST_PAGE;
+use crate::format::leaf::LeafView;
+use crate::format::page::PageKind;
+use crate::format::table_root::TableEntry;
+use crate::share::heads::{Head, Snapshot};
+use crate::space::Space;
+use crate::space::partition::PartitionProblem;
+use crate::tree::nodes::resolve;
+use crate::tree::pages::{PageSource, TreeRoot};
+use crate::tree::walk::{VisitedPages, Visitor, walk};
+use crate::txn::core::Core;
+use crate::txn::log::WriterLog;
+use crate::txn::page_file::PageFile;
+use crate::txn::seat::WriterState;
+use crate::txn::turns::Patience;
+use crate::txn::write::load_log;
+
+/// Checks the head, while no transaction writes.
+pub(crate) fn check(core: &Core) -> Result<CheckReport> {
+    if core.settings.read_only {
+        return check_head(core, None);
+    }
+    let seat = core.take_seat(Patience::Forever)?;
+    check_seated(core, &mut seat.expect("it waits for as long as it takes"))
+}
+
+/// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
+fn check_seated(core: &Core, state: &mut WriterState) -> Result<CheckReport> {
+    if state.log.is_none() {
+        return check_head(core, None);
+    }
+    let head = core.shared.head()?;
+    core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
+    let space = load_log(core, state, &head).map(|log| &log.space);
+    check_head(core, space.ok())
+}
+
+/// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
+fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> {
+    let head = core.shared.head()?;
+    let snapshot = head.snapshot;
+    let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
+    let mut check = Check {
+        source,
+        report: CheckReport::default(),
+        place: String::new(),
+        leaves: Vec::new(),
+        log_pages: Vec::new(),
+        is_some_hidden: false,
+    };
+    let mut seen = PageSet::new(snapshot.length_pages);
+    check.report.counts.total = snapshot.length_pages;
+    check.tables(&snapshot, &mut seen)?;
+    check.free_space(&head, writer_space, &seen)?;
+    Ok(check.report)
+}
+
+/// Where problems of the catalog itself are.
+const CATALOG: &str = "the catalog";
+
+struct Check<'a> {
+    source: VerifyingSource<'a>,
+    report: CheckReport,
+    /// What is being checked: part of each problem's text.
+    place: String,
+    /// The leaves of the catalog.
+    leaves: Vec<PageNumber>,
+    /// The pages of the free log.
+    log_pages: Vec<PageRun>,
+    /// Whether there are damaged pages with others below them.
+    is_some_hidden: bool,
+}
+
+impl Check<'_> {
+    /// Walks the catalog and every table in it.
+    fn tables(&mut self, snapshot: &Snapshot, seen: &mut PageSet) -> Result<()> {
+        let source = self.source;
+        self.place = CATALOG.into();
+        walk(&source, &snapshot.catalog, seen, self)?;
+        for number in std::mem::take(&mut self.leaves) {
+            let result = self.tables_of(number, seen);
+            self.place = CATALOG.into();
+            result.or_else(|error| self.note(error))?;
+        }
+        Ok(())
+    }
+
+    /// Walks the tables that a leaf of the catalog has.
+    fn tables_of(&mut self, number: PageNumber, seen: &mut PageSet) -> Result<()> {
+        let source = self.source;
+        let leaf = LeafView::new(source.page(number)?)?;
+        for index in 0..leaf.count() {
+            self.place = CATALOG.into();
+            match self.table(&leaf, index, number) {
+                Ok(root) => walk(&source, &root, seen, self)?,
+                Err(error) => {
+                    self.is_some_hidden = true;
+                    self.note(error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads an entry of the catalog: which tree comes next.
+    fn table(&mut self, leaf: &LeafView<'_>, index: usize, number: PageNumber) -> Result<TreeRoot> {
+        let at_leaf = |error| match error {
+            Error::Corrupt(mut problem) => {
+                problem.page = problem.page.or(Some(number.0));
+                Error::Corrupt(problem)
+            }
+            other => other,
+        };
+        let source = self.source;
+        let (name, value) = leaf.entry(index)?;
+        let entry = TableEntry::decode(resolve(&source, value)?).map_err(at_leaf)?;
+        self.place = format!("table {:?}", String::from_utf8_lossy(&name));
+        if str::from_utf8(&name).is_err() {
+            self.note(corrupt(Some(number.0), "name of a table", "UTF-8", "other bytes"))?;
+        }
+        self.report.counts.tables += 1;
+        self.report.counts.entries = self.report.counts.entries.saturating_add(entry.root.entries);
+        Ok(entry.root)
+    }
+
+    /// Notes damage; other errors end the check.
+    fn note(&mut self, error: Error) -> Result<()> {
+        match error {
+            Error::Corrupt(problem) => {
+                self.problem(*problem);
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+
+    fn free_space(&mut self, head: &Head, writer_space: Option<&Space>, seen: &PageSet) -> Result<()> {
+        self.place = "the free log".into();
+        let source = self.source;
+        let log = WriterLog::load_from(head, |number| {
+            self.log_pages.push(PageRun { first: number, count: 1 });
+            source.page(number)
+        });
+        let log = match log {
+            Ok(log) => log,
+            Err(error) => return self.note(error),
+        };
+        self.report.counts.free_log = self.log_pages.len() as u32;
+        self.report.counts.retired = log.space.retired().page_count();
+        self.report.counts.free = log.space.free().page_count();
+        let mut reachable: Vec<PageRun> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
+        reachable.append(&mut self.log_pages);
+        self.partition(&log.space, &reachable);
+        if let Some(space) = writer_space {
+            self.place = "free space in memory".into();
+            self.partition(space, &reachable);
+        }
+        Ok(())
+    }
+
+    fn partition(&mut self, space: &Space, reachable: &[PageRun]) {
+        let (mut hidden_pages, mut first_hidden) = (0, None);
+        space.verify_partition(reachable, |problem| {
+            let (run, expected, found) = match problem {
+                PartitionProblem::Missing { run } if self.is_some_hidden => {
+                    hidden_pages += run.count;
+                    first_hidden = first_hidden.or(Some(run.first.0));
+                    return;
+                }
+                PartitionProblem::Missing { run } => {
+                    (run, "one use".to_owned(), "no use: lost pages".to_owned())
+                }
+                PartitionProblem::Double { run, uses } => (run, "one use".to_owned(), format!("{uses:?}")),
+                PartitionProblem::Outside { run, page_use } => {
+                    (run, format!("pages in 2..{}", space.length_pages()), format!("{page_use:?}"))
+                }
+            };
+            let expected = format!("{expected} of {run}");
+            self.problem(Corruption { page: Some(run.first.0), what: "use of pages", expected, found });
+        });
+        if hidden_pages > 0 {
+            self.problem(Corruption {
+                page: first_hidden,
+                what: "use of pages",
+                expected: "one use of each page".into(),
+                found: format!(
+                    "{hidden_pages} unaccounted pages, this one first: they lie below damaged ones, or are lost"
+                ),
+            });
+        }
+    }
+}
+
+impl Visitor for Check<'_> {
+    fn visit(&mut self, pages: &VisitedPages) {
+        let counts = &mut self.report.counts;
+        let count = match pages.header.kind {
+            PageKind::Leaf => &mut counts.leaves,
+            PageKind::Branch => &mut counts.branches,
+            PageKind::Overflow => &mut counts.overflow,
+            PageKind::FreeLog => &mut counts.free_log,
+        };
+        *count += pages.run.count;
+        counts.used_bytes += pages.used_bytes;
+        if pages.header.kind == PageKind::Leaf && self.place == CATALOG {
+            self.leaves.push(pages.header.number);
+        }
+    }
+
+    fn problem(&mut self, mut problem: Corruption) {
+        problem.expected = format!("{} (in {})", problem.expected, self.place);
+        self.report.problems.push(problem);
+    }
+
+    fn hidden(&mut self) {
+        self.is_some_hidden = true;
+    }
+}
+
+/// Pages whose checksums are compared each time, whatever the options say.
+#[derive(Clone, Copy)]
+struct VerifyingSource<'a> {
+    pages: &'a PageFile,
+    length_pages: u32,
+}
+
+impl PageSource for VerifyingSource<'_> {
+    fn page_size(&self) -> usize {
+        self.pages.page_size
+    }
+
+    fn page(&self, number: PageNumber) -> Result<&[u8]> {
+        let (kind, ..) = self.pages.verify_unit(number, self.length_pages)?;
+        if kind == PageKind::Overflow {
+            return Err(corrupt(Some(number.0), "page kind", "leaf, branch or free log", "overflow"));
+        }
+        self.pages.page(number, self.length_pages)
+    }
+
+    fn overflow(&self, first: PageNumber) -> Result<&[u8]> {
+        self.pages.verify_unit(first, self.length_pages)?;
+        self.pages.overflow(first, self.length_pages)
+    }
+
+    fn overflow_page_count(&self, first: PageNumber) -> Result<u32> {
+        self.pages.overflow_page_count(first, self.length_pages)
+    }
+
+    fn prefetch(&self, _: PageNumber) {}
+}

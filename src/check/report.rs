@@ -1,0 +1,140 @@
+//! What a check answers.
+//!
+//! Invariant: a file that is wrong in very many ways does not fill the memory with descriptions of them.
+
+use std::fmt;
+
+use crate::error::Corruption;
+
+/// So many problems are kept; the others are counted.
+const MOST_PROBLEMS: usize = 1000;
+
+/// Problems in the order in which they were found: the first of them, and the number of the others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Problems {
+    list: Vec<Corruption>,
+    more: u64,
+}
+
+impl Problems {
+    pub(crate) fn push(&mut self, problem: Corruption) {
+        if self.list.len() < MOST_PROBLEMS { self.list.push(problem) } else { self.more += 1 }
+    }
+
+    /// Adds those of `other`, each with the name of the `place` that it is in.
+    pub(crate) fn append(&mut self, other: Problems, place: &str) {
+        for mut problem in other.list {
+            problem.expected = format!("{} (in {place})", problem.expected);
+            self.push(problem);
+        }
+        self.more += other.more;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(crate) fn list(&self) -> &[Corruption] {
+        &self.list
+    }
+
+    /// How many are not in the list.
+    pub(crate) fn more(&self) -> u64 {
+        self.more
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.list.len() as u64 + self.more
+    }
+}
+
+/// A line for each.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.list {
+            writeln!(f, "{problem}")?;
+        }
+        if self.more > 0 {
+            writeln!(f, "and {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+/// What [`Db::check`](crate::Db::check) found.
+///
+/// ```
+/// let report = mapleaf::Db::in_memory()?.check()?;
+/// assert!(report.is_clean());
+/// println!("{report}");
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    pub(super) problems: Problems,
+    pub(super) counts: PageCounts,
+}
+
+/// How the pages of a file are used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct PageCounts {
+    /// All pages of the file, as the newest transaction left it.
+    pub total: u32,
+    /// Leaves: entries.
+    pub leaves: u32,
+    /// Branches: keys that lead to leaves.
+    pub branches: u32,
+    /// Overflow pages: large values.
+    pub overflow: u32,
+    /// Pages of the free log.
+    pub free_log: u32,
+    /// Pages that some snapshot may still need.
+    pub retired: u32,
+    /// Free pages.
+    pub free: u32,
+    /// Tables.
+    pub tables: u64,
+    /// Entries in all tables.
+    pub entries: u64,
+    /// Bytes in use in leaves, branches and overflow pages.
+    pub used_bytes: u64,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Everything that is wrong: the first 1000 problems, in the order in which they were found.
+    pub fn problems(&self) -> &[Corruption] {
+        self.problems.list()
+    }
+
+    /// How many problems there are besides those of [`CheckReport::problems`].
+    pub fn more_problems(&self) -> u64 {
+        self.problems.more()
+    }
+
+    /// How the pages are used.
+    pub fn counts(&self) -> &PageCounts {
+        &self.counts
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PageCounts {
+            total, leaves, branches, overflow, free_log, retired, free, tables, entries, ..
+        } = self.counts;
+        writeln!(f, "{tables} tables, {entries} entries")?;
+        writeln!(
+            f,
+            "{total} pages: {leaves} leaves, {branches} branches, {overflow} overflow, {free_log} free log, \
+             {retired} retired, {free} free"
+        )?;
+        write!(f, "{}{} problems", self.problems, self.problems.count())
+    }
+}

@@ -1,0 +1,210 @@
+//! Rescues what can be read of a damaged file into a new database: what [`salvage`] does.
+//!
+//! 1. **Open** the file for reading, and find the good records and the page size (`source.rs`).
+//! 2. **Survey** the state of the newest record: every table's leaves in key order, and the gaps that lost branches
+//!    leave (`state.rs`, `survey.rs`). Without a record: the newest catalog among all pages.
+//! 3. **Scan** all pages, if there are gaps, for leaves that no readable branch refers to (`scan.rs`). If a part of the
+//!    catalog is lost, put tables together from roots (`roots.rs`). Give each other leaf to its table, or to
+//!    an extra one (`orphans.rs`).
+//! 4. **Write** the new database, check it, and give it its name (`target.rs`).
+//!
+//! Invariants:
+//! - The damaged file is never written, nor is anything beside it.
+//! - What is reachable by good pages wins over what is not. What the free log says is unused is never taken. What is
+//!   left may be put into an extra table; it is never put into one that it may not belong to.
+//! - I5: whatever the bytes, it ends, in time and memory in proportion to the file's length and, in memory, far
+//!   below it.
+
+mod orphans;
+mod report;
+mod roots;
+mod scan;
+mod shape;
+mod source;
+mod state;
+mod survey;
+mod target;
+
+pub use self::report::{LostEntry, SalvageReport, SalvagedTable};
+
+use std::path::Path;
+
+use crate::base::{PageNumber, PageSet};
+use crate::error::{Error, Result};
+use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::record::Record;
+use crate::salvage::scan::Scan;
+use crate::salvage::source::{Source, nothing_found};
+use crate::salvage::state::State;
+
+/// Options for [`salvage_with`].
+///
+/// ```
+/// let options = mapleaf::SalvageOptions::default().page_size(16384);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct SalvageOptions {
+    page_size: Option<usize>,
+}
+
+impl SalvageOptions {
+    /// Bytes in a page of the damaged file. Without it, the records say; if both are lost, the size with which the most
+    /// pages have the right checksum is taken.
+    pub fn page_size(mut self, bytes: usize) -> SalvageOptions {
+        self.page_size = Some(bytes);
+        self
+    }
+}
+
+/// Rescues every entry that can be read of the damaged database at `path` into a new one at `new_path`, and says what
+/// was lost.
+///
+/// The new database has the same page size, and tables of the same names and types. It is complete, checked and
+/// durable when this returns, and there is nothing under its name before. The damaged file is only read, and its
+/// lock file is not needed: it may lie on a read-only file system. Nobody may have it open; writers wait meanwhile.
+/// Memory is taken for the largest value, for 64 MiB of changed pages, and some bytes for each page.
+///
+/// What can be read through good pages is rescued as it stood after the newest commit whose record is there. (If
+/// some pages of that commit are damaged, and the commit before can be read as a whole and has no fewer entries to
+/// be read, that one is taken, as recovery does.) Entries below a lost branch are found by a search through all
+/// pages. Those of which it is not known to which table they belong come into tables `lost+found/1` and so on, of
+/// type `[u8]` to `[u8]`. If both records, or a part of the catalog, are lost as well, the newest catalog that can
+/// be found, and older copies of it, say what is known of tables. An entry whose large value is damaged is lost; the
+/// report names its key.
+///
+/// # Errors
+///
+/// - [`Error::Io`] if the file cannot be opened, or the new one cannot be created: with
+///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is a file of that name, or `NEW_PATH-salvage`,
+///   left by a salvage that was killed.
+/// - [`Error::InUse`] if others have the damaged database open.
+/// - [`Error::NotADatabase`] if it has no good record and no good page; [`Error::NewerFormat`].
+/// - Whatever writing a database can end with. Then there is no new one.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+///
+/// const CAPITALS: Table<str, str> = Table::new("capitals");
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let (path, new_path) = (folder.path().join("world.mapleaf"), folder.path().join("rescued.mapleaf"));
+/// let db = Db::open(&path)?;
+/// db.update(|tx| tx.table(&CAPITALS)?.insert("Japan", "Tokyo"))?;
+/// drop(db);
+/// // Something overwrites both records of the file. It cannot be opened any more.
+/// let mut bytes = std::fs::read(&path).unwrap();
+/// bytes[..8192].fill(0xff);
+/// std::fs::write(&path, bytes).unwrap();
+/// assert!(Db::open(&path).is_err());
+///
+/// let report = mapleaf::salvage(&path, &new_path)?;
+/// assert_eq!((&report.tables[0].name[..], report.tables[0].entries), ("capitals", 1));
+/// println!("{report}");
+/// let db = Db::open(&new_path)?;
+/// assert_eq!(db.read()?.table(&CAPITALS)?.get("Japan")?, Some("Tokyo"));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub fn salvage(path: impl AsRef<Path>, new_path: impl AsRef<Path>) -> Result<SalvageReport> {
+    salvage_with(path, new_path, &SalvageOptions::default())
+}
+
+/// As [`salvage`], with options.
+///
+/// # Errors
+///
+/// Those of [`salvage`]; [`Error::InvalidOption`] for a size that no page has, [`Error::PageSizeMismatch`] for one that
+/// is not the size that a good record says.
+///
+/// ```no_run
+/// use mapleaf::SalvageOptions;
+///
+/// let options = SalvageOptions::default().page_size(8192);
+/// let report = mapleaf::salvage_with("damaged.mapleaf", "rescued.mapleaf", &options)?;
+/// println!("{report}");
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub fn salvage_with(
+    path: impl AsRef<Path>,
+    new_path: impl AsRef<Path>,
+    options: &SalvageOptions,
+) -> Result<SalvageReport> {
+    if let Some(size) = options.page_size.filter(|&size| !is_page_size(size)) {
+        return Err(Error::InvalidOption {
+            problem: format!(
+                "page_size is {size}; it must be a power of two from {MIN_PAGE_SIZE} to {MAX_PAGE_SIZE} bytes"
+            ),
+        });
+    }
+    let (source, records) = Source::open(path.as_ref(), options.page_size)?;
+    target::check_is_free(new_path.as_ref())?;
+    let mut report =
+        SalvageReport { page_size: source.page_size, pages: source.page_count, ..Default::default() };
+    let mut state = match State::of_records(&source, &records) {
+        Some((state, record)) => with_record(state, &record, &mut report),
+        None => without_record(&source, &mut report).ok_or_else(|| nothing_found(path.as_ref()))?,
+    };
+    let written = target::write(&mut state, new_path.as_ref())?;
+    report.damaged_pages = state.damaged;
+    report.problems = state.problems;
+    report.problems.append(written.problems, "writing");
+    report.tables = written.tables;
+    report.lost = written.lost;
+    Ok(report)
+}
+
+/// The state of a record, and what belongs to it though no readable branch refers to it.
+fn with_record<'a>(mut state: State<'a>, record: &Record, report: &mut SalvageReport) -> State<'a> {
+    report.has_record = true;
+    report.transaction = Some(record.id.0);
+    let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
+    if !has_gaps && !state.is_catalog_hidden {
+        return state;
+    }
+    let source = state.survey.source;
+    let unused = unused_pages(source, record);
+    report.has_free_log = Some(unused.is_some());
+    let scan = Scan::of(source, &state.survey.seen, unused.as_ref(), record.id);
+    add_strays(&mut state, &scan, unused.is_some(), report);
+    state
+}
+
+/// The state of the newest catalog that there is; `None` if there is no page of any tree.
+fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> Option<State<'a>> {
+    let mut state = State::unknown(source);
+    let scan = Scan::of(source, &state.survey.seen, None, state.newest);
+    if scan.strays.is_empty() && scan.catalogs.is_empty() {
+        return None;
+    }
+    if let Some((catalog, id)) = scan.newest_catalog() {
+        state = State::of_catalog(source, &catalog, id);
+        report.transaction = Some(id.0);
+    }
+    let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
+    if has_gaps || state.is_catalog_hidden {
+        report.has_free_log = Some(false);
+        add_strays(&mut state, &scan, false, report);
+    }
+    Some(state)
+}
+
+fn add_strays(state: &mut State<'_>, scan: &Scan, is_live_known: bool, report: &mut SalvageReport) {
+    if state.is_catalog_hidden {
+        roots::add_lost_tables(state, scan, is_live_known);
+    }
+    report.set_orphans(&orphans::adopt(state, scan, is_live_known));
+}
+
+/// Pages that the free log says are free or retired; `None` if it cannot be read.
+fn unused_pages(source: &Source, record: &Record) -> Option<PageSet> {
+    let space = source.space(record).ok()?;
+    let mut unused = PageSet::new(source.page_count);
+    let retired = space.retired().iter().map(|retired| retired.run);
+    for run in space.free().iter().chain(retired).filter(|run| run.first >= PageNumber(2)) {
+        unused.insert_run(run);
+    }
+    Some(unused)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Leaves whose branch is lost: to which table they belong.
+//!
+//! A leaf does not name its table. What is known of it: all its keys lie between two separators of the branch that
+//! referred to it; it is not younger than that branch; and its keys and values are of the table's types. If that is so
+//! for the gaps of one table only, it is that table's. A leaf that may be of several goes to an extra table: nothing is
+//! put where it may not belong.
+//!
+//! If the free log can be read it says which pages are in use, and there are no other leaves to ask about. If not, an
+//! unreferenced leaf may as well be an old copy, which was replaced, of any table whose types fit. So then the types
+//! must fit one table only, and where two leaves speak for the same key, the younger is believed.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::base::{PageNumber, TransactionId};
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::salvage::scan::{Scan, Stray};
+use crate::salvage::shape::fits;
+use crate::salvage::state::{Orphan, State, Table};
+use crate::salvage::survey::{Piece, Tree};
+use crate::tree::nodes::view;
+
+/// More tables than this with gaps are not told from each other: comparing each leaf to all would take too long.
+const MOST_TABLES_COMPARED: usize = 256;
+/// The most extra tables. Each can hold leaves of disjoint ranges of keys only.
+const MOST_EXTRA_TABLES: usize = 100;
+
+/// What has become of the leaves.
+#[derive(Default)]
+pub(super) struct Adopted {
+    /// Given to their tables.
+    pub(super) attributed: u64,
+    /// Put into extra tables.
+    pub(super) unattributed: u64,
+    /// Left out: old copies, as far as can be told.
+    pub(super) left_out: u64,
+}
+
+/// Gives each stray leaf to its table, or to an extra one.
+pub(super) fn adopt(state: &mut State<'_>, scan: &Scan, is_live_known: bool) -> Adopted {
+    let mut leaves: Vec<Stray> = scan.strays.iter().filter(|stray| stray.level == 0).copied().collect();
+    leaves.sort_by_key(|stray| (Reverse(stray.birth), stray.number));
+    let gapped: Vec<usize> =
+        (0..state.tables.len()).filter(|&index| !state.tables[index].tree.gaps.is_empty()).collect();
+    let mut extra: Vec<ExtraTable> = Vec::new();
+    let mut adopted = Adopted::default();
+    for stray in leaves {
+        if !state.survey.seen.insert(PageNumber(stray.number)) {
+            continue;
+        }
+        let Ok(page) = state.survey.source.tree_page(PageNumber(stray.number)) else { continue };
+        let Ok(leaf) = view::<false>(&page, 0) else { continue };
+        let (Ok(first), Ok(last)) = (leaf.key(0), leaf.key(leaf.count() - 1)) else { continue };
+        let (first, last) = (first.to_vec(), last.to_vec());
+        let mut orphan = Orphan { number: stray.number, first, last, gap: 0 };
+        if orphan.first > orphan.last {
+            continue;
+        }
+        match owner(state, &gapped, &leaf, &orphan, stray.birth, is_live_known) {
+            Owner::Table(index, gap) => {
+                orphan.gap = gap;
+                state.tables[index].orphans.push(orphan);
+                adopted.attributed += 1;
+            }
+            Owner::Unknown if put_into(&mut extra, orphan) => adopted.unattributed += 1,
+            Owner::Unknown | Owner::None => adopted.left_out += 1,
+        }
+    }
+    for table in extra {
+        let name = state.lost_and_found_name();
+        state.add(name, "bytes".into(), "bytes".into(), None, Tree::default());
+        state.tables.last_mut().expect("it was just added").orphans = table.leaves;
+    }
+    adopted
+}
+
+enum Owner {
+    /// The table, and which of its gaps.
+    Table(usize, usize),
+    /// There may be several.
+    Unknown,
+    /// It is an old copy.
+    None,
+}
+
+fn owner(
+    state: &State<'_>,
+    gapped: &[usize],
+    leaf: &LeafView<'_>,
+    orphan: &Orphan,
+    birth: TransactionId,
+    is_live_known: bool,
+) -> Owner {
+    if gapped.len() > MOST_TABLES_COMPARED {
+        return Owner::Unknown;
+    }
+    let mut owner = Owner::None;
+    for &index in gapped {
+        let table = &state.tables[index];
+        let gap = gap_of(&table.tree, orphan).filter(|&gap| birth <= table.tree.gaps[gap].newest);
+        if let Some(gap) = gap.filter(|_| fits_types(leaf, table)) {
+            owner = match owner {
+                Owner::None => Owner::Table(index, gap),
+                _ => Owner::Unknown,
+            };
+        }
+    }
+    let is_perhaps_of_another = |mine: usize| {
+        let others = state.tables.iter().enumerate().filter(|&(index, _)| index != mine);
+        others.take(MOST_TABLES_COMPARED).any(|(_, table)| fits_types(leaf, table))
+    };
+    match owner {
+        Owner::Table(index, _) if !is_live_known && is_perhaps_of_another(index) => Owner::Unknown,
+        Owner::None if is_live_known || state.is_catalog_hidden => Owner::Unknown,
+        other => other,
+    }
+}
+
+/// The gap in which all keys of the leaf lie.
+fn gap_of(tree: &Tree, orphan: &Orphan) -> Option<usize> {
+    let is_at_most = |bound: &Option<Vec<u8>>| bound.as_ref().is_none_or(|lower| *lower <= orphan.first);
+    let is_above = |bound: &Option<Vec<u8>>| bound.as_ref().is_none_or(|upper| orphan.last < *upper);
+    let index = tree.gaps.partition_point(|gap| is_at_most(&gap.lower)).checked_sub(1)?;
+    is_above(&tree.gaps[index].upper).then_some(index)
+}
+
+fn fits_types(leaf: &LeafView<'_>, table: &Table) -> bool {
+    (0..leaf.count()).all(|index| match leaf.entry(index) {
+        Ok((key, LeafValue::Inline(value))) => fits(&table.key_type, &key) && fits(&table.value_type, value),
+        Ok((key, LeafValue::Overflow { .. })) => fits(&table.key_type, &key),
+        Err(_) => true,
+    })
+}
+
+/// A table of leaves whose own is not known: their ranges are disjoint, so that no key is twice.
+#[derive(Default)]
+struct ExtraTable {
+    /// First key to last.
+    ranges: BTreeMap<Vec<u8>, Vec<u8>>,
+    leaves: Vec<Orphan>,
+}
+
+impl ExtraTable {
+    fn add(&mut self, orphan: &Orphan) -> bool {
+        let before = self.ranges.range(..=orphan.last.clone()).next_back();
+        if before.is_some_and(|(_, last)| *last >= orphan.first) {
+            return false;
+        }
+        self.ranges.insert(orphan.first.clone(), orphan.last.clone());
+        self.leaves.push(orphan.clone());
+        true
+    }
+}
+
+/// Puts a leaf into the first extra table that has room for it; false if there would be too many.
+fn put_into(extra: &mut Vec<ExtraTable>, orphan: Orphan) -> bool {
+    if extra.iter_mut().any(|table| table.add(&orphan)) {
+        return true;
+    }
+    let may_grow = extra.len() < MOST_EXTRA_TABLES;
+    if may_grow {
+        let mut table = ExtraTable::default();
+        table.add(&orphan);
+        extra.push(table);
+    }
+    may_grow
+}
+
+/// The leaves of a table in the order in which they are to be written: where there is a gap, those whose place it is,
+/// youngest first.
+pub(super) fn in_order(table: &mut Table) -> Vec<Step> {
+    let mut by_gap: Vec<Vec<Orphan>> = vec![Vec::new(); table.tree.gaps.len().max(1)];
+    for orphan in table.orphans.drain(..) {
+        by_gap[orphan.gap].push(orphan);
+    }
+    let mut steps = Vec::new();
+    for piece in std::mem::take(&mut table.tree.pieces) {
+        steps.push(match piece {
+            Piece::Leaf(number) => Step::Leaf(number),
+            Piece::Gap(gap) => Step::Orphans(std::mem::take(&mut by_gap[gap])),
+        });
+    }
+    steps.extend(by_gap.into_iter().filter(|orphans| !orphans.is_empty()).map(Step::Orphans));
+    steps
+}
+
+/// What is to be written next.
+pub(super) enum Step {
+    Leaf(PageNumber),
+    Orphans(Vec<Orphan>),
+}

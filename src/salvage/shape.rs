@@ -1,0 +1,26 @@
+//! Whether bytes can be a key or value of a type, by the type's name in the catalog. Only ever to tell tables apart:
+//! a type that is not known here fits all bytes.
+
+use std::str;
+
+/// Whether `bytes` can be an encoding of the type called `type_name`.
+pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
+    match type_name {
+        "u8" | "i8" => bytes.len() == 1,
+        "u16" | "i16" => bytes.len() == 2,
+        "u32" | "i32" | "f32" => bytes.len() == 4,
+        "u64" | "i64" | "f64" => bytes.len() == 8,
+        "u128" | "i128" => bytes.len() == 16,
+        "bool" => matches!(bytes, [0 | 1]),
+        "char" => bytes.len() == 4,
+        "()" => bytes.is_empty(),
+        "str" => str::from_utf8(bytes).is_ok(),
+        _ => fits_array(type_name, bytes).unwrap_or(true),
+    }
+}
+
+/// `[u8;N]`.
+fn fits_array(type_name: &str, bytes: &[u8]) -> Option<bool> {
+    let length: usize = type_name.strip_prefix("[u8;")?.strip_suffix(']')?.parse().ok()?;
+    Some(bytes.len() == length)
+}

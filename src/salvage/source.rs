@@ -1,0 +1,184 @@
+//! The damaged file, to be read only: page by page, each verified each time.
+//!
+//! Invariants:
+//! - Nothing is written, and no file is created beside it. The one lock is a shared one on the file itself, which needs
+//!   no right to write and keeps writers waiting; with others present the file is refused, for it changes under
+//!   us, and what they have committed lazily is known to their shared memory only.
+//! - Bytes are read by system calls, never through a mapping: a sector that cannot be read, or a file that is cut
+//!   meanwhile, is an error of one page, and no signal.
+//! - I5: no page number, count or length of the file is used before it has been compared to the file's length.
+
+use std::path::Path;
+
+use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::error::{Error, Result, corrupt};
+use crate::format::free_log;
+use crate::format::overflow::{self, MAX_VALUE_LEN};
+use crate::format::page::{self, HEADER_LEN, PageKind};
+use crate::format::record::{RECORD_PAGES, Record, candidate_page_sizes};
+use crate::space::Space;
+use crate::sys::{Access, FileStorage, Storage, WriteMode};
+use crate::txn::recover::read_records;
+use crate::txn::turns;
+
+/// So many good pages prove a page size.
+const PROOF: u32 = 16;
+
+/// The file that is salvaged.
+pub(super) struct Source {
+    storage: FileStorage,
+    pub(super) page_size: usize,
+    /// Whole pages that the file has.
+    pub(super) page_count: u32,
+}
+
+/// A page of a tree, verified.
+pub(super) type Page = Box<[u8]>;
+
+impl Source {
+    /// Opens the file, finds its page size, and answers the good records, newest first, as well.
+    pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Record>)> {
+        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let storage =
+            FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
+        let is_held = turns::try_hold_off_writers(storage.file()).map_err(io_error("lock"))?;
+        if !is_held || !turns::is_nobody_present(storage.file()).map_err(io_error("lock"))? {
+            return Err(Error::InUse { path: path.to_owned() });
+        }
+        let records = read_records(&storage)?;
+        let length = storage.file_length().map_err(io_error("examine"))?;
+        let mut source = Source { storage, page_size: 0, page_count: 0 };
+        let found = records.first().map(|record| record.page_size);
+        if let (Some(requested), Some(found)) = (page_size, found)
+            && requested != found
+        {
+            return Err(Error::PageSizeMismatch { requested, found });
+        }
+        let known = page_size.or(found).or_else(|| source.guess_page_size(length));
+        source.page_size = known.ok_or_else(|| nothing_found(path))?;
+        source.page_count = page_count(length, source.page_size);
+        Ok((source, records))
+    }
+
+    /// The page size with which the most pages verify, as far as it takes to be sure.
+    fn guess_page_size(&mut self, length: u64) -> Option<usize> {
+        let mut best = (0, None);
+        for page_size in candidate_page_sizes() {
+            (self.page_size, self.page_count) = (page_size, page_count(length, page_size));
+            let pages = (RECORD_PAGES..self.page_count).map(PageNumber);
+            let is_good = |&number: &PageNumber| {
+                self.looks_like_a_page(number)
+                    && self.any_page(number).is_ok_and(|page| page::kind(&page).is_some())
+            };
+            let good = pages.filter(is_good).take(PROOF as usize).count();
+            if good > best.0 {
+                best = (good, Some(page_size));
+            }
+        }
+        best.1
+    }
+
+    /// Whether a page's header names the page itself, and a kind: most of what is none is told by this.
+    fn looks_like_a_page(&self, number: PageNumber) -> bool {
+        let mut header = [0; HEADER_LEN];
+        self.read(number.offset(self.page_size), &mut header, number).is_ok()
+            && page::number(&header) == number
+            && page::kind(&header).is_some()
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8], page: PageNumber) -> Result<()> {
+        let unreadable = |error| corrupt(Some(page.0), "reading the page", "its bytes", error);
+        self.storage.read(offset, buffer).map_err(unreadable)
+    }
+
+    fn check_inside(&self, run: PageRun) -> Result<()> {
+        let is_inside = run.first.0 >= RECORD_PAGES
+            && run.first.0 < self.page_count
+            && run.count <= self.page_count - run.first.0;
+        if is_inside {
+            return Ok(());
+        }
+        let expected =
+            format_args!("pages within {RECORD_PAGES}..{}, all that the file has", self.page_count);
+        let found = format_args!("{} from {}", run.count, run.first);
+        Err(corrupt(Some(run.first.0), "page reference", expected, found))
+    }
+
+    /// The bytes of a run of pages, not verified.
+    fn bytes(&self, run: PageRun) -> Result<Vec<u8>> {
+        self.check_inside(run)?;
+        let mut bytes = vec![0; run.count as usize * self.page_size];
+        self.read(run.first.offset(self.page_size), &mut bytes, run.first)?;
+        Ok(bytes)
+    }
+
+    /// A page of any kind but an overflow run, whose checksum goes beyond the page.
+    fn any_page(&self, number: PageNumber) -> Result<Page> {
+        let bytes = self.bytes(PageRun { first: number, count: 1 })?;
+        let header = page::verify(&bytes, number)?;
+        if header.kind == PageKind::Overflow {
+            let found = "the beginning of an overflow run";
+            return Err(corrupt(Some(number.0), "page kind", "leaf, branch or free log", found));
+        }
+        Ok(bytes.into_boxed_slice())
+    }
+
+    /// A leaf or branch.
+    pub(super) fn tree_page(&self, number: PageNumber) -> Result<Page> {
+        let page = self.any_page(number)?;
+        match page::kind(&page) {
+            Some(PageKind::Leaf | PageKind::Branch) => Ok(page),
+            _ => Err(corrupt(Some(number.0), "page kind", "leaf or branch", page[16])),
+        }
+    }
+
+    /// A leaf or branch, if there is one at `number`: whoever asks looks at all pages in turn.
+    pub(super) fn tree_page_by_chance(&self, number: PageNumber) -> Option<Page> {
+        let mut header = [0; HEADER_LEN];
+        self.read(number.offset(self.page_size), &mut header, number).ok()?;
+        let is_one = matches!(page::kind(&header), Some(PageKind::Leaf | PageKind::Branch));
+        if is_one && page::number(&header) == number { self.tree_page(number).ok() } else { None }
+    }
+
+    /// The pages of a large value, as a leaf refers to them.
+    pub(super) fn run_of_value(&self, first: ChildRef, length: u64) -> Result<PageRun> {
+        if length > MAX_VALUE_LEN {
+            let expected = format_args!("at most {MAX_VALUE_LEN}");
+            return Err(corrupt(Some(first.0), "length of a value", expected, length));
+        }
+        let run = PageRun::new(first.0, overflow::page_count(self.page_size, length));
+        self.check_inside(run)?;
+        Ok(run)
+    }
+
+    /// An overflow run of transaction `newest` or before.
+    pub(super) fn overflow_run(&self, run: PageRun, newest: TransactionId) -> Result<Vec<u8>> {
+        let bytes = self.bytes(run)?;
+        let found = overflow::checked_page_count(&bytes, self.page_size)?;
+        if found != run.count {
+            return Err(corrupt(Some(run.first.0), "pages of an overflow run", run.count, found));
+        }
+        page::verify(&bytes, run.first)?;
+        if page::birth(&bytes) > newest {
+            let expected = format_args!("at most {newest}");
+            return Err(corrupt(Some(run.first.0), "birth", expected, page::birth(&bytes)));
+        }
+        Ok(bytes)
+    }
+
+    /// Free space as of `record`.
+    pub(super) fn space(&self, record: &Record) -> Result<Space> {
+        let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
+        Space::load(&chain.bytes)
+    }
+}
+
+/// The file is no database, as far as can be told.
+pub(super) fn nothing_found(path: &Path) -> Error {
+    let found = "it has neither a record of one nor a page with the right checksum".into();
+    Error::NotADatabase { path: path.to_owned(), found }
+}
+
+fn page_count(length: u64, page_size: usize) -> u32 {
+    (length / page_size as u64).min(u64::from(PageNumber::LIMIT)) as u32
+}

@@ -1,0 +1,178 @@
+//! The state of the database that is salvaged: the tables of one catalog, as far as they can be read.
+
+use std::collections::HashSet;
+
+use crate::base::TransactionId;
+use crate::check::Problems;
+use crate::error::{Result, corrupt};
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::overflow;
+use crate::format::page;
+use crate::format::record::Record;
+use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
+use crate::salvage::source::Source;
+use crate::salvage::survey::{Piece, Survey, Tree, note};
+
+/// A table that is going to be written anew.
+pub(super) struct Table {
+    pub(super) name: String,
+    pub(super) key_type: String,
+    pub(super) value_type: String,
+    pub(super) tree: Tree,
+    /// Entries that it had, if that is known.
+    pub(super) expected: Option<u64>,
+    /// Leaves that no readable branch refers to, youngest first.
+    pub(super) orphans: Vec<Orphan>,
+}
+
+/// A leaf that no readable branch refers to. It speaks for all keys from its first to its last: what an older leaf has
+/// between them was replaced or removed.
+#[derive(Clone)]
+pub(super) struct Orphan {
+    pub(super) number: u32,
+    pub(super) first: Vec<u8>,
+    pub(super) last: Vec<u8>,
+    /// Which gap of its table it lies in.
+    pub(super) gap: usize,
+}
+
+/// Everything that a catalog leads to.
+pub(super) struct State<'a> {
+    pub(super) survey: Survey<'a>,
+    pub(super) tables: Vec<Table>,
+    names: HashSet<String>,
+    extra_tables: u64,
+    pub(super) problems: Problems,
+    /// Pages of trees that cannot be read.
+    pub(super) damaged: u64,
+    /// Whether a part of the catalog is lost, and tables with it.
+    pub(super) is_catalog_hidden: bool,
+    /// No page of the state is younger.
+    pub(super) newest: TransactionId,
+}
+
+impl<'a> State<'a> {
+    /// A state of which nothing is known.
+    pub(super) fn unknown(source: &'a Source) -> State<'a> {
+        State {
+            survey: Survey::new(source),
+            tables: Vec::new(),
+            names: HashSet::new(),
+            extra_tables: 0,
+            problems: Problems::default(),
+            damaged: 0,
+            is_catalog_hidden: true,
+            newest: TransactionId::MAX,
+        }
+    }
+
+    /// The state of the newest record; of the one before, if that can be read as a whole and has no fewer entries to be
+    /// read: then the newest is that of a commit that has never come to its end.
+    pub(super) fn of_records(source: &'a Source, records: &[Record]) -> Option<(State<'a>, Record)> {
+        let (newest, older) = records.split_first()?;
+        let state = State::of_catalog(source, &newest.catalog, newest.id);
+        if state.damaged > 0
+            && let Some(record) = older.first()
+        {
+            let before = State::of_catalog(source, &record.catalog, record.id);
+            if before.damaged == 0 && before.problems.is_empty() && before.entries() >= state.entries() {
+                return Some((before, record.clone()));
+            }
+        }
+        Some((state, newest.clone()))
+    }
+
+    /// The state whose catalog stands at `root`.
+    pub(super) fn of_catalog(source: &'a Source, root: &TreeRoot, newest: TransactionId) -> State<'a> {
+        let mut state = State { is_catalog_hidden: false, newest, ..State::unknown(source) };
+        let catalog = state.survey.tree(root, newest);
+        state.is_catalog_hidden = catalog.damaged > 0;
+        for piece in &catalog.pieces {
+            if let Piece::Leaf(number) = piece
+                && let Ok(page) = source.tree_page(*number)
+                && let Ok(leaf) = LeafView::new(&page)
+            {
+                for index in 0..leaf.count() {
+                    state.add_table_of(&leaf, index, page::birth(&page));
+                }
+            }
+        }
+        state.damaged += catalog.damaged;
+        state.problems.append(catalog.problems, "the catalog");
+        state
+    }
+
+    fn add_table_of(&mut self, leaf: &LeafView<'_>, index: usize, birth: TransactionId) {
+        match table_entry(self.survey.source, leaf, index, birth) {
+            Ok((name, entry)) => {
+                let tree = self.survey.tree(&entry.root, birth);
+                self.add(name, entry.key_type, entry.value_type, Some(entry.root.entries), tree);
+            }
+            Err(error) => {
+                self.is_catalog_hidden = true;
+                let mut problems = Problems::default();
+                note(&mut problems, error);
+                self.problems.append(problems, "the catalog");
+            }
+        }
+    }
+
+    /// Adds a table; under another name if its own is taken or cannot be one.
+    pub(super) fn add(
+        &mut self,
+        name: String,
+        key_type: String,
+        value_type: String,
+        expected: Option<u64>,
+        mut tree: Tree,
+    ) {
+        self.damaged += tree.damaged;
+        self.problems.append(std::mem::take(&mut tree.problems), &format!("table {name:?}"));
+        let is_usable = name.len() <= MAX_NAME_LEN && !self.has(&name);
+        let name = if is_usable { name } else { self.lost_and_found_name() };
+        self.names.insert(name.clone());
+        self.tables.push(Table { name, key_type, value_type, tree, expected, orphans: Vec::new() });
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// A name for a table whose own is not known.
+    pub(super) fn lost_and_found_name(&mut self) -> String {
+        loop {
+            self.extra_tables += 1;
+            let name = format!("lost+found/{}", self.extra_tables);
+            if !self.has(&name) {
+                return name;
+            }
+        }
+    }
+
+    /// Entries on leaves that can be read.
+    fn entries(&self) -> u64 {
+        self.tables.iter().map(|table| table.tree.entries).sum()
+    }
+}
+
+/// The catalog's entry at `index` of a leaf.
+pub(super) fn table_entry(
+    source: &Source,
+    leaf: &LeafView<'_>,
+    index: usize,
+    birth: TransactionId,
+) -> Result<(String, TableEntry)> {
+    let (name, value) = leaf.entry(index)?;
+    let entry = match value {
+        LeafValue::Inline(bytes) => TableEntry::decode(bytes)?,
+        // It is long only because the key is: a large value is not worth reading.
+        LeafValue::Overflow { length, .. } if length > source.page_size as u64 => {
+            return Err(corrupt(None, "length of a catalog entry", source.page_size, length));
+        }
+        LeafValue::Overflow { first, length } => {
+            let run = source.overflow_run(source.run_of_value(first, length)?, birth)?;
+            TableEntry::decode(overflow::value(&run, length)?)?
+        }
+    };
+    Ok((String::from_utf8_lossy(&name).into_owned(), entry))
+}

@@ -1,0 +1,247 @@
+//! The new database: built under another name, checked, and only then given its own.
+//!
+//! Invariants:
+//! - Under its own name there is never a file that is not complete, checked and durable. What a salvage that was killed
+//!   leaves is `NAME-salvage` (with `NAME-salvage-lock`), which the next one refuses to overwrite.
+//! - Memory: what a transaction holds before it spills, and the largest value.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::{PageNumber, PageSet};
+use crate::check::{Problems, check};
+use crate::error::{Error, Result, corrupt};
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::overflow;
+use crate::format::page;
+use crate::salvage::orphans::{Step, in_order};
+use crate::salvage::report::{LostEntries, SalvagedTable};
+use crate::salvage::source::{Page, Source};
+use crate::salvage::state::{Orphan, State, Table};
+use crate::salvage::survey::note;
+use crate::sys::{self, LockFile, WriteMode};
+use crate::txn::commit::Durability;
+use crate::txn::core::{Handle, Settings};
+use crate::txn::open::OpenSettings;
+use crate::txn::page_file::Verify;
+use crate::txn::turns::Patience;
+use crate::txn::write::{OpenTable, Transaction};
+
+/// Bytes of changed pages that are held in memory.
+const DIRTY_MEMORY: usize = 64 << 20;
+
+/// The database that is built, and removed again unless it is finished.
+struct Building {
+    path: PathBuf,
+    is_finished: bool,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = fs::remove_file(&self.path);
+        }
+        let _ = fs::remove_file(LockFile::path_for(&self.path));
+    }
+}
+
+/// An error if there is a file at `path` already, or one that a salvage has left.
+pub(super) fn check_is_free(path: &Path) -> Result<()> {
+    for path in [path, &path_while_building(path)] {
+        if path.symlink_metadata().is_ok() {
+            let source = std::io::ErrorKind::AlreadyExists.into();
+            return Err(Error::Io { action: "create", path: path.to_owned(), source });
+        }
+    }
+    Ok(())
+}
+
+fn path_while_building(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-salvage");
+    name.into()
+}
+
+/// What has been written, and what could not be.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) tables: Vec<SalvagedTable>,
+    pub(super) problems: Problems,
+    pub(super) lost: LostEntries,
+}
+
+/// Writes all that `state` has to a new database at `path`.
+pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
+    let source = state.survey.source;
+    let length = u64::from(source.page_count) * source.page_size as u64;
+    let settings = OpenSettings {
+        page_size: Some(source.page_size),
+        create: true,
+        write_mode: WriteMode::default(),
+        verify: Verify::default(),
+        settings: Settings {
+            read_only: false,
+            dirty_memory: DIRTY_MEMORY,
+            max_size: (1 << 40).max(length.saturating_mul(2)),
+            syncs_in_background: false,
+        },
+    };
+    let building_path = path_while_building(path);
+    let core = settings.create_new(&building_path)?;
+    let mut building = Building { path: building_path, is_finished: false };
+    let handle = Arc::new(Handle::new(core));
+    let written = write_tables(state, &handle)?;
+    let report = check(&handle.core)?;
+    if let Some(problem) = report.problems().first() {
+        return Err(Error::Corrupt(Box::new(problem.clone())));
+    }
+    drop(handle);
+    sys::give_name(&building.path, path).map_err(|source| Error::Io {
+        action: "create",
+        path: path.to_owned(),
+        source,
+    })?;
+    building.is_finished = true;
+    Ok(written)
+}
+
+fn write_tables(state: &mut State<'_>, handle: &Arc<Handle>) -> Result<Written> {
+    let transaction =
+        Transaction::begin(handle, Patience::Forever)?.expect("it waits for as long as it takes");
+    let source = state.survey.source;
+    let mut written = Written::default();
+    let mut claimed = PageSet::new(source.page_count);
+    for mut table in std::mem::take(&mut state.tables) {
+        let (key_type, value_type) = (table.key_type.clone(), table.value_type.clone());
+        let mut open = transaction.create_table(&table.name, key_type, value_type)?;
+        let mut writer =
+            Writer { source, transaction: &transaction, claimed: &mut claimed, written: &mut written };
+        writer.table(&mut table, &mut open)?;
+        let entries = open.tree.len();
+        transaction.return_table(open);
+        written.tables.push(SalvagedTable::new(table, entries));
+    }
+    transaction.commit(Durability::Durable)?;
+    Ok(written)
+}
+
+struct Writer<'a> {
+    source: &'a Source,
+    transaction: &'a Transaction,
+    /// Overflow pages that an entry has referred to: a hostile file must not make us copy a large value many times.
+    claimed: &'a mut PageSet,
+    written: &'a mut Written,
+}
+
+/// Ranges of keys for which a younger leaf has spoken.
+pub(super) type Spoken = Vec<(Vec<u8>, Vec<u8>)>;
+
+impl Writer<'_> {
+    fn table(&mut self, table: &mut Table, open: &mut OpenTable) -> Result<()> {
+        for step in in_order(table) {
+            match step {
+                Step::Leaf(number) => self.leaf(number, &[], open)?,
+                Step::Orphans(orphans) => self.orphans(orphans, open)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes leaves of one gap, youngest first.
+    fn orphans(&mut self, orphans: Vec<Orphan>, open: &mut OpenTable) -> Result<()> {
+        let mut spoken: Spoken = Vec::new();
+        for orphan in orphans {
+            self.leaf(PageNumber(orphan.number), &spoken, open)?;
+            add_range(&mut spoken, orphan);
+        }
+        Ok(())
+    }
+
+    /// Writes the entries of a leaf, but for keys in the ranges of `spoken`. An error is one of writing.
+    fn leaf(
+        &mut self,
+        number: PageNumber,
+        spoken: &[(Vec<u8>, Vec<u8>)],
+        open: &mut OpenTable,
+    ) -> Result<()> {
+        let page: Page = match self.source.tree_page(number) {
+            Ok(page) => page,
+            Err(error) => {
+                note(&mut self.written.problems, error); // it could be read a moment ago
+                return Ok(());
+            }
+        };
+        let leaf = match LeafView::new(&page) {
+            Ok(leaf) => leaf,
+            Err(error) => {
+                note(&mut self.written.problems, error);
+                return Ok(());
+            }
+        };
+        for index in 0..leaf.count() {
+            let key = match leaf.key(index) {
+                Ok(key) => key,
+                Err(error) => {
+                    note(&mut self.written.problems, error);
+                    continue;
+                }
+            };
+            let after = spoken.partition_point(|(first, _)| first[..] <= *key);
+            if after > 0 && *key <= spoken[after - 1].1[..] {
+                continue;
+            }
+            match self.value(&leaf, &page, index) {
+                Ok(Value::InPlace(value)) => self.insert(&key, value, open)?,
+                Ok(Value::Apart(run, length)) => match overflow::value(&run, length) {
+                    Ok(value) => self.insert(&key, value, open)?,
+                    Err(error) => self.written.lost.push(&open.name, &key, error),
+                },
+                Err(error) => self.written.lost.push(&open.name, &key, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: &[u8], value: &[u8], open: &mut OpenTable) -> Result<()> {
+        match self.transaction.insert(open, key, value) {
+            Err(error @ (Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })) => {
+                self.written.lost.push(&open.name, key, error);
+                Ok(())
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn value<'p>(&mut self, leaf: &LeafView<'p>, page: &[u8], index: usize) -> Result<Value<'p>> {
+        let (first, length) = match leaf.value(index)? {
+            LeafValue::Inline(bytes) => return Ok(Value::InPlace(bytes)),
+            LeafValue::Overflow { first, length } => (first, length),
+        };
+        let run = self.source.run_of_value(first, length)?;
+        for number in run.first.0..run.end() {
+            if !self.claimed.insert(PageNumber(number)) {
+                return Err(corrupt(Some(number), "references to a page", 1, "2 or more"));
+            }
+        }
+        let run = self.source.overflow_run(run, page::birth(page))?;
+        Ok(Value::Apart(run, length))
+    }
+}
+
+enum Value<'a> {
+    InPlace(&'a [u8]),
+    /// An overflow run, and the length of the value in it.
+    Apart(Vec<u8>, u64),
+}
+
+/// Adds a range to those that ascend and do not overlap.
+pub(super) fn add_range(spoken: &mut Spoken, Orphan { first: mut lower, last: mut upper, .. }: Orphan) {
+    let start = spoken.partition_point(|(_, last)| *last < lower);
+    let end = spoken.partition_point(|(first, _)| *first <= upper);
+    if start < end {
+        lower = lower.min(spoken[start].0.clone());
+        upper = upper.max(spoken[end - 1].1.clone());
+    }
+    spoken.splice(start..end, [(lower, upper)]);
+}
