@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::base::{PageNumber, PageRun};
 use crate::error::{Corruption, Error, Result, corrupt};
-use crate::format::page::PageKind;
+use crate::format::page::{PageHeader, PageKind};
 use crate::format::table_root::TableEntry;
 use crate::share::heads::{Head, Snapshot};
 use crate::space::Space;
@@ -261,7 +261,7 @@ impl PageSource for VerifyingSource<'_> {
     }
 
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
-        let (kind, ..) = self.pages.verify_unit(number, self.length_pages)?;
+        let (PageHeader { kind, .. }, _) = self.pages.verify_unit(number, self.length_pages)?;
         if kind == PageKind::Overflow {
             return Err(corrupt(Some(number.0), "page kind", "leaf, branch or free log", "overflow"));
         }

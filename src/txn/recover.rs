@@ -30,6 +30,7 @@ use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
+use crate::txn::store_again;
 use crate::txn::sync::fresh_pages;
 
 /// How often the slots are read before they are said to hold no record.
@@ -174,7 +175,7 @@ impl Slots {
             return Err(corrupt(None, "newest good record", expected, record.id));
         }
         if !read_only {
-            store_again(pages, slot, &record)?;
+            store_again::record(pages, slot, &record)?;
             let has_older_record = index == 0 && self.found.len() == 2;
             if !has_older_record {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
@@ -217,7 +218,8 @@ impl Slots {
 /// Whether the pages that `head` has and the durable snapshot has not are in the file: all of them, if they are known;
 /// otherwise the catalog's root, which each commit writes.
 fn are_pages_of(head: &Snapshot, shared: &Shared, pages: &PageFile) -> bool {
-    let checksum = |first| pages.verify_unit(first, head.length_pages).ok().map(|(_, _, checksum)| checksum);
+    let checksum =
+        |first| pages.verify_unit(first, head.length_pages).ok().map(|(header, _)| header.checksum);
     match fresh_pages(shared, head.id, |_| None).and_then(|fresh| fresh.units()) {
         Some(units) => units.iter().all(|&(run, expected)| checksum(run.first) == Some(expected)),
         None if head.catalog.depth == 0 => false,
@@ -240,12 +242,12 @@ fn check_length(pages: &PageFile, record: &Record) -> Result<()> {
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.
-fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
+pub(super) fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
     let mut checksums = Vec::new();
     for run in &record.listed {
         let mut next = run.first.0;
         while next < run.end() {
-            let (_, count, checksum) = pages.verify_unit(PageNumber(next), record.length_pages)?;
+            let (header, count) = pages.verify_unit(PageNumber(next), record.length_pages)?;
             if count > run.end() - next {
                 return Err(corrupt(
                     Some(next),
@@ -254,7 +256,7 @@ fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
                     format_args!("{count} pages from {next}"),
                 ));
             }
-            checksums.push(checksum);
+            checksums.push(header.checksum);
             next += count;
         }
     }
@@ -264,15 +266,4 @@ fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
         return Err(corrupt(None, "digest of the listed pages", expected, format_args!("{found:08x}")));
     }
     Ok(())
-}
-
-/// Step 3.
-fn store_again(pages: &PageFile, slot: usize, record: &Record) -> Result<()> {
-    for run in &record.listed {
-        let offset = run.first.offset(pages.page_size);
-        let mut bytes = vec![0; run.count as usize * pages.page_size];
-        pages.storage.read(offset, &mut bytes).map_err(pages.io_error("read"))?;
-        pages.storage.write(offset, &[&bytes]).map_err(pages.io_error("write pages to"))?;
-    }
-    pages.store_record(slot, &record.encode())
 }
