@@ -66,11 +66,7 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
 
 fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let length = storage.file_length().map_err(SlotsError::Io)?;
-    let read = |offset: u64| -> Result<Vec<u8>, SlotsError> {
-        let mut bytes = vec![0; length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize];
-        storage.read(offset, &mut bytes).map_err(SlotsError::Io)?;
-        Ok(bytes)
-    };
+    let read = |offset: u64| read_slot(storage, offset, length);
     let first_bytes = read(0)?;
     let first = match Record::decode(&first_bytes, 0) {
         Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
@@ -102,6 +98,21 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         Err(error) if is_ours => Err(SlotsError::Unusable(error)),
         _ if length == 0 => Err(SlotsError::Foreign("it is empty".into())),
         _ => Err(SlotsError::Foreign(format!("it has {length} bytes, but no record of one"))),
+    }
+}
+
+/// The record at `offset`, as bytes: those of the smallest page, or as many more as they say that it has.
+fn read_slot(storage: &dyn Storage, offset: u64, file_length: u64) -> Result<Vec<u8>, SlotsError> {
+    let exist = file_length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize;
+    let read = |length: usize| {
+        let mut bytes = vec![0; length.min(exist)];
+        storage.read(offset, &mut bytes).map_err(SlotsError::Io)?;
+        Ok(bytes)
+    };
+    let bytes = read(MIN_PAGE_SIZE)?;
+    match record::declared_length(&bytes) {
+        Some(length) if length > bytes.len() => read(length),
+        _ => Ok(bytes),
     }
 }
 

@@ -7,3 +7,4 @@ mod faults;
 mod fixture;
 mod power_cut;
 mod sharing;
+mod slots;
