@@ -14,6 +14,7 @@
 //!   ([`crate::txn::turns::Turns`]), which is free when its process dies.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -28,7 +29,16 @@ use crate::txn::fresh_pages::FreshPages;
 use crate::txn::recover::verify_listed;
 use crate::txn::store_again;
 
+/// A sync waits for company this part of the time that the last one took, at most.
+const GATHERING_PART: u32 = 4;
+
 /// Where the committers of a handle wait while one of them syncs.
+///
+/// Without more, two groups of threads would take turns: while one waits for its barrier, the other publishes, and then
+/// has a barrier of its own while the first publishes again; so two threads would have as many barriers as commits. So
+/// before a sync begins, who was there when the last one ended is given a moment to come again. One who is alone never
+/// waits: when his sync ends he is all there are. The moment begins when the last sync ends, so that one who comes
+/// later than it lasts does not wait either.
 #[derive(Default)]
 pub(crate) struct SyncDesk {
     state: Mutex<SyncState>,
@@ -41,6 +51,13 @@ pub(crate) struct SyncDesk {
 struct SyncState {
     /// Some thread of this handle is syncing, or waits for the syncer's turn.
     is_syncing: bool,
+    /// Threads that have come here to wait so far, and how many of them the syncs so far were for.
+    arrived: u64,
+    served: u64,
+    /// How many were waiting when the last sync ended, before those were sent off that it was for. As many may come.
+    expected: u64,
+    /// Until then a sync waits for them.
+    gather_until: Option<Instant>,
     /// The helper thread is to end.
     is_closed: bool,
 }
@@ -62,6 +79,12 @@ impl SyncDesk {
     fn forget_through(&self, durable: TransactionId) {
         let mut deltas = self.own_deltas.lock();
         *deltas = deltas.split_off(&durable.next());
+    }
+
+    /// When to sync at the latest, if it pays to wait for others.
+    fn company_until(state: &SyncState) -> Option<Instant> {
+        let is_company_missing = state.arrived - state.served < state.expected;
+        state.gather_until.filter(|&until| is_company_missing && Instant::now() < until)
     }
 
     /// Ends the helper thread, once what is pending is synced.
@@ -105,6 +128,7 @@ impl Core {
     fn sync_until(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
         self.check_not_forked()?; // who syncs may be a thread that was not forked
         let mut state = self.sync.state.lock();
+        state.arrived += 1;
         loop {
             if is_reached(self) {
                 return Ok(());
@@ -116,6 +140,10 @@ impl Core {
                 self.sync.finished.wait(&mut state);
                 continue;
             }
+            if let Some(until) = SyncDesk::company_until(&state) {
+                self.sync.finished.wait_until(&mut state, until);
+                continue;
+            }
             state.is_syncing = true;
             drop(state);
             self.sync_in_turn(&is_reached)?;
@@ -125,10 +153,11 @@ impl Core {
 
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
     fn sync_in_turn(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
-        let mut syncing = Syncing { core: self, is_in_doubt: false };
+        let mut syncing = Syncing { core: self, serves: 0, begun: Instant::now(), is_in_doubt: false };
         if let Some(turns) = &self.turns {
             turns.take_sync().map_err(self.pages.io_error("lock"))?;
         }
+        (syncing.serves, syncing.begun) = (self.sync.state.lock().arrived, Instant::now());
         if is_reached(self) || self.shared.is_poisoned() {
             return Ok(());
         }
@@ -227,6 +256,9 @@ impl Core {
 /// A thread that syncs for its handle, and the turn that it takes for that.
 struct Syncing<'a> {
     core: &'a Core,
+    /// Of those who have arrived, so many had published their commits when it began.
+    serves: u64,
+    begun: Instant,
     /// Something has been stored, and what became of it is not known.
     is_in_doubt: bool,
 }
@@ -240,7 +272,12 @@ impl Drop for Syncing<'_> {
         if let Some(turns) = &self.core.turns {
             turns.release_sync();
         }
-        self.core.sync.state.lock().is_syncing = false;
+        let mut state = self.core.sync.state.lock();
+        state.is_syncing = false;
+        state.expected = state.arrived - state.served;
+        state.served = state.served.max(self.serves);
+        state.gather_until = Some(Instant::now() + self.begun.elapsed() / GATHERING_PART);
+        drop(state);
         self.core.sync.finished.notify_all();
     }
 }

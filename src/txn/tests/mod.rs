@@ -5,6 +5,8 @@
 mod doubt;
 mod faults;
 mod fixture;
+mod group;
+mod hooked;
 mod power_cut;
 mod sharing;
 mod slots;

@@ -1,62 +1,19 @@
 //! Reading the two records: whole, whatever their page size, and no more of the file than that takes.
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fixture::options;
+use super::hooked::Hooked;
 use crate::base::{PageRun, TransactionId};
 use crate::format::page::MAX_PAGE_SIZE;
 use crate::format::record::{Record, slot_offset};
-use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode};
+use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::recover::read_slots;
 
-/// Counts the bytes that are read by system calls.
-struct Counting {
-    inner: FileStorage,
-    bytes_read: AtomicUsize,
-}
-
-impl Storage for Counting {
-    fn mapping(&self) -> &Mapping {
-        self.inner.mapping()
-    }
-
-    fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
-        self.inner.write(offset, buffers)
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.bytes_read.fetch_add(buffer.len(), Ordering::Relaxed);
-        self.inner.read(offset, buffer)
-    }
-
-    fn barrier(&self, length: u64) -> io::Result<()> {
-        self.inner.barrier(length)
-    }
-
-    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
-        self.inner.grow(from, to, zero)
-    }
-
-    fn truncate(&self, to: u64) -> io::Result<()> {
-        self.inner.truncate(to)
-    }
-
-    fn file_length(&self) -> io::Result<u64> {
-        self.inner.file_length()
-    }
-
-    fn refresh_length(&self) -> io::Result<u64> {
-        self.inner.refresh_length()
-    }
-
-    fn identity(&self) -> io::Result<FileIdentity> {
-        self.inner.identity()
-    }
-}
-
-/// A file of `page_size` whose records, of transactions 1 and 2, list `run_count` runs each.
-fn file_of(page_size: usize, run_count: u32) -> Counting {
+/// A file of `page_size` whose records, of transactions 1 and 2, list `run_count` runs each; and how many bytes
+/// of it have been read by system calls.
+fn file_of(page_size: usize, run_count: u32) -> (Hooked, Arc<AtomicUsize>) {
     let mut settings = options(0);
     settings.page_size = Some(page_size);
     let first_pages = settings.first_pages([7; 16]).unwrap();
@@ -70,7 +27,12 @@ fn file_of(page_size: usize, run_count: u32) -> Counting {
         record.id = TransactionId(1 + slot as u64);
         inner.write(slot_offset(slot, page_size), &[&record.encode()]).unwrap();
     }
-    Counting { inner, bytes_read: AtomicUsize::new(0) }
+    let bytes_read = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&bytes_read);
+    let on_read = Box::new(move |bytes| {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    });
+    (Hooked { inner, on_read, on_barrier: Box::new(|| ()) }, bytes_read)
 }
 
 #[test]
@@ -81,10 +43,10 @@ fn records_are_read_whole_and_little_else() {
         (65536, 0, 2 * 4096),
         (65536, 2000, 2 * (4096 + 96 + 2000 * 8)),
     ] {
-        let file = file_of(page_size, run_count);
+        let (file, bytes_read) = file_of(page_size, run_count);
         let Ok(slots) = read_slots(&file) else { panic!("there are two records") };
         assert_eq!(slots.page_size, page_size);
-        let read = file.bytes_read.load(Ordering::Relaxed);
+        let read = bytes_read.load(Ordering::Relaxed);
         let tail = 2 * 64; // of the free log, in a record
         assert!((bytes..=bytes + tail).contains(&read), "{read} bytes, not {bytes}");
 
