@@ -109,7 +109,7 @@ fn insert_all(db: &Db, byte: u8, durability: Durability) {
     let tx = db.write().unwrap();
     let mut table = tx.table(&BYTES).unwrap();
     for key in 0..ENTRIES {
-        table.insert(key, &[byte; 1500]).unwrap();
+        table.insert(key, [byte; 1500]).unwrap();
     }
     drop(table);
     tx.commit_with(durability).unwrap();
