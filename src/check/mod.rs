@@ -21,7 +21,7 @@ use crate::base::{PageNumber, PageRun, PageSet};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
-use crate::format::page::PageKind;
+use crate::format::page::{PageHeader, PageKind};
 use crate::format::table_root::TableEntry;
 use crate::share::heads::{Head, Snapshot};
 use crate::space::Space;
@@ -251,7 +251,7 @@ impl PageSource for VerifyingSource<'_> {
     }
 
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
-        let (kind, ..) = self.pages.verify_unit(number, self.length_pages)?;
+        let (PageHeader { kind, .. }, _) = self.pages.verify_unit(number, self.length_pages)?;
         if kind == PageKind::Overflow {
             return Err(corrupt(Some(number.0), "page kind", "leaf, branch or free log", "overflow"));
         }

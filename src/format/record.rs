@@ -133,7 +133,7 @@ impl Record {
         get_u32(encoded, 8)
     }
 
-    /// Reads the record in `slot`, the bytes of a record page (or as much of it as there is).
+    /// Reads the record in `slot`, the bytes of a record page (or as many of them as there are, or the record has).
     pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Record> {
         let wrong = |what, expected: String, found: String| corrupt(Some(slot_number), what, expected, found);
         if slot.len() < FIXED_LEN || &slot[..8] != MAGIC {
@@ -236,6 +236,12 @@ impl Record {
         }
         Ok(())
     }
+}
+
+/// The length in bytes that a record, of which these are the first bytes, has by its own account; `None` if it is none.
+pub(crate) fn declared_length(bytes: &[u8]) -> Option<usize> {
+    let is_record = bytes.len() >= FIXED_LEN && bytes.starts_with(MAGIC);
+    is_record.then(|| get_u32(bytes, 12) as usize)
 }
 
 /// The page sizes to try when looking for slot 1 of a file whose slot 0 is unreadable.

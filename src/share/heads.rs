@@ -1,6 +1,6 @@
 //! Where the transactions stand: head, visible, durable, the sync target, the poison flag.
 //!
-//! Invariants (rules R1 to R9 of docs/DURABILITY.md; checked exhaustively by the protocol's model):
+//! Invariants (rules R1 to R10 of docs/DURABILITY.md; checked exhaustively by the protocol's model):
 //! - `durable <= head`, `visible <= head`; each only rises while the database is open.
 //! - A snapshot is visible only if every durable commit in it is durable (I3). Visible moves to the head or to
 //!   the target of a finished sync, never to a snapshot between, for only those are protected (R2).

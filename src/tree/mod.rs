@@ -1,7 +1,7 @@
 //! The B+tree: search, cursors, insertion, deletion, balance. Knows pages through two traits; knows no
 //! file and no transaction, so that it runs on a `Vec` of pages in tests and under Miri.
 //!
-//! Reading (`get`, `cursor`, `walk`) is written against [`nodes::Nodes`]: finished pages alone, or a write
+//! Reading (`get`, `cursor`, `walk`, `newer`) is written against [`nodes::Nodes`]: finished pages alone, or a write
 //! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`
 //! (over `items`), `seal`.
 
@@ -11,6 +11,7 @@ mod frames;
 pub(crate) mod get;
 mod items;
 mod leaves;
+pub(crate) mod newer;
 pub(crate) mod nodes;
 pub(crate) mod pages;
 mod remove;

@@ -31,6 +31,9 @@ pub(crate) struct Core {
     pub(crate) member: Member,
     pub(crate) identity: Identity,
     pub(crate) settings: Settings,
+    /// The newest transaction of which pages may have been stored before this handle opened the file: its barriers do
+    /// not answer for those (R10).
+    pub(crate) inherited: TransactionId,
     pub(crate) seat: WriterSeat,
     pub(crate) sync: SyncDesk,
     pub(crate) fork: ForkMark,

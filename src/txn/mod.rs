@@ -1,7 +1,8 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
 //!
 //! Reading order: [`core`] (who holds what), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
-//! [`recover`] (its mirror image), then what serves them: [`page_file`], [`allocation`], [`log`], [`fresh_pages`].
+//! [`recover`] (its mirror image), then what serves them: [`page_file`], [`allocation`], [`log`], [`fresh_pages`],
+//! [`store_again`].
 
 pub(crate) mod core;
 pub(crate) mod open;
@@ -18,6 +19,7 @@ pub(crate) mod allocation;
 pub(crate) mod fresh_pages;
 pub(crate) mod log;
 pub(crate) mod onlookers;
+pub(crate) mod store_again;
 pub(crate) mod turns;
 pub(crate) mod warm;
 

@@ -230,6 +230,9 @@ impl OpenSettings {
             slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
         }
         let head = shared.head()?.snapshot;
+        // R10. The file was opened before this, so that pages which others have stored before are those of the head, of
+        // those before, and of a transaction that is being written.
+        let inherited = if is_alone { head.id } else { shared.next_id() };
         if is_alone && pages.existing_pages() > head.length_pages && shared.shrunk_in().is_none() {
             shared.set_shrunk_in(Some(head.id)); // a crash has left the file longer: its end may be cut off
         }
@@ -244,6 +247,7 @@ impl OpenSettings {
             member,
             identity: database,
             settings: self.settings,
+            inherited,
             seat: WriterSeat::new(),
             sync: SyncDesk::default(),
             fork,

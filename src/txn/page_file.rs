@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::base::{PageNumber, PageRun};
 use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
-use crate::format::page::{self, PageKind};
+use crate::format::page::{self, PageHeader, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, slot_offset};
 use crate::sys::{SharedWords, Storage, prefetch};
 use crate::tree::pages::{PageSource, SealedPages};
@@ -179,15 +179,15 @@ impl PageFile {
     }
 
     /// Compares the checksum of a page, or of the overflow run that begins there, whatever the options say.
-    /// Answers its kind, its length in pages and its checksum.
-    pub(crate) fn verify_unit(&self, first: PageNumber, length_pages: u32) -> Result<(PageKind, u32, u32)> {
+    /// Answers its header and its length in pages.
+    pub(crate) fn verify_unit(&self, first: PageNumber, length_pages: u32) -> Result<(PageHeader, u32)> {
         let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
         let count = match page::kind(head) {
             Some(PageKind::Overflow) => overflow::checked_page_count(head, self.page_size)?,
             _ => 1,
         };
         let header = page::verify(self.bytes(PageRun { first, count }, length_pages)?, first)?;
-        Ok((header.kind, count, header.checksum))
+        Ok((header, count))
     }
 
     /// Stores finished pages, in as few writes as their numbers allow. Leaves `sealed` sorted by number.

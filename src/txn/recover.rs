@@ -30,6 +30,7 @@ use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::page_file::PageFile;
+use crate::txn::store_again;
 use crate::txn::sync::fresh_pages;
 
 /// How often the slots are read before they are said to hold no record.
@@ -88,11 +89,7 @@ pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Record>> {
 
 fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let length = storage.file_length().map_err(SlotsError::Io)?;
-    let read = |offset: u64| -> Result<Vec<u8>, SlotsError> {
-        let mut bytes = vec![0; length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize];
-        storage.read(offset, &mut bytes).map_err(SlotsError::Io)?;
-        Ok(bytes)
-    };
+    let read = |offset: u64| read_slot(storage, offset, length);
     let first_bytes = read(0)?;
     let first = match Record::decode(&first_bytes, 0) {
         Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
@@ -124,6 +121,21 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         Err(error) if is_ours => Err(SlotsError::Unusable(error)),
         _ if length == 0 => Err(SlotsError::Foreign("it is empty".into())),
         _ => Err(SlotsError::Foreign(format!("it has {length} bytes, but no record of one"))),
+    }
+}
+
+/// The record at `offset`, as bytes: those of the smallest page, or as many more as they say that it has.
+fn read_slot(storage: &dyn Storage, offset: u64, file_length: u64) -> Result<Vec<u8>, SlotsError> {
+    let exist = file_length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize;
+    let read = |length: usize| {
+        let mut bytes = vec![0; length.min(exist)];
+        storage.read(offset, &mut bytes).map_err(SlotsError::Io)?;
+        Ok(bytes)
+    };
+    let bytes = read(MIN_PAGE_SIZE)?;
+    match record::declared_length(&bytes) {
+        Some(length) if length > bytes.len() => read(length),
+        _ => Ok(bytes),
     }
 }
 
@@ -197,7 +209,7 @@ impl Slots {
             return Err(corrupt(None, "newest good record", expected, record.id));
         }
         if !read_only {
-            store_again(pages, slot, &record)?;
+            store_again::record(pages, slot, &record)?;
             let has_older_record = index == 0 && self.found.len() == 2;
             if !has_older_record {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
@@ -240,7 +252,8 @@ impl Slots {
 /// Whether the pages that `head` has and the durable snapshot has not are in the file: all of them, if they are known;
 /// otherwise the catalog's root, which each commit writes.
 fn are_pages_of(head: &Snapshot, shared: &Shared, pages: &PageFile) -> bool {
-    let checksum = |first| pages.verify_unit(first, head.length_pages).ok().map(|(_, _, checksum)| checksum);
+    let checksum =
+        |first| pages.verify_unit(first, head.length_pages).ok().map(|(header, _)| header.checksum);
     match fresh_pages(shared, head.id, |_| None).and_then(|fresh| fresh.units()) {
         Some(units) => units.iter().all(|&(run, expected)| checksum(run.first) == Some(expected)),
         None if head.catalog.depth == 0 => false,
@@ -263,12 +276,12 @@ fn check_length(pages: &PageFile, record: &Record) -> Result<()> {
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.
-fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
+pub(super) fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
     let mut checksums = Vec::new();
     for run in &record.listed {
         let mut next = run.first.0;
         while next < run.end() {
-            let (_, count, checksum) = pages.verify_unit(PageNumber(next), record.length_pages)?;
+            let (header, count) = pages.verify_unit(PageNumber(next), record.length_pages)?;
             if count > run.end() - next {
                 return Err(corrupt(
                     Some(next),
@@ -277,7 +290,7 @@ fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
                     format_args!("{count} pages from {next}"),
                 ));
             }
-            checksums.push(checksum);
+            checksums.push(header.checksum);
             next += count;
         }
     }
@@ -287,15 +300,4 @@ fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
         return Err(corrupt(None, "digest of the listed pages", expected, format_args!("{found:08x}")));
     }
     Ok(())
-}
-
-/// Step 3.
-fn store_again(pages: &PageFile, slot: usize, record: &Record) -> Result<()> {
-    for run in &record.listed {
-        let offset = run.first.offset(pages.page_size);
-        let mut bytes = vec![0; run.count as usize * pages.page_size];
-        pages.storage.read(offset, &mut bytes).map_err(pages.io_error("read"))?;
-        pages.storage.write(offset, &[&bytes]).map_err(pages.io_error("write pages to"))?;
-    }
-    pages.store_record(slot, &record.encode())
 }

@@ -3,20 +3,22 @@
 //! Invariants and rules (docs/DURABILITY.md):
 //! - I4: a sync of a small commit is one record stored and one barrier. If the pages that the record should
 //!   list are not known or do not fit, there is a barrier before the record too.
-//! - I6: after a failed sync nothing is synced again: the database is poisoned.
-//! - R4: a target that a dead syncer has left stays protected until a barrier has decided whether its record counts.
+//! - I6: after a failed sync nothing is synced again: the database is poisoned. A panic in a sync is a failed one.
+//! - R4: a target that a dead syncer has left stays protected until it is decided whether its record counts.
 //! - R5: the target is set before the record is stored, and cleared last.
 //! - R6: the record lists the live pages of its snapshot born after the last durable record.
+//! - R10: what was stored before this handle opened the file, and is not durable, is stored again before the barrier.
 //! - The record goes to the slot that does not hold the last durable one, and never has the id of that.
 //!   The slot changes together with the durable id, in one store.
 //! - Within a handle one thread syncs ([`SyncDesk`]); among handles, one that has the syncer's turn
 //!   ([`crate::txn::turns::Turns`]), which is free when its process dies.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::base::{PageRun, TransactionId};
+use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::format::record::{Record, list_capacity};
 use crate::share::handover::CommitDelta;
@@ -24,8 +26,19 @@ use crate::share::heads::Head;
 use crate::share::{RING_LEN, Shared};
 use crate::txn::core::Core;
 use crate::txn::fresh_pages::FreshPages;
+use crate::txn::recover::verify_listed;
+use crate::txn::store_again;
+
+/// A sync waits for company this part of the time that the last one took, at most.
+const GATHERING_PART: u32 = 4;
 
 /// Where the committers of a handle wait while one of them syncs.
+///
+/// Without more, two groups of threads would take turns: while one waits for its barrier, the other publishes, and then
+/// has a barrier of its own while the first publishes again; so two threads would have as many barriers as commits. So
+/// before a sync begins, who was there when the last one ended is given a moment to come again. One who is alone never
+/// waits: when his sync ends he is all there are. The moment begins when the last sync ends, so that one who comes
+/// later than it lasts does not wait either.
 #[derive(Default)]
 pub(crate) struct SyncDesk {
     state: Mutex<SyncState>,
@@ -38,6 +51,13 @@ pub(crate) struct SyncDesk {
 struct SyncState {
     /// Some thread of this handle is syncing, or waits for the syncer's turn.
     is_syncing: bool,
+    /// Threads that have come here to wait so far, and how many of them the syncs so far were for.
+    arrived: u64,
+    served: u64,
+    /// How many were waiting when the last sync ended, before those were sent off that it was for. As many may come.
+    expected: u64,
+    /// Until then a sync waits for them.
+    gather_until: Option<Instant>,
     /// The helper thread is to end.
     is_closed: bool,
 }
@@ -59,6 +79,12 @@ impl SyncDesk {
     fn forget_through(&self, durable: TransactionId) {
         let mut deltas = self.own_deltas.lock();
         *deltas = deltas.split_off(&durable.next());
+    }
+
+    /// When to sync at the latest, if it pays to wait for others.
+    fn company_until(state: &SyncState) -> Option<Instant> {
+        let is_company_missing = state.arrived - state.served < state.expected;
+        state.gather_until.filter(|&until| is_company_missing && Instant::now() < until)
     }
 
     /// Ends the helper thread, once what is pending is synced.
@@ -102,6 +128,7 @@ impl Core {
     fn sync_until(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
         self.check_not_forked()?; // who syncs may be a thread that was not forked
         let mut state = self.sync.state.lock();
+        state.arrived += 1;
         loop {
             if is_reached(self) {
                 return Ok(());
@@ -113,34 +140,36 @@ impl Core {
                 self.sync.finished.wait(&mut state);
                 continue;
             }
+            if let Some(until) = SyncDesk::company_until(&state) {
+                self.sync.finished.wait_until(&mut state, until);
+                continue;
+            }
             state.is_syncing = true;
             drop(state);
-            let result = self.sync_in_turn(&is_reached);
+            self.sync_in_turn(&is_reached)?;
             state = self.sync.state.lock();
-            state.is_syncing = false;
-            self.sync.finished.notify_all();
-            result?;
         }
     }
 
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
     fn sync_in_turn(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+        let mut syncing = Syncing { core: self, serves: 0, begun: Instant::now(), is_in_doubt: false };
         if let Some(turns) = &self.turns {
             turns.take_sync().map_err(self.pages.io_error("lock"))?;
         }
-        let result = match is_reached(self) || self.shared.is_poisoned() {
-            true => Ok(()),
-            // An error of the sync itself, whatever it is, leaves what is on the disk unknown.
-            false => self.check_reach().and_then(|()| self.sync_head().inspect_err(|_| self.shared.poison())),
-        };
-        if let Some(turns) = &self.turns {
-            turns.release_sync();
+        (syncing.serves, syncing.begun) = (self.sync.state.lock().arrived, Instant::now());
+        if is_reached(self) || self.shared.is_poisoned() {
+            return Ok(());
         }
-        result
+        self.check_reach()?;
+        syncing.is_in_doubt = true;
+        self.sync_head()?;
+        syncing.is_in_doubt = false;
+        Ok(())
     }
 
-    /// Makes the head durable.
-    fn sync_head(&self) -> Result<()> {
+    /// Makes the head durable. After an error what is on the disk is not known.
+    pub(super) fn sync_head(&self) -> Result<()> {
         self.settle_left_target()?;
         if self.shared.durable() == self.shared.head_id() {
             // Its syncer died before it made the head visible. There are never two records with one id.
@@ -148,9 +177,14 @@ impl Core {
             return Ok(());
         }
         let head = self.shared.take_target()?;
-        let slot = 1 - self.shared.durable_slot();
+        let (durable, slot) = (self.shared.durable(), 1 - self.shared.durable_slot());
         let mut record = self.record_of(&head);
-        match self.list_for(&record) {
+        let fresh = fresh_pages(&self.shared, record.id, |id| self.sync.own_delta(id));
+        if self.inherited > durable {
+            store_again::pages_of(&self.pages, &head, durable, self.inherited, fresh.as_ref())?; // R10
+        }
+        let capacity = list_capacity(self.pages.page_size, record.log_tail.len());
+        match fresh.and_then(|fresh| fresh.list(capacity)) {
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
             None => self.pages.barrier(record.length_pages)?,
         }
@@ -163,17 +197,19 @@ impl Core {
         Ok(())
     }
 
-    /// R4: what a syncer that died has left. Its record may be anywhere between memory and the disk; after a barrier
-    /// it is on the disk, or there is none.
+    /// R4: what a syncer that died has left. If its record is there, whole, it may be in the page cache only, and a
+    /// sync that failed may have left it there: so it is stored again, with the pages that it lists, as in recovery.
+    /// After the barrier it is durable.
     fn settle_left_target(&self) -> Result<()> {
         let Some(target) = self.shared.left_target() else { return Ok(()) };
-        if target > self.shared.durable() {
-            let slot = 1 - self.shared.durable_slot();
-            let head = self.shared.head()?.snapshot;
-            self.pages.barrier(head.length_pages)?;
-            if self.pages.read_record(slot)?.is_some_and(|record| record.id == target) {
-                self.shared.finish_sync(target, slot);
-            }
+        let slot = 1 - self.shared.durable_slot();
+        if target > self.shared.durable()
+            && let Some(record) = self.pages.read_record(slot)?.filter(|record| record.id == target)
+        {
+            verify_listed(&self.pages, &record)?;
+            store_again::record(&self.pages, slot, &record)?;
+            self.pages.barrier(record.length_pages)?;
+            self.shared.finish_sync(target, slot);
         }
         self.shared.clear_target();
         Ok(())
@@ -195,12 +231,6 @@ impl Core {
         }
     }
 
-    /// The pages that `record` must list, and their digest (R6); `None` if they are not known, or do not fit.
-    fn list_for(&self, record: &Record) -> Option<(Vec<PageRun>, u32)> {
-        let fresh = fresh_pages(&self.shared, record.id, |id| self.sync.own_delta(id))?;
-        fresh.list(list_capacity(self.pages.page_size, record.log_tail.len()))
-    }
-
     /// The helper thread: syncs commits that were deferred, until the database is closed.
     pub(crate) fn sync_deferred_commits(&self) {
         // What is announced above the head belongs to a writer that was killed before its head advanced, or that is
@@ -220,6 +250,35 @@ impl Core {
             let target = pending();
             let _ = self.sync_until(|core| core.shared.durable() >= target);
         }
+    }
+}
+
+/// A thread that syncs for its handle, and the turn that it takes for that.
+struct Syncing<'a> {
+    core: &'a Core,
+    /// Of those who have arrived, so many had published their commits when it began.
+    serves: u64,
+    begun: Instant,
+    /// Something has been stored, and what became of it is not known.
+    is_in_doubt: bool,
+}
+
+impl Drop for Syncing<'_> {
+    /// Others may sync: after an error, or a panic, nobody any more.
+    fn drop(&mut self) {
+        if self.is_in_doubt {
+            self.core.shared.poison();
+        }
+        if let Some(turns) = &self.core.turns {
+            turns.release_sync();
+        }
+        let mut state = self.core.sync.state.lock();
+        state.is_syncing = false;
+        state.expected = state.arrived - state.served;
+        state.served = state.served.max(self.serves);
+        state.gather_until = Some(Instant::now() + self.begun.elapsed() / GATHERING_PART);
+        drop(state);
+        self.core.sync.finished.notify_all();
     }
 }
 

@@ -19,6 +19,12 @@ impl Model {
         if state.failed_syncs < bounds.failed_syncs && (has_barrier || is_recovering) {
             self.failed_sync(state, steps);
         }
+        // The sync of a longer file, too, may be told that pages could not be written.
+        let syncs_growth = matches!(state.writer, Writer::Scanning { .. });
+        let may_fail_unsaid = state.failed_syncs < bounds.failed_syncs && state.kills < bounds.kills;
+        if may_fail_unsaid && state.phase == Phase::Open && (has_barrier || syncs_growth) {
+            self.failed_sync_unsaid(state, has_barrier, steps);
+        }
     }
 
     /// Every place has something that the disk may have held, independently of all others.
@@ -43,6 +49,30 @@ impl Model {
         close(&mut closed);
         for next in every_outcome(closed, &state.places, |_, place| place.after_failed_barrier()) {
             steps.add("A BARRIER FAILS, all close the database, the", state.failed_syncs, next);
+        }
+    }
+
+    /// As a failed sync, but whoever is told is killed before the database is poisoned. Others go on, one of whom has
+    /// opened the file after that: the kernel does not tell it.
+    fn failed_sync_unsaid(&mut self, state: &State, has_barrier: bool, steps: &mut Steps) {
+        let mut after = state.clone();
+        after.failed_syncs += 1;
+        after.kills += 1;
+        self.kill_syncer(&mut after);
+        let mut all_killed = after.clone();
+        all_killed.writer = Writer::Idle;
+        all_killed.inherited = all_killed.head;
+        for next in every_outcome(all_killed, &state.places, |_, place| place.after_failed_barrier()) {
+            steps.add("A SYNC FAILS, writer and syncer are killed at once, the", state.failed_syncs, next);
+        }
+        if has_barrier {
+            after.inherited = match state.writer {
+                Writer::Stored(snapshot) | Writer::Announced(snapshot) => snapshot.id,
+                _ => state.head,
+            };
+            for next in every_outcome(after, &state.places, |_, place| place.after_failed_barrier()) {
+                steps.add("A BARRIER FAILS, the syncer is killed at once, the", state.failed_syncs, next);
+            }
         }
     }
 
@@ -113,6 +143,7 @@ fn close(state: &mut State) {
     state.hazard = 0;
     state.pending = 0;
     state.dead_targets = 0;
+    state.inherited = 0;
     state.durable = state.acknowledged;
     state.visible = state.acknowledged;
     state.durable_slot = 0;

@@ -59,7 +59,7 @@ impl Model {
         self.crash_steps(state, &mut steps);
         for step in &mut steps.0 {
             if let Ok(next) = &mut step.outcome {
-                next.forget_old_snapshots();
+                next.forget_the_old();
                 if let Some(problem) = next.violation() {
                     step.outcome = Err(problem);
                 }
@@ -132,11 +132,23 @@ impl Model {
             }
             text.push_str(", ");
         }
-        let State { head, visible, durable, durable_slot, pending, target, hazard, dead_targets, .. } = state;
+        let State {
+            head,
+            visible,
+            durable,
+            durable_slot,
+            pending,
+            target,
+            hazard,
+            dead_targets,
+            inherited,
+            ..
+        } = state;
         let _ = write!(
             text,
             "head {head}, visible {visible}, durable {durable} in slot {durable_slot}, pending {pending}, \
-             target {target}, hazard {hazard}, dead targets {dead_targets:b}, acknowledged {}, {:?}",
+             target {target}, hazard {hazard}, dead targets {dead_targets:b}, inherited {inherited}, acknowledged {}, \
+             {:?}",
             state.acknowledged, state.reader
         );
         text

@@ -4,8 +4,12 @@
 //! With all rules kept there must be no violation. With any rule left out there must be one: so the model can
 //! fail, and each rule is needed. Larger bounds: `MAPLEAF_LONG=1 cargo test --release --test protocol_model`.
 //!
+//! Failed syncs are of two kinds: those whose caller poisons the database, and those whose caller is killed before it
+//! can. After the second kind the next sync is a newcomer's, whose barriers do not write what the cache takes for
+//! clean.
+//!
 //! What the model takes for granted: checksums never err, memory is sequentially consistent, a tree is a root and
-//! a leaf. It knows nothing of the file's length, the free log and the ring of descriptors.
+//! a leaf, the cache drops no page. It knows nothing of the file's length, the free log and the ring of descriptors.
 
 mod crash;
 mod disk;
@@ -90,6 +94,17 @@ fn failed_syncs_and_losses_of_power() {
 }
 
 #[test]
+fn failed_syncs_of_which_nobody_alive_knows() {
+    must_hold(Bounds {
+        failed_syncs: 1,
+        kills: 1,
+        power_losses: 1,
+        two_barriers: true,
+        ..commits(if is_long() { 3 } else { 2 })
+    });
+}
+
+#[test]
 fn every_fault_around_one_commit() {
     must_hold(Bounds {
         power_losses: 2,
@@ -162,6 +177,12 @@ fn r4_target_of_a_dead_syncer_forgotten() {
 }
 
 #[test]
+fn r4_record_of_a_dead_syncer_not_stored_again() {
+    let faults = Bounds { kills: 1, failed_syncs: 1, power_losses: 1, ..Bounds::default() };
+    must_fail(LeftOut::DeadTargetStoredAgain, Bounds { commits: 1, ..faults });
+}
+
+#[test]
 fn r5_target_cleared_first() {
     must_fail(LeftOut::TargetClearedLast, commits(4));
 }
@@ -209,4 +230,10 @@ fn r9_rejected_record_kept_and_its_id_used_again() {
 #[test]
 fn r9_zeros_not_erased_again_after_a_failed_erasing() {
     must_fail(LeftOut::ZerosErasedToo, Bounds { power_losses: 2, failed_syncs: 1, ..commits(2) });
+}
+
+#[test]
+fn r10_newcomer_trusts_its_barriers() {
+    let faults = Bounds { kills: 1, failed_syncs: 1, power_losses: 1, ..Bounds::default() };
+    must_fail(LeftOut::InheritedStoredAgain, Bounds { commits: 2, ..faults });
 }

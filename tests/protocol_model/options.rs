@@ -7,7 +7,7 @@ pub(crate) struct Bounds {
     pub(crate) power_losses: u8,
     /// Deaths of a writer, of a syncer, or of all processes together.
     pub(crate) kills: u8,
-    /// Barriers that fail.
+    /// Barriers that fail. With `kills`, also such that those who are told die before they can say so.
     pub(crate) failed_syncs: u8,
     pub(crate) has_reader: bool,
     /// Whether a data page, like a record, may be torn by loss of power.
@@ -35,6 +35,8 @@ pub(crate) enum LeftOut {
     HeadInProtectedWord,
     /// R4: the target of a dead syncer is forgotten.
     DeadTargetKept,
+    /// R4: the record that a dead syncer has left is not stored again.
+    DeadTargetStoredAgain,
     /// R5: the syncer clears the target before it sets durable and visible.
     TargetClearedLast,
     /// R5: the writer reads durable and visible before the target.
@@ -55,6 +57,8 @@ pub(crate) enum LeftOut {
     RejectedErased,
     /// R9: what reads as zeros is not erased again, though zeros may be in the cache only.
     ZerosErasedToo,
+    /// R10: a newcomer takes for durable what its barriers do not write.
+    InheritedStoredAgain,
     /// The record is stored over the last durable one.
     OtherSlot,
 }

@@ -124,6 +124,9 @@ pub(crate) struct State {
     pub(crate) pending: u8,
     pub(crate) target: u8,
     pub(crate) hazard: u8,
+    /// If a sync has failed of which nobody alive knows: the newest transaction of which pages may have been stored
+    /// before the handle that syncs next opened the file. Else 0.
+    pub(crate) inherited: u8,
     /// Targets of syncers that died: a bit for each.
     pub(crate) dead_targets: u32,
     pub(crate) writer: Writer,
@@ -174,6 +177,7 @@ impl State {
             pending: 0,
             target: 0,
             hazard: 0,
+            inherited: 0,
             dead_targets: 0,
             writer: Writer::Idle,
             syncer: Syncer::Idle,
@@ -215,8 +219,8 @@ impl State {
         self.acknowledged = self.acknowledged.max(newest);
     }
 
-    /// Forgets snapshots that nothing can refer to any more, so that equal states look equal.
-    pub(crate) fn forget_old_snapshots(&mut self) {
+    /// Forgets what nothing can refer to any more, so that equal states look equal.
+    pub(crate) fn forget_the_old(&mut self) {
         let mut oldest = self.acknowledged.min(self.durable).min(self.visible).min(self.head);
         let mut bits = bit(self.target) | bit(self.hazard) | self.dead_targets;
         if let Writer::Scanning { protected, .. } = self.writer {
@@ -243,6 +247,9 @@ impl State {
             Reader::Looked(id) | Reader::Published(id) | Reader::Reading(id) => oldest = oldest.min(id),
         }
         self.snapshots.retain(|snapshot| snapshot.id >= oldest);
+        if self.inherited <= self.durable {
+            self.inherited = 0;
+        }
     }
 
     /// What is wrong, if anything is, while the database is open.

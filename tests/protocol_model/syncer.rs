@@ -3,7 +3,7 @@
 use crate::disk::{Content, ContentId};
 use crate::explore::{Model, Steps};
 use crate::options::LeftOut;
-use crate::state::{DATA_PAGES, State, Syncer, bit};
+use crate::state::{DATA_PAGES, Snapshot, State, Syncer, bit};
 
 impl Model {
     pub(crate) fn syncer_steps(&mut self, state: &State, steps: &mut Steps) {
@@ -92,6 +92,7 @@ impl Model {
         self.adopt_dead_targets(&mut next);
         let target = next.head;
         next.target = target;
+        self.store_inherited_again(&mut next, target);
         if next.durable >= target {
             next.syncer = Syncer::DurableSet { target };
             steps.add("target of a dead syncer adopted:", target, next);
@@ -110,25 +111,44 @@ impl Model {
         steps.add("target set, record stored, barrier starts for", target, next);
     }
 
-    /// R4: a barrier, and if the slot that is not durable has the record of a dead target, that is durable now.
+    /// R4: if the slot that is not durable has the record of a dead target, it is stored again with the pages that it
+    /// lists, and after a barrier is durable.
     fn adopt_dead_targets(&self, state: &mut State) {
         if state.dead_targets == 0 {
             return;
         }
-        for place in &mut state.places {
-            place.start_barrier();
-            place.finish_barrier();
-        }
         let slot = 1 - state.durable_slot;
-        let there = self.contents.get(state.places[DATA_PAGES + usize::from(slot)].cache);
-        if let Content::Record { id, .. } = *there
+        let at = DATA_PAGES + usize::from(slot);
+        let there = self.contents.get(state.places[at].cache);
+        if let Content::Record { id, ref listed, .. } = *there
             && state.dead_targets & bit(id) != 0
             && id > state.durable
         {
+            if self.options.keeps(LeftOut::DeadTargetStoredAgain) {
+                listed.iter().for_each(|&(page, content)| state.places[usize::from(page)].store(content));
+                let record = state.places[at].cache;
+                state.places[at].store(record);
+            }
+            for place in &mut state.places {
+                place.start_barrier();
+                place.finish_barrier();
+            }
             state.durable = id;
             state.durable_slot = slot;
         }
         state.dead_targets = 0;
+    }
+
+    /// R10: what the syncer's handle does not answer for, of the pages of its target that are not durable.
+    fn store_inherited_again(&self, state: &mut State, target: u8) {
+        let Snapshot { id, root, leaf, root_content, leaf_content, leaf_birth, .. } =
+            *state.snapshot(target).expect("the target is kept");
+        for (page, content, birth) in [(root, root_content, id), (leaf, leaf_content, leaf_birth)] {
+            let is_doubtful = birth > state.durable && birth <= state.inherited;
+            if is_doubtful && self.options.keeps(LeftOut::InheritedStoredAgain) {
+                state.places[usize::from(page)].store(content);
+            }
+        }
     }
 
     /// R2, R3: the head, if no durable commit above the target is pending; else the target.

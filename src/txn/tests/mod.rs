@@ -2,9 +2,13 @@
 
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
+mod doubt;
 mod faults;
 mod fixture;
+mod group;
+mod hooked;
 mod panics;
 mod power_cut;
 mod sharing;
+mod slots;
 mod turns;

@@ -1,0 +1,79 @@
+//! Visits the pages of a tree that were born after some transaction, and no others.
+//!
+//! A page that is as old as that is the root of a subtree that is as old: a page is replaced whenever one below it
+//! is. So the walk reads the new pages, and of those which they refer to the headers.
+//!
+//! Invariant (I5): each page is visited once at most, so the walk ends whatever the pages refer to.
+
+use std::collections::HashSet;
+
+use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::error::Result;
+use crate::format::branch::BranchView;
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::overflow;
+use crate::format::page;
+use crate::tree::nodes::{finished, view};
+use crate::tree::pages::{PageSource, TreeRoot};
+
+/// Who is told what the walk finds.
+pub(crate) trait NewerPages {
+    /// A page, or an overflow run, born after the transaction.
+    fn page(&mut self, run: PageRun) -> Result<()>;
+
+    /// A value of a new leaf.
+    fn value(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+/// Visits the pages of the tree of `root` that were born after `than`.
+pub(crate) fn walk_newer<S: PageSource>(
+    source: &S,
+    root: &TreeRoot,
+    than: TransactionId,
+    visitor: &mut impl NewerPages,
+) -> Result<()> {
+    let mut walk = Walk { source, than, visitor, seen: HashSet::new() };
+    match root.depth.checked_sub(1) {
+        Some(level) => walk.node(ChildRef(root.page.0), level),
+        None => Ok(()),
+    }
+}
+
+struct Walk<'a, S, V> {
+    source: &'a S,
+    than: TransactionId,
+    visitor: &'a mut V,
+    seen: HashSet<PageNumber>,
+}
+
+impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
+    fn node(&mut self, at: ChildRef, level: u8) -> Result<()> {
+        let number = finished(at)?;
+        let page = self.source.page(number)?;
+        if page::birth(page) <= self.than || !self.seen.insert(number) {
+            return Ok(());
+        }
+        self.visitor.page(PageRun { first: number, count: 1 })?;
+        if level > 0 {
+            let branch: BranchView<'_> = view(page, level)?;
+            return (0..branch.child_count())
+                .try_for_each(|index| self.node(branch.child(index)?, level - 1));
+        }
+        let leaf: LeafView<'_> = view(page, 0)?;
+        (0..leaf.count()).try_for_each(|index| match leaf.value(index)? {
+            LeafValue::Inline(bytes) => self.visitor.value(bytes),
+            LeafValue::Overflow { first, length } => self.overflow_run(first, length),
+        })
+    }
+
+    fn overflow_run(&mut self, at: ChildRef, length: u64) -> Result<()> {
+        let first = finished(at)?;
+        let run = self.source.overflow(first)?;
+        if page::birth(run) <= self.than || !self.seen.insert(first) {
+            return Ok(());
+        }
+        let count = overflow::checked_page_count(run, self.source.page_size())?;
+        self.visitor.page(PageRun { first, count })?;
+        self.visitor.value(overflow::value(run, length)?)
+    }
+}

@@ -1,0 +1,121 @@
+//! Storing again what is in the page cache already: the same bytes over themselves, so that the next barrier writes
+//! them.
+//!
+//! After a failed sync the kernel takes pages for clean that are not on the disk, and tells of it each open file once:
+//! those that were open when somebody was told first. Whoever opened the file later is told nothing, and his barriers
+//! write nothing. So
+//! - R7: recovery stores again the record that it chooses, and the pages which that lists;
+//! - R4: the same with the record of a sync whose process died in it;
+//! - R10: a handle that begins to sync stores again what is not durable and was stored before it opened the file.
+//!
+//! Invariants:
+//! - Only pages of protected snapshots are stored again: nobody stores anything else to them meanwhile, and readers
+//!   find the same bytes before, after and in between.
+//! - Each is verified first. What does not verify is lost, and that is an error.
+
+use crate::base::{PageRun, TransactionId};
+use crate::error::{Result, corrupt};
+use crate::format::free_log;
+use crate::format::record::Record;
+use crate::format::table_root::TableEntry;
+use crate::share::heads::Head;
+use crate::tree::newer::{NewerPages, walk_newer};
+use crate::tree::pages::TreeRoot;
+use crate::txn::fresh_pages::FreshPages;
+use crate::txn::page_file::PageFile;
+
+/// Memory that storing again takes at most, in bytes, however long a run is.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A record, and the pages that it lists, which have been verified.
+pub(crate) fn record(pages: &PageFile, slot: usize, record: &Record) -> Result<()> {
+    record.listed.iter().try_for_each(|&run| store(pages, run))?;
+    pages.store_record(slot, &record.encode())
+}
+
+/// The pages of `head` born after `durable`, up to `newest`. `fresh` has all that were born after `durable`, if they
+/// are known; otherwise they are looked for in the trees and the log.
+pub(crate) fn pages_of(
+    pages: &PageFile,
+    head: &Head,
+    durable: TransactionId,
+    newest: TransactionId,
+    fresh: Option<&FreshPages>,
+) -> Result<()> {
+    let length_pages = head.snapshot.length_pages;
+    let mut doubtful = Doubtful { pages, length_pages, newest, tables: Vec::new() };
+    if let Some(units) = fresh.and_then(FreshPages::units) {
+        return units.into_iter().try_for_each(|(run, checksum)| doubtful.store(run, Some(checksum)));
+    }
+    let log = free_log::read_chain(head.space.log_page, &[], |number| pages.page(number, length_pages))?;
+    for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > durable) {
+        doubtful.store(PageRun { first, count: 1 }, None)?;
+    }
+    walk_newer(pages, &head.snapshot.catalog, durable, &mut Catalog(&mut doubtful))?;
+    let tables = std::mem::take(&mut doubtful.tables);
+    tables.iter().try_for_each(|root| walk_newer(pages, root, durable, &mut doubtful))
+}
+
+/// Stores again what it is told of.
+struct Doubtful<'a> {
+    pages: &'a PageFile,
+    length_pages: u32,
+    /// Pages that were born later are left out.
+    newest: TransactionId,
+    /// Tables whose entries in the catalog are new.
+    tables: Vec<TreeRoot>,
+}
+
+impl Doubtful<'_> {
+    /// Stores again a page or an overflow run, if its checksum is right, and the expected one.
+    fn store(&mut self, run: PageRun, expected: Option<u32>) -> Result<()> {
+        let (header, count) = self.pages.verify_unit(run.first, self.length_pages)?;
+        let found = (count, header.checksum);
+        let expected = (run.count, expected.unwrap_or(header.checksum));
+        if found != expected {
+            let show = |(count, checksum): (u32, u32)| format!("{count} pages with checksum {checksum:08x}");
+            return Err(corrupt(Some(run.first.0), "page not durable yet", show(expected), show(found)));
+        }
+        if header.birth > self.newest { Ok(()) } else { store(self.pages, run) }
+    }
+}
+
+impl NewerPages for Doubtful<'_> {
+    fn page(&mut self, run: PageRun) -> Result<()> {
+        self.store(run, None)
+    }
+
+    fn value(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The same for the catalog, whose values name the tables.
+struct Catalog<'a, 'b>(&'a mut Doubtful<'b>);
+
+impl NewerPages for Catalog<'_, '_> {
+    fn page(&mut self, run: PageRun) -> Result<()> {
+        self.0.page(run)
+    }
+
+    fn value(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0.tables.push(TableEntry::decode(bytes)?.root);
+        Ok(())
+    }
+}
+
+/// Stores pages over themselves, piece by piece.
+fn store(pages: &PageFile, run: PageRun) -> Result<()> {
+    let bytes = run.count as usize * pages.page_size;
+    let mut piece = vec![0; bytes.min(PIECE_BYTES)];
+    let mut at = 0;
+    while at < bytes {
+        let piece_len = piece.len().min(bytes - at);
+        let piece = &mut piece[..piece_len];
+        let offset = run.first.offset(pages.page_size) + at as u64;
+        pages.storage.read(offset, piece).map_err(pages.io_error("read"))?;
+        pages.storage.write(offset, &[piece]).map_err(pages.io_error("write pages to"))?;
+        at += piece_len;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! A storage that tells of what it is asked for.
+
+use std::io;
+
+use crate::sys::{FileIdentity, FileStorage, Mapping, Storage};
+
+/// A storage, and what is done before it reads so many bytes, and before a barrier.
+pub(super) struct Hooked {
+    pub(super) inner: FileStorage,
+    pub(super) on_read: Box<dyn Fn(usize) + Send + Sync>,
+    pub(super) on_barrier: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Storage for Hooked {
+    fn mapping(&self) -> &Mapping {
+        self.inner.mapping()
+    }
+
+    fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+        self.inner.write(offset, buffers)
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        (self.on_read)(buffer.len());
+        self.inner.read(offset, buffer)
+    }
+
+    fn barrier(&self, length: u64) -> io::Result<()> {
+        (self.on_barrier)();
+        self.inner.barrier(length)
+    }
+
+    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        self.inner.grow(from, to, zero)
+    }
+
+    fn truncate(&self, to: u64) -> io::Result<()> {
+        self.inner.truncate(to)
+    }
+
+    fn file_length(&self) -> io::Result<u64> {
+        self.inner.file_length()
+    }
+
+    fn refresh_length(&self) -> io::Result<u64> {
+        self.inner.refresh_length()
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.inner.identity()
+    }
+}

@@ -1,0 +1,174 @@
+//! A disk that fails to write, and a process that is killed before anybody can say so: the kernel takes the pages for
+//! clean, and tells nobody who opens the file later. What is then said to be durable must be on the disk all the same.
+//!
+//! The disk is an ext4 in a sparse file on a small tmpfs: while that is full, blocks cannot be written which the sparse
+//! file has not. The test takes away those beneath pages that have been used before. (What was allocated and never
+//! written, ext4 does not write properly any more after a failure: docs/DURABILITY.md, Limits.) Where the disk cannot
+//! be mounted the test says so and passes.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::process::{die_with_parent, kill};
+use common::{child, child_task};
+use mapleaf::{Db, Durability, Table};
+
+const BYTES: Table<u64, [u8]> = Table::new("bytes");
+const ENTRIES: u64 = 1500;
+/// Where the disk keeps what it is to go on keeping: the records.
+const KEPT_BYTES: u64 = 64 << 10;
+
+/// A file system that fails to write while there is no room beneath it.
+struct Disk {
+    below: PathBuf,
+    mounted: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Option<Disk> {
+        let folder = tempfile::tempdir().unwrap();
+        let (below, mounted) = (folder.path().join("below"), folder.path().join("disk"));
+        fs::create_dir(&below).unwrap();
+        fs::create_dir(&mounted).unwrap();
+        let mut tmpfs = Command::new("mount");
+        let is_there = succeeds(tmpfs.args(["-t", "tmpfs", "-o", "size=32m", "mapleaf-test"]).arg(&below));
+        let disk = Disk { below, mounted, _folder: folder };
+        let is_there = is_there && {
+            File::create(disk.image()).unwrap().set_len(128 << 20).unwrap();
+            let mut make = Command::new("mkfs.ext4");
+            // With a journal the file system would notice, and stop altogether.
+            succeeds(make.args(["-q", "-F", "-O", "^has_journal"]).arg(disk.image())) && disk.mount()
+        };
+        if !is_there {
+            println!("skipped: a failing disk cannot be mounted here");
+        }
+        is_there.then_some(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.below.join("image")
+    }
+
+    fn mount(&self) -> bool {
+        succeeds(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(&self.mounted))
+    }
+
+    /// Takes the blocks away that are beneath the file.
+    fn take_away(&self, path: &Path) {
+        let output = Command::new("filefrag").args(["-b1", "-v"]).arg(path).output().unwrap();
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            // Number, first and last byte in the file, first and last byte on the disk, length.
+            let fields: Vec<u64> =
+                line.split([' ', ':', '.']).filter_map(|field| field.parse().ok()).take(6).collect();
+            let [_, at, _, on_disk, _, length] = fields[..] else { continue };
+            let kept = KEPT_BYTES.saturating_sub(at).min(length);
+            let (offset, length) = ((on_disk + kept).to_string(), (length - kept).to_string());
+            if length != "0" {
+                let mut punch = Command::new("fallocate");
+                assert!(succeeds(punch.args(["-p", "-o", &offset, "-l", &length]).arg(self.image())));
+            }
+        }
+    }
+
+    /// Nothing more can be written, until the file that is returned is removed.
+    fn fill(&self) -> PathBuf {
+        let path = self.below.join("filler");
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        for piece in [64 << 10, 4 << 10] {
+            while file.write_all(&vec![1; piece]).is_ok() {}
+        }
+        path
+    }
+
+    /// The page cache is empty afterwards: all there is comes from the disk.
+    fn mount_again(&self) {
+        assert!(succeeds(Command::new("umount").arg(&self.mounted)));
+        assert!(self.mount());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        for mounted in [&self.mounted, &self.below] {
+            let _ = Command::new("umount").arg("-l").arg(mounted).status();
+        }
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn insert_all(db: &Db, byte: u8, durability: Durability) {
+    let tx = db.write().unwrap();
+    let mut table = tx.table(&BYTES).unwrap();
+    for key in 0..ENTRIES {
+        table.insert(key, [byte; 1500]).unwrap();
+    }
+    drop(table);
+    tx.commit_with(durability).unwrap();
+}
+
+#[track_caller]
+fn assert_all(db: &Db, byte: u8) {
+    let rx = db.read().unwrap();
+    let table = rx.table(&BYTES).unwrap();
+    for key in 0..ENTRIES {
+        assert!(table.get(key).unwrap() == Some(&[byte; 1500][..]), "entry {key}");
+    }
+}
+
+#[test]
+fn what_the_kernel_has_told_another_program_is_stored_again() {
+    let Some(disk) = Disk::new() else { return };
+    let path = disk.mounted.join("data.mapleaf");
+    let mut process = child("commits_lazily", &path);
+    let mut process = die_with_parent(&mut process).stdout(Stdio::piped()).spawn().unwrap();
+    let output = BufReader::new(process.stdout.take().unwrap());
+    assert!(output.lines().any(|line| line.unwrap().ends_with("committed")));
+
+    disk.take_away(&path);
+    let filler = disk.fill();
+    let told = OpenOptions::new().write(true).open(&path).unwrap();
+    told.sync_all().expect_err("the disk beneath is full");
+    kill(&mut process);
+    fs::remove_file(filler).unwrap();
+
+    let db = Db::open(&path).unwrap();
+    assert_all(&db, 2); // a killed process loses nothing
+    db.sync().unwrap();
+    db.close().unwrap();
+    drop(told);
+    disk.mount_again();
+    fs::remove_file(lock_of(&path)).unwrap(); // after loss of power it is not believed
+
+    let db = Db::open(&path).unwrap();
+    assert_all(&db, 2);
+}
+
+fn lock_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    name.into()
+}
+
+#[test]
+#[ignore = "a process of other tests"]
+fn commits_lazily() {
+    let Some(path) = child_task() else { return };
+    let db = Db::open(path).unwrap();
+    // Three times, so that there are free pages for the next time which have been written before.
+    (0..3).for_each(|_| insert_all(&db, 1, Durability::Durable));
+    insert_all(&db, 2, Durability::Lazy);
+    println!("committed");
+    std::io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}
