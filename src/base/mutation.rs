@@ -35,8 +35,8 @@ pub(crate) enum Mutation {
     ReadersNotProtected,
     /// A retired page is free one snapshot too early (I2).
     FreedTooEarly,
-    /// A commit is acknowledged when its record is stored, before the barrier.
-    AcknowledgedTooEarly,
+    /// A snapshot counts as durable when its record is stored, before the barrier.
+    DurableTooEarly,
     /// A durable commit is visible before it is durable (I3).
     VisibleTooEarly,
     /// Recovery believes a record without looking at the pages that it lists.
@@ -56,6 +56,40 @@ pub(crate) enum Mutation {
     /// A new transaction gets the id of a rejected record (R9).
     IdUsedAgain,
 }
+
+#[cfg(test)]
+impl Mutation {
+    pub(crate) const ALL: [Mutation; 25] = [
+        Mutation::BarrierSkipped,
+        Mutation::FirstBarrierSkipped,
+        Mutation::NothingListed,
+        Mutation::OnlyLastCommitListed,
+        Mutation::DeadPagesListed,
+        Mutation::SpilledNotListed,
+        Mutation::SlotNotChanged,
+        Mutation::LengthNotSynced,
+        Mutation::CutTooEarly,
+        Mutation::FailedSyncRetried,
+        Mutation::DurableNotProtected,
+        Mutation::TargetNotProtected,
+        Mutation::HeadNotProtected,
+        Mutation::ReadersNotProtected,
+        Mutation::FreedTooEarly,
+        Mutation::DurableTooEarly,
+        Mutation::VisibleTooEarly,
+        Mutation::ListedNotVerified,
+        Mutation::DigestNotCompared,
+        Mutation::RecordChecksumNotCompared,
+        Mutation::OlderRecordChosen,
+        Mutation::RejectedNotErased,
+        Mutation::NotStoredAgain,
+        Mutation::RecoveryBarrierSkipped,
+        Mutation::IdUsedAgain,
+    ];
+}
+
+#[allow(unused_imports, reason = "tests use all of it")]
+pub(crate) use switch::*;
 
 #[cfg(test)]
 mod switch {
@@ -96,6 +130,3 @@ mod switch {
         None
     }
 }
-
-#[allow(unused_imports, reason = "tests use all of it")]
-pub(crate) use switch::*;

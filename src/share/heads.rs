@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::handover::{CommitDelta, SpaceState};
 use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared, Step, is_left_out};
+use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::table_root::TreeRoot;
@@ -194,7 +195,7 @@ impl Shared {
         if wants_durable && is_left_out(Step::PendingFirst) {
             self.word(PENDING).store(id.0, SeqCst);
         }
-        if !self.has_pending() {
+        if !self.has_pending() || is_mutated(Mutation::VisibleTooEarly) {
             self.raise_visible(id); // R3: nothing durable is pending up to here
         }
     }
@@ -219,12 +220,19 @@ impl Shared {
         if is_left_out(Step::ReadersLast) {
             self.read_snapshots(|reader| ids.push(reader));
         }
-        ids.extend([self.id(TARGET), self.id(HAZARD)]);
-        ids.push(self.durable());
+        if !is_mutated(Mutation::TargetNotProtected) {
+            ids.push(self.id(TARGET));
+        }
+        ids.push(self.id(HAZARD));
+        if !is_mutated(Mutation::DurableNotProtected) {
+            ids.push(self.durable());
+        }
         ids.push(self.visible());
-        ids.push(self.head_id());
+        if !is_mutated(Mutation::HeadNotProtected) {
+            ids.push(self.head_id());
+        }
         fence(SeqCst);
-        if !is_left_out(Step::ReadersLast) {
+        if !is_left_out(Step::ReadersLast) && !is_mutated(Mutation::ReadersNotProtected) {
             self.read_snapshots(|reader| ids.push(reader));
         }
         ids.retain(|id| id.0 != 0);

@@ -126,7 +126,7 @@ impl Explorer {
     /// # Errors
     ///
     /// The first problem that was found, of the smallest script that shows it.
-    pub fn explore<S: Scenario>(&self, scenario: &S) -> Result<Report, Failure> {
+    pub fn explore<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
         match std::env::var(REPLAY_VARIABLE) {
             Ok(replay) => self.replay(scenario, &replay),
             Err(_) => self.explore_all(scenario),
@@ -138,7 +138,7 @@ impl Explorer {
     /// # Errors
     ///
     /// [`ProblemKind::Usage`] if there is no such state in this scenario; otherwise what is wrong with it.
-    pub fn replay<S: Scenario>(&self, scenario: &S, replay: &str) -> Result<Report, Failure> {
+    pub fn replay<S: Scenario>(&self, scenario: &S, replay: &str) -> Result<Report, Box<Failure>> {
         let replay: Replay = replay.parse().map_err(Failure::usage)?;
         if replay.name != scenario.name() {
             let text = format!("the replay string is of '{}', this is '{}'", replay.name, scenario.name());
@@ -151,7 +151,7 @@ impl Explorer {
         Ok(counters.report())
     }
 
-    fn explore_all<S: Scenario>(&self, scenario: &S) -> Result<Report, Failure> {
+    fn explore_all<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
         let counters = Counters::new(scenario.name());
         let fail = |script: &Script, found| {
             let (script, found) = match self.shrinks {
@@ -265,8 +265,8 @@ impl Explorer {
         script: &Script,
         found: Found,
         counters: &Counters,
-    ) -> Failure {
-        let mut failure = Failure::of(found.problem);
+    ) -> Box<Failure> {
+        let mut failure = Box::new(Failure::of(found.problem));
         if failure.problem.kind == ProblemKind::Usage {
             return failure;
         }

@@ -19,6 +19,8 @@ pub enum ProblemKind {
     NotACommit,
     /// What was found is called as some commit is, but is not what that had left.
     Differs,
+    /// A new transaction gets an id that another one had, of which there was a record.
+    IdGivenTwice,
     /// A read transaction saw a durable commit before it was durable.
     VisibleTooEarly,
     /// Recovery, cut short and begun anew, found something else.
@@ -69,8 +71,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn usage(text: impl fmt::Display) -> Failure {
-        Failure::of(Problem::new(ProblemKind::Usage, text))
+    pub(super) fn usage(text: impl fmt::Display) -> Box<Failure> {
+        Box::new(Failure::of(Problem::new(ProblemKind::Usage, text)))
     }
 
     pub(super) fn of(problem: Problem) -> Failure {

@@ -108,7 +108,7 @@ impl Counters {
     /// One state more. On a long way says so now and then, on standard error: on a terminal in one line.
     pub(super) fn visited(&self) {
         let states = self.states.fetch_add(1, Relaxed) + 1;
-        if states % 256 != 0 {
+        if !states.is_multiple_of(256) {
             return;
         }
         let Some(mut last) = self.last_line.try_lock() else { return };

@@ -163,6 +163,11 @@ impl Expected {
         Expected { exactly: self.exactly.or(exactly), ..self }
     }
 
+    /// When this one is known to be durable, too.
+    pub(super) fn with_durable(self, id: TransactionId) -> Expected {
+        Expected { acknowledged: self.acknowledged.max(id), ..self }
+    }
+
     /// What is to be expected after one event more.
     pub(super) fn after(mut self, event: &Event) -> Expected {
         match event {

@@ -13,6 +13,7 @@ use super::tale::{Expected, Tale, fingerprint};
 use crate::base::TransactionId;
 use crate::db::Db;
 use crate::error::Result;
+use crate::format::record::{RECORD_PAGES, Record};
 use crate::txn::read::SnapshotReader;
 
 /// One in so many recovered states crashes in recovery, unless all do.
@@ -174,7 +175,7 @@ impl<S: Scenario> Tour<'_, S> {
         }
         let (recovered, events) = self.look(&after, tale, expected).map_err(found_here)?;
         let expected_again = expected.or_exactly(self.settled(path, recovered));
-        self.crash_in_recovery(&after, &events, tale, expected_again, path)?;
+        self.crash_in_recovery(&after, &events, tale, expected_again, recovered, path)?;
         self.live_on(&after, tale, expected, path)?;
         if self.guide.is_none()
             && self.plan.flipped_bits
@@ -235,6 +236,7 @@ impl<S: Scenario> Tour<'_, S> {
             let (db, log) = open(self.scenario, disk, None);
             let db = db.map_err(|error| Problem::new(ProblemKind::CannotOpen, error))?;
             let events = std::mem::take(&mut log.lock().events);
+            ids_are_new(&db, disk)?;
             let found = self.compare(&db, tale, expected)?;
             Ok((found, events))
         }));
@@ -306,6 +308,7 @@ impl<S: Scenario> Tour<'_, S> {
         events: &[Event],
         tale: &Tale<'_, S::Step>,
         expected: Expected,
+        recovered: TransactionId,
         path: &[Segment],
     ) -> Result<(), Found> {
         let guided = self.guided(path).map_err(Found::from)?.filter(|next| next.in_recovery);
@@ -320,7 +323,8 @@ impl<S: Scenario> Tour<'_, S> {
             (None, _) if self.guide.is_some() || depth >= self.plan.recovery_depth => return Ok(()),
             (None, true) => None,
             (None, false) if random.one_in(RECOVERY_CRASHES) && !events.is_empty() => {
-                Some(1 + random.below(events.len()))
+                // The end of recovery, when readers may begin, is worth more than any other moment.
+                Some(1 + random.below(events.len() + 2).min(events.len() - 1))
             }
             (None, false) => return Ok(()),
         };
@@ -336,6 +340,8 @@ impl<S: Scenario> Tour<'_, S> {
                 None if random.one_in(8) => vec![Choice::Killed],
                 None => vec![Choice::Sample(0)],
             };
+            // What an open database shows is durable.
+            let expected = if point == events.len() { expected.with_durable(recovered) } else { expected };
             for choice in choices {
                 let segment = Segment { in_recovery: true, point, choice };
                 let path = [path, &[segment]].concat();
@@ -381,6 +387,19 @@ impl<S: Scenario> Tour<'_, S> {
 /// Whether the disk is the same behind the next event, when more is known: then that is the better moment.
 fn is_same_as_next(life: &Life, point: usize) -> bool {
     matches!(life.events.get(point), Some(Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds))
+}
+
+/// R9: new transactions get ids above every id that a record on the disk has.
+fn ids_are_new(db: &Db, disk: &Disk) -> Result<(), Problem> {
+    let next = db.handle.core.shared.next_id();
+    let slots = disk.cache().chunks(db.page_size()).take(RECORD_PAGES as usize);
+    match slots.filter_map(|slot| Record::decode(slot, 0).ok()).map(|record| record.id).max() {
+        Some(seen) if next <= seen => {
+            let text = format!("the next transaction is to be {next}, and there was a record of {seen}");
+            Err(Problem::new(ProblemKind::IdGivenTwice, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn flipped(path: &[Segment]) -> Vec<Segment> {

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::Conflict;
+use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageRun, TransactionId};
 use crate::format::free_log::RetiredRun;
 
@@ -214,6 +215,7 @@ fn first_that_needs(
     death: TransactionId,
 ) -> Option<TransactionId> {
     let at = protected.partition_point(|&snapshot| snapshot < birth);
+    let death = if is_mutated(Mutation::FreedTooEarly) { TransactionId(death.0 - 1) } else { death };
     protected.get(at).copied().filter(|&snapshot| snapshot < death)
 }
 

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use crate::base::TransactionId;
+use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::Result;
 use crate::format::page;
 use crate::format::record::TAIL_LIMIT;
@@ -25,6 +26,7 @@ use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
 use crate::txn::allocation::Numbers;
+use crate::txn::fresh_pages::FreshPages;
 use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_log, retire_all};
 
 /// When a commit returns.
@@ -116,6 +118,9 @@ impl Parts<'_> {
             sealed.push(SealedPages { first, checksum, bytes });
         }
         pages.store(&mut sealed)?;
+        if is_mutated(Mutation::SpilledNotListed) {
+            *stored = FreshPages::default();
+        }
         add_all(stored, &sealed, pages.page_size);
         let snapshot = Snapshot { id, length_pages: log.space.length_pages(), catalog: catalog.root() };
         Ok((snapshot, saved.log))

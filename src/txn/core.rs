@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use crate::base::TransactionId;
+use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::record::Identity;
 use crate::share::Shared;
@@ -147,7 +148,8 @@ impl Core {
             let length_pages = head.snapshot.length_pages;
             let is_unseen = self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
             // A failure leaves the file longer than it need be, and is tried again.
-            if is_unseen && self.pages.truncate(length_pages).is_ok() {
+            let may_cut = is_unseen || is_mutated(Mutation::CutTooEarly);
+            if may_cut && self.pages.truncate(length_pages).is_ok() {
                 self.shared.set_shrunk_in(None);
                 seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
             }

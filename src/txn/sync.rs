@@ -19,6 +19,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::TransactionId;
+use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::record::{Record, list_capacity};
 use crate::share::handover::CommitDelta;
@@ -177,7 +178,10 @@ impl Core {
             return Ok(());
         }
         let head = self.shared.take_target()?;
-        let (durable, slot) = (self.shared.durable(), 1 - self.shared.durable_slot());
+        let (durable, mut slot) = (self.shared.durable(), 1 - self.shared.durable_slot());
+        if is_mutated(Mutation::SlotNotChanged) {
+            slot = 1 - slot;
+        }
         let mut record = self.record_of(&head);
         let fresh = fresh_pages(&self.shared, record.id, |id| self.sync.own_delta(id));
         if self.inherited > durable {
@@ -185,13 +189,20 @@ impl Core {
         }
         let capacity = list_capacity(self.pages.page_size, record.log_tail.len());
         match fresh.and_then(|fresh| fresh.list(capacity)) {
+            Some(_) if is_mutated(Mutation::NothingListed) => {}
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
+            None if is_mutated(Mutation::FirstBarrierSkipped) => {}
             None => self.pages.barrier(record.length_pages)?,
         }
         let encoded = record.encode();
         self.shared.set_slot_checksum(slot, Record::checksum_of(&encoded));
         self.pages.store_record(slot, &encoded)?;
-        self.pages.barrier(record.length_pages)?;
+        if is_mutated(Mutation::DurableTooEarly) {
+            self.shared.finish_sync(record.id, slot);
+        }
+        if !is_mutated(Mutation::BarrierSkipped) {
+            self.pages.barrier(record.length_pages)?;
+        }
         self.shared.finish_sync(record.id, slot);
         self.sync.forget_through(record.id);
         Ok(())
@@ -266,7 +277,9 @@ struct Syncing<'a> {
 impl Drop for Syncing<'_> {
     /// Others may sync: after an error, or a panic, nobody any more.
     fn drop(&mut self) {
-        if self.is_in_doubt {
+        if self.is_in_doubt && is_mutated(Mutation::FailedSyncRetried) {
+            self.core.shared.clear_target();
+        } else if self.is_in_doubt {
             self.core.shared.poison();
         }
         if let Some(turns) = &self.core.turns {
@@ -290,14 +303,19 @@ pub(crate) fn fresh_pages(
     own: impl Fn(TransactionId) -> Option<CommitDelta>,
 ) -> Option<FreshPages> {
     let durable = shared.durable();
-    let first = durable.next().max(shared.first_id());
+    let mut first = durable.next().max(shared.first_id());
+    if is_mutated(Mutation::OnlyLastCommitListed) {
+        first = head;
+    }
     if head.0.saturating_sub(durable.0) > RING_LEN as u64 {
         return None;
     }
     let mut fresh = FreshPages::default();
     for id in (first.0..=head.0).map(TransactionId) {
         let delta = own(id).or_else(|| shared.load_delta(id))?;
-        delta.retired.iter().for_each(|&run| fresh.remove(run));
+        if !is_mutated(Mutation::DeadPagesListed) {
+            delta.retired.iter().for_each(|&run| fresh.remove(run));
+        }
         delta.stored.iter().for_each(|&(run, checksum)| fresh.add(run, checksum));
     }
     Some(fresh)

@@ -99,10 +99,10 @@ impl Change {
     fn make(&self, tx: &WriteTxn) -> Result<()> {
         match *self {
             Change::Put { table, key, key_len, stamp, length } => {
-                tx.table(&table_of(table))?.insert(&key_of(key, key_len), &value_of(stamp, length))?;
+                tx.table(&table_of(table))?.insert(key_of(key, key_len), value_of(stamp, length))?;
             }
             Change::Remove { table, key, key_len } => {
-                tx.table(&table_of(table))?.remove(&key_of(key, key_len))?;
+                tx.table(&table_of(table))?.remove(key_of(key, key_len))?;
             }
             Change::RemoveRange { table, from, to } => {
                 tx.table(&table_of(table))?.delete_range(&key_of(from, 0)[..]..&key_of(to, 0)[..])?;

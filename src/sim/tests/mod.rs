@@ -1,4 +1,6 @@
 //! The explorer on mapleaf itself, and on mistakes that are made on purpose.
 
+mod cut;
 mod mixed;
+mod mutations;
 mod survives;

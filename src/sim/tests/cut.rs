@@ -1,0 +1,75 @@
+//! The end of the file is cut off when nobody needs it any more: a reader who ends while a barrier is under way, and a
+//! lazy commit that then finds the end free, must not have it cut before that commit is durable.
+
+use crate::db::{Db, Options, ReadTxn};
+use crate::error::Result;
+use crate::sim::{Random, Scenario, Stage, Story};
+use crate::txn::commit::Durability;
+use crate::types::Table;
+
+const ENTRIES: Table<u64, [u8]> = Table::new("entries");
+
+pub(super) struct CutWhileSyncing;
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Fill(u64),
+    BeginReading,
+    Clear,
+    /// A durable commit, and during its barrier: the reader ends, and lazy commits find the end of the file free.
+    CommitMeanwhile(u64),
+}
+
+impl Scenario for CutWhileSyncing {
+    type Step = Step;
+    type Memory = Option<ReadTxn>;
+
+    fn name(&self) -> &str {
+        "cut-while-syncing"
+    }
+
+    fn options(&self) -> Options {
+        Db::options().max_size(64 << 20)
+    }
+
+    fn script(&self, random: &mut Random) -> Vec<Step> {
+        let entries = 4 + random.below(4) as u64;
+        let mut steps = vec![Step::Fill(entries), Step::BeginReading, Step::Clear];
+        steps.extend((0..4).map(Step::CommitMeanwhile));
+        steps
+    }
+
+    fn run(&self, stage: &Stage, reader: &mut Option<ReadTxn>, step: &Step) -> Result<()> {
+        let db = stage.db();
+        match *step {
+            Step::Fill(entries) => db.update(|tx| {
+                let mut table = tx.table(&ENTRIES)?;
+                (0..entries)
+                    .try_for_each(|key| table.insert(key + 10, &vec![key as u8; 60_000][..]).map(drop))
+            }),
+            Step::BeginReading => {
+                *reader = Some(db.read()?);
+                Ok(())
+            }
+            Step::Clear => db.update(|tx| tx.table(&ENTRIES)?.clear().map(drop)),
+            Step::CommitMeanwhile(key) => {
+                let reader = reader.take();
+                stage.during_next_barrier(move |db| {
+                    drop(reader);
+                    for round in 0..3u8 {
+                        let Ok(tx) = db.write() else { return };
+                        let put = tx.table(&ENTRIES).and_then(|mut table| table.insert(1, &[round][..]));
+                        if put.is_err() || tx.transaction.publish(Durability::Lazy).is_err() {
+                            return;
+                        }
+                    }
+                });
+                db.update(|tx| tx.table(&ENTRIES)?.insert(2, &[key as u8][..]).map(drop))
+            }
+        }
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, Step>) -> Result<(), String> {
+        Ok(())
+    }
+}
