@@ -1,6 +1,8 @@
 //! The explorer on mapleaf itself, and on mistakes that are made on purpose.
 
 mod cut;
+mod explorer;
 mod mixed;
 mod mutations;
 mod survives;
+mod traps;

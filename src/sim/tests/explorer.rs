@@ -1,0 +1,181 @@
+//! The explorer itself: what it finds, how it says so, and what it refuses.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::mixed::{Kind, Mixed};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::sim::{Explorer, ProblemKind, Random, Scenario, Stage, Story};
+use crate::types::Table;
+
+const NUMBERS: Table<u64, u64> = Table::new("numbers");
+
+/// Two tables that are to agree, and do not after a crash if they are written in two transactions.
+struct TwoTables {
+    in_one: bool,
+}
+
+impl Scenario for TwoTables {
+    type Step = u64;
+    type Memory = ();
+
+    fn name(&self) -> &str {
+        "two-tables"
+    }
+
+    fn script(&self, random: &mut Random) -> Vec<u64> {
+        (0..6).map(|_| random.next()).collect()
+    }
+
+    fn run(&self, stage: &Stage, _: &mut (), step: &u64) -> Result<()> {
+        let put = |key| stage.db().update(|tx| tx.table(&NUMBERS)?.insert(key, *step).map(drop));
+        if self.in_one {
+            return stage.db().update(|tx| {
+                let mut numbers = tx.table(&NUMBERS)?;
+                numbers.insert(1, *step)?;
+                numbers.insert(2, *step).map(drop)
+            });
+        }
+        put(1)?;
+        put(2)
+    }
+
+    fn check(&self, db: &Db, story: &Story<'_, u64>) -> Result<(), String> {
+        let read = || -> Result<[Option<u64>; 2]> {
+            match db.read()?.table(&NUMBERS) {
+                Err(Error::TableNotFound { .. }) => Ok([None, None]),
+                table => Ok([table.as_ref().unwrap().get(1)?, table.as_ref().unwrap().get(2)?]),
+            }
+        };
+        let [one, two] = read().map_err(|error| error.to_string())?;
+        let last = story.kept().last().copied();
+        match one == two && (!self.in_one || one == last) {
+            true => Ok(()),
+            false => Err(format!("{one:?} and {two:?}, the last step kept is {last:?}")),
+        }
+    }
+}
+
+#[test]
+fn a_mistake_is_found_made_small_and_found_again() {
+    let explorer = Explorer::new().states(500);
+    explorer.explore(&TwoTables { in_one: true }).unwrap();
+    let failure = explorer.explore(&TwoTables { in_one: false }).unwrap_err();
+    assert_eq!(failure.kind(), ProblemKind::Invariant);
+    assert_eq!(failure.steps().len(), 1, "one step is enough: {failure}");
+    let replay = failure.replay().unwrap();
+    let text = failure.to_string();
+    for part in ["Invariant", "seed 0", &replay, "MAPLEAF_SIM_REPLAY=", "a_mistake_is_found", "behind event"]
+    {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let again = explorer.replay(&TwoTables { in_one: false }, &replay).unwrap_err();
+    assert_eq!((again.kind(), again.problem()), (failure.kind(), failure.problem()));
+    assert_eq!(again.replay().unwrap(), replay, "the very same state");
+    let mended = explorer.replay(&TwoTables { in_one: true }, &replay);
+    // The mended scenario has other calls: the state is there and good, or not there, which is said.
+    assert!(mended.is_ok_and(|report| report.states > 0) || replay.contains(':'));
+}
+
+#[test]
+fn what_is_wrong_with_a_replay_string_is_said() {
+    let explorer = Explorer::new();
+    let scenario = TwoTables { in_one: true };
+    for (replay, word) in [
+        ("", "5"),
+        ("other:0:-:-:L1.k", "other"),
+        ("two-tables:zero:-:-:L1.k", "zero"),
+        ("two-tables:0:99:-:L1.k", "99"),
+        ("two-tables:0:-:Fire@0:L1.k", "Fire"),
+        ("two-tables:0:-:Barrier@999:L1.k", "no such call"),
+        ("two-tables:0:-:-:L99999.k", "events"),
+        ("two-tables:0:-:-:L9.x999999999", "999999999"),
+        ("two-tables:0:-:-:R1.k", "before the first crash"),
+        ("two-tables:0:-:-:L9.x0/R99.k", "recovery has"),
+    ] {
+        let failure = explorer.replay(&scenario, replay).unwrap_err();
+        assert_eq!(failure.kind(), ProblemKind::Usage, "{replay}: {failure}");
+        assert!(failure.problem().contains(word), "{replay}: {failure}");
+    }
+}
+
+/// Does something else each time.
+struct Forgetful(AtomicU64);
+
+impl Scenario for Forgetful {
+    type Step = ();
+    type Memory = ();
+
+    fn name(&self) -> &str {
+        "forgetful"
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<()> {
+        vec![(); 3]
+    }
+
+    fn run(&self, stage: &Stage, (): &mut (), (): &()) -> Result<()> {
+        let number = self.0.fetch_add(1, Relaxed);
+        stage.db().update(|tx| tx.table(&NUMBERS)?.insert(1, number).map(drop))
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, ()>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_scenario_that_is_not_deterministic_is_said_to_be_none() {
+    let failure = Explorer::new().explore(&Forgetful(AtomicU64::new(0))).unwrap_err();
+    assert_eq!(failure.kind(), ProblemKind::NotDeterministic);
+    assert!(failure.problem().contains("step 0"), "{failure}");
+}
+
+/// Fails, or panics, without any crash.
+struct Faulty {
+    panics: bool,
+}
+
+impl Scenario for Faulty {
+    type Step = u64;
+    type Memory = ();
+
+    fn name(&self) -> &str {
+        "faulty"
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<u64> {
+        (0..9).collect()
+    }
+
+    fn run(&self, _: &Stage, (): &mut (), step: &u64) -> Result<()> {
+        match *step {
+            7 if self.panics => panic!("step seven"),
+            7 => Err(Error::TransactionFailed),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_step_that_fails_and_one_that_panics_are_failures() {
+    let failure = Explorer::new().explore(&Faulty { panics: false }).unwrap_err();
+    assert_eq!((failure.kind(), failure.steps()), (ProblemKind::StepFailed, &["7".to_string()][..]));
+    let failure = Explorer::new().explore(&Faulty { panics: true }).unwrap_err();
+    assert_eq!((failure.kind(), failure.problem()), (ProblemKind::Panicked, "step seven"));
+}
+
+#[test]
+fn the_same_states_are_visited_each_time_and_by_any_number_of_threads() {
+    let explore = |threads| {
+        let explorer = Explorer::new().states(400).threads(threads).flipped_bits(true);
+        let report = explorer.explore(&Mixed::new(Kind::Small)).unwrap();
+        (report.states, report.recovery_states, report.kills, report.flipped_bits, report.second_lives)
+    };
+    assert_eq!(explore(1), explore(1));
+    assert_eq!(explore(1), explore(3));
+}

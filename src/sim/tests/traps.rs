@@ -1,0 +1,98 @@
+//! Traps that stores of this kind have fallen into, each by itself.
+
+use super::mixed::{Kind, Mixed};
+use crate::base::TransactionId;
+use crate::format::page;
+use crate::format::record::Record;
+use crate::sim::disk::{Disk, Event};
+use crate::sim::run::live;
+use crate::sim::{Explorer, Random, Scenario};
+
+const KINDS: [Kind; 4] = [Kind::Small, Kind::Large, Kind::GrowAndShrink, Kind::Fragmented];
+
+/// What is done to the storage in one life, and how long the file is at its beginning.
+fn events_of(kind: Kind, seed: u64) -> (Vec<Event>, u64) {
+    let scenario = Mixed::new(kind);
+    let options = scenario.options();
+    let image = options.open_settings().first_pages([1; 16]).unwrap();
+    let length = image.len() as u64;
+    let disk = Disk::new(image, options.open_settings().write_mode);
+    let steps = scenario.script(&mut Random::new(seed));
+    (live(&scenario, &disk, &steps, None).ok().unwrap().events, length)
+}
+
+fn record_in(event: &Event) -> Option<Record> {
+    match event {
+        Event::Store { offset, bytes } if *offset < 2 * 4096 => Record::decode(bytes, 0).ok(),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_scenarios_reach_what_they_are_for() {
+    let (events, _) = events_of(Kind::GrowAndShrink, 0);
+    assert!(events.iter().any(|event| matches!(event, Event::Cut { .. })));
+    assert!(events.iter().any(|event| matches!(event, Event::Lengthened { .. })));
+    let (events, _) = events_of(Kind::Fragmented, 0);
+    // The first record is recovery's, of a database without pages.
+    let records: Vec<Record> = events.iter().filter_map(record_in).skip(1).collect();
+    assert!(records.iter().any(|record| record.listed.is_empty()), "two barriers");
+    assert!(records.iter().any(|record| record.listed.len() > 2), "several runs");
+    let (events, _) = events_of(Kind::Long, 0);
+    let is_log = |event: &&Event| match event {
+        Event::Store { bytes, .. } => page::kind(bytes) == Some(page::PageKind::FreeLog),
+        _ => false,
+    };
+    assert!(events.iter().filter(is_log).count() > 1, "the free log goes to pages of its own");
+}
+
+#[test]
+fn growth_is_durable_before_its_record() {
+    for kind in KINDS {
+        let (events, mut length) = events_of(kind, 7);
+        let mut durable_length = length;
+        // The births of what has been stored and is not durable, and how many of them the barrier under way covers.
+        let (mut births, mut covered) = (Vec::new(), 0);
+        let mut records = 0;
+        for event in &events {
+            if let Some(record) = record_in(event) {
+                records += 1;
+                assert!(u64::from(record.length_pages) * 4096 <= durable_length);
+                let vouched = !record.listed.is_empty() || births.iter().all(|&birth| birth > record.id);
+                assert!(vouched, "pages of {} are neither durable nor listed", record.id);
+            }
+            match event {
+                Event::Lengthened { to } => length = *to,
+                Event::LengthSynced => durable_length = length,
+                Event::Cut { to } => (length, durable_length) = (*to, *to),
+                Event::BarrierBegins { .. } => covered = births.len(),
+                Event::BarrierEnds => drop(births.drain(..covered)),
+                Event::Store { offset, bytes } => {
+                    assert!(offset + bytes.len() as u64 <= durable_length, "a store behind the end");
+                    if *offset >= 2 * 4096 {
+                        births.push(page::birth(&bytes[..4096]));
+                    }
+                }
+                _ => {}
+            }
+        }
+        assert!(records > 3);
+    }
+}
+
+#[test]
+fn no_two_records_with_one_transaction_id() {
+    for kind in KINDS {
+        let (events, _) = events_of(kind, 11);
+        let ids: Vec<TransactionId> = events.iter().filter_map(record_in).map(|record| record.id).collect();
+        // The first is recovery's: it stores again what it found.
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+    }
+}
+
+#[test]
+fn crash_during_recovery_twice() {
+    let explorer = Explorer::new().states(60).every_recovery(true).recovery_depth(2);
+    let report = explorer.explore(&Mixed::new(Kind::Small)).unwrap();
+    assert!(report.recovery_states.iter().all(|&states| states > 1_000), "{report}");
+}
