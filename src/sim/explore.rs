@@ -1,8 +1,8 @@
 //! The explorer: runs a scenario, cuts it short wherever it can be cut short, and looks at what is left.
 //!
 //! The tour through one script: its life is lived once, whole, and its log kept. Then, event by event, the log is
-//! applied to a [`Disk`]; behind each event the states that the disk may be in are visited, all of them if they are few,
-//! samples if they are many ([`crate::sim::visit`]).
+//! applied to a [`Disk`]; behind each event the states that the disk may be in are visited, all of them if they are
+//! few, samples if they are many ([`crate::sim::visit`]).
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -256,7 +256,13 @@ impl Explorer {
             }
             piece /= 2;
         }
-        (Script { kept: Some(kept), ..script }, best)
+        let script = Script { kept: Some(kept), ..script };
+        // One crash says more than three.
+        let simple = explorer.recovery_depth(0).second_lives(false);
+        match simple.tour(scenario, &script, &Counters::new(scenario.name()), None) {
+            Err(found) if found.problem.kind == best.problem.kind => (script, found),
+            _ => (script, best),
+        }
     }
 
     fn failure<S: Scenario>(

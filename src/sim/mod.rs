@@ -1,10 +1,10 @@
 //! Crash testing: a simulated disk, and an explorer that cuts power at every moment of a scenario (feature `sim`).
 //!
-//! A [`Scenario`] is a story in steps, and a check. The [`Explorer`] draws scripts of steps from seeds and runs them on a
-//! database whose file lies on a simulated disk. That disk promises what a real one does and no more: what a
-//! barrier has covered is there once it has returned. Everything stored since may be there, lost or torn, sector by sector
-//! (512 bytes), in any order; a change of length may be there or not; and after a failed sync what it covered is clean in the
-//! page cache but perhaps not on the disk, as Linux has it.
+//! A [`Scenario`] is a story in steps, and a check. The [`Explorer`] draws scripts of steps from seeds and runs
+//! them on a database whose file lies on a simulated disk. That disk promises what a real one does and no more:
+//! what a barrier has covered is there once it has returned. Everything stored since may be there, lost or torn,
+//! sector by sector (512 bytes), in any order; a change of length may be there or not; and after a failed sync what
+//! it covered is clean in the page cache but perhaps not on the disk, as Linux has it.
 //!
 //! Behind every call of the script's life the explorer visits the states that the disk may then be in: all of
 //! them if they are few, otherwise samples. In each, the database is opened again and must be
@@ -14,9 +14,9 @@
 //! - exactly what one of the commits had left, so that what is there is a prefix of what was committed;
 //! - right in the eyes of the scenario: [`Scenario::check`].
 //!
-//! Some crash again in the middle of recovery, and in the recovery from that; some live on and crash later. [`Fault`]s make
-//! calls fail besides. A failure names seed, crash and steps, after leaving out every step that is not needed
-//! for it, with a command that leads to the very same state.
+//! Some crash again in the middle of recovery, and in the recovery from that; some live on and crash later.
+//! [`Fault`]s make calls fail besides. A failure names seed, crash and steps, after leaving out every step that is
+//! not needed for it, with a command that leads to the very same state.
 //!
 //! ```
 //! use mapleaf::sim::{Explorer, Random, Scenario, Stage, Story};
@@ -72,8 +72,8 @@
 //! assert!(report.states > 300);
 //! ```
 //!
-//! `examples/crash_my_app.rs` is a program with a mistake that the explorer finds. What is not simulated: several processes
-//! over one file (killed processes leave a lock file; here there is none, so lazy commits may be gone after
+//! `examples/crash_my_app.rs` is a program with a mistake that the explorer finds. What is not simulated: several
+//! processes over one file (killed processes leave a lock file; here there is none, so lazy commits may be gone after
 //! a kill as after a loss of power), and threads: a scenario runs in one, and has others' work done by
 //! [`Stage::during_next_barrier`].
 

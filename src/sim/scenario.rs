@@ -29,7 +29,9 @@ pub trait Scenario: Sync {
     /// The steps, drawn by chance. The same numbers must give the same steps.
     fn script(&self, random: &mut Random) -> Vec<Self::Step>;
 
-    /// Does one step. An error counts as a failure of the scenario, except when a fault was injected before.
+    /// Does one step. A database that is recovered after a crash may live on with the step that was cut short,
+    /// which may then find its own work done. An error counts as a failure of the scenario, except when a fault was
+    /// injected before.
     fn run(&self, stage: &Stage, memory: &mut Self::Memory, step: &Self::Step) -> Result<()>;
 
     /// Says what is wrong with a database that was recovered after a crash, if anything is.

@@ -119,8 +119,11 @@ impl SimulatedStorage {
             Some((_, inner)) => inner,
             None => FileStorage::in_memory(write_mode, reserve_bytes)?,
         };
-        inner.truncate(image.len() as u64)?;
-        inner.grow(0, image.len() as u64, false)?;
+        let (length, wanted) = (inner.file_length()?, image.len() as u64);
+        match length > wanted {
+            true => inner.truncate(wanted)?,
+            false => inner.grow(length, wanted, false)?,
+        }
         inner.write(0, &[image])?;
         Ok(SimulatedStorage { inner: Some(inner), made_as: Some(made_as), log: Arc::default() })
     }

@@ -23,8 +23,8 @@ const SECOND_LIVES: usize = 48;
 const SECOND_LIFE_STATES: u64 = 24;
 /// One in so many has a bit flipped, if that is asked for.
 const FLIPPED_BITS: usize = 8;
-/// States at one moment of a recovery, if every recovery is cut short.
-const RECOVERY_STATES: u64 = 16;
+/// States at one moment of a recovery, if every recovery is cut short; of the recovery from that, one sample.
+const RECOVERY_STATES: u64 = 4;
 /// A second life goes on for so many steps.
 const SECOND_LIFE_STEPS: usize = 4;
 
@@ -60,8 +60,8 @@ pub(super) struct Tour<'a, S> {
 }
 
 impl<S: Scenario> Tour<'_, S> {
-    /// Visits crash states of a life, about `budget` of them, at the moments that are `mine`. `path` is how the life came
-    /// about.
+    /// Visits crash states of a life, about `budget` of them, at the moments that are `mine`. `path` is how the
+    /// life came about.
     pub(super) fn life(
         &self,
         life: &Life,
@@ -336,7 +336,7 @@ impl<S: Scenario> Tour<'_, S> {
             }
             let choices = match guided {
                 Some(next) => vec![next.choice],
-                None if self.plan.every_recovery => self.choices(&disk, RECOVERY_STATES, false),
+                None if self.plan.every_recovery && depth == 0 => self.choices(&disk, RECOVERY_STATES, false),
                 None if random.one_in(8) => vec![Choice::Killed],
                 None => vec![Choice::Sample(0)],
             };

@@ -213,7 +213,10 @@ impl OpenSettings {
         // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
         pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
         let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
-        let boot = sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?;
+        let boot = match turns {
+            Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,
+            None => [0; 16], // nobody else reads what it would be written to
+        };
         let identity = SharedIdentity { boot, file, database };
         let is_ours = shared.belongs_to(&identity);
         if !is_alone && !is_ours {

@@ -37,8 +37,8 @@ impl SnapshotReader {
         self.handle.core.check_not_forked()
     }
 
-    /// `page`, unless it was born after the snapshot that leads to it: it has been used again. That takes damage: if the
-    /// newest record's pages have rotted, recovery finds an older one, which nobody has protected any more.
+    /// `page`, unless it was born after the snapshot that leads to it: it has been used again. That takes damage: if
+    /// the newest record's pages have rotted, recovery finds an older one, which nobody has protected any more.
     #[inline]
     fn born_in_time<'a>(&self, number: PageNumber, page: &'a [u8]) -> Result<&'a [u8]> {
         match page::birth(page) <= self.snapshot.id {

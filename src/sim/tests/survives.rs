@@ -1,6 +1,7 @@
 //! mapleaf under the explorer: nothing may be found.
 //!
-//! `MAPLEAF_LONG=1` takes many more seeds and states: more than ten million. `MAPLEAF_SIM_REPLAY` visits one state again.
+//! `MAPLEAF_LONG=1` takes many more seeds and states: more than ten million. `MAPLEAF_SIM_REPLAY` visits one state
+//! again.
 
 use super::mixed::{Kind, Mixed};
 use crate::sim::{Explorer, Fault};
@@ -12,7 +13,7 @@ fn is_long() -> bool {
 
 /// `seeds` scripts of each kind of storage, and `states` crash states of each, about.
 fn explore(kind: Kind, seeds: u64, states: u64) {
-    let (seeds, states) = if is_long() { (seeds * 30, states * 6) } else { (seeds, states) };
+    let (seeds, states) = if is_long() { (seeds * 15, states * 10) } else { (seeds, states) };
     for (page_size, write_mode) in [(4096, Syscall), (4096, Mapped), (16384, Syscall)] {
         let scenario = Mixed { page_size, write_mode, ..Mixed::new(kind) };
         let explorer = Explorer::new().seeds(0..seeds).states(states).flipped_bits(true);
@@ -27,7 +28,8 @@ fn every_crash_state_of_a_few_small_commits() {
     for write_mode in [Syscall, Mapped] {
         let scenario = Mixed { write_mode, ..Mixed::new(Kind::Tiny) };
         let explorer =
-            Explorer::new().seeds(0..if is_long() { 40 } else { 2 }).states(1 << 20).every_recovery(true);
+            Explorer::new().seeds(0..if is_long() { 20 } else { 2 }).states(1 << 20).every_recovery(true);
+        let explorer = explorer.recovery_depth(if is_long() { 2 } else { 1 });
         let report = explorer.explore(&scenario).unwrap();
         println!("{scenario:?}: {report}\n");
         assert_eq!(report.exhausted_points, report.crash_points, "all there are");
@@ -36,17 +38,17 @@ fn every_crash_state_of_a_few_small_commits() {
 
 #[test]
 fn small_commits_survive_power_cuts() {
-    explore(Kind::Small, 4, 3_000);
+    explore(Kind::Small, 2, 1_500);
 }
 
 #[test]
 fn spilled_and_large_transactions_survive_power_cuts() {
-    explore(Kind::Large, 2, 1_500);
+    explore(Kind::Large, 1, 1_000);
 }
 
 #[test]
 fn growth_and_truncation_survive_power_cuts() {
-    explore(Kind::GrowAndShrink, 2, 1_200);
+    explore(Kind::GrowAndShrink, 1, 1_000);
 }
 
 #[test]
@@ -56,12 +58,12 @@ fn commits_that_need_two_barriers_survive_power_cuts() {
 
 #[test]
 fn a_long_row_of_commits_survives_power_cuts() {
-    explore(Kind::Long, 1, 1_500);
+    explore(Kind::Long, 1, 1_000);
 }
 
 #[test]
 fn failing_calls_lose_nothing() {
-    let (seeds, states) = if is_long() { (20, 1_000) } else { (1, 100) };
+    let (seeds, states) = if is_long() { (5, 100) } else { (1, 30) };
     for kind in [Kind::Small, Kind::Large] {
         let explorer = Explorer::new().seeds(0..seeds).states(states).faults(&Fault::ALL);
         let report = explorer.explore(&Mixed::new(kind)).unwrap();

@@ -150,3 +150,26 @@ fn a_barrier_that_fails_in_recovery_is_an_error_and_recovery_begins_anew() {
         }
     }
 }
+
+#[test]
+fn a_page_that_was_born_after_its_snapshot_is_corrupt() {
+    let engine = Engine::new();
+    let old = Entries::from([(b"key".to_vec(), vec![1; 300])]);
+    engine.commit(&old, Durability::Durable).unwrap();
+    let before = engine.image();
+    for round in 2..20 {
+        engine.commit(&Entries::from([(b"key".to_vec(), vec![round; 300])]), Durability::Durable).unwrap();
+    }
+    // The records of then, over the pages of now: what is left when the newest record has rotted away.
+    let mut image = engine.image();
+    image[..2 * PAGE].copy_from_slice(&before[..2 * PAGE]);
+    let listed =
+        Record::decode(&image[PAGE..2 * PAGE], 1).or_else(|_| Record::decode(&image[..PAGE], 0)).unwrap();
+    let slot = if Record::decode(&image[PAGE..2 * PAGE], 1).is_ok() { 1 } else { 0 };
+    let unlisted = Record { listed: Vec::new(), digest: 0, ..listed }.encode();
+    image[slot * PAGE..][..PAGE].fill(0);
+    image[slot * PAGE..][..unlisted.len()].copy_from_slice(&unlisted);
+    let recovered = Engine::open(&image, 0).unwrap();
+    let error = recovered.read().unwrap_err().to_string();
+    assert!(error.contains("birth"), "{error}");
+}
