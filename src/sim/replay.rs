@@ -4,8 +4,9 @@
 //! - *steps* of the script, by number, that are left; `-` for all;
 //! - *fault*: its kind and the number of the call that it befalls, `Barrier@2`; `-` for none;
 //! - *path*: one crash after the other. `L` is a crash in a life, `R` one in the recovery that follows; then the
-//!   number of the event behind which it comes; then which of the disk's states: `x` and its number, `s` and the number of a
-//!   sample, or `k` if the process is killed and the disk goes on. `f` and a number flips a bit of the image.
+//!   number of the event behind which it comes; then which of the disk's states: `x` and its number, `s` and the
+//!   number of a sample, or `k` if the process is killed and the disk goes on. `f` and a number flips a bit of the
+//!   image.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::fixture::{Engine, Entries, entries_of, put};
+use super::fixture::{Engine, Entries, PAGE, entries_of, put};
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::sim::Fault;
+use crate::sim::disk::Event;
 use crate::txn::commit::Durability;
 use crate::txn::read::SnapshotReader;
 
@@ -132,4 +133,23 @@ fn a_target_that_a_dead_syncer_left_is_settled_by_another_process() {
     assert_eq!(first.read().unwrap().0, later);
     assert!(!second.handle.core.shared.protected().contains(&id));
     first.assert_clean();
+}
+
+#[test]
+fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
+    let (_folder, first, second) = two();
+    second.commit(&entry("a", 1), Durability::Durable).unwrap();
+    let known = second.handle.core.pages.existing_pages();
+    let tx = first.begin().unwrap();
+    put(&tx, b"long", &vec![7; 600 << 10]).unwrap();
+    let id = tx.publish(Durability::Durable).unwrap();
+    let length_pages = second.handle.core.shared.head().unwrap().snapshot.length_pages;
+    assert!(length_pages > known && second.handle.core.pages.existing_pages() == known, "it has not looked");
+    second.handle.core.wait_durable(id).unwrap();
+    let log = second.log();
+    let last = log.events.iter().rev().find_map(|event| match event {
+        Event::BarrierBegins { length } => Some(*length),
+        _ => None,
+    });
+    assert!(last.unwrap() >= u64::from(length_pages) * PAGE as u64, "{last:?} of {length_pages} pages");
 }
