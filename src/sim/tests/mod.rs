@@ -1,6 +1,7 @@
 //! The explorer on mapleaf itself, and on mistakes that are made on purpose.
 
 mod cut;
+mod disk;
 mod explorer;
 mod mixed;
 mod mutations;
