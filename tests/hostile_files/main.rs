@@ -37,7 +37,7 @@ use layout::Image;
 use mapleaf::{Verify, WriteMode};
 
 /// An execution that takes longer has no end. (They take milliseconds.)
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Executions of the short form.
 const SHORT: u64 = if cfg!(debug_assertions) { 2000 } else { 10_000 };
 /// A long run gives up after so many failures.
