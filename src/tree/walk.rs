@@ -39,9 +39,9 @@ pub(crate) trait Visitor {
     fn hidden(&mut self) {}
 }
 
-/// Visits all pages of the tree of `root`, as transaction `newest` left it. Damage goes to the visitor; other errors end
-/// the walk. The pages that the tree refers to, damaged or not, are added to `seen`; what is in there already belongs to
-/// something else.
+/// Visits all pages of the tree of `root`, as transaction `newest` left it. Damage goes to the visitor; other errors
+/// end the walk. The pages that the tree refers to, damaged or not, are added to `seen`; what is in there already
+/// belongs to something else.
 pub(crate) fn walk<S: PageSource>(
     source: &S,
     root: &TreeRoot,

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mapleaf::{
-    Db, Durability, Error, Key, ReadTxn, Table, TableMut, TableRef, Value, Verify, WriteMode, WriteTxn,
+    Db, Durability, Error, Key, ReadTxn, SalvageReport, Table, TableMut, TableRef, Value, Verify, WriteMode,
+    WriteTxn,
 };
 
 use crate::common::Random;
@@ -44,6 +45,10 @@ pub(crate) struct Findings {
     pub(crate) clean: u64,
     pub(crate) entries_read: u64,
     pub(crate) commits: u64,
+    /// Salvages that ended with a database, those of them that rescued all of a sound one, and the entries of all.
+    pub(crate) salvaged: u64,
+    pub(crate) salvaged_whole: u64,
+    pub(crate) entries_rescued: u64,
     /// How often each property was found not to hold, by `Corruption::what`; other errors by their name.
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) most_memory: usize,
@@ -55,17 +60,20 @@ impl Findings {
         assert!(self.opened * 2 > self.executions && self.opened < self.executions, "{self}");
         assert!(self.clean * 10 > self.executions && self.clean < self.opened, "{self}");
         assert!(self.commits > self.executions && self.entries_read > 100 * self.executions, "{self}");
+        assert!(self.salvaged * 12 > self.executions && self.salvaged_whole * 64 > self.executions, "{self}");
         assert!(self.errors.len() > 60, "{self}");
     }
 }
 
 impl std::fmt::Display for Findings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Findings { executions, opened, clean, entries_read, commits, errors, most_memory } = self;
+        let Findings { executions, opened, clean, entries_read, commits, errors, most_memory, .. } = self;
+        let Findings { salvaged, salvaged_whole, entries_rescued, .. } = self;
         writeln!(
             f,
             "{executions} executions: {opened} could be opened, {clean} were sound; {entries_read} entries read, \
-             {commits} commits; {most_memory} bytes of memory at most; {} kinds of errors",
+             {commits} commits; {salvaged} salvaged, {salvaged_whole} of them known to be sound, {entries_rescued} \
+             entries rescued; {most_memory} bytes of memory at most; {} kinds of errors",
             errors.len()
         )?;
         errors.iter().try_for_each(|(what, times)| writeln!(f, "{times:>9} {what}"))
@@ -79,16 +87,22 @@ enum Stage {
     Writing,
 }
 
-struct Exercise<'a> {
-    random: Random,
-    probes: &'a [Vec<u8>],
-    findings: &'a mut Findings,
+pub(crate) struct Exercise<'a> {
+    pub(crate) random: Random,
+    pub(crate) probes: &'a [Vec<u8>],
+    pub(crate) findings: &'a mut Findings,
     /// Whether `check` found nothing before anything was written.
-    is_clean: bool,
+    pub(crate) is_clean: bool,
 }
 
-/// Opens the file at `path`, reads it, writes to it, opens it again.
-pub(crate) fn exercise(path: &Path, plan: &Plan, probes: &[Vec<u8>], findings: &mut Findings) {
+/// Opens the file at `path`, reads it, writes to it, opens it again. What a salvage has `rescued` of it is compared.
+pub(crate) fn exercise(
+    path: &Path,
+    plan: &Plan,
+    probes: &[Vec<u8>],
+    rescued: Option<&SalvageReport>,
+    findings: &mut Findings,
+) {
     findings.executions += 1;
     let random = Random::new(plan.seed);
     let mut exercise = Exercise { random, probes, findings, is_clean: false };
@@ -105,6 +119,9 @@ pub(crate) fn exercise(path: &Path, plan: &Plan, probes: &[Vec<u8>], findings: &
     exercise.findings.opened += 1;
     exercise.is_clean = exercise.check(&db);
     exercise.findings.clean += u64::from(exercise.is_clean);
+    if let Some(rescued) = rescued.filter(|_| exercise.is_clean) {
+        exercise.compare(&db, rescued);
+    }
     if exercise.random.one_in(2) {
         exercise.read(&db);
     }
@@ -181,9 +198,22 @@ impl Exercise<'_> {
         assert!(!was_clean || report.is_clean(), "check had found nothing, and now finds {report}");
     }
 
+    /// A database that is sound is salvaged as a whole.
+    fn compare(&mut self, db: &Db, rescued: &SalvageReport) {
+        if rescued.transaction != Some(db.stats().unwrap().head) {
+            return;
+        }
+        assert!(rescued.is_complete(), "check finds nothing, and salvage {rescued}");
+        let rescued_names: Vec<_> = rescued.tables.iter().map(|table| (&table.name, table.entries)).collect();
+        let tables = db.read().unwrap().tables().unwrap();
+        let names: Vec<_> = tables.iter().map(|table| (&table.name, table.entries)).collect();
+        assert_eq!(rescued_names, names);
+        self.findings.salvaged_whole += 1;
+    }
+
     // ---- reading ----
 
-    fn read(&mut self, db: &Db) {
+    pub(crate) fn read(&mut self, db: &Db) {
         let stats = db.stats();
         let Some(stats) = self.value(Stage::Reading, stats) else { return };
         assert!(stats.file_bytes >= u64::from(stats.pages) * stats.page_size as u64, "{stats:?}");

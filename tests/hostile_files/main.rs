@@ -1,6 +1,6 @@
 //! Hostile files: databases that are damaged by somebody who knows the format, most of them with right checksums, and
-//! then opened, read, checked and written to. Each answer is a value or an error: never a panic, a crash, an endless
-//! loop, an access out of bounds, or memory without bound. (I5)
+//! then salvaged, opened, read, checked and written to. Each answer is a value or an error: never a panic, a crash, an
+//! endless loop, an access out of bounds, or memory without bound. (I5)
 //!
 //! An execution depends on a number, its seed, alone (but for the databases' random identities): which sound database
 //! is taken, what steps of damage are done to it, and what is then asked of it. Executions run in a child process, so
@@ -21,6 +21,7 @@ mod layout;
 mod memory;
 mod mutations;
 mod regressions;
+mod rescue;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -69,6 +70,8 @@ struct Case {
     /// Whether records that list pages list them still: such pages are compared when the database is opened.
     keeps_lists: bool,
     renews_digests: bool,
+    /// Whether the file is salvaged before it is opened.
+    salvages: bool,
 }
 
 impl Case {
@@ -96,7 +99,8 @@ impl Case {
             seed: random.next(),
         };
         let steps = input.steps.clone();
-        Case { sample, lock, plan, steps, keeps_lists: random.one_in(4), renews_digests: random.one_in(2) }
+        let (keeps_lists, renews_digests) = (random.one_in(4), random.one_in(2));
+        Case { sample, lock, plan, steps, keeps_lists, renews_digests, salvages: random.one_in(8) }
     }
 
     /// The damaged file, and what was done to it.
@@ -160,7 +164,13 @@ fn run_case(input: &Input, samples: &[Sample], findings: &mut Findings) {
     case.put(samples, &image);
     let sample = &samples[case.sample];
     let before = memory::begin();
-    exercise(&sample.path, &case.plan, &sample.probes, findings);
+    let rescued = match case.salvages {
+        true => rescue::salvage(&sample.path, &image.bytes, &case.plan, &sample.probes, findings),
+        false => None,
+    };
+    // What the lock file knows besides, a salvage does not ask.
+    let rescued = rescued.filter(|_| case.lock == LockFile::None);
+    exercise(&sample.path, &case.plan, &sample.probes, rescued.as_ref(), findings);
     let taken = memory::most_since(before);
     let most = MEMORY_FACTOR * image.bytes.len() + MEMORY_CONSTANT;
     assert!(taken <= most, "it took {taken} bytes of memory, with a file of {}", image.bytes.len());
@@ -266,10 +276,11 @@ fn describe(input: &Input) -> String {
     let kept: PathBuf = std::env::temp_dir().join(format!("hostile-{}.mapleaf", input.seed));
     fs::write(&kept, &image.bytes).unwrap();
     format!(
-        "the database {:?}, lock file {:?}, {:?}; then\n  {}\nkept as {}; to replay:\n  {}\n",
+        "the database {:?}, lock file {:?}, {:?}, {}salvaged; then\n  {}\nkept as {}; to replay:\n  {}\n",
         samples[case.sample].name,
         case.lock,
         case.plan,
+        if case.salvages { "" } else { "not " },
         words.join("\n  "),
         kept.display(),
         input.replay(),
