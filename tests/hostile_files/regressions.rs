@@ -296,3 +296,27 @@ fn a_rename_that_meets_damage_gives_its_table_back() {
     tx.table(&first).unwrap().insert(b"more", b"value").unwrap();
     tx.commit().unwrap();
 }
+
+/// The place in the lock file of the newest transaction that readers see.
+const VISIBLE_AT: usize = 640;
+
+#[test]
+fn a_lock_file_whose_visible_snapshot_is_not_there_is_not_believed() {
+    let folder = crate::scratch();
+    let path = folder.path().join("data.mapleaf");
+    let db = options().open(&path).unwrap();
+    fill(&db).unwrap();
+    let visible = db.stats().unwrap().visible;
+    let lock = std::fs::read(crate::lock_path(&path)).unwrap();
+    db.close().unwrap();
+    assert_eq!(number_at(&lock, VISIBLE_AT, 8), visible, "its place");
+    for wrong in [visible + 1, visible + 256, visible | 1 << 62, visible | 1 << 63, 0] {
+        let mut lock = lock.clone();
+        put_number(&mut lock, VISIBLE_AT, 8, wrong);
+        overwrite(&crate::lock_path(&path), &lock);
+        let db = options().open(&path).unwrap();
+        let stats = db.stats().unwrap();
+        assert_eq!((stats.head, stats.visible), (visible, visible), "{wrong} instead");
+        assert_eq!(db.read().unwrap().table(&A).unwrap().len(), 400);
+    }
+}
