@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{Random, assert_clean, child, child_task, scratch};
-use mapleaf::{Db, Durability, Error, Table, Verify};
+use mapleaf::{Db, Error, Table};
 
 const NUMBERS: Table<u64, str> = Table::new("numbers");
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");
@@ -476,116 +476,4 @@ fn a_transaction_that_changed_nothing_or_failed_leaves_no_trace() {
     assert_eq!(db.stats().unwrap().head, before.head);
     drop(db);
     assert_is_sample(&path);
-}
-
-/// Reads everything there is to read. Errors are fine, a panic is not.
-fn read_everything(db: &Db) {
-    let _ = db.check();
-    let Ok(rx) = db.read() else { return };
-    let _ = rx.tables();
-    if let Ok(numbers) = rx.table(&NUMBERS) {
-        let _ = numbers.iter().unwrap().take(100_000).filter(Result::is_ok).count();
-        let _ = numbers.range(5..150).unwrap().rev().take(100_000).filter(Result::is_ok).count();
-        for number in (0..200).step_by(7) {
-            let _ = numbers.get(number);
-        }
-        let _ = numbers.get_many(0..50);
-        let _ = numbers.warm(..);
-    }
-    if let Ok(bytes) = rx.table(&BYTES) {
-        let _ = bytes.get(b"large");
-    }
-}
-
-/// Writes; whatever comes of it, no panic.
-fn write_something(db: &Db) {
-    for round in 0..4u64 {
-        let _ = db.update(|tx| {
-            let mut numbers = tx.table(&NUMBERS)?;
-            for number in (0..200).step_by(3) {
-                numbers.insert(number, "other")?;
-                numbers.remove(number + 1)?;
-            }
-            numbers.delete_range(20 * round..20 * round + 15)?;
-            let mut bytes = tx.table(&BYTES)?;
-            bytes.insert(b"large", vec![1; 9000])?;
-            bytes.pop_first()?;
-            Ok(())
-        });
-    }
-}
-
-#[test]
-fn damaged_pages_are_values_or_errors_never_panics() {
-    let page_size = 4096;
-    for seed in common::seeds(150, 20_000) {
-        let _replay = common::Replay { test: "--test bad_input", seed };
-        let (_folder, path) = scratch();
-        let mut random = Random::new(seed);
-        let mut bytes = sample(&path, page_size);
-        let reseals = random.one_in(2);
-        for _ in 0..1 + random.below(4) {
-            let page = 2 + random.below(bytes.len() / page_size - 2);
-            let at = if random.one_in(2) { random.below(64) } else { random.below(page_size) };
-            let at = page * page_size + at;
-            bytes[at] = *random.pick(&[0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1), bytes[at] ^ 0x10]);
-            if reseals {
-                // One page; an overflow run's checksum goes on, and stays wrong.
-                let start = page * page_size;
-                let sum = crc32fast::hash(&bytes[start + 4..start + page_size]);
-                bytes[start..start + 4].copy_from_slice(&sum.to_le_bytes());
-            }
-        }
-        // Its record may list the damaged pages: let it list none, as if there had been two barriers.
-        let both = [0, 1];
-        for slot in both.into_iter().filter(|_| random.one_in(2)) {
-            forge_list_away(&mut bytes, slot, page_size);
-        }
-        fs::write(&path, &bytes).unwrap();
-        for verify in [Verify::FirstTouch, Verify::Never] {
-            let Ok(db) = Db::options().verify(verify).open(&path) else { continue };
-            read_everything(&db);
-            write_something(&db);
-            read_everything(&db);
-        }
-    }
-}
-
-fn forge_list_away(file: &mut [u8], slot: usize, page_size: usize) {
-    forge(file, slot, page_size, |record| {
-        let number =
-            |at: usize, record: &[u8]| u32::from_le_bytes(record[at..at + 4].try_into().unwrap()) as usize;
-        let (length, tail, runs) = (number(12, record), number(72, record), number(76, record));
-        record.copy_within(96 + 8 * runs..length, 96);
-        record[12..16].copy_from_slice(&((96 + tail) as u32).to_le_bytes());
-        record[76..80].fill(0);
-    });
-}
-
-#[test]
-fn forged_records_are_values_or_errors_never_panics() {
-    for seed in common::seeds(300, 20_000) {
-        let _replay = common::Replay { test: "--test bad_input", seed };
-        let (_folder, path) = scratch();
-        let mut random = Random::new(seed);
-        let mut bytes = sample(&path, 4096);
-        for slot in [0, 1] {
-            if random.one_in(2) {
-                forge_list_away(&mut bytes, slot, 4096);
-            }
-            forge(&mut bytes, slot, 4096, |record| {
-                let length = u32::from_le_bytes(record[12..16].try_into().unwrap()) as usize;
-                let at = *random.pick(&[40, 47, 48, 52, 56, 63, 64, 68, 80, 84, 88, 96, 100, 104]);
-                let at = if random.one_in(2) { 96 + random.below(length - 96) } else { at };
-                record[at] = *random.pick(&[0, 1, 2, 9, 0x7f, 0x80, 0xff, record[at].wrapping_add(1)]);
-            });
-        }
-        fs::write(&path, &bytes).unwrap();
-        let Ok(db) = Db::open(&path) else { continue };
-        read_everything(&db);
-        write_something(&db);
-        let tx = db.write().and_then(|tx| tx.commit_with(Durability::Lazy));
-        drop(tx);
-        read_everything(&db);
-    }
 }

@@ -15,14 +15,12 @@ mod report;
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
 
-use std::str;
-
-use crate::base::{PageNumber, PageRun, PageSet};
+use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
 use crate::format::page::{PageHeader, PageKind};
-use crate::format::table_root::TableEntry;
+use crate::format::table_root::{TableEntry, decode_name};
 use crate::share::heads::{Head, Snapshot};
 use crate::space::Space;
 use crate::space::partition::PartitionProblem;
@@ -63,6 +61,7 @@ fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> 
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check {
         source,
+        newest: snapshot.id,
         report: CheckReport::default(),
         place: String::new(),
         leaves: Vec::new(),
@@ -81,6 +80,8 @@ const CATALOG: &str = "the catalog";
 
 struct Check<'a> {
     source: VerifyingSource<'a>,
+    /// The transaction that the head is of: no page is younger.
+    newest: TransactionId,
     report: CheckReport,
     /// What is being checked: part of each problem's text.
     place: String,
@@ -97,7 +98,7 @@ impl Check<'_> {
     fn tables(&mut self, snapshot: &Snapshot, seen: &mut PageSet) -> Result<()> {
         let source = self.source;
         self.place = CATALOG.into();
-        walk(&source, &snapshot.catalog, seen, self)?;
+        walk(&source, &snapshot.catalog, self.newest, seen, self)?;
         for number in std::mem::take(&mut self.leaves) {
             let result = self.tables_of(number, seen);
             self.place = CATALOG.into();
@@ -113,7 +114,7 @@ impl Check<'_> {
         for index in 0..leaf.count() {
             self.place = CATALOG.into();
             match self.table(&leaf, index, number) {
-                Ok(root) => walk(&source, &root, seen, self)?,
+                Ok(root) => walk(&source, &root, self.newest, seen, self)?,
                 Err(error) => {
                     self.is_some_hidden = true;
                     self.note(error)?;
@@ -136,8 +137,8 @@ impl Check<'_> {
         let (name, value) = leaf.entry(index)?;
         let entry = TableEntry::decode(resolve(&source, value)?).map_err(at_leaf)?;
         self.place = format!("table {:?}", String::from_utf8_lossy(&name));
-        if str::from_utf8(&name).is_err() {
-            self.note(corrupt(Some(number.0), "name of a table", "UTF-8", "other bytes"))?;
+        if let Err(error) = decode_name(&name) {
+            self.note(at_leaf(error))?;
         }
         self.report.counts.tables += 1;
         self.report.counts.entries = self.report.counts.entries.saturating_add(entry.root.entries);
@@ -166,6 +167,11 @@ impl Check<'_> {
             Ok(log) => log,
             Err(error) => return self.note(error),
         };
+        for &(page, birth) in log.log.pages() {
+            if birth > self.newest {
+                self.note(corrupt(Some(page.0), "birth", format_args!("at most {}", self.newest), birth))?;
+            }
+        }
         self.report.counts.free_log = self.log_pages.len() as u32;
         self.report.counts.retired = log.space.retired().page_count();
         self.report.counts.free = log.space.free().page_count();
@@ -248,6 +254,10 @@ struct VerifyingSource<'a> {
 impl PageSource for VerifyingSource<'_> {
     fn page_size(&self) -> usize {
         self.pages.page_size
+    }
+
+    fn page_count(&self) -> u32 {
+        self.length_pages
     }
 
     fn page(&self, number: PageNumber) -> Result<&[u8]> {

@@ -37,6 +37,13 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         }
     }
 
+    fn most_nodes(self) -> usize {
+        match self {
+            EntrySource::Snapshot(reader) => reader.most_nodes(),
+            EntrySource::Transaction(frames) => frames.most_nodes(),
+        }
+    }
+
     fn prefetch(self, at: ChildRef) {
         match self {
             EntrySource::Snapshot(reader) => Nodes::prefetch(reader, at),

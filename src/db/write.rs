@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::base::TransactionId;
 use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
-use crate::error::{Error, Result};
-use crate::format::table_root::TableEntry;
+use crate::error::{Error, Result, corrupt};
+use crate::format::table_root::{TableEntry, decode_name};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
 use crate::txn::page_file::PageFile;
@@ -249,7 +249,7 @@ impl TableInfo {
     pub(super) fn decode(name: &[u8], entry: &[u8]) -> Result<TableInfo> {
         let entry = TableEntry::decode(entry)?;
         Ok(TableInfo {
-            name: String::from_utf8_lossy(name).into_owned(),
+            name: decode_name(name)?.to_owned(),
             key_type: entry.key_type,
             value_type: entry.value_type,
             entries: entry.root.entries,
@@ -498,7 +498,13 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
                 }
             }
             for key in &doomed {
-                self.change(|open, pages| open.tree.remove(pages, key))?;
+                self.change(|open, pages| match open.tree.remove(pages, key)? {
+                    true => Ok(()),
+                    // Keys that are not where a search looks for them would be met again and again.
+                    false => {
+                        Err(corrupt(None, "order of the keys", "keys that are found", "one that is not"))
+                    }
+                })?;
             }
             removed += doomed.len() as u64;
             // A batch that is not full has seen the end.

@@ -19,6 +19,15 @@ const ORDERED_TABLE: u8 = 1;
 /// The longest name of a table, and the longest pair of type names, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 1024;
 
+/// A table's name, from the catalog's key.
+pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
+    let wrong = |found: String| corrupt(None, "name of a table", "UTF-8, at most 1024 bytes", found);
+    if key.len() > MAX_NAME_LEN {
+        return Err(wrong(format!("{} bytes", key.len())));
+    }
+    std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))
+}
+
 /// Where a tree stands: all that must be known to read it. Stored in the catalog, and for the catalog
 /// itself in the record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -96,6 +105,14 @@ impl<'a> TableEntryView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_short_text() {
+        assert_eq!(decode_name("n\u{e4}me".as_bytes()).unwrap(), "n\u{e4}me");
+        assert!(decode_name(&[b'a'; MAX_NAME_LEN]).is_ok());
+        assert!(decode_name(&[b'a'; MAX_NAME_LEN + 1]).is_err());
+        assert!(decode_name(&[b'a', 0xff]).is_err());
+    }
 
     #[test]
     fn round_trip_and_every_cut_is_a_value_or_corrupt() {

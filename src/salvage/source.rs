@@ -169,7 +169,7 @@ impl Source {
     /// Free space as of `record`.
     pub(super) fn space(&self, record: &Record) -> Result<Space> {
         let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
-        Space::load(&chain.bytes)
+        Space::load(&chain.bytes, record.id)
     }
 }
 

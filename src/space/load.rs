@@ -9,16 +9,17 @@
 //! Loading costs O(n log n) for n runs in the log.
 
 use super::Space;
-use crate::base::PageRun;
+use crate::base::{PageRun, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Base, Delta, Entry, RetiredRun};
 
 impl Space {
-    /// Loads the state from the bytes of the whole log, oldest first: a base and then deltas.
-    pub(crate) fn load(log: &[u8]) -> Result<Space> {
+    /// Loads the state that transaction `head` has left, from the bytes of the whole log, oldest first: a base and then
+    /// deltas.
+    pub(crate) fn load(log: &[u8], head: TransactionId) -> Result<Space> {
         let mut entries = free_log::entries(log);
         let mut space = match entries.next().transpose()? {
-            Some(Entry::Base(base)) => Space::from_base(base)?,
+            Some(Entry::Base(base)) => Space::from_base(base, head)?,
             Some(Entry::Delta(_)) => return Err(misplaced("a base at its beginning", "a delta")),
             None => return Err(misplaced("a base at its beginning", "nothing")),
         };
@@ -30,16 +31,22 @@ impl Space {
             if newest.is_some_and(|newest| newest >= delta.id) {
                 return Err(misplaced("deltas in the order of their transactions", "another order"));
             }
+            if delta.id > head {
+                return Err(misplaced("no delta of a transaction that has not happened", "one"));
+            }
             newest = Some(delta.id);
             space.apply(&delta)?;
         }
         Ok(space)
     }
 
-    fn from_base(base: Base) -> Result<Space> {
+    fn from_base(base: Base, head: TransactionId) -> Result<Space> {
         let mut space = Space::new(base.length_pages);
         space.free.insert_all(base.free)?;
         for retired in base.retired {
+            if retired.death > head {
+                return Err(misplaced("no death in a transaction that has not happened", "one"));
+            }
             space.add_retired(retired)?;
         }
         Ok(space)

@@ -258,7 +258,7 @@ impl Simulation {
         let protected = self.protected();
         let mut writer = self.space.clone();
         writer.reclaim(&protected).unwrap();
-        for other in [&Space::load(&chain.bytes).unwrap(), &self.follower] {
+        for other in [&Space::load(&chain.bytes, TransactionId(u64::MAX)).unwrap(), &self.follower] {
             let mut other = other.clone();
             if other.length_pages() < self.space.length_pages() {
                 other.grow(self.space.length_pages()); // an aborted transaction has grown the file

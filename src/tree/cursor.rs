@@ -10,13 +10,14 @@
 //!   range is used up when `front` is not before `back`, by comparing the indexes on their paths: so inverted
 //!   bounds are an empty range like any other.
 //! - Having answered `None` or an error, the cursor stays ended.
+//! - I5: it goes through no more leaves than there are nodes, whatever these refer to.
 
 use std::ops::Bound;
 
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::Result;
 use crate::format::leaf::LeafView;
-use crate::tree::nodes::{Nodes, TreeTop, branch_at, leaf_at, resolve};
+use crate::tree::nodes::{LeafCount, Nodes, TreeTop, branch_at, leaf_at, resolve};
 
 /// One node on the way down, and where in it the path goes on; in the leaf, the entry that the path stands before.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct RangeCursor {
     upper: Bound<KeyBuf>,
     front: Option<Path>,
     back: Option<Path>,
+    /// Leaves that it has stepped to, from either end.
+    leaves: LeafCount,
     has_ended: bool,
 }
 
@@ -55,6 +58,7 @@ impl RangeCursor {
             upper: upper.map(KeyBuf::from),
             front: None,
             back: None,
+            leaves: LeafCount::default(),
             has_ended: top.depth == 0,
         }
     }
@@ -96,6 +100,7 @@ impl RangeCursor {
             if !to_next_leaf(nodes, front)? {
                 return Ok(None);
             }
+            self.leaves.add(nodes)?;
             leaf = leaf_of(nodes, front)?;
         }
         if self.back.as_ref().is_some_and(|back| !is_before(front, back)) {
@@ -118,8 +123,11 @@ impl RangeCursor {
         }
         let Some(back) = &mut self.back else { return Ok(None) };
         let last = back.len() - 1;
-        if back[last].index == 0 && !to_previous_leaf(nodes, back)? {
-            return Ok(None);
+        if back[last].index == 0 {
+            if !to_previous_leaf(nodes, back)? {
+                return Ok(None);
+            }
+            self.leaves.add(nodes)?;
         }
         if self.front.as_ref().is_some_and(|front| !is_before(front, back)) {
             return Ok(None);

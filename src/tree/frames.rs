@@ -131,6 +131,10 @@ impl<'a, S: PageSource> Nodes<'a> for FramesOverPages<'a, S> {
         }
     }
 
+    fn most_nodes(self) -> usize {
+        self.source.page_count() as usize + self.frames.slots.len()
+    }
+
     #[inline]
     fn prefetch(self, at: ChildRef) {
         if let Some(number) = at.page() {

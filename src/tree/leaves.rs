@@ -1,12 +1,13 @@
 //! The leaves of a key range, by number and without reading them: what reading ahead needs.
 //!
-//! Invariant: levels fall by one with each step, so a hostile page makes no endless descent (I5).
+//! Invariants (I5): levels fall by one with each step, so a hostile page makes no endless descent; and no more leaves
+//! are visited than there are nodes.
 
 use std::ops::Bound;
 
 use crate::base::ChildRef;
 use crate::error::Result;
-use crate::tree::nodes::{Nodes, TreeTop, branch_at};
+use crate::tree::nodes::{LeafCount, Nodes, TreeTop, branch_at};
 
 /// Calls `visit` for each leaf that may hold keys between `lower` and `upper`, in key order. Reads branches only.
 pub(crate) fn leaves_in_range<'a>(
@@ -17,6 +18,11 @@ pub(crate) fn leaves_in_range<'a>(
     visit: &mut impl FnMut(ChildRef) -> Result<()>,
 ) -> Result<()> {
     let top = top.into();
+    let mut leaves = LeafCount::default();
+    let visit = &mut |leaf| {
+        leaves.add(nodes)?;
+        visit(leaf)
+    };
     match top.depth {
         0 => Ok(()),
         depth => descend(nodes, top.node, depth - 1, (lower, upper), visit),

@@ -4,6 +4,8 @@
 //! - I5: a node is viewed only after its kind and level have been found to be what its parent says. Levels
 //!   fall by one with each step down, so no content of pages makes a descent longer than the tree's depth.
 //! - A node that has been viewed has at least one entry (a leaf) or two children (a branch).
+//! - Pages may refer to each other crosswise, so that there are more ways from the root to a leaf than anybody can
+//!   go. A tree has each leaf once: whoever goes from leaf to leaf counts them ([`LeafCount`]).
 
 use crate::base::{ChildRef, PageNumber};
 use crate::error::{Error, Result, corrupt};
@@ -24,6 +26,9 @@ pub(crate) trait Nodes<'a>: Copy {
     /// A whole overflow run, header included.
     fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]>;
 
+    /// How many nodes there are, at most.
+    fn most_nodes(self) -> usize;
+
     /// Asks for the head of a node to be brought into the processor's cache.
     fn prefetch(self, at: ChildRef);
 
@@ -40,6 +45,10 @@ impl<'a, S: PageSource> Nodes<'a> for &'a S {
 
     fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]> {
         self.overflow(finished(at)?)
+    }
+
+    fn most_nodes(self) -> usize {
+        self.page_count() as usize
     }
 
     #[inline]
@@ -80,6 +89,22 @@ impl From<&TreeRoot> for TreeTop {
     fn from(root: &TreeRoot) -> TreeTop {
         // Not `to_page`: the number comes from the file, and may be out of range.
         TreeTop { node: ChildRef(root.page.0), depth: root.depth }
+    }
+}
+
+/// Leaves that have been visited on one way through a tree.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct LeafCount(usize);
+
+impl LeafCount {
+    /// Counts another leaf; an error if there are more than there are nodes.
+    pub(super) fn add<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<()> {
+        self.0 += 1;
+        let most = nodes.most_nodes();
+        if self.0 > most {
+            return Err(corrupt(None, "leaves of a tree", format_args!("each once, {most} at most"), "more"));
+        }
+        Ok(())
     }
 }
 

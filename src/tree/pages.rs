@@ -9,6 +9,9 @@ pub(crate) trait PageSource {
     /// Bytes in a page.
     fn page_size(&self) -> usize;
 
+    /// How many pages there are, at most: a tree has no more.
+    fn page_count(&self) -> u32;
+
     /// A leaf or branch page: exactly `page_size()` bytes whose checksum has been verified (according
     /// to the options). Its number is right; its content may be anything (I5).
     fn page(&self, number: PageNumber) -> Result<&[u8]>;

@@ -210,10 +210,15 @@ impl TreeMut {
         let place = self.locate(source, key)?;
         let (_, leaf) = self.leaf_of_path();
         let view: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
-        match view.value(place.index)? {
-            LeafValue::Inline(_) => leaf::payload_mut(self.frames.get_mut(leaf)?, place.index),
-            LeafValue::Overflow { first, .. } => Ok(overflow::value_mut(self.frames.get_mut(first)?)),
+        let value = match view.value(place.index)? {
+            LeafValue::Inline(_) => leaf::payload_mut(self.frames.get_mut(leaf)?, place.index)?,
+            LeafValue::Overflow { first, .. } => overflow::value_mut(self.frames.get_mut(first)?),
+        };
+        // Where keys are in disorder this may be another entry's.
+        if !place.found || value.len() != length {
+            return Err(corrupt(None, "order of the keys", "keys that are found", "one that is not"));
         }
+        Ok(value)
     }
 
     /// Whether a key is short enough.

@@ -39,17 +39,19 @@ pub(crate) trait Visitor {
     fn hidden(&mut self) {}
 }
 
-/// Visits all pages of the tree of `root`. Damage goes to the visitor; other errors end the walk. The pages that the
-/// tree refers to, damaged or not, are added to `seen`; what is in there already belongs to something else.
+/// Visits all pages of the tree of `root`, as transaction `newest` left it. Damage goes to the visitor; other errors
+/// end the walk. The pages that the tree refers to, damaged or not, are added to `seen`; what is in there already
+/// belongs to something else.
 pub(crate) fn walk<S: PageSource>(
     source: &S,
     root: &TreeRoot,
+    newest: TransactionId,
     seen: &mut PageSet,
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
     let mut walk = Walk { source, visitor, seen, entries: 0 };
     if root.depth > 0 {
-        let bounds = Bounds { lower: None, upper: None, newest: TransactionId(u64::MAX), may_overflow: true };
+        let bounds = Bounds { lower: None, upper: None, newest, may_overflow: true };
         walk.node(ChildRef(root.page.0), root.depth - 1, &bounds)?;
     }
     if walk.entries != root.entries {

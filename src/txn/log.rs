@@ -39,7 +39,7 @@ impl WriterLog {
         let length_pages = head.snapshot.length_pages;
         let SpaceState { log_page, log_tail, .. } = &head.space;
         let chain = free_log::read_chain(*log_page, log_tail, read)?;
-        let space = Space::load(&chain.bytes)?;
+        let space = Space::load(&chain.bytes, head.snapshot.id)?;
         if space.length_pages() != length_pages {
             return Err(corrupt(None, "length in the free log", length_pages, space.length_pages()));
         }

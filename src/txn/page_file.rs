@@ -267,6 +267,10 @@ impl PageSource for PageFile {
         self.page_size
     }
 
+    fn page_count(&self) -> u32 {
+        self.existing_pages()
+    }
+
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
         PageFile::page(self, number, self.existing_pages())
     }

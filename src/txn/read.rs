@@ -74,6 +74,10 @@ impl PageSource for SnapshotReader {
         self.handle.core.pages.page_size
     }
 
+    fn page_count(&self) -> u32 {
+        self.snapshot.length_pages
+    }
+
     #[inline]
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
         self.born_in_time(number, self.handle.core.pages.page(number, self.snapshot.length_pages)?)

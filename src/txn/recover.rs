@@ -30,6 +30,7 @@ use crate::share::Shared;
 use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
+use crate::txn::core::FIRST_TRANSACTION;
 use crate::txn::page_file::PageFile;
 use crate::txn::store_again;
 use crate::txn::sync::fresh_pages;
@@ -181,9 +182,10 @@ impl Slots {
     }
 
     /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, the file as long as the head needs, and the pages newer than the record what was
-    /// stored. Then what they have committed is in the page cache, lazy commits included, and going on from there
-    /// loses nothing (R8). The comparison is for a backup that was copied over the file: it has the same inode.
+    /// durable record in its place, a descriptor for what readers see, the file as long as the head needs, and the
+    /// pages newer than the record what was stored. Then what they have committed is in the page cache, lazy commits
+    /// included, and going on from there loses nothing (R8). The comparison is for a backup that was copied over the
+    /// file: it has the same inode.
     pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
         let (slot, durable) = (shared.durable_slot(), shared.durable());
         let is_record = |found: &Found| {
@@ -191,7 +193,10 @@ impl Slots {
             is_it && Record::checksum_of(&found.record.encode()) == shared.slot_checksum(slot)
         };
         let Some(head) = shared.snapshot(shared.head_id()) else { return false };
+        let visible = shared.visible();
         self.found.iter().any(is_record)
+            && (FIRST_TRANSACTION..=head.id).contains(&visible)
+            && shared.snapshot(visible).is_some()
             && head.length_pages <= pages.existing_pages()
             && !shared.is_poisoned()
             && !shared.is_unrecovered()

@@ -261,8 +261,10 @@ impl Transaction {
         let Some(mut table) = self.take_table(from)? else {
             return Err(Error::TableNotFound { name: from.to_owned() });
         };
-        if from == to || self.table_entry(to)?.is_some() {
+        let is_taken = self.table_entry(to).map(|entry| entry.is_some());
+        if from == to || !matches!(is_taken, Ok(false)) {
             self.return_table(table);
+            is_taken?;
             return if from == to { Ok(()) } else { Err(Error::TableExists { name: to.to_owned() }) };
         }
         self.put_entry(to, &table.entry)?;

@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::TransactionId;
 use crate::base::property::cases;
 use crate::error::Error;
 use crate::format::free_log::{encode_base, encode_delta};
+
+/// Any transaction may be the head.
+const NEWEST: TransactionId = TransactionId(u64::MAX);
 
 fn base() -> Base {
     let retired = |first, count, birth, death| RetiredRun {
@@ -26,12 +28,12 @@ fn delta(id: u64, length_pages: u32, taken: &[PageRun]) -> Delta {
 }
 
 fn load(entries: &[Vec<u8>]) -> Result<Space> {
-    Space::load(&entries.concat())
+    Space::load(&entries.concat(), NEWEST)
 }
 
 /// Loads bytes of any origin: whatever is accepted keeps what a `Space` promises.
 fn load_anything(log: &[u8]) {
-    match Space::load(log) {
+    match Space::load(log, NEWEST) {
         Ok(mut space) => {
             space.verify_partition(&[], |problem| {
                 let is_missing = matches!(problem, super::super::partition::PartitionProblem::Missing { .. });
@@ -42,6 +44,15 @@ fn load_anything(log: &[u8]) {
         Err(Error::Corrupt(_)) => {}
         Err(other) => panic!("{other}"),
     }
+}
+
+#[test]
+fn what_has_not_happened_is_not_in_a_log() {
+    let log = [encode_base(&base()), encode_delta(&delta(10, 1000, &[]))].concat();
+    assert!(Space::load(&log, TransactionId(10)).is_ok());
+    assert!(Space::load(&log, TransactionId(9)).is_err(), "a delta of transaction 10");
+    assert!(Space::load(&encode_base(&base()), TransactionId(9)).is_ok());
+    assert!(Space::load(&encode_base(&base()), TransactionId(8)).is_err(), "a death in transaction 9");
 }
 
 #[test]
@@ -103,7 +114,7 @@ fn every_flip_and_truncation_loads_or_is_corrupt() {
         encode_delta(&delta(12, 5000, &[PageRun::new(950, 3)])),
     ];
     let log = log.concat();
-    Space::load(&log).unwrap();
+    Space::load(&log, NEWEST).unwrap();
     for length in 0..log.len() {
         load_anything(&log[..length]);
     }

@@ -8,6 +8,9 @@ use crate::format::overflow;
 use crate::tree::pages::{NumberSupply, PageSource, SealedPages, TreeRoot};
 use crate::tree::{RangeCursor, TreeMut, VisitedPages, Visitor, walk};
 
+/// Any transaction may have left a tree.
+pub(super) const NEWEST: TransactionId = TransactionId(u64::MAX);
+
 /// A file in memory. Nothing is ever overwritten: all old trees stay readable.
 #[derive(Clone)]
 pub(super) struct Pages {
@@ -46,6 +49,10 @@ impl Pages {
 impl PageSource for Pages {
     fn page_size(&self) -> usize {
         self.page_size
+    }
+
+    fn page_count(&self) -> u32 {
+        self.count()
     }
 
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
@@ -103,7 +110,7 @@ impl Visitor for Found {
 
 pub(super) fn walk_all(pages: &Pages, root: &TreeRoot) -> Found {
     let mut found = Found::default();
-    walk(pages, root, &mut PageSet::new(pages.count()), &mut found).unwrap();
+    walk(pages, root, NEWEST, &mut PageSet::new(pages.count()), &mut found).unwrap();
     found
 }
 

@@ -1,0 +1,454 @@
+//! All that a program can do with a database, done to one that may be damaged. Whatever it is asked, it answers a value
+//! or one of the errors that are documented for it.
+//!
+//! What is held against it, besides panics:
+//! - Reading ends: no iterator answers more entries than its pages have room for.
+//! - Of reading, only `Corrupt`, `Decode` and what concerns names and types of tables may come; of opening, `Corrupt`,
+//!   `NotADatabase`, `NewerFormat`, `Truncated`; of writing, `Full` and `TransactionFailed` too. Never `Io`.
+//! - `Db::check` is right: where it finds nothing, nothing is `Corrupt`, and after a commit it still finds nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use mapleaf::{
+    Db, Durability, Error, Key, ReadTxn, SalvageReport, Table, TableMut, TableRef, Value, Verify, WriteMode,
+    WriteTxn,
+};
+
+use crate::common::Random;
+use crate::corpus::options;
+
+type Bytes = Table<[u8], [u8]>;
+
+/// So many tables are read, at most.
+const MOST_TABLES: usize = 3;
+
+/// What is done: all of it depends on a seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) verify: Verify,
+    /// When it is opened for the second time.
+    pub(crate) verify_again: Verify,
+    pub(crate) write_mode: WriteMode,
+    pub(crate) reads_first: bool,
+    pub(crate) dirty_memory: usize,
+    pub(crate) seed: u64,
+}
+
+/// What came of it, counted.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) executions: u64,
+    pub(crate) opened: u64,
+    pub(crate) clean: u64,
+    pub(crate) entries_read: u64,
+    pub(crate) commits: u64,
+    /// Salvages that ended with a database, those of them that rescued all of a sound one, and the entries of all.
+    pub(crate) salvaged: u64,
+    pub(crate) salvaged_whole: u64,
+    pub(crate) entries_rescued: u64,
+    /// How often each property was found not to hold, by `Corruption::what`; other errors by their name.
+    pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) most_memory: usize,
+}
+
+impl Findings {
+    /// The damage is such that most of what can be wrong is met, and that much is left to be read and written.
+    pub(crate) fn assert_reach(&self) {
+        assert!(self.opened * 2 > self.executions && self.opened < self.executions, "{self}");
+        assert!(self.clean * 10 > self.executions && self.clean < self.opened, "{self}");
+        assert!(self.commits > self.executions && self.entries_read > 100 * self.executions, "{self}");
+        assert!(self.salvaged * 12 > self.executions && self.salvaged_whole * 64 > self.executions, "{self}");
+        assert!(self.errors.len() > 60, "{self}");
+    }
+}
+
+impl std::fmt::Display for Findings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Findings { executions, opened, clean, entries_read, commits, errors, most_memory, .. } = self;
+        let Findings { salvaged, salvaged_whole, entries_rescued, .. } = self;
+        writeln!(
+            f,
+            "{executions} executions: {opened} could be opened, {clean} were sound; {entries_read} entries read, \
+             {commits} commits; {salvaged} salvaged, {salvaged_whole} of them known to be sound, {entries_rescued} \
+             entries rescued; {most_memory} bytes of memory at most; {} kinds of errors",
+            errors.len()
+        )?;
+        errors.iter().try_for_each(|(what, times)| writeln!(f, "{times:>9} {what}"))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Opening,
+    Reading,
+    Writing,
+}
+
+pub(crate) struct Exercise<'a> {
+    pub(crate) random: Random,
+    pub(crate) probes: &'a [Vec<u8>],
+    pub(crate) findings: &'a mut Findings,
+    /// Whether `check` found nothing before anything was written.
+    pub(crate) is_clean: bool,
+}
+
+/// Opens the file at `path`, reads it, writes to it, opens it again. What a salvage has `rescued` of it is compared.
+pub(crate) fn exercise(
+    path: &Path,
+    plan: &Plan,
+    probes: &[Vec<u8>],
+    rescued: Option<&SalvageReport>,
+    findings: &mut Findings,
+) {
+    findings.executions += 1;
+    let random = Random::new(plan.seed);
+    let mut exercise = Exercise { random, probes, findings, is_clean: false };
+    if plan.reads_first {
+        let opened = options().verify(plan.verify).read_only(true).open(path);
+        if let Some(db) = exercise.value(Stage::Opening, opened) {
+            exercise.check(&db);
+            exercise.read(&db);
+        }
+    }
+    let opened =
+        options().verify(plan.verify).write_mode(plan.write_mode).dirty_memory(plan.dirty_memory).open(path);
+    let Some(db) = exercise.value(Stage::Opening, opened) else { return };
+    exercise.findings.opened += 1;
+    exercise.is_clean = exercise.check(&db);
+    exercise.findings.clean += u64::from(exercise.is_clean);
+    if let Some(rescued) = rescued.filter(|_| exercise.is_clean) {
+        exercise.compare(&db, rescued);
+    }
+    if exercise.random.one_in(2) {
+        exercise.read(&db);
+    }
+    for _ in 0..2 {
+        exercise.write(&db);
+    }
+    exercise.read(&db);
+    exercise.still_clean(&db);
+    let synced = db.close();
+    exercise.value(Stage::Writing, synced);
+    let opened = options().verify(plan.verify_again).open(path);
+    if let Some(db) = exercise.value(Stage::Opening, opened) {
+        exercise.still_clean(&db);
+        if exercise.random.one_in(2) {
+            exercise.write(&db);
+            exercise.read(&db);
+        }
+    }
+}
+
+impl Exercise<'_> {
+    /// The value, if there is one. An error must be one of those that are documented.
+    #[track_caller]
+    fn value<T>(&mut self, stage: Stage, result: Result<T, Error>) -> Option<T> {
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let is_due = match &error {
+            Error::Corrupt(corruption) => {
+                let whole = [corruption.what, &corruption.expected, &corruption.found];
+                assert!(whole.iter().all(|text| !text.is_empty()), "{error:?}");
+                // A database whose ids have come to their end is sound, and cannot be written to.
+                let is_at_its_end = corruption.what == "transaction id";
+                assert!(!self.is_clean || is_at_its_end, "check has found nothing, and then: {error}");
+                true
+            }
+            Error::NotADatabase { .. } | Error::NewerFormat { .. } | Error::Truncated { .. } => {
+                stage == Stage::Opening
+            }
+            Error::TableNotFound { .. } | Error::TableTypeMismatch { .. } | Error::Decode { .. } => {
+                stage != Stage::Opening
+            }
+            Error::Full { .. } | Error::TransactionFailed | Error::TableExists { .. } => {
+                stage == Stage::Writing
+            }
+            Error::KeyTooLong { .. } => stage == Stage::Writing,
+            _ => false,
+        };
+        assert!(is_due, "{stage:?} answers {error:?}");
+        let name = match &error {
+            Error::Corrupt(corruption) => corruption.what.to_owned(),
+            other => format!("{other:?}").chars().take_while(|letter| letter.is_alphanumeric()).collect(),
+        };
+        *self.findings.errors.entry(name).or_default() += 1;
+        None
+    }
+
+    fn check(&mut self, db: &Db) -> bool {
+        let report = db.check();
+        let Some(report) = self.value(Stage::Reading, report) else { return false };
+        for problem in report.problems() {
+            *self.findings.errors.entry(format!("check: {}", problem.what)).or_default() += 1;
+        }
+        let _ = report.to_string();
+        report.is_clean()
+    }
+
+    /// What was sound, and was written to without an error, is sound.
+    fn still_clean(&mut self, db: &Db) {
+        let was_clean = self.is_clean;
+        let report = db.check();
+        let Some(report) = self.value(Stage::Reading, report) else { return };
+        assert!(!was_clean || report.is_clean(), "check had found nothing, and now finds {report}");
+    }
+
+    /// A database that is sound is salvaged as a whole.
+    fn compare(&mut self, db: &Db, rescued: &SalvageReport) {
+        if rescued.transaction != Some(db.stats().unwrap().head) {
+            return;
+        }
+        assert!(rescued.is_complete(), "check finds nothing, and salvage {rescued}");
+        let rescued_names: Vec<_> = rescued.tables.iter().map(|table| (&table.name, table.entries)).collect();
+        let tables = db.read().unwrap().tables().unwrap();
+        let names: Vec<_> = tables.iter().map(|table| (&table.name, table.entries)).collect();
+        assert_eq!(rescued_names, names);
+        self.findings.salvaged_whole += 1;
+    }
+
+    // ---- reading ----
+
+    pub(crate) fn read(&mut self, db: &Db) {
+        let stats = db.stats();
+        let Some(stats) = self.value(Stage::Reading, stats) else { return };
+        assert!(stats.file_bytes >= u64::from(stats.pages) * stats.page_size as u64, "{stats:?}");
+        let rx = Arc::new(db.read().unwrap());
+        // A page has room for so many entries, and each page is one leaf at most.
+        let room = u64::from(stats.pages) * stats.page_size as u64 / 8;
+        let tables = rx.tables();
+        let Some(tables) = self.value(Stage::Reading, tables) else {
+            return self.read_bytes(&rx, "a", room);
+        };
+        assert!(tables.len() as u64 <= room, "{} tables", tables.len());
+        let skipped = self.random.below(tables.len().max(1));
+        for info in tables.iter().cycle().skip(skipped).take(tables.len().min(MOST_TABLES)) {
+            let name = info.name.clone();
+            match (&*info.key_type, &*info.value_type) {
+                ("bytes", "bytes") => self.read_bytes(&rx, &name, room),
+                ("u64", "str") => {
+                    let table = rx.table(&Table::<u64, str>::named(name));
+                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    self.scan(table, room, |text| text.len());
+                    for number in [0, 1000, 77_000, u64::MAX] {
+                        let got = table.get(number).map(drop);
+                        self.value(Stage::Reading, got);
+                    }
+                    let got = table.get_many([3000, 5, 149_000]).map(drop);
+                    self.value(Stage::Reading, got);
+                }
+                ("(str,u64)", "(u32,str)") => {
+                    let table = rx.table(&Table::<(String, u64), (u32, String)>::named(name));
+                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    self.scan(table, room, |(number, text)| number as usize + text.len());
+                    let some = table.prefix(("name3",)).map(|entries| entries.take(room as usize).count());
+                    self.value(Stage::Reading, some);
+                }
+                ("option<i32>", "option<bool>") => {
+                    let table = rx.table(&Table::<Option<i32>, Option<bool>>::named(name));
+                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    self.scan(table, room, |value| usize::from(value.unwrap_or(false)));
+                }
+                ("str", "bytes") => {
+                    let table = rx.table(&Table::<str, [u8]>::named(name));
+                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    self.scan(table, room, touch);
+                }
+                _ => {
+                    let table = rx.table(&Bytes::named(name)).map(drop);
+                    self.value(Stage::Reading, table);
+                }
+            }
+        }
+    }
+
+    /// From both ends, and from both at once. Each answers no more than there is room for.
+    fn scan<'tx, K: Key + ?Sized, V: Value + ?Sized>(
+        &mut self,
+        table: TableRef<'tx, K, V>,
+        room: u64,
+        look: impl Fn(V::Ref<'tx>) -> usize,
+    ) {
+        let mut sum = 0;
+        for way in 0..3 {
+            let Some(mut entries) = self.value(Stage::Reading, table.iter()) else { return };
+            let mut count = 0u64;
+            loop {
+                let from_back = way == 1 || way == 2 && count % 3 == 1;
+                let entry = if from_back { entries.next_back() } else { entries.next() };
+                let Some(entry) = entry else { break };
+                count += 1;
+                assert!(count <= room + 1, "more than {room} entries");
+                match self.value(Stage::Reading, entry) {
+                    Some((_, value)) => sum += look(value),
+                    None if count > 1000 => break,
+                    None => {}
+                }
+            }
+            self.findings.entries_read += count;
+            if !self.random.one_in(2) {
+                break;
+            }
+        }
+        std::hint::black_box(sum);
+        for end in [table.first().map(drop), table.last().map(drop)] {
+            self.value(Stage::Reading, end);
+        }
+        if self.random.one_in(4) {
+            let warmed = table.warm(..);
+            if let Some(warmed) = self.value(Stage::Reading, warmed) {
+                assert!(warmed.pages <= room * room, "{warmed:?}");
+            }
+        }
+    }
+
+    fn read_bytes(&mut self, rx: &Arc<ReadTxn>, name: &str, room: u64) {
+        let definition = Bytes::named(name.to_owned());
+        let table = rx.table(&definition);
+        let Some(table) = self.value(Stage::Reading, table) else { return };
+        self.scan(table, room, touch);
+        let probes = self.probes;
+        for probe in probes {
+            let got = table.get(probe).map(|value| value.map(touch));
+            self.value(Stage::Reading, got);
+        }
+        let got = table.get_many(probes).map(|values| values.into_iter().flatten().map(touch).sum::<usize>());
+        self.value(Stage::Reading, got);
+        for _ in 0..2 {
+            let (lower, upper) = (self.random.pick(probes), self.random.pick(probes));
+            let some =
+                table.range(&lower[..]..=&upper[..]).map(|entries| entries.take(room as usize + 2).count());
+            let count = self.value(Stage::Reading, some);
+            assert!(
+                count.is_none_or(|count| count as u64 <= room + 1),
+                "more than {room} entries in a range"
+            );
+            let some = table.prefix(&lower[..lower.len() / 2]).map(|entries| entries.rev().take(100).count());
+            self.value(Stage::Reading, some);
+        }
+        let lower = self.random.pick(probes);
+        let has = table.contains_key(lower);
+        self.value(Stage::Reading, has);
+        let warmed = table.warm(&lower[..]..);
+        self.value(Stage::Reading, warmed);
+        let owned = rx.owned_table(&definition).and_then(|table| table.iter());
+        if let Some(owned) = self.value(Stage::Reading, owned) {
+            for entry in owned.take(50) {
+                self.value(Stage::Reading, entry);
+            }
+        }
+    }
+
+    // ---- writing ----
+
+    fn write(&mut self, db: &Db) {
+        let Some(tx) = self.value(Stage::Writing, db.write()) else { return };
+        let names = match self.value(Stage::Writing, tx.tables()) {
+            Some(tables) => {
+                let of_bytes =
+                    tables.into_iter().filter(|info| info.key_type == "bytes" && info.value_type == "bytes");
+                of_bytes.map(|info| info.name).collect()
+            }
+            None => vec!["a".to_owned()],
+        };
+        let mut room = 4 * db.stats().map_or(1 << 20, |stats| stats.file_bytes / 8) + (1 << 16);
+        for _ in 0..1 + self.random.below(3) {
+            let name = match names.len() {
+                0 => "new".to_owned(),
+                count => names[self.random.below(count)].clone(),
+            };
+            let Some(mut table) = self.value(Stage::Writing, tx.table(&Bytes::named(name.clone()))) else {
+                continue;
+            };
+            for _ in 0..1 + self.random.below(8) {
+                self.change(&mut table, &mut room);
+            }
+            drop(table);
+            if self.random.one_in(6) {
+                self.change_catalog(&tx, &name);
+            }
+        }
+        let committed = match self.random.below(8) {
+            0 => return tx.abort(),
+            1 | 2 => tx.commit_with(Durability::Lazy),
+            3 => tx.commit_deferred().and_then(|ticket| ticket.wait()),
+            _ => tx.commit(),
+        };
+        self.findings.commits += u64::from(self.value(Stage::Writing, committed).is_some());
+    }
+
+    fn change(&mut self, table: &mut TableMut<'_, [u8], [u8]>, room: &mut u64) {
+        let probes = self.probes;
+        let key: Vec<u8> = match self.random.below(4) {
+            0 => self.random.bytes(1 + *self.random.clone().pick(&[3, 10, 300, 1900])),
+            _ => self.random.pick(probes).clone(),
+        };
+        let other = self.random.pick(probes);
+        let length = *self.random.pick(&[0, 1, 10, 100, 900, 2000, 5000, 40_000]);
+        let value = if self.random.one_in(200) { vec![1; 300_000] } else { vec![2; length] };
+        let stage = Stage::Writing;
+        match self.random.below(16) {
+            0..=3 => drop(self.value(stage, table.insert(&key, &value))),
+            4 => drop(self.value(stage, table.replace(&key, &value))),
+            5..=7 => drop(self.value(stage, table.remove(&key))),
+            8 => drop(self.value(stage, table.take(&key))),
+            9 => drop(self.value(stage, table.pop_first())),
+            10 => drop(self.value(stage, table.pop_last())),
+            11 => drop(self.value(stage, table.delete_range(&key[..]..&other[..]))),
+            12 => {
+                let mut count = 0u64;
+                let most = *room;
+                let retained = table.retain(|key, _| {
+                    count += 1;
+                    assert!(count <= most, "retain is shown more than {most} entries");
+                    key.last().is_none_or(|&byte| byte % 4 != 0)
+                });
+                self.value(stage, retained);
+            }
+            13 => {
+                let place = table.reserve(&key, length).map(|place| {
+                    assert_eq!(place.len(), length);
+                    place.fill(9);
+                });
+                self.value(stage, place);
+            }
+            14 if self.random.one_in(4) => drop(self.value(stage, table.clear())),
+            _ => {
+                let got = table.get(&key).map(|value| value.map(touch));
+                self.value(stage, got);
+                let got = table.get_many(probes).map(|values| values.len());
+                self.value(stage, got);
+                let entries =
+                    table.range(&key[..]..).map(|entries| entries.take(*room as usize + 1).count() as u64);
+                let count = self.value(stage, entries);
+                assert!(count.is_none_or(|count| count <= *room), "more than {room} entries");
+            }
+        }
+        // What a transaction has put in is to be read too.
+        *room += 1;
+    }
+
+    fn change_catalog(&mut self, tx: &WriteTxn, name: &str) {
+        match self.random.below(4) {
+            0 => drop(self.value(Stage::Writing, tx.drop_table(name))),
+            1 => drop(self.value(Stage::Writing, tx.rename_table(name, "renamed"))),
+            2 => drop(self.value(Stage::Writing, tx.table(&Table::<u64, u64>::new("another")).map(drop))),
+            _ => drop(self.value(Stage::Writing, tx.tables())),
+        }
+    }
+}
+
+/// Touches each page of a value: one that is not there would end the process.
+fn touch(value: &[u8]) -> usize {
+    value.iter().step_by(512).chain(value.last()).map(|&byte| usize::from(byte)).sum()
+}
+
+/// The file has not grown beyond what it may.
+pub(crate) fn assert_bounds(path: &Path) {
+    let length = fs::metadata(path).unwrap().len();
+    assert!(length <= crate::corpus::MAX_SIZE, "the file has {length} bytes");
+}

@@ -1,0 +1,86 @@
+//! A damaged file, salvaged before anybody opens it.
+//!
+//! What is held against it, besides what is held against all (main.rs):
+//! - The damaged file and its lock file are the same afterwards, and nothing is left beside them.
+//! - It ends with `NotADatabase` or `NewerFormat`, or with a database in which `check` finds nothing, that has the
+//!   tables and entries that the report says, and that can be read without an error.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use mapleaf::{Db, Error, SalvageOptions, SalvageReport};
+
+use crate::common::Random;
+use crate::corpus::lock_path;
+use crate::exercise::{Exercise, Findings, Plan};
+
+/// A damaged file of so many bytes becomes one of so many times as many, and so many more, at most.
+const LENGTH_FACTOR: u64 = 4;
+const LENGTH_CONSTANT: u64 = 4 << 20;
+
+/// Salvages the file at `path`, which holds `bytes`, into a database beside it, reads and removes that.
+pub(crate) fn salvage(
+    path: &Path,
+    bytes: &[u8],
+    plan: &Plan,
+    probes: &[Vec<u8>],
+    findings: &mut Findings,
+) -> Option<SalvageReport> {
+    let mut random = Random::new(!plan.seed);
+    let folder = path.parent().unwrap();
+    let (names, lock) = (names_in(folder), fs::read(lock_path(path)).ok());
+    let page_size = random.one_in(6).then(|| 4096 << random.below(5));
+    let mut options = SalvageOptions::default();
+    if let Some(page_size) = page_size {
+        options = options.page_size(page_size);
+    }
+    let new_path = path.with_extension("salvaged");
+    let result = mapleaf::salvage_with(path, &new_path, &options);
+    assert!(fs::read(path).unwrap() == bytes, "the damaged file is not what it was");
+    assert!(fs::read(lock_path(path)).ok() == lock, "its lock file is not what it was");
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => {
+            let is_due = match &error {
+                Error::NotADatabase { .. } | Error::NewerFormat { .. } => true,
+                Error::PageSizeMismatch { .. } => page_size.is_some(),
+                _ => false,
+            };
+            assert!(is_due, "salvage answers {error:?}");
+            assert_eq!(names_in(folder), names, "something is left behind");
+            let name = format!("{error:?}")
+                .chars()
+                .take_while(|letter| letter.is_alphanumeric())
+                .collect::<String>();
+            *findings.errors.entry(format!("salvage: {name}")).or_default() += 1;
+            return None;
+        }
+    };
+    let _ = report.to_string();
+    for problem in report.problems() {
+        *findings.errors.entry(format!("salvage: {}", problem.what)).or_default() += 1;
+    }
+    let length = fs::metadata(&new_path).unwrap().len();
+    let most = LENGTH_FACTOR * bytes.len() as u64 + LENGTH_CONSTANT;
+    assert!(length <= most, "{} bytes are salvaged to {length}", bytes.len());
+    let db = Db::open(&new_path).unwrap();
+    let check = db.check().unwrap();
+    assert!(check.is_clean(), "what has been salvaged is damaged: {check}");
+    let entries: u64 = report.tables.iter().map(|table| table.entries).sum();
+    assert_eq!((check.counts().tables, check.counts().entries), (report.tables.len() as u64, entries));
+    findings.salvaged += 1;
+    findings.entries_rescued += entries;
+    Exercise { random, probes, findings, is_clean: true }.read(&db);
+    drop(db);
+    fs::remove_file(&new_path).unwrap();
+    let _ = fs::remove_file(lock_path(&new_path));
+    assert_eq!(names_in(folder), names, "something is left behind");
+    Some(report)
+}
+
+fn names_in(folder: &Path) -> Vec<OsString> {
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort_unstable();
+    names
+}
