@@ -12,13 +12,14 @@ use std::ops::Range;
 use crate::base::ChildRef;
 use crate::base::bytes::put_u32;
 use crate::error::{Result, corrupt};
-use crate::format::node::{self, NewEntry, Node};
+use crate::format::entry::Entry;
+use crate::format::node::{self, Node};
 use crate::format::page::{self, HEADER_LEN};
 
 /// A branch, to be read.
 pub(crate) type BranchView<'a> = Node<'a, true>;
 
-impl BranchView<'_> {
+impl<'a> BranchView<'a> {
     /// Which child holds `key`, if any does.
     #[inline]
     pub(crate) fn child_index(&self, key: &[u8]) -> Result<usize> {
@@ -44,6 +45,14 @@ impl BranchView<'_> {
         self.children.len()
     }
 
+    /// Child `index` with the separator to its left, if it is not the first, to be put into another branch.
+    pub(crate) fn branch_entry(&self, index: usize) -> Result<Entry<'a>> {
+        let child = self.child(index)?;
+        let Some(left) = index.checked_sub(1) else { return Ok(Entry::of_branch(&[], child)) };
+        let slot = self.slot(left)?;
+        Ok(Entry { child, ..self.entry_in(left, slot, slot.offset..slot.offset + slot.rest_len())? })
+    }
+
     /// Where the rest of separator `index` lies in the page.
     pub(crate) fn entry_range(&self, index: usize) -> Result<Range<usize>> {
         let slot = self.slot(index)?;
@@ -62,17 +71,12 @@ pub(crate) fn init(page: &mut [u8], level: u8, prefix: &[u8], first_child: Child
     put_u32(page, HEADER_LEN, first_child.0);
 }
 
-/// Writes a whole branch into `page`: `separators` in order, which all begin with `prefix`, and one child more.
-pub(crate) fn build<'e>(
-    page: &mut [u8],
-    level: u8,
-    prefix: &[u8],
-    separators: impl ExactSizeIterator<Item = NewEntry<'e>>,
-    children: impl Iterator<Item = ChildRef>,
-) -> Result<()> {
-    node::build::<true>(page, level, prefix, separators)?;
-    for (index, child) in children.enumerate() {
-        set_child(page, index, child);
+/// Writes a whole branch into `page`: `children` in order. The separators of all but the first begin with `prefix`;
+/// the first has none here.
+pub(crate) fn build(page: &mut [u8], level: u8, prefix: &[u8], children: &[Entry<'_>]) -> Result<()> {
+    node::build::<true>(page, level, prefix, children.get(1..).unwrap_or(&[]))?;
+    for (index, entry) in children.iter().enumerate() {
+        set_child(page, index, entry.child);
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use std::ops::Range;
 use crate::base::bytes::{get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
-use crate::format::node::{self, HEAD_LEN, NewEntry, Node, Slot};
+use crate::format::entry::Entry;
+use crate::format::node::{self, HEAD_LEN, Node, Slot};
 use crate::format::page;
 
 /// Length of the descriptor of a value on overflow pages.
@@ -45,6 +46,14 @@ impl Payload<'_> {
             Payload::Zeroed(length) => *length,
             Payload::Overflow { .. } => DESCRIPTOR_LEN,
         }
+    }
+
+    /// Its length (u16) and itself, as they are in the leaf.
+    pub(crate) fn to_entry(self) -> Vec<u8> {
+        let mut entry = vec![0; LeafView::LEAD + self.len()];
+        put_u16(&mut entry, 0, self.len() as u16);
+        self.write(&mut entry[LeafView::LEAD..]);
+        entry
     }
 
     /// Whether the value itself lies on overflow pages.
@@ -126,6 +135,13 @@ impl<'a> LeafView<'a> {
         Ok((self.key(index)?, self.value(index)?))
     }
 
+    /// The entry at `index`, to be put into another leaf.
+    #[inline]
+    pub(crate) fn leaf_entry(&self, index: usize) -> Result<Entry<'a>> {
+        let slot = self.slot(index)?;
+        self.entry_in(index, slot, slot.offset..self.value_range(slot)?.end)
+    }
+
     /// Where the entry at `index` lies in the page.
     pub(crate) fn entry_range(&self, index: usize) -> Result<Range<usize>> {
         let slot = self.slot(index)?;
@@ -139,11 +155,7 @@ pub(crate) fn init(page: &mut [u8], prefix: &[u8]) {
 }
 
 /// Writes a whole leaf into `page`: `entries` in order, whose keys all begin with `prefix`.
-pub(crate) fn build<'e>(
-    page: &mut [u8],
-    prefix: &[u8],
-    entries: impl ExactSizeIterator<Item = NewEntry<'e>>,
-) -> Result<()> {
+pub(crate) fn build(page: &mut [u8], prefix: &[u8], entries: &[Entry<'_>]) -> Result<()> {
     node::build::<false>(page, 0, prefix, entries)
 }
 

@@ -5,6 +5,7 @@
 //!   check what they take from the slice and answer [`crate::Error::Corrupt`].
 
 pub(crate) mod branch;
+pub(crate) mod entry;
 pub(crate) mod free_log;
 pub(crate) mod leaf;
 pub(crate) mod node;

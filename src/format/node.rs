@@ -23,9 +23,10 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::base::KeyBuf;
 use crate::base::bytes::{get_u16, put_u16, put_u32};
+use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
+use crate::format::entry::Entry;
 use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
 use crate::sys::prefetch;
 
@@ -65,14 +66,6 @@ pub(crate) struct Node<'a, const BRANCH: bool> {
     heads: &'a [[u8; 4]],
     pub(super) children: &'a [[u8; 4]],
     slots: &'a [[u8; 4]],
-}
-
-/// An entry for a page that is written anew.
-pub(crate) struct NewEntry<'a> {
-    pub(crate) key: &'a [u8],
-    /// In a leaf, the bytes of the value or its descriptor; in a branch, nothing.
-    pub(crate) payload: &'a [u8],
-    pub(crate) is_overflow: bool,
 }
 
 /// What a slot says.
@@ -166,14 +159,18 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         Ok(KeyBuf::from_parts([self.prefix, &head[..head_len], rest]))
     }
 
-    /// Appends the whole key at `index` to `out`; answers its length.
-    pub(crate) fn push_key(&self, index: usize, out: &mut Vec<u8>) -> Result<usize> {
-        let start = out.len();
-        let (head, head_len, rest) = self.head_and_rest(index)?;
-        for part in [self.prefix, &head[..head_len], rest] {
-            out.extend_from_slice(part);
-        }
-        Ok(out.len() - start)
+    /// The entry at `index`, which takes `heap` there.
+    #[inline]
+    pub(super) fn entry_in(&self, index: usize, slot: Slot, heap: Range<usize>) -> Result<Entry<'a>> {
+        Ok(Entry {
+            prefix: self.prefix,
+            head: u32::from_le_bytes(self.heads[index]),
+            suffix_len: slot.suffix_len,
+            heap: self.page.get(heap).ok_or_else(|| self.bad_offset(slot))?,
+            lead: Self::LEAD,
+            is_overflow: slot.is_overflow,
+            child: ChildRef(0),
+        })
     }
 
     /// Whether the head at `index` is padded with zeros beyond the end of its suffix.
@@ -417,41 +414,55 @@ pub(super) fn remove_keys<const BRANCH: bool>(page: &mut [u8], range: Range<usiz
 
 /// Writes a whole node into `page`: heads, slots and heap of `entries`, whose keys all begin with `prefix`.
 /// In a branch the children are for the caller to fill in.
-pub(super) fn build<'e, const BRANCH: bool>(
+pub(super) fn build<const BRANCH: bool>(
     page: &mut [u8],
     level: u8,
     prefix: &[u8],
-    entries: impl ExactSizeIterator<Item = NewEntry<'e>>,
+    entries: &[Entry<'_>],
 ) -> Result<()> {
     init::<BRANCH>(page, level, prefix);
-    let count = entries.len();
     let heap_end = page.len() - prefix.len();
-    let slots = slots_start::<BRANCH>(count);
-    let table_end = slots + 4 * count;
+    let slots = slots_start::<BRANCH>(entries.len());
+    let table_end = slots + 4 * entries.len();
     let mut start = heap_end;
-    for (index, entry) in entries.enumerate() {
-        let suffix = &entry.key[prefix.len()..];
-        let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
-        let entry_len = Node::<BRANCH>::LEAD + rest.len() + entry.payload.len();
+    for (index, entry) in entries.iter().enumerate() {
+        let suffix_len = entry.key_len() - prefix.len();
+        let rest_len = suffix_len.saturating_sub(HEAD_LEN);
+        let entry_len = Node::<BRANCH>::LEAD + rest_len + entry.payload_len();
         start = start
             .checked_sub(entry_len)
             .filter(|start| *start >= table_end)
             .ok_or_else(|| overfull(page, capacity(page.len()) + entry_len))?;
-        put_u32(page, HEADER_LEN + 4 * index, head_of(suffix));
+        let place = &mut page[start..start + entry_len];
+        let head = if entry.prefix.len() == prefix.len() {
+            place.copy_from_slice(entry.heap);
+            entry.head
+        } else {
+            move_prefix::<BRANCH>(entry, prefix.len(), place)
+        };
+        put_u32(page, HEADER_LEN + 4 * index, head);
         put_u16(page, slots + 4 * index, if entry_len == 0 { 0 } else { start as u16 });
         let overflow_bit = if entry.is_overflow { OVERFLOW_BIT } else { 0 };
-        put_u16(page, slots + 4 * index + 2, suffix.len() as u16 | overflow_bit);
-        let mut at = start;
-        if !BRANCH {
-            put_u16(page, at, entry.payload.len() as u16);
-            at += Node::<BRANCH>::LEAD;
-        }
-        page[at..at + rest.len()].copy_from_slice(rest);
-        page[at + rest.len()..start + entry_len].copy_from_slice(entry.payload);
+        put_u16(page, slots + 4 * index + 2, suffix_len as u16 | overflow_bit);
     }
-    put_u16(page, COUNT, count as u16);
+    put_u16(page, COUNT, entries.len() as u16);
     put_u16(page, HEAP_LEN, (heap_end - start) as u16);
     Ok(())
+}
+
+/// Writes an entry's bytes in the heap of a page whose prefix is longer or shorter. Answers the head.
+fn move_prefix<const BRANCH: bool>(entry: &Entry<'_>, prefix_len: usize, place: &mut [u8]) -> u32 {
+    let key = entry.key();
+    let suffix = &key[prefix_len..];
+    let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+    let payload = entry.payload();
+    let lead = Node::<BRANCH>::LEAD;
+    if !BRANCH {
+        put_u16(place, 0, payload.len() as u16);
+    }
+    place[lead..lead + rest.len()].copy_from_slice(rest);
+    place[lead + rest.len()..].copy_from_slice(payload);
+    head_of(suffix)
 }
 
 pub(super) fn slots_start<const BRANCH: bool>(count: usize) -> usize {

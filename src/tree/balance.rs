@@ -9,11 +9,12 @@
 //! - All nodes of the path are frames. Nodes above the one that is being balanced are sound.
 //! - Balancing goes upward only, one level at a time, so it ends at the root.
 
-use crate::base::ChildRef;
+use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
+use crate::format::entry::Entry;
 use crate::format::node;
-use crate::tree::items::{Items, Split};
+use crate::tree::items::{Items, Split, items_of};
 use crate::tree::nodes::{Nodes, TreeTop, view_any_count};
 use crate::tree::pages::PageSource;
 use crate::tree::tree_mut::TreeMut;
@@ -25,29 +26,43 @@ const MAX_DEPTH: u8 = 32;
 type NewChildren = Vec<(Vec<u8>, ChildRef)>;
 
 impl TreeMut {
-    /// Puts `items` where the node at `turn` stands: in its frame, or shared with a sibling, or split.
+    /// Puts `new` items in at `index` of the node at `turn`, which has no room for them as it is: it is built anew, or
+    /// shared with a sibling, or split.
     pub(super) fn place<S: PageSource>(
         &mut self,
         source: &S,
         turn: usize,
-        items: Items,
+        index: usize,
+        new: &[Entry<'_>],
         split: Split,
     ) -> Result<()> {
-        items.check_order()?;
         let here = self.path[turn].node;
+        let level = self.level_of(turn);
+        let old = self.frames.lift(here)?;
+        let mut items = items_of(&old, level)?;
+        items.splice(index..index, new.iter().copied());
+        let has_overflow = node::has_overflow(&old) || new.iter().any(Entry::is_overflow);
+        let items = Items::new(self.page_size, level, has_overflow, items)?;
         if items.fit_one_page() {
-            return items.build(0..items.len(), self.frames.get_mut(here)?);
-        }
-        if turn == 0 {
-            let new = self.spread(&items, &items.cuts(split), &[here])?;
-            return self.grow_root(new, items.has_overflow());
-        }
-        if split == Split::Even && self.share_with_sibling(source, turn, &items)? {
+            items.build(0..items.len(), self.frames.get_mut(here)?)?;
+            drop(items);
+            self.frames.recycle(old);
             return Ok(());
         }
-        let new = self.spread(&items, &items.cuts(split), &[here])?;
+        if turn > 0 && split == Split::Even && self.share_with_sibling(source, turn, &items)? {
+            drop(items);
+            self.frames.recycle(old);
+            return Ok(());
+        }
+        let cuts = items.cuts(split);
+        let children = self.spread(&items, &cuts, &[here])?;
+        drop(items);
+        self.frames.recycle(old);
+        if turn == 0 {
+            return self.grow_root(children, has_overflow);
+        }
         let behind = self.path[turn - 1].index + 1;
-        self.replace_children(source, turn - 1, behind, 0, new, split)
+        self.replace_children(source, turn - 1, behind, 0, children, split)
     }
 
     /// Balances the node at `turn`, and those above that change with it, if they have become too empty.
@@ -81,7 +96,7 @@ impl TreeMut {
 
     /// Writes items to pages: the frames at hand first, then new ones; frames left over are freed. Answers all
     /// children but the first, with their separators.
-    fn spread(&mut self, items: &Items, cuts: &[usize], at_hand: &[ChildRef]) -> Result<NewChildren> {
+    fn spread(&mut self, items: &Items<'_>, cuts: &[usize], at_hand: &[ChildRef]) -> Result<NewChildren> {
         let mut new = NewChildren::new();
         let mut start = 0;
         for page in 0..=cuts.len() {
@@ -89,7 +104,7 @@ impl TreeMut {
             let node = at_hand.get(page).copied().unwrap_or_else(|| self.frames.add_node());
             items.build(start..end, self.frames.get_mut(node)?)?;
             if page > 0 {
-                new.push((items.separator(start).to_vec(), node));
+                new.push((items.separator(start), node));
             }
             start = end;
         }
@@ -110,18 +125,15 @@ impl TreeMut {
         new: NewChildren,
         split: Split,
     ) -> Result<()> {
-        let level = self.level_of(turn);
         let page = self.frames.get_mut(self.path[turn].node)?;
         branch::remove(page, at - 1..at - 1 + removed)?;
         for (done, (separator, child)) in new.iter().enumerate() {
             if branch::insert(page, at - 1 + done, separator, *child)? {
                 continue;
             }
-            let mut items = Items::of_node(page, level)?;
-            for (offset, (separator, child)) in new.iter().enumerate().skip(done) {
-                items.insert_child(at + offset, separator, *child);
-            }
-            return self.place(source, turn, items, split);
+            let rest: Vec<Entry<'_>> =
+                new[done..].iter().map(|(separator, child)| Entry::of_branch(separator, *child)).collect();
+            return self.place(source, turn, at + done, &rest, split);
         }
         Ok(())
     }
@@ -149,7 +161,12 @@ impl TreeMut {
     }
 
     /// Shares the items for the node at `turn` with a sibling, if one has room to spare.
-    fn share_with_sibling<S: PageSource>(&mut self, source: &S, turn: usize, items: &Items) -> Result<bool> {
+    fn share_with_sibling<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        items: &Items<'_>,
+    ) -> Result<bool> {
         let capacity = node::capacity(self.page_size);
         let needed = items.used_bytes(0..items.len());
         for left in self.sibling_pairs(turn)?.into_iter().flatten() {
@@ -158,13 +175,24 @@ impl TreeMut {
             if sibling_used > capacity - capacity / 8 || sibling_used + needed > 2 * capacity {
                 continue;
             }
-            let (pair, both) = self.pair(source, turn, left, Some(items))?;
+            let pair = self.pair(source, turn, left)?;
+            let separator = self.separator_between(turn, left)?;
+            let is_left = left == self.path[turn - 1].index;
+            let sibling = pair[usize::from(is_left)];
+            let lifted = self.frames.lift(sibling)?;
+            let others = items_of(&lifted, self.level_of(turn))?;
+            let has_overflow = node::has_overflow(&lifted);
+            let both = items.joined_with(&others, &separator, is_left, has_overflow)?;
             let cuts = both.cuts(Split::Even);
             if cuts.len() == 1 {
                 let new = self.spread(&both, &cuts, &pair)?;
+                drop((both, others));
+                self.frames.recycle(lifted);
                 self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
                 return Ok(true);
             }
+            drop((both, others));
+            self.frames.put_back(sibling, lifted)?;
         }
         Ok(false)
     }
@@ -180,9 +208,19 @@ impl TreeMut {
             }
         }
         let Some((_, left)) = emptiest else { return Ok(false) };
-        let (pair, both) = self.pair(source, turn, left, None)?;
+        let pair = self.pair(source, turn, left)?;
+        let separator = self.separator_between(turn, left)?;
+        let level = self.level_of(turn);
+        let [left_page, right_page] = [self.frames.lift(pair[0])?, self.frames.lift(pair[1])?];
+        let others = items_of(&right_page, level)?;
+        let own = items_of(&left_page, level)?;
+        let own = Items::new(self.page_size, level, node::has_overflow(&left_page), own)?;
+        let both = own.joined_with(&others, &separator, true, node::has_overflow(&right_page))?;
         let cuts = both.cuts(Split::Even);
         let new = self.spread(&both, &cuts, &pair)?;
+        drop((own, others, both));
+        self.frames.recycle(left_page);
+        self.frames.recycle(right_page);
         self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
         Ok(cuts.is_empty())
     }
@@ -210,15 +248,8 @@ impl TreeMut {
         }
     }
 
-    /// Makes both nodes of a pair the transaction's own; answers their frames and the items of both. For the node at
-    /// `turn` these are `own_items`, if given, instead of what stands in its frame.
-    fn pair<S: PageSource>(
-        &mut self,
-        source: &S,
-        turn: usize,
-        left: usize,
-        own_items: Option<&Items>,
-    ) -> Result<([ChildRef; 2], Items)> {
+    /// Makes both nodes of a pair the transaction's own; answers their frames.
+    fn pair<S: PageSource>(&mut self, source: &S, turn: usize, left: usize) -> Result<[ChildRef; 2]> {
         let parent = self.path[turn - 1];
         let level = self.level_of(turn);
         let mut frames = [self.path[turn].node; 2];
@@ -228,29 +259,14 @@ impl TreeMut {
             *frame = self.own(source, child, level)?;
             branch::set_child(self.frames.get_mut(parent.node)?, left + side, *frame);
         }
-        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, level + 1)?;
-        let separator = branch.key(left)?;
-        let [left_page, right_page] = [self.frames.get(frames[0])?, self.frames.get(frames[1])?];
-        let own_is_left = left == parent.index;
-        let both = match own_items {
-            Some(items) if own_is_left => {
-                let mut both = items.clone();
-                both.append(&separator, &Items::of_node(right_page, level)?);
-                both
-            }
-            Some(items) => {
-                let mut both = Items::of_node(left_page, level)?;
-                both.append(&separator, items);
-                both
-            }
-            None => {
-                let mut both = Items::of_node(left_page, level)?;
-                both.append(&separator, &Items::of_node(right_page, level)?);
-                both
-            }
-        };
-        both.check_order()?;
-        Ok((frames, both))
+        Ok(frames)
+    }
+
+    /// What sets the nodes of a pair apart.
+    fn separator_between(&self, turn: usize, left: usize) -> Result<KeyBuf> {
+        let parent = self.path[turn - 1];
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(turn) + 1)?;
+        branch.key(left)
     }
 
     fn is_underfull(&self, turn: usize) -> Result<bool> {

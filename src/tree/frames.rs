@@ -45,8 +45,12 @@ impl Frames {
 
     /// A frame for a node, with arbitrary content: it is to be built.
     pub(super) fn add_node(&mut self) -> ChildRef {
-        let buffer = self.spare.pop().unwrap_or_else(|| vec![0; self.page_size].into_boxed_slice());
+        let buffer = self.spare_buffer();
         self.add(buffer)
+    }
+
+    fn spare_buffer(&mut self) -> Box<[u8]> {
+        self.spare.pop().unwrap_or_else(|| vec![0; self.page_size].into_boxed_slice())
     }
 
     /// A frame with a copy of `page`.
@@ -80,6 +84,25 @@ impl Frames {
         self.vacant.extend(at.frame());
         self.page_count -= buffer.len() / self.page_size;
         Ok(buffer)
+    }
+
+    /// Takes the content out of a node's frame, which stays, with arbitrary content: it is to be built anew.
+    pub(super) fn lift(&mut self, at: ChildRef) -> Result<Box<[u8]>> {
+        let buffer = self.spare_buffer();
+        self.exchange(at, buffer)
+    }
+
+    /// Puts back what was lifted.
+    pub(super) fn put_back(&mut self, at: ChildRef, lifted: Box<[u8]>) -> Result<()> {
+        let buffer = self.exchange(at, lifted)?;
+        self.recycle(buffer);
+        Ok(())
+    }
+
+    fn exchange(&mut self, at: ChildRef, buffer: Box<[u8]>) -> Result<Box<[u8]>> {
+        let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));
+        let place = slot.and_then(Option::as_mut).ok_or_else(|| no_such_frame(at))?;
+        Ok(std::mem::replace(place, buffer))
     }
 
     /// Keeps a buffer that is no longer needed for frames to come.

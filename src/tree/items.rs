@@ -9,15 +9,16 @@
 //!   cutting ends.
 //! - The prefix of a page is chosen to make the page smallest. Therefore a part of what fits a page fits a page,
 //!   and the bytes of a part grow with it: cuts are found by binary search.
-//! - Keys ascend strictly ([`Items::check_order`]) before anything is cut or built.
+//! - Keys ascend strictly ([`Items::new`]) before anything is cut or built.
+//! - Items borrow from pages, which are lifted out of their frames (`Frames::lift`) before anything is built there.
 
 use std::ops::Range;
 
-use crate::base::ChildRef;
 use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
-use crate::format::leaf::{self, LeafView, Payload};
-use crate::format::node::{self, HEAD_LEN, NewEntry};
+use crate::format::entry::Entry;
+use crate::format::leaf::{self, LeafView};
+use crate::format::node::{self, HEAD_LEN};
 use crate::tree::nodes::view_any_count;
 
 /// Where to cut what does not fit one page.
@@ -31,105 +32,104 @@ pub(super) enum Split {
     FillRight,
 }
 
-#[derive(Clone)]
-struct Item {
-    key_start: usize,
-    key_len: usize,
-    payload_start: usize,
-    payload_len: usize,
-    is_overflow: bool,
+/// What the keys and payloads of the items before one have in bytes.
+#[derive(Clone, Copy)]
+struct Sums {
+    keys: usize,
+    payloads: usize,
 }
 
 /// Items of one level, in order.
-#[derive(Clone)]
-pub(super) struct Items {
+pub(super) struct Items<'a> {
     page_size: usize,
     level: u8,
     has_overflow: bool,
-    items: Vec<Item>,
-    bytes: Vec<u8>,
+    items: Vec<Entry<'a>>,
+    /// One for each item, and one for all.
+    sums: Vec<Sums>,
+    /// Length of the shortest key.
+    shortest: usize,
 }
 
-impl Items {
-    /// The items of a node.
-    pub(super) fn of_node(page: &[u8], level: u8) -> Result<Items> {
-        let mut items = Items {
-            page_size: page.len(),
-            level,
-            has_overflow: node::has_overflow(page),
-            items: Vec::with_capacity(node::key_count(page) + 2),
-            bytes: Vec::with_capacity(2 * page.len()),
-        };
-        if level == 0 {
-            let view: LeafView<'_> = view_any_count(page, 0)?;
-            for index in 0..view.count() {
-                let key_start = items.bytes.len();
-                let key_len = view.push_key(index, &mut items.bytes)?;
-                let (payload, is_overflow) = view.payload(index)?;
-                leaf::check_lens(page, key_len, payload.len())?;
-                items.push(key_start, key_len, payload, is_overflow);
-            }
-        } else {
-            let view: BranchView<'_> = view_any_count(page, level)?;
-            for index in 0..view.child_count() {
-                let key_start = items.bytes.len();
-                let key_len = if index == 0 { 0 } else { view.push_key(index - 1, &mut items.bytes)? };
-                leaf::check_lens(page, key_len, 0)?;
-                items.push(key_start, key_len, &view.child(index)?.0.to_le_bytes(), false);
-            }
+/// The items of a node.
+pub(super) fn items_of(page: &[u8], level: u8) -> Result<Vec<Entry<'_>>> {
+    // Room for what is put in, and for a sibling's.
+    let mut items = Vec::with_capacity(node::key_count(page) + 3);
+    if level == 0 {
+        let view: LeafView<'_> = view_any_count(page, 0)?;
+        for index in 0..view.count() {
+            let entry = view.leaf_entry(index)?;
+            leaf::check_lens(page, entry.key_len(), entry.payload_len())?;
+            items.push(entry);
         }
-        Ok(items)
-    }
-
-    fn push(&mut self, key_start: usize, key_len: usize, payload: &[u8], is_overflow: bool) {
-        let payload_start = self.bytes.len();
-        self.bytes.extend_from_slice(payload);
-        self.items.push(Item { key_start, key_len, payload_start, payload_len: payload.len(), is_overflow });
-    }
-
-    /// Puts a leaf's entry in at `index`.
-    pub(super) fn insert(&mut self, index: usize, key: &[u8], payload: Payload<'_>) {
-        let (key_start, key_len) = (self.bytes.len(), key.len());
-        self.bytes.extend_from_slice(key);
-        let payload_start = self.bytes.len();
-        self.bytes.resize(payload_start + payload.len(), 0);
-        payload.write(&mut self.bytes[payload_start..]);
-        let (payload_len, is_overflow) = (payload.len(), payload.is_overflow());
-        self.items.insert(index, Item { key_start, key_len, payload_start, payload_len, is_overflow });
-        self.has_overflow |= is_overflow;
-    }
-
-    /// Puts a branch's child in at `index`, with the separator to its left.
-    pub(super) fn insert_child(&mut self, index: usize, separator: &[u8], child: ChildRef) {
-        self.insert(index, separator, Payload::Inline(&child.0.to_le_bytes()));
-    }
-
-    /// Appends the items of the node to the right, which is set apart by `separator`.
-    pub(super) fn append(&mut self, separator: &[u8], right: &Items) {
-        self.has_overflow |= right.has_overflow;
-        for (index, item) in right.items.iter().enumerate() {
-            let key = if index == 0 && self.level > 0 { separator } else { right.key_of(item) };
-            let key_start = self.bytes.len();
-            self.bytes.extend_from_slice(key);
-            self.push(key_start, key.len(), right.payload_of(item), item.is_overflow);
+    } else {
+        let view: BranchView<'_> = view_any_count(page, level)?;
+        for index in 0..view.child_count() {
+            let entry = view.branch_entry(index)?;
+            leaf::check_lens(page, entry.key_len(), 0)?;
+            items.push(entry);
         }
+    }
+    Ok(items)
+}
+
+impl<'a> Items<'a> {
+    /// `items` of `level`, for pages of `page_size`. Refuses them if their keys do not ascend: the page that they come
+    /// from is damaged.
+    pub(super) fn new(
+        page_size: usize,
+        level: u8,
+        has_overflow: bool,
+        items: Vec<Entry<'a>>,
+    ) -> Result<Items<'a>> {
+        let keyed = &items[usize::from(level > 0).min(items.len())..];
+        if !keyed.windows(2).all(|pair| pair[0].compare_keys(&pair[1]).is_lt()) {
+            let expected = "ascending";
+            return Err(corrupt(
+                None,
+                "order of the keys of a page that is being changed",
+                expected,
+                "otherwise",
+            ));
+        }
+        let shortest = keyed.iter().map(Entry::key_len).min().unwrap_or(0);
+        let mut sum = Sums { keys: 0, payloads: 0 };
+        let mut sums = Vec::with_capacity(items.len() + 1);
+        for item in &items {
+            sums.push(sum);
+            sum.keys += item.key_len();
+            sum.payloads += item.payload_len();
+        }
+        sums.push(sum);
+        Ok(Items { page_size, level, has_overflow, items, sums, shortest })
+    }
+    /// These items and `others`: those of the node to the right if `are_left`, else of that to the left. `separator`
+    /// sets them apart.
+    pub(super) fn joined_with<'b>(
+        &self,
+        others: &[Entry<'b>],
+        separator: &'b [u8],
+        are_left: bool,
+        has_overflow: bool,
+    ) -> Result<Items<'b>>
+    where
+        'a: 'b,
+    {
+        let (left, right): (&[Entry<'b>], &[Entry<'b>]) =
+            if are_left { (&self.items, others) } else { (others, &self.items) };
+        let mut items = Vec::with_capacity(left.len() + right.len());
+        items.extend_from_slice(left);
+        items.extend_from_slice(right);
+        if self.level > 0
+            && let Some(first) = items.get_mut(left.len())
+        {
+            *first = first.with_separator(separator);
+        }
+        Items::new(self.page_size, self.level, self.has_overflow || has_overflow, items)
     }
 
     pub(super) fn len(&self) -> usize {
         self.items.len()
-    }
-
-    pub(super) fn has_overflow(&self) -> bool {
-        self.has_overflow
-    }
-
-    /// Refuses items whose keys do not ascend: the page that they come from is damaged.
-    pub(super) fn check_order(&self) -> Result<()> {
-        let keyed = &self.items[usize::from(self.level > 0).min(self.items.len())..];
-        if keyed.windows(2).all(|pair| self.key_of(&pair[0]) < self.key_of(&pair[1])) {
-            return Ok(());
-        }
-        Err(corrupt(None, "order of the keys of a page that is being changed", "ascending", "otherwise"))
     }
 
     /// Whether everything fits one page.
@@ -139,13 +139,17 @@ impl Items {
 
     /// Bytes that the items of `range` take in a page of their own, header not counted.
     pub(super) fn used_bytes(&self, range: Range<usize>) -> usize {
-        let keyed = self.keyed(range.clone());
-        let prefix_len = self.prefix_len(keyed);
-        let rest_len = |item: &Item| item.key_len.saturating_sub(prefix_len + HEAD_LEN);
-        let rests: usize = keyed.iter().map(rest_len).sum();
+        let keyed = self.keyed(range);
+        let prefix_len = self.prefix_len(keyed.clone());
+        let (from, to) = (self.sums[keyed.start], self.sums[keyed.end]);
+        let rests = if prefix_len + HEAD_LEN <= self.shortest {
+            to.keys - from.keys - keyed.len() * (prefix_len + HEAD_LEN)
+        } else {
+            let rest_len = |item: &Entry<'_>| item.key_len().saturating_sub(prefix_len + HEAD_LEN);
+            self.items[keyed.clone()].iter().map(rest_len).sum()
+        };
         if self.level == 0 {
-            let payloads: usize = keyed.iter().map(|item| item.payload_len).sum();
-            prefix_len + rests + payloads + keyed.len() * leaf::entry_len(0, 0)
+            prefix_len + rests + to.payloads - from.payloads + keyed.len() * leaf::entry_len(0, 0)
         } else {
             prefix_len + rests + branch::table_len(keyed.len())
         }
@@ -163,28 +167,25 @@ impl Items {
     }
 
     /// What separates the items before `cut` from those behind.
-    pub(super) fn separator(&self, cut: usize) -> &[u8] {
-        let key = self.key(cut);
-        if self.level > 0 { key } else { &key[..common_len(self.key(cut - 1), key) + 1] }
+    pub(super) fn separator(&self, cut: usize) -> Vec<u8> {
+        self.items[cut].key()[..self.separator_len(cut)].to_vec()
+    }
+
+    fn separator_len(&self, cut: usize) -> usize {
+        let item = &self.items[cut];
+        if self.level > 0 { item.key_len() } else { self.items[cut - 1].common_len(item) + 1 }
     }
 
     /// Writes the items of `range` as a node into `page`.
     pub(super) fn build(&self, range: Range<usize>, page: &mut [u8]) -> Result<()> {
         let keyed = self.keyed(range.clone());
-        let prefix = match keyed.first() {
-            Some(first) => &self.key_of(first)[..self.prefix_len(keyed)],
-            None => &[],
-        };
-        let entries = keyed.iter().map(|item| NewEntry {
-            key: self.key_of(item),
-            payload: if self.level == 0 { self.payload_of(item) } else { &[] },
-            is_overflow: item.is_overflow,
-        });
+        let prefix_len = self.prefix_len(keyed.clone());
+        let first = self.items[keyed].first().map(Entry::key);
+        let prefix = first.as_deref().map_or(&[][..], |key| &key[..prefix_len]);
         if self.level == 0 {
-            leaf::build(page, prefix, entries)?;
+            leaf::build(page, prefix, &self.items[range])?;
         } else {
-            let children = self.items[range].iter().map(|item| self.child_of(item));
-            branch::build(page, self.level, prefix, entries, children)?;
+            branch::build(page, self.level, prefix, &self.items[range])?;
         }
         if self.has_overflow {
             node::set_has_overflow(page);
@@ -192,43 +193,30 @@ impl Items {
         Ok(())
     }
 
-    fn key(&self, index: usize) -> &[u8] {
-        self.key_of(&self.items[index])
-    }
-
-    fn key_of(&self, item: &Item) -> &[u8] {
-        &self.bytes[item.key_start..item.key_start + item.key_len]
-    }
-
-    fn payload_of(&self, item: &Item) -> &[u8] {
-        &self.bytes[item.payload_start..item.payload_start + item.payload_len]
-    }
-
-    fn child_of(&self, item: &Item) -> ChildRef {
-        let mut bytes = [0; 4];
-        bytes.copy_from_slice(self.payload_of(item));
-        ChildRef(u32::from_le_bytes(bytes))
-    }
-
     /// Those items of `range` whose keys would stand in the page.
-    fn keyed(&self, range: Range<usize>) -> &[Item] {
-        let items = &self.items[range];
-        if self.level == 0 { items } else { items.get(1..).unwrap_or(&[]) }
+    fn keyed(&self, range: Range<usize>) -> Range<usize> {
+        if self.level == 0 { range } else { (range.start + 1).min(range.end)..range.end }
     }
 
     /// The prefix that makes a page of these keys smallest. A longer one would only cut into heads: each byte of
     /// prefix saves a byte in every key that reaches beyond its head, so at least two must.
-    fn prefix_len(&self, keyed: &[Item]) -> usize {
-        let (Some(first), Some(last)) = (keyed.first(), keyed.last()) else { return 0 };
+    fn prefix_len(&self, keyed: Range<usize>) -> usize {
+        let keyed = &self.items[keyed];
+        let [first, .., last] = keyed else { return 0 };
+        let common = first.common_len(last);
+        if common + HEAD_LEN <= self.shortest {
+            return common;
+        }
         let (mut longest, mut second) = (0, 0);
         for item in keyed {
-            if item.key_len > longest {
-                (longest, second) = (item.key_len, longest);
+            let key_len = item.key_len();
+            if key_len > longest {
+                (longest, second) = (key_len, longest);
             } else {
-                second = second.max(item.key_len);
+                second = second.max(key_len);
             }
         }
-        common_len(self.key_of(first), self.key_of(last)).min(second.saturating_sub(HEAD_LEN))
+        common.min(second.saturating_sub(HEAD_LEN))
     }
 
     fn fits(&self, range: Range<usize>) -> bool {
@@ -260,7 +248,7 @@ impl Items {
         let middle = first_where(leftmost..rightmost, is_beyond);
         let around = (end - start) / 16;
         let near = leftmost.max(middle.saturating_sub(around))..=rightmost.min(middle + around);
-        near.min_by_key(|&cut| (self.separator(cut).len(), cut.abs_diff(middle))).unwrap_or(middle)
+        near.min_by_key(|&cut| (self.separator_len(cut), cut.abs_diff(middle))).unwrap_or(middle)
     }
 }
 
@@ -276,9 +264,4 @@ fn first_where(range: Range<usize>, holds: impl Fn(usize) -> bool) -> usize {
         }
     }
     low
-}
-
-/// How many bytes `left` and `right` have in common at their beginning.
-fn common_len(left: &[u8], right: &[u8]) -> usize {
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }

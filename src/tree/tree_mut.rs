@@ -21,6 +21,7 @@ use std::ops::Bound;
 use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
+use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafValue, LeafView, Payload};
 use crate::format::node::{self, Place};
 use crate::format::overflow::{self, MAX_VALUE_LEN};
@@ -28,7 +29,7 @@ use crate::format::page;
 use crate::tree::cursor::RangeCursor;
 use crate::tree::frames::{Frames, FramesOverPages};
 use crate::tree::get::{get, get_many};
-use crate::tree::items::{Items, Split};
+use crate::tree::items::Split;
 use crate::tree::nodes::{Nodes, TreeTop, finished, view, view_any_count};
 use crate::tree::pages::{PageSource, RetiredPages, TreeRoot};
 
@@ -189,9 +190,9 @@ impl TreeMut {
             self.flag_path()?;
         }
         if !leaf::insert(self.frames.get_mut(leaf)?, place.index, key, payload)? {
-            let mut items = Items::of_node(self.frames.get(leaf)?, 0)?;
-            items.insert(place.index, key, payload);
-            self.place(source, turn, items, split)?;
+            let heap = payload.to_entry();
+            let entry = Entry::of_leaf(key, &heap, payload.is_overflow());
+            self.place(source, turn, place.index, &[entry], split)?;
         } else if place.found {
             self.rebalance(source, turn)?;
         }
