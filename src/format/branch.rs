@@ -91,6 +91,12 @@ pub(crate) fn insert(page: &mut [u8], index: usize, separator: &[u8], child: Chi
     Ok(true)
 }
 
+/// Puts another separator in the place of separator `index`, where it takes as many bytes. `false`, and nothing
+/// changed, if it does not.
+pub(crate) fn replace_separator(page: &mut [u8], index: usize, separator: &[u8]) -> Result<bool> {
+    node::replace_key::<true>(page, index, separator)
+}
+
 /// Replaces the reference to child `index`, which there must be.
 pub(crate) fn set_child(page: &mut [u8], index: usize, child: ChildRef) {
     let count = node::key_count(page);

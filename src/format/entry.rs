@@ -66,6 +66,11 @@ impl<'a> Entry<'a> {
         KeyBuf::from_parts([self.prefix, &head[..self.suffix_len.min(HEAD_LEN)], self.rest()])
     }
 
+    /// Whether the key begins with `prefix`.
+    pub(crate) fn has_prefix(&self, prefix: &[u8]) -> bool {
+        self.key_len() >= prefix.len() && prefix.iter().enumerate().all(|(at, byte)| self.byte(at) == *byte)
+    }
+
     /// The bytes of the suffix beyond its head.
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {

@@ -35,14 +35,19 @@ pub(crate) enum LeafValue<'a> {
 pub(crate) enum Payload<'a> {
     Inline(&'a [u8]),
     Zeroed(usize),
-    Overflow { first: ChildRef, length: u64 },
+    Overflow {
+        first: ChildRef,
+        length: u64,
+    },
+    /// The descriptor of a value on overflow pages, as another leaf has it.
+    Descriptor(&'a [u8]),
 }
 
 impl Payload<'_> {
     /// Bytes that it takes in the leaf.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Payload::Inline(bytes) => bytes.len(),
+            Payload::Inline(bytes) | Payload::Descriptor(bytes) => bytes.len(),
             Payload::Zeroed(length) => *length,
             Payload::Overflow { .. } => DESCRIPTOR_LEN,
         }
@@ -58,13 +63,13 @@ impl Payload<'_> {
 
     /// Whether the value itself lies on overflow pages.
     pub(crate) fn is_overflow(&self) -> bool {
-        matches!(self, Payload::Overflow { .. })
+        matches!(self, Payload::Overflow { .. } | Payload::Descriptor(_))
     }
 
     /// Writes it to `place`, which has [`Payload::len`] bytes.
     pub(crate) fn write(&self, place: &mut [u8]) {
         match self {
-            Payload::Inline(bytes) => place.copy_from_slice(bytes),
+            Payload::Inline(bytes) | Payload::Descriptor(bytes) => place.copy_from_slice(bytes),
             Payload::Zeroed(_) => place.fill(0),
             Payload::Overflow { first, length } => {
                 put_u32(place, 0, first.0);
@@ -172,6 +177,13 @@ pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload
         node::set_has_overflow(page);
     }
     Ok(true)
+}
+
+/// Puts an entry of another leaf in at `index`. `false`, and nothing changed, as with [`insert`].
+pub(crate) fn insert_entry(page: &mut [u8], index: usize, entry: &Entry<'_>) -> Result<bool> {
+    let payload = entry.payload();
+    let payload = if entry.is_overflow { Payload::Descriptor(payload) } else { Payload::Inline(payload) };
+    insert(page, index, &entry.key(), payload)
 }
 
 /// How far the value of `key` lies behind the beginning of its entry.

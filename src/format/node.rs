@@ -328,6 +328,11 @@ pub(crate) fn used_bytes<const BRANCH: bool>(page: &[u8]) -> usize {
     table_len::<BRANCH>(key_count(page)) + live + field_u16(page, PREFIX_LEN)
 }
 
+/// Bytes between the tables and the heap: what entries can still take without the page being built anew.
+pub(crate) fn gap_len<const BRANCH: bool>(page: &[u8]) -> usize {
+    heap_range(page).start.saturating_sub(HEADER_LEN + table_len::<BRANCH>(key_count(page)))
+}
+
 /// Where the heap lies in the page. Empty if the header is nonsense.
 pub(crate) fn heap_range(page: &[u8]) -> Range<usize> {
     let end = page.len().saturating_sub(field_u16(page, PREFIX_LEN));
@@ -350,6 +355,11 @@ pub(crate) fn set_has_overflow(page: &mut [u8]) {
 /// Makes `page` an empty node with `prefix`.
 pub(super) fn init<const BRANCH: bool>(page: &mut [u8], level: u8, prefix: &[u8]) {
     page.fill(0);
+    init_header::<BRANCH>(page, level, prefix);
+}
+
+fn init_header<const BRANCH: bool>(page: &mut [u8], level: u8, prefix: &[u8]) {
+    page[..HEADER_LEN].fill(0);
     page::init(page, Node::<BRANCH>::KIND, level);
     put_u16(page, PREFIX_LEN, prefix.len() as u16);
     let at = page.len() - prefix.len();
@@ -395,6 +405,29 @@ pub(super) fn insert_key<const BRANCH: bool>(
     Ok(Some(tail..tail + tail_len))
 }
 
+/// Puts another key in the place of that at `index`, if its rest is as long. `false`, and nothing changed, if it is not,
+/// or the key does not share the page's prefix.
+pub(super) fn replace_key<const BRANCH: bool>(page: &mut [u8], index: usize, key: &[u8]) -> Result<bool> {
+    let view = Node::<BRANCH>::new(page)?;
+    let Some(suffix) = key.strip_prefix(view.prefix) else { return Ok(false) };
+    let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+    let old = view.slot(index)?;
+    let at = old.offset + Node::<BRANCH>::LEAD;
+    let heap = heap_range(page);
+    let is_in_heap = rest.is_empty() || (heap.start <= at && at + rest.len() <= heap.end);
+    if old.rest_len() != rest.len() || !is_in_heap {
+        return Ok(false);
+    }
+    let count = view.count();
+    put_u32(page, HEADER_LEN + 4 * index, head_of(suffix));
+    let overflow_bit = if old.is_overflow { OVERFLOW_BIT } else { 0 };
+    put_u16(page, slots_start::<BRANCH>(count) + 4 * index + 2, suffix.len() as u16 | overflow_bit);
+    if !rest.is_empty() {
+        page[at..at + rest.len()].copy_from_slice(rest);
+    }
+    Ok(true)
+}
+
 /// Takes the keys of `range` out; `entry_lens` is the sum of their sizes in the heap. From a branch, the children
 /// right of the separators go too.
 pub(super) fn remove_keys<const BRANCH: bool>(page: &mut [u8], range: Range<usize>, entry_lens: usize) {
@@ -420,7 +453,7 @@ pub(super) fn build<const BRANCH: bool>(
     prefix: &[u8],
     entries: &[Entry<'_>],
 ) -> Result<()> {
-    init::<BRANCH>(page, level, prefix);
+    init_header::<BRANCH>(page, level, prefix);
     let heap_end = page.len() - prefix.len();
     let slots = slots_start::<BRANCH>(entries.len());
     let table_end = slots + 4 * entries.len();
@@ -445,6 +478,8 @@ pub(super) fn build<const BRANCH: bool>(
         let overflow_bit = if entry.is_overflow { OVERFLOW_BIT } else { 0 };
         put_u16(page, slots + 4 * index + 2, suffix_len as u16 | overflow_bit);
     }
+    // What the page held before stays nowhere. (A branch's children are behind the heads; they are filled in yet.)
+    page[table_end..start].fill(0);
     put_u16(page, COUNT, entries.len() as u16);
     put_u16(page, HEAP_LEN, (heap_end - start) as u16);
     Ok(())

@@ -13,6 +13,7 @@ use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::entry::Entry;
+use crate::format::leaf::{self, LeafView};
 use crate::format::node;
 use crate::tree::items::{Items, Split, items_of};
 use crate::tree::nodes::{Nodes, TreeTop, view_any_count};
@@ -55,9 +56,20 @@ impl TreeMut {
             return Ok(());
         }
         let cuts = items.cuts(split);
-        let children = self.spread(&items, &cuts, &[here])?;
-        drop(items);
-        self.frames.recycle(old);
+        let children = if level == 0 && cuts == [index] && index + 1 == items.len() {
+            // The new entry goes to a leaf of its own; nothing else changes.
+            let node = self.frames.add_node();
+            items.build_next_leaf(self.frames.get_mut(node)?)?;
+            let children = vec![(items.separator(index), node)];
+            drop(items);
+            self.frames.put_back(here, old)?;
+            children
+        } else {
+            let children = self.spread(&items, &cuts, &[here])?;
+            drop(items);
+            self.frames.recycle(old);
+            children
+        };
         if turn == 0 {
             return self.grow_root(children, has_overflow);
         }
@@ -126,6 +138,12 @@ impl TreeMut {
         split: Split,
     ) -> Result<()> {
         let page = self.frames.get_mut(self.path[turn].node)?;
+        if let ([(separator, child)], 1) = (&new[..], removed)
+            && branch::replace_separator(page, at - 1, separator)?
+        {
+            branch::set_child(page, at, *child);
+            return Ok(());
+        }
         branch::remove(page, at - 1..at - 1 + removed)?;
         for (done, (separator, child)) in new.iter().enumerate() {
             if branch::insert(page, at - 1 + done, separator, *child)? {
@@ -176,9 +194,16 @@ impl TreeMut {
                 continue;
             }
             let pair = self.pair(source, turn, left)?;
-            let separator = self.separator_between(turn, left)?;
             let is_left = left == self.path[turn - 1].index;
             let sibling = pair[usize::from(is_left)];
+            if self.level_of(turn) == 0
+                && let Some(separator) = self.move_to_sibling(turn, items, sibling, sibling_used, is_left)?
+            {
+                let new = vec![(separator, pair[1])];
+                self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+                return Ok(true);
+            }
+            let separator = self.separator_between(turn, left)?;
             let lifted = self.frames.lift(sibling)?;
             let others = items_of(&lifted, self.level_of(turn))?;
             let has_overflow = node::has_overflow(&lifted);
@@ -195,6 +220,47 @@ impl TreeMut {
             self.frames.put_back(sibling, lifted)?;
         }
         Ok(false)
+    }
+
+    /// Shares the items for the leaf at `turn` with a sibling by moving the outermost there, if it can take them as it
+    /// is: the sibling's other entries stay where they are. Answers the separator.
+    fn move_to_sibling(
+        &mut self,
+        turn: usize,
+        items: &Items<'_>,
+        sibling: ChildRef,
+        sibling_used: usize,
+        to_right: bool,
+    ) -> Result<Option<Vec<u8>>> {
+        let cut = items.cut_to_share(sibling_used, to_right);
+        let (kept, moved) = if to_right { (0..cut, cut..items.len()) } else { (cut..items.len(), 0..cut) };
+        let moved = items.part(moved);
+        let page = self.frames.get(sibling)?;
+        let view: LeafView<'_> = view_any_count(page, 0)?;
+        let lens = moved.iter().map(|entry| {
+            leaf::entry_len(entry.key_len() - view.prefix().len().min(entry.key_len()), entry.payload_len())
+        });
+        let has_room = lens.sum::<usize>() <= node::gap_len::<false>(page);
+        // If the farthest of them has the sibling's prefix all have it, as all lie between it and the sibling's keys.
+        let (farthest, nearest) = if to_right { (0, moved.len() - 1) } else { (moved.len() - 1, 0) };
+        let place = view.search(&moved[nearest].key())?;
+        let is_in_order = !place.found && place.index == if to_right { 0 } else { view.count() };
+        if !has_room
+            || !is_in_order
+            || !items.fits(kept.clone())
+            || !moved[farthest].has_prefix(view.prefix())
+        {
+            return Ok(None);
+        }
+        items.build(kept, self.frames.get_mut(self.path[turn].node)?)?;
+        let page = self.frames.get_mut(sibling)?;
+        for (offset, entry) in moved.iter().enumerate() {
+            if !leaf::insert_entry(page, place.index + offset, entry)? {
+                let expected = "room for what was counted";
+                return Err(corrupt(None, "leaf that takes entries over", expected, "none"));
+            }
+        }
+        Ok(Some(items.separator(cut)))
     }
 
     /// Merges the node at `turn` with the emptier of its siblings, or shares items out evenly between the two.

@@ -166,6 +166,39 @@ impl<'a> Items<'a> {
         cuts
     }
 
+    /// Where to cut so that moving the items on one side to a sibling that uses `sibling_used` bytes leaves both about
+    /// equally full; the sibling is to the right if `to_right`. There are two items at least.
+    pub(super) fn cut_to_share(&self, sibling_used: usize, to_right: bool) -> usize {
+        let end = self.len();
+        let used = |range: Range<usize>| self.used_bytes(range);
+        let middle = if to_right {
+            first_where(1..end - 1, |cut| used(0..cut) >= used(cut..end) + sibling_used)
+        } else {
+            first_where(1..end - 1, |cut| used(0..cut) + sibling_used >= used(cut..end))
+        };
+        let around = end / 8;
+        let near = middle.saturating_sub(around).max(1)..=(middle + around).min(end - 1);
+        near.min_by_key(|&cut| (self.separator_len(cut), cut.abs_diff(middle))).unwrap_or(middle)
+    }
+
+    /// The items of `range`.
+    pub(super) fn part(&self, range: Range<usize>) -> &[Entry<'a>] {
+        &self.items[range]
+    }
+
+    /// Writes the last item as a leaf into `page`, for others that will follow: with the prefix that it shares with
+    /// all before it, as they most likely will.
+    pub(super) fn build_next_leaf(&self, page: &mut [u8]) -> Result<()> {
+        let [first, .., last] = &self.items[..] else { return self.build(0..self.len(), page) };
+        let key = last.key();
+        let prefix_len = first.common_len(last).min(key.len().saturating_sub(HEAD_LEN));
+        leaf::build(page, &key[..prefix_len], std::slice::from_ref(last))?;
+        if self.has_overflow {
+            node::set_has_overflow(page);
+        }
+        Ok(())
+    }
+
     /// What separates the items before `cut` from those behind.
     pub(super) fn separator(&self, cut: usize) -> Vec<u8> {
         self.items[cut].key()[..self.separator_len(cut)].to_vec()
@@ -219,7 +252,8 @@ impl<'a> Items<'a> {
         common.min(second.saturating_sub(HEAD_LEN))
     }
 
-    fn fits(&self, range: Range<usize>) -> bool {
+    /// Whether the items of `range` fit one page.
+    pub(super) fn fits(&self, range: Range<usize>) -> bool {
         self.used_bytes(range) <= node::capacity(self.page_size)
     }
 
