@@ -55,6 +55,7 @@ impl TreeMut {
 
     /// Takes all entries out.
     pub(crate) fn clear<S: PageSource>(&mut self, source: &S) -> Result<()> {
+        self.is_path_to_end = false;
         if self.top.depth > 0 {
             let level = self.top.depth - 1;
             self.drop_subtree(source, self.top.node, level, &mut Seen::new())?;
@@ -79,6 +80,7 @@ impl TreeMut {
         if self.range(lower, upper).next(self.nodes(source))?.is_none() {
             return Ok(0);
         }
+        self.is_path_to_end = false;
         let level = self.top.depth - 1;
         self.top.node = self.own(source, self.top.node, level)?;
         let cut = self.cut(source, self.top.node, level, (lower, upper), &mut Seen::new())?;

@@ -32,6 +32,7 @@ impl TreeMut {
             debug_assert_eq!(self.frames.page_count(), 0, "frames hang from the root");
             return Ok(());
         }
+        self.is_path_to_end = false;
         out.reserve(self.frames.page_count());
         let mut levels: Vec<Vec<Dirty>> = Vec::new();
         levels.resize_with(usize::from(self.top.depth), Vec::new);

@@ -71,6 +71,9 @@ pub(crate) struct TreeMut {
     pub(super) page_size: usize,
     /// The way to the key that an operation is about, root first.
     pub(super) path: Vec<Step>,
+    /// Whether `path` leads to the last leaf, through frames alone, because an entry was put in there behind all others
+    /// and nothing was done since. The next one then need not descend, if it belongs behind that.
+    pub(super) is_path_to_end: bool,
 }
 
 impl TreeMut {
@@ -84,6 +87,7 @@ impl TreeMut {
             transaction,
             page_size,
             path: Vec::new(),
+            is_path_to_end: false,
         }
     }
 
@@ -172,17 +176,24 @@ impl TreeMut {
             self.plant(key, value)?;
             return Ok(true);
         }
-        let place = self.locate(source, key)?;
-        self.own_path(source)?;
+        let place = match self.place_at_end(key)? {
+            Some(place) => place,
+            None => {
+                let place = self.locate(source, key)?;
+                self.own_path(source)?;
+                place
+            }
+        };
         let (turn, leaf) = self.leaf_of_path();
         if place.found && self.replace_in_place(source, leaf, place.index, key, value)? {
             return Ok(false);
         }
         let mut split = Split::Even;
+        let was_path_to_end = std::mem::take(&mut self.is_path_to_end);
         if place.found {
             leaf::remove(self.frames.get_mut(leaf)?, place.index..place.index + 1)?;
         } else {
-            split = self.split_for_growth()?;
+            split = if was_path_to_end { Split::FillLeft } else { self.split_for_growth()? };
             self.entries = self.entries.wrapping_add(1);
         }
         let payload = self.payload(key, value)?;
@@ -195,6 +206,8 @@ impl TreeMut {
             self.place(source, turn, place.index, &[entry], split)?;
         } else if place.found {
             self.rebalance(source, turn)?;
+        } else {
+            self.is_path_to_end = split == Split::FillLeft;
         }
         Ok(!place.found)
     }
@@ -297,10 +310,26 @@ impl TreeMut {
 
     // ---- the path ----
 
+    /// The place of a key behind all others, if the path leads there.
+    fn place_at_end(&mut self, key: &[u8]) -> Result<Option<Place>> {
+        if !self.is_path_to_end {
+            return Ok(None);
+        }
+        let (turn, leaf) = self.leaf_of_path();
+        let leaf: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
+        let place = leaf.search(key)?;
+        if place.found || place.index < leaf.count() {
+            return Ok(None);
+        }
+        self.path[turn].index = place.index;
+        Ok(Some(place))
+    }
+
     /// Descends to `key` without changing anything; the way is in `path` then. The tree is not empty.
     pub(super) fn locate<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Place> {
         let nodes = FramesOverPages { source, frames: &self.frames };
         self.path.clear();
+        self.is_path_to_end = false;
         let mut node = self.top.node;
         for level in (1..self.top.depth).rev() {
             let branch: BranchView<'_> = view_any_count(nodes.node(node)?, level)?;

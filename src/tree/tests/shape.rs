@@ -48,6 +48,54 @@ fn ascending_and_descending_loads_fill_pages() {
 }
 
 #[test]
+fn appending_goes_on_rightly_whatever_comes_between() {
+    let mut store = Store::new(MIN_PAGE_SIZE);
+    let mut model = Model::new();
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    for number in 0..COUNT.min(3000) {
+        let (key, value) = (key_24(10 * number), vec![number as u8; (number % 7 * 40) as usize]);
+        store.tree.insert(&store.pages, &key, NewValue::Bytes(&value)).unwrap();
+        model.insert(key.clone(), value.clone());
+        match number % 97 {
+            10 => {
+                store.tree.remove(&store.pages, &key).unwrap();
+                model.remove(&key);
+            }
+            20 => {
+                store.commit();
+            }
+            30 => {
+                let from = key_24(10 * number.saturating_sub(60));
+                store.tree.delete_range(&store.pages, Bound::Included(&from), Bound::Unbounded).unwrap();
+                model.split_off(&from);
+            }
+            40 => {
+                let between = key_24(10 * number - 5);
+                store.tree.insert(&store.pages, &between, NewValue::Bytes(b"between")).unwrap();
+                model.insert(between, b"between".to_vec());
+            }
+            50 => {
+                // The key that was put in last, again, with a longer value.
+                let longer = [value, vec![1; 300]].concat();
+                store.tree.insert(&store.pages, &key, NewValue::Bytes(&longer)).unwrap();
+                model.insert(key, longer);
+            }
+            60 if number % 5 == 0 => {
+                store.tree.delete_range(&store.pages, all.0, all.1).unwrap();
+                model.clear();
+            }
+            _ => {}
+        }
+        if number % 97 > 90 {
+            store.assert_sees(&model);
+        }
+    }
+    let root = store.commit();
+    store.assert_sees(&model);
+    walk_all(&store.pages, &root);
+}
+
+#[test]
 fn random_load_fills_pages_to_four_fifths() {
     let (store, root) = loaded(MIN_PAGE_SIZE, (0..COUNT).map(scrambled));
     let fill = fill_factor(&walk_all(&store.pages, &root), MIN_PAGE_SIZE);
