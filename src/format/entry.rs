@@ -62,7 +62,7 @@ impl<'a> Entry<'a> {
 
     /// The whole key.
     pub(crate) fn key(&self) -> KeyBuf {
-        let head = self.head.to_be_bytes();
+        let head = self.head_bytes();
         KeyBuf::from_parts([self.prefix, &head[..self.suffix_len.min(HEAD_LEN)], self.rest()])
     }
 
@@ -124,11 +124,18 @@ impl<'a> Entry<'a> {
         std::ptr::eq(self.prefix, other.prefix) || self.prefix == other.prefix
     }
 
+    /// The head as it stands in the key, padded.
+    #[inline]
+    fn head_bytes(&self) -> [u8; HEAD_LEN] {
+        let [b0, b1, b2, b3] = self.head.to_le_bytes();
+        [b3, b2, b1, b0]
+    }
+
     /// One byte of the key.
     fn byte(&self, at: usize) -> u8 {
         match at.checked_sub(self.prefix.len()) {
             None => self.prefix[at],
-            Some(at) if at < HEAD_LEN => self.head.to_be_bytes()[at],
+            Some(at) if at < HEAD_LEN => self.head_bytes()[at],
             Some(at) => self.heap[self.lead + at - HEAD_LEN],
         }
     }

@@ -405,8 +405,8 @@ pub(super) fn insert_key<const BRANCH: bool>(
     Ok(Some(tail..tail + tail_len))
 }
 
-/// Puts another key in the place of that at `index`, if its rest is as long. `false`, and nothing changed, if it is not,
-/// or the key does not share the page's prefix.
+/// Puts another key in the place of that at `index`, if its rest is as long. `false`, and nothing changed, if it is
+/// not, or the key does not share the page's prefix.
 pub(super) fn replace_key<const BRANCH: bool>(page: &mut [u8], index: usize, key: &[u8]) -> Result<bool> {
     let view = Node::<BRANCH>::new(page)?;
     let Some(suffix) = key.strip_prefix(view.prefix) else { return Ok(false) };

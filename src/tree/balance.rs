@@ -14,7 +14,7 @@ use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
-use crate::format::node;
+use crate::format::node::{self, HEAD_LEN};
 use crate::tree::items::{Items, Split, items_of};
 use crate::tree::nodes::{Nodes, TreeTop, view_any_count};
 use crate::tree::pages::PageSource;
@@ -39,6 +39,11 @@ impl TreeMut {
     ) -> Result<()> {
         let here = self.path[turn].node;
         let level = self.level_of(turn);
+        if let (0, Split::FillLeft, [entry]) = (level, split, new)
+            && let Some(next) = self.begin_next_leaf(turn, entry)?
+        {
+            return self.put_behind(source, turn, next, split);
+        }
         let old = self.frames.lift(here)?;
         let mut items = items_of(&old, level)?;
         items.splice(index..index, new.iter().copied());
@@ -56,25 +61,51 @@ impl TreeMut {
             return Ok(());
         }
         let cuts = items.cuts(split);
-        let children = if level == 0 && cuts == [index] && index + 1 == items.len() {
-            // The new entry goes to a leaf of its own; nothing else changes.
-            let node = self.frames.add_node();
-            items.build_next_leaf(self.frames.get_mut(node)?)?;
-            let children = vec![(items.separator(index), node)];
-            drop(items);
-            self.frames.put_back(here, old)?;
-            children
-        } else {
-            let children = self.spread(&items, &cuts, &[here])?;
-            drop(items);
-            self.frames.recycle(old);
-            children
-        };
+        let children = self.spread(&items, &cuts, &[here])?;
+        drop(items);
+        self.frames.recycle(old);
+        self.put_behind(source, turn, children, split)
+    }
+
+    /// Puts new nodes right behind the one at `turn`, in its parent, which may be a new root.
+    fn put_behind<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        children: NewChildren,
+        split: Split,
+    ) -> Result<()> {
         if turn == 0 {
-            return self.grow_root(children, has_overflow);
+            return self.grow_root(children);
         }
         let behind = self.path[turn - 1].index + 1;
         self.replace_children(source, turn - 1, behind, 0, children, split)
+    }
+
+    /// Begins a leaf with `entry`, which belongs behind all of the last leaf, if building that one anew would make no
+    /// room for it: then that leaf stays as it is. The new one begins with the prefix that the entry has in common with
+    /// all before it, as those that follow most likely will too.
+    fn begin_next_leaf(&mut self, turn: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
+        let page = self.frames.get(self.path[turn].node)?;
+        let view: LeafView<'_> = view_any_count(page, 0)?;
+        let Some(last) = view.count().checked_sub(1) else { return Ok(None) };
+        let common = entry.common_len(&view.leaf_entry(0)?);
+        let Some(longer) = common.checked_sub(view.prefix().len()) else { return Ok(None) };
+        let needed = leaf::entry_len(entry.key_len() - common, entry.payload_len());
+        if needed <= node::gap_len::<false>(page) + node::dead_bytes(page) + longer * view.count() {
+            return Ok(None);
+        }
+        let has_overflow = node::has_overflow(page);
+        let key = entry.key();
+        let separator = key[..entry.common_len(&view.leaf_entry(last)?) + 1].to_vec();
+        let node = self.frames.add_node();
+        let page = self.frames.get_mut(node)?;
+        let prefix_len = common.min(key.len().saturating_sub(HEAD_LEN));
+        leaf::build(page, &key[..prefix_len], std::slice::from_ref(entry))?;
+        if has_overflow || entry.is_overflow() {
+            node::set_has_overflow(page);
+        }
+        Ok(Some(vec![(separator, node)]))
     }
 
     /// Balances the node at `turn`, and those above that change with it, if they have become too empty.
@@ -157,10 +188,14 @@ impl TreeMut {
     }
 
     /// Puts a new root above the old one, which is the first child, and `new`.
-    fn grow_root(&mut self, new: NewChildren, has_overflow: bool) -> Result<()> {
+    fn grow_root(&mut self, new: NewChildren) -> Result<()> {
         let level = self.top.depth;
         if level >= MAX_DEPTH {
             return Err(corrupt(None, "depth of the tree", format_args!("below {MAX_DEPTH}"), level));
+        }
+        let mut has_overflow = false;
+        for child in new.iter().map(|(_, child)| *child).chain([self.top.node]) {
+            has_overflow |= node::has_overflow(self.frames.get(child)?);
         }
         let root = self.frames.add_node();
         let page = self.frames.get_mut(root)?;

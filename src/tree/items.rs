@@ -186,19 +186,6 @@ impl<'a> Items<'a> {
         &self.items[range]
     }
 
-    /// Writes the last item as a leaf into `page`, for others that will follow: with the prefix that it shares with
-    /// all before it, as they most likely will.
-    pub(super) fn build_next_leaf(&self, page: &mut [u8]) -> Result<()> {
-        let [first, .., last] = &self.items[..] else { return self.build(0..self.len(), page) };
-        let key = last.key();
-        let prefix_len = first.common_len(last).min(key.len().saturating_sub(HEAD_LEN));
-        leaf::build(page, &key[..prefix_len], std::slice::from_ref(last))?;
-        if self.has_overflow {
-            node::set_has_overflow(page);
-        }
-        Ok(())
-    }
-
     /// What separates the items before `cut` from those behind.
     pub(super) fn separator(&self, cut: usize) -> Vec<u8> {
         self.items[cut].key()[..self.separator_len(cut)].to_vec()
