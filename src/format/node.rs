@@ -305,6 +305,21 @@ fn heads_below(heads: &[[u8; 4]], head: u32) -> usize {
     base + usize::from(u32::from_le_bytes(heads[base]) < head)
 }
 
+/// Asks for what a search in a page, whatever it is, looks at first: header, first heads, prefix.
+#[inline]
+pub(crate) fn prefetch_ends(page: &[u8]) {
+    prefetch(page, 0);
+    prefetch(page, 64);
+    prefetch(page, page.len() - 1);
+}
+
+/// Asks for all of a page: its entries lie in the order in which they came, which no processor foresees.
+pub(crate) fn prefetch_all(page: &[u8]) {
+    for offset in (0..page.len()).step_by(64) {
+        prefetch(page, offset);
+    }
+}
+
 // ---- fields that balance and checks look at ----
 
 /// How many keys the page says it has.

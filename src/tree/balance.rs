@@ -44,7 +44,11 @@ impl TreeMut {
         {
             return self.put_behind(source, turn, next, split);
         }
+        if turn > 0 && split == Split::Even {
+            self.prefetch_siblings(source, turn)?;
+        }
         let old = self.frames.lift(here)?;
+        node::prefetch_all(&old);
         let mut items = items_of(&old, level)?;
         items.splice(index..index, new.iter().copied());
         let has_overflow = node::has_overflow(&old) || new.iter().any(Entry::is_overflow);
@@ -331,6 +335,18 @@ impl TreeMut {
         let parent = self.path[turn - 1];
         let last = node::key_count(self.frames.get(parent.node)?);
         Ok([parent.index.checked_sub(1), (parent.index < last).then_some(parent.index)])
+    }
+
+    /// Asks for the siblings' headers, which will tell how full they are.
+    fn prefetch_siblings<S: PageSource>(&self, source: &S, turn: usize) -> Result<()> {
+        let parent = self.path[turn - 1];
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(turn) + 1)?;
+        for index in [parent.index.checked_sub(1), Some(parent.index + 1)].into_iter().flatten() {
+            if index < branch.child_count() {
+                self.nodes(source).prefetch(branch.child(index)?);
+            }
+        }
+        Ok(())
     }
 
     /// Bytes that the other node of the pair uses.

@@ -8,6 +8,7 @@
 
 use crate::base::ChildRef;
 use crate::error::{Error, Result, corrupt};
+use crate::format::node;
 use crate::tree::nodes::Nodes;
 use crate::tree::pages::PageSource;
 
@@ -160,14 +161,20 @@ impl<'a, S: PageSource> Nodes<'a> for FramesOverPages<'a, S> {
 
     #[inline]
     fn prefetch(self, at: ChildRef) {
-        if let Some(number) = at.page() {
-            self.source.prefetch(number);
+        match at.page() {
+            Some(number) => self.source.prefetch(number),
+            None => {
+                let _ = self.frames.get(at).map(node::prefetch_ends); // no frame: whoever reads it says so
+            }
         }
     }
 
     fn prefetch_whole(self, at: ChildRef) {
-        if let Some(number) = at.page() {
-            self.source.prefetch_whole(number);
+        match at.page() {
+            Some(number) => self.source.prefetch_whole(number),
+            None => {
+                let _ = self.frames.get(at).map(node::prefetch_all);
+            }
         }
     }
 }

@@ -336,6 +336,7 @@ impl TreeMut {
             let index = branch.child_index(key)?;
             self.path.push(Step { node, index });
             node = branch.child(index)?;
+            nodes.prefetch(node);
         }
         let leaf: LeafView<'_> = view(nodes.node(node)?, 0)?;
         let place = leaf.search(key)?;
