@@ -182,13 +182,13 @@ mod tests {
                 pages.iter().map(move |page| LeafView::new(page).unwrap().leaf_entry(index).unwrap());
             in_pages.chain([Entry::of_branch(KEYS[index], ChildRef(0))])
         };
-        for left in 0..KEYS.len() {
-            for right in 0..KEYS.len() {
+        for (left, left_key) in KEYS.iter().enumerate() {
+            for (right, right_key) in KEYS.iter().enumerate() {
                 for (one, other) in pieces(left).flat_map(|one| pieces(right).map(move |other| (one, other)))
                 {
-                    assert_eq!((&*one.key(), one.key_len()), (KEYS[left], KEYS[left].len()));
-                    assert_eq!(one.compare_keys(&other), KEYS[left].cmp(KEYS[right]));
-                    assert_eq!(one.common_len(&other), common_len(KEYS[left], KEYS[right]));
+                    assert_eq!((&*one.key(), one.key_len()), (*left_key, left_key.len()));
+                    assert_eq!(one.compare_keys(&other), left_key.cmp(right_key));
+                    assert_eq!(one.common_len(&other), common_len(left_key, right_key));
                 }
             }
         }

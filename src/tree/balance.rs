@@ -1,13 +1,17 @@
 //! Splitting, sharing with siblings, merging: how nodes stay neither too full nor too empty.
 //!
 //! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix;
-//! then it shares with a sibling that has an eighth of its page free; only then it is split. A node that uses
-//! less than a quarter of its page merges with a sibling, or takes over some of its items.
+//! then it shares with a sibling that has an eighth of its page free; only then it is split. A leaf gives a sibling
+//! its outermost entries without that one being written anew, where that is possible; and behind a full last leaf
+//! the next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a
+//! sibling, or takes over some of its items.
 //! A `turn` is a place in the path: the node's distance from the root.
 //!
 //! Invariants:
 //! - All nodes of the path are frames. Nodes above the one that is being balanced are sound.
 //! - Balancing goes upward only, one level at a time, so it ends at the root.
+//! - The content of a frame that is built anew from its own items is lifted out of it before, and is given back
+//!   or recycled.
 
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
