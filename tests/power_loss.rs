@@ -1,13 +1,14 @@
 //! Power that fails beneath a whole file system: a real ext4 on a disk that logs each write and flush
-//! (`common/block_log.rs`), and on it the example `torture`, which acknowledges commits. From the log disks are made as
-//! they might be if the power had failed at a random moment; each is mounted, which replays its journal, and `torture
-//! verify` must find all that was acknowledged by then.
+//! (`common/block_log.rs`), and on it the example `torture`, which acknowledges commits. From the log disks are made
+//! as they might be if the power had failed at a random moment; each is mounted, which replays its journal, and
+//! `torture verify` must find all that was acknowledged by then.
 //!
-//! What such a disk has: all that was written before the last flush that was answered by then; and of what was written
-//! since all, nothing, or anything: some writes, some blocks of 4 KiB, some sectors of 512 bytes.
+//! What such a disk has: all that was written before the last flush that was answered by then; and of what was
+//! written since all, nothing, or anything: some writes, some blocks of 4 KiB, some sectors of 512 bytes.
 //!
-//! `MAPLEAF_POWER_LOSSES=100 cargo test --release --test power_loss -- --nocapture` makes a hundred of each recording. It
-//! needs Linux, the right to mount, FUSE, loop devices and mkfs.ext4; without the variable nothing is done.
+//! `MAPLEAF_POWER_LOSSES=100 cargo test --release --test power_loss -- --nocapture` makes a hundred of each
+//! recording. It needs Linux, the right to mount, FUSE, loop devices and mkfs.ext4; without the variable nothing is
+//! done.
 #![cfg(all(target_os = "linux", target_endian = "little"))]
 
 mod common;

@@ -1,8 +1,9 @@
-//! `torture kill`: starts `run`, reads its acknowledgements through a pipe, kills it with SIGKILL at a random moment, and
-//! looks whether all is there, again and again.
+//! `torture kill`: starts `run`, reads its acknowledgements through a pipe, kills it with SIGKILL at a random moment,
+//! and looks whether all is there, again and again.
 //!
-//! What was written to a pipe is read even if the writer is dead: an acknowledgement that was printed counts. Half of the
-//! rounds are followed by the next `run` instead of a look, so that this one recovers, and is killed while it does.
+//! What was written to a pipe is read even if the writer is dead: an acknowledgement that was printed counts. Half of
+//! the rounds are followed by the next `run` instead of a look, so that this one recovers, and is killed while it
+//! does.
 
 use std::io::BufReader;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};

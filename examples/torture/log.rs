@@ -1,5 +1,5 @@
-//! What workers say: a line `ACK n`, or `ACK worker n` where there are several, for each commit that is durable. It says
-//! so of all commits of the worker before, too.
+//! What workers say: a line `ACK n`, or `ACK worker n` where there are several, for each commit that is durable. It
+//! says so of all commits of the worker before, too.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};

@@ -1,19 +1,19 @@
-//! Workers that commit and say so; and a look, after they were killed or the power was cut, whether all that they said is
-//! there.
+//! Workers that commit and say so; and a look, after they were killed or the power was cut, whether all that they
+//! said is there.
 //!
 //! ```text
-//! cargo run --release --example torture -- run --database app.mapleaf       prints `ACK 1`, `ACK 2`... until it is killed
+//! cargo run --release --example torture -- run --database app.mapleaf    prints `ACK 1`, `ACK 2`... until killed
 //! cargo run --release --example torture -- verify --database app.mapleaf --acknowledged 2
 //! cargo run --release --example torture -- kill --database app.mapleaf --rounds 100      does both, by itself
 //! ```
 //!
-//! As the guest of a virtual machine that is switched off, `run` tests what no test within one system can: what the disk
-//! has when the power goes. docs/TESTING.md, *Pulling the plug*, says how.
+//! Run on a machine, real or virtual, whose power is cut, it shows what the disk has then. docs/TESTING.md, *Pulling the
+//! plug*, says how.
 //!
 //! Exit codes: 0 all is well; 1 something acknowledged is lost, or something is wrong; 2 it could not be tried.
 //!
-//! What it shows of mapleaf: the kinds of durability and what each promises when; group commit of threads and processes;
-//! recovery, which nobody has to ask for; `check`.
+//! What it shows of mapleaf: the kinds of durability and what each promises when; group commit of threads and
+//! processes; recovery, which nobody has to ask for; `check`.
 
 mod content;
 mod kill;

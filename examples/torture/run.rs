@@ -1,5 +1,5 @@
-//! `torture run`: workers that commit. What is said to be durable was so before the line that says it: a line is printed
-//! after `commit`, `sync` or `Ticket::wait` has returned.
+//! `torture run`: workers that commit. What is said to be durable was so before the line that says it: a line is
+//! printed after `commit`, `sync` or `Ticket::wait` has returned.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

@@ -1,5 +1,5 @@
-//! `torture verify`: opens the database, which recovers it, checks every page, and compares every entry with what must be
-//! there after the last commit of each worker that is found.
+//! `torture verify`: opens the database, which recovers it, checks every page, and compares every entry with what
+//! must be there after the last commit of each worker that is found.
 
 use std::fmt;
 use std::fs::File;

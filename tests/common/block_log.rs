@@ -1,10 +1,10 @@
-//! A disk that remembers: each write and each flush, in order, so that every state can be made which it might have had if
-//! the power had failed.
+//! A disk that remembers: each write and each flush, in order, so that every state can be made which it might have
+//! had if the power had failed.
 //!
-//! It is a file in a file system of its own, which the test process serves over `/dev/fuse`; a loop device makes a disk of
-//! it, and sends on what the file system above writes and flushes. One thread serves: what it has answered is in the log,
-//! and nothing is answered in between. A second file, `acknowledged`, takes output: what is written to it is logged in the
-//! same order, so that the log says which flushes came before which acknowledgement.
+//! It is a file in a file system of its own, which the test process serves over `/dev/fuse`; a loop device makes a
+//! disk of it, and sends on what the file system above writes and flushes. One thread serves: what it has answered is
+//! in the log, and nothing is answered in between. A second file, `acknowledged`, takes output: what is written to it
+//! is logged in the same order, so that the log says which flushes came before which acknowledgement.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
