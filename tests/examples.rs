@@ -1,34 +1,17 @@
 //! The examples, run as a user runs them: as programs, in a directory of their own.
 
+mod common;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mapleaf::Db;
+use common::example::example;
+use mapleaf::{Db, Table, WriteTxn};
 use tempfile::TempDir;
-
-/// The program of an example, built from the source as it is now: `cargo test --test examples` alone builds none.
-fn example(name: &str) -> PathBuf {
-    // This test is `target/debug/deps/examples-...`; the examples go to `target/debug/examples`.
-    let test = std::env::current_exe().unwrap();
-    let (profile_folder, target) = (test.ancestors().nth(2).unwrap(), test.ancestors().nth(3).unwrap());
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let profile = if profile_folder.ends_with("release") { "release" } else { "dev" };
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--examples", "--profile", profile, "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    });
-    profile_folder.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION)
-}
 
 /// What a program said, and its exit code.
 #[derive(Debug)]
@@ -492,4 +475,208 @@ fn an_error_is_told_once_and_names_the_database() {
     assert!(said.error.starts_with("live_config: cannot create nowhere/"), "{said:?}");
     assert_eq!(said.error.matches("No such file").count(), 1, "{said:?}");
     assert!(!said.error.contains("-lock"), "{said:?}");
+}
+
+// ---- torture ----
+
+fn torture(folder: &Path, question: &str) -> Said {
+    run(folder, "torture", &question.split_whitespace().collect::<Vec<_>>())
+}
+
+impl Said {
+    /// That something was found to be wrong, and what.
+    #[track_caller]
+    fn found_wrong(&self, expected: &str) {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        assert!(self.error.starts_with("torture: ") && self.error.contains(expected), "{self:?}");
+        assert_eq!(self.out, "");
+    }
+}
+
+#[test]
+fn torture_acknowledges_each_commit_and_finds_them_all() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    let lines =
+        |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| format!("ACK {n}\n")).collect::<String>();
+    assert_eq!(torture(folder, "run --database a --commits 30").well(), lines(1..=30));
+    assert_eq!(torture(folder, "run --database a --commits 5 --durability deferred").well(), lines(31..=35));
+    let said = torture(folder, "verify --database a --acknowledged 35");
+    assert_eq!(said.well(), "found 35, acknowledged 35: all there\n");
+
+    // So many that each entry was written again and again: verifying goes back only as far as it must.
+    let said = torture(folder, "run --database a --commits 2000 --durability lazy");
+    assert!(said.well().ends_with("ACK 2035\n") && said.out.lines().count() < 1000, "not after each commit");
+    fs::write(folder.join("log"), said.out).unwrap();
+    let said = torture(folder, "verify --database a --log log");
+    assert_eq!(said.well(), "found 2035, acknowledged 2035: all there\n");
+    check(folder.join("a"));
+}
+
+#[test]
+fn torture_runs_several_workers_with_every_durability() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    for arguments in
+        ["--durability mixed", "--durability mixed --write-mode mapped", "--first-worker 3 --seconds 0.2"]
+    {
+        let command = format!(
+            "run --database a --workers 3 --commits 60 --page-size 8192 --value-size 900 {arguments}"
+        );
+        let said = torture(folder, &command);
+        fs::write(folder.join("log"), format!("the console says\r\n{}", said.well())).unwrap();
+        torture(folder, "verify --database a --log log").well();
+    }
+    let said = torture(folder, "verify --database a --acknowledged 0=120 --acknowledged 2=120 --log log");
+    assert!(said.well().starts_with("found 0=120 1=120 2=120 3="), "{said:?}");
+    torture(folder, "verify --database a --acknowledged 0=120 --acknowledged 2=121")
+        .found_wrong("LOST: found 0=120 1=120 2=120 3=");
+    torture(folder, "verify --database a --acknowledged 7=1").found_wrong("LOST");
+}
+
+#[test]
+fn torture_reads_acknowledgements_among_other_lines() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    torture(folder, "run --database a --commits 7 --durability lazy").well();
+    let verify = |log: &[u8]| {
+        fs::write(folder.join("log"), log).unwrap();
+        torture(folder, "verify --database a --log log")
+    };
+    // Broken in two by another message, not whole, not text, with more behind it: none of them says anything.
+    let noise = b"[1.0] up\r\nACK 6\r\nACK 8[1.1] sd\r\n1\r\nACK \xff9\nACK 0 8 9\nACK 9x\nACK 5\nACK 12";
+    assert_eq!(verify(noise).well(), "found 7, acknowledged 6: all there\n");
+    assert_eq!(verify(b"").well(), "found 7, acknowledged nothing: all there\n");
+    verify(b"ACK 8\n").found_wrong("LOST: found 7, acknowledged 8");
+}
+
+#[test]
+fn torture_notices_a_database_that_is_too_old_or_not_there() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    assert!(
+        torture(folder, "verify --database a --acknowledged 0").well().contains("nothing was acknowledged")
+    );
+    torture(folder, "verify --database a --acknowledged 1")
+        .found_wrong("LOST: there is no a, acknowledged 1");
+    assert!(!folder.join("a").exists());
+
+    torture(folder, "run --database a --commits 20").well();
+    fs::copy(folder.join("a"), folder.join("older")).unwrap();
+    torture(folder, "run --database a --commits 20").well();
+    torture(folder, "verify --database a --acknowledged 40").well();
+    torture(folder, "verify --database older --acknowledged 40")
+        .found_wrong("LOST: found 20, acknowledged 40");
+    torture(folder, "verify --database older --acknowledged 20").well();
+}
+
+#[test]
+fn torture_notices_whatever_was_tampered_with() {
+    const ENTRIES: Table<(u64, u64), [u8]> = Table::new("entries");
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    // With this seed the worker's own table has 72 entries after 300 commits, which commit 282 made.
+    torture(folder, "run --database sound --commits 300 --durability lazy --seed 6").well();
+    let tampered = |acknowledged: u64, change: &dyn Fn(&WriteTxn) -> mapleaf::Result<()>, expected: &str| {
+        fs::copy(folder.join("sound"), folder.join("a")).unwrap();
+        Db::open(folder.join("a")).unwrap().update(change).unwrap();
+        torture(folder, &format!("verify --database a --acknowledged {acknowledged}")).found_wrong(expected);
+        fs::remove_file(folder.join("a-lock")).unwrap();
+    };
+    let number = |tx: &WriteTxn, number: u64| tx.table(&Table::<u64, u64>::new("numbers"))?.insert(0, number);
+    tampered(300, &|tx| tx.table(&ENTRIES)?.pop_first().map(drop), "WRONG: worker 0 at 300: expected entry");
+    tampered(300, &|tx| tx.table(&ENTRIES)?.pop_last().map(drop), "found no more entries");
+    tampered(
+        300,
+        &|tx| tx.table(&ENTRIES)?.insert((0, 5000), &[1][..]).map(drop),
+        "after all entries: found entry 5000",
+    );
+    tampered(
+        300,
+        &|tx| {
+            let mut entries = tx.table(&ENTRIES)?;
+            let (key, mut value) = entries.pop_last()?.unwrap();
+            value[0] ^= 1;
+            entries.insert(key, &value[..]).map(drop)
+        },
+        "WRONG: worker 0 at 300: expected entry",
+    );
+    tampered(300, &|tx| number(tx, 299).map(drop), "LOST: found 299, acknowledged 300");
+    tampered(300, &|tx| number(tx, 301).map(drop), "WRONG: worker 0 at 301: ");
+    tampered(300, &|tx| tx.drop_table("numbers").map(drop), "LOST: found nothing, acknowledged 300");
+    tampered(0, &|tx| tx.drop_table("numbers").map(drop), "WRONG: no commit has a number");
+    tampered(300, &|tx| tx.drop_table("settings").map(drop), "WRONG: the seed is missing");
+    tampered(300, &|tx| tx.drop_table("refilled-0").map(drop), "no table refilled-0");
+    let refilled = Table::<u64, [u8]>::new("refilled-0");
+    tampered(300, &|tx| tx.table(&refilled)?.pop_last().map(drop), "71 entries of 72 that commit 282 made");
+    tampered(
+        300,
+        &|tx| tx.table(&refilled)?.pop_first().map(drop),
+        "WRONG: worker 0 at 300: entry 0 that commit 282",
+    );
+    tampered(300, &|tx| tx.table(&Table::<u64, u64>::new("more")).map(drop), "WRONG: tables ");
+
+    // A flipped bit in some pages; those of free pages are no matter.
+    let sound = fs::read(folder.join("sound")).unwrap();
+    let mut noticed = 0;
+    for page in (2..sound.len() / 4096).step_by(7) {
+        let mut bytes = sound.clone();
+        bytes[page * 4096 + 2000] ^= 4;
+        fs::write(folder.join("a"), bytes).unwrap();
+        let said = torture(folder, "verify --database a --acknowledged 300");
+        if said.code != Some(0) {
+            said.found_wrong(""); // wrong; or lost, if the older record was chosen
+            noticed += 1;
+        }
+        let _ = fs::remove_file(folder.join("a-lock"));
+    }
+    assert!(noticed > 3, "{noticed} of {} pages", sound.len() / 4096);
+}
+
+#[test]
+fn torture_refuses_what_it_cannot_try() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    torture(folder, "run --database a --commits 1 --seed 5 --value-size 70").well();
+    torture(folder, "run --database a --commits 1 --seed 6").failed("a was begun with seed 5");
+    torture(folder, "run --database a --commits 1 --value-size 71")
+        .failed("a was begun with values of 70 bytes");
+    torture(folder, "run --database no/a").failed("cannot create no/a: No such file");
+    torture(folder, "verify --database a --log nowhere").failed("cannot read nowhere: No such file");
+    for usage in
+        ["verify --database a", "verify --database a --acknowledged x", "run --database a --seconds -1"]
+    {
+        assert_eq!(torture(folder, usage).code, Some(2), "{usage}");
+    }
+    let said = torture(folder, "kill --database a --rounds 3 --seed 6 --longest-life 60");
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(
+        said.error.contains("a was begun with seed 5") && said.error.contains("ended by itself"),
+        "{said:?}"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn torture_kills_and_looks_until_it_has_had_enough_or_ctrl_c_comes() {
+    let files = tempfile::tempdir().unwrap();
+    let folder = files.path();
+    let said = torture(folder, "kill --database a --rounds 6 --processes 2 --workers 2 --durability mixed");
+    assert!(said.well().starts_with("6 rounds, 12 processes killed, "), "{said:?}");
+    assert!(said.out.ends_with(": all there\n"), "{said:?}");
+
+    let child = Command::new(example("torture"))
+        .args(["kill", "--database", "a", "--rounds", "1000000", "--longest-life", "600"])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(700));
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let said = Said::from(child.wait_with_output().unwrap());
+    assert!(said.well().ends_with(": all there\n"), "{said:?}");
+    // Nobody is left who has it open.
+    mapleaf::salvage(folder.join("a"), folder.join("rescued")).unwrap();
 }

@@ -1,6 +1,9 @@
 //! What several of the integration tests use.
 #![allow(dead_code, reason = "each test binary uses some of this")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod block_log;
+pub(crate) mod example;
 pub(crate) mod format;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
