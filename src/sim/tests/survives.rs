@@ -31,8 +31,11 @@ fn explore(kind: Kind, seeds: u64, states: u64) {
 fn every_crash_state_of_a_few_small_commits() {
     for write_mode in [Syscall, Mapped] {
         let scenario = Mixed { write_mode, ..Mixed::new(Kind::Tiny) };
-        let explorer =
-            Explorer::new().seeds(0..if is_long() { 3 } else { 2 }).states(1 << 20).every_recovery(true);
+        let explorer = Explorer::new()
+            .seeds(0..if is_long() { 3 } else { 2 })
+            .states(1 << 20)
+            .every_recovery(true)
+            .second_lives(is_long());
         let explorer = explorer.recovery_depth(if is_long() { 2 } else { 1 });
         let report = explorer.explore(&scenario).unwrap();
         println!("{scenario:?}: {report}\n");
