@@ -5,6 +5,8 @@
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(dead_code, reason = "constructed by tests, and by code that only the simulation needs")]
 pub(crate) enum Mutation {
+    /// A durable commit returns without waiting for a sync.
+    CommitDoesNotWait,
     /// A durable commit returns without its barrier.
     BarrierSkipped,
     /// A record that lists nothing is stored without a barrier for the pages of its snapshot.
@@ -59,7 +61,8 @@ pub(crate) enum Mutation {
 
 #[cfg(test)]
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 25] = [
+    pub(crate) const ALL: [Mutation; 26] = [
+        Mutation::CommitDoesNotWait,
         Mutation::BarrierSkipped,
         Mutation::FirstBarrierSkipped,
         Mutation::NothingListed,

@@ -225,6 +225,7 @@ impl Ticket {
     /// If the sync failed, it is unknown whether the transaction will survive: [`Error::Io`] or [`Error::Poisoned`].
     pub fn wait(self) -> Result<u64> {
         self.handle.core.wait_durable(self.id)?;
+        self.handle.core.pages.storage.acknowledged(self.id);
         Ok(self.id.0)
     }
 }

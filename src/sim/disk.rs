@@ -225,6 +225,9 @@ impl Disk {
 
     /// One of the states, by its number: 0 is what is durable; with the last all that was stored is there.
     pub(crate) fn state(&self, mut number: u64) -> Vec<u8> {
+        if number + 1 == self.state_count() {
+            return self.image(self.resizes.len(), |_, versions| versions.len());
+        }
         let mut choose = |count: usize| {
             let choice = number % count as u64;
             number /= count as u64;

@@ -152,6 +152,13 @@ impl Explorer {
     }
 
     fn explore_all<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
+        let is_in_name = |character: char| character.is_alphanumeric() || "-_".contains(character);
+        if self.seeds.is_empty() || !scenario.name().chars().all(is_in_name) {
+            let (seeds, name) = (&self.seeds, scenario.name());
+            return Err(Failure::usage(format_args!(
+                "nothing to explore: seeds {seeds:?}, scenario '{name}'"
+            )));
+        }
         let counters = Counters::new(scenario.name());
         let fail = |script: &Script, found| {
             let (script, found) = match self.shrinks {

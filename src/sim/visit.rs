@@ -371,7 +371,9 @@ impl<S: Scenario> Tour<'_, S> {
             && lives < 3
             && !tale.steps_from(expected, 1).is_empty()
             && random_at(self.seed, path, 2).one_in(SECOND_LIVES);
-        if guided.is_none() && !is_chosen {
+        // A way that ends here may have ended in what comes next: a life that could not be lived.
+        let is_end_of_way = self.guide.is_some_and(|guide| guide.len() == path.len());
+        if guided.is_none() && !is_chosen && !is_end_of_way {
             return Ok(());
         }
         let steps = tale.steps_from(expected, SECOND_LIFE_STEPS);
@@ -380,6 +382,9 @@ impl<S: Scenario> Tour<'_, S> {
         Counters::add(&self.counters.second_lives);
         let next =
             Tale::of(self.scenario, start, &life, steps, Some((tale, expected))).map_err(found_here)?;
+        if is_end_of_way {
+            return Ok(());
+        }
         self.life(&life, start, &next, SECOND_LIFE_STATES, path, |_| true)
     }
 }

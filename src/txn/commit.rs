@@ -46,11 +46,15 @@ impl Transaction {
         let handle = Arc::clone(&self.handle);
         let id = self.publish(durability)?;
         match durability {
+            Durability::Durable if is_mutated(Mutation::CommitDoesNotWait) => {}
             Durability::Durable => {
                 handle.core.wait_durable(id)?;
                 handle.core.cut_free_tail();
             }
             Durability::Lazy => handle.core.wait_visible(id)?,
+        }
+        if durability == Durability::Durable {
+            handle.core.pages.storage.acknowledged(id);
         }
         Ok(id)
     }

@@ -109,14 +109,15 @@ impl Core {
 
     /// Returns once `id`, and all before it, are durable and visible.
     pub(crate) fn wait_durable(&self, id: TransactionId) -> Result<()> {
-        self.sync_until(|core| core.shared.durable() >= id && core.shared.visible() >= id)?;
-        self.pages.storage.acknowledged(id);
-        Ok(())
+        self.sync_until(|core| core.shared.durable() >= id && core.shared.visible() >= id)
     }
 
     /// Makes every commit up to now durable.
     pub(crate) fn sync_everything(&self) -> Result<()> {
-        self.wait_durable(self.shared.head_id())
+        let head = self.shared.head_id();
+        self.wait_durable(head)?;
+        self.pages.storage.acknowledged(head);
+        Ok(())
     }
 
     /// Before another commit: sees to it that its descriptor overwrites none that visible may name. Only after

@@ -121,3 +121,12 @@ fn through_a_mapping_a_sector_may_be_written_in_the_middle_of_a_store() {
     barrier(&mut disk);
     assert_eq!(states(&disk), sets(&[&[1]]));
 }
+
+#[test]
+fn the_last_state_is_that_all_was_stored_however_many_there_are() {
+    let mut disk = disk(100, WriteMode::Syscall);
+    disk.apply(&Event::Lengthened { to: 200 * SECTOR as u64 });
+    store(&mut disk, 0, 200, 1);
+    assert_eq!(disk.state_count(), u64::MAX, "more than can be counted");
+    assert_eq!(disk.state(u64::MAX - 1), disk.cache());
+}

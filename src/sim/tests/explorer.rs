@@ -179,3 +179,45 @@ fn the_same_states_are_visited_each_time_and_by_any_number_of_threads() {
     assert_eq!(explore(1), explore(1));
     assert_eq!(explore(1), explore(3));
 }
+
+/// Cannot do a step twice; so its second lives fail.
+struct OnlyOnce;
+
+impl Scenario for OnlyOnce {
+    type Step = u64;
+    type Memory = ();
+
+    fn name(&self) -> &str {
+        "only-once"
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<u64> {
+        (0..12).collect()
+    }
+
+    fn run(&self, stage: &Stage, (): &mut (), step: &u64) -> Result<()> {
+        stage.db().update(|tx| match tx.table(&NUMBERS)?.insert(*step, 0)? {
+            true => Ok(()),
+            false => Err(Error::TransactionFailed),
+        })
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_second_life_that_fails_fails_again_when_it_is_replayed() {
+    let explorer = Explorer::new().seeds(0..4).states(4_000);
+    let failure = explorer.explore(&OnlyOnce).unwrap_err();
+    assert_eq!(failure.kind(), ProblemKind::StepFailed, "{failure}");
+    let again = explorer.replay(&OnlyOnce, &failure.replay().unwrap()).unwrap_err();
+    assert_eq!((again.kind(), again.problem()), (failure.kind(), failure.problem()));
+}
+
+#[test]
+fn an_exploration_of_nothing_is_refused() {
+    let failure = Explorer::new().seeds(5..5).explore(&OnlyOnce).unwrap_err();
+    assert_eq!(failure.kind(), ProblemKind::Usage, "{failure}");
+}
