@@ -174,6 +174,15 @@ impl Shared {
         self.id(FIRST_ID)
     }
 
+    /// Whether the ids can be what users have left: what readers see is not above the head, and the next id takes the
+    /// next place in the ring. If it took that of what readers see, there would never be room for it.
+    pub(crate) fn ids_are_in_order(&self) -> bool {
+        let (head, first) = (self.head_id(), self.first_id());
+        let is_next_in_ring = first <= head || place_in_ring(first) == place_in_ring(head.next());
+        let has_visible = self.visible().0 != 0 && self.visible() <= head;
+        is_next_in_ring && first <= TransactionId::MAX && has_visible
+    }
+
     /// The id of the transaction that follows the head.
     pub(crate) fn next_id(&self) -> TransactionId {
         self.head_id().next().max(self.id(FIRST_ID))

@@ -30,7 +30,6 @@ use crate::share::Shared;
 use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
-use crate::txn::core::FIRST_TRANSACTION;
 use crate::txn::page_file::PageFile;
 use crate::txn::store_again;
 use crate::txn::sync::fresh_pages;
@@ -182,7 +181,7 @@ impl Slots {
     }
 
     /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, a descriptor for what readers see, the file as long as the head needs, and the
+    /// durable record in its place, ids in order, a descriptor for what readers see, the file as long as the head needs, and the
     /// pages newer than the record what was stored. Then what they have committed is in the page cache, lazy commits
     /// included, and going on from there loses nothing (R8). The comparison is for a backup that was copied over the
     /// file: it has the same inode.
@@ -193,10 +192,9 @@ impl Slots {
             is_it && Record::checksum_of(&found.record.encode()) == shared.slot_checksum(slot)
         };
         let Some(head) = shared.snapshot(shared.head_id()) else { return false };
-        let visible = shared.visible();
         self.found.iter().any(is_record)
-            && (FIRST_TRANSACTION..=head.id).contains(&visible)
-            && shared.snapshot(visible).is_some()
+            && shared.ids_are_in_order()
+            && shared.snapshot(shared.visible()).is_some()
             && head.length_pages <= pages.existing_pages()
             && !shared.is_poisoned()
             && !shared.is_unrecovered()

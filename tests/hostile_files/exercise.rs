@@ -93,6 +93,8 @@ pub(crate) struct Exercise<'a> {
     pub(crate) findings: &'a mut Findings,
     /// Whether `check` found nothing before anything was written.
     pub(crate) is_clean: bool,
+    /// Whether a commit has met damage.
+    pub(crate) has_failed_commit: bool,
 }
 
 /// Opens the file at `path`, reads it, writes to it, opens it again. What a salvage has `rescued` of it is compared.
@@ -105,7 +107,7 @@ pub(crate) fn exercise(
 ) {
     findings.executions += 1;
     let random = Random::new(plan.seed);
-    let mut exercise = Exercise { random, probes, findings, is_clean: false };
+    let mut exercise = Exercise { random, probes, findings, is_clean: false, has_failed_commit: false };
     if plan.reads_first {
         let opened = options().verify(plan.verify).read_only(true).open(path);
         if let Some(db) = exercise.value(Stage::Opening, opened) {
@@ -169,6 +171,8 @@ impl Exercise<'_> {
                 stage == Stage::Writing
             }
             Error::KeyTooLong { .. } => stage == Stage::Writing,
+            // A commit has met damaged pages in its sync: after that nobody commits any more.
+            Error::Poisoned => stage == Stage::Writing && self.has_failed_commit,
             _ => false,
         };
         assert!(is_due, "{stage:?} answers {error:?}");
@@ -378,6 +382,7 @@ impl Exercise<'_> {
             3 => tx.commit_deferred().and_then(|ticket| ticket.wait()),
             _ => tx.commit(),
         };
+        self.has_failed_commit |= matches!(committed, Err(Error::Corrupt(_)));
         self.findings.commits += u64::from(self.value(Stage::Writing, committed).is_some());
     }
 

@@ -320,3 +320,30 @@ fn a_lock_file_whose_visible_snapshot_is_not_there_is_not_believed() {
         assert_eq!(db.read().unwrap().table(&A).unwrap().len(), 400);
     }
 }
+
+/// The place in the lock file of the first id for new transactions.
+const FIRST_ID_AT: usize = 1152;
+
+/// A first id that takes the place of the visible snapshot's descriptor would let writers wait for room for ever.
+#[test]
+fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
+    let folder = crate::scratch();
+    let path = folder.path().join("data.mapleaf");
+    let db = options().open(&path).unwrap();
+    let first = db.stats().unwrap().head + 1;
+    fill(&db).unwrap();
+    let visible = db.stats().unwrap().visible;
+    let lock = std::fs::read(crate::lock_path(&path)).unwrap();
+    db.close().unwrap();
+    let data = std::fs::read(&path).unwrap();
+    assert_eq!(number_at(&lock, FIRST_ID_AT, 8), first, "its place");
+    for wrong in [visible + 256, visible + 512, visible + 2, 1 << 60 | (visible + 1)] {
+        let mut lock = lock.clone();
+        put_number(&mut lock, FIRST_ID_AT, 8, wrong);
+        overwrite(&crate::lock_path(&path), &lock);
+        overwrite(&path, &data);
+        let db = options().open(&path).unwrap();
+        db.update(|tx| tx.table(&A)?.insert(b"after", b"value").map(drop)).unwrap();
+        assert_eq!(db.stats().unwrap().head, visible + 1, "{wrong} instead");
+    }
+}

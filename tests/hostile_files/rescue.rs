@@ -71,7 +71,7 @@ pub(crate) fn salvage(
     assert_eq!((check.counts().tables, check.counts().entries), (report.tables.len() as u64, entries));
     findings.salvaged += 1;
     findings.entries_rescued += entries;
-    Exercise { random, probes, findings, is_clean: true }.read(&db);
+    Exercise { random, probes, findings, is_clean: true, has_failed_commit: false }.read(&db);
     drop(db);
     fs::remove_file(&new_path).unwrap();
     let _ = fs::remove_file(lock_path(&new_path));
