@@ -62,10 +62,10 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a, const BRANCH: bool> {
     pub(super) page: &'a [u8],
-    prefix: &'a [u8],
-    heads: &'a [[u8; 4]],
+    pub(super) prefix: &'a [u8],
+    pub(super) heads: &'a [[u8; 4]],
     pub(super) children: &'a [[u8; 4]],
-    slots: &'a [[u8; 4]],
+    pub(super) slots: &'a [[u8; 4]],
 }
 
 /// What a slot says.
@@ -144,19 +144,18 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         self.page.get(start..start + slot.rest_len()).ok_or_else(|| self.bad_offset(slot))
     }
 
-    /// The key at `index` in pieces: the head (as far as the key reaches), the rest.
-    #[inline]
-    fn head_and_rest(&self, index: usize) -> Result<([u8; 4], usize, &'a [u8])> {
-        let slot = self.slot(index)?;
-        let [b0, b1, b2, b3] = self.heads[index];
-        Ok(([b3, b2, b1, b0], slot.suffix_len.min(HEAD_LEN), self.rest(slot)?))
-    }
-
     /// The whole key at `index`.
     #[inline(always)]
     pub(crate) fn key(&self, index: usize) -> Result<KeyBuf> {
-        let (head, head_len, rest) = self.head_and_rest(index)?;
-        Ok(KeyBuf::from_parts([self.prefix, &head[..head_len], rest]))
+        self.key_at(index, self.slot(index)?)
+    }
+
+    /// The whole key at `index`, of which `slot` says where it lies.
+    #[inline(always)]
+    pub(super) fn key_at(&self, index: usize, slot: Slot) -> Result<KeyBuf> {
+        let [b0, b1, b2, b3] = self.heads[index];
+        let head_len = slot.suffix_len.min(HEAD_LEN);
+        Ok(KeyBuf::from_pieces(self.prefix, [b3, b2, b1, b0], head_len, self.rest(slot)?))
     }
 
     /// The entry at `index`, which takes `heap` there.
@@ -187,6 +186,14 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         if let Ok(slot) = self.slot(heads_below(self.heads, head_of(suffix))) {
             prefetch(self.page, slot.offset);
             self.prefetch_value(slot);
+        }
+    }
+
+    /// Asks for the beginning of the heap entry at `index`, if there is one.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, index: usize) {
+        if let Ok(slot) = self.slot(index.min(self.count() - 1)) {
+            prefetch(self.page, slot.offset);
         }
     }
 
