@@ -16,26 +16,62 @@ pub(crate) enum KeyBuf {
 }
 
 impl KeyBuf {
-    /// Puts a key together from its pieces.
+    /// Puts a key together: a prefix, as much of `head` as `head_len` says, and a rest, which is empty unless that is
+    /// all of it.
     #[inline]
-    pub(crate) fn from_parts(parts: [&[u8]; 3]) -> KeyBuf {
-        let len = parts[0].len() + parts[1].len() + parts[2].len();
-        if len > INLINE_LEN {
-            return KeyBuf::Heap(parts.concat().into_boxed_slice());
-        }
+    pub(crate) fn from_pieces(prefix: &[u8], head: [u8; 4], head_len: usize, rest: &[u8]) -> KeyBuf {
+        KeyBuf::short(prefix, head, head_len, rest)
+            .unwrap_or_else(|| KeyBuf::from(&[prefix, &head[..head_len], rest].concat()[..]))
+    }
+
+    /// The same, for a key that fits inline with room to spare.
+    #[inline(always)]
+    pub(crate) fn short(prefix: &[u8], head: [u8; 4], head_len: usize, rest: &[u8]) -> Option<KeyBuf> {
         let mut bytes = [0; INLINE_LEN];
-        let mut at = 0;
-        for part in parts {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        KeyBuf::Inline { len: len as u8, bytes }
+        copy_short(prefix, bytes.get_mut(..prefix.len())?);
+        // All of it: where the key has less of it, what is copied lies behind the key's end, or under its rest.
+        *bytes.get_mut(prefix.len()..)?.first_chunk_mut()? = head;
+        let start = prefix.len() + head_len;
+        copy_short(rest, bytes.get_mut(start..start + rest.len())?);
+        Some(KeyBuf::Inline { len: (start + rest.len()) as u8, bytes })
+    }
+}
+
+/// Copies a few bytes, as many from each. A call of the C library's copy would cost several times as much.
+#[inline(always)]
+fn copy_short(from: &[u8], to: &mut [u8]) {
+    let len = from.len();
+    match len {
+        0 => {}
+        1..4 => from.iter().zip(to).for_each(|(from, to)| *to = *from),
+        4..8 => copy_ends::<4>(from, to),
+        8..16 => copy_ends::<8>(from, to),
+        16..=32 => copy_ends::<16>(from, to),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies the first `N` bytes and the last `N`, which may overlap and are all that there are.
+#[inline(always)]
+fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
+    if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut::<N>()) {
+        *to = *from;
+    }
+    if let (Some(from), Some(to)) = (from.last_chunk::<N>(), to.last_chunk_mut::<N>()) {
+        *to = *from;
     }
 }
 
 impl From<&[u8]> for KeyBuf {
     fn from(bytes: &[u8]) -> KeyBuf {
-        KeyBuf::from_parts([bytes, &[], &[]])
+        let mut inline = [0; INLINE_LEN];
+        match inline.get_mut(..bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                KeyBuf::Inline { len: bytes.len() as u8, bytes: inline }
+            }
+            None => KeyBuf::Heap(bytes.into()),
+        }
     }
 }
 
@@ -74,8 +110,10 @@ mod tests {
         for len in 0..100usize {
             let whole: Vec<u8> = (0..len as u8).collect();
             for cut in 0..=len {
-                let middle = cut + (len - cut).min(4);
-                let key = KeyBuf::from_parts([&whole[..cut], &whole[cut..middle], &whole[middle..]]);
+                let head_len = (len - cut).min(4);
+                let mut head = [0xff; 4];
+                head[..head_len].copy_from_slice(&whole[cut..cut + head_len]);
+                let key = KeyBuf::from_pieces(&whole[..cut], head, head_len, &whole[cut + head_len..]);
                 assert_eq!(*key, *whole);
             }
         }

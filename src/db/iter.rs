@@ -9,7 +9,7 @@ use crate::base::{ChildRef, KeyBuf};
 use crate::db::{ReadTxn, Types};
 use crate::error::Result;
 use crate::tree::nodes::{Nodes, TreeTop};
-use crate::tree::{FramesOverPages, RangeCursor};
+use crate::tree::{FramesOverPages, OpenLeaf, RangeCursor};
 use crate::txn::page_file::PageFile;
 use crate::txn::read::SnapshotReader;
 use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, Value, prefix_upper_bound};
@@ -91,12 +91,13 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
 pub struct Range<'a, K: ?Sized, V: ?Sized> {
     source: EntrySource<'a>,
     cursor: RangeCursor,
+    open: OpenLeaf<'a>,
     types: Types<K, V>,
 }
 
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
     pub(super) fn new(source: EntrySource<'a>, cursor: RangeCursor) -> Range<'a, K, V> {
-        Range { source, cursor, types: PhantomData }
+        Range { source, cursor, open: OpenLeaf::default(), types: PhantomData }
     }
 }
 
@@ -108,18 +109,21 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for Range<'_, K, V> {
 
 impl<K: ?Sized, V: ?Sized> Clone for Range<'_, K, V> {
     fn clone(&self) -> Self {
-        Range { source: self.source, cursor: self.cursor.clone(), types: PhantomData }
+        Range { source: self.source, cursor: self.cursor.clone(), open: self.open, types: PhantomData }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
     entry: Result<Option<(KeyBuf, &'a [u8])>>,
 ) -> Option<Result<(K::Out, V::Ref<'a>)>> {
-    entry.transpose().map(|entry| {
-        let (key, value) = entry?;
-        Ok((K::decode(KeyBytes::from(key))?, V::decode(value)?))
-    })
+    match entry {
+        Ok(Some((key, value))) => {
+            Some(K::decode(KeyBytes::from(key)).and_then(|key| Ok((key, V::decode(value)?))))
+        }
+        Ok(None) => None,
+        Err(error) => Some(Err(error)),
+    }
 }
 
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
@@ -127,14 +131,14 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        decode_entry::<K, V>(self.cursor.next(self.source))
+        decode_entry::<K, V>(self.cursor.next_in(self.source, &mut self.open))
     }
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for Range<'_, K, V> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        decode_entry::<K, V>(self.cursor.next_back(self.source))
+        decode_entry::<K, V>(self.cursor.next_back_in(self.source, &mut self.open))
     }
 }
 

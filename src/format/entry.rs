@@ -62,8 +62,7 @@ impl<'a> Entry<'a> {
 
     /// The whole key.
     pub(crate) fn key(&self) -> KeyBuf {
-        let head = self.head_bytes();
-        KeyBuf::from_parts([self.prefix, &head[..self.suffix_len.min(HEAD_LEN)], self.rest()])
+        KeyBuf::from_pieces(self.prefix, self.head_bytes(), self.suffix_len.min(HEAD_LEN), self.rest())
     }
 
     /// Whether the key begins with `prefix`.

@@ -114,7 +114,11 @@ impl<'a> LeafView<'a> {
     /// The value at `index`.
     #[inline(always)]
     pub(crate) fn value(&self, index: usize) -> Result<LeafValue<'a>> {
-        let slot = self.slot(index)?;
+        self.value_at(self.slot(index)?)
+    }
+
+    #[inline(always)]
+    fn value_at(&self, slot: Slot) -> Result<LeafValue<'a>> {
         let payload = self.payload_at(slot)?;
         if slot.is_overflow { self.descriptor(payload) } else { Ok(LeafValue::Inline(payload)) }
     }
@@ -137,7 +141,24 @@ impl<'a> LeafView<'a> {
     /// Key and value at `index`.
     #[inline(always)]
     pub(crate) fn entry(&self, index: usize) -> Result<(KeyBuf, LeafValue<'a>)> {
-        Ok((self.key(index)?, self.value(index)?))
+        let slot = self.slot(index)?;
+        Ok((self.key_at(index, slot)?, self.value_at(slot)?))
+    }
+
+    /// Key and value at `index`, if the key is short and the value lies in the leaf. `None` says nothing but that it is
+    /// not so simple: ask [`LeafView::entry`] then.
+    #[inline(always)]
+    pub(crate) fn short_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
+        let &[b0, b1, b2, b3] = self.heads.get(index)?;
+        let &[o0, o1, k0, k1] = self.slots.get(index)?;
+        // With the overflow bit it is longer than any page.
+        let suffix_len = usize::from(u16::from_le_bytes([k0, k1]));
+        let entry = self.page.get(usize::from(u16::from_le_bytes([o0, o1]))..)?;
+        let (&value_len, entry) = entry.split_first_chunk()?;
+        let (rest, entry) = entry.split_at_checked(suffix_len.saturating_sub(HEAD_LEN))?;
+        let value = entry.get(..usize::from(u16::from_le_bytes(value_len)))?;
+        let key = KeyBuf::short(self.prefix, [b3, b2, b1, b0], suffix_len.min(HEAD_LEN), rest)?;
+        Some((key, value))
     }
 
     /// The entry at `index`, to be put into another leaf.

@@ -41,6 +41,8 @@ const HAS_OVERFLOW: u16 = 1;
 
 /// Length of a head, in bytes.
 pub(crate) const HEAD_LEN: usize = 4;
+/// As many entries with equal heads are asked for at once: about as many lines as a processor fetches together.
+const MOST_PREFETCHED: usize = 16;
 /// In a slot's length: the value lies on overflow pages.
 const OVERFLOW_BIT: u16 = 1 << 15;
 
@@ -62,10 +64,10 @@ pub(crate) struct Place {
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a, const BRANCH: bool> {
     pub(super) page: &'a [u8],
-    prefix: &'a [u8],
-    heads: &'a [[u8; 4]],
+    pub(super) prefix: &'a [u8],
+    pub(super) heads: &'a [[u8; 4]],
     pub(super) children: &'a [[u8; 4]],
-    slots: &'a [[u8; 4]],
+    pub(super) slots: &'a [[u8; 4]],
 }
 
 /// What a slot says.
@@ -144,19 +146,18 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         self.page.get(start..start + slot.rest_len()).ok_or_else(|| self.bad_offset(slot))
     }
 
-    /// The key at `index` in pieces: the head (as far as the key reaches), the rest.
-    #[inline]
-    fn head_and_rest(&self, index: usize) -> Result<([u8; 4], usize, &'a [u8])> {
-        let slot = self.slot(index)?;
-        let [b0, b1, b2, b3] = self.heads[index];
-        Ok(([b3, b2, b1, b0], slot.suffix_len.min(HEAD_LEN), self.rest(slot)?))
-    }
-
     /// The whole key at `index`.
     #[inline(always)]
     pub(crate) fn key(&self, index: usize) -> Result<KeyBuf> {
-        let (head, head_len, rest) = self.head_and_rest(index)?;
-        Ok(KeyBuf::from_parts([self.prefix, &head[..head_len], rest]))
+        self.key_at(index, self.slot(index)?)
+    }
+
+    /// The whole key at `index`, of which `slot` says where it lies.
+    #[inline(always)]
+    pub(super) fn key_at(&self, index: usize, slot: Slot) -> Result<KeyBuf> {
+        let [b0, b1, b2, b3] = self.heads[index];
+        let head_len = slot.suffix_len.min(HEAD_LEN);
+        Ok(KeyBuf::from_pieces(self.prefix, [b3, b2, b1, b0], head_len, self.rest(slot)?))
     }
 
     /// The entry at `index`, which takes `heap` there.
@@ -190,6 +191,14 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         }
     }
 
+    /// Asks for the beginning of the heap entry at `index`, if there is one.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, index: usize) {
+        if let Ok(slot) = self.slot(index.min(self.count() - 1)) {
+            prefetch(self.page, slot.offset);
+        }
+    }
+
     /// Asks for the lines behind the first of a leaf's entry, which has the key. Where the value ends is known only
     /// when that first one is here, so without this its reader would wait twice.
     #[inline(always)]
@@ -217,12 +226,12 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         if index == self.count() || u32::from_le_bytes(self.heads[index]) != head {
             return Ok(Place { index, found: false });
         }
-        self.prefetch_value(self.slot(index)?);
-        match self.compare(suffix, index)? {
-            Ordering::Equal => Ok(Place { index, found: true }),
-            Ordering::Less => Ok(Place { index, found: false }),
-            Ordering::Greater => self.search_equal_heads(suffix, head, index + 1),
+        if self.heads.get(index + 1) == Some(&self.heads[index]) {
+            return self.search_equal_heads(suffix, head, index);
         }
+        self.prefetch_value(self.slot(index)?);
+        let order = self.compare(suffix, index)?;
+        Ok(Place { index: index + usize::from(order == Ordering::Greater), found: order == Ordering::Equal })
     }
 
     /// Goes on with the search among the keys from `first` on that have the same head.
@@ -232,6 +241,10 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
             Some(next) => heads_below(beyond, next),
             None => beyond.len(),
         };
+        // Otherwise each comparison would wait for the memory of its own.
+        for index in (first..first + equal).take(MOST_PREFETCHED) {
+            prefetch(self.page, self.slot(index)?.offset);
+        }
         let (mut low, mut high) = (first, first + equal);
         while low < high {
             let middle = low.midpoint(high);

@@ -70,6 +70,7 @@ const SLEEPERS: usize = HEADS_AT + 14 * LINE + 1;
 /// Tickets that writers who have to wait have taken.
 const TICKETS: usize = HEADS_AT + 15 * LINE;
 
+#[inline]
 fn place_in_ring(id: TransactionId) -> usize {
     (id.0 % RING_LEN as u64) as usize
 }
@@ -82,6 +83,7 @@ pub(crate) fn first_id_after(recovered: TransactionId, greatest: TransactionId) 
 }
 
 impl Shared {
+    #[inline]
     fn id(&self, word: usize) -> TransactionId {
         TransactionId(self.word(word).load(SeqCst))
     }
@@ -331,6 +333,7 @@ impl Shared {
 
     // ---- descriptors ----
 
+    #[inline]
     fn descriptor(&self, id: TransactionId) -> &[AtomicU64] {
         self.words(RING_AT + place_in_ring(id) * LINE, LINE)
     }

@@ -105,6 +105,7 @@ impl Shared {
         &self.memory.words()[at]
     }
 
+    #[inline]
     fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
         &self.memory.words()[at..at + count]
     }

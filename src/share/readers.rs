@@ -61,6 +61,7 @@ pub(crate) struct LiveReader {
 }
 
 /// What a slot says while `member` reads `snapshot`.
+#[inline]
 fn slot_word(member: Member, snapshot: TransactionId) -> u64 {
     (member.0 as u64 + 1) << TransactionId::BITS | snapshot.0 & TransactionId::MAX.0
 }
@@ -122,6 +123,7 @@ impl Shared {
         self.word(word_of(slot))
     }
 
+    #[inline]
     fn since(&self, slot: usize) -> &AtomicU64 {
         self.word(word_of(slot) + 1)
     }
@@ -134,23 +136,34 @@ impl Shared {
     }
 
     /// Begins to read the newest visible snapshot. It stays protected until [`Shared::end_read`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin_read(&self, member: Member) -> Result<(ReaderSlot, Snapshot)> {
-        let mut seen = self.visible();
+        let seen = self.visible();
         let slot = self.claim_slot(slot_word(member, seen))?;
         self.since(slot).store(coarse_milliseconds(), Relaxed);
+        let now = if is_left_out(Step::LookAgain) { seen } else { self.visible() };
+        match self.snapshot(seen) {
+            Some(snapshot) if now == seen => Ok((ReaderSlot(slot), snapshot)),
+            _ => self.follow_visible(member, slot),
+        }
+    }
+
+    /// Visible moved on between the two looks: a writer may have scanned before the slot was published. So it is
+    /// published again, until visible stands still.
+    #[cold]
+    fn follow_visible(&self, member: Member, slot: usize) -> Result<(ReaderSlot, Snapshot)> {
         for _ in 0..LOOKS {
+            let seen = self.visible();
+            self.reader(slot).store(slot_word(member, seen), SeqCst);
             let now = if is_left_out(Step::LookAgain) { seen } else { self.visible() };
             if now == seen
                 && let Some(snapshot) = self.snapshot(seen)
             {
                 return Ok((ReaderSlot(slot), snapshot));
             }
-            // Visible moved on between the two looks: a writer may have scanned before the slot was published.
-            seen = now;
-            self.reader(slot).store(slot_word(member, seen), SeqCst);
         }
         self.reader(slot).store(FREE, SeqCst);
+        let seen = self.visible();
         Err(corrupt(None, "lock file", format_args!("a descriptor of snapshot {seen}"), "none"))
     }
 

@@ -5,11 +5,16 @@
 //! not change the tree while a cursor is in use (it would see some entries twice or not at all, or
 //! answer `Corrupt`, but do no harm).
 //!
+//! Who can borrow from the snapshot keeps the leaf open from step to step ([`OpenLeaf`]): most steps then are two
+//! comparisons and the entry itself.
+//!
 //! Invariants:
 //! - `front` stands before the next entry to come from the front, `back` behind the next to come from the back. The
 //!   range is used up when `front` is not before `back`, by comparing the indexes on their paths: so inverted
 //!   bounds are an empty range like any other.
 //! - Having answered `None` or an error, the cursor stays ended.
+//! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go there
+//!   while the other stands still. Whatever else moves makes it anew.
 //! - I5: it goes through no more leaves than there are nodes, whatever these refer to.
 
 use std::ops::Bound;
@@ -26,8 +31,20 @@ struct Step {
     index: usize,
 }
 
-/// A way from the root (first) to a place in a leaf (last). Cut short only by an error, after which it is not used.
-type Path = Vec<Step>;
+/// A way from the root to a place in a leaf. Cut short only by an error, after which it is not used.
+#[derive(Clone, Debug)]
+struct Path {
+    /// The branches, root first.
+    above: Vec<Step>,
+    leaf: Step,
+}
+
+impl Path {
+    /// The indexes that tell the order of two paths from the same root.
+    fn indexes(&self) -> impl Iterator<Item = usize> {
+        self.above.iter().chain([&self.leaf]).map(|step| step.index)
+    }
+}
 
 /// A double-ended cursor over a range of keys.
 #[derive(Clone, Debug)]
@@ -42,11 +59,29 @@ pub(crate) struct RangeCursor {
     has_ended: bool,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 enum End {
     Front,
     Back,
 }
+
+/// The leaf that a cursor stands in, kept from one step to the next. At first, none.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OpenLeaf<'a>(Option<Stretch<'a>>);
+
+/// A leaf, and how far one end of a range may go in it.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    leaf: LeafView<'a>,
+    end: End,
+    /// The front may take the entries before this one, the back those from this one on.
+    limit: usize,
+}
+
+/// An entry: its key, put together, and its value in place.
+type Found<'a> = (KeyBuf, &'a [u8]);
+/// How many entries ahead their bytes are asked for: they lie in the order in which they came.
+const AHEAD: usize = 8;
 
 impl RangeCursor {
     /// A cursor over the keys between `lower` and `upper`. Reads nothing yet.
@@ -64,170 +99,246 @@ impl RangeCursor {
     }
 
     /// The next entry from the front.
-    #[inline]
-    pub(crate) fn next<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<(KeyBuf, &'a [u8])>> {
-        if self.has_ended {
-            return Ok(None);
-        }
-        let entry = self.step_front(nodes);
-        self.has_ended = !matches!(entry, Ok(Some(_)));
-        entry
+    pub(crate) fn next<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<Found<'a>>> {
+        self.next_in(nodes, &mut OpenLeaf::default())
     }
 
     /// The next entry from the back.
-    #[inline]
-    pub(crate) fn next_back<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<(KeyBuf, &'a [u8])>> {
-        if self.has_ended {
-            return Ok(None);
+    pub(crate) fn next_back<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<Found<'a>>> {
+        self.next_back_in(nodes, &mut OpenLeaf::default())
+    }
+
+    /// The next entry from the front; `open` is what the last step has left there.
+    #[inline(always)]
+    pub(crate) fn next_in<'a>(
+        &mut self,
+        nodes: impl Nodes<'a>,
+        open: &mut OpenLeaf<'a>,
+    ) -> Result<Option<Found<'a>>> {
+        if let Some(Stretch { leaf, end: End::Front, limit }) = &open.0
+            && let Some(Path { leaf: step, .. }) = &mut self.front
+            && step.index < *limit
+        {
+            let index = step.index;
+            step.index += 1;
+            leaf.prefetch_index(index + AHEAD);
+            return self.entry(nodes, leaf, index).map(Some);
         }
-        let entry = self.step_back(nodes);
-        self.has_ended = !matches!(entry, Ok(Some(_)));
+        self.first_of_stretch(nodes, open, End::Front)
+    }
+
+    /// The next entry from the back; `open` is what the last step has left there.
+    #[inline(always)]
+    pub(crate) fn next_back_in<'a>(
+        &mut self,
+        nodes: impl Nodes<'a>,
+        open: &mut OpenLeaf<'a>,
+    ) -> Result<Option<Found<'a>>> {
+        if let Some(Stretch { leaf, end: End::Back, limit }) = &open.0
+            && let Some(Path { leaf: step, .. }) = &mut self.back
+            && step.index > *limit
+        {
+            step.index -= 1;
+            let index = step.index;
+            leaf.prefetch_index(index.saturating_sub(AHEAD));
+            return self.entry(nodes, leaf, index).map(Some);
+        }
+        self.first_of_stretch(nodes, open, End::Back)
+    }
+
+    #[inline(always)]
+    fn entry<'a>(&mut self, nodes: impl Nodes<'a>, leaf: &LeafView<'a>, index: usize) -> Result<Found<'a>> {
+        match leaf.short_entry(index) {
+            Some(entry) => Ok(entry),
+            None => self.any_entry(nodes, leaf, index),
+        }
+    }
+
+    #[cold]
+    fn any_entry<'a>(
+        &mut self,
+        nodes: impl Nodes<'a>,
+        leaf: &LeafView<'a>,
+        index: usize,
+    ) -> Result<Found<'a>> {
+        let entry = leaf.entry(index).and_then(|(key, value)| Ok((key, resolve(nodes, value)?)));
+        self.has_ended = entry.is_err();
         entry
     }
 
-    #[inline]
-    fn step_front<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<(KeyBuf, &'a [u8])>> {
-        if self.front.is_none() {
-            self.front = Some(place(nodes, self.top, &self.lower, End::Front)?);
-        }
-        // An open end needs no comparing, so no descent, until the back is asked for.
-        if self.back.is_none() && self.upper != Bound::Unbounded {
-            self.back = Some(place(nodes, self.top, &self.upper, End::Back)?);
-        }
-        let Some(front) = &mut self.front else { return Ok(None) };
-        let mut leaf = leaf_of(nodes, front)?;
-        if front[front.len() - 1].index >= leaf.count() {
-            if !to_next_leaf(nodes, front)? {
-                return Ok(None);
-            }
-            self.leaves.add(nodes)?;
-            leaf = leaf_of(nodes, front)?;
-        }
-        if self.back.as_ref().is_some_and(|back| !is_before(front, back)) {
+    /// Opens the leaf in which `end` goes on, and takes its first entry there.
+    #[inline(never)]
+    fn first_of_stretch<'a>(
+        &mut self,
+        nodes: impl Nodes<'a>,
+        open: &mut OpenLeaf<'a>,
+        end: End,
+    ) -> Result<Option<Found<'a>>> {
+        open.0 = None;
+        if self.has_ended {
             return Ok(None);
         }
-        let last = front.len() - 1;
-        let index = front[last].index;
-        front[last].index += 1;
-        let (key, value) = leaf.entry(index)?;
-        Ok(Some((key, resolve(nodes, value)?)))
+        self.has_ended = true;
+        let Some(stretch) = self.open_stretch(nodes, end)? else { return Ok(None) };
+        let (Some(path), _) = self.paths(end) else { return Ok(None) };
+        if end == End::Back {
+            path.leaf.index -= 1;
+        }
+        let index = path.leaf.index;
+        if end == End::Front {
+            path.leaf.index += 1;
+        }
+        self.has_ended = false;
+        open.0 = Some(stretch);
+        self.entry(nodes, &stretch.leaf, index).map(Some)
     }
 
-    #[inline]
-    fn step_back<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<(KeyBuf, &'a [u8])>> {
-        if self.back.is_none() {
-            self.back = Some(place(nodes, self.top, &self.upper, End::Back)?);
+    /// The path of `end`, and the other one.
+    fn paths(&mut self, end: End) -> (Option<&mut Path>, Option<&Path>) {
+        match end {
+            End::Front => (self.front.as_mut(), self.back.as_ref()),
+            End::Back => (self.back.as_mut(), self.front.as_ref()),
         }
-        if self.front.is_none() && self.lower != Bound::Unbounded {
+    }
+
+    /// Moves `end` to the leaf that has its next entry; `None` if the range is used up.
+    fn open_stretch<'a>(&mut self, nodes: impl Nodes<'a>, end: End) -> Result<Option<Stretch<'a>>> {
+        // An open end needs no comparing, so no descent, until it is asked for.
+        if self.front.is_none() && (end == End::Front || self.lower != Bound::Unbounded) {
             self.front = Some(place(nodes, self.top, &self.lower, End::Front)?);
         }
-        let Some(back) = &mut self.back else { return Ok(None) };
-        let last = back.len() - 1;
-        if back[last].index == 0 {
-            if !to_previous_leaf(nodes, back)? {
+        if self.back.is_none() && (end == End::Back || self.upper != Bound::Unbounded) {
+            self.back = Some(place(nodes, self.top, &self.upper, End::Back)?);
+        }
+        let mut leaves = self.leaves;
+        let (Some(path), other) = self.paths(end) else { return Ok(None) };
+        let mut leaf = leaf_at(nodes, path.leaf.node)?;
+        let is_at_end = match end {
+            End::Front => path.leaf.index >= leaf.count(),
+            End::Back => path.leaf.index == 0,
+        };
+        if is_at_end {
+            // Whoever has gone from leaf to leaf once will do it again; a short range is over before that.
+            let goes_on = leaves.is_some();
+            let has_next = match end {
+                End::Front => to_next_leaf(nodes, path, goes_on)?,
+                End::Back => to_previous_leaf(nodes, path, goes_on)?,
+            };
+            if !has_next {
                 return Ok(None);
             }
-            self.leaves.add(nodes)?;
+            leaves.add(nodes)?;
+            leaf = leaf_at(nodes, path.leaf.node)?;
         }
-        if self.front.as_ref().is_some_and(|front| !is_before(front, back)) {
-            return Ok(None);
+        let mut limit = if end == End::Front { leaf.count() } else { 0 };
+        if let Some(other) = other {
+            let is_before = match end {
+                End::Front => path.indexes().lt(other.indexes()),
+                End::Back => other.indexes().lt(path.indexes()),
+            };
+            if !is_before {
+                return Ok(None);
+            }
+            if other.above.iter().map(|step| step.index).eq(path.above.iter().map(|step| step.index)) {
+                limit = other.leaf.index;
+            }
         }
-        back[last].index -= 1;
-        let index = back[last].index;
-        let (key, value) = leaf_of(nodes, back)?.entry(index)?;
-        Ok(Some((key, resolve(nodes, value)?)))
+        let first = path.leaf.index;
+        for near in 0..AHEAD {
+            leaf.prefetch_index(if end == End::Front {
+                first + near
+            } else {
+                first.saturating_sub(near + 1)
+            });
+        }
+        self.leaves = leaves;
+        Ok(Some(Stretch { leaf, end, limit }))
     }
-}
-
-#[inline]
-fn leaf_of<'a>(nodes: impl Nodes<'a>, path: &Path) -> Result<LeafView<'a>> {
-    leaf_at(nodes, path[path.len() - 1].node)
-}
-
-/// Whether `front` is before `back`; both start at the same root.
-#[inline]
-fn is_before(front: &Path, back: &Path) -> bool {
-    front.iter().map(|step| step.index).lt(back.iter().map(|step| step.index))
 }
 
 /// Descends to `bound`: to the place before the first entry within a lower bound, or behind the last entry within
 /// an upper one.
 fn place<'a>(nodes: impl Nodes<'a>, top: TreeTop, bound: &Bound<KeyBuf>, end: End) -> Result<Path> {
-    let mut path = Path::with_capacity(usize::from(top.depth));
+    let mut above = Vec::with_capacity(usize::from(top.depth - 1));
     let (Bound::Included(key) | Bound::Excluded(key)) = bound else {
-        extend_to(nodes, &mut path, top.node, top.depth - 1, end)?;
-        return Ok(path);
+        let leaf = extend_to(nodes, &mut above, top.node, top.depth - 1, end)?;
+        return Ok(Path { above, leaf });
     };
     let mut node = top.node;
     for level in (1..top.depth).rev() {
         let branch = branch_at(nodes, node, level)?;
         let index = branch.child_index(key)?;
-        path.push(Step { node, index });
+        above.push(Step { node, index });
         node = branch.child(index)?;
+        nodes.prefetch(node);
+        // Half of all short ranges go on in the next leaf.
+        if level == 1 && end == End::Front && index < branch.count() {
+            nodes.prefetch(branch.child(index + 1)?);
+        }
     }
     let place = leaf_at(nodes, node)?.search(key)?;
     // A key that is in the leaf is behind the front if excluded, before the back if included.
     let is_passed = matches!(bound, Bound::Included(_)) == (end == End::Back);
-    path.push(Step { node, index: place.index + usize::from(place.found && is_passed) });
-    Ok(path)
+    let index = place.index + usize::from(place.found && is_passed);
+    Ok(Path { above, leaf: Step { node, index } })
 }
 
-/// Goes on with a path through `node`, which is of `level`, to the first or the last place of a leaf.
+/// Goes on with the branches of a path through `node`, which is of `level`, to the first or the last place of a leaf.
 fn extend_to<'a>(
     nodes: impl Nodes<'a>,
-    path: &mut Path,
+    above: &mut Vec<Step>,
     mut node: ChildRef,
     level: u8,
     end: End,
-) -> Result<()> {
+) -> Result<Step> {
     for level in (1..=level).rev() {
         let branch = branch_at(nodes, node, level)?;
         let index = if end == End::Front { 0 } else { branch.count() };
-        path.push(Step { node, index });
+        above.push(Step { node, index });
         node = branch.child(index)?;
     }
     let index = if end == End::Front { 0 } else { leaf_at(nodes, node)?.count() };
-    path.push(Step { node, index });
-    Ok(())
+    Ok(Step { node, index })
 }
 
-/// Moves from any place in a leaf to the beginning of the next leaf; `false` if there is none.
-fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path) -> Result<bool> {
-    let depth = path.len();
-    for turn in (0..depth - 1).rev() {
-        let level = (depth - 1 - turn) as u8;
-        let branch = branch_at(nodes, path[turn].node, level)?;
-        if path[turn].index >= branch.count() {
+/// Moves from any place in a leaf to the beginning of the next leaf; `false` if there is none. If the way `goes_on`,
+/// the leaf behind that is asked for.
+fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, goes_on: bool) -> Result<bool> {
+    let above = &mut path.above;
+    for turn in (0..above.len()).rev() {
+        let level = (above.len() - turn) as u8;
+        let branch = branch_at(nodes, above[turn].node, level)?;
+        if above[turn].index >= branch.count() {
             continue;
         }
-        path[turn].index += 1;
-        let index = path[turn].index;
-        if level == 1 && index < branch.count() {
+        above[turn].index += 1;
+        let index = above[turn].index;
+        if goes_on && level == 1 && index < branch.count() {
             nodes.prefetch_whole(branch.child(index + 1)?);
         }
-        path.truncate(turn + 1);
-        extend_to(nodes, path, branch.child(index)?, level - 1, End::Front)?;
+        above.truncate(turn + 1);
+        path.leaf = extend_to(nodes, above, branch.child(index)?, level - 1, End::Front)?;
         return Ok(true);
     }
     Ok(false)
 }
 
-/// Moves from any place in a leaf to the end of the leaf before; `false` if there is none.
-fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path) -> Result<bool> {
-    let depth = path.len();
-    for turn in (0..depth - 1).rev() {
-        let level = (depth - 1 - turn) as u8;
-        if path[turn].index == 0 {
+/// Moves from any place in a leaf to the end of the leaf before, likewise.
+fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, goes_on: bool) -> Result<bool> {
+    let above = &mut path.above;
+    for turn in (0..above.len()).rev() {
+        let level = (above.len() - turn) as u8;
+        if above[turn].index == 0 {
             continue;
         }
-        path[turn].index -= 1;
-        let index = path[turn].index;
-        let branch = branch_at(nodes, path[turn].node, level)?;
-        if level == 1 && index > 0 {
+        above[turn].index -= 1;
+        let index = above[turn].index;
+        let branch = branch_at(nodes, above[turn].node, level)?;
+        if goes_on && level == 1 && index > 0 {
             nodes.prefetch_whole(branch.child(index - 1)?);
         }
-        path.truncate(turn + 1);
-        extend_to(nodes, path, branch.child(index)?, level - 1, End::Back)?;
+        above.truncate(turn + 1);
+        path.leaf = extend_to(nodes, above, branch.child(index)?, level - 1, End::Back)?;
         return Ok(true);
     }
     Ok(false)

@@ -24,7 +24,7 @@ mod tests;
 
 #[allow(unused_imports)]
 pub(crate) use {
-    cursor::RangeCursor,
+    cursor::{OpenLeaf, RangeCursor},
     frames::FramesOverPages,
     get::{get, get_many},
     leaves::leaves_in_range,

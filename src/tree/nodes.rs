@@ -97,6 +97,11 @@ impl From<&TreeRoot> for TreeTop {
 pub(super) struct LeafCount(usize);
 
 impl LeafCount {
+    /// Whether there is any.
+    pub(super) fn is_some(self) -> bool {
+        self.0 > 0
+    }
+
     /// Counts another leaf; an error if there are more than there are nodes.
     pub(super) fn add<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<()> {
         self.0 += 1;

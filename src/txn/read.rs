@@ -24,7 +24,7 @@ pub(crate) struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(handle: &Arc<Handle>) -> Result<SnapshotReader> {
         handle.core.check_not_forked()?;
         let (slot, snapshot) = handle.core.shared.begin_read(handle.core.member)?;

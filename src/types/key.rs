@@ -97,7 +97,7 @@ pub trait Key {
     ///
     /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not an encoding of this type, or if
     /// anything follows it.
-    #[inline]
+    #[inline(always)]
     fn decode(bytes: KeyBytes) -> Result<Self::Out> {
         let mut reader = KeyReader::new(&bytes);
         let key = Self::read(&mut reader, Place::Last)?;

@@ -25,6 +25,22 @@ fn what_is_stored_is_seen_at_once_everywhere() {
 }
 
 #[test]
+fn more_bytes_than_one_call_stores() {
+    for mode in BOTH_MODES {
+        let folder = folder();
+        let storage = storage_of(&folder.path().join("data"), 1 << 20, mode);
+        let whole: Vec<u8> = (0..400_000u32).map(|i| (i * 7 + i / 251) as u8).collect();
+        let (one, others) = whole.split_at(200_001);
+        let mut buffers = vec![one];
+        buffers.extend(others.chunks(4097));
+        storage.write(65_000, &buffers).unwrap();
+        assert_eq!(storage.mapping().slice(65_000, whole.len()), Some(&whole[..]));
+        assert_eq!(storage.mapping().slice(64_999, 1), Some(&[0][..]));
+        assert_eq!(storage.mapping().slice(465_000, 1), Some(&[0][..]));
+    }
+}
+
+#[test]
 fn more_buffers_than_one_call_takes() {
     for mode in BOTH_MODES {
         let folder = folder();
