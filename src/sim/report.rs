@@ -1,5 +1,6 @@
 //! What an explorer has visited, and how it tells of it meanwhile.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::AtomicU64;
@@ -7,6 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use super::storage::Fault;
 
 /// How often a long exploration says how far it has come.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -31,12 +34,17 @@ pub struct Report {
     pub kills: u64,
     /// Of these, states with a flipped bit.
     pub flipped_bits: u64,
+    /// How often each fault befell something: a life, or a recovery.
+    pub faults_met: BTreeMap<Fault, u64>,
     /// Times that a recovered database lived on.
     pub second_lives: u64,
     /// States that the disk could have been in, at the crash points of first lives.
     pub states_in_all: f64,
     /// How long it took.
     pub elapsed: Duration,
+    /// The variable `MAPLEAF_SIM_REPLAY` has asked for one state only, here or in another scenario: the numbers say
+    /// nothing about this one.
+    pub is_replay: bool,
 }
 
 impl Report {
@@ -61,6 +69,9 @@ impl fmt::Display for Report {
             "{once} in recovery, {again} in recovery again, {kills} kills, {flipped_bits} flipped bits, \
              {second_lives} second lives"
         )?;
+        let met: Vec<String> =
+            self.faults_met.iter().map(|(fault, times)| format!("{fault:?} {times}")).collect();
+        writeln!(f, "faults met: {}", if met.is_empty() { "none".into() } else { met.join(", ") })?;
         write!(f, "{:.1} s, {:.0} states per second", self.elapsed.as_secs_f64(), self.states_per_second())
     }
 }
@@ -75,6 +86,7 @@ pub(super) struct Counters {
     pub(super) recovery_states: [AtomicU64; 2],
     pub(super) kills: AtomicU64,
     pub(super) flipped_bits: AtomicU64,
+    pub(super) faults_met: Mutex<BTreeMap<Fault, u64>>,
     pub(super) second_lives: AtomicU64,
     pub(super) states_in_all: Mutex<f64>,
     began: Instant,
@@ -93,6 +105,7 @@ impl Counters {
             recovery_states: [AtomicU64::new(0), AtomicU64::new(0)],
             kills: AtomicU64::new(0),
             flipped_bits: AtomicU64::new(0),
+            faults_met: Mutex::default(),
             second_lives: AtomicU64::new(0),
             states_in_all: Mutex::new(0.0),
             began: Instant::now(),
@@ -103,6 +116,10 @@ impl Counters {
 
     pub(super) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn met(&self, fault: Fault) {
+        *self.faults_met.lock().entry(fault).or_default() += 1;
     }
 
     /// One state more. On a long way says so now and then, on standard error: on a terminal in one line.
@@ -136,9 +153,11 @@ impl Counters {
             recovery_states: [0, 1].map(|depth| self.recovery_states[depth].load(Relaxed)),
             kills: self.kills.load(Relaxed),
             flipped_bits: self.flipped_bits.load(Relaxed),
+            faults_met: self.faults_met.lock().clone(),
             second_lives: self.second_lives.load(Relaxed),
             states_in_all: *self.states_in_all.lock(),
             elapsed: self.began.elapsed(),
+            is_replay: false,
         }
     }
 }
