@@ -73,8 +73,9 @@ struct Resize {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     write_mode: WriteMode,
-    durable: Vec<u8>,
-    cache: Vec<u8>,
+    /// Both are shared among copies of the disk, and with each other, for as long as they are equal.
+    durable: Arc<Vec<u8>>,
+    cache: Arc<Vec<u8>>,
     /// By number of the sector, what it may hold instead of the durable content: oldest first.
     doubts: BTreeMap<usize, Vec<Version>>,
     /// Changes of length that may not be durable.
@@ -90,9 +91,10 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk that holds `image`, durably.
     pub(crate) fn new(image: Vec<u8>, write_mode: WriteMode) -> Disk {
+        let image = Arc::new(image);
         Disk {
             write_mode,
-            durable: image.clone(),
+            durable: Arc::clone(&image),
             cache: image,
             doubts: BTreeMap::new(),
             resizes: Vec::new(),
@@ -127,14 +129,14 @@ impl Disk {
             Event::Store { offset, bytes } => self.store(*offset as usize, bytes),
             Event::Lengthened { to } => {
                 let length = (*to as usize).max(self.cache.len());
-                self.cache.resize(length, 0);
+                Arc::make_mut(&mut self.cache).resize(length, 0);
                 self.resize_to(length as u64);
             }
             Event::Cut { to } => {
-                self.cache.truncate(*to as usize);
+                Arc::make_mut(&mut self.cache).truncate(*to as usize);
                 self.resize_to(*to);
             }
-            Event::LengthSynced => self.settle_lengths(self.clock),
+            Event::LengthSynced => self.settle_lengths(),
             Event::BarrierBegins { length } => {
                 (self.covered, self.covered_sectors) = (self.clock, (*length as usize).div_ceil(SECTOR));
             }
@@ -159,30 +161,32 @@ impl Disk {
             let sector = at / SECTOR;
             let piece = at..end.min((sector + 1) * SECTOR);
             let whole = sector * SECTOR..((sector + 1) * SECTOR).min(self.cache.len());
-            let before = self.cache[whole.clone()].to_vec();
-            self.cache[piece.clone()].copy_from_slice(&bytes[piece.start - offset..piece.end - offset]);
-            let after = self.cache[whole].to_vec();
-            self.dirty(sector, &before, after);
+            let new = &bytes[piece.start - offset..piece.end - offset];
+            if self.cache[piece.clone()] == *new {
+                self.dirty_again(sector);
+            } else {
+                let before = self.cache[whole.clone()].to_vec();
+                let cache = Arc::make_mut(&mut self.cache);
+                cache[piece.clone()].copy_from_slice(new);
+                let after = cache[whole].to_vec();
+                self.dirty(sector, &before, after);
+            }
             at = piece.end;
         }
     }
 
-    /// Notes that the cache has a new content for a sector, or the same once more.
+    /// Storing what is there makes a clean sector dirty: that is what storing again is for.
+    fn dirty_again(&mut self, sector: usize) {
+        match self.doubts.get_mut(&sector).and_then(|versions| versions.last_mut()) {
+            Some(last) if !last.is_dirty => (last.is_dirty, last.stored_at) = (true, self.clock),
+            _ => {}
+        }
+    }
+
+    /// Notes that the cache has a new content for a sector.
     fn dirty(&mut self, sector: usize, before: &[u8], after: Vec<u8>) {
         let durable_start = (sector * SECTOR).min(self.durable.len());
         let durable = &self.durable[durable_start..(durable_start + SECTOR).min(self.durable.len())];
-        if before == after {
-            // Storing what is there makes a clean sector dirty: that is what storing again is for.
-            match self.doubts.get_mut(&sector).and_then(|versions| versions.last_mut()) {
-                Some(last) if !last.is_dirty => (last.is_dirty, last.stored_at) = (true, self.clock),
-                _ => {}
-            }
-            return;
-        }
-        let is_as_durable = durable == after && !self.doubts.contains_key(&sector);
-        if is_as_durable {
-            return;
-        }
         let torn = torn(&after, before, durable, self.clock << 32 | sector as u64);
         let torn = Some(torn).filter(|torn| *torn != after && torn != before && torn != durable);
         let versions = self.doubts.entry(sector).or_default();
@@ -199,11 +203,10 @@ impl Disk {
         }
     }
 
-    /// All changes of length up to `covered` are durable.
-    fn settle_lengths(&mut self, covered: u64) {
-        let settled = self.resizes.iter().take_while(|resize| resize.at <= covered).count();
-        for resize in self.resizes.drain(..settled) {
-            resize_image(&mut self.durable, resize);
+    /// All changes of length are durable.
+    fn settle_lengths(&mut self) {
+        for resize in self.resizes.drain(..) {
+            resize_image(Arc::make_mut(&mut self.durable), resize);
             let first_behind = (resize.length as usize).div_ceil(SECTOR);
             for (_, versions) in self.doubts.range_mut(first_behind..) {
                 versions.retain(|version| version.stored_at > resize.at);
@@ -233,7 +236,7 @@ impl Disk {
             let is_written =
                 |version: &Version| is_covered && version.is_dirty && version.stored_at <= covered;
             if let Some(last) = versions.iter().rposition(is_written) {
-                store_in_image(durable, *sector, &versions[last].bytes);
+                store_in_image(Arc::make_mut(durable).as_mut_slice(), *sector, &versions[last].bytes);
                 versions.drain(..=last);
             }
             !versions.is_empty()
@@ -276,10 +279,14 @@ impl Disk {
             for sector in page {
                 let versions = disk.doubts.remove(&sector).unwrap_or_default();
                 if let Some(chosen) = random.below(1 + versions.len()).checked_sub(1) {
-                    store_in_image(&mut disk.durable, sector, &versions[chosen].bytes);
+                    store_in_image(
+                        Arc::make_mut(&mut disk.durable).as_mut_slice(),
+                        sector,
+                        &versions[chosen].bytes,
+                    );
                 }
                 let bytes = sector * SECTOR..(sector + 1) * SECTOR;
-                disk.cache[bytes.clone()].copy_from_slice(&disk.durable[bytes]);
+                Arc::make_mut(&mut disk.cache)[bytes.clone()].copy_from_slice(&disk.durable[bytes]);
             }
         }
         disk
@@ -338,7 +345,7 @@ impl Disk {
     /// The image with the first `resizes` changes of length and, of each sector in doubt, the content that `choose`
     /// names: 0 for the durable one.
     fn image(&self, resizes: usize, mut choose: impl FnMut(usize, &[Version]) -> usize) -> Vec<u8> {
-        let mut image = self.durable.clone();
+        let mut image = self.durable.to_vec();
         let applied = &self.resizes[..resizes];
         applied.iter().for_each(|&resize| resize_image(&mut image, resize));
         for (at, (&sector, versions)) in self.doubts.iter().enumerate() {

@@ -32,6 +32,8 @@ pub struct Report {
     pub recovery_states: [u64; 2],
     /// Of these, states in which only the process was gone.
     pub kills: u64,
+    /// Of these kills, those after which the page cache had lost what it took for clean.
+    pub dropped: u64,
     /// Of these, states with a flipped bit.
     pub flipped_bits: u64,
     /// How often each fault befell something: a life, or a recovery.
@@ -57,7 +59,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { scripts, faults, crash_points, exhausted_points, states, .. } = self;
-        let Report { recovery_states: [once, again], kills, flipped_bits, second_lives, .. } = self;
+        let Report { recovery_states: [once, again], kills, dropped, flipped_bits, second_lives, .. } = self;
         writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
         writeln!(
             f,
@@ -66,7 +68,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{once} in recovery, {again} in recovery again, {kills} kills, {flipped_bits} flipped bits, \
+            "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), {flipped_bits} flipped bits, \
              {second_lives} second lives"
         )?;
         let met: Vec<String> =
@@ -85,6 +87,7 @@ pub(super) struct Counters {
     pub(super) states: AtomicU64,
     pub(super) recovery_states: [AtomicU64; 2],
     pub(super) kills: AtomicU64,
+    pub(super) dropped: AtomicU64,
     pub(super) flipped_bits: AtomicU64,
     pub(super) faults_met: Mutex<BTreeMap<Fault, u64>>,
     pub(super) second_lives: AtomicU64,
@@ -104,6 +107,7 @@ impl Counters {
             states: AtomicU64::new(0),
             recovery_states: [AtomicU64::new(0), AtomicU64::new(0)],
             kills: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             flipped_bits: AtomicU64::new(0),
             faults_met: Mutex::default(),
             second_lives: AtomicU64::new(0),
@@ -152,6 +156,7 @@ impl Counters {
             states: self.states.load(Relaxed),
             recovery_states: [0, 1].map(|depth| self.recovery_states[depth].load(Relaxed)),
             kills: self.kills.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
             flipped_bits: self.flipped_bits.load(Relaxed),
             faults_met: self.faults_met.lock().clone(),
             second_lives: self.second_lives.load(Relaxed),

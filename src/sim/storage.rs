@@ -55,6 +55,9 @@ impl Fault {
     ];
 }
 
+/// What is compared at once when a file is made to hold an image.
+const PIECE_BYTES: usize = 4096;
+
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
 /// What has been done to a storage, and what is to go wrong.
@@ -132,7 +135,7 @@ impl SimulatedStorage {
             true => inner.truncate(wanted)?,
             false => inner.grow(length, wanted, false)?,
         }
-        inner.write(0, &[image])?;
+        make_equal(&inner, image)?;
         Ok(SimulatedStorage { inner: Some(inner), made_as: Some(made_as), log: Arc::default() })
     }
 
@@ -167,6 +170,21 @@ impl Drop for SimulatedStorage {
             let _ = LAST.try_with(|last| *last.borrow_mut() = Some((made_as, inner)));
         }
     }
+}
+
+/// Stores those pieces of `image` that the file has not: one state is much like the one before.
+fn make_equal(file: &FileStorage, image: &[u8]) -> io::Result<()> {
+    let there = file.mapping().slice(0, image.len()).unwrap_or(&[]);
+    let pieces =
+        image.chunks(PIECE_BYTES).zip(there.chunks(PIECE_BYTES).map(Some).chain(std::iter::repeat(None)));
+    let differs =
+        |(number, (new, old)): (usize, (&[u8], Option<&[u8]>))| (old != Some(new)).then_some(number);
+    let different: Vec<usize> = pieces.enumerate().filter_map(differs).collect();
+    for run in different.chunk_by(|a, b| a + 1 == *b) {
+        let bytes = run[0] * PIECE_BYTES..((run[run.len() - 1] + 1) * PIECE_BYTES).min(image.len());
+        file.write(bytes.start as u64, &[&image[bytes]])?;
+    }
+    Ok(())
 }
 
 fn no_space() -> io::Error {

@@ -1,20 +1,17 @@
-//! Visiting crash states: where power may fail, which states to look at, and what must be true of each.
+//! Visiting crash states: where power may fail, and which states to look at. What must be true of each is in
+//! [`crate::sim::look`].
 
 use super::disk::{Disk, Event};
 use super::explore::describe;
 use super::failure::{Problem, ProblemKind};
+use super::look::Recovery;
 use super::random::Random;
-use super::replay::{Choice, FaultyCall, Segment, random_at};
+use super::replay::{Choice, Segment, random_at};
 use super::report::Counters;
 use super::run::{Life, Opened, live, open, shared};
 use super::scenario::Scenario;
-use super::storage::{Fault, Log};
-use super::tale::{Expected, Tale, fingerprint};
+use super::tale::{Expected, Tale};
 use crate::base::TransactionId;
-use crate::db::Db;
-use crate::error::Result;
-use crate::format::record::{RECORD_PAGES, Record};
-use crate::txn::read::SnapshotReader;
 
 /// One in so many recovered states crashes in recovery, unless all do.
 const RECOVERY_CRASHES: usize = 4;
@@ -104,13 +101,7 @@ impl<S: Scenario> Tour<'_, S> {
             };
             for choice in choices {
                 let segment = Segment { in_recovery: false, point, fault: None, choice };
-                let path = [path, &[segment]].concat();
-                self.crash(&disk, tale, expected, &path).map_err(|mut found| {
-                    if found.circumstances.is_empty() {
-                        found.circumstances = circumstances(&life.events, point, segment);
-                    }
-                    found
-                })?;
+                self.crash_behind(&life.events, &disk, tale, expected, path, segment)?;
             }
         }
         Ok(())
@@ -180,6 +171,25 @@ impl<S: Scenario> Tour<'_, S> {
         choices
     }
 
+    /// A crash behind the last of `events` that `disk` has seen.
+    fn crash_behind(
+        &self,
+        events: &[Event],
+        disk: &Disk,
+        tale: &Tale<'_, S::Step>,
+        expected: Expected,
+        path: &[Segment],
+        segment: Segment,
+    ) -> Result<(), Found> {
+        let path = [path, &[segment]].concat();
+        self.crash(disk, tale, expected, &path).map_err(|mut found| {
+            if found.circumstances.is_empty() {
+                found.circumstances = circumstances(events, segment);
+            }
+            found
+        })
+    }
+
     /// The process is gone, and perhaps power; what `disk` is left in is opened, compared, and may crash again.
     fn crash(
         &self,
@@ -226,10 +236,11 @@ impl<S: Scenario> Tour<'_, S> {
         let image = match choice {
             Choice::Killed | Choice::Dropped(_) => {
                 Counters::add(&self.counters.kills);
-                return Ok(match choice {
-                    Choice::Killed => disk.clone(),
-                    _ => disk.with_dropped_pages(&mut random_at(self.seed, path, 0)),
-                });
+                if choice == Choice::Killed {
+                    return Ok(disk.clone());
+                }
+                Counters::add(&self.counters.dropped);
+                return Ok(disk.with_dropped_pages(&mut random_at(self.seed, path, 0)));
             }
             Choice::State(number) if number < disk.state_count() => disk.state(number),
             Choice::State(number) => {
@@ -249,89 +260,6 @@ impl<S: Scenario> Tour<'_, S> {
             }
         };
         Ok(Disk::new(image, disk.write_mode()))
-    }
-
-    /// Opens the database and compares it with what is known. Answers what was found, and recovery's calls.
-    fn look(
-        &self,
-        disk: &Disk,
-        tale: &Tale<'_, S::Step>,
-        expected: Expected,
-    ) -> Result<(TransactionId, Recovery), Problem> {
-        Problem::or_panic(|| {
-            let Opened { db, log } = open(self.scenario, disk, None);
-            let db = db?;
-            let recovery = Recovery::of(&mut log.lock());
-            ids_are_new(&db, disk, &recovery.events)?;
-            let found = self.compare(&db, tale, expected)?;
-            Ok((found, recovery))
-        })
-    }
-
-    fn compare(
-        &self,
-        db: &Db,
-        tale: &Tale<'_, S::Step>,
-        expected: Expected,
-    ) -> Result<TransactionId, Problem> {
-        let unreadable = |error| Problem::new(ProblemKind::Unclean, format_args!("reading: {error}"));
-        let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
-        let found = reader.snapshot.id;
-        if found < expected.acknowledged {
-            let text = format!(
-                "transaction {} was acknowledged as durable, found is {found}",
-                expected.acknowledged
-            );
-            return Err(Problem::new(ProblemKind::Lost, text));
-        }
-        if let Some(exactly) = expected.exactly.filter(|&exactly| exactly != found) {
-            let text = format!("{exactly} was found before recovery was cut short, {found} now");
-            return Err(Problem::new(ProblemKind::RecoveryWavers, text));
-        }
-        let Some(left) = tale.left_by(found) else {
-            let text = format!("transaction {found} is found, which had no record");
-            return Err(Problem::new(ProblemKind::NotACommit, text));
-        };
-        let report = db.check().map_err(unreadable)?;
-        if !report.is_clean() {
-            return Err(Problem::new(ProblemKind::Unclean, report));
-        }
-        if fingerprint(&reader).map_err(unreadable)? != left {
-            let text = format!("transaction {found} is found, but not what it had left");
-            return Err(Problem::new(ProblemKind::Differs, text));
-        }
-        drop(reader);
-        let checked = self.scenario.check(db, &tale.story(expected, found));
-        checked.map_err(|text| Problem::new(ProblemKind::Invariant, text))?;
-        Ok(found)
-    }
-
-    /// With a flipped bit anything may be refused; but what is answered is what some commit had left, and what cannot be
-    /// read is found by `check`.
-    fn look_at_flipped(&self, disk: &Disk, tale: &Tale<'_, S::Step>) -> Result<(), Problem> {
-        Problem::or_panic(|| {
-            let db = match open(self.scenario, disk, None).db {
-                Err(problem) if problem.kind == ProblemKind::CannotOpen => return Ok(()),
-                db => db?,
-            };
-            let is_clean = db.check().is_ok_and(|report| report.is_clean());
-            let read = SnapshotReader::begin(&db.handle)
-                .and_then(|reader| Ok((reader.snapshot.id, fingerprint(&reader)?)));
-            let found = shared(&db).head_id();
-            let wrong = |kind, text: &dyn std::fmt::Display| {
-                Err(Problem::new(kind, format_args!("with a flipped bit: {text}")))
-            };
-            match (read, tale.left_by(found)) {
-                (_, None) => wrong(ProblemKind::NotACommit, &format_args!("transaction {found}")),
-                (Ok((_, fingerprint)), Some(left)) if fingerprint != left => {
-                    wrong(ProblemKind::Differs, &format_args!("transaction {found} is not what it was"))
-                }
-                (Err(error), _) if is_clean => {
-                    wrong(ProblemKind::Unclean, &format_args!("check finds nothing, but reading: {error}"))
-                }
-                _ => Ok(()),
-            }
-        })
     }
 
     fn crash_in_recovery(
@@ -377,13 +305,7 @@ impl<S: Scenario> Tour<'_, S> {
             let expected = if point == events.len() { expected.with_durable(recovered) } else { expected };
             for choice in choices {
                 let segment = Segment { in_recovery: true, point, fault: None, choice };
-                let path = [path, &[segment]].concat();
-                self.crash(&disk, tale, expected, &path).map_err(|mut found| {
-                    if found.circumstances.is_empty() {
-                        found.circumstances = circumstances(events, point, segment);
-                    }
-                    found
-                })?;
+                self.crash_behind(events, &disk, tale, expected, path, segment)?;
             }
         }
         Ok(())
@@ -432,24 +354,16 @@ impl<S: Scenario> Tour<'_, S> {
                 (None, _) => Choice::Killed,
             };
             let segment = Segment { in_recovery: true, point, fault: Some(call), choice };
-            let path = [path, &[segment]].concat();
-            let expected = match db {
-                Ok(db) => expected.with_durable(shared(&db).head_id()),
+            let found = db.and_then(|db| Problem::or_panic(move || Ok(shared(&db).head_id())));
+            let expected = match found {
+                Ok(found) => expected.with_durable(found),
                 Err(problem) if problem.kind != ProblemKind::CannotOpen => {
-                    return Err(Found {
-                        problem,
-                        path,
-                        circumstances: circumstances(&events, point, segment),
-                    });
+                    let path = [path, &[segment]].concat();
+                    return Err(Found { problem, path, circumstances: Vec::new() });
                 }
                 Err(_) => expected,
             };
-            self.crash(&disk, tale, expected, &path).map_err(|mut found| {
-                if found.circumstances.is_empty() {
-                    found.circumstances = circumstances(&events, point, segment);
-                }
-                found
-            })?;
+            self.crash_behind(&events, &disk, tale, expected, path, segment)?;
         }
         Ok(())
     }
@@ -492,58 +406,9 @@ fn is_same_as_next(life: &Life, point: usize) -> bool {
     matches!(life.events.get(point), Some(Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds))
 }
 
-/// What recovery has done.
-struct Recovery {
-    events: Vec<Event>,
-    reads: usize,
-}
-
-impl Recovery {
-    fn of(log: &mut Log) -> Recovery {
-        Recovery { events: std::mem::take(&mut log.events), reads: log.reads }
-    }
-
-    /// Every call that can fail, in every way. (A bit that is flipped when it is read is as one that is flipped on the
-    /// disk; and recovery makes no file longer or shorter.)
-    fn calls(&self) -> Vec<FaultyCall> {
-        let count = |is_it: fn(&Event) -> bool| self.events.iter().filter(|event| is_it(event)).count();
-        let stores = count(|event| matches!(event, Event::Store { .. }));
-        let barriers = count(|event| matches!(event, Event::BarrierBegins { .. }));
-        let kinds = [
-            (Fault::Read, self.reads),
-            (Fault::Store, stores),
-            (Fault::StoreNoSpace, stores),
-            (Fault::Barrier, barriers),
-        ];
-        kinds.into_iter().flat_map(|(fault, count)| (0..count).map(move |call| (fault, call))).collect()
-    }
-}
-
 /// How many crashes in recovery, one in the recovery from the other, a way ends with.
 fn depth_of(path: &[Segment]) -> usize {
     path.iter().rev().take_while(|segment| segment.in_recovery).count()
-}
-
-/// R9: new transactions get ids above every id that a record had which recovery found, or has left on the disk.
-fn ids_are_new(db: &Db, disk: &Disk, recovery: &[Event]) -> Result<(), Problem> {
-    let next = shared(db).next_id();
-    let newest_in = |image: &[u8]| {
-        let slots = image.chunks(db.page_size()).take(RECORD_PAGES as usize);
-        slots.filter_map(|slot| Record::decode(slot, 0).ok()).map(|record| record.id).max()
-    };
-    let mut newest = newest_in(disk.cache());
-    if disk.is_in_doubt() {
-        let mut disk = disk.clone();
-        recovery.iter().for_each(|event| disk.apply(event));
-        newest = newest.max(newest_in(disk.durable()));
-    }
-    match newest {
-        Some(seen) if next <= seen => {
-            let text = format!("the next transaction is to be {next}, and there is a record of {seen}");
-            Err(Problem::new(ProblemKind::IdGivenTwice, text))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn flipped(path: &[Segment]) -> Vec<Segment> {
@@ -558,7 +423,8 @@ fn flipped(path: &[Segment]) -> Vec<Segment> {
 }
 
 /// Where a crash was, in words.
-fn circumstances(events: &[Event], point: usize, segment: Segment) -> Vec<String> {
+fn circumstances(events: &[Event], segment: Segment) -> Vec<String> {
+    let point = segment.point;
     let place = if segment.in_recovery { "recovery" } else { "the log" };
     let how = match segment.choice {
         Choice::Killed => "the process is killed".into(),

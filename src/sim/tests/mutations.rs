@@ -35,6 +35,8 @@ fn explore<S: Scenario>(mutation: Mutation, explorer: &Explorer, scenario: &S) -
 fn expected(mutation: Mutation) -> ProblemKind {
     match mutation {
         Mutation::VisibleTooEarly => ProblemKind::VisibleTooEarly,
+        // A record that an earlier recovery has rejected comes back.
+        Mutation::RejectedNotErased => ProblemKind::NotACommit,
         Mutation::IdUsedAgain | Mutation::ZerosNotStoredOverZeros => ProblemKind::IdGivenTwice,
         // A reader looks again at its snapshot, which has changed.
         Mutation::ReadersNotProtected => ProblemKind::StepFailed,
@@ -63,7 +65,6 @@ fn expected(mutation: Mutation) -> ProblemKind {
         | Mutation::TargetNotProtected
         | Mutation::FreedTooEarly
         | Mutation::OlderRecordChosen
-        | Mutation::RejectedNotErased
         | Mutation::NotStoredAgain
         | Mutation::RecoveryBarrierSkipped
         | Mutation::RecoveryFailureIgnored => ProblemKind::Lost,

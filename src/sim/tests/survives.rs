@@ -81,6 +81,7 @@ fn explore_faults(kind: Kind, faults: &[Fault], seeds: u64, states: u64) {
         let report = explorer.explore(&scenario).unwrap();
         println!("{}: {report}\n", scenario.name());
         assert!(report.is_replay || report.faults >= faults.len() as u64);
+        assert!(report.is_replay || report.dropped > 0);
     }
 }
 
