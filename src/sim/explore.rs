@@ -5,6 +5,7 @@
 //! few, samples if they are many ([`crate::sim::visit`]).
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -158,7 +159,9 @@ impl Explorer {
         let report = match replay.name == scenario.name() {
             true => self.replay(scenario, text)?,
             false => {
-                eprintln!(
+                // Nobody may be listening.
+                let _ = writeln!(
+                    std::io::stderr(),
                     "{REPLAY_VARIABLE} is of '{}': nothing of '{}' is visited",
                     replay.name,
                     scenario.name()

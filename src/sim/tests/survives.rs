@@ -22,9 +22,11 @@ fn explore(kind: Kind, seeds: u64, states: u64) {
         (false, true) => &storages[..1],
         (false, false) => &storages[..3],
     };
-    for &(page_size, write_mode) in storages {
+    for (number, &(page_size, write_mode)) in (0..).zip(storages) {
         let scenario = Mixed::stored(kind, page_size, write_mode);
-        let explorer = Explorer::new().seeds(0..seeds).states(states).flipped_bits(true);
+        // Each has scripts of its own.
+        let seeds = number * seeds..(number + 1) * seeds;
+        let explorer = Explorer::new().seeds(seeds).states(states).flipped_bits(true);
         let report = explorer.second_lives(kind == Kind::Small || is_long()).explore(&scenario).unwrap();
         println!("{}: {report}\n", scenario.name());
         assert!(report.is_replay || report.states >= states);
@@ -75,9 +77,11 @@ fn a_long_row_of_commits_survives_power_cuts() {
 /// Each call that each of `faults` can befall fails once, of `seeds` scripts.
 fn explore_faults(kind: Kind, faults: &[Fault], seeds: u64, states: u64) {
     let storages = [(4096, Syscall), (4096, Mapped), (16384, Syscall)];
-    for &(page_size, write_mode) in if is_long() { &storages[..] } else { &storages[..1] } {
+    let storages = if is_long() { &storages[..] } else { &storages[..1] };
+    for (number, &(page_size, write_mode)) in (0..).zip(storages) {
         let scenario = Mixed::stored(kind, page_size, write_mode);
-        let explorer = Explorer::new().seeds(0..seeds).states(states).faults(faults).second_lives(is_long());
+        let seeds = number * seeds..(number + 1) * seeds;
+        let explorer = Explorer::new().seeds(seeds).states(states).faults(faults).second_lives(is_long());
         let report = explorer.explore(&scenario).unwrap();
         println!("{}: {report}\n", scenario.name());
         assert!(report.is_replay || report.faults >= faults.len() as u64);
