@@ -57,11 +57,17 @@ pub(crate) enum Mutation {
     RecoveryBarrierSkipped,
     /// A new transaction gets the id of a rejected record (R9).
     IdUsedAgain,
+    /// Recovery does not erase a rejected record where it reads zeros already (R9).
+    ZerosNotStoredOverZeros,
+    /// Recovery goes on though its barrier has failed.
+    RecoveryFailureIgnored,
+    /// The check finds nothing, whatever there is.
+    CheckFindsNothing,
 }
 
 #[cfg(test)]
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 26] = [
+    pub(crate) const ALL: [Mutation; 29] = [
         Mutation::CommitDoesNotWait,
         Mutation::BarrierSkipped,
         Mutation::FirstBarrierSkipped,
@@ -88,6 +94,9 @@ impl Mutation {
         Mutation::NotStoredAgain,
         Mutation::RecoveryBarrierSkipped,
         Mutation::IdUsedAgain,
+        Mutation::ZerosNotStoredOverZeros,
+        Mutation::RecoveryFailureIgnored,
+        Mutation::CheckFindsNothing,
     ];
 }
 

@@ -1,16 +1,17 @@
 //! What a disk may hold after a loss of power, told from the calls that were made to the storage.
 //!
 //! The disk promises this, and no more:
-//! - what a barrier has covered is there once it has returned; so is a length whose sync has returned;
-//! - a sector of 512 bytes is written whole. Each sector by itself holds what was durable, or any of the contents that
-//!   the page cache had for it since, whatever its neighbours hold: so a store may be there, lost, or torn, and stores
-//!   reach the disk in any order;
-//! - a change of length that no sync has covered may be there or not, in the order in which changes were made;
+//! - what a barrier has covered is there once it has returned;
+//! - each sector of 512 bytes holds, whatever its neighbours hold, what was durable, or any of the contents that the page
+//!   cache had for it since: so a store may be there, lost, or torn, and stores reach the disk in any order. Or it is
+//!   torn itself, at some byte: one part new, the rest as it was before, in the cache or on the disk. (Of all the torn
+//!   contents one is taken for each store, by chance.)
+//! - a change of length is there once a sync of the length has returned, and not by a barrier; before that it may be there
+//!   or not, in the order in which changes were made;
 //! - after a failed sync, what it covered is *clean* in the cache, as Linux has it: each sector may be on the disk or
-//!   not, and no later barrier changes that, unless it is stored again.
-//!
-//! With [`WriteMode::Mapped`] the system may write a sector in the middle of a store, so each changed sector has one
-//! intermediate content more: the first part new, the rest old.
+//!   not, and no later barrier changes that, unless it is stored again. A barrier that fails covers what was stored until
+//!   then in its range, a sync of the length the whole file;
+//! - the system may drop a clean page of the cache at any time, and read it again from the disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::base::TransactionId;
 use crate::sys::WriteMode;
 
 pub(crate) const SECTOR: usize = 512;
+/// The page cache drops so many sectors at once.
+const SECTORS_OF_PAGE: usize = 8;
 
 /// What happened to a storage, or to those who use it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +36,8 @@ pub(crate) enum Event {
         to: u64,
     },
     LengthSynced,
+    /// What was to make a length durable has failed: the sync of the whole file.
+    LengthSyncFails,
     Cut {
         to: u64,
     },
@@ -68,8 +73,9 @@ struct Resize {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     write_mode: WriteMode,
-    durable: Vec<u8>,
-    cache: Vec<u8>,
+    /// Both are shared among copies of the disk, and with each other, for as long as they are equal.
+    durable: Arc<Vec<u8>>,
+    cache: Arc<Vec<u8>>,
     /// By number of the sector, what it may hold instead of the durable content: oldest first.
     doubts: BTreeMap<usize, Vec<Version>>,
     /// Changes of length that may not be durable.
@@ -85,9 +91,10 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk that holds `image`, durably.
     pub(crate) fn new(image: Vec<u8>, write_mode: WriteMode) -> Disk {
+        let image = Arc::new(image);
         Disk {
             write_mode,
-            durable: image.clone(),
+            durable: Arc::clone(&image),
             cache: image,
             doubts: BTreeMap::new(),
             resizes: Vec::new(),
@@ -102,6 +109,16 @@ impl Disk {
         &self.cache
     }
 
+    /// What is on the disk for certain, instead of which it may hold what is in doubt.
+    pub(crate) fn durable(&self) -> &[u8] {
+        &self.durable
+    }
+
+    /// Whether the disk may hold something else than the cache.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        !self.doubts.is_empty() || !self.resizes.is_empty()
+    }
+
     pub(crate) fn write_mode(&self) -> WriteMode {
         self.write_mode
     }
@@ -112,28 +129,27 @@ impl Disk {
             Event::Store { offset, bytes } => self.store(*offset as usize, bytes),
             Event::Lengthened { to } => {
                 let length = (*to as usize).max(self.cache.len());
-                self.cache.resize(length, 0);
+                Arc::make_mut(&mut self.cache).resize(length, 0);
                 self.resize_to(length as u64);
             }
             Event::Cut { to } => {
-                self.cache.truncate(*to as usize);
+                Arc::make_mut(&mut self.cache).truncate(*to as usize);
                 self.resize_to(*to);
             }
-            Event::LengthSynced => self.settle_lengths(self.clock),
+            Event::LengthSynced => self.settle_lengths(),
             Event::BarrierBegins { length } => {
                 (self.covered, self.covered_sectors) = (self.clock, (*length as usize).div_ceil(SECTOR));
             }
             Event::BarrierEnds => {
                 let covered = std::mem::take(&mut self.covered);
-                self.settle_lengths(covered);
                 self.settle_sectors(covered);
             }
             Event::BarrierFails => {
-                let covered = std::mem::take(&mut self.covered);
-                let versions =
-                    self.doubts.range_mut(..self.covered_sectors).flat_map(|(_, versions)| versions);
-                versions.filter(|version| version.stored_at <= covered).for_each(|v| v.is_dirty = false);
+                self.covered = 0;
+                let versions = self.doubts.range_mut(..self.covered_sectors).flat_map(|(_, of)| of);
+                versions.for_each(|version| version.is_dirty = false);
             }
+            Event::LengthSyncFails => self.fail_sync_of_file(),
             Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds => {}
         }
     }
@@ -145,36 +161,34 @@ impl Disk {
             let sector = at / SECTOR;
             let piece = at..end.min((sector + 1) * SECTOR);
             let whole = sector * SECTOR..((sector + 1) * SECTOR).min(self.cache.len());
-            let before = self.cache[whole.clone()].to_vec();
-            self.cache[piece.clone()].copy_from_slice(&bytes[piece.start - offset..piece.end - offset]);
-            let after = self.cache[whole].to_vec();
-            self.dirty(sector, &before, after);
+            let new = &bytes[piece.start - offset..piece.end - offset];
+            if self.cache[piece.clone()] == *new {
+                self.dirty_again(sector);
+            } else {
+                let before = self.cache[whole.clone()].to_vec();
+                let cache = Arc::make_mut(&mut self.cache);
+                cache[piece.clone()].copy_from_slice(new);
+                let after = cache[whole].to_vec();
+                self.dirty(sector, &before, after);
+            }
             at = piece.end;
         }
     }
 
-    /// Notes that the cache has a new content for a sector, or the same once more.
+    /// Storing what is there makes a clean sector dirty: that is what storing again is for.
+    fn dirty_again(&mut self, sector: usize) {
+        match self.doubts.get_mut(&sector).and_then(|versions| versions.last_mut()) {
+            Some(last) if !last.is_dirty => (last.is_dirty, last.stored_at) = (true, self.clock),
+            _ => {}
+        }
+    }
+
+    /// Notes that the cache has a new content for a sector.
     fn dirty(&mut self, sector: usize, before: &[u8], after: Vec<u8>) {
         let durable_start = (sector * SECTOR).min(self.durable.len());
         let durable = &self.durable[durable_start..(durable_start + SECTOR).min(self.durable.len())];
-        if before == after {
-            // Storing what is there makes a clean sector dirty: that is what storing again is for.
-            match self.doubts.get_mut(&sector).and_then(|versions| versions.last_mut()) {
-                Some(last) if !last.is_dirty => (last.is_dirty, last.stored_at) = (true, self.clock),
-                _ => {}
-            }
-            return;
-        }
-        let is_as_durable = durable == after && !self.doubts.contains_key(&sector);
-        if is_as_durable {
-            return;
-        }
-        let torn = (self.write_mode == WriteMode::Mapped).then(|| {
-            let seed = self.clock << 32 | sector as u64;
-            let cut = 8 * (1 + Random::new(seed).below(SECTOR / 8 - 1)).min(after.len() / 8);
-            [&after[..cut], &before[cut..]].concat()
-        });
-        let torn = torn.filter(|torn| *torn != after && torn != before);
+        let torn = torn(&after, before, durable, self.clock << 32 | sector as u64);
+        let torn = Some(torn).filter(|torn| *torn != after && torn != before && torn != durable);
         let versions = self.doubts.entry(sector).or_default();
         for bytes in torn.into_iter().chain([after]) {
             let bytes = bytes.into_boxed_slice();
@@ -189,11 +203,10 @@ impl Disk {
         }
     }
 
-    /// All changes of length up to `covered` are durable.
-    fn settle_lengths(&mut self, covered: u64) {
-        let settled = self.resizes.iter().take_while(|resize| resize.at <= covered).count();
-        for resize in self.resizes.drain(..settled) {
-            resize_image(&mut self.durable, resize);
+    /// All changes of length are durable.
+    fn settle_lengths(&mut self) {
+        for resize in self.resizes.drain(..) {
+            resize_image(Arc::make_mut(&mut self.durable), resize);
             let first_behind = (resize.length as usize).div_ceil(SECTOR);
             for (_, versions) in self.doubts.range_mut(first_behind..) {
                 versions.retain(|version| version.stored_at > resize.at);
@@ -202,19 +215,81 @@ impl Disk {
         self.doubts.retain(|_, versions| !versions.is_empty());
     }
 
-    /// Of each sector, the last content that is dirty and not newer than `covered` is durable.
+    /// All that was dirty is clean, and perhaps not on the disk. But syncs of one file take turns: so a barrier that is
+    /// under way has had its answer for what it covers before this one began.
+    fn fail_sync_of_file(&mut self) {
+        let (covered, covered_sectors) = (self.covered, self.covered_sectors);
+        for (&sector, versions) in &mut self.doubts {
+            let of_barrier = if sector < covered_sectors { covered } else { 0 };
+            let others = versions.iter_mut().filter(|version| version.stored_at > of_barrier);
+            others.for_each(|version| version.is_dirty = false);
+        }
+    }
+
+    /// Of each sector, the last content that is dirty and not newer than `covered` is durable. But for what lies behind
+    /// the end of the file as the disk knows it.
     fn settle_sectors(&mut self, covered: u64) {
-        let (durable, covered_sectors) = (&mut self.durable, self.covered_sectors);
+        let durable = &mut self.durable;
+        let covered_sectors = self.covered_sectors.min(durable.len().div_ceil(SECTOR));
         self.doubts.retain(|sector, versions| {
             let is_covered = *sector < covered_sectors;
             let is_written =
                 |version: &Version| is_covered && version.is_dirty && version.stored_at <= covered;
             if let Some(last) = versions.iter().rposition(is_written) {
-                store_in_image(durable, *sector, &versions[last].bytes);
+                store_in_image(Arc::make_mut(durable).as_mut_slice(), *sector, &versions[last].bytes);
                 versions.drain(..=last);
             }
             !versions.is_empty()
         });
+    }
+
+    /// Whether the system may drop pages of the cache that are clean and not on the disk.
+    pub(crate) fn has_clean_doubts(&self) -> bool {
+        self.clean_pages().next().is_some()
+    }
+
+    /// The sectors in doubt of each page of the cache that is clean.
+    fn clean_pages(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
+        let end = self.durable.len().min(self.cache.len()) / SECTOR;
+        let mut sectors = self.doubts.range(..end).peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let page = sectors.peek()?.0 / SECTORS_OF_PAGE;
+                let (mut of_page, mut is_clean) = (Vec::new(), true);
+                while let Some((&sector, versions)) = sectors.next_if(|next| next.0 / SECTORS_OF_PAGE == page)
+                {
+                    of_page.push(sector);
+                    is_clean &= versions.iter().all(|version| !version.is_dirty);
+                }
+                if is_clean {
+                    return Some(of_page);
+                }
+            }
+        })
+    }
+
+    /// The same disk, some or all of whose clean pages have been dropped from the cache and read again.
+    pub(crate) fn with_dropped_pages(&self, random: &mut Random) -> Disk {
+        let mut disk = self.clone();
+        let drops_all = random.one_in(2);
+        for page in self.clean_pages() {
+            if !drops_all && random.one_in(2) {
+                continue;
+            }
+            for sector in page {
+                let versions = disk.doubts.remove(&sector).unwrap_or_default();
+                if let Some(chosen) = random.below(1 + versions.len()).checked_sub(1) {
+                    store_in_image(
+                        Arc::make_mut(&mut disk.durable).as_mut_slice(),
+                        sector,
+                        &versions[chosen].bytes,
+                    );
+                }
+                let bytes = sector * SECTOR..(sector + 1) * SECTOR;
+                Arc::make_mut(&mut disk.cache)[bytes.clone()].copy_from_slice(&disk.durable[bytes]);
+            }
+        }
+        disk
     }
 
     /// How many states the disk may be in, some of which may be equal. At most `u64::MAX` are counted.
@@ -270,7 +345,7 @@ impl Disk {
     /// The image with the first `resizes` changes of length and, of each sector in doubt, the content that `choose`
     /// names: 0 for the durable one.
     fn image(&self, resizes: usize, mut choose: impl FnMut(usize, &[Version]) -> usize) -> Vec<u8> {
-        let mut image = self.durable.clone();
+        let mut image = self.durable.to_vec();
         let applied = &self.resizes[..resizes];
         applied.iter().for_each(|&resize| resize_image(&mut image, resize));
         for (at, (&sector, versions)) in self.doubts.iter().enumerate() {
@@ -285,6 +360,21 @@ impl Disk {
         }
         image
     }
+}
+
+/// A content that is new in part: up to some byte, or from there on. The rest is as it was before.
+fn torn(new: &[u8], before: &[u8], durable: &[u8], seed: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let cut = 1 + random.below(new.len() - 1);
+    let mut bytes = before.to_vec();
+    if random.one_in(2) {
+        bytes.fill(0); // what the disk has behind its end
+        let there = durable.len().min(bytes.len());
+        bytes[..there].copy_from_slice(&durable[..there]);
+    }
+    let part = if random.one_in(2) { 0..cut.min(new.len()) } else { cut..new.len() };
+    bytes[part.clone()].copy_from_slice(&new[part]);
+    bytes
 }
 
 fn resize_image(image: &mut Vec<u8>, resize: Resize) {

@@ -4,8 +4,10 @@
 //! applied to a [`Disk`]; behind each event the states that the disk may be in are visited, all of them if they are
 //! few, samples if they are many ([`crate::sim::visit`]).
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::Mutex;
@@ -13,7 +15,7 @@ use parking_lot::Mutex;
 use super::disk::{Disk, Event};
 use super::failure::{Failure, Problem, ProblemKind};
 use super::random::Random;
-use super::replay::{REPLAY_VARIABLE, Replay, Segment};
+use super::replay::{FaultyCall, REPLAY_VARIABLE, Replay, Segment};
 use super::report::{Counters, Report};
 use super::run::{Life, live};
 use super::scenario::Scenario;
@@ -48,7 +50,7 @@ struct Script {
     seed: u64,
     /// The steps that are left, by number; `None`: all.
     kept: Option<Vec<usize>>,
-    fault: Option<(Fault, usize)>,
+    fault: Option<FaultyCall>,
 }
 
 impl Explorer {
@@ -58,7 +60,13 @@ impl Explorer {
             seeds: 0..1,
             states: 10_000,
             faults: Vec::new(),
-            plan: Plan { recovery_depth: 2, every_recovery: false, second_lives: true, flipped_bits: false },
+            plan: Plan {
+                recovery_depth: 2,
+                every_recovery: false,
+                recovery_faults: true,
+                second_lives: true,
+                flipped_bits: false,
+            },
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             shrinks: true,
         }
@@ -70,7 +78,8 @@ impl Explorer {
         self
     }
 
-    /// How many states to visit in each script, about. Where there are fewer, all are visited, and the report says so.
+    /// How many states to visit in each script, about. Where there are fewer, all are visited, and the report says so. If
+    /// it is less than four for each moment, some moments are left out.
     pub fn states(mut self, states: u64) -> Explorer {
         self.states = states;
         self
@@ -88,6 +97,12 @@ impl Explorer {
         self
     }
 
+    /// Whether calls fail in some recoveries, or in every one, each of its calls. They do if nothing is said.
+    pub fn recovery_faults(mut self, faults: bool) -> Explorer {
+        self.plan.recovery_faults = faults;
+        self
+    }
+
     /// Whether some recovered databases live on, through what is left of the script, and crash again. They do if
     /// nothing is said.
     pub fn second_lives(mut self, second_lives: bool) -> Explorer {
@@ -96,7 +111,8 @@ impl Explorer {
     }
 
     /// Faults to inject, besides crashes: the script runs once for each call that each can befall. The step that it
-    /// befalls may fail, and those after it; what was acknowledged must still be there.
+    /// befalls may fail, and those after it for that reason; what was acknowledged must still be there. A kind that never
+    /// befalls anything, because the scenario makes no such call, is an error.
     pub fn faults(mut self, faults: &[Fault]) -> Explorer {
         self.faults = faults.to_vec();
         self
@@ -121,16 +137,39 @@ impl Explorer {
         self
     }
 
-    /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only that state is visited.
+    /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only the state that it names is visited, and
+    /// nothing of scenarios with other names; the report says so.
     ///
     /// # Errors
     ///
-    /// The first problem that was found, of the smallest script that shows it.
+    /// The first problem that was found, of the smallest script that shows it. [`ProblemKind::Usage`] if there is nothing
+    /// to explore, or a kind of fault that was asked for was never met.
     pub fn explore<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
-        match std::env::var(REPLAY_VARIABLE) {
-            Ok(replay) => self.replay(scenario, &replay),
-            Err(_) => self.explore_all(scenario),
-        }
+        let Ok(text) = std::env::var(REPLAY_VARIABLE) else { return self.explore_all(scenario) };
+        self.explore_replayed(scenario, &text)
+    }
+
+    /// What `explore` does if `text` is in the variable.
+    pub(super) fn explore_replayed<S: Scenario>(
+        &self,
+        scenario: &S,
+        text: &str,
+    ) -> Result<Report, Box<Failure>> {
+        let replay: Replay = text.parse().map_err(Failure::usage)?;
+        let report = match replay.name == scenario.name() {
+            true => self.replay(scenario, text)?,
+            false => {
+                // Nobody may be listening.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{REPLAY_VARIABLE} is of '{}': nothing of '{}' is visited",
+                    replay.name,
+                    scenario.name()
+                );
+                Report::default()
+            }
+        };
+        Ok(Report { is_replay: true, ..report })
     }
 
     /// Visits one state again, the one that [`Failure::replay`] names.
@@ -181,7 +220,18 @@ impl Explorer {
                 }
             }
         }
-        Ok(counters.report())
+        let report = counters.report();
+        let unmet = self.faults.iter().filter(|&fault| !report.faults_met.contains_key(fault));
+        let unmet: Vec<String> = unmet.map(|fault| format!("{fault:?}")).collect();
+        if !unmet.is_empty() {
+            let text = format!(
+                "{} never met anything in '{}': no call of that kind",
+                unmet.join(", "),
+                scenario.name()
+            );
+            return Err(Failure::usage(text));
+        }
+        Ok(report)
     }
 
     /// Lives a script and visits its crash states: those that the plan says, or the one that `guide` leads to.
@@ -198,11 +248,11 @@ impl Explorer {
         let image = image.map_err(|error| Problem::new(ProblemKind::Usage, error))?;
         let start = Disk::new(image, options.open_settings().write_mode);
         let life = live(scenario, &start, &steps, script.fault)?;
-        if script.fault.is_some() && life.faults_met == 0 {
-            return match guide {
-                Some(_) => Err(Problem::new(ProblemKind::Usage, "there is no such call to fail").into()),
-                None => Ok(Toured::FaultNotMet),
-            };
+        match script.fault {
+            Some((fault, _)) if life.faults_met > 0 => counters.met(fault),
+            Some(_) if guide.is_none() => return Ok(Toured::FaultNotMet),
+            Some(_) => return Err(Problem::new(ProblemKind::Usage, "there is no such call to fail").into()),
+            None => {}
         }
         check_determinism(&life, &live(scenario, &start, &steps, script.fault)?)?;
         Counters::add(&counters.scripts);
@@ -211,30 +261,34 @@ impl Explorer {
         if guide.is_some() {
             return tour.life(&life, &start, &tale, self.states, &[], |_| true).map(|()| Toured::All);
         }
+        self.on_threads(|is_mine| tour.life(&life, &start, &tale, self.states, &[], is_mine))?;
+        Ok(Toured::All)
+    }
+
+    /// Has several threads visit moments, each those that are its own. Of the failures that there are it answers that of
+    /// the earliest moment: when one is found, the others go on up to there.
+    fn on_threads(
+        &self,
+        visit: impl Fn(&dyn Fn(usize) -> bool) -> Result<(), Found> + Sync,
+    ) -> Result<(), Found> {
         let threads = self.threads;
-        let (found, is_over) = (Mutex::new(None::<Found>), AtomicBool::new(false));
+        let (least, found) = (AtomicUsize::new(usize::MAX), Mutex::new(BTreeMap::new()));
         let mutation = current_mutation();
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                let (tour, life, start, tale, found, is_over) =
-                    (&tour, &life, &start, &tale, &found, &is_over);
+                let (visit, least, found) = (&visit, &least, &found);
                 scope.spawn(move || {
                     set_mutation(mutation);
-                    let is_mine = |point: usize| point % threads == thread && !is_over.load(Relaxed);
-                    if let Err(problem) = tour.life(life, start, tale, self.states, &[], is_mine) {
-                        is_over.store(true, Relaxed);
-                        let mut found = found.lock();
-                        let is_earlier = |other: &Found| {
-                            problem.path.first().map(|s| s.point) < other.path.first().map(|s| s.point)
-                        };
-                        if found.as_ref().is_none_or(is_earlier) {
-                            *found = Some(problem);
-                        }
+                    let is_mine = |point: usize| point % threads == thread && point < least.load(Relaxed);
+                    if let Err(failed) = visit(&is_mine) {
+                        let point = failed.path.first().map_or(0, |segment| segment.point);
+                        least.fetch_min(point, Relaxed);
+                        found.lock().insert(point, failed);
                     }
                 });
             }
         });
-        found.into_inner().map_or(Ok(Toured::All), Err)
+        found.into_inner().into_values().next().map_or(Ok(()), Err)
     }
 
     /// Leaves out steps for as long as what is left still fails in the same way.
@@ -347,6 +401,7 @@ pub(super) fn describe(event: &Event) -> String {
         Event::Store { offset, bytes } => format!("store {} bytes at {offset}", bytes.len()),
         Event::Lengthened { to } => format!("lengthen the file to {to}"),
         Event::LengthSynced => "the length is durable".into(),
+        Event::LengthSyncFails => "the sync of the length fails".into(),
         Event::Cut { to } => format!("cut the file to {to}"),
         Event::BarrierBegins { length } => format!("a barrier for {length} bytes begins"),
         Event::BarrierEnds => "the barrier ends".into(),

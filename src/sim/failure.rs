@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::replay::Replay;
 
@@ -49,7 +50,12 @@ impl Problem {
         Problem { kind, text: text.to_string() }
     }
 
-    pub(super) fn panic(payload: &(dyn Any + Send)) -> Problem {
+    /// What `work` says, or that it has panicked.
+    pub(super) fn or_panic<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Problem::panic(&*payload)))
+    }
+
+    fn panic(payload: &(dyn Any + Send)) -> Problem {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Problem::new(ProblemKind::Panicked, text)

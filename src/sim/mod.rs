@@ -3,8 +3,9 @@
 //! A [`Scenario`] is a story in steps, and a check. The [`Explorer`] draws scripts of steps from seeds and runs
 //! them on a database whose file lies on a simulated disk. That disk promises what a real one does and no more:
 //! what a barrier has covered is there once it has returned. Everything stored since may be there, lost or torn,
-//! sector by sector (512 bytes), in any order; a change of length may be there or not; and after a failed sync what
-//! it covered is clean in the page cache but perhaps not on the disk, as Linux has it.
+//! sector by sector (512 bytes) and within a sector, in any order; a change of length may be there or not; and after a
+//! failed sync what it covered is clean in the page cache but perhaps not on the disk, as Linux has it, and may be
+//! dropped from the cache and read again from the disk.
 //!
 //! Behind every call of the script's life the explorer visits the states that the disk may then be in: all of
 //! them if they are few, otherwise samples. In each, the database is opened again and must be
@@ -14,9 +15,9 @@
 //! - exactly what one of the commits had left, so that what is there is a prefix of what was committed;
 //! - right in the eyes of the scenario: [`Scenario::check`].
 //!
-//! Some crash again in the middle of recovery, and in the recovery from that; some live on and crash later.
-//! [`Fault`]s make calls fail besides. A failure names seed, crash and steps, after leaving out every step that is
-//! not needed for it, with a command that leads to the very same state.
+//! Some crash again in the middle of recovery, and in the recovery from that; in some recoveries a call fails; some live
+//! on and crash later. [`Fault`]s make calls fail in lives, too. A failure names seed, crash and steps, after leaving
+//! out every step that is not needed for it, with a command that leads to the very same state.
 //!
 //! ```
 //! use mapleaf::sim::{Explorer, Random, Scenario, Stage, Story};
@@ -80,6 +81,7 @@
 pub(crate) mod disk;
 mod explore;
 mod failure;
+mod look;
 mod random;
 mod replay;
 mod report;

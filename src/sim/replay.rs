@@ -4,12 +4,12 @@
 //! - *steps* of the script, by number, that are left; `-` for all;
 //! - *fault*: its kind and the number of the call that it befalls, `Barrier@2`; `-` for none;
 //! - *path*: one crash after the other. `L` is a crash in a life, `R` one in the recovery that follows; then the
-//!   number of the event behind which it comes; then which of the disk's states: `x` and its number, `s` and the
-//!   number of a sample, or `k` if the process is killed and the disk goes on. `f` and a number flips a bit of the
-//!   image.
+//!   number of the event behind which it comes; then `+` and a fault, if that befalls the recovery; then which of the
+//!   disk's states: `x` and its number, `s` and the number of a sample, or `k` if the process is killed and the disk
+//!   goes on, `d` and a number if pages of the cache that were clean are dropped then. `f` and a number flips a bit
+//!   of the image. `R4+Barrier@0.k`: the first barrier of recovery fails, and behind event 4 the process is killed.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
 use super::random::Random;
@@ -19,7 +19,7 @@ use super::storage::Fault;
 pub(super) const REPLAY_VARIABLE: &str = "MAPLEAF_SIM_REPLAY";
 
 /// Which of the states that the disk may be in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Choice {
     /// By its number.
     State(u64),
@@ -29,14 +29,21 @@ pub(super) enum Choice {
     Flipped(u64),
     /// Power does not fail: only the process is gone.
     Killed,
+    /// The process is gone, and after a failed sync the system has dropped pages that it takes for clean.
+    Dropped(u64),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// The call that something befalls, among those that it can befall.
+pub(super) type FaultyCall = (Fault, usize);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Segment {
     /// In the recovery that follows the crash before, not in a life.
     pub(super) in_recovery: bool,
     /// How many events there had been.
     pub(super) point: usize,
+    /// What had befallen that recovery.
+    pub(super) fault: Option<FaultyCall>,
     pub(super) choice: Choice,
 }
 
@@ -47,15 +54,47 @@ pub(super) struct Replay {
     pub(super) seed: u64,
     /// `None`: all.
     pub(super) steps: Option<Vec<usize>>,
-    pub(super) fault: Option<(Fault, usize)>,
+    pub(super) fault: Option<FaultyCall>,
     pub(super) path: Vec<Segment>,
 }
 
-/// The numbers that belong to one place in an exploration, whatever else is explored.
+impl Choice {
+    /// Whether power does not fail, and the page cache outlives the process.
+    pub(super) fn is_kill(self) -> bool {
+        matches!(self, Choice::Killed | Choice::Dropped(_))
+    }
+}
+
+/// The numbers that belong to one place in an exploration, whatever else is explored: the same on every machine.
 pub(super) fn random_at(seed: u64, path: &[Segment], purpose: u64) -> Random {
-    let mut hasher = DefaultHasher::new();
-    (seed, path, purpose).hash(&mut hasher);
-    Random::new(hasher.finish())
+    let mut mixed = seed;
+    let mut mix = |number: u64| mixed = Random::new(mixed ^ number).next();
+    mix(purpose);
+    for segment in path {
+        mix(u64::from(segment.in_recovery));
+        mix(segment.point as u64);
+        if let Some((fault, call)) = segment.fault {
+            format!("{fault:?}").bytes().for_each(|byte| mix(u64::from(byte)));
+            mix(call as u64);
+        }
+        let (letter, number) = segment.choice.parts();
+        mix(u64::from(u32::from(letter)));
+        mix(number);
+    }
+    Random::new(mixed)
+}
+
+impl Choice {
+    /// As replay strings have it; a choice without a number has 0.
+    fn parts(self) -> (char, u64) {
+        match self {
+            Choice::State(number) => ('x', number),
+            Choice::Sample(number) => ('s', number),
+            Choice::Flipped(number) => ('f', number),
+            Choice::Killed => ('k', 0),
+            Choice::Dropped(number) => ('d', number),
+        }
+    }
 }
 
 impl Replay {
@@ -94,12 +133,13 @@ impl fmt::Display for Replay {
 
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}.", if self.in_recovery { 'R' } else { 'L' }, self.point)?;
-        match self.choice {
-            Choice::State(number) => write!(f, "x{number}"),
-            Choice::Sample(number) => write!(f, "s{number}"),
-            Choice::Flipped(number) => write!(f, "f{number}"),
-            Choice::Killed => write!(f, "k"),
+        write!(f, "{}{}", if self.in_recovery { 'R' } else { 'L' }, self.point)?;
+        if let Some((fault, call)) = self.fault {
+            write!(f, "+{fault:?}@{call}")?;
+        }
+        match self.choice.parts() {
+            ('k', _) => write!(f, ".k"),
+            (letter, number) => write!(f, ".{letter}{number}"),
         }
     }
 }
@@ -118,14 +158,7 @@ impl FromStr for Replay {
             "" => Some(Vec::new()),
             list => Some(list.split(',').map(|step| number(step, "step")).collect::<Result<_, _>>()?),
         };
-        let fault = match fault.split_once('@') {
-            _ if fault == "-" => None,
-            Some((kind, call)) => {
-                let kind = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == kind);
-                Some((kind.ok_or_else(|| format!("'{fault}' names no fault"))?, number(call, "call")?))
-            }
-            None => return Err(format!("'{fault}' is no fault: a kind, @ and a number are expected, or -")),
-        };
+        let fault = if fault == "-" { None } else { Some(faulty_call(fault)?) };
         let segments = path.split('/').filter(|segment| !segment.is_empty());
         let path = segments.map(Segment::from_str).collect::<Result<_, _>>()?;
         Ok(Replay { name: name.into(), seed, steps, fault, path })
@@ -137,23 +170,37 @@ impl FromStr for Segment {
 
     fn from_str(text: &str) -> Result<Segment, String> {
         let wrong =
-            || format!("'{text}' is no crash: L or R, a number, a dot, and x, s or f with a number, or k");
+            || format!("'{text}' is no crash: L or R, a number, a dot, and x, s, d or f with a number, or k");
         let (head, choice) = text.split_once('.').ok_or_else(wrong)?;
         let in_recovery = match head.get(..1) {
             Some("L") => false,
             Some("R") => true,
             _ => return Err(wrong()),
         };
-        let point = number(&head[1..], "event")?;
+        let (point, fault) = match head[1..].split_once('+') {
+            Some((point, fault)) if in_recovery => (point, Some(faulty_call(fault)?)),
+            Some(_) => return Err(format!("'{text}': a fault in a life comes before all crashes")),
+            None => (&head[1..], None),
+        };
+        let point = number(point, "event")?;
         let choice = match (choice.get(..1), choice.get(1..)) {
             (Some("k"), Some("")) => Choice::Killed,
             (Some("x"), Some(rest)) => Choice::State(number(rest, "state")?),
             (Some("s"), Some(rest)) => Choice::Sample(number(rest, "sample")?),
             (Some("f"), Some(rest)) => Choice::Flipped(number(rest, "sample")?),
+            (Some("d"), Some(rest)) => Choice::Dropped(number(rest, "sample")?),
             _ => return Err(wrong()),
         };
-        Ok(Segment { in_recovery, point, choice })
+        Ok(Segment { in_recovery, point, fault, choice })
     }
+}
+
+fn faulty_call(text: &str) -> Result<FaultyCall, String> {
+    let Some((kind, call)) = text.split_once('@') else {
+        return Err(format!("'{text}' is no fault: a kind, @ and a number are expected, or -"));
+    };
+    let kind = Fault::ALL.iter().find(|fault| format!("{fault:?}") == kind);
+    Ok((*kind.ok_or_else(|| format!("'{text}' names no fault"))?, number(call, "call")?))
 }
 
 fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
@@ -169,6 +216,7 @@ mod tests {
         for text in [
             "ledger:17:0,3,4:-:L88.x5/R3.s0",
             "a-b_c:0:-:Barrier@2:L1.k/R2.f9/L7.s18446744073709551615",
+            "a:0:-:-:L1.d3/R2+Barrier@0.k/R4+StoreNoSpace@1.d0",
             "all::0:-:",
             "x:1::-:",
             "x:1:-:-:",
@@ -191,6 +239,9 @@ mod tests {
             "x:1:-:Barrier:",
             "x:1:-:-:L1",
             "x:1:-:-:M1.x1",
+            "x:1:-:-:L1+Barrier@0.k",
+            "x:1:-:-:L1.k/R1+Fire@0.k",
+            "x:1:-:-:L1.k/R1+Barrier.k",
         ] {
             let error = text.parse::<Replay>().unwrap_err();
             assert!(!error.is_empty());
@@ -200,5 +251,16 @@ mod tests {
         assert!("x:1:-:-:L1.kk".parse::<Replay>().is_err());
         assert!("x:1:-:-:Lä.k".parse::<Replay>().is_err());
         assert!("x:1:-:-:ä1.k".parse::<Replay>().is_err());
+    }
+
+    #[test]
+    fn what_is_drawn_at_a_place_is_the_same_on_every_machine() {
+        let path = "x:1:-:-:L5.x2/R3+Barrier@1.k".parse::<Replay>().unwrap().path;
+        assert_eq!(random_at(17, &path, 3).next(), 0x7093c8865a8e680c);
+        let others = ["x:1:-:-:L5.x2/R3+Barrier@0.k", "x:1:-:-:L5.x2/R3.k", "x:1:-:-:L5.x2/R3+Barrier@1.d0"];
+        for other in others {
+            let other = other.parse::<Replay>().unwrap().path;
+            assert_ne!(random_at(17, &path, 3).next(), random_at(17, &other, 3).next());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What an explorer has visited, and how it tells of it meanwhile.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::AtomicU64;
@@ -7,6 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use super::storage::Fault;
 
 /// How often a long exploration says how far it has come.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -29,14 +32,21 @@ pub struct Report {
     pub recovery_states: [u64; 2],
     /// Of these, states in which only the process was gone.
     pub kills: u64,
+    /// Of these kills, those after which the page cache had lost what it took for clean.
+    pub dropped: u64,
     /// Of these, states with a flipped bit.
     pub flipped_bits: u64,
+    /// How often each fault befell something: a life, or a recovery.
+    pub faults_met: BTreeMap<Fault, u64>,
     /// Times that a recovered database lived on.
     pub second_lives: u64,
     /// States that the disk could have been in, at the crash points of first lives.
     pub states_in_all: f64,
     /// How long it took.
     pub elapsed: Duration,
+    /// The variable `MAPLEAF_SIM_REPLAY` has asked for one state only, here or in another scenario: the numbers say
+    /// nothing about this one.
+    pub is_replay: bool,
 }
 
 impl Report {
@@ -49,7 +59,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { scripts, faults, crash_points, exhausted_points, states, .. } = self;
-        let Report { recovery_states: [once, again], kills, flipped_bits, second_lives, .. } = self;
+        let Report { recovery_states: [once, again], kills, dropped, flipped_bits, second_lives, .. } = self;
         writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
         writeln!(
             f,
@@ -58,9 +68,12 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{once} in recovery, {again} in recovery again, {kills} kills, {flipped_bits} flipped bits, \
+            "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), {flipped_bits} flipped bits, \
              {second_lives} second lives"
         )?;
+        let met: Vec<String> =
+            self.faults_met.iter().map(|(fault, times)| format!("{fault:?} {times}")).collect();
+        writeln!(f, "faults met: {}", if met.is_empty() { "none".into() } else { met.join(", ") })?;
         write!(f, "{:.1} s, {:.0} states per second", self.elapsed.as_secs_f64(), self.states_per_second())
     }
 }
@@ -74,7 +87,9 @@ pub(super) struct Counters {
     pub(super) states: AtomicU64,
     pub(super) recovery_states: [AtomicU64; 2],
     pub(super) kills: AtomicU64,
+    pub(super) dropped: AtomicU64,
     pub(super) flipped_bits: AtomicU64,
+    pub(super) faults_met: Mutex<BTreeMap<Fault, u64>>,
     pub(super) second_lives: AtomicU64,
     pub(super) states_in_all: Mutex<f64>,
     began: Instant,
@@ -92,7 +107,9 @@ impl Counters {
             states: AtomicU64::new(0),
             recovery_states: [AtomicU64::new(0), AtomicU64::new(0)],
             kills: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             flipped_bits: AtomicU64::new(0),
+            faults_met: Mutex::default(),
             second_lives: AtomicU64::new(0),
             states_in_all: Mutex::new(0.0),
             began: Instant::now(),
@@ -103,6 +120,10 @@ impl Counters {
 
     pub(super) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn met(&self, fault: Fault) {
+        *self.faults_met.lock().entry(fault).or_default() += 1;
     }
 
     /// One state more. On a long way says so now and then, on standard error: on a terminal in one line.
@@ -135,10 +156,13 @@ impl Counters {
             states: self.states.load(Relaxed),
             recovery_states: [0, 1].map(|depth| self.recovery_states[depth].load(Relaxed)),
             kills: self.kills.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
             flipped_bits: self.flipped_bits.load(Relaxed),
+            faults_met: self.faults_met.lock().clone(),
             second_lives: self.second_lives.load(Relaxed),
             states_in_all: *self.states_in_all.lock(),
             elapsed: self.began.elapsed(),
+            is_replay: false,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One life of a simulated database: from opening it to closing it, or to where it is cut short.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
+use super::replay::FaultyCall;
 use super::scenario::{Scenario, Stage};
 use super::storage::{Fault, Log, SimulatedStorage};
 use crate::base::TransactionId;
@@ -39,80 +39,111 @@ pub(super) struct Life {
     pub(super) events: Vec<Event>,
     /// Where opening had ended.
     pub(super) opened_at: usize,
-    /// What opening found, and the id before that of the first transaction of this life.
-    pub(super) base: TransactionId,
-    pub(super) before_first: TransactionId,
+    /// The id before that of the first transaction of this life; `None` if a fault kept it from opening.
+    pub(super) before_first: Option<TransactionId>,
     /// For each step that had begun: the head when it ended, and whether it ended without an error.
     pub(super) ends: Vec<(TransactionId, bool)>,
     pub(super) faults_met: usize,
 }
 
-/// Opens what `disk` holds, as a process that starts now would.
-pub(super) fn open<S: Scenario>(
-    scenario: &S,
-    disk: &Disk,
-    fault: Option<(Fault, usize)>,
-) -> (Result<Db>, Arc<Mutex<Log>>) {
-    let options = scenario.options();
-    let storage =
-        SimulatedStorage::new(disk.cache(), disk.write_mode(), options.open_settings().settings.max_size);
-    let storage = match storage {
-        Ok(storage) => storage,
-        Err(source) => {
-            let error = Error::Io { action: "make a simulated file for", path: "(simulated)".into(), source };
-            return (Err(error), Arc::default());
-        }
-    };
-    let log = storage.log();
-    log.lock().fault = fault;
-    (options.open_simulated(Box::new(storage)), log)
+/// What opening came to, and what it had done by then.
+pub(super) struct Opened {
+    pub(super) db: Result<Db, Problem>,
+    pub(super) log: Arc<Mutex<Log>>,
 }
 
-/// Lives on from `disk`, through `steps`, and closes.
+/// Opens what `disk` holds, as a process that starts now would. A fault may befall that, or what follows.
+pub(super) fn open<S: Scenario>(scenario: &S, disk: &Disk, fault: Option<FaultyCall>) -> Opened {
+    let mut log = Arc::default();
+    let db = Problem::or_panic(|| {
+        let options = scenario.options();
+        let max_size = options.open_settings().settings.max_size;
+        let storage = SimulatedStorage::new(disk.cache(), disk.write_mode(), max_size)
+            .map_err(|error| Problem::new(ProblemKind::Usage, format_args!("no simulated file: {error}")))?;
+        log = storage.log();
+        log.lock().fault = fault;
+        let db = options.open_simulated(Box::new(storage));
+        db.map_err(|error| Problem::new(ProblemKind::CannotOpen, error))
+    });
+    Opened { db, log }
+}
+
+/// Lives on from `disk`, through `steps`, and closes. If a fault befalls opening, that is the end.
 pub(super) fn live<S: Scenario>(
     scenario: &S,
     disk: &Disk,
     steps: &[S::Step],
-    fault: Option<(Fault, usize)>,
+    fault: Option<FaultyCall>,
 ) -> Result<Life, Problem> {
-    let (db, log) = open(scenario, disk, None);
-    let db = db.map_err(|error| Problem::new(ProblemKind::CannotOpen, error))?;
-    let (base, before_first) = (shared(&db).head_id(), TransactionId(shared(&db).next_id().0 - 1));
-    log.lock().fault = fault;
+    let Opened { db, log } = open(scenario, disk, fault);
     let opened_at = log.lock().events.len();
-    let stage = Stage { db, hold_meanwhile: Meanwhile { log: Arc::downgrade(&log) } };
-    let mut ends = Vec::new();
-    let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut memory = S::Memory::default();
-        for step in steps {
-            log.lock().events.push(Event::StepBegins);
-            let result = scenario.run(&stage, &mut memory, step);
-            log.lock().meanwhile = None;
-            log.lock().events.push(Event::StepEnds);
-            ends.push((shared(&stage.db).head_id(), result.is_ok()));
-            if log.lock().faults_met == 0 {
-                result.map_err(|error| {
-                    Problem::new(ProblemKind::StepFailed, format_args!("{step:?}: {error}"))
-                })?;
-                visible_is_durable(&stage.db)?;
-            }
+    let mut life =
+        Life { events: Vec::new(), opened_at, before_first: None, ends: Vec::new(), faults_met: 0 };
+    match db {
+        Ok(db) => {
+            life.before_first = Some(TransactionId(shared(&db).next_id().0 - 1));
+            let stage = Stage { db, hold_meanwhile: Meanwhile { log: Arc::downgrade(&log) } };
+            let went = Problem::or_panic(|| run(scenario, stage, steps, &log, &mut life.ends));
+            let ended = Problem::or_panic(|| Ok(forget_meanwhile(&log)));
+            went.and(ended)?;
         }
-        log.lock().meanwhile = None;
-        drop(memory);
-        drop(stage); // closing syncs what is pending: power may fail then, too
-        Ok(())
-    }));
-    log.lock().meanwhile = None;
-    match ran {
-        Ok(result) => result?,
-        Err(panic) => return Err(Problem::panic(&*panic)),
+        Err(problem) if log.lock().faults_met == 0 || problem.kind != ProblemKind::CannotOpen => {
+            return Err(problem);
+        }
+        Err(_) => {}
     }
     let mut log = log.lock();
-    let events = std::mem::take(&mut log.events);
-    Ok(Life { events, opened_at, base, before_first, ends, faults_met: log.faults_met })
+    (life.events, life.faults_met) = (std::mem::take(&mut log.events), log.faults_met);
+    Ok(life)
 }
 
-fn shared(db: &Db) -> &Shared {
+/// The steps of a life, and its end.
+fn run<S: Scenario>(
+    scenario: &S,
+    stage: Stage,
+    steps: &[S::Step],
+    log: &Mutex<Log>,
+    ends: &mut Vec<(TransactionId, bool)>,
+) -> Result<(), Problem> {
+    let fault = log.lock().fault.map(|(fault, _)| fault);
+    let mut memory = S::Memory::default();
+    for step in steps {
+        let met_before = log.lock().faults_met > 0;
+        log.lock().events.push(Event::StepBegins);
+        let result = scenario.run(&stage, &mut memory, step);
+        forget_meanwhile(log);
+        log.lock().events.push(Event::StepEnds);
+        ends.push((shared(&stage.db).head_id(), result.is_ok()));
+        let is_befallen = !met_before && log.lock().faults_met > 0;
+        match result {
+            Err(error) if !is_befallen && !(met_before && follows_from(fault, &error)) => {
+                return Err(Problem::new(ProblemKind::StepFailed, format_args!("{step:?}: {error}")));
+            }
+            _ => {}
+        }
+        visible_is_durable(&stage.db)?;
+    }
+    drop(memory);
+    drop(stage); // closing syncs what is pending: power may fail then, too
+    Ok(())
+}
+
+/// What was to be done during a barrier, and was not. It may own the database, and closing that needs the log.
+fn forget_meanwhile(log: &Mutex<Log>) {
+    let work = log.lock().meanwhile.take();
+    drop(work);
+}
+
+/// Whether a later step may fail with `error` for a fault that befell an earlier one.
+fn follows_from(fault: Option<Fault>, error: &Error) -> bool {
+    match error {
+        Error::Poisoned => true,
+        Error::Io { .. } => fault == Some(Fault::Grow), // the disk stays full
+        _ => false,
+    }
+}
+
+pub(super) fn shared(db: &Db) -> &Shared {
     &db.handle.core.shared
 }
 

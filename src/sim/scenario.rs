@@ -30,8 +30,9 @@ pub trait Scenario: Sync {
     fn script(&self, random: &mut Random) -> Vec<Self::Step>;
 
     /// Does one step. A database that is recovered after a crash may live on with the step that was cut short,
-    /// which may then find its own work done. An error counts as a failure of the scenario, except when a fault was
-    /// injected before.
+    /// which may then find its own work done. An error counts as a failure of the scenario, but for these: any error of
+    /// the step that an injected fault befalls; after that [`Error::Poisoned`](crate::Error::Poisoned), and if the disk
+    /// is full, [`Error::Io`](crate::Error::Io).
     fn run(&self, stage: &Stage, memory: &mut Self::Memory, step: &Self::Step) -> Result<()>;
 
     /// Says what is wrong with a database that was recovered after a crash, if anything is.
@@ -56,8 +57,8 @@ impl Stage {
     }
 
     /// Has `work` done while the next barrier is under way: what other threads, or other processes, may be doing then.
-    /// If none comes before the step ends, it is not done. It must not wait for that barrier itself: of the ways to
-    /// commit, only [`commit_deferred`](crate::WriteTxn::commit_deferred) does not.
+    /// If none comes before the step ends, it is not done. It must not wait for that barrier itself, and panics if
+    /// it does: of the ways to commit, only [`commit_deferred`](crate::WriteTxn::commit_deferred) does not.
     pub fn during_next_barrier(&self, work: impl FnOnce(&Db) + Send + 'static) {
         let db = self.db.clone();
         self.hold_meanwhile.set(Box::new(move || work(&db)));
@@ -105,8 +106,8 @@ impl<'a, Step> Story<'a, Step> {
         self.told.iter().filter(|told| told.kept == told.commits).map(|told| told.step)
     }
 
-    /// A step that made several commits, of which only the first `kept` are there.
-    pub fn kept_in_part(&self) -> Option<&Told<'a, Step>> {
-        self.told.iter().find(|told| told.kept > 0 && told.kept < told.commits)
+    /// Steps that made several commits, of which only the first `kept` are there: one in each life at most.
+    pub fn kept_in_part(&self) -> impl Iterator<Item = &Told<'a, Step>> + '_ {
+        self.told.iter().filter(|told| told.kept > 0 && told.kept < told.commits)
     }
 }

@@ -8,16 +8,20 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::Event;
 use crate::base::TransactionId;
-use crate::base::mutation::{Mutation, is_mutated};
+use crate::format::record::MAGIC;
 use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode, sync_failure};
 
 /// What can go wrong with a storage that does not lose power.
+///
+/// It befalls one call, in a life, from opening to closing, or in a recovery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Fault {
     /// Storing ends half-way with an error of the device.
     Store,
@@ -27,19 +31,19 @@ pub enum Fault {
     Barrier,
     /// The disk is full when the file is to grow, and stays so until the end.
     Grow,
-    /// The sync that makes a longer file durable fails.
+    /// The sync that makes a longer file durable fails, and what had been stored anywhere in the file with it.
     GrowSync,
     /// Cutting the file fails.
     Cut,
-    /// Reading a record fails.
+    /// Reading fails. The database reads by calls when it is opened: records, and the pages that it stores again.
     Read,
-    /// One bit of a record that is read is wrong.
+    /// One bit of a record is wrong when it is read, and right when it is read again.
     FlippedBit,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 8] = [
+    pub const ALL: &'static [Fault] = &[
         Fault::Store,
         Fault::StoreNoSpace,
         Fault::Barrier,
@@ -50,6 +54,9 @@ impl Fault {
         Fault::FlippedBit,
     ];
 }
+
+/// What is compared at once when a file is made to hold an image.
+const PIECE_BYTES: usize = 4096;
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
@@ -63,8 +70,12 @@ pub(crate) struct Log {
     pub(crate) faults_met: usize,
     /// Storing panics where it would fail.
     pub(crate) store_panics: bool,
-    /// What others do while the next barrier is under way.
+    /// What others do while the next barrier is under way,
     pub(crate) meanwhile: Option<Meanwhile>,
+    /// and the thread that is doing it.
+    meanwhile_in: Option<ThreadId>,
+    /// How often something was read.
+    pub(crate) reads: usize,
     /// A barrier locks this; so it waits for whoever has it.
     pub(crate) barrier_gate: Arc<Mutex<()>>,
     pub(crate) barriers_begun: usize,
@@ -124,7 +135,7 @@ impl SimulatedStorage {
             true => inner.truncate(wanted)?,
             false => inner.grow(length, wanted, false)?,
         }
-        inner.write(0, &[image])?;
+        make_equal(&inner, image)?;
         Ok(SimulatedStorage { inner: Some(inner), made_as: Some(made_as), log: Arc::default() })
     }
 
@@ -161,6 +172,21 @@ impl Drop for SimulatedStorage {
     }
 }
 
+/// Stores those pieces of `image` that the file has not: one state is much like the one before.
+fn make_equal(file: &FileStorage, image: &[u8]) -> io::Result<()> {
+    let there = file.mapping().slice(0, image.len()).unwrap_or(&[]);
+    let pieces =
+        image.chunks(PIECE_BYTES).zip(there.chunks(PIECE_BYTES).map(Some).chain(std::iter::repeat(None)));
+    let differs =
+        |(number, (new, old)): (usize, (&[u8], Option<&[u8]>))| (old != Some(new)).then_some(number);
+    let different: Vec<usize> = pieces.enumerate().filter_map(differs).collect();
+    for run in different.chunk_by(|a, b| a + 1 == *b) {
+        let bytes = run[0] * PIECE_BYTES..((run[run.len() - 1] + 1) * PIECE_BYTES).min(image.len());
+        file.write(bytes.start as u64, &[&image[bytes]])?;
+    }
+    Ok(())
+}
+
 fn no_space() -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, "simulated: no space")
 }
@@ -188,13 +214,14 @@ impl Storage for SimulatedStorage {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let fault = self.log.lock().meet(&[Fault::Read, Fault::FlippedBit]);
-        if fault == Some(Fault::Read) {
+        let mut log = self.log.lock();
+        log.reads += 1;
+        if log.meet(&[Fault::Read]).is_some() {
             return Err(device_error());
         }
         self.inner().read(offset, buffer)?;
-        if fault == Some(Fault::FlippedBit) && !buffer.is_empty() {
-            // Within the fixed part of a record, wherever that is.
+        if buffer.starts_with(MAGIC) && log.meet(&[Fault::FlippedBit]).is_some() {
+            // Within the fixed part of the record.
             let at = (offset as usize / 7 + 17) % buffer.len().min(96);
             buffer[at] ^= 4;
         }
@@ -210,14 +237,18 @@ impl Storage for SimulatedStorage {
         drop(gate.lock());
         let mut log = self.log.lock();
         log.events.push(Event::BarrierBegins { length });
-        if log.meet(&[Fault::Barrier]).is_some() {
+        let fails = log.meet(&[Fault::Barrier]).is_some();
+        if let Some(meanwhile) = log.meanwhile.take() {
+            log.meanwhile_in = Some(std::thread::current().id());
+            drop(log);
+            let while_it_runs = MeanwhileRuns(&self.log);
+            meanwhile();
+            drop(while_it_runs);
+            log = self.log.lock();
+        }
+        if fails {
             log.events.push(Event::BarrierFails);
             return Err(sync_failure(device_error()));
-        }
-        if let Some(meanwhile) = log.meanwhile.take() {
-            drop(log);
-            meanwhile();
-            log = self.log.lock();
         }
         log.events.push(Event::BarrierEnds);
         Ok(())
@@ -230,7 +261,6 @@ impl Storage for SimulatedStorage {
             return Err(no_space());
         }
         let length_before = self.inner().file_length()?;
-        self.inner().grow(from, to, zero)?;
         if to > length_before {
             log.events.push(Event::Lengthened { to });
         }
@@ -238,17 +268,15 @@ impl Storage for SimulatedStorage {
             let bytes = vec![0; (to.min(length_before) - from) as usize];
             log.events.push(Event::Store { offset: from, bytes: bytes.into() });
         }
-        if fault == Some(Fault::GrowSync) {
-            if to > length_before {
-                self.inner().truncate(length_before)?; // as the real one does
-                log.events.push(Event::Cut { to: length_before });
-            }
-            return Err(sync_failure(device_error()));
+        let grown = self.inner().grow_and(from, to, zero, || {
+            let fails = fault == Some(Fault::GrowSync);
+            log.events.push(if fails { Event::LengthSyncFails } else { Event::LengthSynced });
+            if fails { Err(sync_failure(device_error())) } else { Ok(()) }
+        });
+        if grown.is_err() && to > length_before {
+            log.events.push(Event::Cut { to: length_before });
         }
-        if !is_mutated(Mutation::LengthNotSynced) {
-            log.events.push(Event::LengthSynced);
-        }
-        Ok(())
+        grown
     }
 
     fn truncate(&self, to: u64) -> io::Result<()> {
@@ -277,5 +305,22 @@ impl Storage for SimulatedStorage {
 
     fn acknowledged(&self, id: TransactionId) {
         self.log.lock().events.push(Event::Acknowledged(id));
+    }
+
+    fn about_to_wait(&self) {
+        let waits_for_itself = self.log.lock().meanwhile_in == Some(std::thread::current().id());
+        assert!(
+            !waits_for_itself,
+            "what is done during a barrier waits for that barrier, and would do so for ever: only              commit_deferred does not wait"
+        );
+    }
+}
+
+/// What is to be done during a barrier is being done.
+struct MeanwhileRuns<'a>(&'a Mutex<Log>);
+
+impl Drop for MeanwhileRuns<'_> {
+    fn drop(&mut self) {
+        self.0.lock().meanwhile_in = None;
     }
 }

@@ -30,6 +30,17 @@ pub(super) fn fingerprint(reader: &SnapshotReader) -> Result<u64> {
     Ok(hasher.finish())
 }
 
+/// What is found with all that was stored, and what that contains.
+fn look<S: Scenario>(scenario: &S, disk: &Disk) -> Result<(TransactionId, u64), Problem> {
+    Problem::or_panic(|| {
+        let unreadable =
+            |error| Problem::new(ProblemKind::Unclean, format_args!("reading all that was stored: {error}"));
+        let db = open(scenario, disk, None).db?;
+        let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
+        Ok((reader.snapshot.id, fingerprint(&reader).map_err(unreadable)?))
+    })
+}
+
 /// The past of a database, up to the end of one life.
 pub(super) struct Tale<'a, Step> {
     /// Steps of earlier lives, as the crash at their end has left them.
@@ -67,19 +78,21 @@ impl<'a, Step> Tale<'a, Step> {
         steps: &'a [Step],
         earlier: Option<(&Tale<'a, Step>, Expected)>,
     ) -> Result<Tale<'a, Step>, Problem> {
+        let (base, left) = look(scenario, start)?;
         let mut tale = Tale {
             past: Vec::new(),
             steps,
             ends: life.ends.clone(),
             left: BTreeMap::new(),
-            acknowledged: life.base,
-            before_first: life.before_first,
+            acknowledged: base,
+            before_first: life.before_first.unwrap_or(base),
         };
         if let Some((earlier, expected)) = earlier {
-            tale.past = earlier.story(expected, life.base).told;
+            tale.past = earlier.story(expected, base).told;
             // The ids of what is lost are given out again.
-            tale.left = earlier.left.range(..=life.base).map(|(&id, &left)| (id, left)).collect();
+            tale.left = earlier.left.range(..=base).map(|(&id, &left)| (id, left)).collect();
         }
+        tale.left.insert(base, left);
         tale.find_commits(scenario, start, life)?;
         Ok(tale)
     }
@@ -87,35 +100,17 @@ impl<'a, Step> Tale<'a, Step> {
     /// Looks at the database whenever a record is stored: what is in the cache then is what it speaks of.
     fn find_commits<S: Scenario>(&mut self, scenario: &S, start: &Disk, life: &Life) -> Result<(), Problem> {
         let mut disk = start.clone();
-        self.look(scenario, &disk, None)?;
         for event in &life.events {
             disk.apply(event);
             let Event::Store { offset, bytes } = event else { continue };
             let Ok(record) = Record::decode(bytes, 0) else { continue };
             let is_record = *offset < u64::from(RECORD_PAGES) * record.page_size as u64;
             if is_record && !self.left.contains_key(&record.id) {
-                self.look(scenario, &disk, Some(record.id))?;
+                let (found, left) = look(scenario, &disk)?;
+                if found == record.id {
+                    self.left.insert(found, left);
+                }
             }
-        }
-        Ok(())
-    }
-
-    fn look<S: Scenario>(
-        &mut self,
-        scenario: &S,
-        disk: &Disk,
-        id: Option<TransactionId>,
-    ) -> Result<(), Problem> {
-        let look = || -> Result<(TransactionId, u64)> {
-            let db = open(scenario, disk, None).0?;
-            let reader = SnapshotReader::begin(&db.handle)?;
-            Ok((reader.snapshot.id, fingerprint(&reader)?))
-        };
-        let (found, fingerprint) = look().map_err(|error| {
-            Problem::new(ProblemKind::CannotOpen, format_args!("with all that was stored: {error}"))
-        })?;
-        if id.is_none_or(|id| id == found) {
-            self.left.insert(found, fingerprint);
         }
         Ok(())
     }

@@ -1,23 +1,24 @@
-//! Visiting crash states: where power may fail, which states to look at, and what must be true of each.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! Visiting crash states: where power may fail, and which states to look at. What must be true of each is in
+//! [`crate::sim::look`].
 
 use super::disk::{Disk, Event};
 use super::explore::describe;
 use super::failure::{Problem, ProblemKind};
+use super::look::Recovery;
+use super::random::Random;
 use super::replay::{Choice, Segment, random_at};
 use super::report::Counters;
-use super::run::{Life, live, open};
+use super::run::{Life, Opened, live, open, shared};
 use super::scenario::Scenario;
-use super::tale::{Expected, Tale, fingerprint};
+use super::tale::{Expected, Tale};
 use crate::base::TransactionId;
-use crate::db::Db;
-use crate::error::Result;
-use crate::format::record::{RECORD_PAGES, Record};
-use crate::txn::read::SnapshotReader;
 
 /// One in so many recovered states crashes in recovery, unless all do.
 const RECOVERY_CRASHES: usize = 4;
+/// In one in so many a call fails, unless that is tried in all.
+const RECOVERY_FAULTS: usize = 12;
+/// States at a moment at least, if it is visited: the oldest, the newest, one in between, and a kill.
+const LEAST_AT_A_POINT: u64 = 4;
 /// One in so many lives on, for so many states.
 const SECOND_LIVES: usize = 48;
 const SECOND_LIFE_STATES: u64 = 24;
@@ -33,6 +34,7 @@ const SECOND_LIFE_STEPS: usize = 4;
 pub(super) struct Plan {
     pub(super) recovery_depth: usize,
     pub(super) every_recovery: bool,
+    pub(super) recovery_faults: bool,
     pub(super) second_lives: bool,
     pub(super) flipped_bits: bool,
 }
@@ -78,7 +80,8 @@ impl<S: Scenario> Tour<'_, S> {
             let text = format!("there are {} events from {first} on", life.events.len());
             return Err(Problem::new(ProblemKind::Usage, text).into());
         }
-        let most = self.most_at_a_point(life, start, first, budget, path.is_empty() && is_mine(first));
+        let (most, one_in) = self.share_out(life, start, first, budget, path.is_empty() && is_mine(first));
+        let is_chosen = |point| one_in == 1 || self.random_at_point(path, point).one_in(one_in);
         let (mut disk, mut expected) = (start.clone(), tale.beginning());
         for point in 0..=life.events.len() {
             if let Some(event) = point.checked_sub(1).map(|last| &life.events[last]) {
@@ -87,20 +90,18 @@ impl<S: Scenario> Tour<'_, S> {
             }
             let choices = match guided {
                 Some(next) if next.point == point => vec![next.choice],
-                None if point >= first && is_mine(point) && !is_same_as_next(life, point) => {
+                None if point >= first
+                    && is_mine(point)
+                    && !is_same_as_next(life, point)
+                    && is_chosen(point) =>
+                {
                     self.choices(&disk, most, path.is_empty())
                 }
                 _ => continue,
             };
             for choice in choices {
-                let segment = Segment { in_recovery: false, point, choice };
-                let path = [path, &[segment]].concat();
-                self.crash(&disk, tale, expected, &path).map_err(|mut found| {
-                    if found.circumstances.is_empty() {
-                        found.circumstances = circumstances(&life.events, point, segment);
-                    }
-                    found
-                })?;
+                let segment = Segment { in_recovery: false, point, fault: None, choice };
+                self.crash_behind(&life.events, &disk, tale, expected, path, segment)?;
             }
         }
         Ok(())
@@ -116,9 +117,9 @@ impl<S: Scenario> Tour<'_, S> {
         }
     }
 
-    /// How many states to visit at each moment, so that about `budget` are visited in all: moments with few states
-    /// leave theirs to the others.
-    fn most_at_a_point(&self, life: &Life, start: &Disk, first: usize, budget: u64, counts: bool) -> u64 {
+    /// How many states to visit at a moment, and at one in how many, so that about `budget` are visited in all: moments
+    /// with few states leave theirs to the others.
+    fn share_out(&self, life: &Life, start: &Disk, first: usize, budget: u64, counts: bool) -> (u64, usize) {
         let mut disk = start.clone();
         let mut states = Vec::new();
         for point in 0..=life.events.len() {
@@ -132,12 +133,21 @@ impl<S: Scenario> Tour<'_, S> {
         if counts {
             *self.counters.states_in_all.lock() += states.iter().map(|&count| count as f64).sum::<f64>();
         }
+        let least = LEAST_AT_A_POINT * states.len() as u64;
+        if least > budget {
+            return (1, least.div_ceil(budget.max(1)) as usize);
+        }
         let visited = |most: u64| states.iter().map(|&count| count.min(most)).sum::<u64>();
         let (mut most, mut more) = (1, 2);
         while more <= budget && visited(more) <= budget && visited(more) > visited(most) {
             (most, more) = (more, more * 2);
         }
-        most
+        (most, 1)
+    }
+
+    fn random_at_point(&self, path: &[Segment], point: usize) -> Random {
+        let here = Segment { in_recovery: false, point, fault: None, choice: Choice::State(0) };
+        random_at(self.seed, &[path, &[here]].concat(), 4)
     }
 
     fn choices(&self, disk: &Disk, most: u64, is_first_life: bool) -> Vec<Choice> {
@@ -155,7 +165,29 @@ impl<S: Scenario> Tour<'_, S> {
             Counters::add(&self.counters.exhausted_points);
         }
         choices.push(Choice::Killed);
+        if disk.has_clean_doubts() {
+            choices.push(Choice::Dropped(0));
+        }
         choices
+    }
+
+    /// A crash behind the last of `events` that `disk` has seen.
+    fn crash_behind(
+        &self,
+        events: &[Event],
+        disk: &Disk,
+        tale: &Tale<'_, S::Step>,
+        expected: Expected,
+        path: &[Segment],
+        segment: Segment,
+    ) -> Result<(), Found> {
+        let path = [path, &[segment]].concat();
+        self.crash(disk, tale, expected, &path).map_err(|mut found| {
+            if found.circumstances.is_empty() {
+                found.circumstances = circumstances(events, segment);
+            }
+            found
+        })
     }
 
     /// The process is gone, and perhaps power; what `disk` is left in is opened, compared, and may crash again.
@@ -173,9 +205,10 @@ impl<S: Scenario> Tour<'_, S> {
             Counters::add(&self.counters.flipped_bits);
             return self.look_at_flipped(&after, tale).map_err(found_here);
         }
-        let (recovered, events) = self.look(&after, tale, expected).map_err(found_here)?;
+        let (recovered, recovery) = self.look(&after, tale, expected).map_err(found_here)?;
         let expected_again = expected.or_exactly(self.settled(path, recovered));
-        self.crash_in_recovery(&after, &events, tale, expected_again, recovered, path)?;
+        self.crash_in_recovery(&after, &recovery.events, tale, expected_again, recovered, path)?;
+        self.fail_in_recovery(&after, &recovery, tale, expected_again, path)?;
         self.live_on(&after, tale, expected, path)?;
         if self.guide.is_none()
             && self.plan.flipped_bits
@@ -188,22 +221,26 @@ impl<S: Scenario> Tour<'_, S> {
 
     /// What recovery has found is what it must find again, if what it found was on the disk, not in the cache only.
     fn settled(&self, path: &[Segment], recovered: TransactionId) -> Option<TransactionId> {
-        let was_killed = path.iter().any(|segment| segment.choice == Choice::Killed);
+        let was_killed = path.iter().any(|segment| segment.choice.is_kill());
         (!was_killed).then_some(recovered)
     }
 
     /// What whoever comes after the crash finds.
     fn after_crash(&self, disk: &Disk, path: &[Segment]) -> Result<Disk, Problem> {
-        let depth = path.iter().rev().take_while(|segment| segment.in_recovery).count();
+        let depth = depth_of(path);
         if let Some(counter) = depth.checked_sub(1).and_then(|depth| self.counters.recovery_states.get(depth))
         {
             Counters::add(counter);
         }
         let choice = path[path.len() - 1].choice;
         let image = match choice {
-            Choice::Killed => {
+            Choice::Killed | Choice::Dropped(_) => {
                 Counters::add(&self.counters.kills);
-                return Ok(disk.clone());
+                if choice == Choice::Killed {
+                    return Ok(disk.clone());
+                }
+                Counters::add(&self.counters.dropped);
+                return Ok(disk.with_dropped_pages(&mut random_at(self.seed, path, 0)));
             }
             Choice::State(number) if number < disk.state_count() => disk.state(number),
             Choice::State(number) => {
@@ -225,83 +262,6 @@ impl<S: Scenario> Tour<'_, S> {
         Ok(Disk::new(image, disk.write_mode()))
     }
 
-    /// Opens the database and compares it with what is known. Answers what was found, and recovery's calls.
-    fn look(
-        &self,
-        disk: &Disk,
-        tale: &Tale<'_, S::Step>,
-        expected: Expected,
-    ) -> Result<(TransactionId, Vec<Event>), Problem> {
-        let looked = catch_unwind(AssertUnwindSafe(|| {
-            let (db, log) = open(self.scenario, disk, None);
-            let db = db.map_err(|error| Problem::new(ProblemKind::CannotOpen, error))?;
-            let events = std::mem::take(&mut log.lock().events);
-            ids_are_new(&db, disk)?;
-            let found = self.compare(&db, tale, expected)?;
-            Ok((found, events))
-        }));
-        looked.unwrap_or_else(|panic| Err(Problem::panic(&*panic)))
-    }
-
-    fn compare(
-        &self,
-        db: &Db,
-        tale: &Tale<'_, S::Step>,
-        expected: Expected,
-    ) -> Result<TransactionId, Problem> {
-        let unreadable = |error| Problem::new(ProblemKind::Unclean, format_args!("reading: {error}"));
-        let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
-        let found = reader.snapshot.id;
-        if found < expected.acknowledged {
-            let text = format!(
-                "transaction {} was acknowledged as durable, found is {found}",
-                expected.acknowledged
-            );
-            return Err(Problem::new(ProblemKind::Lost, text));
-        }
-        if let Some(exactly) = expected.exactly.filter(|&exactly| exactly != found) {
-            let text = format!("{exactly} was found before recovery was cut short, {found} now");
-            return Err(Problem::new(ProblemKind::RecoveryWavers, text));
-        }
-        let Some(left) = tale.left_by(found) else {
-            let text = format!("transaction {found} is found, which had no record");
-            return Err(Problem::new(ProblemKind::NotACommit, text));
-        };
-        let report = db.check().map_err(unreadable)?;
-        if !report.is_clean() {
-            return Err(Problem::new(ProblemKind::Unclean, report));
-        }
-        if fingerprint(&reader).map_err(unreadable)? != left {
-            let text = format!("transaction {found} is found, but not what it had left");
-            return Err(Problem::new(ProblemKind::Differs, text));
-        }
-        drop(reader);
-        let checked = self.scenario.check(db, &tale.story(expected, found));
-        checked.map_err(|text| Problem::new(ProblemKind::Invariant, text))?;
-        Ok(found)
-    }
-
-    /// With a flipped bit anything may be refused; but what is answered is what some commit had left.
-    fn look_at_flipped(&self, disk: &Disk, tale: &Tale<'_, S::Step>) -> Result<(), Problem> {
-        let looked = catch_unwind(AssertUnwindSafe(|| {
-            let Ok(db) = open(self.scenario, disk, None).0 else { return Ok(()) };
-            let Ok(reader) = SnapshotReader::begin(&db.handle) else { return Ok(()) };
-            let _ = db.check();
-            let (found, text) = (reader.snapshot.id, "with a flipped bit");
-            match (fingerprint(&reader), tale.left_by(found)) {
-                (Ok(fingerprint), Some(left)) if fingerprint != left => Err(Problem::new(
-                    ProblemKind::Differs,
-                    format_args!("{text}: transaction {found} is not what it was"),
-                )),
-                (_, None) => {
-                    Err(Problem::new(ProblemKind::NotACommit, format_args!("{text}: transaction {found}")))
-                }
-                _ => Ok(()),
-            }
-        }));
-        looked.unwrap_or_else(|panic| Err(Problem::panic(&*panic)))
-    }
-
     fn crash_in_recovery(
         &self,
         start: &Disk,
@@ -311,8 +271,9 @@ impl<S: Scenario> Tour<'_, S> {
         recovered: TransactionId,
         path: &[Segment],
     ) -> Result<(), Found> {
-        let guided = self.guided(path).map_err(Found::from)?.filter(|next| next.in_recovery);
-        let depth = path.iter().rev().take_while(|segment| segment.in_recovery).count();
+        let guided = self.guided(path).map_err(Found::from)?;
+        let guided = guided.filter(|next| next.in_recovery && next.fault.is_none());
+        let depth = depth_of(path);
         let mut random = random_at(self.seed, path, 1);
         let one_point = match (guided, self.plan.every_recovery) {
             (Some(next), _) if next.point > events.len() => {
@@ -343,15 +304,66 @@ impl<S: Scenario> Tour<'_, S> {
             // What an open database shows is durable.
             let expected = if point == events.len() { expected.with_durable(recovered) } else { expected };
             for choice in choices {
-                let segment = Segment { in_recovery: true, point, choice };
-                let path = [path, &[segment]].concat();
-                self.crash(&disk, tale, expected, &path).map_err(|mut found| {
-                    if found.circumstances.is_empty() {
-                        found.circumstances = circumstances(events, point, segment);
-                    }
-                    found
-                })?;
+                let segment = Segment { in_recovery: true, point, fault: None, choice };
+                self.crash_behind(events, &disk, tale, expected, path, segment)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Recovers once more, with a call that fails. Opening then fails, and whoever comes next finds what it has done; or
+    /// it has not failed: then what it shows is durable.
+    fn fail_in_recovery(
+        &self,
+        start: &Disk,
+        recovery: &Recovery,
+        tale: &Tale<'_, S::Step>,
+        expected: Expected,
+        path: &[Segment],
+    ) -> Result<(), Found> {
+        let guided = self.guided(path).map_err(Found::from)?;
+        let guided = guided.and_then(|next| Some((next, next.fault?)));
+        let depth = depth_of(path);
+        let mut random = random_at(self.seed, path, 5);
+        let calls = match guided {
+            Some((_, call)) => vec![call],
+            None if self.guide.is_some() || !self.plan.recovery_faults => return Ok(()),
+            None if depth >= self.plan.recovery_depth => return Ok(()),
+            None if self.plan.every_recovery && depth == 0 => recovery.calls(),
+            None if random.one_in(RECOVERY_FAULTS) => {
+                let mut calls = recovery.calls();
+                vec![calls.swap_remove(random.below(calls.len()))]
+            }
+            None => return Ok(()),
+        };
+        for call in calls {
+            let Opened { db, log } = open(self.scenario, start, Some(call));
+            let events = std::mem::take(&mut log.lock().events);
+            let point = events.len();
+            if log.lock().faults_met == 0 || guided.is_some_and(|(next, _)| next.point != point) {
+                let text = format!("there is no such call in recovery: {call:?}, or not {point} events");
+                return Err(Problem::new(ProblemKind::Usage, text).into());
+            }
+            self.counters.met(call.0);
+            let mut disk = start.clone();
+            events.iter().for_each(|event| disk.apply(event));
+            let choice = match (guided, random.below(4)) {
+                (Some((next, _)), _) => next.choice,
+                (None, 0) => Choice::Sample(0),
+                (None, 1) if disk.has_clean_doubts() => Choice::Dropped(0),
+                (None, _) => Choice::Killed,
+            };
+            let segment = Segment { in_recovery: true, point, fault: Some(call), choice };
+            let found = db.and_then(|db| Problem::or_panic(move || Ok(shared(&db).head_id())));
+            let expected = match found {
+                Ok(found) => expected.with_durable(found),
+                Err(problem) if problem.kind != ProblemKind::CannotOpen => {
+                    let path = [path, &[segment]].concat();
+                    return Err(Found { problem, path, circumstances: Vec::new() });
+                }
+                Err(_) => expected,
+            };
+            self.crash_behind(&events, &disk, tale, expected, path, segment)?;
         }
         Ok(())
     }
@@ -394,17 +406,9 @@ fn is_same_as_next(life: &Life, point: usize) -> bool {
     matches!(life.events.get(point), Some(Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds))
 }
 
-/// R9: new transactions get ids above every id that a record on the disk has.
-fn ids_are_new(db: &Db, disk: &Disk) -> Result<(), Problem> {
-    let next = db.handle.core.shared.next_id();
-    let slots = disk.cache().chunks(db.page_size()).take(RECORD_PAGES as usize);
-    match slots.filter_map(|slot| Record::decode(slot, 0).ok()).map(|record| record.id).max() {
-        Some(seen) if next <= seen => {
-            let text = format!("the next transaction is to be {next}, and there was a record of {seen}");
-            Err(Problem::new(ProblemKind::IdGivenTwice, text))
-        }
-        _ => Ok(()),
-    }
+/// How many crashes in recovery, one in the recovery from the other, a way ends with.
+fn depth_of(path: &[Segment]) -> usize {
+    path.iter().rev().take_while(|segment| segment.in_recovery).count()
 }
 
 fn flipped(path: &[Segment]) -> Vec<Segment> {
@@ -412,20 +416,25 @@ fn flipped(path: &[Segment]) -> Vec<Segment> {
     if let Some(last) = path.last_mut() {
         last.choice = Choice::Flipped(match last.choice {
             Choice::State(number) | Choice::Sample(number) | Choice::Flipped(number) => number,
-            Choice::Killed => 0,
+            Choice::Killed | Choice::Dropped(_) => 0,
         });
     }
     path
 }
 
 /// Where a crash was, in words.
-fn circumstances(events: &[Event], point: usize, segment: Segment) -> Vec<String> {
+fn circumstances(events: &[Event], segment: Segment) -> Vec<String> {
+    let point = segment.point;
     let place = if segment.in_recovery { "recovery" } else { "the log" };
     let how = match segment.choice {
         Choice::Killed => "the process is killed".into(),
+        Choice::Dropped(_) => format!("the process is killed and clean pages are dropped ({segment})"),
         _ => format!("power fails ({segment})"),
     };
     let mut lines = vec![format!("{how} behind event {point} of {} in {place}:", events.len())];
+    if let Some((fault, call)) = segment.fault {
+        lines.push(format!("  {fault:?}, call {call}, failed"));
+    }
     let from = point.saturating_sub(6);
     for (number, event) in events.iter().enumerate().take(point).skip(from) {
         lines.push(format!("  {}: {}", number + 1, describe(event)));

@@ -17,6 +17,7 @@ use super::gather;
 use super::mapping::{Mapping, reserve};
 use super::platform;
 use super::storage::{FileIdentity, Storage, WriteMode, sync_failure};
+use crate::base::mutation::{Mutation, is_mutated};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
@@ -119,7 +120,35 @@ impl FileStorage {
         }
     }
 
-    /// Everything of `grow` that can fail.
+    /// [`Storage::grow`], with `sync` to make what it has done durable.
+    pub(crate) fn grow_and(
+        &self,
+        from: u64,
+        to: u64,
+        zero: bool,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.check_writable()?;
+        if to > self.mapping.reserved_length() {
+            let problem = format!("{to} bytes, {} are reserved", self.mapping.reserved_length());
+            return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
+        }
+        if to <= from {
+            return Ok(());
+        }
+        let length_before = self.file_length()?;
+        let sync = || if is_mutated(Mutation::LengthNotSynced) { Ok(()) } else { sync() };
+        if let Err(error) = self.extend(from.min(length_before), to, zero).and_then(|()| sync()) {
+            // If even this fails the file stays longer than anybody knows, which does no harm.
+            let _ = self.cut(length_before);
+            return Err(error);
+        }
+        let _lock = self.length_lock.lock();
+        self.mapping.raise_mapped_length(to);
+        Ok(())
+    }
+
+    /// Makes the file longer, all of it allocated.
     fn extend(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
         match platform::allocate(&self.file, from, to) {
             // Where nothing can be allocated ahead, writing zeros is what makes the blocks exist.
@@ -131,9 +160,6 @@ impl FileStorage {
             // through a mapping that follow would dirty a whole one.
             Ok(()) if zero => write_zeros(from, to, |at, piece| self.store(at, &[piece]))?,
             Ok(()) => {}
-        }
-        if self.outlives_power {
-            self.sync(|| self.file.sync_data())?;
         }
         Ok(())
     }
@@ -193,23 +219,10 @@ impl Storage for FileStorage {
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
-        self.check_writable()?;
-        if to > self.mapping.reserved_length() {
-            let problem = format!("{to} bytes, {} are reserved", self.mapping.reserved_length());
-            return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
-        }
-        if to <= from {
-            return Ok(());
-        }
-        let length_before = self.file_length()?;
-        if let Err(error) = self.extend(from.min(length_before), to, zero) {
-            // If even this fails the file stays longer than anybody knows, which does no harm.
-            let _ = self.cut(length_before);
-            return Err(error);
-        }
-        let _lock = self.length_lock.lock();
-        self.mapping.raise_mapped_length(to);
-        Ok(())
+        self.grow_and(from, to, zero, || match self.outlives_power {
+            true => self.sync(|| self.file.sync_data()),
+            false => Ok(()),
+        })
     }
 
     fn truncate(&self, to: u64) -> io::Result<()> {

@@ -85,6 +85,10 @@ pub(crate) trait Storage: Send + Sync {
     /// Whoever committed transaction `id` is about to be told that it, and all before it, are durable. A simulated
     /// disk writes that down; to a real one it means nothing.
     fn acknowledged(&self, _id: TransactionId) {}
+
+    /// The calling thread is about to wait for another of its process. In a simulation there is no other: what would
+    /// be waited for is what the thread itself is in the middle of, and that is said. To a real storage it means nothing.
+    fn about_to_wait(&self) {}
 }
 
 /// Whether `error` says that a sync failed: then what is on the disk is unknown, and the database is to be

@@ -76,7 +76,14 @@ impl Core {
     /// Takes the seat and then the writer's turn; `None` if patience came to its end.
     pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Seated<'_>>> {
         self.check_not_forked()?;
-        let Some(mut state) = self.seat.take(patience) else { return Ok(None) };
+        let taken = match (self.seat.take(Patience::None), patience) {
+            (None, Patience::Until(_) | Patience::Forever) => {
+                self.pages.storage.about_to_wait();
+                self.seat.take(patience)
+            }
+            (at_once, _) => at_once,
+        };
+        let Some(mut state) = taken else { return Ok(None) };
         let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(&self.shared, patience));
         match turn.map_err(self.pages.io_error("lock")) {
             Ok(true) => {

@@ -217,11 +217,16 @@ impl Slots {
                 store_again::record(pages, slot, &record)?;
             }
             let has_older_record = index == 0 && self.found.len() == 2;
-            if !has_older_record && !is_mutated(Mutation::RejectedNotErased) {
+            let is_spared = is_mutated(Mutation::RejectedNotErased)
+                || is_mutated(Mutation::ZerosNotStoredOverZeros) && reads_as_zeros(pages, 1 - slot);
+            if !has_older_record && !is_spared {
                 pages.store_record(1 - slot, &vec![0; self.page_size])?;
             }
             if !is_mutated(Mutation::RecoveryBarrierSkipped) {
-                pages.barrier(record.length_pages)?;
+                let synced = pages.barrier(record.length_pages);
+                if !is_mutated(Mutation::RecoveryFailureIgnored) {
+                    synced?;
+                }
             }
         }
         let checksum = Record::checksum_of(&record.encode());
@@ -277,6 +282,12 @@ fn are_pages_of(head: &Snapshot, shared: &Shared, pages: &PageFile) -> bool {
             is_there && pages.page(root, head.length_pages).is_ok_and(|bytes| page::birth(bytes) == head.id)
         }
     }
+}
+
+/// Whether the page cache has zeros in a slot. What the disk has there is another matter.
+fn reads_as_zeros(pages: &PageFile, slot: usize) -> bool {
+    let bytes = pages.storage.mapping().slice(slot_offset(slot, pages.page_size), pages.page_size);
+    bytes.is_some_and(|bytes| bytes.iter().all(|&byte| byte == 0))
 }
 
 /// A longer file is durable before a record speaks of it: so a file that is too short has been cut.

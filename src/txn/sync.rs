@@ -139,6 +139,7 @@ impl Core {
                 return Err(Error::Poisoned);
             }
             if state.is_syncing {
+                self.pages.storage.about_to_wait();
                 self.sync.finished.wait(&mut state);
                 continue;
             }

@@ -24,10 +24,15 @@ fn barrier(disk: &mut Disk) {
     disk.apply(&Event::BarrierEnds);
 }
 
-/// The first byte of each sector, in every state.
+/// The byte of each sector in every state in which no sector is torn.
 fn states(disk: &Disk) -> BTreeSet<Vec<u8>> {
-    (0..disk.state_count())
-        .map(|number| disk.state(number).chunks(SECTOR).map(|sector| sector[0]).collect())
+    (0..disk.state_count()).filter_map(|number| whole_sectors(&disk.state(number))).collect()
+}
+
+fn whole_sectors(image: &[u8]) -> Option<Vec<u8>> {
+    image
+        .chunks(SECTOR)
+        .map(|sector| sector.iter().all(|&byte| byte == sector[0]).then_some(sector[0]))
         .collect()
 }
 
@@ -42,9 +47,8 @@ fn a_store_is_there_or_lost_or_torn_and_stores_come_in_any_order() {
     assert_eq!(states(&disk), sets(&[&[0, 0], &[0, 1], &[1, 0], &[1, 1]]));
     store(&mut disk, 1, 1, 2);
     assert_eq!(states(&disk), sets(&[&[0, 0], &[0, 1], &[0, 2], &[1, 0], &[1, 1], &[1, 2]]));
-    let samples: BTreeSet<Vec<u8>> = (0..200)
-        .map(|seed| disk.sample(&mut Random::new(seed)).chunks(SECTOR).map(|sector| sector[0]).collect())
-        .collect();
+    let samples: BTreeSet<Vec<u8>> =
+        (0..400).filter_map(|seed| whole_sectors(&disk.sample(&mut Random::new(seed)))).collect();
     assert_eq!(samples, states(&disk), "samples reach every state of a small disk");
 }
 
@@ -111,15 +115,96 @@ fn a_length_is_in_doubt_until_it_is_synced_and_changes_come_in_order() {
 }
 
 #[test]
-fn through_a_mapping_a_sector_may_be_written_in_the_middle_of_a_store() {
-    let mut disk = disk(1, WriteMode::Mapped);
-    store(&mut disk, 0, 1, 1);
-    let images: BTreeSet<Vec<u8>> = (0..disk.state_count()).map(|number| disk.state(number)).collect();
-    assert_eq!(images.len(), 3);
-    let torn = images.iter().find(|image| image[0] == 1 && image[SECTOR - 1] == 0);
-    assert!(torn.is_some(), "the first part new, the rest old");
+fn a_barrier_does_not_make_a_length_durable() {
+    let mut disk = disk(2, WriteMode::Syscall);
+    disk.apply(&Event::Cut { to: SECTOR as u64 });
     barrier(&mut disk);
-    assert_eq!(states(&disk), sets(&[&[1]]));
+    assert_eq!(states(&disk), sets(&[&[0], &[0, 0]]));
+    disk.apply(&Event::Lengthened { to: 3 * SECTOR as u64 });
+    store(&mut disk, 2, 1, 1);
+    barrier(&mut disk);
+    assert_eq!(states(&disk), sets(&[&[0], &[0, 0], &[0, 0, 0], &[0, 0, 1]]));
+    disk.apply(&Event::LengthSynced);
+    barrier(&mut disk);
+    assert_eq!(states(&disk), sets(&[&[0, 0, 1]]));
+}
+
+#[test]
+fn what_is_stored_while_a_barrier_fails_is_in_doubt_too() {
+    let mut disk = disk(2, WriteMode::Syscall);
+    begin(&mut disk);
+    store(&mut disk, 0, 1, 1);
+    disk.apply(&Event::BarrierFails);
+    store(&mut disk, 1, 1, 1);
+    barrier(&mut disk);
+    assert_eq!(states(&disk), sets(&[&[0, 1], &[1, 1]]));
+}
+
+#[test]
+fn a_failed_sync_of_the_length_leaves_the_whole_file_in_doubt() {
+    let mut disk = disk(2, WriteMode::Syscall);
+    store(&mut disk, 0, 1, 1);
+    disk.apply(&Event::LengthSyncFails);
+    store(&mut disk, 1, 1, 1);
+    barrier(&mut disk);
+    assert_eq!(states(&disk), sets(&[&[0, 1], &[1, 1]]));
+    // A barrier that is under way has had its answer by then, and answers for what it covers.
+    store(&mut disk, 0, 1, 2);
+    begin(&mut disk);
+    store(&mut disk, 1, 1, 2);
+    disk.apply(&Event::LengthSyncFails);
+    disk.apply(&Event::BarrierEnds);
+    barrier(&mut disk);
+    assert_eq!(states(&disk), sets(&[&[2, 1], &[2, 2]]));
+}
+
+#[test]
+fn clean_pages_may_be_dropped_and_read_again_from_the_disk() {
+    let mut disk = disk(24, WriteMode::Syscall);
+    store(&mut disk, 0, 16, 1);
+    begin(&mut disk);
+    disk.apply(&Event::BarrierFails);
+    assert!(disk.has_clean_doubts());
+    store(&mut disk, 8, 1, 2); // one sector makes its page dirty
+    store(&mut disk, 16, 1, 1);
+    let mut seen = BTreeSet::new();
+    for seed in 0..300 {
+        let dropped = disk.with_dropped_pages(&mut Random::new(seed));
+        let byte = |sector: usize| dropped.cache()[sector * SECTOR + SECTOR / 2];
+        assert_eq!([byte(8), byte(9), byte(16)], [2, 1, 1], "dirty pages are kept");
+        seen.insert([byte(0), byte(1)]);
+        if byte(0) == 0 {
+            let on_disk: BTreeSet<u8> =
+                (0..50).map(|seed| dropped.sample(&mut Random::new(seed))[0]).collect();
+            assert_eq!(on_disk, BTreeSet::from([dropped.cache()[0]]), "what was read again is what is there");
+        }
+    }
+    assert!(seen.is_superset(&BTreeSet::from([[0, 0], [0, 1], [1, 0], [1, 1]])), "{seen:?}");
+    barrier(&mut disk);
+    assert!(disk.has_clean_doubts(), "no barrier changes that");
+}
+
+#[test]
+fn a_sector_may_be_torn_at_any_byte_in_both_write_modes() {
+    for write_mode in [WriteMode::Syscall, WriteMode::Mapped] {
+        let (mut cuts, mut heads) = (BTreeSet::new(), BTreeSet::new());
+        let mut disk = disk(100, write_mode);
+        for sector in 0..100 {
+            store(&mut disk, sector, 1, 1);
+        }
+        for seed in 0..200 {
+            for sector in disk.sample(&mut Random::new(seed)).chunks(SECTOR) {
+                if whole_sectors(sector).is_none() {
+                    cuts.insert(sector.windows(2).position(|pair| pair[0] != pair[1]).unwrap());
+                    heads.insert(sector[0]);
+                }
+            }
+        }
+        assert!(cuts.len() > 50 && cuts.iter().any(|cut| cut % 2 == 0), "{cuts:?}");
+        assert_eq!(heads, BTreeSet::from([0, 1]), "the first part is new, or the rest");
+        barrier(&mut disk);
+        assert_eq!(states(&disk).len(), 1);
+    }
 }
 
 #[test]

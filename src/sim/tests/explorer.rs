@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::mixed::{Kind, Mixed};
-use crate::db::Db;
+use crate::db::{Db, Options, Ticket};
 use crate::error::{Error, Result};
-use crate::sim::{Explorer, ProblemKind, Random, Scenario, Stage, Story};
+use crate::sim::{Explorer, Fault, ProblemKind, Random, Scenario, Stage, Story};
 use crate::types::Table;
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -48,7 +48,8 @@ impl Scenario for TwoTables {
             }
         };
         let [one, two] = read().map_err(|error| error.to_string())?;
-        let last = story.kept().last().copied();
+        // A step that has failed has committed nothing, and is among those that are kept.
+        let last = story.told().iter().rfind(|told| told.kept > 0).map(|told| *told.step);
         match one == two && (!self.in_one || one == last) {
             true => Ok(()),
             false => Err(format!("{one:?} and {two:?}, the last step kept is {last:?}")),
@@ -220,4 +221,188 @@ fn a_second_life_that_fails_fails_again_when_it_is_replayed() {
 fn an_exploration_of_nothing_is_refused() {
     let failure = Explorer::new().seeds(5..5).explore(&OnlyOnce).unwrap_err();
     assert_eq!(failure.kind(), ProblemKind::Usage, "{failure}");
+}
+
+#[test]
+fn a_fault_befalls_opening_and_one_that_befalls_nothing_is_said() {
+    let explorer = Explorer::new().states(50).threads(1).shrinks(false);
+    let faults = [Fault::Read, Fault::FlippedBit, Fault::Store, Fault::Barrier];
+    let report = explorer.clone().faults(&faults).explore(&TwoTables { in_one: true }).unwrap();
+    for fault in faults {
+        assert!(report.faults_met[&fault] > 0, "{fault:?}: {report}");
+    }
+    let failure =
+        explorer.faults(&[Fault::Store, Fault::Cut]).explore(&TwoTables { in_one: true }).unwrap_err();
+    assert_eq!(failure.kind(), ProblemKind::Usage, "{failure}");
+    assert!(failure.problem().contains("Cut") && !failure.problem().contains("Store"), "{failure}");
+}
+
+/// Waits for its own barrier; or, if that is in the middle of a transaction, for the turn to write.
+struct WaitsForItself {
+    in_transaction: bool,
+}
+
+impl Scenario for WaitsForItself {
+    type Step = u64;
+    type Memory = Vec<Ticket>;
+
+    fn name(&self) -> &str {
+        "waits-for-itself"
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<u64> {
+        (0..3).collect()
+    }
+
+    fn run(&self, stage: &Stage, tickets: &mut Vec<Ticket>, step: &u64) -> Result<()> {
+        let step = *step;
+        stage.during_next_barrier(move |db| {
+            let _ = db.update(|tx| tx.table(&NUMBERS)?.insert(step, 1).map(drop));
+        });
+        // With so many commits that nobody has synced, the next one has to sync before it goes on.
+        for number in 0..if self.in_transaction { 300 } else { 0 } {
+            let tx = stage.db().write()?;
+            tx.table(&NUMBERS)?.insert(step, number)?;
+            tickets.push(tx.commit_deferred()?);
+        }
+        stage.db().update(|tx| tx.table(&NUMBERS)?.insert(step, 0).map(drop))
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn work_that_waits_for_the_barrier_that_it_is_done_in_panics() {
+    for in_transaction in [false, true] {
+        let explorer = Explorer::new().threads(1).shrinks(false);
+        let failure = explorer.explore(&WaitsForItself { in_transaction }).unwrap_err();
+        assert_eq!(failure.kind(), ProblemKind::Panicked, "{failure}");
+        assert!(failure.problem().contains("waits for that barrier"), "{failure}");
+    }
+}
+
+/// After a step that has failed it fails for a reason of its own.
+struct Sulks;
+
+impl Scenario for Sulks {
+    type Step = u64;
+    type Memory = bool;
+
+    fn name(&self) -> &str {
+        "sulks"
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<u64> {
+        (0..3).collect()
+    }
+
+    fn run(&self, stage: &Stage, has_failed: &mut bool, step: &u64) -> Result<()> {
+        if *has_failed {
+            return Err(Error::TransactionFailed);
+        }
+        let result = stage.db().update(|tx| tx.table(&NUMBERS)?.insert(*step, 0).map(drop));
+        *has_failed = result.is_err();
+        result
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_fault_excuses_its_own_step_and_a_poisoned_database_no_more() {
+    let explorer = Explorer::new().states(50).shrinks(false).faults(&[Fault::Store]);
+    explorer.explore(&TwoTables { in_one: true }).unwrap();
+    let failure = explorer.explore(&Sulks).unwrap_err();
+    assert_eq!(failure.kind(), ProblemKind::StepFailed, "{failure}");
+    let again = explorer.replay(&Sulks, &failure.replay().unwrap()).unwrap_err();
+    assert_eq!(again.problem(), failure.problem());
+}
+
+/// Panics when its database is opened for the n-th time, wherever that is.
+struct PanicsOnOpening {
+    opened: AtomicU64,
+    at: u64,
+}
+
+impl Scenario for PanicsOnOpening {
+    type Step = u64;
+    type Memory = ();
+
+    fn name(&self) -> &str {
+        "panics-on-opening"
+    }
+
+    fn options(&self) -> Options {
+        assert!(self.opened.fetch_add(1, Relaxed) != self.at, "opening {}", self.at);
+        Db::options().max_size(64 << 20)
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<u64> {
+        (0..3).collect()
+    }
+
+    fn run(&self, stage: &Stage, (): &mut (), step: &u64) -> Result<()> {
+        stage.db().update(|tx| tx.table(&NUMBERS)?.insert(*step, 0).map(drop))
+    }
+
+    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_while_opening_is_a_failure_with_a_replay_string() {
+    // The first time is the explorer's own, which asks how the file is to begin.
+    for at in (1..12).chain([50, 100, 150, 200]) {
+        let scenario = PanicsOnOpening { opened: AtomicU64::new(0), at };
+        let explorer = Explorer::new().states(100).threads(1).shrinks(false).flipped_bits(true);
+        let failure = explorer.faults(&[Fault::Barrier]).explore(&scenario).unwrap_err();
+        assert_eq!(failure.kind(), ProblemKind::Panicked, "{at}: {failure}");
+        assert_eq!(failure.problem(), format!("opening {at}"));
+        assert!(failure.replay().is_some());
+    }
+}
+
+#[test]
+fn of_several_failures_the_earliest_is_told_by_any_number_of_threads() {
+    let explorer = Explorer::new().states(500).shrinks(false);
+    let failure = |threads| {
+        explorer.clone().threads(threads).explore(&TwoTables { in_one: false }).unwrap_err().replay()
+    };
+    let first = failure(1);
+    for threads in [2, 3, 5, 8, 2, 3, 5, 8] {
+        assert_eq!(failure(threads), first);
+    }
+}
+
+#[test]
+fn a_replay_string_of_another_scenario_leaves_this_one_out() {
+    let explorer = Explorer::new().states(500);
+    let wrong = TwoTables { in_one: false };
+    let replay = explorer.explore(&wrong).unwrap_err().replay().unwrap();
+    assert!(explorer.explore_replayed(&wrong, &replay).is_err());
+    let report = explorer.explore_replayed(&OnlyOnce, &replay).unwrap();
+    assert!(report.is_replay && report.states == 0);
+    assert!(
+        explorer.explore_replayed(&TwoTables { in_one: true }, "two-tables:0:-:-:L5.k").unwrap().is_replay
+    );
+    assert_eq!(explorer.explore_replayed(&OnlyOnce, "nonsense").unwrap_err().kind(), ProblemKind::Usage);
+}
+
+#[test]
+fn a_life_visits_about_as_many_states_as_it_may() {
+    let explorer = Explorer::new().recovery_depth(0).threads(1).second_lives(false);
+    for budget in [20, 60, 1_000] {
+        let report = explorer.clone().seeds(0..10).states(budget).explore(&Mixed::new(Kind::Small)).unwrap();
+        let each = report.states / report.scripts;
+        assert!(
+            (budget / 2..=budget * 2).contains(&each),
+            "{budget} in each of {}: {report}",
+            report.scripts
+        );
+    }
 }

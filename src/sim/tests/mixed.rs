@@ -31,9 +31,10 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug)]
 pub(super) struct Mixed {
-    pub(super) kind: Kind,
-    pub(super) page_size: usize,
-    pub(super) write_mode: WriteMode,
+    kind: Kind,
+    page_size: usize,
+    write_mode: WriteMode,
+    name: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -153,7 +154,21 @@ pub(super) fn read_all(rx: &ReadTxn) -> Result<Model> {
 
 impl Mixed {
     pub(super) fn new(kind: Kind) -> Mixed {
-        Mixed { kind, page_size: 4096, write_mode: WriteMode::Syscall }
+        Mixed::stored(kind, 4096, WriteMode::Syscall)
+    }
+
+    /// The name says all of it, so that a replay string does.
+    pub(super) fn stored(kind: Kind, page_size: usize, write_mode: WriteMode) -> Mixed {
+        let kind_name = match kind {
+            Kind::Tiny => "tiny",
+            Kind::Small => "small",
+            Kind::Large => "large",
+            Kind::GrowAndShrink => "grow-and-shrink",
+            Kind::Fragmented => "fragmented",
+            Kind::Long => "long",
+        };
+        let name = format!("{kind_name}-{page_size}-{write_mode:?}").to_lowercase();
+        Mixed { kind, page_size, write_mode, name }
     }
 
     fn changes(&self, random: &mut Random) -> Vec<Change> {
@@ -245,14 +260,7 @@ impl Scenario for Mixed {
     type Memory = Memory;
 
     fn name(&self) -> &str {
-        match self.kind {
-            Kind::Tiny => "tiny",
-            Kind::Small => "small",
-            Kind::Large => "large",
-            Kind::GrowAndShrink => "grow-and-shrink",
-            Kind::Fragmented => "fragmented",
-            Kind::Long => "long",
-        }
+        &self.name
     }
 
     fn options(&self) -> Options {

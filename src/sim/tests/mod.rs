@@ -5,5 +5,6 @@ mod disk;
 mod explorer;
 mod mixed;
 mod mutations;
+mod storage;
 mod survives;
 mod traps;

@@ -3,18 +3,22 @@
 use super::cut::CutWhileSyncing;
 use super::mixed::{Kind, Mixed};
 use crate::base::mutation::{Mutation, set_mutation};
-use crate::sim::{Explorer, Failure, Fault, Scenario};
+use crate::sim::{Explorer, Failure, Fault, ProblemKind, Scenario};
 
 /// Looks for a mistake where it can show. (Nothing would be lost by looking everywhere but time.)
 fn look(mutation: Mutation) -> Option<Box<Failure>> {
     let explorer = Explorer::new().seeds(0..20).states(2_000).shrinks(false);
     match mutation {
         Mutation::FailedSyncRetried | Mutation::NotStoredAgain | Mutation::RecoveryBarrierSkipped => {
-            explore(mutation, &explorer.states(200).faults(&[Fault::Barrier]), &Mixed::new(Kind::Small))
+            explore(mutation, &explorer.states(400).faults(&[Fault::Barrier]), &Mixed::new(Kind::Small))
         }
         Mutation::CutTooEarly => explore(mutation, &explorer, &CutWhileSyncing),
         Mutation::FirstBarrierSkipped | Mutation::SpilledNotListed => {
             explore(mutation, &explorer, &Mixed::new(Kind::Large))
+        }
+        Mutation::RejectedNotErased => explore(mutation, &explorer.states(20_000), &Mixed::new(Kind::Small)),
+        Mutation::CheckFindsNothing => {
+            explore(mutation, &explorer.flipped_bits(true), &Mixed::new(Kind::Small))
         }
         _ => explore(mutation, &explorer, &Mixed::new(Kind::Small)),
     }
@@ -27,18 +31,72 @@ fn explore<S: Scenario>(mutation: Mutation, explorer: &Explorer, scenario: &S) -
     found
 }
 
+/// As what it shows, the first time that it does.
+fn expected(mutation: Mutation) -> ProblemKind {
+    match mutation {
+        Mutation::VisibleTooEarly => ProblemKind::VisibleTooEarly,
+        // A record that an earlier recovery has rejected comes back.
+        Mutation::RejectedNotErased => ProblemKind::NotACommit,
+        Mutation::IdUsedAgain | Mutation::ZerosNotStoredOverZeros => ProblemKind::IdGivenTwice,
+        // A reader looks again at its snapshot, which has changed.
+        Mutation::ReadersNotProtected => ProblemKind::StepFailed,
+        // A record that is as good as the other, and is over it; whose file is not as long as it says; whose pages, or
+        // those of the one that was to be fallen back to, are not what they were.
+        Mutation::SlotNotChanged
+        | Mutation::LengthNotSynced
+        | Mutation::CutTooEarly
+        | Mutation::DurableNotProtected
+        | Mutation::DurableTooEarly => ProblemKind::CannotOpen,
+        // A record is believed whose pages are not there.
+        Mutation::FirstBarrierSkipped
+        | Mutation::NothingListed
+        | Mutation::OnlyLastCommitListed
+        | Mutation::SpilledNotListed
+        | Mutation::HeadNotProtected
+        | Mutation::ListedNotVerified
+        | Mutation::DigestNotCompared
+        | Mutation::RecordChecksumNotCompared
+        | Mutation::CheckFindsNothing => ProblemKind::Unclean,
+        // A record is not there, or not believed, whose commit was acknowledged.
+        Mutation::CommitDoesNotWait
+        | Mutation::BarrierSkipped
+        | Mutation::DeadPagesListed
+        | Mutation::FailedSyncRetried
+        | Mutation::TargetNotProtected
+        | Mutation::FreedTooEarly
+        | Mutation::OlderRecordChosen
+        | Mutation::NotStoredAgain
+        | Mutation::RecoveryBarrierSkipped
+        | Mutation::RecoveryFailureIgnored => ProblemKind::Lost,
+    }
+}
+
 #[test]
 fn every_mistake_is_found() {
-    let mut missed = Vec::new();
+    let mut wrong = Vec::new();
     for mutation in Mutation::ALL {
-        match look(mutation) {
-            Some(failure) => {
-                println!("{mutation:?}: {:?}, {} states", failure.kind(), failure.states_visited())
-            }
-            None => missed.push(mutation),
+        let failure = look(mutation);
+        let kind = failure.as_ref().map(|failure| failure.kind());
+        println!(
+            "{mutation:?}: {kind:?}, {:?} states",
+            failure.as_ref().map(|failure| failure.states_visited())
+        );
+        if kind != Some(expected(mutation)) {
+            wrong.push(format!("{mutation:?} is to be found as {:?}: {failure:?}", expected(mutation)));
         }
     }
-    assert!(missed.is_empty(), "not found: {missed:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is seen only if a call fails in recovery, and whoever comes then takes what he finds for what is on the disk.
+#[test]
+fn mistakes_in_recovery_are_found_where_it_fails() {
+    for mutation in [Mutation::ZerosNotStoredOverZeros, Mutation::RecoveryFailureIgnored] {
+        assert!(look(mutation).is_some(), "{mutation:?}");
+        let explorer = Explorer::new().seeds(0..4).states(2_000).shrinks(false).recovery_faults(false);
+        let found = explore(mutation, &explorer, &Mixed::new(Kind::Small));
+        assert!(found.is_none(), "{mutation:?} is found without, too: {found:?}");
+    }
 }
 
 #[test]
