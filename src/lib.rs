@@ -13,6 +13,7 @@ mod share;
 mod txn;
 
 mod check;
+mod copy;
 mod salvage;
 
 mod db;

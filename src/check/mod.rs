@@ -15,6 +15,8 @@ mod report;
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
 
+use std::time::Duration;
+
 use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
@@ -22,6 +24,7 @@ use crate::format::leaf::LeafView;
 use crate::format::page::{PageHeader, PageKind};
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::share::heads::{Head, Snapshot};
+use crate::share::readers::ReaderSlot;
 use crate::space::Space;
 use crate::space::partition::PartitionProblem;
 use crate::tree::nodes::resolve;
@@ -34,32 +37,75 @@ use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
 
-/// Checks the head, while no transaction writes.
-pub(crate) fn check(core: &Core) -> Result<CheckReport> {
+/// Checks the head, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
+/// `progress` is told how far it is.
+pub(crate) fn check(core: &Core, progress: &mut dyn FnMut(&PageCounts)) -> Result<CheckReport> {
+    core.check_not_forked()?;
     if core.settings.read_only {
-        return check_head(core, None);
+        let (_reader, head) = protected_head(core)?;
+        return check_head(core, &head, None, progress);
     }
     let seat = core.take_seat(Patience::Forever)?;
-    check_seated(core, &mut seat.expect("it waits for as long as it takes"))
+    check_seated(core, &mut seat.expect("it waits for as long as it takes"), progress)
+}
+
+/// Ends a read transaction when it is dropped.
+struct Reader<'a> {
+    core: &'a Core,
+    slot: ReaderSlot,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.core.shared.end_read(self.slot);
+    }
+}
+
+/// The head, and a reader that keeps it as it is: its trees, and the pages of its free log, which are retired like any
+/// others when the log begins anew. While a commit is being synced the head is not visible, and nobody can read it;
+/// then it waits.
+fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
+    loop {
+        let (slot, snapshot) = core.shared.begin_read(core.member)?;
+        let reader = Reader { core, slot };
+        let head = core.shared.head()?;
+        if head.snapshot.id == snapshot.id {
+            return Ok((reader, head));
+        }
+        if core.shared.is_poisoned() {
+            return Err(Error::Poisoned); // the head will never be visible
+        }
+        drop(reader);
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
-fn check_seated(core: &Core, state: &mut WriterState) -> Result<CheckReport> {
-    if state.log.is_none() {
-        return check_head(core, None);
-    }
+fn check_seated(
+    core: &Core,
+    state: &mut WriterState,
+    progress: &mut dyn FnMut(&PageCounts),
+) -> Result<CheckReport> {
     let head = core.shared.head()?;
+    if state.log.is_none() {
+        return check_head(core, &head, None, progress);
+    }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
     let space = load_log(core, state, &head).map(|log| &log.space);
-    check_head(core, space.ok())
+    check_head(core, &head, space.ok(), progress)
 }
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
-fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> {
-    let head = core.shared.head()?;
+fn check_head(
+    core: &Core,
+    head: &Head,
+    writer_space: Option<&Space>,
+    progress: &mut dyn FnMut(&PageCounts),
+) -> Result<CheckReport> {
     let snapshot = head.snapshot;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check {
+        progress,
         source,
         newest: snapshot.id,
         report: CheckReport::default(),
@@ -71,7 +117,7 @@ fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> 
     let mut seen = PageSet::new(snapshot.length_pages);
     check.report.counts.total = snapshot.length_pages;
     check.tables(&snapshot, &mut seen)?;
-    check.free_space(&head, writer_space, &seen)?;
+    check.free_space(head, writer_space, &seen)?;
     Ok(check.report)
 }
 
@@ -79,6 +125,7 @@ fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> 
 const CATALOG: &str = "the catalog";
 
 struct Check<'a> {
+    progress: &'a mut dyn FnMut(&PageCounts),
     source: VerifyingSource<'a>,
     /// The transaction that the head is of: no page is younger.
     newest: TransactionId,
@@ -220,15 +267,8 @@ impl Check<'_> {
 
 impl Visitor for Check<'_> {
     fn visit(&mut self, pages: &VisitedPages) {
-        let counts = &mut self.report.counts;
-        let count = match pages.header.kind {
-            PageKind::Leaf => &mut counts.leaves,
-            PageKind::Branch => &mut counts.branches,
-            PageKind::Overflow => &mut counts.overflow,
-            PageKind::FreeLog => &mut counts.free_log,
-        };
-        *count += pages.run.count;
-        counts.used_bytes += pages.used_bytes;
+        self.report.counts.add(pages);
+        (self.progress)(&self.report.counts);
         if pages.header.kind == PageKind::Leaf && self.place == CATALOG {
             self.leaves.push(pages.header.number);
         }
@@ -244,11 +284,45 @@ impl Visitor for Check<'_> {
     }
 }
 
+/// Verifies the whole tree of `root` in a snapshot, `newest`, and answers how many pages of which kind it has. `seen` is
+/// as for [`walk`]. The first thing that is wrong is the error.
+pub(crate) fn verify_tree(
+    source: &VerifyingSource<'_>,
+    root: &TreeRoot,
+    newest: TransactionId,
+    seen: &mut PageSet,
+) -> Result<PageCounts> {
+    let mut strict = Strict { counts: PageCounts::default(), problem: None };
+    walk(source, root, newest, seen, &mut strict)?;
+    strict.counts.entries = root.entries;
+    match strict.problem {
+        None => Ok(strict.counts),
+        Some(problem) => Err(Error::Corrupt(Box::new(problem))),
+    }
+}
+
+/// Counts pages, and remembers the first problem.
+struct Strict {
+    counts: PageCounts,
+    problem: Option<Corruption>,
+}
+
+impl Visitor for Strict {
+    fn visit(&mut self, pages: &VisitedPages) {
+        self.counts.add(pages);
+        self.counts.total += pages.run.count;
+    }
+
+    fn problem(&mut self, problem: Corruption) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
 /// Pages whose checksums are compared each time, whatever the options say.
 #[derive(Clone, Copy)]
-struct VerifyingSource<'a> {
-    pages: &'a PageFile,
-    length_pages: u32,
+pub(crate) struct VerifyingSource<'a> {
+    pub(crate) pages: &'a PageFile,
+    pub(crate) length_pages: u32,
 }
 
 impl PageSource for VerifyingSource<'_> {

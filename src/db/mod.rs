@@ -19,7 +19,7 @@ pub use self::stats::Stats;
 pub use self::watch::Watch;
 pub use self::write::{TableInfo, TableMut, Ticket, WriteTxn};
 
-use crate::check::{self, CheckReport};
+use crate::check::{self, CheckReport, PageCounts};
 use crate::error::Result;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
@@ -315,7 +315,7 @@ impl Db {
 
     /// Checks the whole database: every page, every checksum, every order and count, and that each page of the file
     /// is exactly one of reachable, retired or free. Reads the file once. Writers wait meanwhile; readers
-    /// do not.
+    /// do not. A handle that was opened read-only makes nobody wait: it checks a snapshot, as a reader.
     ///
     /// # Errors
     ///
@@ -328,7 +328,20 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
-        check::check(&self.handle.core)
+        self.check_with(|_| {})
+    }
+
+    /// As [`Db::check`]; `progress` is called for each page that has been found to be reachable, with the counts so far
+    /// and the file's total.
+    ///
+    /// ```
+    /// let db = mapleaf::Db::in_memory()?;
+    /// let report = db.check_with(|so_far| println!("{} leaves of {} pages", so_far.leaves, so_far.total))?;
+    /// assert!(report.is_clean());
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn check_with(&self, mut progress: impl FnMut(&PageCounts)) -> Result<CheckReport> {
+        check::check(&self.handle.core, &mut progress)
     }
 
     /// Makes every commit durable and lets go of this handle. The file is closed when the last handle and transaction
