@@ -282,11 +282,11 @@ fn read_only_check_while_others_write() {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 let tx = db.write().unwrap();
-                change(&tx, &mut random, 500).unwrap();
+                change(&tx, &mut random, 20).unwrap();
                 tx.commit_with(Durability::Lazy).unwrap();
             }
         });
-        for _ in 0..20 {
+        for _ in 0..60 {
             let report = looking.check().unwrap();
             if !report.is_clean() {
                 stop.store(true, Ordering::Relaxed);

@@ -284,8 +284,8 @@ impl Visitor for Check<'_> {
     }
 }
 
-/// Verifies the whole tree of `root` in a snapshot, `newest`, and answers how many pages of which kind it has. `seen` is
-/// as for [`walk`]. The first thing that is wrong is the error.
+/// Verifies the whole tree of `root` in a snapshot, `newest`, and answers how many pages of which kind it has. `seen`
+/// is as for [`walk`]. The first thing that is wrong is the error.
 pub(crate) fn verify_tree(
     source: &VerifyingSource<'_>,
     root: &TreeRoot,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Bound;
 
 use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
 use crate::check::{VerifyingSource, verify_tree};
@@ -96,8 +97,7 @@ fn verified_pages(reader: &SnapshotReader) -> Result<PageSet> {
     let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };
     let mut seen = PageSet::new(snapshot.length_pages);
     verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen)?;
-    let mut tables =
-        RangeCursor::new(&snapshot.catalog, std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+    let mut tables = RangeCursor::new(&snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
     while let Some((_, entry)) = tables.next(reader)? {
         verify_tree(&source, &TableEntry::decode(entry)?.root, snapshot.id, &mut seen)?;
     }

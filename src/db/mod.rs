@@ -1,7 +1,9 @@
 //! The public face: databases, transactions, tables, iterators. No logic of its own beyond types.
 
+mod copies;
 mod iter;
 mod options;
+mod raw;
 mod read;
 mod stats;
 mod watch;

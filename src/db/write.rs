@@ -101,48 +101,6 @@ impl WriteTxn {
         checked.map(|()| table)
     }
 
-    /// Opens a table that is there, whatever its types are: keys and values are bytes, stored as they are given. What
-    /// is no encoding of the table's types is an error for those who read it with these types.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TableNotFound`], [`Error::TableInUse`].
-    ///
-    /// ```
-    /// # use mapleaf::{Db, Table};
-    /// const HITS: Table<u16, str> = Table::new("hits");
-    /// let db = Db::in_memory()?;
-    /// db.update(|tx| {
-    ///     tx.create_table("hits", "u16", "str")?;
-    ///     tx.raw_table("hits")?.insert(&[0, 7], b"seven")?;
-    ///     Ok(())
-    /// })?;
-    /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some("seven"));
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn raw_table(&self, name: &str) -> Result<TableMut<'_, [u8], [u8]>> {
-        let open = self.transaction.take_table(name)?;
-        let open = open.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        Ok(TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData })
-    }
-
-    /// Creates an empty table by the names of its types, as [`ReadTxn::tables`](crate::ReadTxn::tables) answers them:
-    /// what a tool does that copies tables from elsewhere. Nobody compares the names with what is put in; see
-    /// [`WriteTxn::raw_table`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TableExists`], [`Error::TableNameTooLong`].
-    pub fn create_table(&self, name: &str, key_type: &str, value_type: &str) -> Result<()> {
-        if let Some(open) = self.transaction.take_table(name)? {
-            self.transaction.return_table(open);
-            return Err(Error::TableExists { name: name.to_owned() });
-        }
-        let open = self.transaction.create_table(name, key_type.to_owned(), value_type.to_owned())?;
-        self.transaction.return_table(open);
-        Ok(())
-    }
-
     /// All tables, by name, as they are in this transaction; but a table that is open just now is listed with the
     /// entries that it had when the transaction began.
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
@@ -329,10 +287,10 @@ fn is_refusal(error: &Error) -> bool {
 /// on. After another error of a change (no space, damage) it may be left half-way: then whatever it is asked for is
 /// [`Error::TransactionFailed`], and it can only be aborted.
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
-    transaction: &'tx Transaction,
+    pub(super) transaction: &'tx Transaction,
     /// There until it is dropped.
-    open: Option<Box<OpenTable>>,
-    types: Types<K, V>,
+    pub(super) open: Option<Box<OpenTable>>,
+    pub(super) types: Types<K, V>,
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> Drop for TableMut<'_, K, V> {

@@ -1,0 +1,98 @@
+//! Tables without their types, for tools that look at databases of which they know nothing.
+
+use std::marker::PhantomData;
+
+use crate::base::PageSet;
+use crate::check::{PageCounts, VerifyingSource, verify_tree};
+use crate::db::read::{ReadTxn, TableRef};
+use crate::db::write::{TableMut, WriteTxn};
+use crate::error::{Error, Result};
+
+impl ReadTxn {
+    /// Opens a table whatever its types are: keys and values are the bytes that are stored. For tools that look at
+    /// databases of which they know nothing; [`ReadTxn::tables`] says what the bytes mean.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`] if it is not in this snapshot.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u16, str> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, "seven"))?;
+    /// let rx = db.read()?;
+    /// assert_eq!(rx.raw_table("hits")?.get(&[0, 7])?, Some(&b"seven"[..]));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn raw_table(&self, name: &str) -> Result<TableRef<'_, [u8], [u8]>> {
+        let root = self.table_entry(name)?.root;
+        Ok(TableRef { reader: &self.reader, root, types: PhantomData })
+    }
+
+    /// How many pages of which kind a table has, and how much of them is in use. Reads and verifies all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`]; [`Error::Corrupt`] for the first thing that is wrong.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// let pages = db.read()?.table_pages("hits")?;
+    /// assert_eq!((pages.total, pages.leaves, pages.entries), (1, 1, 1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn table_pages(&self, name: &str) -> Result<PageCounts> {
+        let root = self.table_entry(name)?.root;
+        let length_pages = self.reader.snapshot.length_pages;
+        let source = VerifyingSource { pages: self.reader.pages(), length_pages };
+        verify_tree(&source, &root, self.reader.snapshot.id, &mut PageSet::new(length_pages))
+    }
+}
+
+impl WriteTxn {
+    /// Opens a table that is there, whatever its types are: keys and values are bytes, stored as they are given. What
+    /// is no encoding of the table's types is an error for those who read it with these types.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`], [`Error::TableInUse`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const HITS: Table<u16, str> = Table::new("hits");
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     tx.create_table("hits", "u16", "str")?;
+    ///     tx.raw_table("hits")?.insert(&[0, 7], b"seven")?;
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some("seven"));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn raw_table(&self, name: &str) -> Result<TableMut<'_, [u8], [u8]>> {
+        let open = self.transaction.take_table(name)?;
+        let open = open.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
+        Ok(TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData })
+    }
+
+    /// Creates an empty table by the names of its types, as [`ReadTxn::tables`](crate::ReadTxn::tables) answers them:
+    /// what a tool does that copies tables from elsewhere. Nobody compares the names with what is put in; see
+    /// [`WriteTxn::raw_table`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableExists`], [`Error::TableNameTooLong`].
+    pub fn create_table(&self, name: &str, key_type: &str, value_type: &str) -> Result<()> {
+        if let Some(open) = self.transaction.take_table(name)? {
+            self.transaction.return_table(open);
+            return Err(Error::TableExists { name: name.to_owned() });
+        }
+        let open = self.transaction.create_table(name, key_type.to_owned(), value_type.to_owned())?;
+        self.transaction.return_table(open);
+        Ok(())
+    }
+}
