@@ -1,5 +1,5 @@
-//! The command-line program: answers, exit codes, and what is left behind when something is wrong. Exchange with LMDB is
-//! tried where its own tools are installed.
+//! The command-line program: answers, exit codes, and what is left behind when something is wrong. Exchange with LMDB
+//! is tried where its own tools are installed.
 #![cfg(unix)]
 
 mod common;
@@ -74,7 +74,7 @@ fn world() -> (tempfile::TempDir, PathBuf) {
         visits.insert(("home", 1), 7)?;
         visits.insert(("home", 2), -7)?;
         visits.insert(("house", 1), 0)?;
-        tx.table(&BYTES)?.insert(&[0, 0xff], b"\\x\0")?;
+        tx.table(&BYTES)?.insert([0, 0xff], b"\\x\0")?;
         Ok(())
     })
     .unwrap();
@@ -409,7 +409,7 @@ fn exchange_with_lmdb() {
         assert!(data(&back) == data(&run(at, &["dump", "a.mapleaf"], b"").stdout), "{form:?}: round trip");
     }
     // Keys that LMDB cannot hold.
-    db.update(|tx| tx.table(&BYTES)?.insert(&[7; 512], b"x")).unwrap();
+    db.update(|tx| tx.table(&BYTES)?.insert([7; 512], b"x")).unwrap();
     db.update(|tx| tx.table(&BYTES)?.insert(b"", b"x")).unwrap();
     refused(at, &["dump", "a.mapleaf"], b"", 2, "a key of 512 bytes");
     let output = run(at, &["dump", "--unsuitable", "skip", "a.mapleaf"], b"");

@@ -32,7 +32,7 @@ fn change(tx: &WriteTxn, random: &mut Random, count: u64) -> mapleaf::Result<()>
             _ => _ = table.insert(key, vec![key as u8; length as usize])?,
         }
     }
-    tx.table(&NAMES)?.insert("newest", &format!("{}", tx.id()))?;
+    tx.table(&NAMES)?.insert("newest", tx.id().to_string())?;
     Ok(())
 }
 
@@ -129,7 +129,7 @@ fn free_space_that_is_in_many_pieces_gets_pages_of_its_own() {
     .unwrap();
     let rest: Vec<u64> = (0..6000).filter(|key| key % 2 == 0).collect();
     db.update(|tx| tx.table(&ENTRIES)?.retain(|key, _| key % 2 == 0)).unwrap();
-    db.update(|tx| tx.table(&NAMES)?.insert("newest", &tx.id().to_string())).unwrap();
+    db.update(|tx| tx.table(&NAMES)?.insert("newest", tx.id().to_string())).unwrap();
     let rx = db.read().unwrap();
     let expected: Contents = rest.iter().map(|&key| (key, vec![1; 5000])).collect();
     let (copy, stream) = (folder.path().join("copy"), folder.path().join("stream"));

@@ -18,7 +18,8 @@ impl ReadTxn {
     /// # Errors
     ///
     /// - [`Error::Io`](crate::Error::Io) if the file cannot be written: with
-    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. Then nothing is left of the copy; of one that was killed, `PATH-new` is, which the next one uses.
+    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. Then nothing is left of
+    ///   the copy; of one that was killed, `PATH-new` is, which the next one uses.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) for the first thing that is wrong with the snapshot.
     ///
     /// ```
@@ -44,7 +45,8 @@ impl ReadTxn {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) with what the writer answered; [`Error::Corrupt`](crate::Error::Corrupt), before anything is written.
+    /// [`Error::Io`](crate::Error::Io) with what the writer answered;
+    /// [`Error::Corrupt`](crate::Error::Corrupt), before anything is written.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};

@@ -121,7 +121,7 @@ pub(crate) fn write_header(out: &mut impl Write, header: &Header, map_size: u64)
     }
     writeln!(out, "type=btree\nmapsize={map_size}\nmaxreaders=126")?;
     if header.has_duplicates {
-        writeln!(out, "duplicates=1\ndupsort=1")?;
+        writeln!(out, "dupsort=1")?;
     }
     if let Some(types) = &header.types {
         writeln!(out, "{TYPES}={types}")?;
@@ -135,7 +135,8 @@ pub(crate) fn write_entry(out: &mut impl Write, is_print: bool, key: &[u8], valu
         line.push(' ');
         for &byte in bytes {
             match byte {
-                // A backslash too is written by its digits: `mdb_load` of LMDB 0.9.24 reads two of them as something else.
+                // A backslash too is written by its digits: `mdb_load` of LMDB 0.9.24 reads two of them as
+                // something else.
                 b' '..=b'~' if is_print && byte != b'\\' => line.push(char::from(byte)),
                 _ => {
                     line.push_str(if is_print { "\\" } else { "" });

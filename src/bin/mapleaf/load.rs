@@ -1,8 +1,8 @@
 //! `load`: what `dump`, `mdb_dump` or another program has written, into tables.
 //!
 //! All of it is one transaction, committed when the input has come to its end: after an error, or an interruption,
-//! nothing was loaded (unless `--commit-every` asked for less). Entries are sorted, some at a time, so that input in any
-//! order is put into the trees in runs.
+//! nothing was loaded (unless `--commit-every` asked for less). Entries are sorted, some at a time, so that input in
+//! any order is put into the trees in runs.
 
 use std::fs::File;
 use std::io::{BufReader, stdin};
