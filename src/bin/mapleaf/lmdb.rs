@@ -70,8 +70,11 @@ pub(crate) fn read_header(lines: &mut Lines) -> Result<Option<Header>, Failure> 
     }
 }
 
+/// Key and value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// Reads a key and a value; `None` behind the last.
-pub(crate) fn read_entry(lines: &mut Lines, is_print: bool) -> Result<Option<(Vec<u8>, Vec<u8>)>, Failure> {
+pub(crate) fn read_entry(lines: &mut Lines, is_print: bool) -> Result<Option<Entry>, Failure> {
     let Some(key) = read_line(lines, is_print)? else { return Ok(None) };
     match read_line(lines, is_print)? {
         Some(value) => Ok(Some((key, value))),
