@@ -10,8 +10,10 @@
 //! - Whatever the file says, each of its pages is read once or twice, and memory is in proportion to the file's length:
 //!   all trees share one set of pages seen, and only so many problems are kept ([`Problems`]).
 
+mod page_use;
 mod report;
 
+pub use self::page_use::{PageRole, PageUse};
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
 
@@ -22,6 +24,7 @@ use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
 use crate::format::page::{PageHeader, PageKind};
+use crate::format::record::RECORD_PAGES;
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::share::heads::{Head, Snapshot};
 use crate::share::readers::ReaderSlot;
@@ -37,16 +40,19 @@ use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
 
+/// Who is told what each page is used for, as it is found, and what has been counted so far. In a sound file each page
+/// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
+pub(crate) type Onlooker<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
+
 /// Checks the head, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
-/// `progress` is told how far it is.
-pub(crate) fn check(core: &Core, progress: &mut dyn FnMut(&PageCounts)) -> Result<CheckReport> {
+pub(crate) fn check(core: &Core, onlooker: Onlooker<'_>) -> Result<CheckReport> {
     core.check_not_forked()?;
     if core.settings.read_only {
         let (_reader, head) = protected_head(core)?;
-        return check_head(core, &head, None, progress);
+        return check_head(core, &head, None, onlooker);
     }
     let seat = core.take_seat(Patience::Forever)?;
-    check_seated(core, &mut seat.expect("it waits for as long as it takes"), progress)
+    check_seated(core, &mut seat.expect("it waits for as long as it takes"), onlooker)
 }
 
 /// Ends a read transaction when it is dropped.
@@ -81,18 +87,14 @@ fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
-fn check_seated(
-    core: &Core,
-    state: &mut WriterState,
-    progress: &mut dyn FnMut(&PageCounts),
-) -> Result<CheckReport> {
+fn check_seated(core: &Core, state: &mut WriterState, onlooker: Onlooker<'_>) -> Result<CheckReport> {
     let head = core.shared.head()?;
     if state.log.is_none() {
-        return check_head(core, &head, None, progress);
+        return check_head(core, &head, None, onlooker);
     }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
     let space = load_log(core, state, &head).map(|log| &log.space);
-    check_head(core, &head, space.ok(), progress)
+    check_head(core, &head, space.ok(), onlooker)
 }
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
@@ -100,16 +102,17 @@ fn check_head(
     core: &Core,
     head: &Head,
     writer_space: Option<&Space>,
-    progress: &mut dyn FnMut(&PageCounts),
+    onlooker: Onlooker<'_>,
 ) -> Result<CheckReport> {
     let snapshot = head.snapshot;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check {
-        progress,
+        onlooker,
         source,
         newest: snapshot.id,
         report: CheckReport::default(),
         place: String::new(),
+        table: None,
         leaves: Vec::new(),
         log_pages: Vec::new(),
         is_some_hidden: false,
@@ -125,13 +128,15 @@ fn check_head(
 const CATALOG: &str = "the catalog";
 
 struct Check<'a> {
-    progress: &'a mut dyn FnMut(&PageCounts),
+    onlooker: Onlooker<'a>,
     source: VerifyingSource<'a>,
     /// The transaction that the head is of: no page is younger.
     newest: TransactionId,
     report: CheckReport,
     /// What is being checked: part of each problem's text.
     place: String,
+    /// The table that is being checked, if it is one.
+    table: Option<String>,
     /// The leaves of the catalog.
     leaves: Vec<PageNumber>,
     /// The pages of the free log.
@@ -160,6 +165,7 @@ impl Check<'_> {
         let leaf = LeafView::new(source.page(number)?)?;
         for index in 0..leaf.count() {
             self.place = CATALOG.into();
+            self.table = None;
             match self.table(&leaf, index, number) {
                 Ok(root) => walk(&source, &root, self.newest, seen, self)?,
                 Err(error) => {
@@ -183,7 +189,9 @@ impl Check<'_> {
         let source = self.source;
         let (name, value) = leaf.entry(index)?;
         let entry = TableEntry::decode(resolve(&source, value)?).map_err(at_leaf)?;
-        self.place = format!("table {:?}", String::from_utf8_lossy(&name));
+        let table = String::from_utf8_lossy(&name).into_owned();
+        self.place = format!("table {table:?}");
+        self.table = Some(table);
         if let Err(error) = decode_name(&name) {
             self.note(at_leaf(error))?;
         }
@@ -205,6 +213,8 @@ impl Check<'_> {
 
     fn free_space(&mut self, head: &Head, writer_space: Option<&Space>, seen: &PageSet) -> Result<()> {
         self.place = "the free log".into();
+        let records = PageRun::new(0, RECORD_PAGES);
+        self.tell(&PageUse::of_none(records, PageRole::Record, None));
         let source = self.source;
         let log = WriterLog::load_from(head, |number| {
             self.log_pages.push(PageRun { first: number, count: 1 });
@@ -218,10 +228,19 @@ impl Check<'_> {
             if birth > self.newest {
                 self.note(corrupt(Some(page.0), "birth", format_args!("at most {}", self.newest), birth))?;
             }
+            let run = PageRun { first: page, count: 1 };
+            self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
         self.report.counts.retired = log.space.retired().page_count();
         self.report.counts.free = log.space.free().page_count();
+        for retired in log.space.retired().iter() {
+            let role = PageRole::Retired { death: retired.death.0 };
+            self.tell(&PageUse::of_none(retired.run, role, Some(retired.birth.0)));
+        }
+        for run in log.space.free().iter() {
+            self.tell(&PageUse::of_none(run, PageRole::Free, None));
+        }
         let mut reachable: Vec<PageRun> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
         reachable.append(&mut self.log_pages);
         self.partition(&log.space, &reachable);
@@ -230,6 +249,10 @@ impl Check<'_> {
             self.partition(space, &reachable);
         }
         Ok(())
+    }
+
+    fn tell(&mut self, page_use: &PageUse<'_>) {
+        (self.onlooker)(page_use, &self.report.counts);
     }
 
     fn partition(&mut self, space: &Space, reachable: &[PageRun]) {
@@ -268,7 +291,7 @@ impl Check<'_> {
 impl Visitor for Check<'_> {
     fn visit(&mut self, pages: &VisitedPages) {
         self.report.counts.add(pages);
-        (self.progress)(&self.report.counts);
+        (self.onlooker)(&PageUse::of_tree(pages, self.table.as_deref()), &self.report.counts);
         if pages.header.kind == PageKind::Leaf && self.place == CATALOG {
             self.leaves.push(pages.header.number);
         }
@@ -285,14 +308,15 @@ impl Visitor for Check<'_> {
 }
 
 /// Verifies the whole tree of `root` in a snapshot, `newest`, and answers how many pages of which kind it has. `seen`
-/// is as for [`walk`]. The first thing that is wrong is the error.
+/// is as for [`walk`]; `each` is told of each node and large value. The first thing that is wrong is the error.
 pub(crate) fn verify_tree(
     source: &VerifyingSource<'_>,
     root: &TreeRoot,
     newest: TransactionId,
     seen: &mut PageSet,
+    each: &mut dyn FnMut(&VisitedPages),
 ) -> Result<PageCounts> {
-    let mut strict = Strict { counts: PageCounts::default(), problem: None };
+    let mut strict = Strict { counts: PageCounts::default(), problem: None, each };
     walk(source, root, newest, seen, &mut strict)?;
     strict.counts.entries = root.entries;
     match strict.problem {
@@ -302,13 +326,15 @@ pub(crate) fn verify_tree(
 }
 
 /// Counts pages, and remembers the first problem.
-struct Strict {
+struct Strict<'a> {
     counts: PageCounts,
     problem: Option<Corruption>,
+    each: &'a mut dyn FnMut(&VisitedPages),
 }
 
-impl Visitor for Strict {
+impl Visitor for Strict<'_> {
     fn visit(&mut self, pages: &VisitedPages) {
+        (self.each)(pages);
         self.counts.add(pages);
         self.counts.total += pages.run.count;
     }

@@ -96,10 +96,10 @@ fn verified_pages(reader: &SnapshotReader) -> Result<PageSet> {
     let snapshot = &reader.snapshot;
     let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };
     let mut seen = PageSet::new(snapshot.length_pages);
-    verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen)?;
+    verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen, &mut |_| {})?;
     let mut tables = RangeCursor::new(&snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
     while let Some((_, entry)) = tables.next(reader)? {
-        verify_tree(&source, &TableEntry::decode(entry)?.root, snapshot.id, &mut seen)?;
+        verify_tree(&source, &TableEntry::decode(entry)?.root, snapshot.id, &mut seen, &mut |_| {})?;
     }
     Ok(seen)
 }

@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 
 use crate::base::PageSet;
-use crate::check::{PageCounts, VerifyingSource, verify_tree};
+use crate::check::{PageCounts, PageUse, VerifyingSource, verify_tree};
 use crate::db::read::{ReadTxn, TableRef};
 use crate::db::write::{TableMut, WriteTxn};
 use crate::error::{Error, Result};
+use crate::share::heads::Snapshot;
 
 impl ReadTxn {
     /// Opens a table whatever its types are: keys and values are the bytes that are stored. For tools that look at
@@ -46,10 +47,33 @@ impl ReadTxn {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn table_pages(&self, name: &str) -> Result<PageCounts> {
+        self.table_pages_with(name, |_| {})
+    }
+
+    /// As [`ReadTxn::table_pages`]; `each` is told of each of the pages, in the order of the keys, a branch before what
+    /// is below it: for the shape of the tree.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, PageRole, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| (0..1000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
+    /// let mut emptiest = u64::MAX;
+    /// db.read()?.table_pages_with("hits", |page| {
+    ///     if page.role == PageRole::Leaf {
+    ///         emptiest = emptiest.min(page.used_bytes);
+    ///     }
+    /// })?;
+    /// assert!(emptiest > 1000, "{emptiest}");
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn table_pages_with(&self, name: &str, mut each: impl FnMut(&PageUse<'_>)) -> Result<PageCounts> {
         let root = self.table_entry(name)?.root;
-        let length_pages = self.reader.snapshot.length_pages;
+        let Snapshot { id, length_pages, .. } = self.reader.snapshot;
         let source = VerifyingSource { pages: self.reader.pages(), length_pages };
-        verify_tree(&source, &root, self.reader.snapshot.id, &mut PageSet::new(length_pages))
+        verify_tree(&source, &root, id, &mut PageSet::new(length_pages), &mut |pages| {
+            each(&PageUse::of_tree(pages, Some(name)));
+        })
     }
 }
 

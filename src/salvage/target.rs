@@ -47,7 +47,7 @@ pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
     let length = u64::from(source.page_count) * source.page_size as u64;
     let (building, handle) = Building::begin(path, SUFFIX, source.page_size, length)?;
     let written = write_tables(state, &handle)?;
-    let report = check(&handle.core, &mut |_| {})?;
+    let report = check(&handle.core, &mut |_, _| {})?;
     if let Some(problem) = report.problems().first() {
         return Err(Error::Corrupt(Box::new(problem.clone())));
     }
