@@ -125,6 +125,32 @@ fn pages_have_what_the_database_has() {
     }
 }
 
+/// Who needs a retired page is told: nobody, or a reader.
+#[test]
+fn retired_pages_are_needed_while_somebody_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(world(folder.path(), 4096)).unwrap();
+    let needed = || {
+        let mut needed = 0;
+        db.check_pages(|page| {
+            if let PageRole::Retired { is_needed: true, death } = page.role {
+                assert!(page.birth.unwrap() < death);
+                needed += page.count;
+            }
+        })
+        .unwrap();
+        needed
+    };
+    assert_eq!(needed(), 0);
+    let reader = db.read().unwrap();
+    db.update(|tx| (0..5000).try_for_each(|key| tx.table(&HITS)?.insert(key, 1).map(drop))).unwrap();
+    let while_read = needed();
+    assert!(while_read > 10, "{while_read}");
+    assert_eq!(db.readers().unwrap()[0].pinned_pages, Some(while_read));
+    drop(reader);
+    assert_eq!(needed(), 0);
+}
+
 /// The log, as its pages and the record have it, ends in what is free now.
 #[test]
 fn log_of_free_space_is_told_from_record_and_pages() {

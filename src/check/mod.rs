@@ -110,6 +110,7 @@ fn check_head(
         onlooker,
         source,
         newest: snapshot.id,
+        protected: core.shared.protected(),
         report: CheckReport::default(),
         place: String::new(),
         table: None,
@@ -132,6 +133,8 @@ struct Check<'a> {
     source: VerifyingSource<'a>,
     /// The transaction that the head is of: no page is younger.
     newest: TransactionId,
+    /// Snapshots whose pages may not be used again, as it was when the check began.
+    protected: Vec<TransactionId>,
     report: CheckReport,
     /// What is being checked: part of each problem's text.
     place: String,
@@ -235,7 +238,8 @@ impl Check<'_> {
         self.report.counts.retired = log.space.retired().page_count();
         self.report.counts.free = log.space.free().page_count();
         for retired in log.space.retired().iter() {
-            let role = PageRole::Retired { death: retired.death.0 };
+            let is_needed = self.protected.iter().any(|id| (retired.birth..retired.death).contains(id));
+            let role = PageRole::Retired { death: retired.death.0, is_needed };
             self.tell(&PageUse::of_none(retired.run, role, Some(retired.birth.0)));
         }
         for run in log.space.free().iter() {

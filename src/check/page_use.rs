@@ -39,11 +39,13 @@ pub enum PageRole {
     Overflow,
     /// The log of free space.
     FreeLog,
-    /// Not used by the newest transaction, but perhaps by a snapshot: one of those from [`PageUse::birth`] up to, and
-    /// without, `death`. When nobody reads one of these any more, the page is free.
+    /// Not used by the newest transaction, but by snapshots: those from [`PageUse::birth`] up to, and without, `death`.
     Retired {
         /// The transaction that did without it.
         death: u64,
+        /// Whether one of these snapshots is read just now, or is the durable one. If not, the page is as good as free:
+        /// whoever writes next may use it.
+        is_needed: bool,
     },
     /// Free.
     Free,

@@ -55,7 +55,7 @@ impl Check {
     }
 }
 
-fn problems(problems: &[Corruption]) -> Value {
+pub(crate) fn problems(problems: &[Corruption]) -> Value {
     let problem = |problem: &Corruption| {
         json!({
             "page": problem.page, "what": problem.what, "expected": problem.expected, "found": problem.found,

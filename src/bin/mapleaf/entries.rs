@@ -36,6 +36,11 @@ impl Notation {
         Notation { form, key: Type::parse(&table.key_type), value: Type::parse(&table.value_type) }
     }
 
+    /// Of bytes whose types are not known.
+    pub(crate) fn of_bytes(form: Form) -> Notation {
+        Notation { form, key: Type::parse("bytes"), value: Type::parse("bytes") }
+    }
+
     fn type_of(&self, role: Role) -> &Type {
         if role == Role::Key { &self.key } else { &self.value }
     }

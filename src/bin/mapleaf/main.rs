@@ -8,6 +8,7 @@
 //! - Exit codes: see [`failure`].
 
 mod care;
+mod classes;
 mod dump;
 mod entries;
 mod failure;
@@ -16,8 +17,14 @@ mod lines;
 mod lmdb;
 mod load;
 mod look;
+mod map;
+mod page;
+mod page_json;
+mod page_text;
 mod progress;
+mod svg;
 mod text;
+mod tree;
 mod types;
 mod types_encode;
 
@@ -50,6 +57,9 @@ enum Command {
     Scan(entries::Scan),
     Count(entries::Count),
     Check(care::Check),
+    Page(page::Page),
+    Map(map::Map),
+    Tree(tree::Tree),
     Salvage(care::Salvage),
     Copy(care::Copy),
     Readers(look::Readers),
@@ -75,6 +85,9 @@ fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Scan(scan) => scan.run(),
         Command::Count(count) => count.run(),
         Command::Check(check) => check.run(),
+        Command::Page(page) => page.run(),
+        Command::Map(map) => map.run(),
+        Command::Tree(tree) => tree.run(),
         Command::Salvage(salvage) => salvage.run(),
         Command::Copy(copy) => copy.run(),
         Command::Readers(readers) => readers.run(),
