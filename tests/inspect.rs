@@ -24,7 +24,7 @@ fn world(folder: &Path, page_size: usize) -> PathBuf {
         let mut names = tx.table(&NAMES)?;
         for key in 0..3000 {
             let length = if key % 500 == 0 { 40_000 + key } else { random.below(100) };
-            names.insert(format!("some/prefix/{key}"), &vec![key as u8; length])?;
+            names.insert(format!("some/prefix/{key}"), vec![key as u8; length])?;
         }
         (0..5000).try_for_each(|key| tx.table(&HITS)?.insert(key, key).map(drop))
     })

@@ -7,6 +7,7 @@
 //!   interrupted, at whatever point, has done all of it or nothing (but for `load --commit-every`).
 //! - Exit codes: see [`failure`].
 
+mod bench;
 mod care;
 mod classes;
 mod dump;
@@ -24,6 +25,7 @@ mod page_text;
 mod progress;
 mod svg;
 mod text;
+mod torture;
 mod tree;
 mod types;
 mod types_encode;
@@ -66,6 +68,8 @@ enum Command {
     Watch(look::Watch),
     Dump(dump::Dump),
     Load(load::Load),
+    Bench(bench::Bench),
+    Torture(torture::Torture),
 }
 
 /// How a command has ended, if not with an error.
@@ -94,11 +98,16 @@ fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Watch(watch) => watch.run(),
         Command::Dump(dump) => dump.run(),
         Command::Load(load) => load.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Torture(_) => Ok(Answer::Done), // done before
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Torture(torture) = &cli.command {
+        return torture.run(&["torture"]); // which has its own way to be interrupted
+    }
     interrupt::end_on_interrupt();
     match run(&cli) {
         Ok(Answer::Done) => ExitCode::SUCCESS,

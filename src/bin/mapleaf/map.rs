@@ -20,8 +20,8 @@ use crate::text::escape;
 const CELLS_IN_TERMINAL: u32 = 64 * 40;
 const CELLS_IN_SVG: u32 = 100 * 60;
 
-/// Draws the file: one cell for so many pages, in the color of what they are. Reads and verifies all of it, as a reader,
-/// and makes nobody wait.
+/// Draws the file: one cell for so many pages, in the color of what they are. Reads and verifies all of it, as a
+/// reader, and makes nobody wait.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf map app.mapleaf
