@@ -13,7 +13,10 @@ mod share;
 mod txn;
 
 mod check;
+mod copy;
 mod salvage;
+
+pub mod inspect;
 
 mod db;
 mod types;
@@ -21,7 +24,7 @@ mod types;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use check::{CheckReport, PageCounts};
+pub use check::{CheckReport, PageCounts, PageRole, PageUse};
 pub use db::{
     AccessPattern, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo, TableMut, TableRef,
     Ticket, Watch, WriteTxn,

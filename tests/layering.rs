@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room of `src`, and the rooms that it may use besides itself. A room uses only rooms above it.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("base", &["error"]),
     ("sys", &["error", "base"]),
@@ -16,9 +16,11 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("share", &["error", "base", "sys", "format"]),
     ("txn", &["error", "base", "sys", "format", "space", "tree", "share"]),
     ("check", &["error", "base", "format", "space", "tree", "share", "txn"]),
+    ("copy", &["error", "base", "sys", "format", "space", "tree", "txn", "check"]),
     ("salvage", &["error", "base", "sys", "format", "space", "tree", "txn", "check"]),
+    ("inspect", &["error", "base", "sys", "format", "tree", "txn"]),
     ("types", &["error", "base"]),
-    ("db", &["error", "base", "sys", "format", "space", "tree", "share", "txn", "check", "types"]),
+    ("db", &["error", "base", "sys", "format", "space", "tree", "share", "txn", "check", "copy", "types"]),
     ("sim", &["error", "base", "sys", "format", "tree", "share", "txn", "check", "types", "db"]),
 ];
 /// Names that the crate's root passes on from the room `error`.

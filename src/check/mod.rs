@@ -10,10 +10,14 @@
 //! - Whatever the file says, each of its pages is read once or twice, and memory is in proportion to the file's length:
 //!   all trees share one set of pages seen, and only so many problems are kept ([`Problems`]).
 
+mod page_use;
 mod report;
 
+pub use self::page_use::{PageRole, PageUse};
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
+
+use std::time::Duration;
 
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
@@ -21,8 +25,10 @@ use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
 use crate::format::page::{PageHeader, PageKind};
+use crate::format::record::RECORD_PAGES;
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::share::heads::{Head, Snapshot};
+use crate::share::readers::ReaderSlot;
 use crate::space::Space;
 use crate::space::partition::PartitionProblem;
 use crate::tree::nodes::resolve;
@@ -35,36 +41,80 @@ use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
 
-/// Checks the head, while no transaction writes.
-pub(crate) fn check(core: &Core) -> Result<CheckReport> {
+/// Who is told what each page is used for, as it is found, and what has been counted so far. In a sound file each page
+/// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
+pub(crate) type Onlooker<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
+
+/// Checks the head, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
+pub(crate) fn check(core: &Core, onlooker: Onlooker<'_>) -> Result<CheckReport> {
+    core.check_not_forked()?;
     if core.settings.read_only {
-        return check_head(core, None);
+        let (_reader, head) = protected_head(core)?;
+        return check_head(core, &head, None, onlooker);
     }
     let seat = core.take_seat(Patience::Forever)?;
-    check_seated(core, &mut seat.expect("it waits for as long as it takes"))
+    check_seated(core, &mut seat.expect("it waits for as long as it takes"), onlooker)
+}
+
+/// Ends a read transaction when it is dropped.
+struct Reader<'a> {
+    core: &'a Core,
+    slot: ReaderSlot,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.core.shared.end_read(self.slot);
+    }
+}
+
+/// The head, and a reader that keeps it as it is: its trees, and the pages of its free log, which are retired like any
+/// others when the log begins anew. While a commit is being synced the head is not visible, and nobody can read it;
+/// then it waits.
+fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
+    loop {
+        let (slot, snapshot) = core.shared.begin_read(core.member)?;
+        let reader = Reader { core, slot };
+        let head = core.shared.head()?;
+        if head.snapshot.id == snapshot.id {
+            return Ok((reader, head));
+        }
+        if core.shared.is_poisoned() {
+            return Err(Error::Poisoned); // the head will never be visible
+        }
+        drop(reader);
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
-fn check_seated(core: &Core, state: &mut WriterState) -> Result<CheckReport> {
-    if state.log.is_none() {
-        return check_head(core, None);
-    }
+fn check_seated(core: &Core, state: &mut WriterState, onlooker: Onlooker<'_>) -> Result<CheckReport> {
     let head = core.shared.head()?;
+    if state.log.is_none() {
+        return check_head(core, &head, None, onlooker);
+    }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
     let space = load_log(core, state, &head).map(|log| &log.space);
-    check_head(core, space.ok())
+    check_head(core, &head, space.ok(), onlooker)
 }
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
-fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> {
-    let head = core.shared.head()?;
+fn check_head(
+    core: &Core,
+    head: &Head,
+    writer_space: Option<&Space>,
+    onlooker: Onlooker<'_>,
+) -> Result<CheckReport> {
     let snapshot = head.snapshot;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check {
+        onlooker,
         source,
         newest: snapshot.id,
+        protected: core.shared.protected(),
         report: CheckReport::default(),
         place: String::new(),
+        table: None,
         leaves: Vec::new(),
         log_pages: Vec::new(),
         is_some_hidden: false,
@@ -75,7 +125,7 @@ fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> 
         return Ok(check.report);
     }
     check.tables(&snapshot, &mut seen)?;
-    check.free_space(&head, writer_space, &seen)?;
+    check.free_space(head, writer_space, &seen)?;
     Ok(check.report)
 }
 
@@ -83,12 +133,17 @@ fn check_head(core: &Core, writer_space: Option<&Space>) -> Result<CheckReport> 
 const CATALOG: &str = "the catalog";
 
 struct Check<'a> {
+    onlooker: Onlooker<'a>,
     source: VerifyingSource<'a>,
     /// The transaction that the head is of: no page is younger.
     newest: TransactionId,
+    /// Snapshots whose pages may not be used again, as it was when the check began.
+    protected: Vec<TransactionId>,
     report: CheckReport,
     /// What is being checked: part of each problem's text.
     place: String,
+    /// The table that is being checked, if it is one.
+    table: Option<String>,
     /// The leaves of the catalog.
     leaves: Vec<PageNumber>,
     /// The pages of the free log.
@@ -117,6 +172,7 @@ impl Check<'_> {
         let leaf = LeafView::new(source.page(number)?)?;
         for index in 0..leaf.count() {
             self.place = CATALOG.into();
+            self.table = None;
             match self.table(&leaf, index, number) {
                 Ok(root) => walk(&source, &root, self.newest, seen, self)?,
                 Err(error) => {
@@ -140,7 +196,9 @@ impl Check<'_> {
         let source = self.source;
         let (name, value) = leaf.entry(index)?;
         let entry = TableEntry::decode(resolve(&source, value)?).map_err(at_leaf)?;
-        self.place = format!("table {:?}", String::from_utf8_lossy(&name));
+        let table = String::from_utf8_lossy(&name).into_owned();
+        self.place = format!("table {table:?}");
+        self.table = Some(table);
         if let Err(error) = decode_name(&name) {
             self.note(at_leaf(error))?;
         }
@@ -162,6 +220,8 @@ impl Check<'_> {
 
     fn free_space(&mut self, head: &Head, writer_space: Option<&Space>, seen: &PageSet) -> Result<()> {
         self.place = "the free log".into();
+        let records = PageRun::new(0, RECORD_PAGES);
+        self.tell(&PageUse::of_none(records, PageRole::Record, None));
         let source = self.source;
         let log = WriterLog::load_from(head, |number| {
             self.log_pages.push(PageRun { first: number, count: 1 });
@@ -175,10 +235,20 @@ impl Check<'_> {
             if birth > self.newest {
                 self.note(corrupt(Some(page.0), "birth", format_args!("at most {}", self.newest), birth))?;
             }
+            let run = PageRun { first: page, count: 1 };
+            self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
         self.report.counts.retired = log.space.retired().page_count();
         self.report.counts.free = log.space.free().page_count();
+        for retired in log.space.retired().iter() {
+            let is_needed = self.protected.iter().any(|id| (retired.birth..retired.death).contains(id));
+            let role = PageRole::Retired { death: retired.death.0, is_needed };
+            self.tell(&PageUse::of_none(retired.run, role, Some(retired.birth.0)));
+        }
+        for run in log.space.free().iter() {
+            self.tell(&PageUse::of_none(run, PageRole::Free, None));
+        }
         let mut reachable: Vec<PageRun> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
         reachable.append(&mut self.log_pages);
         self.partition(&log.space, &reachable);
@@ -187,6 +257,10 @@ impl Check<'_> {
             self.partition(space, &reachable);
         }
         Ok(())
+    }
+
+    fn tell(&mut self, page_use: &PageUse<'_>) {
+        (self.onlooker)(page_use, &self.report.counts);
     }
 
     fn partition(&mut self, space: &Space, reachable: &[PageRun]) {
@@ -224,15 +298,8 @@ impl Check<'_> {
 
 impl Visitor for Check<'_> {
     fn visit(&mut self, pages: &VisitedPages) {
-        let counts = &mut self.report.counts;
-        let count = match pages.header.kind {
-            PageKind::Leaf => &mut counts.leaves,
-            PageKind::Branch => &mut counts.branches,
-            PageKind::Overflow => &mut counts.overflow,
-            PageKind::FreeLog => &mut counts.free_log,
-        };
-        *count += pages.run.count;
-        counts.used_bytes += pages.used_bytes;
+        self.report.counts.add(pages);
+        (self.onlooker)(&PageUse::of_tree(pages, self.table.as_deref()), &self.report.counts);
         if pages.header.kind == PageKind::Leaf && self.place == CATALOG {
             self.leaves.push(pages.header.number);
         }
@@ -248,11 +315,48 @@ impl Visitor for Check<'_> {
     }
 }
 
+/// Verifies the whole tree of `root` in a snapshot, `newest`, and answers how many pages of which kind it has. `seen`
+/// is as for [`walk`]; `each` is told of each node and large value. The first thing that is wrong is the error.
+pub(crate) fn verify_tree(
+    source: &VerifyingSource<'_>,
+    root: &TreeRoot,
+    newest: TransactionId,
+    seen: &mut PageSet,
+    each: &mut dyn FnMut(&VisitedPages),
+) -> Result<PageCounts> {
+    let mut strict = Strict { counts: PageCounts::default(), problem: None, each };
+    walk(source, root, newest, seen, &mut strict)?;
+    strict.counts.entries = root.entries;
+    match strict.problem {
+        None => Ok(strict.counts),
+        Some(problem) => Err(Error::Corrupt(Box::new(problem))),
+    }
+}
+
+/// Counts pages, and remembers the first problem.
+struct Strict<'a> {
+    counts: PageCounts,
+    problem: Option<Corruption>,
+    each: &'a mut dyn FnMut(&VisitedPages),
+}
+
+impl Visitor for Strict<'_> {
+    fn visit(&mut self, pages: &VisitedPages) {
+        (self.each)(pages);
+        self.counts.add(pages);
+        self.counts.total += pages.run.count;
+    }
+
+    fn problem(&mut self, problem: Corruption) {
+        self.problem.get_or_insert(problem);
+    }
+}
+
 /// Pages whose checksums are compared each time, whatever the options say.
 #[derive(Clone, Copy)]
-struct VerifyingSource<'a> {
-    pages: &'a PageFile,
-    length_pages: u32,
+pub(crate) struct VerifyingSource<'a> {
+    pub(crate) pages: &'a PageFile,
+    pub(crate) length_pages: u32,
 }
 
 impl PageSource for VerifyingSource<'_> {

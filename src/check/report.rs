@@ -5,6 +5,8 @@
 use std::fmt;
 
 use crate::error::Corruption;
+use crate::format::page::PageKind;
+use crate::tree::walk::VisitedPages;
 
 /// So many problems are kept; the others are counted.
 const MOST_PROBLEMS: usize = 1000;
@@ -100,6 +102,19 @@ pub struct PageCounts {
     pub entries: u64,
     /// Bytes in use in leaves, branches and overflow pages.
     pub used_bytes: u64,
+}
+
+impl PageCounts {
+    pub(super) fn add(&mut self, pages: &VisitedPages) {
+        let count = match pages.header.kind {
+            PageKind::Leaf => &mut self.leaves,
+            PageKind::Branch => &mut self.branches,
+            PageKind::Overflow => &mut self.overflow,
+            PageKind::FreeLog => &mut self.free_log,
+        };
+        *count += pages.run.count;
+        self.used_bytes += pages.used_bytes;
+    }
 }
 
 impl CheckReport {

@@ -1,7 +1,9 @@
 //! The public face: databases, transactions, tables, iterators. No logic of its own beyond types.
 
+mod copies;
 mod iter;
 mod options;
+mod raw;
 mod read;
 mod stats;
 mod watch;
@@ -19,7 +21,7 @@ pub use self::stats::Stats;
 pub use self::watch::Watch;
 pub use self::write::{TableInfo, TableMut, Ticket, WriteTxn};
 
-use crate::check::{self, CheckReport};
+use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
@@ -315,7 +317,7 @@ impl Db {
 
     /// Checks the whole database: every page, every checksum, every order and count, and that each page of the file
     /// is exactly one of reachable, retired or free. Reads the file once. Writers wait meanwhile; readers
-    /// do not.
+    /// do not. A handle that was opened read-only makes nobody wait: it checks a snapshot, as a reader.
     ///
     /// # Errors
     ///
@@ -328,7 +330,42 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn check(&self) -> Result<CheckReport> {
-        check::check(&self.handle.core)
+        self.check_with(|_| {})
+    }
+
+    /// As [`Db::check`]; `progress` is called for each page or run of pages that has been found, with the counts so far
+    /// and the file's total.
+    ///
+    /// ```
+    /// let db = mapleaf::Db::in_memory()?;
+    /// let report = db.check_with(|so_far| println!("{} leaves of {} pages", so_far.leaves, so_far.total))?;
+    /// assert!(report.is_clean());
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn check_with(&self, mut progress: impl FnMut(&PageCounts)) -> Result<CheckReport> {
+        check::check(&self.handle.core, &mut |_, counts| progress(counts))
+    }
+
+    /// As [`Db::check`]; `each` is told what each page is used for: pages of trees in the order of their keys, then
+    /// those of free space. In a sound file it hears of every page once; of one that is damaged or lost it does not
+    /// hear.
+    ///
+    /// ```
+    /// use mapleaf::{Db, PageRole, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| (0..1000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
+    /// let (mut leaves, mut pages) = (0, 0);
+    /// let report = db.check_pages(|page| {
+    ///     pages += page.count;
+    ///     leaves += u32::from(page.role == PageRole::Leaf && page.table == Some("hits"));
+    /// })?;
+    /// assert_eq!((leaves, pages), (report.counts().leaves - 1, report.counts().total)); // one leaf is the catalog's
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn check_pages(&self, mut each: impl FnMut(&PageUse<'_>)) -> Result<CheckReport> {
+        check::check(&self.handle.core, &mut |page, _| each(page))
     }
 
     /// Makes every commit durable and lets go of this handle. The file is closed when the last handle and transaction

@@ -46,7 +46,7 @@ use crate::types::{EncodeKey, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 /// println!("{name:?}"); // does not compile: `name` borrows from `rx`
 /// ```
 pub struct ReadTxn {
-    reader: SnapshotReader,
+    pub(super) reader: SnapshotReader,
 }
 
 const _: () = {
@@ -121,11 +121,14 @@ impl ReadTxn {
 
     fn table_root<K: Key + ?Sized, V: Value + ?Sized>(&self, table: &Table<K, V>) -> Result<TreeRoot> {
         let name = table.name();
-        let entry = tree::get(&self.reader, &self.reader.snapshot.catalog, name.as_bytes())?;
-        let entry = entry.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        let entry = TableEntryView::new(entry)?;
+        let entry = self.table_entry(name)?;
         check_types::<K, V>(name, entry.key_type, entry.value_type)?;
         Ok(entry.root)
+    }
+
+    pub(super) fn table_entry(&self, name: &str) -> Result<TableEntryView<'_>> {
+        let entry = tree::get(&self.reader, &self.reader.snapshot.catalog, name.as_bytes())?;
+        TableEntryView::new(entry.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?)
     }
 
     /// All tables, by name.
@@ -141,9 +144,9 @@ impl ReadTxn {
 
 /// A table in a read transaction. Cheap to copy.
 pub struct TableRef<'tx, K: ?Sized, V: ?Sized> {
-    reader: &'tx SnapshotReader,
-    root: TreeRoot,
-    types: Types<K, V>,
+    pub(super) reader: &'tx SnapshotReader,
+    pub(super) root: TreeRoot,
+    pub(super) types: Types<K, V>,
 }
 
 impl<K: ?Sized, V: ?Sized> Clone for TableRef<'_, K, V> {

@@ -287,10 +287,10 @@ fn is_refusal(error: &Error) -> bool {
 /// on. After another error of a change (no space, damage) it may be left half-way: then whatever it is asked for is
 /// [`Error::TransactionFailed`], and it can only be aborted.
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
-    transaction: &'tx Transaction,
+    pub(super) transaction: &'tx Transaction,
     /// There until it is dropped.
-    open: Option<Box<OpenTable>>,
-    types: Types<K, V>,
+    pub(super) open: Option<Box<OpenTable>>,
+    pub(super) types: Types<K, V>,
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> Drop for TableMut<'_, K, V> {

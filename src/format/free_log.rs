@@ -13,8 +13,10 @@
 //!
 //! | entry | fields, all LEB128 |
 //! |---|---|
-//! | base | 1, length in pages, newest death, number of free runs, *free runs*, number of retired runs, *retired runs* |
-//! | delta | 2, transaction, length in pages after it, number of taken runs, *taken runs*, number of retired runs, *retired runs* |
+//! | base | 1, length in pages, newest death, number of free runs, *free runs*, number of retired runs, *retired runs*
+//! |
+//! | delta | 2, transaction, length in pages after it, number of taken runs, *taken runs*, number of retired runs,
+//! *retired runs* |
 //! | free or taken run | pages between it and the run before (from page 2 on), its pages less 1 |
 //! | retired run | the same, then in a base newest death - death, then death - birth - 1 |
 //!
@@ -163,6 +165,13 @@ pub(crate) fn entries(log: &[u8]) -> Entries<'_> {
 #[derive(Clone, Debug)]
 pub(crate) struct Entries<'a> {
     input: &'a [u8],
+}
+
+impl Entries<'_> {
+    /// Bytes that have not been read yet.
+    pub(crate) fn bytes_left(&self) -> usize {
+        self.input.len()
+    }
 }
 
 impl Iterator for Entries<'_> {

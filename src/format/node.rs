@@ -528,7 +528,8 @@ fn move_prefix<const BRANCH: bool>(entry: &Entry<'_>, prefix_len: usize, place: 
     head_of(suffix)
 }
 
-pub(super) fn slots_start<const BRANCH: bool>(count: usize) -> usize {
+/// Where the slots of a page with `count` keys begin.
+pub(crate) fn slots_start<const BRANCH: bool>(count: usize) -> usize {
     HEADER_LEN + table_len::<BRANCH>(count) - 4 * count
 }
 

@@ -42,6 +42,11 @@ pub(crate) fn new_header(page_size: usize, value_len: u64) -> [u8; HEADER_LEN] {
     header
 }
 
+/// The length of the value, as the header in the first page of its run says it.
+pub(crate) fn value_len(first_page: &[u8]) -> u64 {
+    get_u64(first_page, VALUE_LEN)
+}
+
 /// Checks the header in the first page of a run, of which the rest need not be there; answers how many pages the
 /// whole run has.
 pub(crate) fn checked_page_count(first_page: &[u8], page_size: usize) -> Result<u32> {
@@ -49,7 +54,7 @@ pub(crate) fn checked_page_count(first_page: &[u8], page_size: usize) -> Result<
     if page::kind(first_page) != Some(PageKind::Overflow) {
         return Err(corrupt(number, "page kind", "3 (overflow)", first_page[16]));
     }
-    let value_len = get_u64(first_page, VALUE_LEN);
+    let value_len = value_len(first_page);
     if value_len > MAX_VALUE_LEN {
         return Err(corrupt(number, "length of a value", format_args!("at most {MAX_VALUE_LEN}"), value_len));
     }

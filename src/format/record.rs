@@ -134,6 +134,12 @@ impl Record {
         get_u32(encoded, 8)
     }
 
+    /// The checksum of the bytes that a record in `slot` says it has; `None` if it says what cannot be. `slot` has all
+    /// of the fixed part.
+    pub(crate) fn checksum_in(slot: &[u8]) -> Option<u32> {
+        slot.get(12..get_u32(slot, 12) as usize).map(checksum)
+    }
+
     /// Reads the record in `slot`, the bytes of a record page (or as many of them as there are, or the record has).
     pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Record> {
         let wrong = |what, expected: String, found: String| corrupt(Some(slot_number), what, expected, found);

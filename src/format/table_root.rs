@@ -12,12 +12,16 @@
 use crate::base::PageNumber;
 use crate::base::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::error::{Result, corrupt};
+use crate::format::record::RECORD_PAGES;
 
 const FIXED_LEN: usize = 16;
 const ORDERED_TABLE: u8 = 1;
 
 /// The longest name of a table, and the longest pair of type names, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 1024;
+
+/// More levels than any tree has: with two children to each branch, these are more pages than a file can have.
+pub(crate) const MOST_LEVELS: u8 = 32;
 
 /// A table's name, from the catalog's key.
 pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
@@ -99,6 +103,19 @@ impl<'a> TableEntryView<'a> {
             key_type: text(key_type)?,
             value_type: text(value_type)?,
         })
+    }
+
+    /// Reads what may be an entry of the catalog or anything else, in a file of `page_count` pages; `None` if it can't
+    /// be one.
+    pub(crate) fn by_chance(name: &[u8], bytes: &'a [u8], page_count: u32) -> Option<TableEntryView<'a>> {
+        let entry = TableEntryView::new(bytes).ok().filter(|_| decode_name(name).is_ok())?;
+        let TreeRoot { page, depth, entries } = entry.root;
+        let is_place = depth == 0 || (RECORD_PAGES..page_count).contains(&page.0);
+        let is_tree = depth <= MOST_LEVELS && (depth == 0) == (entries == 0);
+        let is_type_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        (is_place && is_tree && is_type_name(entry.key_type) && is_type_name(entry.value_type))
+            .then_some(entry)
     }
 }
 

@@ -13,12 +13,9 @@ use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::page::{self, PageKind};
 use crate::format::record::RECORD_PAGES;
-use crate::format::table_root::{TableEntryView, TreeRoot};
+use crate::format::table_root::{MOST_LEVELS, TableEntryView, TreeRoot};
 use crate::salvage::source::Source;
 use crate::tree::nodes::view;
-
-/// More levels than any tree has: with two children to each branch, these are more pages than a file can have.
-const MOST_LEVELS: u8 = 32;
 
 /// A page of some tree.
 #[derive(Clone, Copy, Debug)]
@@ -116,17 +113,9 @@ fn is_sound(page: &[u8], level: u8) -> bool {
 /// Whether all entries of a leaf can be those of a catalog.
 fn is_catalog(source: &Source, page: &[u8]) -> bool {
     let Ok(leaf) = LeafView::new(page) else { return false };
-    let is_type_name =
-        |name: &str| !name.is_empty() && name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     (0..leaf.count()).all(|index| match leaf.entry(index) {
         Ok((name, LeafValue::Inline(bytes))) => {
-            std::str::from_utf8(&name).is_ok()
-                && TableEntryView::new(bytes).is_ok_and(|entry| {
-                    let TreeRoot { page, depth, entries } = entry.root;
-                    let is_place = depth == 0 || (RECORD_PAGES..source.page_count).contains(&page.0);
-                    let is_tree = depth <= MOST_LEVELS && (depth == 0) == (entries == 0);
-                    is_place && is_tree && is_type_name(entry.key_type) && is_type_name(entry.value_type)
-                })
+            TableEntryView::by_chance(&name, bytes, source.page_count).is_some()
         }
         _ => false,
     })

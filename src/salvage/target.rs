@@ -5,8 +5,7 @@
 //!   leaves is `NAME-salvage` (with `NAME-salvage-lock`), which the next one refuses to overwrite.
 //! - Memory: what a transaction holds before it spills, and the largest value.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{PageNumber, PageSet};
@@ -20,47 +19,18 @@ use crate::salvage::report::{LostEntries, SalvagedTable};
 use crate::salvage::source::{Page, Source};
 use crate::salvage::state::{Orphan, State, Table};
 use crate::salvage::survey::note;
-use crate::sys::{self, LockFile, WriteMode};
+use crate::txn::building::{self, Building};
 use crate::txn::commit::Durability;
-use crate::txn::core::{Handle, Settings};
-use crate::txn::open::OpenSettings;
-use crate::txn::page_file::Verify;
+use crate::txn::core::Handle;
 use crate::txn::turns::Patience;
 use crate::txn::write::{OpenTable, Transaction};
 
-/// Bytes of changed pages that are held in memory.
-const DIRTY_MEMORY: usize = 64 << 20;
-
-/// The database that is built, and removed again unless it is finished.
-struct Building {
-    path: PathBuf,
-    is_finished: bool,
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = fs::remove_file(&self.path);
-        }
-        let _ = fs::remove_file(LockFile::path_for(&self.path));
-    }
-}
+/// What the new database is called, behind its name, while it is built.
+const SUFFIX: &str = "-salvage";
 
 /// An error if there is a file at `path` already, or one that a salvage has left.
 pub(super) fn check_is_free(path: &Path) -> Result<()> {
-    for path in [path, &path_while_building(path)] {
-        if path.symlink_metadata().is_ok() {
-            let source = std::io::ErrorKind::AlreadyExists.into();
-            return Err(Error::Io { action: "create", path: path.to_owned(), source });
-        }
-    }
-    Ok(())
-}
-
-fn path_while_building(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-salvage");
-    name.into()
+    building::check_is_free(path, SUFFIX)
 }
 
 /// What has been written, and what could not be.
@@ -75,34 +45,14 @@ pub(super) struct Written {
 pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
     let source = state.survey.source;
     let length = u64::from(source.page_count) * source.page_size as u64;
-    let settings = OpenSettings {
-        page_size: Some(source.page_size),
-        create: true,
-        write_mode: WriteMode::default(),
-        verify: Verify::default(),
-        settings: Settings {
-            read_only: false,
-            dirty_memory: DIRTY_MEMORY,
-            max_size: (1 << 40).max(length.saturating_mul(2)),
-            syncs_in_background: false,
-        },
-    };
-    let building_path = path_while_building(path);
-    let core = settings.create_new(&building_path)?;
-    let mut building = Building { path: building_path, is_finished: false };
-    let handle = Arc::new(Handle::new(core));
+    let (building, handle) = Building::begin(path, SUFFIX, source.page_size, length)?;
     let written = write_tables(state, &handle)?;
-    let report = check(&handle.core)?;
+    let report = check(&handle.core, &mut |_, _| {})?;
     if let Some(problem) = report.problems().first() {
         return Err(Error::Corrupt(Box::new(problem.clone())));
     }
     drop(handle);
-    sys::give_name(&building.path, path).map_err(|source| Error::Io {
-        action: "create",
-        path: path.to_owned(),
-        source,
-    })?;
-    building.is_finished = true;
+    building.finish()?;
     Ok(written)
 }
 

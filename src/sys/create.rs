@@ -19,12 +19,18 @@ use std::path::{Path, PathBuf};
 /// Creates the file `path` with `contents`, durably, name included. `ErrorKind::AlreadyExists` if there is such
 /// a file, or if another creates it meanwhile.
 pub(crate) fn create_file(path: &Path, contents: &[&[u8]]) -> io::Result<()> {
+    create_file_with(path, |file| gather::write_all_at(file, 0, contents))
+}
+
+/// The same, with what `fill` stores in the file, which is empty at first.
+pub(crate) fn create_file_with(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     if path.try_exists()? {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let new_path = with_suffix(path, "-new");
     let file = open_locked(&new_path)?;
-    let result = fill(&file, contents).and_then(|()| platform::rename_without_replacing(&new_path, path));
+    let filled = file.set_len(0).and_then(|()| fill(&file)).and_then(|()| file.sync_all());
+    let result = filled.and_then(|()| platform::rename_without_replacing(&new_path, path));
     if result.is_err() {
         // What is left behind if this fails is used again by the next attempt.
         let _ = fs::remove_file(&new_path);
@@ -59,12 +65,6 @@ fn open_locked(new_path: &Path) -> io::Result<File> {
 fn identity_pair(file: &File) -> io::Result<(u64, u64)> {
     let identity = identity_of(file)?;
     Ok((identity.device, identity.inode))
-}
-
-fn fill(file: &File, contents: &[&[u8]]) -> io::Result<()> {
-    file.set_len(0)?;
-    gather::write_all_at(file, 0, contents)?;
-    file.sync_all()
 }
 
 /// Makes the names in `path`'s folder durable.

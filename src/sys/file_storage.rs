@@ -13,6 +13,7 @@
 //!   `msync` would answer that all is well.
 #![allow(unsafe_code)]
 
+use super::copy;
 use super::gather;
 use super::mapping::{Mapping, reserve};
 use super::platform;
@@ -208,6 +209,11 @@ impl Storage for FileStorage {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+
+    fn copy_out(&self, offset: u64, length: u64, to: &File) -> io::Result<()> {
+        let done = platform::copy_file_range(&self.file, offset, length, to)?;
+        copy::copy_mapped(&self.mapping, offset + done, length - done, to)
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {

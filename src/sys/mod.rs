@@ -5,6 +5,7 @@
 //! and `futex`.
 
 pub(crate) mod atomic;
+mod copy;
 mod create;
 mod file_storage;
 mod fork;
@@ -45,7 +46,8 @@ mod range_lock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use create::{create_file, give_name};
+pub(crate) use copy::{reserve_space, store_at};
+pub(crate) use create::{create_file, create_file_with, give_name};
 pub(crate) use file_storage::{Access, FileStorage, identity_of};
 pub(crate) use fork::ForkMark;
 pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whole, unlock_whole};

@@ -32,6 +32,45 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     })
 }
 
+/// Copies `length` bytes from `offset` on to the same place in another file, in the kernel, which shares the blocks if
+/// the file system can. Answers how many bytes were copied: fewer where the kernel or the file systems cannot.
+///
+/// `sendfile` and `splice` to a pipe or a socket are not for pages of a database: they hand the page cache's own pages
+/// on, and what a slow reader takes out of the pipe later is what they hold then, not what they held.
+pub(super) fn copy_file_range(from: &File, offset: u64, length: u64, to: &File) -> io::Result<u64> {
+    let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
+    let mut at = offset;
+    while at < end {
+        let mut source = libc::off64_t::try_from(at).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+        let mut target = source;
+        let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
+        let copied = retry(|| {
+            // SAFETY: both descriptors are open, and both offsets live through the call, which changes them.
+            let copied = unsafe {
+                libc::copy_file_range(
+                    from.as_raw_fd(),
+                    &raw mut source,
+                    to.as_raw_fd(),
+                    &raw mut target,
+                    count,
+                    0,
+                )
+            };
+            u64::try_from(copied).map_err(|_| io::Error::last_os_error())
+        });
+        match copied {
+            Ok(0) => break,
+            Ok(copied) => at += copied,
+            Err(error) => match error.raw_os_error() {
+                // Other kinds of file, other file systems, an old kernel, a sandbox that does not know the call.
+                Some(libc::EXDEV | libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::EPERM) => break,
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(at - offset)
+}
+
 /// A new file that lives in memory.
 pub(super) fn memory_file() -> io::Result<File> {
     // SAFETY: the name is a C string that lives through the call.

@@ -7,9 +7,11 @@
 //! - a failed sync can be told from every other error ([`is_sync_failure`]), since it must never be
 //!   retried (I6).
 
+use super::copy;
 use super::mapping::Mapping;
 use crate::base::TransactionId;
 use std::fmt;
+use std::fs::File;
 use std::io;
 
 /// How a commit stores its pages in the file. Both end in the same single `msync`.
@@ -56,6 +58,12 @@ pub(crate) trait Storage: Send + Sync {
     /// Copies bytes out of the file. For what may change while it is read (the records): a reference
     /// into the mapping is allowed only to bytes that are immutable while visible (I1).
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Copies `length` bytes from `offset` on to the same place in another file. They must be bytes that do not change
+    /// (I1).
+    fn copy_out(&self, offset: u64, length: u64, to: &File) -> io::Result<()> {
+        copy::copy_mapped(self.mapping(), offset, length, to)
+    }
 
     /// Makes all that has been stored in `0..length` durable, with exactly one `msync`.
     /// After an error the database must be poisoned; the call is never repeated (I6).

@@ -12,6 +12,7 @@ pub(crate) mod get;
 mod items;
 mod leaves;
 pub(crate) mod newer;
+pub(crate) mod node_check;
 pub(crate) mod nodes;
 pub(crate) mod pages;
 mod remove;

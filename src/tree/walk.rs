@@ -7,15 +7,14 @@
 //! Invariant (I5): each page is visited, and its checksum computed, once at most, by all walks that share a set of
 //! pages together. So they end in time that is in proportion to the file's, whatever the pages refer to.
 
-use std::ops::Range;
-
 use crate::base::{ChildRef, PageNumber, PageRun, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
-use crate::format::node::{self, Node};
+use crate::format::node;
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
+use crate::tree::node_check::{KeyBounds, check_node};
 use crate::tree::nodes::view;
 use crate::tree::pages::{PageSource, TreeRoot};
 
@@ -77,6 +76,12 @@ struct Bounds {
     may_overflow: bool,
 }
 
+impl Bounds {
+    fn keys(&self) -> KeyBounds<'_> {
+        KeyBounds { lower: self.lower.as_deref(), upper: self.upper.as_deref() }
+    }
+}
+
 impl<S: PageSource> Walk<'_, S> {
     /// Turns damage into a report.
     fn report(&mut self, result: Result<()>) -> Result<()> {
@@ -121,11 +126,8 @@ impl<S: PageSource> Walk<'_, S> {
         let leaf: LeafView<'_> = view(page, 0)?;
         self.visit(page, PageKind::Leaf, 1, node::used_bytes::<false>(page));
         self.entries += leaf.count() as u64;
-        let result = self.check_keys(page, &leaf, bounds);
-        self.report(result)?;
-        let ranges = (0..leaf.count()).map(|index| leaf.entry_range(index)).collect();
-        let result = self.check_heap(page, ranges);
-        self.report(result)?;
+        let entries = (0..leaf.count()).map(|index| leaf.entry_range(index)).collect();
+        check_node(page, &leaf, entries, bounds.keys(), &mut |problem| self.visitor.problem(problem))?;
         for index in 0..leaf.count() {
             let result = match leaf.value(index) {
                 Ok(LeafValue::Inline(_)) => Ok(()),
@@ -143,11 +145,8 @@ impl<S: PageSource> Walk<'_, S> {
     fn branch(&mut self, page: &[u8], level: u8, bounds: &Bounds) -> Result<()> {
         let branch: BranchView<'_> = view(page, level)?;
         self.visit(page, PageKind::Branch, 1, node::used_bytes::<true>(page));
-        let result = self.check_keys(page, &branch, bounds);
-        self.report(result)?;
-        let ranges = (0..branch.count()).map(|index| branch.entry_range(index)).collect();
-        let result = self.check_heap(page, ranges);
-        self.report(result)?;
+        let entries = (0..branch.count()).map(|index| branch.entry_range(index)).collect();
+        check_node(page, &branch, entries, bounds.keys(), &mut |problem| self.visitor.problem(problem))?;
         let separator = |index: usize| branch.key(index).ok().map(|key| key.to_vec());
         for index in 0..branch.child_count() {
             let below = Bounds {
@@ -220,62 +219,5 @@ impl<S: PageSource> Walk<'_, S> {
         if page::birth(page) > newest {
             self.problem(page, "birth", format!("at most {newest}"), page::birth(page).to_string());
         }
-    }
-
-    /// Keys ascend and lie within the separators above.
-    fn check_keys<const BRANCH: bool>(
-        &mut self,
-        page: &[u8],
-        node: &Node<'_, BRANCH>,
-        bounds: &Bounds,
-    ) -> Result<()> {
-        let limit = page::max_key_len(page.len());
-        let mut before: Option<Vec<u8>> = None;
-        for index in 0..node.count() {
-            let key = node.key(index)?.to_vec();
-            let is_above = before.as_ref().is_none_or(|before| *before < key);
-            if !is_above || !node.is_padded(index)? {
-                self.problem(page, "order of keys", "ascending".into(), format!("not at key {index}"));
-            }
-            if key.len() > limit {
-                self.problem(page, "length of a key", format!("at most {limit}"), key.len().to_string());
-            }
-            if bounds.lower.as_ref().is_some_and(|lower| key < *lower)
-                || bounds.upper.as_ref().is_some_and(|upper| key >= *upper)
-            {
-                let expected = "within the separators above".into();
-                self.problem(page, "range of keys", expected, format!("key {index} is outside"));
-            }
-            before = Some(key);
-        }
-        Ok(())
-    }
-
-    /// Entries lie in the heap, side by side, and their bytes and the dead ones are all there are.
-    fn check_heap(&mut self, page: &[u8], ranges: Result<Vec<Range<usize>>>) -> Result<()> {
-        let mut ranges = ranges?;
-        let heap = node::heap_range(page);
-        ranges.retain(|range| !range.is_empty());
-        ranges.sort_unstable_by_key(|range| range.start);
-        let mut end = heap.start;
-        let mut live = 0;
-        for range in ranges {
-            if range.start < end || range.end > heap.end {
-                let expected = format!("within {end} to {}", heap.end);
-                self.problem(
-                    page,
-                    "place of an entry",
-                    expected,
-                    format!("{} to {}", range.start, range.end),
-                );
-            }
-            end = range.end.max(end);
-            live += range.len();
-        }
-        if live + node::dead_bytes(page) != node::heap_len(page) {
-            let found = format!("{live} live, {} dead", node::dead_bytes(page));
-            self.problem(page, "bytes in the heap", node::heap_len(page).to_string(), found);
-        }
-        Ok(())
     }
 }

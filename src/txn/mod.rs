@@ -16,6 +16,7 @@ pub(crate) mod sync;
 pub(crate) mod write;
 
 pub(crate) mod allocation;
+pub(crate) mod building;
 pub(crate) mod fresh_pages;
 pub(crate) mod log;
 pub(crate) mod onlookers;

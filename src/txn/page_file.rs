@@ -42,6 +42,7 @@ pub(crate) struct PageFile {
     /// A bit for each page that the file can ever have: set once its checksum is known to be right.
     verified: SharedWords,
     barriers: AtomicU64,
+    written_bytes: AtomicU64,
 }
 
 impl PageFile {
@@ -65,6 +66,7 @@ impl PageFile {
             verify,
             verified,
             barriers: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
         })
     }
 
@@ -224,13 +226,21 @@ impl PageFile {
         self.write("write the record to", slot_offset(slot, self.page_size), &[record])
     }
 
-    fn write(&self, action: &'static str, offset: u64, buffers: &[&[u8]]) -> Result<()> {
+    /// Stores `buffers` one behind the other.
+    pub(crate) fn write(&self, action: &'static str, offset: u64, buffers: &[&[u8]]) -> Result<()> {
+        let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.written_bytes.fetch_add(length as u64, Relaxed);
         self.storage.write(offset, buffers).map_err(self.io_error(action))
     }
 
     /// Barriers so far.
     pub(crate) fn barrier_count(&self) -> u64 {
         self.barriers.load(Relaxed)
+    }
+
+    /// Bytes of pages and records that have been stored so far.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Relaxed)
     }
 
     /// Cuts the file to `length_pages`. Nobody may see a page behind that.

@@ -114,7 +114,7 @@ fn store(pages: &PageFile, run: PageRun) -> Result<()> {
         let piece = &mut piece[..piece_len];
         let offset = run.first.offset(pages.page_size) + at as u64;
         pages.storage.read(offset, piece).map_err(pages.io_error("read"))?;
-        pages.storage.write(offset, &[piece]).map_err(pages.io_error("write pages to"))?;
+        pages.write("write pages to", offset, &[piece])?;
         at += piece_len;
     }
     Ok(())

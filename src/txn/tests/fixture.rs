@@ -142,7 +142,7 @@ impl Engine {
 
     #[track_caller]
     pub(super) fn assert_clean(&self) {
-        let report = crate::check::check(&self.handle.core).unwrap();
+        let report = crate::check::check(&self.handle.core, &mut |_, _| {}).unwrap();
         assert!(report.is_clean(), "{report}");
     }
 }

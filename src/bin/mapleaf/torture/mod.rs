@@ -1,19 +1,16 @@
-//! Workers that commit and say so; and a look, after they were killed or the power was cut, whether all that they
-//! said is there.
+//! `torture`: workers that commit and say so; and a look, after they were killed or the power was cut, whether all that
+//! they said is there. The example `torture` is a program with nothing else in it, of the same code.
 //!
 //! ```text
-//! cargo run --release --example torture -- run --database app.mapleaf    prints `ACK 1`, `ACK 2`... until killed
-//! cargo run --release --example torture -- verify --database app.mapleaf --acknowledged 2
-//! cargo run --release --example torture -- kill --database app.mapleaf --rounds 100      does both, by itself
+//! mapleaf torture run --database t.mapleaf         prints `ACK 1`, `ACK 2`... until killed
+//! mapleaf torture verify --database t.mapleaf --acknowledged 2
+//! mapleaf torture kill --database t.mapleaf --rounds 100      does both, by itself
 //! ```
 //!
-//! Run on a machine, real or virtual, whose power is cut, it shows what the disk has then. docs/TESTING.md, *Pulling the
-//! plug*, says how.
+//! Run on a machine, real or virtual, whose power is cut, it shows what the disk has then. docs/TESTING.md, *Pulling
+//! the plug*, says how.
 //!
 //! Exit codes: 0 all is well; 1 something acknowledged is lost, or something is wrong; 2 it could not be tried.
-//!
-//! What it shows of mapleaf: the kinds of durability and what each promises when; group commit of threads and
-//! processes; recovery, which nobody has to ask for; `check`.
 
 mod content;
 mod kill;
@@ -25,13 +22,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-/// Workers that commit and say so, and a look whether all that they said is there after they were killed
-#[derive(Parser)]
-#[command(name = "torture")]
-#[command(after_help = "Exit codes: 0 all is well; 1 something is lost or wrong; 2 it could not be tried.")]
-struct Arguments {
+/// Commits and is killed, again and again: is all there that was acknowledged?
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf torture kill --database /on/your/disk/t.mapleaf --rounds 1000
+  mapleaf torture run --database t.mapleaf > log     until it is killed, or the power is cut
+  mapleaf torture verify --database t.mapleaf --log log
+
+The database is one of its own: it is created, and filled with numbers.
+Exit codes: 0 all is well; 1 something is lost or wrong; 2 it could not be tried.")]
+pub(crate) struct Torture {
     #[command(subcommand)]
     command: Command,
 }
@@ -101,16 +103,19 @@ fn argument_name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Run(arguments) => run::run(&arguments).map(|()| ExitCode::SUCCESS),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Kill(arguments) => kill::run(&arguments),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("torture: {error:#}");
-        ExitCode::from(2)
-    })
+impl Torture {
+    /// `own_arguments` are those by which this program is told to do this.
+    pub(crate) fn run(&self, own_arguments: &[&str]) -> ExitCode {
+        let done = match &self.command {
+            Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Verify(arguments) => verify::run(arguments),
+            Command::Kill(arguments) => kill::run(arguments, own_arguments),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("torture: {error:#}");
+            ExitCode::from(2)
+        })
+    }
 }
 
 /// Tells what was found, and answers with the exit code for it.

@@ -11,8 +11,8 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use mapleaf::{Db, Ticket};
 
-use crate::content::{NUMBERS, Plan, Random};
-use crate::{Durability, WriteMode, Writing, log};
+use super::content::{NUMBERS, Plan, Random};
+use super::{Durability, WriteMode, Writing, log};
 
 /// Tickets that a worker has at most before it waits for the oldest.
 const MOST_TICKETS: u64 = 24;

@@ -16,10 +16,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use crate::content::Random;
-use crate::log::{self, Acknowledged};
-use crate::run::{parse_seconds, seed_by_chance};
-use crate::{Writing, argument_name, conclude, verify};
+use super::content::Random;
+use super::log::{self, Acknowledged};
+use super::run::{parse_seconds, seed_by_chance};
+use super::{Writing, argument_name, conclude, verify};
 
 #[derive(Args)]
 pub(crate) struct KillArguments {
@@ -58,7 +58,7 @@ impl Totals {
     }
 }
 
-pub(crate) fn run(arguments: &KillArguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &KillArguments, own_arguments: &[&str]) -> Result<ExitCode> {
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&is_interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &KillArguments) -> Result<ExitCode> {
     );
     let mut found = Ok("nothing was tried".to_owned());
     while totals.rounds < arguments.rounds && !is_interrupted.load(Ordering::Relaxed) {
-        round(arguments, &mut random, &mut totals, &is_interrupted)?;
+        round(arguments, own_arguments, &mut random, &mut totals, &is_interrupted)?;
         let is_last = totals.rounds == arguments.rounds || is_interrupted.load(Ordering::Relaxed);
         if is_last || random.one_in(2) {
             totals.looks += 1;
@@ -90,12 +90,13 @@ pub(crate) fn run(arguments: &KillArguments) -> Result<ExitCode> {
 /// Starts all processes, and kills them.
 fn round(
     arguments: &KillArguments,
+    own_arguments: &[&str],
     random: &mut Random,
     totals: &mut Totals,
     is_interrupted: &AtomicBool,
 ) -> Result<()> {
     let mut running = (0..arguments.processes)
-        .map(|number| Running::start(arguments, number))
+        .map(|number| Running::start(arguments, own_arguments, number))
         .collect::<Result<Vec<_>>>()?;
     // Now and then so early that they have hardly opened the database.
     let longest = arguments.longest_life / if random.one_in(4) { 16 } else { 1 };
@@ -129,10 +130,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(arguments: &KillArguments, number: u64) -> Result<Running> {
+    fn start(arguments: &KillArguments, own_arguments: &[&str], number: u64) -> Result<Running> {
         let writing = &arguments.writing;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["run", "--until-input-ends", "--database"]).arg(&writing.database);
+        command.args(own_arguments).args(["run", "--until-input-ends", "--database"]).arg(&writing.database);
         command.args(["--workers", &writing.workers.to_string()]);
         command.args(["--first-worker", &(number * writing.workers).to_string()]);
         command.args(["--durability", &argument_name(&writing.durability)]);

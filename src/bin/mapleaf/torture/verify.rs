@@ -11,9 +11,9 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use mapleaf::{Db, Error, ReadTxn};
 
-use crate::conclude;
-use crate::content::{ENTRIES, NUMBERS, Plan, SETTINGS, refilled_table};
-use crate::log::{self, Acknowledged};
+use super::conclude;
+use super::content::{ENTRIES, NUMBERS, Plan, SETTINGS, refilled_table};
+use super::log::{self, Acknowledged};
 
 #[derive(Args)]
 pub(crate) struct VerifyArguments {

@@ -1,0 +1,66 @@
+//! The compacting copy: every table is written anew, in the order of its keys.
+//!
+//! It is built as a database of its own, `NAME-compact`, which leaves room at its end, and two records. When that is
+//! closed, and before it gets its name, the record of a [`Plan`] takes their place, and the file is cut behind its last
+//! page.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::copy::plan::Plan;
+use crate::error::{Error, Result};
+use crate::format::table_root::{TableEntry, decode_name};
+use crate::tree::RangeCursor;
+use crate::txn::building::Building;
+use crate::txn::commit::Durability;
+use crate::txn::core::Handle;
+use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
+use crate::txn::write::Transaction;
+
+/// Writes the snapshot anew to a new file; answers its length.
+pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
+    reader.check_not_forked()?;
+    let page_size = reader.pages().page_size;
+    let length = u64::from(reader.snapshot.length_pages) * page_size as u64;
+    let (building, handle) = Building::begin(path, "-compact", page_size, length)?;
+    write_tables(reader, &handle)?;
+    let built = SnapshotReader::begin(&handle)?;
+    let plan = Plan::of(&built, reader.snapshot.id.max(built.snapshot.id))?;
+    drop((built, handle));
+    complete(&plan, building.building_path()).map_err(|source| Error::Io {
+        action: "complete",
+        path: building.building_path().to_owned(),
+        source,
+    })?;
+    building.finish()?;
+    Ok(plan.length())
+}
+
+fn complete(plan: &Plan, path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(plan.length())?;
+    plan.store_around(&file)?;
+    file.sync_all()
+}
+
+fn write_tables(reader: &SnapshotReader, handle: &Arc<Handle>) -> Result<()> {
+    let transaction =
+        Transaction::begin(handle, Patience::Forever)?.expect("it waits for as long as it takes");
+    let mut tables = RangeCursor::new(&reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
+    while let Some((name, entry)) = tables.next(reader)? {
+        let entry = TableEntry::decode(entry)?;
+        let name = decode_name(&name)?;
+        let mut open = transaction.create_table(name, entry.key_type, entry.value_type)?;
+        let mut entries = RangeCursor::new(&entry.root, Bound::Unbounded, Bound::Unbounded);
+        while let Some((key, value)) = entries.next(reader)? {
+            transaction.insert(&mut open, &key, value)?;
+        }
+        transaction.return_table(open);
+    }
+    transaction.commit(Durability::Durable)?;
+    Ok(())
+}

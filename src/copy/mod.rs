@@ -1,0 +1,115 @@
+//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`].
+//!
+//! What a copy needs is the snapshot's trees and no more. A reader protects them (I1), so that writers go on meanwhile,
+//! and it does not matter how old the snapshot is, nor that its record and its free log are long gone. Both are made
+//! anew ([`Plan`]): what the trees do not use is free, nothing is retired, for nobody reads the copy yet.
+//!
+//! The record is in slot 0, and slot 1 is empty. It lists no pages, as a record may whose pages were made durable
+//! before it was believed: the file gets its name after one sync of all of it. It has the snapshot's transaction id, so
+//! that no page is younger than it, and an identity of its own: the copy is another database. A lock file of the
+//! original, where the copy is put in its place, is not believed then, whatever else is the same.
+//!
+//! Invariants:
+//! - Every page was verified, with its checksum, before the first byte of a copy is stored.
+//! - Under its name there is never a file that is not complete and durable. A file is never replaced.
+
+mod compact;
+mod plan;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+pub(crate) use self::compact::compact_to_file;
+
+use crate::base::{PageNumber, PageRun};
+use crate::copy::plan::Plan;
+use crate::error::{Error, Result};
+use crate::sys;
+use crate::txn::read::SnapshotReader;
+
+/// Bytes that one write to a stream takes.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Copies the snapshot to a new file; answers its length.
+pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
+    reader.check_not_forked()?;
+    let plan = Plan::of(reader, reader.snapshot.id)?;
+    let storage = &reader.pages().storage;
+    let fill = |file: &File| {
+        sys::reserve_space(file, plan.length())?;
+        for run in &plan.used {
+            let length = u64::from(run.count) * plan.page_size as u64;
+            storage.copy_out(run.first.offset(plan.page_size), length, file)?;
+        }
+        plan.store_around(file)
+    };
+    let copying = |source| Error::Io { action: "copy the database to", path: path.to_owned(), source };
+    sys::create_file_with(path, fill).map_err(copying)?;
+    Ok(plan.length())
+}
+
+/// Writes a copy of the snapshot, from its first byte to its last; answers its length.
+pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -> Result<u64> {
+    reader.check_not_forked()?;
+    let plan = Plan::of(reader, reader.snapshot.id)?;
+    write_all(&plan, reader, writer).map_err(|source| Error::Io {
+        action: "write a copy of",
+        path: reader.pages().path.clone(),
+        source,
+    })?;
+    Ok(plan.length())
+}
+
+fn write_all(plan: &Plan, reader: &SnapshotReader, writer: &mut impl Write) -> io::Result<()> {
+    let page_size = plan.page_size;
+    writer.write_all(&plan.record_pages)?;
+    let mut at = plan.record_pages.len() as u64;
+    for part in plan.parts() {
+        let first = part.first().offset(page_size);
+        write_zeros(writer, first - at)?;
+        at = first;
+        match part {
+            Part::Log(_, page) => {
+                writer.write_all(page)?;
+                at += page.len() as u64;
+            }
+            Part::Used(run) => {
+                let end = at + u64::from(run.count) * page_size as u64;
+                while at < end {
+                    let piece = PIECE_BYTES.min((end - at) as usize);
+                    let bytes = reader.pages().storage.mapping().slice(at, piece);
+                    writer.write_all(bytes.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+                    at += piece as u64;
+                }
+            }
+        }
+    }
+    writer.flush()
+}
+
+fn write_zeros(writer: &mut impl Write, count: u64) -> io::Result<()> {
+    let zeros = vec![0; PIECE_BYTES.min(count as usize)];
+    let mut left = count;
+    while left > 0 {
+        let piece = left.min(zeros.len() as u64);
+        writer.write_all(&zeros[..piece as usize])?;
+        left -= piece;
+    }
+    Ok(())
+}
+
+/// What follows the record pages, but for what is free.
+enum Part<'a> {
+    Used(PageRun),
+    Log(PageNumber, &'a [u8]),
+}
+
+impl Part<'_> {
+    fn first(&self) -> PageNumber {
+        match self {
+            Part::Used(run) => run.first,
+            Part::Log(number, _) => *number,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a copy consists of: the pages that the snapshot uses, and a record and a free log that describe them.
+
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+
+use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
+use crate::check::{VerifyingSource, verify_tree};
+use crate::copy::Part;
+use crate::error::{Error, Result};
+use crate::format::free_log::{self, Base, FIRST_PAGE};
+use crate::format::page;
+use crate::format::record::{RECORD_PAGES, Record, TAIL_LIMIT};
+use crate::format::table_root::TableEntry;
+use crate::space::Space;
+use crate::space::save::{FreeLog, LogLimits};
+use crate::sys;
+use crate::tree::RangeCursor;
+use crate::txn::read::SnapshotReader;
+
+pub(super) struct Plan {
+    pub(super) page_size: usize,
+    /// Pages of trees, ascending.
+    pub(super) used: Vec<PageRun>,
+    /// Pages of the free log, sealed. They lie where nothing is used.
+    log_pages: Vec<(PageNumber, Box<[u8]>)>,
+    /// Both record pages.
+    pub(super) record_pages: Vec<u8>,
+    length_pages: u32,
+}
+
+impl Plan {
+    /// Verifies the snapshot and plans its copy, as transaction `id`, which is not older than the snapshot.
+    pub(super) fn of(reader: &SnapshotReader, id: TransactionId) -> Result<Plan> {
+        let page_size = reader.pages().page_size;
+        let used: Vec<PageRun> = verified_pages(reader)?.runs_from(PageNumber(FIRST_PAGE)).collect();
+        let mut space = Space::load(&free_log::encode_base(&base(&used)), id)?;
+        let limits = LogLimits { page_size, tail_len: TAIL_LIMIT };
+        let saved = space.save(&FreeLog::new(&space), id, limits, |space, count| {
+            let length_pages = space.length_pages().saturating_add(count);
+            if length_pages > PageNumber::LIMIT {
+                return Err(Error::Full { max_size: u64::from(PageNumber::LIMIT) * page_size as u64 });
+            }
+            space.grow(length_pages);
+            Ok(())
+        })?;
+        let mut log_pages = saved.pages;
+        log_pages.iter_mut().for_each(|(number, bytes)| _ = page::seal(bytes, *number, id));
+        let identity = sys::random_bytes().map_err(|source| Error::Io {
+            action: "get random bytes from",
+            path: "the system".into(),
+            source,
+        })?;
+        let record = Record {
+            page_size,
+            identity,
+            id,
+            length_pages: space.length_pages(),
+            free_pages: space.free().page_count(),
+            retired_pages: 0,
+            catalog: reader.snapshot.catalog,
+            log_page: saved.log.newest_page(),
+            log_tail: saved.log.tail().to_vec(),
+            listed: Vec::new(),
+            digest: 0,
+        };
+        let mut record_pages = record.encode();
+        record_pages.resize(RECORD_PAGES as usize * page_size, 0);
+        Ok(Plan { page_size, used, log_pages, record_pages, length_pages: space.length_pages() })
+    }
+
+    /// Length of the copy, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        PageNumber(self.length_pages).offset(self.page_size)
+    }
+
+    /// All that follows the record pages, ascending.
+    pub(super) fn parts(&self) -> Vec<Part<'_>> {
+        let log = self.log_pages.iter().map(|(number, bytes)| Part::Log(*number, bytes));
+        let mut parts: Vec<Part<'_>> = self.used.iter().map(|&run| Part::Used(run)).chain(log).collect();
+        parts.sort_by_key(Part::first);
+        parts
+    }
+
+    /// Stores all but the used pages into a file which has those, or gets them, at their places.
+    pub(super) fn store_around(&self, file: &File) -> io::Result<()> {
+        for (number, bytes) in &self.log_pages {
+            sys::store_at(file, number.offset(self.page_size), bytes)?;
+        }
+        sys::store_at(file, 0, &self.record_pages)
+    }
+}
+
+/// Every page that the snapshot uses; each has been read and verified.
+fn verified_pages(reader: &SnapshotReader) -> Result<PageSet> {
+    let snapshot = &reader.snapshot;
+    let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };
+    let mut seen = PageSet::new(snapshot.length_pages);
+    verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen, &mut |_| {})?;
+    let mut tables = RangeCursor::new(&snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
+    while let Some((_, entry)) = tables.next(reader)? {
+        verify_tree(&source, &TableEntry::decode(entry)?.root, snapshot.id, &mut seen, &mut |_| {})?;
+    }
+    Ok(seen)
+}
+
+/// Free space of a file of which `used` is used, up to its end.
+fn base(used: &[PageRun]) -> Base {
+    let mut end = FIRST_PAGE;
+    let mut free = Vec::new();
+    for run in used {
+        if run.first.0 > end {
+            free.push(PageRun::new(end, run.first.0 - end));
+        }
+        end = run.end();
+    }
+    Base { length_pages: end, free, retired: Vec::new() }
+}

@@ -1,0 +1,90 @@
+//! Copies of a snapshot.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::copy;
+use crate::db::read::ReadTxn;
+use crate::error::Result;
+
+impl ReadTxn {
+    /// Copies this snapshot to a new file, while others go on writing. Answers the file's length, in bytes.
+    ///
+    /// The copy is a complete database, durable under its name when this returns, in which each page has been verified:
+    /// damage is an error and is not copied. It is another database, with an identity of its own, and goes on from
+    /// this snapshot's transaction. Its file ends with the last page that this snapshot uses; free pages below that
+    /// are not copied. The kernel does the copying where it can, and shares blocks on a file system that can.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Io`](crate::Error::Io) if the file cannot be written: with
+    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. Then nothing is left of
+    ///   the copy; of one that was killed, `PATH-new` is, which the next one uses.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) for the first thing that is wrong with the snapshot.
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (path, backup) = (folder.path().join("app.mapleaf"), folder.path().join("backup.mapleaf"));
+    /// let db = Db::open(&path)?;
+    /// db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    ///
+    /// db.read()?.copy_to(&backup)?;
+    /// let copy = Db::open(&backup)?;
+    /// assert_eq!(copy.read()?.table(&HITS)?.get(7)?, Some(1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn copy_to(&self, path: impl AsRef<Path>) -> Result<u64> {
+        copy::copy_to_file(&self.reader, path.as_ref())
+    }
+
+    /// As [`ReadTxn::copy_to`], to a pipe, a socket, or whatever can be written. Free pages are zeros there. Whoever
+    /// receives it makes it durable: until then a crash can lose parts of it that nobody would notice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) with what the writer answered;
+    /// [`Error::Corrupt`](crate::Error::Corrupt), before anything is written.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// let mut bytes = Vec::new();
+    /// let length = db.read()?.copy_to_writer(&mut bytes)?;
+    /// assert_eq!(bytes.len() as u64, length);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn copy_to_writer(&self, writer: &mut impl Write) -> Result<u64> {
+        copy::copy_to_writer(&self.reader, writer)
+    }
+
+    /// As [`ReadTxn::copy_to`], but writes every table anew in the order of its keys: pages are full, follow each
+    /// other, and none is free.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadTxn::copy_to`]. What a compacting copy leaves that was killed is `PATH-compact` (and
+    /// `PATH-compact-lock`), which the next one refuses to overwrite.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (path, backup) = (folder.path().join("app.mapleaf"), folder.path().join("small.mapleaf"));
+    /// let db = Db::open(&path)?;
+    /// db.update(|tx| (0..10_000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
+    /// db.update(|tx| tx.table(&HITS)?.delete_range(100..))?;
+    ///
+    /// let length = db.read()?.compact_to(&backup)?;
+    /// assert_eq!(length, 4 * 4096); // two records, a leaf of the table, a leaf of the catalog
+    /// assert_eq!(Db::open(&backup)?.read()?.table(&HITS)?.len(), 100);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn compact_to(&self, path: impl AsRef<Path>) -> Result<u64> {
+        copy::compact_to_file(&self.reader, path.as_ref())
+    }
+}

@@ -1,0 +1,122 @@
+//! Tables without their types, for tools that look at databases of which they know nothing.
+
+use std::marker::PhantomData;
+
+use crate::base::PageSet;
+use crate::check::{PageCounts, PageUse, VerifyingSource, verify_tree};
+use crate::db::read::{ReadTxn, TableRef};
+use crate::db::write::{TableMut, WriteTxn};
+use crate::error::{Error, Result};
+use crate::share::heads::Snapshot;
+
+impl ReadTxn {
+    /// Opens a table whatever its types are: keys and values are the bytes that are stored. For tools that look at
+    /// databases of which they know nothing; [`ReadTxn::tables`] says what the bytes mean.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`] if it is not in this snapshot.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u16, str> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, "seven"))?;
+    /// let rx = db.read()?;
+    /// assert_eq!(rx.raw_table("hits")?.get(&[0, 7])?, Some(&b"seven"[..]));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn raw_table(&self, name: &str) -> Result<TableRef<'_, [u8], [u8]>> {
+        let root = self.table_entry(name)?.root;
+        Ok(TableRef { reader: &self.reader, root, types: PhantomData })
+    }
+
+    /// How many pages of which kind a table has, and how much of them is in use. Reads and verifies all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`]; [`Error::Corrupt`] for the first thing that is wrong.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// let pages = db.read()?.table_pages("hits")?;
+    /// assert_eq!((pages.total, pages.leaves, pages.entries), (1, 1, 1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn table_pages(&self, name: &str) -> Result<PageCounts> {
+        self.table_pages_with(name, |_| {})
+    }
+
+    /// As [`ReadTxn::table_pages`]; `each` is told of each of the pages, in the order of the keys, a branch before what
+    /// is below it: for the shape of the tree.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, PageRole, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| (0..1000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
+    /// let mut emptiest = u64::MAX;
+    /// db.read()?.table_pages_with("hits", |page| {
+    ///     if page.role == PageRole::Leaf {
+    ///         emptiest = emptiest.min(page.used_bytes);
+    ///     }
+    /// })?;
+    /// assert!(emptiest > 1000, "{emptiest}");
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn table_pages_with(&self, name: &str, mut each: impl FnMut(&PageUse<'_>)) -> Result<PageCounts> {
+        let root = self.table_entry(name)?.root;
+        let Snapshot { id, length_pages, .. } = self.reader.snapshot;
+        let source = VerifyingSource { pages: self.reader.pages(), length_pages };
+        verify_tree(&source, &root, id, &mut PageSet::new(length_pages), &mut |pages| {
+            each(&PageUse::of_tree(pages, Some(name)));
+        })
+    }
+}
+
+impl WriteTxn {
+    /// Opens a table that is there, whatever its types are: keys and values are bytes, stored as they are given. What
+    /// is no encoding of the table's types is an error for those who read it with these types.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableNotFound`], [`Error::TableInUse`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const HITS: Table<u16, str> = Table::new("hits");
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     tx.create_table("hits", "u16", "str")?;
+    ///     tx.raw_table("hits")?.insert(&[0, 7], b"seven")?;
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some("seven"));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn raw_table(&self, name: &str) -> Result<TableMut<'_, [u8], [u8]>> {
+        let open = self.transaction.take_table(name)?;
+        let open = open.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
+        Ok(TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData })
+    }
+
+    /// Creates an empty table by the names of its types, as [`ReadTxn::tables`](crate::ReadTxn::tables) answers them:
+    /// what a tool does that copies tables from elsewhere. Nobody compares the names with what is put in; see
+    /// [`WriteTxn::raw_table`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TableExists`], [`Error::TableNameTooLong`].
+    pub fn create_table(&self, name: &str, key_type: &str, value_type: &str) -> Result<()> {
+        if let Some(open) = self.transaction.take_table(name)? {
+            self.transaction.return_table(open);
+            return Err(Error::TableExists { name: name.to_owned() });
+        }
+        let open = self.transaction.create_table(name, key_type.to_owned(), value_type.to_owned())?;
+        self.transaction.return_table(open);
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! Records and the log of free space, as what they say.
+
+use std::ops::Range;
+
+use super::anatomy::{Content, LogEntry};
+use crate::base::PageRun;
+use crate::format::free_log::{self, Entry};
+use crate::format::record::Record;
+
+pub(super) fn record_content(record: &Record) -> Content {
+    // The tail begins with an entry: when it moves to pages, all of it does.
+    Content::Record { listed: ranges(&record.listed), log: entries_from(&record.log_tail, 0) }
+}
+
+/// The entries that begin at byte `start` of the log, or behind it. Ends with the first that is not whole.
+pub(super) fn entries_from(log: &[u8], start: usize) -> Vec<LogEntry> {
+    let mut entries = free_log::entries(log);
+    let mut found = Vec::new();
+    loop {
+        let begin = log.len() - entries.bytes_left();
+        match entries.next() {
+            Some(Ok(entry)) if begin >= start => found.push(describe(&entry)),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return found,
+        }
+    }
+}
+
+fn describe(entry: &Entry) -> LogEntry {
+    match entry {
+        Entry::Base(base) => LogEntry::Base {
+            length_pages: base.length_pages,
+            free: ranges(&base.free),
+            retired: base
+                .retired
+                .iter()
+                .map(|retired| (range(retired.run), retired.birth.0, retired.death.0))
+                .collect(),
+        },
+        Entry::Delta(delta) => LogEntry::Delta {
+            transaction: delta.id.0,
+            length_pages: delta.length_pages,
+            taken: ranges(&delta.taken),
+            retired: delta.retired.iter().map(|&(run, birth)| (range(run), birth.0)).collect(),
+        },
+    }
+}
+
+fn ranges(runs: &[PageRun]) -> Vec<Range<u32>> {
+    runs.iter().copied().map(range).collect()
+}
+
+fn range(run: PageRun) -> Range<u32> {
+    run.first.0..run.end()
+}

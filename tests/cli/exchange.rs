@@ -1,0 +1,166 @@
+//! Tables as text, and back; exchange with LMDB, where its own tools are installed.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use mapleaf::Db;
+
+use crate::common::Random;
+use crate::{BYTES, NAMES, answer, answer_to, files, refused, run, text, world};
+
+/// Tables of all kinds, through each format and back.
+#[test]
+fn dumps_are_loaded_again() {
+    let (folder, _) = world();
+    let at = folder.path();
+    let original = answer(at, &["dump", "--format", "json", "a.mapleaf"]);
+    let forms: [&[&str]; 3] = [&["--format", "json"], &["--types"], &["--types", "--print"]];
+    for (index, form) in forms.iter().enumerate() {
+        let dump = run(at, &[&["dump"], *form, &["a.mapleaf"]].concat(), b"");
+        let copy = format!("copy-{index}");
+        answer_to(at, &["load", &copy], &dump.stdout);
+        assert_eq!(answer(at, &["dump", "--format", "json", &copy]), original, "{form:?}");
+    }
+    for (table, types) in [("names", "str,str"), ("visits", "(str,u32),i64"), ("bytes", "bytes,bytes")] {
+        let dump = run(at, &["dump", "--format", "tsv", "a.mapleaf", table], b"");
+        answer_to(at, &["load", "--table", table, "--types", types, "tsv"], &dump.stdout);
+    }
+    assert_eq!(answer(at, &["dump", "--format", "json", "tsv"]), original);
+    refused(at, &["load", "tsv"], original.as_bytes(), 2, "--existing");
+    answer_to(at, &["load", "--existing", "replace", "tsv"], original.as_bytes());
+    assert_eq!(answer(at, &["dump", "--format", "json", "tsv"]), original);
+}
+
+#[test]
+fn malformed_lines_are_named_and_nothing_is_loaded() {
+    let (folder, _) = world();
+    let at = folder.path();
+    let before = files(at);
+    let head = "VERSION=3\nformat=bytevalue\ndatabase=t\ntype=btree\nHEADER=END\n";
+    let load = |input: &str, part: &str| {
+        refused(at, &["load", "new.mapleaf"], input.as_bytes(), 2, part);
+        refused(at, &["load", "a.mapleaf"], input.as_bytes(), 2, part);
+    };
+    load(&format!("{head} 61\n 62\n 6\n"), "line 8: 1 hexadecimal digits, an odd number");
+    load(&format!("{head} 61\n 6x\n"), "line 7: 'x' is not a hexadecimal digit; nothing was loaded");
+    load(&format!("{head} 61\n 62\n"), "line 7: the input ends before DATA=END");
+    load(&format!("{head} 61\nDATA=END\n"), "line 7: DATA=END where a value should be");
+    load(&format!("{head}61\n"), "line 6: neither a space");
+    load("VERSION=2\n", "line 1: \"VERSION=2\"");
+    load("VERSION=3\ntype=recno\n", "line 2");
+    load("VERSION=3\nformat=bytevalue\n", "the input ends within a header");
+    load(&format!("{head} 61\n 62\nDATA=END\nrest\n"), "line 9");
+    load(
+        "{\"table\":\"t\",\"key_type\":\"u8\",\"value_type\":\"u8\"}\n{\"table\":\"t\",\"key\":256,\"value\":1}\n",
+        "line 2",
+    );
+    load("{\"table\":\"t\",\"key\":\"a\"}\n", "line 1: no \"value\"");
+    load(
+        &format!("{head} {}\n 62\nDATA=END\n", "61".repeat(1985)),
+        "line 7: a key of 1985 bytes, 1984 at most",
+    );
+    let duplicates = "VERSION=3\nformat=print\ndatabase=d\ntype=btree\ndupsort=1\nHEADER=END\n \
+                      a\n 1\n a\n 2\n b\\00\n 1\nDATA=END\n";
+    load(duplicates, "DUPSORT");
+    refused(at, &["load", "--table", "t", "new.mapleaf"], b"a\tb\nc\n", 2, "line 2: no tabulator");
+    assert_eq!(files(at), before);
+    assert_eq!(answer(at, &["tables", "a.mapleaf"]).lines().count(), 3);
+    // What is asked for is done.
+    let kept = |choice: &str, file: &str| {
+        answer_to(at, &["load", "--duplicates", choice, file], duplicates.as_bytes());
+        answer(at, &["scan", file, "d"])
+    };
+    assert_eq!(kept("first", "first"), "a\t1\nb\\x00\t1\n");
+    assert_eq!(kept("last", "last"), "a\t2\nb\\x00\t1\n");
+    assert_eq!(
+        kept("pairs", "pairs"),
+        "[\"a\",\"1\"]\tnull\n[\"a\",\"2\"]\tnull\n[\"b\\u0000\",\"1\"]\tnull\n"
+    );
+    let dump = answer(at, &["dump", "--duplicates", "--print", "pairs"]);
+    assert!(dump.contains("dupsort=1") && dump.ends_with(" a\n 1\n a\n 2\n b\\00\n 1\nDATA=END\n"), "{dump}");
+    let long = format!("{head} {}\n 62\n 61\n 62\nDATA=END\n", "61".repeat(1985));
+    answer_to(at, &["load", "--unsuitable", "skip", "skipped"], long.as_bytes());
+    assert_eq!(answer(at, &["scan", "skipped", "t"]), "a\tb\n");
+    let output = run(at, &["load", "--commit-every", "2", "--table", "t", "some"], b"a\t1\nb\t2\nc\t3\nd\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("line 4") && text(&output.stderr).contains("2 entries"));
+    assert_eq!(answer(at, &["count", "some", "t"]), "2\n");
+}
+
+/// Runs one of LMDB's own tools.
+fn lmdb(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(name);
+    command.current_dir(folder).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    _ = writer.join().unwrap();
+    assert!(output.status.success(), "{name} {arguments:?}");
+    output.stdout
+}
+
+/// Lines of data: what there is in a dump besides sizes.
+fn data(dump: &[u8]) -> Vec<String> {
+    let is_data = |line: &&str| line.starts_with([' ', 'D']) || line.starts_with("database=");
+    text(dump).lines().filter(is_data).map(str::to_owned).collect()
+}
+
+#[test]
+fn exchange_with_lmdb() {
+    if Command::new("mdb_dump").arg("-V").output().is_err() {
+        eprintln!("LMDB's tools are not installed: skipped");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let db = Db::open(at.join("a.mapleaf")).unwrap();
+    let mut random = Random::new(1);
+    db.update(|tx| {
+        let mut bytes = tx.table(&BYTES)?;
+        for length in (1..=511).chain([1, 2, 3, 511, 511]) {
+            let key: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+            let value: Vec<u8> = (0..random.next() % 6000).map(|_| random.next() as u8).collect();
+            bytes.insert(&key, if length % 7 == 0 { b"" } else { &value[..] })?;
+        }
+        tx.table(&NAMES)?.insert("back\\slash", "a\nb\\41")?;
+        tx.table(&NAMES)?.insert("empty", "")?;
+        Ok(())
+    })
+    .unwrap();
+    for form in [&["--print"][..], &[]] {
+        let dump = run(at, &[&["dump", "a.mapleaf"], form].concat(), b"").stdout;
+        let name = format!("lmdb-{}", form.len());
+        lmdb(at, "mdb_load", &["-n", &name], &dump);
+        // As hexadecimal digits: `mdb_dump -p` of LMDB 0.9.24 does not mark backslashes.
+        let there = lmdb(at, "mdb_dump", &["-n", "-a", &name], b"");
+        let copy = format!("copy-{}", form.len());
+        answer_to(at, &["load", &copy], &there);
+        let back = run(at, &["dump", &copy], b"").stdout;
+        assert!(data(&back) == data(&there), "{form:?}: loaded from LMDB");
+        assert!(data(&back) == data(&run(at, &["dump", "a.mapleaf"], b"").stdout), "{form:?}: round trip");
+    }
+    // Keys that LMDB cannot hold.
+    db.update(|tx| tx.table(&BYTES)?.insert([7; 512], b"x")).unwrap();
+    db.update(|tx| tx.table(&BYTES)?.insert(b"", b"x")).unwrap();
+    refused(at, &["dump", "a.mapleaf"], b"", 2, "a key of 512 bytes");
+    let output = run(at, &["dump", "--unsuitable", "skip", "a.mapleaf"], b"");
+    assert!(text(&output.stderr).contains("2 entries left out"));
+    lmdb(at, "mdb_load", &["-n", "third"], &output.stdout);
+    assert!(data(&lmdb(at, "mdb_dump", &["-n", "-a", "third"], b"")) == data(&output.stdout));
+    // Duplicates, and the main table.
+    let pairs = "VERSION=3\nformat=print\ndatabase=d\ntype=btree\nmapsize=1048576\ndupsort=1\nHEADER=END\n \
+                 a\n 1\n a\n 2\n b\n 1\nDATA=END\n";
+    lmdb(at, "mdb_load", &["-n", "fourth"], pairs.as_bytes());
+    let there = lmdb(at, "mdb_dump", &["-n", "-a", "fourth"], b"");
+    answer_to(at, &["load", "--duplicates", "pairs", "pairs"], &there);
+    let back = run(at, &["dump", "--duplicates", "pairs"], b"").stdout;
+    lmdb(at, "mdb_load", &["-n", "fifth"], &back);
+    assert!(data(&lmdb(at, "mdb_dump", &["-n", "-a", "fifth"], b"")) == data(&there));
+    let unnamed = run(at, &["dump", "--unnamed", "a.mapleaf", "names"], b"").stdout;
+    lmdb(at, "mdb_load", &["-n", "sixth"], &unnamed);
+    let there = lmdb(at, "mdb_dump", &["-n", "sixth"], b"");
+    answer_to(at, &["load", "--table", "names", "--types", "str,str", "main"], &there);
+    assert_eq!(answer(at, &["scan", "main", "names"]), answer(at, &["scan", "a.mapleaf", "names"]));
+}
