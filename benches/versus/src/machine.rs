@@ -3,21 +3,20 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sysinfo::{Disks, System};
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub processors: usize,
     pub processor: String,
     pub memory_gib: u64,
     pub kernel: String,
     pub file_system: String,
-    pub engines: Vec<String>,
 }
 
 impl Machine {
-    pub fn new(folder: &Path, engines: &[crate::engines::Engine]) -> Result<Machine> {
+    pub fn new(folder: &Path) -> Result<Machine> {
         let system = System::new_all()?;
         let kernel = System::kernel_version().unwrap_or_default();
         Ok(Machine {
@@ -27,7 +26,6 @@ impl Machine {
             // The release alone: what follows it names a build.
             kernel: format!("Linux {}", kernel.split('-').next().unwrap_or_default()),
             file_system: file_system(folder)?,
-            engines: engines.iter().map(|engine| engine.description()).collect(),
         })
     }
 }
@@ -48,4 +46,11 @@ pub fn check_is_on_disk(folder: &Path) -> Result<()> {
         bail!("{} is in memory: durable commits would cost nothing; name another --folder", folder.display());
     }
     Ok(())
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Machine { processors, processor, memory_gib, kernel, file_system } = self;
+        write!(f, "{processors} processors ({processor}), {memory_gib} GiB, {kernel}, {file_system}")
+    }
 }

@@ -1,14 +1,15 @@
 //! mapleaf beside its peers: the same work in one run, engines interleaved, results compared.
 //!
-//! `versus compare` is the comparison; `versus measure` counts what clocks cannot show; `versus sharing` has many
-//! processes and threads use one database; `versus build` and `versus run` do one piece of work each, for `measure` and
-//! for profilers.
+//! `versus compare` is the comparison, `versus publish` puts its figures into the documents; `versus measure` counts
+//! what clocks cannot show; `versus sharing` has many processes and threads use one database; `versus build` and
+//! `versus run` do one piece of work each, for `measure` and for profilers.
 #![deny(unsafe_code)]
 
 mod compare;
 mod engines;
 mod machine;
 mod measure;
+mod memory;
 mod place;
 mod report;
 mod run;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Run all engines side by side on the same work and print a table.
     Compare(compare::Arguments),
+    /// Put figures that `compare` has written into a document, with pictures.
+    Publish(report::publish::Arguments),
     /// Count system calls, bytes, faults and instructions.
     Measure(measure::Arguments),
     /// Share a database among processes and threads: lookups, group commit, parked readers, memory.
@@ -44,6 +47,7 @@ enum Command {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Publish(arguments) => report::publish::publish(&arguments),
         Command::Measure(arguments) => measure::measure(&arguments),
         Command::Sharing(arguments) => sharing::sharing(&arguments),
         Command::Serve(arguments) => sharing::process::serve(&arguments),

@@ -9,8 +9,9 @@ use indicatif::ProgressBar;
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
-use crate::engines::{Depth, Engine, Order};
-use crate::workload::{Digest, Key, keys, sample};
+use crate::engines::{Depth, Engine, Opening, Order};
+use crate::memory::Limit;
+use crate::workload::{Digest, KeyList, Kind};
 
 #[derive(clap::Args, Clone)]
 pub struct BuildArguments {
@@ -43,6 +44,11 @@ pub struct Arguments {
     /// Touches every page of the database before, off the clock.
     #[arg(long)]
     pub warm: bool,
+    /// Works in this memory cgroup, with an engine that knows of this limit in bytes.
+    #[arg(long, requires = "memory")]
+    pub cgroup: Option<PathBuf>,
+    #[arg(long)]
+    pub memory: Option<u64>,
     /// Another seed reads and writes other keys.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -94,11 +100,12 @@ pub fn build(arguments: &BuildArguments) -> Result<()> {
     ensure!(!arguments.folder.exists(), "{} exists", arguments.folder.display());
     let progress = ProgressBar::new_spinner().with_message(format!("building {}", arguments.engine.name()));
     progress.enable_steady_tick(std::time::Duration::from_millis(200));
-    let mut keys = keys(0..arguments.entries);
+    let mut keys = Kind::Random.keys(0..arguments.entries);
     if arguments.order == Order::Sorted {
-        keys.sort_unstable();
+        keys = keys.sorted();
     }
-    arguments.engine.open(&arguments.folder)?.load(&keys, arguments.order, 0)?;
+    let store = arguments.engine.open(&arguments.folder, Opening::default())?;
+    store.load(keys.all(), Kind::Random.values(0), arguments.order)?;
     progress.finish_and_clear();
     Ok(())
 }
@@ -111,80 +118,84 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn take(arguments: &Arguments) -> Result<Taken> {
-    let Arguments { engine, folder, count, .. } = arguments;
-    let chosen = keys_for(arguments);
+    let Arguments { engine, folder, count, memory, .. } = arguments;
+    let list = keys_for(arguments);
+    let chosen = list.all();
+    let opening =
+        Opening { is_lazy: arguments.work == Work::LazyCommits, memory: *memory, ..Opening::default() };
+    if let Some(cgroup) = &arguments.cgroup {
+        Limit::join(cgroup)?;
+    }
     if matches!(arguments.work, Work::Open | Work::OpenAndGet) {
         return clocked(&mut || {
-            let store = engine.open(folder)?;
-            let digest = store.get_each(&chosen)?;
+            let store = engine.open(folder, opening)?;
+            let digest = store.get_each(chosen)?;
             std::mem::forget(store); // closing is not what is measured
             Ok(digest)
         });
     }
-    let store = engine.open(folder)?;
+    let store = engine.open(folder, opening)?;
+    if memory.is_some() {
+        // What is in memory when the clock starts is what so many lookups have left there.
+        store.get_each(chosen.range(*count..chosen.len()))?;
+    }
     if arguments.warm {
-        store.scan(&Key::default(), u64::MAX, Depth::Ends)?;
+        store.scan(&[], usize::MAX, Depth::Ends)?;
         // What the first read or write of all has to set up is no part of the work either.
-        store.get_each(&chosen[..chosen.len().min(1)])?;
+        store.get_each(chosen.range(0..chosen.len().min(1)))?;
         store.begin_and_end(1)?;
         if matches!(arguments.work, Work::NewKeys | Work::Overwrites | Work::LazyCommits) {
-            store.put_each(&chosen[..1], 1)?;
+            store.put_each(chosen.range(0..1), Kind::Random.values(1))?;
         }
     }
-    let version = 100 + arguments.seed;
+    let values = Kind::Random.values(100 + arguments.seed);
     let done = || Ok(Digest::default());
     clocked(&mut || match arguments.work {
         Work::Open | Work::OpenAndGet => unreachable!("done above"),
-        Work::Gets => store.get_each(&chosen),
-        Work::GroupedGets => store.get_in_groups(&chosen),
+        Work::Gets => store.get_each(chosen.range(0..*count)),
+        Work::GroupedGets => store.get_in_groups(chosen),
         Work::BeginAndEnd => store.begin_and_end(*count as u64),
         Work::ReadTransactions => {
-            for key in &chosen {
+            for key in chosen.chunks(1) {
                 marked("read", || {
-                    store.begin_and_get_each(&[*key])?;
-                    store.scan(key, 10, Depth::Ends)
+                    store.begin_and_get_each(key)?;
+                    store.scan(key.get(0), 10, Depth::Ends)
                 })?;
             }
             done()
         }
-        Work::NewKeys | Work::Overwrites => {
-            chosen.iter().try_for_each(|key| marked("durable", || store.put_each(&[*key], version)))?;
+        Work::NewKeys | Work::Overwrites | Work::LazyCommits => {
+            let mark = if opening.is_lazy { "lazy" } else { "durable" };
+            chosen.chunks(1).try_for_each(|key| marked(mark, || store.put_each(key, values)))?;
             done()
         }
-        Work::LazyCommits => {
-            for key in &chosen {
-                let could = marked("lazy", || store.put_each_lazily(&[*key], version))?;
-                ensure!(could, "{} has no lazy commits with its default settings", engine.name());
-            }
-            done()
-        }
-        Work::Load => store.load(&chosen, Order::Random, version).and_then(|()| done()),
+        Work::Load => store.load(chosen, values, Order::Random).and_then(|()| done()),
         Work::Batches => {
-            chosen.chunks(1000).try_for_each(|batch| store.load(batch, Order::Random, version))?;
+            chosen.chunks(1000).try_for_each(|batch| store.load(batch, values, Order::Random))?;
             done()
         }
         Work::Scan => {
-            (0..*count).try_fold(Digest::default(), |_, _| store.scan(&Key::default(), u64::MAX, Depth::Ends))
+            (0..*count).try_fold(Digest::default(), |_, _| store.scan(&[], usize::MAX, Depth::Ends))
         }
         Work::Tenth => {
-            let mut first = Key::default();
-            first[0] = 26; // keys are random, so a tenth of them begins with 26 to 51
-            store.scan(&first, arguments.entries / 10, Depth::Ends)
+            // Keys are random, so a tenth of them begins with 26 to 51.
+            store.scan(&[26], arguments.entries as usize / 10, Depth::Ends)
         }
     })
 }
 
-/// The keys that the work is about.
-fn keys_for(arguments: &Arguments) -> Vec<Key> {
+/// The keys that the work is about; behind them those that it is warmed up with, if memory is short.
+fn keys_for(arguments: &Arguments) -> KeyList {
     let Arguments { entries, count, seed, .. } = *arguments;
     let new = |count: usize| {
         let first = (1000 + seed) * 1_000_000_000;
-        keys(first..first + count as u64)
+        Kind::Random.keys(first..first + count as u64)
     };
-    let old = |count| sample(&keys(0..entries), count, seed);
+    let old = |count| Kind::Random.keys(0..entries).sample(count, seed);
     match arguments.work {
-        Work::Open | Work::Scan | Work::Tenth | Work::BeginAndEnd => Vec::new(),
+        Work::Open | Work::Scan | Work::Tenth | Work::BeginAndEnd => Kind::Random.keys(0..0),
         Work::OpenAndGet => old(1),
+        Work::Gets if arguments.memory.is_some() => old(2 * count),
         Work::Gets | Work::GroupedGets | Work::ReadTransactions | Work::Overwrites => old(count),
         Work::NewKeys | Work::LazyCommits | Work::Load => new(count),
         Work::Batches => new(1000 * count),

@@ -3,132 +3,161 @@
 use std::path::Path;
 
 use anyhow::Result;
-use mapleaf::{Db, Durability, Table};
+use mapleaf::{Db, Durability, Table, TableMut, TableRef};
 
-use crate::engines::{Counts, Depth, Order, Store};
-use crate::workload::{Digest, Key, value};
+use super::peer::{Peer, Reader, Writer};
+use super::{Counts, Opening, Order, number};
+use crate::workload::Keys;
 
 pub const FILE: &str = "data.mapleaf";
 const ENTRIES: Table<[u8], [u8]> = Table::new("entries");
-const GROUP: usize = 16;
+const NUMBERS: Table<u64, u64> = Table::new("numbers");
 
 pub fn description() -> String {
     const MANIFEST: &str = include_str!("../../../../Cargo.toml");
     let version = MANIFEST.lines().find(|line| line.starts_with("version = "));
     let version = version.and_then(|line| line.split('"').nth(1)).unwrap_or("?");
-    format!("mapleaf {version}, default options (checksums compared at first touch)")
+    format!(
+        "mapleaf {version}: default options (durable, checksums compared at first touch, `get_many` where the row says \
+         so); numbers as `Table<u64, u64>`; lazy commits with `Durability::Lazy`"
+    )
 }
 
 pub struct Mapleaf {
     db: Db,
+    durability: Durability,
+    has_numbers: bool,
 }
 
 impl Mapleaf {
-    pub fn open(file: &Path) -> Result<Mapleaf> {
-        Ok(Mapleaf { db: Db::open(file)? })
-    }
-
-    fn put_each_with(&self, keys: &[Key], version: u64, durability: Durability) -> Result<()> {
-        for key in keys {
-            let transaction = self.db.write()?;
-            transaction.table(&ENTRIES)?.insert(&key[..], &value(key, version)[..])?;
-            transaction.commit_with(durability)?;
-        }
-        Ok(())
+    pub fn open(file: &Path, opening: Opening) -> Result<Mapleaf> {
+        let durability = if opening.is_lazy { Durability::Lazy } else { Durability::Durable };
+        Ok(Mapleaf { db: Db::open(file)?, durability, has_numbers: opening.has_numbers })
     }
 }
 
-impl Store for Mapleaf {
-    fn load(&self, keys: &[Key], _order: Order, version: u64) -> Result<()> {
+pub enum Reading<'a> {
+    Entries(TableRef<'a, [u8], [u8]>),
+    Numbers(TableRef<'a, u64, u64>),
+}
+
+pub enum Writing<'a> {
+    Entries(TableMut<'a, [u8], [u8]>),
+    Numbers(TableMut<'a, u64, u64>),
+}
+
+impl Peer for Mapleaf {
+    type Reader<'a> = Reading<'a>;
+    type Writer<'a> = Writing<'a>;
+
+    fn read<T>(&self, work: impl FnOnce(&Reading<'_>) -> Result<T>) -> Result<T> {
+        let transaction = self.db.read()?;
+        let reading = if self.has_numbers {
+            Reading::Numbers(transaction.table(&NUMBERS)?)
+        } else {
+            Reading::Entries(transaction.table(&ENTRIES)?)
+        };
+        work(&reading)
+    }
+
+    fn write(&self, _: Order, work: impl FnOnce(&mut Writing<'_>) -> Result<()>) -> Result<()> {
         let transaction = self.db.write()?;
-        let mut entries = transaction.table(&ENTRIES)?;
-        for key in keys {
-            entries.insert(&key[..], &value(key, version)[..])?;
-        }
-        drop(entries);
-        transaction.commit()?;
+        let mut writing = if self.has_numbers {
+            Writing::Numbers(transaction.table(&NUMBERS)?)
+        } else {
+            Writing::Entries(transaction.table(&ENTRIES)?)
+        };
+        work(&mut writing)?;
+        drop(writing);
+        transaction.commit_with(self.durability)?;
         Ok(())
     }
 
-    fn put_each(&self, keys: &[Key], version: u64) -> Result<()> {
-        self.put_each_with(keys, version, Durability::Durable)
-    }
-
-    fn put_each_lazily(&self, keys: &[Key], version: u64) -> Result<bool> {
-        self.put_each_with(keys, version, Durability::Lazy).map(|()| true)
-    }
-
-    fn get_each(&self, keys: &[Key]) -> Result<Digest> {
-        let transaction = self.db.read()?;
-        let entries = transaction.table(&ENTRIES)?;
-        let mut digest = Digest::default();
-        for key in keys {
-            if let Some(value) = entries.get(&key[..])? {
-                digest.add(value);
-            }
-        }
-        Ok(digest)
-    }
-
-    fn get_in_groups(&self, keys: &[Key]) -> Result<Digest> {
-        let transaction = self.db.read()?;
-        let entries = transaction.table(&ENTRIES)?;
-        let mut digest = Digest::default();
-        for group in keys.chunks(GROUP) {
-            for value in entries.get_many(group.iter().map(|key| &key[..]))?.into_iter().flatten() {
-                digest.add(value);
-            }
-        }
-        Ok(digest)
-    }
-
-    fn begin_and_get_each(&self, keys: &[Key]) -> Result<Digest> {
-        let mut digest = Digest::default();
-        for key in keys {
-            let transaction = self.db.read()?;
-            if let Some(value) = transaction.table(&ENTRIES)?.get(&key[..])? {
-                digest.add(value);
-            }
-        }
-        Ok(digest)
-    }
-
-    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()> {
-        let transaction = self.db.read()?;
-        let entries = transaction.table(&ENTRIES)?;
-        loop {
-            let mut digest = Digest::default();
-            for key in keys {
-                if let Some(value) = entries.get(&key[..])? {
-                    digest.add_whole(value);
-                }
-            }
-            if !step(digest)? {
-                return Ok(());
-            }
-        }
+    fn begin_and_end(&self) -> Result<()> {
+        std::hint::black_box(&self.db.read()?);
+        Ok(())
     }
 
     fn counts(&self) -> Result<Counts> {
         let stats = self.db.stats()?;
         Ok(Counts { barriers: Some(stats.barriers), retired_pages: Some(u64::from(stats.retired_pages)) })
     }
+}
 
-    fn begin_and_end(&self, count: u64) -> Result<Digest> {
-        for _ in 0..count {
-            std::hint::black_box(&self.db.read()?);
+impl Reader for Reading<'_> {
+    fn get(&self, key: &[u8], mut see: impl FnMut(&[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => table.get(key)?.into_iter().for_each(see),
+            Reading::Numbers(table) => {
+                if let Some(value) = table.get(number(key))? {
+                    see(&value.to_le_bytes());
+                }
+            }
         }
-        Ok(Digest { count, ..Digest::default() })
+        Ok(())
     }
 
-    fn scan(&self, first: &Key, limit: u64, depth: Depth) -> Result<Digest> {
-        let transaction = self.db.read()?;
-        let entries = transaction.table(&ENTRIES)?;
-        let mut digest = Digest::default();
-        for entry in entries.range(&first[..]..)?.take(limit as usize) {
-            let (key, value) = entry?;
-            depth.take(&mut digest, &key, value);
+    fn get_group(&self, keys: Keys<'_>, mut see: impl FnMut(&[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => table.get_many(keys.iter())?.into_iter().flatten().for_each(see),
+            Reading::Numbers(table) => {
+                let values = table.get_many(keys.iter().map(number))?;
+                values.into_iter().flatten().for_each(|value| see(&value.to_le_bytes()));
+            }
         }
-        Ok(digest)
+        Ok(())
+    }
+
+    fn walk(&self, first: &[u8], limit: usize, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => {
+                for entry in table.range(first..)?.take(limit) {
+                    let (key, value) = entry?;
+                    see(&key, value);
+                }
+            }
+            Reading::Numbers(table) => {
+                for entry in table.range(number(first)..)?.take(limit) {
+                    let (key, value) = entry?;
+                    see(&key.to_be_bytes(), &value.to_le_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn walk_back(&self, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => {
+                for entry in table.iter()?.rev() {
+                    let (key, value) = entry?;
+                    see(&key, value);
+                }
+            }
+            Reading::Numbers(table) => {
+                for entry in table.iter()?.rev() {
+                    let (key, value) = entry?;
+                    see(&key.to_be_bytes(), &value.to_le_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Writer for Writing<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        match self {
+            Writing::Entries(table) => table.insert(key, value)?,
+            Writing::Numbers(table) => table.insert(number(key), u64::from_le_bytes(value.try_into()?))?,
+        };
+        Ok(())
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<bool> {
+        Ok(match self {
+            Writing::Entries(table) => table.remove(key)?,
+            Writing::Numbers(table) => table.remove(number(key))?,
+        })
     }
 }

@@ -1,9 +1,15 @@
 //! The engines behind one small trait. Its methods do whole batches, so that calling through it costs
 //! nothing that could be measured.
 
+#[cfg(feature = "fjall")]
+mod fjall;
 mod lmdb;
 mod mapleaf;
+mod mdbx;
+mod peer;
 mod redb;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,24 +18,39 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::workload::{Digest, Key};
+use crate::workload::{Digest, Keys, Values};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Engine {
     Mapleaf,
     Lmdb,
+    /// LMDB with `MDB_WRITEMAP`.
+    LmdbWritemap,
+    Mdbx,
     Redb,
+    #[cfg(feature = "fjall")]
+    Fjall,
+    #[cfg(feature = "sqlite")]
+    Sqlite,
 }
 
 impl Engine {
-    pub const ALL: [Engine; 3] = [Engine::Mapleaf, Engine::Lmdb, Engine::Redb];
+    pub fn all() -> Vec<Engine> {
+        Engine::value_variants().to_vec()
+    }
 
     pub fn name(self) -> &'static str {
         match self {
             Engine::Mapleaf => "mapleaf",
             Engine::Lmdb => "lmdb",
+            Engine::LmdbWritemap => "lmdb-writemap",
+            Engine::Mdbx => "mdbx",
             Engine::Redb => "redb",
+            #[cfg(feature = "fjall")]
+            Engine::Fjall => "fjall",
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => "sqlite",
         }
     }
 
@@ -37,33 +58,103 @@ impl Engine {
     pub fn description(self) -> String {
         match self {
             Engine::Mapleaf => mapleaf::description(),
-            Engine::Lmdb => lmdb::description(),
+            Engine::Lmdb => lmdb::description(false),
+            Engine::LmdbWritemap => lmdb::description(true),
+            Engine::Mdbx => mdbx::description(),
             Engine::Redb => redb::description(),
+            #[cfg(feature = "fjall")]
+            Engine::Fjall => fjall::description(),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => sqlite::description(),
         }
     }
 
-    /// The file with the data, of a database in `folder`.
+    /// Whether it is one of the embedded key-value stores with copy-on-write trees, against which the bars are set.
+    pub fn is_peer(self) -> bool {
+        matches!(self, Engine::Lmdb | Engine::LmdbWritemap | Engine::Mdbx | Engine::Redb)
+    }
+
+    /// Whether several processes may have the database open at once.
+    pub fn is_shared_by_processes(self) -> bool {
+        match self {
+            Engine::Mapleaf | Engine::Lmdb | Engine::LmdbWritemap | Engine::Mdbx => true,
+            Engine::Redb => false,
+            #[cfg(feature = "fjall")]
+            Engine::Fjall => false,
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => true,
+        }
+    }
+
+    /// The file with the data, of a database in `folder`; the folder itself where there are many.
     pub fn file(self, folder: &Path) -> PathBuf {
-        folder.join(match self {
-            Engine::Mapleaf => mapleaf::FILE,
-            Engine::Lmdb => lmdb::FILE,
-            Engine::Redb => redb::FILE,
-        })
+        match self {
+            Engine::Mapleaf => folder.join(mapleaf::FILE),
+            Engine::Lmdb | Engine::LmdbWritemap => folder.join(lmdb::FILE),
+            Engine::Mdbx => folder.join(mdbx::FILE),
+            Engine::Redb => folder.join(redb::FILE),
+            #[cfg(feature = "fjall")]
+            Engine::Fjall => folder.to_owned(),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => folder.join(sqlite::FILE),
+        }
     }
 
     /// Opens the database in `folder`; makes one if there is none.
-    pub fn open(self, folder: &Path) -> Result<Box<dyn Store>> {
+    pub fn open(self, folder: &Path, opening: Opening) -> Result<Box<dyn Store>> {
         std::fs::create_dir_all(folder)?;
+        let file = self.file(folder);
         Ok(match self {
-            Engine::Mapleaf => Box::new(mapleaf::Mapleaf::open(&self.file(folder))?),
-            Engine::Lmdb => Box::new(lmdb::Lmdb::open(folder)?),
-            Engine::Redb => Box::new(redb::Redb::open(&self.file(folder))?),
+            Engine::Mapleaf => Box::new(mapleaf::Mapleaf::open(&file, opening)?),
+            Engine::Lmdb => Box::new(lmdb::Lmdb::open(folder, opening, false)?),
+            Engine::LmdbWritemap => Box::new(lmdb::Lmdb::open(folder, opening, true)?),
+            Engine::Mdbx => Box::new(mdbx::Mdbx::open(folder, opening)?),
+            Engine::Redb => Box::new(redb::Redb::open(&file, opening)?),
+            #[cfg(feature = "fjall")]
+            Engine::Fjall => Box::new(fjall::Fjall::open(folder, opening)?),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => Box::new(sqlite::Sqlite::open(&file, opening)?),
         })
     }
 
     /// Bytes on the disk that the database in `folder` takes.
     pub fn size_on_disk(self, folder: &Path) -> Result<u64> {
-        Ok(std::fs::metadata(self.file(folder))?.blocks() * 512)
+        Ok(files(folder)?.iter().map(|(_, blocks)| blocks * 512).sum())
+    }
+}
+
+/// All files in `folder`, with the blocks of 512 bytes that they take.
+pub fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let (path, metadata) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+        if metadata.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push((path, metadata.blocks()));
+        }
+    }
+    Ok(found)
+}
+
+/// How a database is opened. The default is how most of its users would.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Opening {
+    /// Commits need not be durable.
+    pub is_lazy: bool,
+    /// Its keys are numbers.
+    pub has_numbers: bool,
+    /// Its values are of 100 KB to 1 MB.
+    pub has_large_values: bool,
+    /// Bytes of memory that this process may use, where there is not enough for the whole database.
+    pub memory: Option<u64>,
+}
+
+impl Opening {
+    /// For engines that have a cache of their own: all of it, or half of the memory, the other half being for the
+    /// system's cache and everything else.
+    fn cache_bytes(self) -> usize {
+        self.memory.map_or(4 << 30, |memory| memory as usize / 2)
     }
 }
 
@@ -72,49 +163,48 @@ impl Engine {
 #[serde(rename_all = "lowercase")]
 pub enum Order {
     Random,
-    /// The engine is told, if it wants to know.
+    /// Above all keys that are there, and the engine is told, if it wants to know.
     Sorted,
 }
 
-/// An open database. Every write is durable when it returns.
+/// An open database. Every write is durable when it returns, if the database was not opened to be lazy.
 pub trait Store: Send + Sync {
     /// Puts all `keys` in, in one transaction.
-    fn load(&self, keys: &[Key], order: Order, version: u64) -> Result<()>;
+    fn load(&self, keys: Keys<'_>, values: Values, order: Order) -> Result<()>;
 
     /// Puts each of `keys` in, in a transaction of its own.
-    fn put_each(&self, keys: &[Key], version: u64) -> Result<()>;
+    fn put_each(&self, keys: Keys<'_>, values: Values) -> Result<()>;
 
-    /// Puts each of `keys` in, in a transaction of its own that need not be durable. `false` if the engine has
-    /// nothing of that kind with its default settings.
-    fn put_each_lazily(&self, _keys: &[Key], _version: u64) -> Result<bool> {
-        Ok(false)
-    }
+    /// Removes `keys`, all of which are there, in one transaction.
+    fn remove_all(&self, keys: Keys<'_>) -> Result<()>;
 
     /// Reads each of `keys`, all in one transaction.
-    fn get_each(&self, keys: &[Key]) -> Result<Digest>;
+    fn get_each(&self, keys: Keys<'_>) -> Result<Digest>;
 
     /// Reads `keys`, 16 at a time if the engine can, else each on its own.
-    fn get_in_groups(&self, keys: &[Key]) -> Result<Digest> {
-        self.get_each(keys)
-    }
+    fn get_in_groups(&self, keys: Keys<'_>) -> Result<Digest>;
 
     /// Reads each of `keys`, each in a transaction of its own.
-    fn begin_and_get_each(&self, keys: &[Key]) -> Result<Digest>;
+    fn begin_and_get_each(&self, keys: Keys<'_>) -> Result<Digest>;
 
     /// Reads every byte of `keys`, again and again in one transaction, and hands what it read to `step`, for as long as
     /// that answers `true`.
-    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()>;
-
-    /// What the engine says of itself.
-    fn counts(&self) -> Result<Counts> {
-        Ok(Counts::default())
-    }
+    fn read_again(&self, keys: Keys<'_>, step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()>;
 
     /// Begins and ends so many read transactions.
     fn begin_and_end(&self, count: u64) -> Result<Digest>;
 
-    /// Reads the entries from the key `first` on, `limit` of them at most.
-    fn scan(&self, first: &Key, limit: u64, depth: Depth) -> Result<Digest>;
+    /// Reads `limit` entries upward from each of the keys `firsts`, all in one transaction.
+    fn ranges(&self, firsts: Keys<'_>, limit: usize) -> Result<Digest>;
+
+    /// Reads the entries upward from the key `first` on, `limit` of them at most. An empty key is before all others.
+    fn scan(&self, first: &[u8], limit: usize, depth: Depth) -> Result<Digest>;
+
+    /// Reads all entries downward.
+    fn scan_back(&self) -> Result<Digest>;
+
+    /// What the engine says of itself.
+    fn counts(&self) -> Result<Counts>;
 }
 
 /// What an engine says of itself, if it does.
@@ -149,9 +239,16 @@ impl Depth {
     }
 }
 
+/// The number that a key of 8 bytes is. The empty key, which is before all others, is 0.
+#[inline]
+fn number(key: &[u8]) -> u64 {
+    key.try_into().map_or(0, u64::from_be_bytes)
+}
+
 /// The version of a dependency, which Cargo.toml pins.
 fn pinned_version(package: &str) -> &'static str {
     const MANIFEST: &str = include_str!("../../Cargo.toml");
-    let line = MANIFEST.lines().find(|line| line.starts_with(&format!("{package} = ")));
-    line.and_then(|line| line.split('"').nth(1)).map_or("?", |version| version.trim_start_matches('='))
+    let is_pinned = |line: &&str| line.starts_with(&format!("{package} = ")) && line.contains("\"=");
+    let line = MANIFEST.lines().find(is_pinned);
+    line.and_then(|line| line.split("\"=").nth(1)?.split('"').next()).unwrap_or("?")
 }

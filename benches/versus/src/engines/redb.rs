@@ -1,102 +1,148 @@
-//! redb, with its default options: durable, a cache of 1 GiB.
+//! redb, with a cache that holds the whole database.
 
 use std::path::Path;
 
 use anyhow::Result;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{
+    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition,
+};
 
-use crate::engines::{Depth, Order, Store, pinned_version};
-use crate::workload::{Digest, Key, value};
+use super::peer::{Peer, Reader, Writer};
+use super::{Opening, Order, number, pinned_version};
 
 pub const FILE: &str = "data.redb";
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
+const NUMBERS: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
 
 pub fn description() -> String {
-    format!("redb {}, default options", pinned_version("redb"))
+    format!(
+        "redb {}: a cache of 4 GiB, which holds all; numbers as `u64`; lazy commits with `Durability::None`; one \
+         process at a time",
+        pinned_version("redb")
+    )
 }
 
 pub struct Redb {
     db: Database,
+    durability: Durability,
+    has_numbers: bool,
 }
 
 impl Redb {
-    pub fn open(file: &Path) -> Result<Redb> {
-        Ok(Redb { db: Database::create(file)? })
+    pub fn open(file: &Path, opening: Opening) -> Result<Redb> {
+        let db = Builder::new().set_cache_size(opening.cache_bytes()).create(file)?;
+        let durability = if opening.is_lazy { Durability::None } else { Durability::Immediate };
+        Ok(Redb { db, durability, has_numbers: opening.has_numbers })
     }
 }
 
-impl Store for Redb {
-    fn load(&self, keys: &[Key], _order: Order, version: u64) -> Result<()> {
-        let transaction = self.db.begin_write()?;
-        let mut entries = transaction.open_table(ENTRIES)?;
-        for key in keys {
-            entries.insert(&key[..], &value(key, version)[..])?;
-        }
-        drop(entries);
+pub enum Reading {
+    Entries(ReadOnlyTable<&'static [u8], &'static [u8]>),
+    Numbers(ReadOnlyTable<u64, u64>),
+}
+
+pub enum Writing<'a> {
+    Entries(Table<'a, &'static [u8], &'static [u8]>),
+    Numbers(Table<'a, u64, u64>),
+}
+
+impl Peer for Redb {
+    type Reader<'a> = Reading;
+    type Writer<'a> = Writing<'a>;
+
+    fn read<T>(&self, work: impl FnOnce(&Reading) -> Result<T>) -> Result<T> {
+        let transaction = self.db.begin_read()?;
+        let reading = if self.has_numbers {
+            Reading::Numbers(transaction.open_table(NUMBERS)?)
+        } else {
+            Reading::Entries(transaction.open_table(ENTRIES)?)
+        };
+        work(&reading)
+    }
+
+    fn write(&self, _: Order, work: impl FnOnce(&mut Writing<'_>) -> Result<()>) -> Result<()> {
+        let mut transaction = self.db.begin_write()?;
+        transaction.set_durability(self.durability)?;
+        let mut writing = if self.has_numbers {
+            Writing::Numbers(transaction.open_table(NUMBERS)?)
+        } else {
+            Writing::Entries(transaction.open_table(ENTRIES)?)
+        };
+        work(&mut writing)?;
+        drop(writing);
         transaction.commit()?;
         Ok(())
     }
 
-    fn put_each(&self, keys: &[Key], version: u64) -> Result<()> {
-        for key in keys {
-            let transaction = self.db.begin_write()?;
-            transaction.open_table(ENTRIES)?.insert(&key[..], &value(key, version)[..])?;
-            transaction.commit()?;
+    fn begin_and_end(&self) -> Result<()> {
+        std::hint::black_box(&self.db.begin_read()?);
+        Ok(())
+    }
+}
+
+impl Reader for Reading {
+    fn get(&self, key: &[u8], mut see: impl FnMut(&[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => table.get(key)?.iter().for_each(|value| see(value.value())),
+            Reading::Numbers(table) => {
+                table.get(number(key))?.iter().for_each(|value| see(&value.value().to_le_bytes()));
+            }
         }
         Ok(())
     }
 
-    fn get_each(&self, keys: &[Key]) -> Result<Digest> {
-        let entries = self.db.begin_read()?.open_table(ENTRIES)?;
-        let mut digest = Digest::default();
-        for key in keys {
-            if let Some(value) = entries.get(&key[..])? {
-                digest.add(value.value());
-            }
-        }
-        Ok(digest)
-    }
-
-    fn begin_and_get_each(&self, keys: &[Key]) -> Result<Digest> {
-        let mut digest = Digest::default();
-        for key in keys {
-            let transaction = self.db.begin_read()?;
-            if let Some(value) = transaction.open_table(ENTRIES)?.get(&key[..])? {
-                digest.add(value.value());
-            }
-        }
-        Ok(digest)
-    }
-
-    fn read_again(&self, keys: &[Key], step: &mut dyn FnMut(Digest) -> Result<bool>) -> Result<()> {
-        let entries = self.db.begin_read()?.open_table(ENTRIES)?;
-        loop {
-            let mut digest = Digest::default();
-            for key in keys {
-                if let Some(value) = entries.get(&key[..])? {
-                    digest.add_whole(value.value());
+    fn walk(&self, first: &[u8], limit: usize, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => {
+                for entry in table.range(first..)?.take(limit) {
+                    let (key, value) = entry?;
+                    see(key.value(), value.value());
                 }
             }
-            if !step(digest)? {
-                return Ok(());
+            Reading::Numbers(table) => {
+                for entry in table.range(number(first)..)?.take(limit) {
+                    let (key, value) = entry?;
+                    see(&key.value().to_be_bytes(), &value.value().to_le_bytes());
+                }
             }
         }
+        Ok(())
     }
 
-    fn begin_and_end(&self, count: u64) -> Result<Digest> {
-        for _ in 0..count {
-            std::hint::black_box(&self.db.begin_read()?);
+    fn walk_back(&self, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        match self {
+            Reading::Entries(table) => {
+                for entry in table.iter()?.rev() {
+                    let (key, value) = entry?;
+                    see(key.value(), value.value());
+                }
+            }
+            Reading::Numbers(table) => {
+                for entry in table.iter()?.rev() {
+                    let (key, value) = entry?;
+                    see(&key.value().to_be_bytes(), &value.value().to_le_bytes());
+                }
+            }
         }
-        Ok(Digest { count, ..Digest::default() })
+        Ok(())
+    }
+}
+
+impl Writer for Writing<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        match self {
+            Writing::Entries(table) => drop(table.insert(key, value)?),
+            Writing::Numbers(table) => {
+                drop(table.insert(number(key), u64::from_le_bytes(value.try_into()?))?)
+            }
+        }
+        Ok(())
     }
 
-    fn scan(&self, first: &Key, limit: u64, depth: Depth) -> Result<Digest> {
-        let entries = self.db.begin_read()?.open_table(ENTRIES)?;
-        let mut digest = Digest::default();
-        for entry in entries.range(&first[..]..)?.take(limit as usize) {
-            let (key, value) = entry?;
-            depth.take(&mut digest, key.value(), value.value());
-        }
-        Ok(digest)
+    fn remove(&mut self, key: &[u8]) -> Result<bool> {
+        Ok(match self {
+            Writing::Entries(table) => table.remove(key)?.is_some(),
+            Writing::Numbers(table) => table.remove(number(key))?.is_some(),
+        })
     }
 }

@@ -53,6 +53,11 @@ impl Child {
         self.with("--seed", seed)
     }
 
+    /// In a memory cgroup with a limit of so many bytes.
+    pub fn limited(self, cgroup: &Path, bytes: u64) -> Child {
+        self.with("--cgroup", cgroup.display()).with("--memory", bytes)
+    }
+
     pub fn warm(mut self) -> Child {
         self.arguments.push("--warm".to_owned());
         self
@@ -109,9 +114,10 @@ impl Child {
 
 /// Runs a command to its good end; answers what it printed, and what it printed as messages.
 fn output(mut command: Command) -> Result<(String, String)> {
-    let name = command.get_program().display().to_string();
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or_default().display().to_string();
     let output = command.output().with_context(|| format!("starting {name}"))?;
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{name} failed: {messages}");
+    ensure!(output.status.success(), "{name} failed ({}): {messages}", output.status);
     Ok((String::from_utf8_lossy(&output.stdout).into_owned(), messages))
 }

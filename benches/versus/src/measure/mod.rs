@@ -1,7 +1,7 @@
 //! What clocks cannot show: system calls, bytes, page faults and instructions, each counted from outside while
 //! `versus run` does one piece of work in a process of its own.
 
-mod cache;
+pub mod cache;
 pub mod child;
 mod trace;
 

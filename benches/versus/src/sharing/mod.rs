@@ -99,9 +99,8 @@ pub fn sharing(arguments: &Arguments) -> Result<()> {
         }
         laboratory.sheets[before..].iter().for_each(|sheet| sheet.print(arguments.place.markdown));
     }
-    let machine = Machine::new(&laboratory.folder, &laboratory.engines)?;
-    println!("{} processors, {}, {}", machine.processors, machine.kernel, machine.file_system);
-    machine.engines.iter().for_each(|engine| println!("- {engine}"));
+    println!("{}", Machine::new(&laboratory.folder)?);
+    laboratory.engines.iter().for_each(|engine| println!("- {}", engine.description()));
     arguments.place.write_json(&laboratory.sheets)
 }
 

@@ -5,12 +5,15 @@ use anyhow::{Context, Result, ensure};
 use super::process::{Process, Task};
 use super::{Laboratory, file_bytes, mebibytes};
 use crate::engines::Engine;
-use crate::workload::{Digest, keys, value};
+use crate::workload::{Digest, Kind, Room};
 
 /// What the parked reader has to see, for all time: every entry as it was loaded.
 fn as_loaded(entries: u64) -> Digest {
     let mut digest = Digest::default();
-    keys(0..entries).iter().for_each(|key| digest.add_whole(&value(key, 0)));
+    let mut room: Room = [0; _];
+    for key in Kind::Random.keys(0..entries).all().iter() {
+        digest.add_whole(Kind::Random.values(0).of(key, &mut room));
+    }
     digest
 }
 

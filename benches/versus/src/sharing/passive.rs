@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::process::{Process, Task, clocked};
 use super::{Laboratory, mebibytes, median, median_ratio};
+use crate::engines::Opening;
 use crate::measure::child::Child;
 use crate::report::duration;
 
@@ -22,7 +23,7 @@ impl Laboratory {
             eprintln!("instructions of a read transaction: {}", engine.name());
             let counted = child.count_instructions(&self.folder.join("callgrind"))?;
             instructions.push(counted as f64 / COUNTED as f64);
-            stores.push(engine.open(&folder)?);
+            stores.push(engine.open(&folder, Opening::default())?);
         }
         for _ in 0..5 * self.rounds {
             for (store, samples) in stores.iter().zip(&mut samples) {

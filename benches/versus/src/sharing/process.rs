@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::engines::{Counts, Engine, Order, Store};
-use crate::workload::{Digest, Key, keys, sample};
+use crate::engines::{Counts, Depth, Engine, Opening, Order, Store};
+use crate::workload::{Digest, KeyList, Kind};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -37,6 +37,8 @@ pub enum Task {
         count: usize,
         seed: u64,
     },
+    /// Reads every entry once.
+    Scan,
     /// Commits of one overwritten entry each, from so many threads.
     Commits {
         threads: u64,
@@ -141,24 +143,35 @@ impl Process {
 
 /// The process itself.
 pub fn serve(arguments: &Arguments) -> Result<()> {
-    let keys = keys(0..arguments.entries);
+    let keys = Kind::Random.keys(0..arguments.entries);
     let mut orders = Orders { lines: std::io::stdin().lock().lines() };
     let at_start = memory()?;
-    let store = arguments.engine.open(&arguments.folder)?;
+    let open = |is_lazy| arguments.engine.open(&arguments.folder, Opening { is_lazy, ..Opening::default() });
+    let store = open(false)?;
     orders.answer(&at_start)?;
     while let Some(task) = orders.next()? {
         let answer = match task {
             Task::Lookups { milliseconds, seed } => lookups(&*store, &keys, milliseconds, seed)?,
             Task::CountedLookups { count, seed } => {
-                let digest = store.get_each(&sample(&keys, count, seed))?;
+                let (keys, mut digest) = (keys.sample(count, seed), Digest::default());
+                let answer = clocked(|| {
+                    digest = store.get_each(keys.all())?;
+                    Ok(digest.count)
+                })?;
+                Answer { digest, ..answer }
+            }
+            Task::Scan => {
+                let digest = store.scan(&[], usize::MAX, Depth::Ends)?;
                 Answer { count: digest.count, digest, ..Answer::default() }
             }
             Task::Commits { threads, milliseconds, seed, is_lazy } => {
-                commits(&*store, &keys, threads, Duration::from_millis(milliseconds), seed, is_lazy)?
+                let lazy = if is_lazy { Some(open(true)?) } else { None };
+                let store = lazy.as_ref().unwrap_or(&store);
+                commits(&**store, &keys, threads, Duration::from_millis(milliseconds), seed)?
             }
             Task::Batches { commits, entries, seed } => batches(&*store, &keys, commits, entries, seed)?,
             Task::Park => {
-                store.read_again(&keys, &mut |digest| {
+                store.read_again(keys.all(), &mut |digest| {
                     orders.answer(&Answer { count: digest.count, digest, ..Answer::default() })?;
                     Ok(matches!(orders.next()?, Some(Task::ReadAgain)))
                 })?;
@@ -204,43 +217,34 @@ pub fn clocked(work: impl FnOnce() -> Result<u64>) -> Result<Answer> {
     Ok(Answer { count, nanoseconds, processor_nanoseconds, ..Answer::default() })
 }
 
-fn lookups(store: &dyn Store, keys: &[Key], milliseconds: u64, seed: u64) -> Result<Answer> {
+fn lookups(store: &dyn Store, keys: &KeyList, milliseconds: u64, seed: u64) -> Result<Answer> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut chosen = [Key::default(); LOOKUPS_IN_TRANSACTION];
     let deadline = Instant::now() + Duration::from_millis(milliseconds);
     clocked(|| {
         let mut count = 0;
         while Instant::now() < deadline {
-            chosen.fill_with(|| keys[random.usize(..keys.len())]);
-            let found = store.get_each(&chosen)?.count;
-            ensure!(found == chosen.len() as u64, "{found} of {} keys are there", chosen.len());
+            let chosen = keys.sample(LOOKUPS_IN_TRANSACTION, random.u64(..));
+            let found = store.get_each(chosen.all())?.count;
+            ensure!(
+                found == LOOKUPS_IN_TRANSACTION as u64,
+                "{found} of {LOOKUPS_IN_TRANSACTION} keys are there"
+            );
             count += found;
         }
         Ok(count)
     })
 }
 
-/// Every commit waits until it is durable, or visible if it is lazy. The counts are those of these commits.
-fn commits(
-    store: &dyn Store,
-    keys: &[Key],
-    threads: u64,
-    time: Duration,
-    seed: u64,
-    is_lazy: bool,
-) -> Result<Answer> {
+/// Every commit waits until it is durable, or visible if `store` is lazy. The counts are those of these commits.
+fn commits(store: &dyn Store, keys: &KeyList, threads: u64, time: Duration, seed: u64) -> Result<Answer> {
     let before = store.counts()?;
     let deadline = Instant::now() + time;
     let of_thread = |thread: u64| -> Result<u64> {
         let mut random = fastrand::Rng::with_seed(seed * 1000 + thread);
         let mut count = 0;
         while Instant::now() < deadline {
-            let key = keys[random.usize(..keys.len())];
-            if is_lazy {
-                ensure!(store.put_each_lazily(&[key], seed)?, "it has no lazy commits");
-            } else {
-                store.put_each(&[key], seed)?;
-            }
+            let index = random.usize(..keys.all().len());
+            store.put_each(keys.all().range(index..index + 1), Kind::Random.values(seed))?;
             count += 1;
         }
         Ok(count)
@@ -256,11 +260,11 @@ fn commits(
     Ok(answer)
 }
 
-fn batches(store: &dyn Store, keys: &[Key], commits: u64, entries: usize, seed: u64) -> Result<Answer> {
+fn batches(store: &dyn Store, keys: &KeyList, commits: u64, entries: usize, seed: u64) -> Result<Answer> {
     let mut answer = clocked(|| {
         for commit in 0..commits {
             let seed = seed * 1_000_000 + commit;
-            store.load(&sample(keys, entries, seed), Order::Random, seed)?;
+            store.load(keys.sample(entries, seed).all(), Kind::Random.values(seed), Order::Random)?;
         }
         Ok(commits)
     })?;
