@@ -2,15 +2,15 @@
 //!
 //! The disk promises this, and no more:
 //! - what a barrier has covered is there once it has returned;
-//! - each sector of 512 bytes holds, whatever its neighbours hold, what was durable, or any of the contents that the page
-//!   cache had for it since: so a store may be there, lost, or torn, and stores reach the disk in any order. Or it is
-//!   torn itself, at some byte: one part new, the rest as it was before, in the cache or on the disk. (Of all the torn
-//!   contents one is taken for each store, by chance.)
-//! - a change of length is there once a sync of the length has returned, and not by a barrier; before that it may be there
-//!   or not, in the order in which changes were made;
+//! - each sector of 512 bytes holds, whatever its neighbours hold, what was durable, or any of the contents that the
+//!   page cache had for it since: so a store may be there, lost, or torn, and stores reach the disk in any order. Or
+//!   it is torn itself, at some byte: one part new, the rest as it was before, in the cache or on the disk. (Of all
+//!   the torn contents one is taken for each store, by chance.)
+//! - a change of length is there once a sync of the length has returned, and not by a barrier; before that it may be
+//!   there or not, in the order in which changes were made;
 //! - after a failed sync, what it covered is *clean* in the cache, as Linux has it: each sector may be on the disk or
-//!   not, and no later barrier changes that, unless it is stored again. A barrier that fails covers what was stored until
-//!   then in its range, a sync of the length the whole file;
+//!   not, and no later barrier changes that, unless it is stored again. A barrier that fails covers what was stored
+//!   until then in its range, a sync of the length the whole file;
 //! - the system may drop a clean page of the cache at any time, and read it again from the disk.
 
 use std::collections::BTreeMap;

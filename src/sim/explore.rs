@@ -78,8 +78,8 @@ impl Explorer {
         self
     }
 
-    /// How many states to visit in each script, about. Where there are fewer, all are visited, and the report says so. If
-    /// it is less than four for each moment, some moments are left out.
+    /// How many states to visit in each script, about. Where there are fewer, all are visited, and the report says
+    /// so. If it is less than four for each moment, some moments are left out.
     pub fn states(mut self, states: u64) -> Explorer {
         self.states = states;
         self
@@ -111,8 +111,8 @@ impl Explorer {
     }
 
     /// Faults to inject, besides crashes: the script runs once for each call that each can befall. The step that it
-    /// befalls may fail, and those after it for that reason; what was acknowledged must still be there. A kind that never
-    /// befalls anything, because the scenario makes no such call, is an error.
+    /// befalls may fail, and those after it for that reason; what was acknowledged must still be there. A kind that
+    /// never befalls anything, because the scenario makes no such call, is an error.
     pub fn faults(mut self, faults: &[Fault]) -> Explorer {
         self.faults = faults.to_vec();
         self
@@ -137,13 +137,13 @@ impl Explorer {
         self
     }
 
-    /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only the state that it names is visited, and
-    /// nothing of scenarios with other names; the report says so.
+    /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only the state that it names is visited,
+    /// and nothing of scenarios with other names; the report says so.
     ///
     /// # Errors
     ///
-    /// The first problem that was found, of the smallest script that shows it. [`ProblemKind::Usage`] if there is nothing
-    /// to explore, or a kind of fault that was asked for was never met.
+    /// The first problem that was found, of the smallest script that shows it. [`ProblemKind::Usage`] if there is
+    /// nothing to explore, or a kind of fault that was asked for was never met.
     pub fn explore<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
         let Ok(text) = std::env::var(REPLAY_VARIABLE) else { return self.explore_all(scenario) };
         self.explore_replayed(scenario, &text)
@@ -265,8 +265,8 @@ impl Explorer {
         Ok(Toured::All)
     }
 
-    /// Has several threads visit moments, each those that are its own. Of the failures that there are it answers that of
-    /// the earliest moment: when one is found, the others go on up to there.
+    /// Has several threads visit moments, each those that are its own. Of the failures that there are it answers that
+    /// of the earliest moment: when one is found, the others go on up to there.
     fn on_threads(
         &self,
         visit: impl Fn(&dyn Fn(usize) -> bool) -> Result<(), Found> + Sync,

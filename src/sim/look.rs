@@ -71,8 +71,8 @@ impl<S: Scenario> Tour<'_, S> {
         Ok(found)
     }
 
-    /// With a flipped bit anything may be refused; but what is answered is what some commit had left, and what cannot be
-    /// read is found by `check`.
+    /// With a flipped bit anything may be refused; but what is answered is what some commit had left, and what cannot
+    /// be read is found by `check`.
     pub(super) fn look_at_flipped(&self, disk: &Disk, tale: &Tale<'_, S::Step>) -> Result<(), Problem> {
         Problem::or_panic(|| {
             let db = match open(self.scenario, disk, None).db {

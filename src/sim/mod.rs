@@ -15,9 +15,9 @@
 //! - exactly what one of the commits had left, so that what is there is a prefix of what was committed;
 //! - right in the eyes of the scenario: [`Scenario::check`].
 //!
-//! Some crash again in the middle of recovery, and in the recovery from that; in some recoveries a call fails; some live
-//! on and crash later. [`Fault`]s make calls fail in lives, too. A failure names seed, crash and steps, after leaving
-//! out every step that is not needed for it, with a command that leads to the very same state.
+//! Some crash again in the middle of recovery, and in the recovery from that; in some recoveries a call fails; some
+//! live on and crash later. [`Fault`]s make calls fail in lives, too. A failure names seed, crash and steps, after
+//! leaving out every step that is not needed for it, with a command that leads to the very same state.
 //!
 //! ```
 //! use mapleaf::sim::{Explorer, Random, Scenario, Stage, Story};

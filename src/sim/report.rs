@@ -68,7 +68,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), {flipped_bits} flipped bits, \
+            "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), \
+             {flipped_bits} flipped bits, \
              {second_lives} second lives"
         )?;
         let met: Vec<String> =

@@ -311,7 +311,8 @@ impl Storage for SimulatedStorage {
         let waits_for_itself = self.log.lock().meanwhile_in == Some(std::thread::current().id());
         assert!(
             !waits_for_itself,
-            "what is done during a barrier waits for that barrier, and would do so for ever: only              commit_deferred does not wait"
+            "what is done during a barrier waits for that barrier, and would do so for ever: \
+             only commit_deferred does not wait"
         );
     }
 }

@@ -311,8 +311,8 @@ impl<S: Scenario> Tour<'_, S> {
         Ok(())
     }
 
-    /// Recovers once more, with a call that fails. Opening then fails, and whoever comes next finds what it has done; or
-    /// it has not failed: then what it shows is durable.
+    /// Recovers once more, with a call that fails. Opening then fails, and whoever comes next finds what it has done;
+    /// or it has not failed: then what it shows is durable.
     fn fail_in_recovery(
         &self,
         start: &Disk,

@@ -95,7 +95,8 @@ pub(crate) trait Storage: Send + Sync {
     fn acknowledged(&self, _id: TransactionId) {}
 
     /// The calling thread is about to wait for another of its process. In a simulation there is no other: what would
-    /// be waited for is what the thread itself is in the middle of, and that is said. To a real storage it means nothing.
+    /// be waited for is what the thread itself is in the middle of, and that is said. To a real storage it means
+    /// nothing.
     fn about_to_wait(&self) {}
 }
 

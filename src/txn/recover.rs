@@ -181,10 +181,10 @@ impl Slots {
     }
 
     /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, ids in order, a descriptor for what readers see, the file as long as the head needs, and the
-    /// pages newer than the record what was stored. Then what they have committed is in the page cache, lazy commits
-    /// included, and going on from there loses nothing (R8). The comparison is for a backup that was copied over the
-    /// file: it has the same inode.
+    /// durable record in its place, ids in order, a descriptor for what readers see, the file as long as the head
+    /// needs, and the pages newer than the record what was stored. Then what they have committed is in the page cache,
+    /// lazy commits included, and going on from there loses nothing (R8). The comparison is for a backup that was
+    /// copied over the file: it has the same inode.
     pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
         let (slot, durable) = (shared.durable_slot(), shared.durable());
         let is_record = |found: &Found| {
