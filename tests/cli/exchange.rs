@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use mapleaf::Db;
+use mapleaf::{Db, Table};
 
 use crate::common::Random;
 use crate::{BYTES, NAMES, answer, answer_to, files, refused, run, text, world};
@@ -88,6 +88,9 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
     assert_eq!(answer(at, &["count", "some", "t"]), "2\n");
 }
 
+/// Lines of Debian's list of packages, if `MAPLEAF_PACKAGES` names a file of them.
+const PACKAGES: Table<str, str> = Table::new("packages");
+
 /// Runs one of LMDB's own tools.
 fn lmdb(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(name);
@@ -110,7 +113,9 @@ fn data(dump: &[u8]) -> Vec<String> {
 #[test]
 fn exchange_with_lmdb() {
     if Command::new("mdb_dump").arg("-V").output().is_err() {
-        eprintln!("LMDB's tools are not installed: skipped");
+        // Not by the macro: what that prints is shown of failing tests only.
+        writeln!(std::io::stderr(), "LMDB's tools are not installed: exchange with it was NOT tried")
+            .unwrap();
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -126,6 +131,16 @@ fn exchange_with_lmdb() {
         }
         tx.table(&NAMES)?.insert("back\\slash", "a\nb\\41")?;
         tx.table(&NAMES)?.insert("empty", "")?;
+        tx.create_table("no entries", "u64", "str")?;
+        if let Some(path) = std::env::var_os("MAPLEAF_PACKAGES") {
+            let packages = std::fs::read_to_string(path).unwrap();
+            let mut table = tx.table(&PACKAGES)?;
+            for line in packages.lines() {
+                let (name, rest) = line.split_once('\t').unwrap();
+                table.insert(name, rest)?;
+            }
+            assert!(table.len() > 0);
+        }
         Ok(())
     })
     .unwrap();
