@@ -139,7 +139,7 @@ fn exchange_with_lmdb() {
                 let (name, rest) = line.split_once('\t').unwrap();
                 table.insert(name, rest)?;
             }
-            assert!(table.len() > 0);
+            assert!(!table.is_empty());
         }
         Ok(())
     })
@@ -164,6 +164,14 @@ fn exchange_with_lmdb() {
     assert!(text(&output.stderr).contains("2 entries left out"));
     lmdb(at, "mdb_load", &["-n", "third"], &output.stdout);
     assert!(data(&lmdb(at, "mdb_dump", &["-n", "-a", "third"], b"")) == data(&output.stdout));
+    // Names that LMDB cannot hold.
+    db.update(|tx| tx.create_table("two\nlines", "u64", "str")).unwrap();
+    refused(at, &["dump", "a.mapleaf", "two\nlines"], b"", 2, r#"no table of the name "two\nlines""#);
+    refused(at, &["dump", "--unsuitable", "keep", "a.mapleaf", "two\nlines"], b"", 2, "two\\nlines");
+    let skipped = run(at, &["dump", "--unsuitable", "skip", "a.mapleaf"], b"");
+    assert!(text(&skipped.stderr).contains("left out") && data(&skipped.stdout) == data(&output.stdout));
+    assert!(answer(at, &["tables", "a.mapleaf"]).contains("two\\nlines\n"));
+    answer(at, &["dump", "--unnamed", "a.mapleaf", "two\nlines"]);
     // Duplicates, and the main table.
     let pairs = "VERSION=3\nformat=print\ndatabase=d\ntype=btree\nmapsize=1048576\ndupsort=1\nHEADER=END\n \
                  a\n 1\n a\n 2\n b\n 1\nDATA=END\n";
