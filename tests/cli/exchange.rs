@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use mapleaf::Db;
+use mapleaf::{Db, Table};
 
 use crate::common::Random;
 use crate::{BYTES, NAMES, answer, answer_to, files, refused, run, text, world};
@@ -88,6 +88,9 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
     assert_eq!(answer(at, &["count", "some", "t"]), "2\n");
 }
 
+/// Lines of Debian's list of packages, if `MAPLEAF_PACKAGES` names a file of them.
+const PACKAGES: Table<str, str> = Table::new("packages");
+
 /// Runs one of LMDB's own tools.
 fn lmdb(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(name);
@@ -110,7 +113,9 @@ fn data(dump: &[u8]) -> Vec<String> {
 #[test]
 fn exchange_with_lmdb() {
     if Command::new("mdb_dump").arg("-V").output().is_err() {
-        eprintln!("LMDB's tools are not installed: skipped");
+        // Not by the macro: what that prints is shown of failing tests only.
+        writeln!(std::io::stderr(), "LMDB's tools are not installed: exchange with it was NOT tried")
+            .unwrap();
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -126,6 +131,16 @@ fn exchange_with_lmdb() {
         }
         tx.table(&NAMES)?.insert("back\\slash", "a\nb\\41")?;
         tx.table(&NAMES)?.insert("empty", "")?;
+        tx.create_table("no entries", "u64", "str")?;
+        if let Some(path) = std::env::var_os("MAPLEAF_PACKAGES") {
+            let packages = std::fs::read_to_string(path).unwrap();
+            let mut table = tx.table(&PACKAGES)?;
+            for line in packages.lines() {
+                let (name, rest) = line.split_once('\t').unwrap();
+                table.insert(name, rest)?;
+            }
+            assert!(!table.is_empty());
+        }
         Ok(())
     })
     .unwrap();
@@ -149,6 +164,14 @@ fn exchange_with_lmdb() {
     assert!(text(&output.stderr).contains("2 entries left out"));
     lmdb(at, "mdb_load", &["-n", "third"], &output.stdout);
     assert!(data(&lmdb(at, "mdb_dump", &["-n", "-a", "third"], b"")) == data(&output.stdout));
+    // Names that LMDB cannot hold.
+    db.update(|tx| tx.create_table("two\nlines", "u64", "str")).unwrap();
+    refused(at, &["dump", "a.mapleaf", "two\nlines"], b"", 2, r#"no table of the name "two\nlines""#);
+    refused(at, &["dump", "--unsuitable", "keep", "a.mapleaf", "two\nlines"], b"", 2, "two\\nlines");
+    let skipped = run(at, &["dump", "--unsuitable", "skip", "a.mapleaf"], b"");
+    assert!(text(&skipped.stderr).contains("left out") && data(&skipped.stdout) == data(&output.stdout));
+    assert!(answer(at, &["tables", "a.mapleaf"]).contains("two\\nlines\n"));
+    answer(at, &["dump", "--unnamed", "a.mapleaf", "two\nlines"]);
     // Duplicates, and the main table.
     let pairs = "VERSION=3\nformat=print\ndatabase=d\ntype=btree\nmapsize=1048576\ndupsort=1\nHEADER=END\n \
                  a\n 1\n a\n 2\n b\n 1\nDATA=END\n";

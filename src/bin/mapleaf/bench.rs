@@ -1,7 +1,7 @@
 //! `bench`: what this machine and this disk can do, in half a minute. Each figure is measured here and now; next to
 //! them stands what the disk does without any database.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hint::black_box;
 use std::io::{Write, stderr, stdout};
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::Answer;
 use crate::failure::{Failure, file_failure, wrong};
-use crate::interrupt::{making, on_interrupt};
+use crate::interrupt::{Workshop, on_interrupt};
 use crate::look::seconds;
 use crate::progress::{bytes, count, rate};
 
@@ -56,16 +56,10 @@ impl Bench {
         if self.value_size > 1 << 20 {
             return Err(wrong("--value-size: a mebibyte at most"));
         }
-        let path = self.folder.join(format!("mapleaf-bench-{}", std::process::id()));
-        if path.exists() {
-            return Err(wrong(format!("{} is there already", path.display())));
-        }
         on_interrupt(": the database of the measurement is removed");
-        let measured = making(&path, &["", "-lock", "-new", "-disk"], || {
-            let measured = self.measure(&path);
-            remove(&path);
-            measured
-        })?;
+        let workshop = Workshop::open(&self.folder.join(format!("mapleaf-bench-{}", std::process::id())))?;
+        let measured = self.measure(&workshop)?;
+        drop(workshop);
         let mut out = stdout().lock();
         if self.json {
             writeln!(out, "{}", self.json(&measured))?;
@@ -75,22 +69,19 @@ impl Bench {
         Ok(Answer::Done)
     }
 
-    fn measure(&self, path: &Path) -> Result<Measured, Failure> {
+    fn measure(&self, workshop: &Workshop) -> Result<Measured, Failure> {
         say("the disk alone");
-        let disk = self.disk_alone(path)?;
-        let syscall = self.measure_mode(path, "syscall", WriteMode::Syscall)?;
-        let mapped = self.measure_mode(path, "mapped", WriteMode::Mapped)?;
+        let disk = self.disk_alone(&workshop.place("disk"))?;
+        let syscall = self.measure_mode(&workshop.place("syscall"), "syscall", WriteMode::Syscall)?;
+        let mapped = self.measure_mode(&workshop.place("mapped"), "mapped", WriteMode::Mapped)?;
         say("");
         Ok(Measured { disk, modes: [syscall, mapped] })
     }
 
     /// How long a small write and `fdatasync` take, without a database.
     fn disk_alone(&self, path: &Path) -> Result<Times, Failure> {
-        let mut name = path.as_os_str().to_owned();
-        name.push("-disk");
-        let name = PathBuf::from(name);
-        let failure = |action| file_failure(action, name.display());
-        let file = File::create_new(&name).map_err(failure("create"))?;
+        let failure = |action| file_failure(action, path.display());
+        let file = File::create_new(path).map_err(failure("create"))?;
         // The blocks are there before, as those of a database are.
         file.write_all_at(&vec![0; PIECE_BYTES * 256], 0).map_err(failure("write"))?;
         file.sync_all().map_err(failure("sync"))?;
@@ -103,12 +94,10 @@ impl Bench {
             file.sync_data().map_err(failure("sync"))?;
             times.add(begun.elapsed());
         }
-        fs::remove_file(&name).map_err(failure("remove"))?;
         Ok(times)
     }
 
     fn measure_mode(&self, path: &Path, name: &'static str, mode: WriteMode) -> Result<Mode, Failure> {
-        remove(path);
         let db = Db::options().write_mode(mode).open(path)?;
         let value = vec![7; self.value_size];
         say(&format!("{name}: load"));
@@ -339,14 +328,5 @@ fn key_of(index: u64) -> u64 {
 fn say(what: &str) {
     if std::io::IsTerminal::is_terminal(&stderr()) {
         eprint!("\r\x1b[K{what}");
-    }
-}
-
-fn remove(path: &Path) {
-    for suffix in ["", "-lock"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        // One that is not there need not be removed.
-        let _ = fs::remove_file(name);
     }
 }

@@ -88,10 +88,7 @@ impl Salvage {
         if let Some(size) = self.page_size {
             options = options.page_size(size);
         }
-        let suffixes = ["-salvage", "-salvage-lock"];
-        let report = making(&self.new_file, &suffixes, || {
-            mapleaf::salvage_with(&self.file, &self.new_file, &options)
-        })?;
+        let report = making(&self.new_file, |place| mapleaf::salvage_with(&self.file, place, &options))?;
         let mut out = stdout().lock();
         if self.json {
             let tables: Vec<Value> = report.tables.iter().map(|table| {
@@ -136,19 +133,18 @@ impl Copy {
         if is_stream && stdout().is_terminal() {
             return Err(wrong("a copy is nothing for a terminal: send standard output to a file or a pipe"));
         }
+        on_interrupt(if is_stream { ": the copy is not complete" } else { ": there is no copy" });
         let db = open_to_look(&self.file)?;
         let rx = db.read()?;
-        on_interrupt(if is_stream { ": the copy is not complete" } else { ": there is no copy" });
         let length = if is_stream {
             rx.copy_to_writer(&mut stdout().lock()).map_err(|error| {
                 let failure = Failure::from(error);
                 Failure { message: format!("the copy is not complete: {}", failure.message), ..failure }
             })?
         } else if self.compact {
-            let make = || rx.compact_to(&self.new_file);
-            making(&self.new_file, &["-compact", "-compact-lock"], make)?
+            making(&self.new_file, |place| rx.compact_to(place))?
         } else {
-            making(&self.new_file, &["-new"], || rx.copy_to(&self.new_file))?
+            making(&self.new_file, |place| rx.copy_to(place))?
         };
         eprintln!("transaction {} copied: {}", rx.id(), bytes(length));
         Ok(Answer::Done)

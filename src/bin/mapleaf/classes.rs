@@ -50,8 +50,8 @@ const PINNED: usize = 4;
 const RECORD: usize = 5;
 const FREE_LOG: usize = 6;
 const CATALOG: usize = 7;
-/// Those behind it depend on what the picture tells.
-const FIRST_OWN: usize = 8;
+/// Those from here on depend on what the picture tells.
+pub(crate) const FIRST_OWN: usize = 8;
 
 const COMMON: [(&str, Color, char); FIRST_OWN] = [
     ("damaged or lost", Color(0xff, 0x00, 0xff), '?'),
@@ -117,9 +117,9 @@ impl Classes {
                 classes
             }
             By::Age => steps(|index| match index {
-                0 => "by the newest transaction".to_owned(),
-                5 => format!("more than {} before it", AGES[4]),
-                _ => format!("up to {} before it", AGES[index]),
+                0 => "newest transaction".to_owned(),
+                5 => format!("more than {} before", AGES[4]),
+                _ => format!("{} to {} before", AGES[index - 1] + 1, AGES[index]),
             }),
             By::Fill => steps(|index| match index {
                 0 => format!("less than {} % full", FILLS[0]),

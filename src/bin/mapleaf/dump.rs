@@ -75,7 +75,7 @@ impl Dump {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let db = open_to_look(&self.file)?;
         let rx = db.read()?;
-        let tables: Vec<TableInfo> = match &self.tables[..] {
+        let mut tables: Vec<TableInfo> = match &self.tables[..] {
             [] => rx.tables()?,
             names => names.iter().map(|name| find_table(&rx, name)).collect::<Result<_, _>>()?,
         };
@@ -85,8 +85,11 @@ impl Dump {
                 tables.len()
             )));
         }
-        if self.format == Format::Lmdb && self.unsuitable == Unsuitable::Refuse {
-            self.refuse_unsuitable(&rx, &tables)?;
+        if self.format == Format::Lmdb {
+            self.look_at_names(&mut tables)?;
+            if self.unsuitable == Unsuitable::Refuse {
+                self.refuse_unsuitable(&rx, &tables)?;
+            }
         }
         let progress = Progress::new(tables.iter().map(|table| table.entries).sum(), "entries");
         let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
@@ -133,13 +136,32 @@ impl Dump {
         (1..=MAX_KEY_LEN).contains(&key.len()) && value.len() <= MAX_KEY_LEN
     }
 
+    /// Names of tables that LMDB, or its text format, cannot hold.
+    fn look_at_names(&self, tables: &mut Vec<TableInfo>) -> Result<(), Failure> {
+        if self.types
+            && tables.iter().any(|table| (table.key_type.clone() + &table.value_type).contains('\n'))
+        {
+            return Err(wrong("a type's name has more than one line: dump without --types"));
+        }
+        let is_good = |name: &str| match self.unsuitable {
+            _ if self.unnamed => true,
+            Unsuitable::Keep => !name.contains('\n'), // which would be another line of the header
+            _ => (1..=MAX_KEY_LEN).contains(&name.len()) && !name.contains(['\n', '\0']),
+        };
+        for table in tables.iter().filter(|table| !is_good(&table.name)) {
+            let problem = format!("LMDB can have no table of the name {:?}", table.name);
+            if self.unsuitable != Unsuitable::Skip {
+                return Err(wrong(problem));
+            }
+            eprintln!("{problem}: left out");
+        }
+        tables.retain(|table| is_good(&table.name));
+        Ok(())
+    }
+
     fn refuse_unsuitable(&self, rx: &ReadTxn, tables: &[TableInfo]) -> Result<(), Failure> {
         let mut count = 0;
         for table in tables {
-            let is_name_good = table.name.len() <= MAX_KEY_LEN && !table.name.contains(['\n', '\0']);
-            if !is_name_good && !self.unnamed {
-                return Err(wrong(format!("LMDB can have no table of the name {:?}", table.name)));
-            }
             for entry in rx.raw_table(&table.name)?.iter()? {
                 let (key, _) = entry?;
                 if !self.is_suitable(table, &key) {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::Answer;
 use crate::failure::{Failure, file_failure, no_table, open_to_change, open_to_look, table_names, wrong};
+use crate::interrupt::on_interrupt;
 use crate::text::{escape, from_hex, to_hex};
 use crate::types::{Role, Type};
 
@@ -206,6 +207,7 @@ pub(crate) struct Put {
 
 impl Put {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
+        on_interrupt(": nothing was changed");
         let types = self.create.as_deref().map(split_types).transpose()?;
         let db = match types {
             Some(_) => mapleaf::Db::open(&self.file)?,
@@ -284,6 +286,7 @@ impl Delete {
         if self.keys.is_empty() == self.range.is_all() {
             return Err(wrong("delete wants keys, or a range (--from, --to, --prefix): one of the two"));
         }
+        on_interrupt(": nothing was changed");
         let db = open_to_change(&self.file)?;
         let tx = db.write()?;
         let rx = db.read()?;

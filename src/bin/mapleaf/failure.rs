@@ -51,7 +51,14 @@ impl From<Error> for Failure {
             | Error::PageSizeMismatch { .. } => WRONG_INPUT,
             _ => REFUSED,
         };
-        Failure { code, message: error.to_string() }
+        let message = match error {
+            Error::Corrupt(problem) => format!(
+                "the file is damaged: {problem}; `mapleaf check` lists all damage, a backup restores it, `mapleaf \
+                 salvage` rescues what can be read"
+            ),
+            other => other.to_string(),
+        };
+        Failure { code, message }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::Answer;
 use crate::failure::{Failure, open_to_change, open_to_look};
 use crate::progress::{bytes, count};
+use crate::text::escape;
 
 /// Says how large a database is, what of it is free, and who reads it.
 #[derive(Args)]
@@ -92,7 +93,7 @@ impl Stat {
                     pages.branches,
                     pages.overflow,
                     fill(pages, page),
-                    table.name
+                    escape(table.name.as_bytes())
                 )?;
             }
         }
@@ -139,8 +140,9 @@ impl Tables {
                 });
                 writeln!(out, "{line}")?;
             } else {
-                let types = format!("{} to {}", table.key_type, table.value_type);
-                writeln!(out, "{:>12} {:>2}  {types:<24} {}", table.entries, table.depth, table.name)?;
+                let types = escape(format!("{} to {}", table.key_type, table.value_type).as_bytes());
+                let name = escape(table.name.as_bytes());
+                writeln!(out, "{:>12} {:>2}  {types:<24} {name}", table.entries, table.depth)?;
             }
         }
         Ok(Answer::Done)

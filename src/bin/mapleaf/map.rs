@@ -10,7 +10,7 @@ use mapleaf::{Db, PageUse};
 use serde_json::json;
 
 use crate::Answer;
-use crate::classes::{BEHIND, By, Class, Classes, UNKNOWN};
+use crate::classes::{BEHIND, By, Class, Classes, FIRST_OWN, UNKNOWN};
 use crate::failure::{Failure, open_to_look, table_names, wrong};
 use crate::progress::{Progress, bytes, count};
 use crate::svg::{Anchor, Color, INK, PALE_INK, Svg};
@@ -228,11 +228,9 @@ impl Picture {
 
     /// The classes that there are, with the number of their pages.
     fn legend(&self) -> Vec<(&Class, u64)> {
-        let all = self.classes.iter().enumerate().map(|(index, class)| (class, self.total(index)));
-        // Those behind are what the picture is about.
-        let mut legend: Vec<_> = all.filter(|(_, pages)| *pages > 0).collect();
-        legend.reverse();
-        legend
+        // First what the picture is about.
+        let order = (FIRST_OWN..self.classes.len()).chain((0..FIRST_OWN).rev());
+        order.map(|index| (&self.classes[index], self.total(index))).filter(|(_, pages)| *pages > 0).collect()
     }
 
     fn scale(&self) -> String {

@@ -88,7 +88,7 @@ impl PageText<'_> {
         let place = format!("bytes {} to {size}", size - prefix.len());
         match prefix.len() {
             0 => writeln!(out, "prefix  none"),
-            length => writeln!(out, "prefix  {length} bytes, at {place}: {}", cut(&escape(prefix))),
+            length => writeln!(out, "prefix  {length} long, at {place}: {}", cut(&escape(prefix))),
         }
     }
 

@@ -203,7 +203,8 @@ impl Shape {
         let mut svg = Svg::new();
         let title = format!("table {:?}", self.table);
         svg.text(16.0, 26.0, 16, Anchor::Start, INK, &title);
-        svg.text(16.0, 44.0, 12, Anchor::Start, PALE_INK, &self.summary());
+        let summary = format!("{}; a row is as wide as it has pages, on a logarithmic scale", self.summary());
+        svg.text(16.0, 44.0, 12, Anchor::Start, PALE_INK, &summary);
         let mut y = 66.0;
         let most_pages = self.levels.iter().map(|level| level.pages).max().unwrap_or(1).max(2) as f64;
         for (index, level) in self.levels.iter().enumerate().rev() {
