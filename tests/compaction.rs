@@ -99,7 +99,8 @@ fn file_gets_as_short_as_its_content() {
         assert!(last.is_done && last.moved_pages > 0, "{last:?}");
         assert_eq!((u64::from(last.pages_before), longest), (before, before), "it does not grow");
         let (used, total) = pages_in_use(&db);
-        assert_eq!((total, last.remaining_pages), (file_pages(&path), last.unmovable_pages), "{last:?}");
+        assert_eq!(total, file_pages(&path), "{last:?}");
+        assert!(last.remaining_pages <= last.unmovable_pages, "{last:?}");
         // A value of 74 pages may find no better place.
         assert!(total < used + 200 && total < before / 2, "{used} of {total} in use, {before} before");
         assert!(contents(&db.read().unwrap()) == expected);

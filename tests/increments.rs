@@ -100,8 +100,10 @@ fn what_is_restored_is_what_a_copy_would_have_been() {
             assert_eq!(increment.pages == 0, day == 4);
             last = rx.id();
             week.push(bytes);
-            // The snapshot is older than what is written now, and its pages are wanted.
-            db.update(|tx| change(tx, &mut random, 1)).unwrap();
+            if day != 3 {
+                // The snapshot is older than what is written now, and its pages are wanted.
+                db.update(|tx| change(tx, &mut random, 1)).unwrap();
+            }
             let (copy, all, step) =
                 (file(&format!("copy{day}")), file(&format!("all{day}")), file(&format!("day{day}")));
             rx.copy_to(&copy).unwrap();
