@@ -126,7 +126,8 @@ fn space_is_given_back() {
     assert_eq!(report["file_bytes"].as_u64(), Some(length));
     assert!(length < before * 2 / 3, "{length} of {before}");
     drop(db);
-    assert_eq!(words(&path).len(), 5143 - 143 + 142 + 28, "what was kept");
+    let kept = (0..30_000u64).filter(|key| key % 7 == 0 || *key > 29_000).count();
+    assert_eq!(words(&path).len(), kept);
     let (out, _) = answer(at, &["shrink", "a.mapleaf"]);
     assert!(out.contains("left"), "{out}");
     refused(at, &["compact", "--step-pages", "3", "a.mapleaf"], 2, "3");

@@ -1,10 +1,10 @@
 //! What has changed since a transaction: the pages that were born after it, and the older ones that those refer to.
 //!
-//! A page that is not younger than the transaction is the root of a subtree that is not, for a page is replaced whenever
-//! one below it is. And it is where it was then: a page that is in use stays in use, with the same bytes, from its birth
-//! on until it is replaced for good (I1, I2). So the walk reads the younger pages, and of those which they refer to the
-//! headers; the work is in proportion to what has changed, times the number of children of a branch, and not to the
-//! database.
+//! A page that is not younger than the transaction is the root of a subtree that is not, for a page is replaced
+//! whenever one below it is. And it is where it was then: a page that is in use stays in use, with the same bytes, from
+//! its birth on until it is replaced for good (I1, I2). So the walk reads the younger pages, and of those which they
+//! refer to the headers; the work is in proportion to what has changed, times the number of children of a branch, and
+//! not to the database.
 //!
 //! Invariant (I5): each younger page is visited once at most, so the walk ends whatever the pages refer to.
 

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::copy::check_length;
 use crate::copy::lineage::new_identity;
 use crate::copy::plan::Plan;
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ use crate::txn::write::Transaction;
 /// Writes the snapshot anew to a new file; answers its length.
 pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
     reader.check_not_forked()?;
+    check_length(reader)?;
     let page_size = reader.pages().page_size;
     let length = u64::from(reader.snapshot.length_pages) * page_size as u64;
     let (building, handle) = Building::begin(path, "-compact", page_size, length)?;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::check::VerifyingSource;
-use crate::copy::PIECE_BYTES;
 use crate::copy::changes::Changes;
+use crate::copy::{PIECE_BYTES, check_length};
 use crate::error::{Error, Result};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::increment::{IncrementHeader, encode_pair};
@@ -65,6 +65,7 @@ struct Parts {
 impl Parts {
     fn find(reader: &SnapshotReader, since: u64) -> Result<(Parts, Increment)> {
         reader.check_not_forked()?;
+        check_length(reader)?;
         let snapshot = &reader.snapshot;
         if since == 0 || since > snapshot.id.0 {
             let problem = format!("an increment since transaction {since}, of transaction {}", snapshot.id);

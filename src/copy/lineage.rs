@@ -1,9 +1,9 @@
 //! Which database a copy was made of, and as of which transaction: what tells onto what an increment may be restored.
 //!
-//! A copy is another database, and has an identity of its own: half of it by chance, so that no two copies are taken for
-//! each other, and half of it a mark, which is computed from the identity of the database that it was made of and from
-//! the transaction. Who has both computes the mark anew, and compares. (Other identities are by chance as a whole: one
-//! in 2^64 has a given mark.)
+//! A copy is another database, and has an identity of its own: half of it by chance, so that no two copies are taken
+//! for each other, and half of it a mark, which is computed from the identity of the database that it was made of and
+//! from the transaction. Who has both computes the mark anew, and compares. (Other identities are by chance as a whole:
+//! one in 2^64 has a given mark.)
 //!
 //! Only a copy of a durable transaction is marked. Loss of power can undo others, and their ids are given again.
 

@@ -1,5 +1,5 @@
-//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`]; what has changed since one, and that
-//! restored onto it: [`increment_to_file`], [`increment_to_writer`], [`restore()`].
+//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`]; what has changed since one, and
+//! that restored onto it: [`increment_to_file`], [`increment_to_writer`], [`restore()`].
 //!
 //! What a copy needs is the snapshot's trees and no more. A reader protects them (I1), so that writers go on meanwhile,
 //! and it does not matter how old the snapshot is, nor that its record and its free log are long gone. Both are made
@@ -40,7 +40,19 @@ use crate::txn::read::SnapshotReader;
 /// Bytes that one write to a stream takes.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// An error if somebody has cut the file under us: to look at what is gone would end the process.
+fn check_length(reader: &SnapshotReader) -> Result<()> {
+    let pages = reader.pages();
+    let expected = PageNumber(reader.snapshot.length_pages).offset(pages.page_size);
+    let found = pages.storage.file_length().map_err(pages.io_error("examine"))?;
+    match found < expected {
+        true => Err(Error::Truncated { path: pages.path.clone(), expected, found }),
+        false => Ok(()),
+    }
+}
+
 fn plan_of(reader: &SnapshotReader) -> Result<Plan> {
+    check_length(reader)?;
     let id = reader.snapshot.id;
     let identity = match reader.is_durable() {
         true => lineage::identity_of_copy(&reader.identity(), id)?,

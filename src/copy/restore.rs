@@ -1,15 +1,15 @@
 //! Increments, restored onto an older copy: to a new file, which is a copy of the newer transaction.
 //!
-//! The old copy is only read. The new file begins as its image; the pages of each increment are stored over that, each at
-//! its number. Then the trees are walked, every page of them verified, and a record and a free log are made for them, as
-//! for any copy ([`Plan`]). What the trees do not use becomes zeros. So what comes out is what a copy of the snapshot
-//! would have been, made then and there.
+//! The old copy is only read. The new file begins as its image; the pages of each increment are stored over that, each
+//! at its number. Then the trees are walked, every page of them verified, and a record and a free log are made for
+//! them, as for any copy ([`Plan`]). What the trees do not use becomes zeros. So what comes out is what a copy of the
+//! snapshot would have been, made then and there.
 //!
 //! Why the pages fit together: a page of the newer snapshot that is not in the increment is not younger than the
 //! increment's first transaction, hence was in use at that transaction, at the same number, with the same bytes
-//! (`changes`). The old copy has it, if it is a copy of that database at that transaction: its identity is marked so, or
-//! is the database's own (`lineage`), and its newest record is that transaction's. Moreover, each of those pages that a
-//! page of the increment refers to has the checksum that it had.
+//! (`changes`). The old copy has it, if it is a copy of that database at that transaction: its identity is marked so,
+//! or is the database's own (`lineage`), and its newest record is that transaction's. Moreover, each of those pages
+//! that a page of the increment refers to has the checksum that it had.
 //!
 //! Invariants:
 //! - The old copy does not change. The new file gets its name when it is complete, verified and durable; a crash before
@@ -42,8 +42,8 @@ use crate::txn::turns;
 ///
 /// The increments are read one after the other, each beginning with the transaction that the one before, or the copy,
 /// ends with. The copy is one made by [`ReadTxn::copy_to`](crate::ReadTxn::copy_to) or
-/// [`ReadTxn::copy_to_writer`](crate::ReadTxn::copy_to_writer) and not written to since, an earlier restored one, or the
-/// database itself, as it was then. It is only read. The new database is what a copy of the newest increment's
+/// [`ReadTxn::copy_to_writer`](crate::ReadTxn::copy_to_writer) and not written to since, an earlier restored one, or
+/// the database itself, as it was then. It is only read. The new database is what a copy of the newest increment's
 /// transaction would have been: another database, complete, durable under its name, and each page of it has been
 /// verified. There must be no file of that name.
 ///
@@ -327,8 +327,8 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
     match identity != *origin && has_pages_of(&identity, origin, snapshot.id) {
         true => Ok(snapshot.id),
         false => Err(wrong(
-            "it is no copy of this database, or a compacting one, or it has been written to, or its transaction was not \
-             durable when it was made",
+            "it is no copy of this database, or a compacting one, or it has been written to, or its transaction \
+             was not durable when it was made",
         )),
     }
 }

@@ -106,8 +106,8 @@ pub struct Compaction {
 }
 
 impl Compaction {
-    /// How many pages a step may take: 256 if nothing is said, 32 at least. (A large value is moved in one step, however
-    /// large it is.) More are faster; fewer make others wait for less time.
+    /// How many pages a step may take: 256 if nothing is said, 32 at least. (A large value is moved in one step,
+    /// however large it is.) More are faster; fewer make others wait for less time.
     pub fn step_pages(mut self, pages: u32) -> Compaction {
         self.compactor = Compactor::new(pages);
         self

@@ -12,7 +12,8 @@ impl ReadTxn {
     ///
     /// The copy is a complete database, durable under its name when this returns, in which each page has been verified:
     /// damage is an error and is not copied. It is another database, with an identity of its own, and goes on from
-    /// this snapshot's transaction. If that was durable, increments can be restored onto it ([`restore`](crate::restore)). Its file ends with the last page that this snapshot uses; free pages below that
+    /// this snapshot's transaction. If that was durable, increments can be restored onto it
+    /// ([`restore`](crate::restore)). Its file ends with the last page that this snapshot uses; free pages below that
     /// are not copied. The kernel does the copying where it can, and shares blocks on a file system that can.
     ///
     /// # Errors
@@ -125,19 +126,19 @@ impl ReadTxn {
     ///
     /// # Errors
     ///
-    /// Those of [`ReadTxn::increment_to`], with what the writer answered. An increment that was cut short is refused when
-    /// it is to be restored.
+    /// Those of [`ReadTxn::increment_to`], with what the writer answered. An increment that was cut short is refused
+    /// when it is to be restored.
     pub fn increment_to_writer(&self, since: u64, writer: &mut impl Write) -> Result<Increment> {
         copy::increment_to_writer(&self.reader, since, writer)
     }
 
-    /// The transaction of a copy, or of an increment, that was made of this database: an increment since that can follow
-    /// it. A copy must not be open anywhere.
+    /// The transaction of a copy, or of an increment, that was made of this database: an increment since that can
+    /// follow it. A copy must not be open anywhere.
     ///
     /// # Errors
     ///
-    /// [`Error::WrongBase`](crate::Error::WrongBase) if none can follow: it is a copy of another database, or a compacting
-    /// one, it has been written to, or its transaction was not durable when it was made.
+    /// [`Error::WrongBase`](crate::Error::WrongBase) if none can follow: it is a copy of another database, or a
+    /// compacting one, it has been written to, or its transaction was not durable when it was made.
     /// [`Error::BadIncrement`](crate::Error::BadIncrement), [`Error::InUse`](crate::Error::InUse),
     /// [`Error::NotADatabase`](crate::Error::NotADatabase), [`Error::Io`](crate::Error::Io).
     pub fn transaction_of(&self, path: impl AsRef<Path>) -> Result<u64> {

@@ -24,8 +24,8 @@
 //! *Runs* are the pages that were born after the first transaction, and that the last one uses. *Kept* are those, not
 //! younger than the first transaction, that pages of the runs refer to.
 //!
-//! Invariant (I5): a header that [`IncrementHeader::decode`] answers has a right checksum, a known version and page size,
-//! transactions in order, and a length and a root within limits.
+//! Invariant (I5): a header that [`IncrementHeader::decode`] answers has a right checksum, a known version and page
+//! size, transactions in order, and a length and a root within limits.
 
 use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::checksum;

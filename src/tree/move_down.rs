@@ -132,8 +132,8 @@ impl TreeMut {
         }
     }
 
-    /// Moves the leaf at the path's end, if it is high, and its values that are. `false` if not all of them, because the
-    /// budget was spent.
+    /// Moves the leaf at the path's end, if it is high, and its values that are. `false` if not all of them, because
+    /// the budget was spent.
     fn move_leaf<S: PageSource>(&mut self, source: &S, moving: &mut Moving<'_>) -> Result<bool> {
         let turn = self.path.len() - 1;
         if moving.is_high(self.path[turn].node) {
@@ -154,7 +154,8 @@ impl TreeMut {
         Ok(true)
     }
 
-    /// Moves the overflow run of an entry, if it has one, and that is high or ends high. `false` if the budget is spent.
+    /// Moves the overflow run of an entry, if it has one, and that is high or ends high. `false` if the budget is
+    /// spent.
     fn move_value<S: PageSource>(
         &mut self,
         source: &S,

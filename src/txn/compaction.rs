@@ -6,9 +6,9 @@
 //! protected snapshot needs it (I2), like all that is ever replaced: so nothing of the protocol is new, and a crash
 //! between any two stores leaves what it leaves of other transactions. Between steps others have their turn.
 //!
-//! **The ceiling** is the least length that the file could have: so high that what is in use finds room below it, around
-//! the pages there that snapshots pin, with some pages left for the next commits ([`Room::of`]). It is found anew in
-//! each step, since others write meanwhile, and never goes down within a pass.
+//! **The ceiling** is the least length that the file could have: so high that what is in use finds room below it,
+//! around the pages there that snapshots pin, with some pages left for the next commits ([`Room::of`]). It is found
+//! anew in each step, since others write meanwhile, and never goes down within a pass.
 //!
 //! **Passes.** A pass goes through all trees once, in the order of tables and keys. The first moves values on overflow
 //! pages only: they need runs of free pages, which single pages would break up. A value for which there is none below
@@ -18,10 +18,11 @@
 //! **It ends.** A step that commits moves a page at least, and each page that it moves to a lower number; all else that
 //! it takes lies below the ceiling. So if nobody else writes, pages in use behind the ceiling become fewer, or lower,
 //! with each step. Others may add some: but a pass looks at no more nodes than twice as many as the file had pages when
-//! the pass began. Another pass than those two begins only if the last one has moved pages and left the file shorter than
-//! it was before it. A length cannot fall for ever.
+//! the pass began. Another pass than those two begins only if the last one has moved pages and left the file shorter
+//! than it was before it. A length cannot fall for ever.
 //!
-//! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Core::grow`). Others may grow it.
+//! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Core::grow`). Others may grow
+//! it.
 //!
 //! **What keeps the file long** is told ([`CompactionProgress`]): retired pages that a snapshot pins, and values on
 //! overflow pages for which there is no run of free pages further down.
