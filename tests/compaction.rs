@@ -334,3 +334,86 @@ fn small_and_empty_databases() {
     assert!(matches!(read_only.compact(), Err(mapleaf::Error::ReadOnly)));
     assert!(matches!(read_only.shrink(), Err(mapleaf::Error::ReadOnly)));
 }
+
+/// Prints what docs/BENCHMARKS.md says of compaction and increments:
+/// `cargo test --test compaction -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints figures, and proves nothing"]
+fn figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let db = Db::open(&path).unwrap();
+    let mut random = Random::new(1);
+    let keys: Vec<u64> = (0..200_000).map(|_| random.next()).collect();
+    for piece in keys.chunks(20_000) {
+        db.update(|tx| {
+            let mut table = tx.table(&table(0))?;
+            piece.iter().try_for_each(|&key| table.insert(key, [7; 150]).map(drop))
+        })
+        .unwrap();
+    }
+    let base = db.read().unwrap();
+    let full = base.copy_to(folder.path().join("full")).unwrap();
+    println!("full copy: {full} bytes, {} of them in use", pages_in_use(&db).0 * PAGE);
+    let since = base.id();
+    drop(base);
+    for name in ["scattered", "neighbours"] {
+        let begin = random.next();
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        let from = begin as usize % 190_000;
+        let chosen: Vec<u64> = match name {
+            "scattered" => (0..2000).map(|_| keys[random.next() as usize % keys.len()]).collect(),
+            _ => sorted[from..from + 2000].to_vec(),
+        };
+        let since = db.read().unwrap().id().max(since);
+        db.update(|tx| {
+            let mut table = tx.table(&table(0))?;
+            chosen.iter().try_for_each(|&key| table.insert(key, [8; 150]).map(drop))
+        })
+        .unwrap();
+        let rx = db.read().unwrap();
+        let begun = std::time::Instant::now();
+        let increment = rx.increment_to(since, folder.path().join(name)).unwrap();
+        let headers = (increment.bytes - 84 - u64::from(increment.pages) * PAGE) / 8;
+        println!(
+            "1 % of the entries, {name}: {} bytes of {full}, {} pages, {headers} headers and runs at most, of {}; {:?}",
+            increment.bytes,
+            increment.pages,
+            full / PAGE,
+            begun.elapsed()
+        );
+    }
+    for kind in ["scattered", "by key"] {
+        if kind == "by key" {
+            db.update(|tx| {
+                let mut table = tx.table(&table(0))?;
+                keys.iter().try_for_each(|&key| table.insert(key, [9; 150]).map(drop))
+            })
+            .unwrap();
+        }
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        let bound = sorted[133_333];
+        db.update(|tx| {
+            tx.table(&table(0))?
+                .retain(|key, _| if kind == "scattered" { key % 3 == 0 } else { key > bound })
+                .map(drop)
+        })
+        .unwrap();
+        let (before, stored) = (file_pages(&path) * PAGE, db.stats().unwrap().written_bytes);
+        let begun = std::time::Instant::now();
+        let progress = db.compact().unwrap();
+        let (used, _) = pages_in_use(&db);
+        println!(
+            "two thirds removed, {kind}: {before} bytes before, {} after, {} in use; \
+             {} commits, {} pages moved, {} bytes stored, {:?}",
+            file_pages(&path) * PAGE,
+            used * PAGE,
+            progress.commits,
+            progress.moved_pages,
+            db.stats().unwrap().written_bytes - stored,
+            begun.elapsed()
+        );
+    }
+}
