@@ -316,6 +316,34 @@ fn free_log_moves_too() {
     assert!(contents(&db.read().unwrap()) == expected);
 }
 
+/// More tables than the file has pages, most of them empty.
+#[test]
+fn tables_without_number() {
+    let db = Db::in_memory().unwrap();
+    let name = |index: u64| format!("{index:05}");
+    db.update(|tx| {
+        for index in 0..5000 {
+            tx.create_table(&name(index), "str", "bytes")?;
+        }
+        for index in (0..5000).step_by(50) {
+            let mut table = tx.raw_table(&name(index))?;
+            (0..20).try_for_each(|key| table.insert(name(key).as_bytes(), &[1; 300][..]).map(drop))?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    db.update(|tx| (0..4900).step_by(50).try_for_each(|index| tx.raw_table(&name(index))?.clear().map(drop)))
+        .unwrap();
+    let progress = db.compact().unwrap();
+    let (used, total) = pages_in_use(&db);
+    assert!(
+        progress.is_done && progress.remaining_pages == 0 && total < used + 50,
+        "{progress:?}, {used} of {total}"
+    );
+    assert_eq!(db.read().unwrap().raw_table(&name(4950)).unwrap().len(), 20);
+    assert_eq!(db.read().unwrap().tables().unwrap().len(), 5000);
+}
+
 #[test]
 fn small_and_empty_databases() {
     let folder = tempfile::tempdir().unwrap();

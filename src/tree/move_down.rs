@@ -20,6 +20,9 @@ use crate::tree::nodes::{Nodes, finished, view, view_any_count};
 use crate::tree::pages::PageSource;
 use crate::tree::tree_mut::{Step, TreeMut};
 
+/// Stores the value of the overflow run at this page in another one, lower down; `None` if there is no room for it.
+type StoreLower<'a> = dyn Fn(&[u8], PageNumber) -> Result<Option<PageNumber>> + 'a;
+
 /// What is to be moved, how much may be done, and what has been.
 pub(crate) struct Moving<'a> {
     /// Pages at and behind this one are moved.
@@ -36,8 +39,7 @@ pub(crate) struct Moving<'a> {
     pub(crate) moved: u32,
     /// Pages of values for which there is no run of free pages lower down.
     pub(crate) without_run: u32,
-    /// Stores the value of an overflow run in another one, lower down; `None` if there is no room for it.
-    pub(crate) store_lower: &'a dyn Fn(&[u8], PageNumber) -> Result<Option<PageNumber>>,
+    pub(crate) store_lower: &'a StoreLower<'a>,
 }
 
 impl Moving<'_> {

@@ -47,6 +47,9 @@ const VISITS_IN_A_STEP: u32 = 20_000;
 /// Free pages that are left to commits: for the ways from the roots, the catalog and the log.
 const SPARE_PAGES: u32 = 32;
 
+/// The least that a table takes in the catalog, in bytes.
+const LEAST_ENTRY_LEN: u64 = 24;
+
 /// How far a compaction is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -167,7 +170,7 @@ impl Compactor {
             handle.core.sync_everything()?; // what lazy commits have replaced is free then
         }
         let transaction = begin(handle)?;
-        let (room, ceiling, budget) = transaction.with_space(|space| self.look(handle, space))?;
+        let (room, ceiling, budget) = transaction.with_space(|space| self.look(&transaction, space))?;
         let is_at_end = matches!(self.place, Place::End);
         if is_at_end || self.progress.remaining_pages == 0 || budget < SPARE_PAGES {
             drop(transaction);
@@ -195,13 +198,18 @@ impl Compactor {
     }
 
     /// Finds the ceiling, and how many pages this step may take.
-    fn look(&mut self, handle: &Handle, space: &mut Space) -> Result<(Room, u32, u32)> {
-        space.reclaim(&handle.core.shared.protected())?;
-        let room = Room::of(space, handle.core.pages.page_size);
+    fn look(&mut self, transaction: &Transaction, space: &mut Space) -> Result<(Room, u32, u32)> {
+        let core = transaction.core();
+        space.reclaim(&core.shared.protected())?;
+        let room = Room::of(space, core.pages.page_size);
         let moved_before = self.progress.moved_pages;
         let values_only = self.passes == 0;
         let pass = self.pass.get_or_insert_with(|| {
-            let visits_left = 2 * u64::from(room.length);
+            let nodes = u64::from(room.length);
+            // A table may have no page at all. But its entry takes room in the catalog, whatever the count there says.
+            let most_tables = nodes * core.pages.page_size as u64 / LEAST_ENTRY_LEN;
+            let tables = transaction.base.snapshot.catalog.entries.min(most_tables);
+            let visits_left = 2 * (nodes + tables);
             Pass { values_only, ceiling: 0, length_before: room.length, moved_before, visits_left }
         });
         pass.ceiling = pass.ceiling.max(room.target).min(room.length);

@@ -148,6 +148,25 @@ impl Scenario for Compacting {
     }
 }
 
+/// Without a crash: the steps do what they are for.
+#[test]
+fn the_scenario_moves_pages_of_both_kinds_and_cuts_the_file() {
+    let scenario = Compacting;
+    let db = scenario.options().in_memory().unwrap();
+    let stamp = 5;
+    db.update(|tx| {
+        (0..KEYS).try_for_each(|key| tx.table(&ENTRIES)?.insert(key, value(stamp, key)).map(drop))
+    })
+    .unwrap();
+    db.update(|tx| tx.table(&ENTRIES)?.retain(|key, _| key % 5 == 0).map(drop)).unwrap();
+    let (before, overflow) = (db.stats().unwrap(), db.check().unwrap().counts().overflow);
+    let steps: Vec<_> = db.compaction().step_pages(32).map(Result::unwrap).collect();
+    let last = steps.last().unwrap();
+    assert!(last.commits >= 3 && last.moved_pages > 60 && overflow > 60, "{last:?}");
+    assert!(db.stats().unwrap().file_bytes < before.file_bytes / 2);
+    assert!(db.check().unwrap().is_clean());
+}
+
 #[test]
 fn compaction_survives_power_cuts() {
     let is_long = std::env::var_os("MAPLEAF_LONG").is_some();
