@@ -81,6 +81,20 @@ pub enum Error {
         path: PathBuf,
     },
 
+    // ---- restoring ----
+    /// An increment cannot be restored onto this copy, or an increment cannot follow it.
+    WrongBase {
+        /// The copy, or increment.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+    /// Bytes that are to be an increment are none, or not all of it, or damaged.
+    BadIncrement {
+        /// What is wrong with them.
+        problem: String,
+    },
+
     // ---- transactions ----
     /// The database was opened read-only.
     ReadOnly,
@@ -260,6 +274,15 @@ impl fmt::Display for Error {
                  allow it to write that file, or wait until nobody has the database open",
                 path.display()
             ),
+            Error::WrongBase { path, problem } => write!(
+                f,
+                "{} is not what the increment was made for: {problem}; \
+                 take the copy that it follows, or begin with a new copy",
+                path.display()
+            ),
+            Error::BadIncrement { problem } => {
+                write!(f, "the increment cannot be restored: {problem}; nothing was changed")
+            }
             Error::ReadOnly => {
                 write!(f, "the database was opened read-only; open it without read_only(true) to write")
             }

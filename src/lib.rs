@@ -25,14 +25,16 @@ mod types;
 pub mod sim;
 
 pub use check::{CheckReport, PageCounts, PageRole, PageUse};
+pub use copy::{Increment, restore};
 pub use db::{
-    AccessPattern, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo, TableMut, TableRef,
-    Ticket, Watch, WriteTxn,
+    AccessPattern, Compaction, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats, TableInfo,
+    TableMut, TableRef, Ticket, Watch, WriteTxn,
 };
 pub use error::{Corruption, Error, Result};
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
+pub use txn::compaction::CompactionProgress;
 pub use txn::onlookers::ReaderInfo;
 pub use txn::page_file::Verify;
 pub use txn::warm::Warmed;

@@ -296,3 +296,117 @@ fn read_only_check_while_others_write() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+/// Reads slowly, while writers want the pages again, what is written to the other end; the copy must be the snapshot's.
+fn copy_through(
+    db: &Db,
+    make_pair: impl FnOnce() -> (Box<dyn Write + Send>, Box<dyn io::Read + Send>),
+    path: &Path,
+) {
+    let rx = db.read().unwrap();
+    let (id, expected) = (rx.id(), contents(&rx));
+    let (mut writer, mut reader) = make_pair();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random::new(3);
+            while !stop.load(Ordering::Relaxed) {
+                db.update(|tx| change(tx, &mut random, 50)).unwrap();
+            }
+        });
+        let receiver = scope.spawn(|| {
+            let (mut bytes, mut piece) = (Vec::new(), vec![0; 50_000]);
+            loop {
+                match reader.read(&mut piece).unwrap() {
+                    0 => return bytes,
+                    length => bytes.extend_from_slice(&piece[..length]),
+                }
+                std::thread::sleep(std::time::Duration::from_micros(300));
+            }
+        });
+        let length = rx.copy_to_writer(&mut writer).unwrap();
+        // The snapshot is not protected any more, though much of it waits in the pipe.
+        drop(rx);
+        drop(writer);
+        let bytes = receiver.join().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(bytes.len() as u64, length);
+        fs::write(path, bytes).unwrap();
+    });
+    assert_is_copy(path, &expected, id);
+}
+
+#[cfg(unix)]
+#[test]
+fn copies_to_a_pipe_and_to_a_socket_while_writers_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(folder.path().join("a.mapleaf")).unwrap();
+    let mut random = Random::new(11);
+    db.update(|tx| change(tx, &mut random, 8000)).unwrap();
+    let pipe = || {
+        let (reader, writer) = io::pipe().unwrap();
+        (Box::new(writer) as Box<dyn Write + Send>, Box::new(reader) as Box<dyn io::Read + Send>)
+    };
+    copy_through(&db, pipe, &folder.path().join("pipe"));
+    let socket = || {
+        let (writer, reader) = std::os::unix::net::UnixStream::pair().unwrap();
+        (Box::new(writer) as Box<dyn Write + Send>, Box::new(reader) as Box<dyn io::Read + Send>)
+    };
+    copy_through(&db, socket, &folder.path().join("socket"));
+    let tcp = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let writer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (
+            Box::new(writer) as Box<dyn Write + Send>,
+            Box::new(listener.accept().unwrap().0) as Box<dyn io::Read + Send>,
+        )
+    };
+    copy_through(&db, tcp, &folder.path().join("tcp"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn failing_targets_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(folder.path().join("a.mapleaf")).unwrap();
+    let mut random = Random::new(12);
+    db.update(|tx| change(tx, &mut random, 4000)).unwrap();
+    let rx = db.read().unwrap();
+    let expected = contents(&rx);
+    let kind = |result: mapleaf::Result<u64>| match result {
+        Err(Error::Io { source, .. }) => source.kind(),
+        other => panic!("{other:?}"),
+    };
+    let mut full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(kind(rx.copy_to_writer(&mut full)), ErrorKind::StorageFull);
+    // Whoever read has gone after some bytes.
+    let (mut reader, mut writer) = io::pipe().unwrap();
+    let gone = std::thread::spawn(move || io::Read::read_exact(&mut reader, &mut [0; 100_000]).unwrap());
+    assert_eq!(kind(rx.copy_to_writer(&mut writer)), ErrorKind::BrokenPipe);
+    gone.join().unwrap();
+    assert!(contents(&rx) == expected);
+    assert_clean(&db);
+}
+
+/// Somebody cuts the file: an error, and no copy of what is left.
+#[test]
+fn file_that_has_been_cut_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let db = Db::open(&path).unwrap();
+    let mut random = Random::new(13);
+    db.update(|tx| change(tx, &mut random, 4000)).unwrap();
+    let rx = db.read().unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(length / 2).unwrap();
+    let copy = folder.path().join("copy");
+    let is_cut = |result: mapleaf::Result<u64>| matches!(result, Err(Error::Truncated { .. }));
+    assert!(is_cut(rx.copy_to(&copy)));
+    assert!(is_cut(rx.copy_to_writer(&mut Vec::new())));
+    assert!(is_cut(rx.increment_to_writer(1, &mut Vec::new()).map(|increment| increment.bytes)));
+    file.set_len(length).unwrap();
+    // The cut part is zeros by now.
+    assert!(matches!(rx.copy_to(&copy), Err(Error::Corrupt(_))));
+    assert_eq!(files(folder.path()), ["a.mapleaf", "a.mapleaf-lock"]);
+}

@@ -303,3 +303,42 @@ fn max_size_is_an_error_and_deleting_makes_room() {
         assert_clean(&db);
     }
 }
+
+/// Copies, increments and what is restored, onto a disk that has no room for them: nothing is left there, and the
+/// database does not mind.
+#[test]
+fn copies_onto_a_full_disk_leave_nothing() {
+    for kind in ["tmpfs", "ext4"] {
+        let Some(disk) = Disk::mount(kind, 4096) else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mapleaf");
+        let db = Db::open(&path).unwrap();
+        db.update(|tx| tx.table(&BYTES)?.insert(1, [1]).map(drop)).unwrap();
+        let base = folder.path().join("base");
+        db.read().unwrap().copy_to(&base).unwrap();
+        db.update(|tx| {
+            let mut bytes = tx.table(&BYTES)?;
+            (0..2000).try_for_each(|key| bytes.insert(key, vec![key as u8; 5000]).map(drop))
+        })
+        .unwrap();
+        let rx = db.read().unwrap();
+        let increment = folder.path().join("increment");
+        rx.increment_to(2, &increment).unwrap();
+        let target = disk.mounted.join("copy");
+        let before = fs::read_dir(&disk.mounted).unwrap().count();
+        let results = [
+            rx.copy_to(&target).map(drop),
+            rx.compact_to(&target).map(drop),
+            rx.increment_to(2, &target).map(drop),
+            mapleaf::restore(&base, [File::open(&increment).unwrap()], &target).map(drop),
+        ];
+        for (index, result) in results.into_iter().enumerate() {
+            assert!(result.as_ref().is_err_and(is_no_space), "{kind}, {index}: {result:?}");
+        }
+        assert_eq!(fs::read_dir(&disk.mounted).unwrap().count(), before, "{kind}");
+        // The same, where there is room.
+        mapleaf::restore(&base, [File::open(&increment).unwrap()], folder.path().join("good")).unwrap();
+        assert_clean(&Db::open(folder.path().join("good")).unwrap());
+        assert_clean(&db);
+    }
+}

@@ -16,7 +16,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("share", &["error", "base", "sys", "format"]),
     ("txn", &["error", "base", "sys", "format", "space", "tree", "share"]),
     ("check", &["error", "base", "format", "space", "tree", "share", "txn"]),
-    ("copy", &["error", "base", "sys", "format", "space", "tree", "txn", "check"]),
+    ("copy", &["error", "base", "sys", "format", "space", "tree", "share", "txn", "check"]),
     ("salvage", &["error", "base", "sys", "format", "space", "tree", "txn", "check"]),
     ("inspect", &["error", "base", "sys", "format", "tree", "txn"]),
     ("types", &["error", "base"]),

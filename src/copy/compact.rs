@@ -10,6 +10,8 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::copy::check_length;
+use crate::copy::lineage::new_identity;
 use crate::copy::plan::Plan;
 use crate::error::{Error, Result};
 use crate::format::table_root::{TableEntry, decode_name};
@@ -24,12 +26,14 @@ use crate::txn::write::Transaction;
 /// Writes the snapshot anew to a new file; answers its length.
 pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
     reader.check_not_forked()?;
+    check_length(reader)?;
     let page_size = reader.pages().page_size;
     let length = u64::from(reader.snapshot.length_pages) * page_size as u64;
     let (building, handle) = Building::begin(path, "-compact", page_size, length)?;
     write_tables(reader, &handle)?;
     let built = SnapshotReader::begin(&handle)?;
-    let plan = Plan::of(&built, reader.snapshot.id.max(built.snapshot.id))?;
+    let plan =
+        Plan::of(built.pages(), &built.snapshot, reader.snapshot.id.max(built.snapshot.id), new_identity()?)?;
     drop((built, handle));
     complete(&plan, building.building_path()).map_err(|source| Error::Io {
         action: "complete",

@@ -1,4 +1,5 @@
-//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`].
+//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`]; what has changed since one, and
+//! that restored onto it: [`increment_to_file`], [`increment_to_writer`], [`restore()`].
 //!
 //! What a copy needs is the snapshot's trees and no more. A reader protects them (I1), so that writers go on meanwhile,
 //! and it does not matter how old the snapshot is, nor that its record and its free log are long gone. Both are made
@@ -13,14 +14,22 @@
 //! - Every page was verified, with its checksum, before the first byte of a copy is stored.
 //! - Under its name there is never a file that is not complete and durable. A file is never replaced.
 
+mod changes;
 mod compact;
+mod increment;
+mod lineage;
 mod plan;
+mod restore;
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
 pub(crate) use self::compact::compact_to_file;
+pub use self::increment::Increment;
+pub(crate) use self::increment::{increment_to_file, increment_to_writer};
+pub use self::restore::restore;
+pub(crate) use self::restore::transaction_of_backup;
 
 use crate::base::{PageNumber, PageRun};
 use crate::copy::plan::Plan;
@@ -31,10 +40,31 @@ use crate::txn::read::SnapshotReader;
 /// Bytes that one write to a stream takes.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// An error if somebody has cut the file under us: to look at what is gone would end the process.
+fn check_length(reader: &SnapshotReader) -> Result<()> {
+    let pages = reader.pages();
+    let expected = PageNumber(reader.snapshot.length_pages).offset(pages.page_size);
+    let found = pages.storage.file_length().map_err(pages.io_error("examine"))?;
+    match found < expected {
+        true => Err(Error::Truncated { path: pages.path.clone(), expected, found }),
+        false => Ok(()),
+    }
+}
+
+fn plan_of(reader: &SnapshotReader) -> Result<Plan> {
+    check_length(reader)?;
+    let id = reader.snapshot.id;
+    let identity = match reader.is_durable() {
+        true => lineage::identity_of_copy(&reader.identity(), id)?,
+        false => lineage::new_identity()?,
+    };
+    Plan::of(reader.pages(), &reader.snapshot, id, identity)
+}
+
 /// Copies the snapshot to a new file; answers its length.
 pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
     reader.check_not_forked()?;
-    let plan = Plan::of(reader, reader.snapshot.id)?;
+    let plan = plan_of(reader)?;
     let storage = &reader.pages().storage;
     let fill = |file: &File| {
         sys::reserve_space(file, plan.length())?;
@@ -52,7 +82,7 @@ pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> 
 /// Writes a copy of the snapshot, from its first byte to its last; answers its length.
 pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -> Result<u64> {
     reader.check_not_forked()?;
-    let plan = Plan::of(reader, reader.snapshot.id)?;
+    let plan = plan_of(reader)?;
     write_all(&plan, reader, writer).map_err(|source| Error::Io {
         action: "write a copy of",
         path: reader.pages().path.clone(),
@@ -110,6 +140,13 @@ impl Part<'_> {
         match self {
             Part::Used(run) => run.first,
             Part::Log(number, _) => *number,
+        }
+    }
+
+    fn page_count(&self) -> u32 {
+        match self {
+            Part::Used(run) => run.count,
+            Part::Log(..) => 1,
         }
     }
 }

@@ -10,13 +10,14 @@ use crate::copy::Part;
 use crate::error::{Error, Result};
 use crate::format::free_log::{self, Base, FIRST_PAGE};
 use crate::format::page;
-use crate::format::record::{RECORD_PAGES, Record, TAIL_LIMIT};
+use crate::format::record::{Identity, RECORD_PAGES, Record, TAIL_LIMIT};
 use crate::format::table_root::TableEntry;
+use crate::share::heads::Snapshot;
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
 use crate::sys;
 use crate::tree::RangeCursor;
-use crate::txn::read::SnapshotReader;
+use crate::txn::page_file::PageFile;
 
 pub(super) struct Plan {
     pub(super) page_size: usize,
@@ -30,10 +31,16 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Verifies the snapshot and plans its copy, as transaction `id`, which is not older than the snapshot.
-    pub(super) fn of(reader: &SnapshotReader, id: TransactionId) -> Result<Plan> {
-        let page_size = reader.pages().page_size;
-        let used: Vec<PageRun> = verified_pages(reader)?.runs_from(PageNumber(FIRST_PAGE)).collect();
+    /// Verifies a snapshot and plans its copy, as transaction `id`, which is not older than the snapshot, of a database
+    /// with this identity.
+    pub(super) fn of(
+        pages: &PageFile,
+        snapshot: &Snapshot,
+        id: TransactionId,
+        identity: Identity,
+    ) -> Result<Plan> {
+        let page_size = pages.page_size;
+        let used: Vec<PageRun> = verified_pages(pages, snapshot)?.runs_from(PageNumber(FIRST_PAGE)).collect();
         let mut space = Space::load(&free_log::encode_base(&base(&used)), id)?;
         let limits = LogLimits { page_size, tail_len: TAIL_LIMIT };
         let saved = space.save(&FreeLog::new(&space), id, limits, |space, count| {
@@ -46,11 +53,6 @@ impl Plan {
         })?;
         let mut log_pages = saved.pages;
         log_pages.iter_mut().for_each(|(number, bytes)| _ = page::seal(bytes, *number, id));
-        let identity = sys::random_bytes().map_err(|source| Error::Io {
-            action: "get random bytes from",
-            path: "the system".into(),
-            source,
-        })?;
         let record = Record {
             page_size,
             identity,
@@ -58,7 +60,7 @@ impl Plan {
             length_pages: space.length_pages(),
             free_pages: space.free().page_count(),
             retired_pages: 0,
-            catalog: reader.snapshot.catalog,
+            catalog: snapshot.catalog,
             log_page: saved.log.newest_page(),
             log_tail: saved.log.tail().to_vec(),
             listed: Vec::new(),
@@ -92,13 +94,12 @@ impl Plan {
 }
 
 /// Every page that the snapshot uses; each has been read and verified.
-fn verified_pages(reader: &SnapshotReader) -> Result<PageSet> {
-    let snapshot = &reader.snapshot;
-    let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };
+fn verified_pages(pages: &PageFile, snapshot: &Snapshot) -> Result<PageSet> {
+    let source = VerifyingSource { pages, length_pages: snapshot.length_pages };
     let mut seen = PageSet::new(snapshot.length_pages);
     verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen, &mut |_| {})?;
     let mut tables = RangeCursor::new(&snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
-    while let Some((_, entry)) = tables.next(reader)? {
+    while let Some((_, entry)) = tables.next(&source)? {
         verify_tree(&source, &TableEntry::decode(entry)?.root, snapshot.id, &mut seen, &mut |_| {})?;
     }
     Ok(seen)

@@ -1,5 +1,6 @@
 //! The public face: databases, transactions, tables, iterators. No logic of its own beyond types.
 
+mod compaction;
 mod copies;
 mod iter;
 mod options;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::compaction::Compaction;
 pub use self::iter::{OwnedRange, Range};
 pub use self::options::{AccessPattern, Options};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};

@@ -143,6 +143,53 @@ impl FreeRuns {
         Some(taken)
     }
 
+    /// Free pages below `limit`.
+    pub(crate) fn pages_below(&self, limit: u32) -> u32 {
+        self.by_start.range(..limit).map(|(&first, &count)| count.min(limit - first)).sum()
+    }
+
+    /// Takes the `count` lowest pages; nothing if there are not so many below `limit`.
+    pub(crate) fn allocate_lowest(&mut self, count: u32, limit: u32) -> Option<Vec<PageRun>> {
+        let mut holders = Vec::new();
+        let mut missing = count;
+        let mut runs = self.by_start.range(..limit);
+        while missing > 0 {
+            let (&first, &length) = runs.next()?;
+            let taken = missing.min(length).min(limit - first);
+            holders.push((PageRun::new(first, length), taken));
+            missing -= taken;
+        }
+        Some(holders.into_iter().map(|(holder, taken)| self.take_front(holder, taken)).collect())
+    }
+
+    /// Takes `count` pages that follow each other below `limit`: the best fit.
+    pub(crate) fn allocate_run_below(&mut self, count: u32, limit: u32) -> Option<PageRun> {
+        let holder = self.best_fit_below(count, limit)?;
+        Some(self.take_front(holder, count))
+    }
+
+    /// Whether there are `count` free pages that follow each other below `limit`.
+    pub(crate) fn has_run_below(&self, count: u32, limit: u32) -> bool {
+        self.best_fit_below(count, limit).is_some()
+    }
+
+    /// The shortest run whose first `count` pages lie below `limit`. Looks at those that are long enough, and lie too
+    /// high, one by one.
+    fn best_fit_below(&self, count: u32, limit: u32) -> Option<PageRun> {
+        assert!(count > 0, "a run has pages");
+        let ends_below = |first: u32| first < limit && count <= limit - first;
+        let &(length, first) = self.by_count.range((count, 0)..).find(|&&(_, first)| ends_below(first))?;
+        Some(PageRun::new(first, length))
+    }
+
+    /// The lowest place for `count` pages that follow each other in a run that ends behind `from`, all below `limit`.
+    pub(crate) fn lowest_place(&self, count: u32, from: u32, limit: u32) -> Option<PageRun> {
+        let from = self.containing(from).map_or(from, |run| run.first.0);
+        let mut runs = self.by_start.range(from..limit.max(from));
+        let (&first, _) = runs.find(|&(&first, &length)| length >= count && count <= limit - first)?;
+        Some(PageRun::new(first, count))
+    }
+
     /// Removes the run that ends at `end`.
     pub(crate) fn remove_tail(&mut self, end: u32) -> Option<PageRun> {
         let run = self.tail_run(end)?;

@@ -6,6 +6,8 @@
 //! - R1: what is allocated was free, so no protected snapshot needs it (I2, the interval rule).
 //! - What a transaction takes and retires is known until it ends: [`Space::delta`] is what the log needs,
 //!   [`Space::commit`] keeps it, [`Space::abort`] takes it back.
+//! - Below a ceiling ([`Space::set_ceiling`]) alone, and not by a longer file, a transaction finds pages that moves
+//!   others down; so it leaves fewer pages in use at and behind the ceiling than it has found there.
 //! - I5: a page that is not in the state that an operation needs is answered as an error, never ignored:
 //!   births and page numbers come from the file.
 
@@ -54,6 +56,8 @@ pub(crate) struct Space {
     taken: FreeRuns,
     /// Runs that it has retired. They stand in `retired` too.
     retiring: Vec<RetiredRun>,
+    /// Where the pages end that it may take.
+    ceiling: Option<u32>,
 }
 
 impl Space {
@@ -67,6 +71,7 @@ impl Space {
             length_pages_before: length_pages,
             taken: FreeRuns::default(),
             retiring: Vec::new(),
+            ceiling: None,
         }
     }
 
@@ -93,6 +98,16 @@ impl Space {
     /// Pages that the transaction in progress has retired: they will be free in time.
     pub(crate) fn retiring_pages(&self) -> u64 {
         self.retiring.iter().map(|retired| u64::from(retired.run.count)).sum()
+    }
+
+    /// From now on the transaction in progress takes only pages below `ceiling`, the lowest first.
+    pub(crate) fn set_ceiling(&mut self, ceiling: u32) {
+        self.ceiling = Some(ceiling);
+    }
+
+    /// Where the pages end that the transaction in progress may take, if not with the file.
+    pub(crate) fn ceiling(&self) -> Option<u32> {
+        self.ceiling
     }
 
     /// Makes the file longer: the new pages are free. It stays longer if the transaction is aborted.
@@ -127,9 +142,12 @@ impl Space {
     /// Takes `count` pages in as few runs as there can be, ascending. `None`, and nothing has changed, if
     /// fewer are free: then grow.
     pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<PageRun>> {
-        let runs = match self.allocate_before_tail(count) {
-            Some(run) => vec![run],
-            None => self.free.allocate(count)?,
+        let runs = match self.ceiling {
+            Some(ceiling) => self.free.allocate_lowest(count, ceiling)?,
+            None => match self.allocate_before_tail(count) {
+                Some(run) => vec![run],
+                None => self.free.allocate(count)?,
+            },
         };
         for &run in &runs {
             self.taken.insert(run).expect("what was free was not taken");
@@ -139,7 +157,10 @@ impl Space {
 
     /// Takes `count` pages that follow each other: the best fit. `None` if there is no such run.
     pub(crate) fn allocate_run(&mut self, count: u32) -> Option<PageRun> {
-        let run = self.allocate_before_tail(count).or_else(|| self.free.allocate_run(count))?;
+        let run = match self.ceiling {
+            Some(ceiling) => self.free.allocate_run_below(count, ceiling)?,
+            None => self.allocate_before_tail(count).or_else(|| self.free.allocate_run(count))?,
+        };
         self.taken.insert(run).expect("what was free was not taken");
         Some(run)
     }
@@ -250,6 +271,7 @@ impl Space {
         self.length_pages_before = self.length_pages;
         self.taken = FreeRuns::default();
         self.retiring.clear();
+        self.ceiling = None;
     }
 
     /// Ends the transaction in progress: it never happened. What it has taken is free again, what it has
@@ -264,6 +286,7 @@ impl Space {
             self.grow(self.length_pages_before);
         }
         self.length_pages_before = self.length_pages;
+        self.ceiling = None;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //!   base does not change when they are. There is no loop in which saving changes what is saved.
 //! - No log page that was ever stored is changed (I1): the log grows by new pages, or by a new tail in the
 //!   new record; the pages of a log that begins anew are retired like any others.
+//! - After a transaction with a ceiling no page of the log lies at or behind that: if one did, it begins anew.
 //! - The log stays in proportion to what it says: it begins anew, with a base, when it is more than twice
 //!   as long as a base could be, and some pages. So a base costs each commit O(1) on average.
 
@@ -78,14 +79,23 @@ impl FreeLog {
     }
 
     fn is_outgrown(&self, space: &Space, page_size: usize) -> bool {
-        let base_len_max =
-            space.free.run_count() * FREE_RUN_LEN + space.retired.run_count() * RETIRED_RUN_LEN;
-        let base_pages_max = base_len_max.div_ceil(free_log::page_capacity(page_size));
-        self.pages.len() > 2 * base_pages_max + PAGES_WITHOUT_NEW_BASE
+        self.pages.len() > 2 * space.most_base_pages(page_size) + PAGES_WITHOUT_NEW_BASE
+    }
+
+    /// Whether some of its pages lie where the transaction in progress takes none, and moves others away.
+    fn is_too_high(&self, space: &Space) -> bool {
+        let is_high = |ceiling: u32| self.pages.iter().any(|(number, _)| number.0 >= ceiling);
+        space.ceiling.is_some_and(is_high)
     }
 }
 
 impl Space {
+    /// How many pages a base takes, at most.
+    pub(crate) fn most_base_pages(&self, page_size: usize) -> usize {
+        let length = self.free.run_count() * FREE_RUN_LEN + self.retired.run_count() * RETIRED_RUN_LEN;
+        length.div_ceil(free_log::page_capacity(page_size))
+    }
+
     /// Completes the transaction in progress with what its log needs: pages taken for it and, when the log
     /// begins anew, pages retired. The last thing that a transaction does here before
     /// [`Space::commit`]. `grow` is asked for more free pages: it calls [`Space::grow`], for at least as many.
@@ -96,7 +106,7 @@ impl Space {
         limits: LogLimits,
         grow: impl FnOnce(&mut Space, u32) -> Result<()>,
     ) -> Result<SavedLog> {
-        let begins_anew = log.is_outgrown(self, limits.page_size);
+        let begins_anew = log.is_outgrown(self, limits.page_size) || log.is_too_high(self);
         if begins_anew {
             for &(number, birth) in log.pages() {
                 self.retire(PageRun { first: number, count: 1 }, birth, id)?;
@@ -126,7 +136,11 @@ impl Space {
         count: u32,
         grow: impl FnOnce(&mut Space, u32) -> Result<()>,
     ) -> Result<Vec<PageNumber>> {
-        if self.free.page_count() < count {
+        let has_pages = match self.ceiling {
+            Some(ceiling) => self.free.pages_below(ceiling) >= count,
+            None => self.free.page_count() >= count,
+        };
+        if !has_pages {
             grow(self, count)?;
         }
         let runs = self.allocate(count).expect("the file has grown by as many pages as were missing");

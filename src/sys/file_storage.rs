@@ -80,6 +80,11 @@ impl FileStorage {
         FileStorage::over(platform::memory_file()?, Access::ReadWrite, write_mode, reserve_bytes, false)
     }
 
+    /// A file that nobody else knows, to be read.
+    pub(crate) fn of_file(file: File) -> io::Result<FileStorage> {
+        FileStorage::over(file, Access::ReadOnly, WriteMode::Syscall, 0, true)
+    }
+
     fn over(
         file: File,
         access: Access,

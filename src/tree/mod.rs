@@ -3,7 +3,7 @@
 //!
 //! Reading (`get`, `cursor`, `walk`, `newer`) is written against [`nodes::Nodes`]: finished pages alone, or a write
 //! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`
-//! (over `items`), `seal`.
+//! (over `items`), `move_down`, `seal`.
 
 mod balance;
 pub(crate) mod cursor;
@@ -11,6 +11,7 @@ mod frames;
 pub(crate) mod get;
 mod items;
 mod leaves;
+pub(crate) mod move_down;
 pub(crate) mod newer;
 pub(crate) mod node_check;
 pub(crate) mod nodes;

@@ -123,7 +123,8 @@ impl Core {
         let from = u64::from(space.length_pages()) * page_size;
         let needed = from + u64::from(missing) * page_size;
         let limit = u64::from(self.limit_pages()) * page_size;
-        if needed > limit {
+        // Who makes room at the file's end does not make the file longer for that.
+        if needed > limit || space.ceiling().is_some() {
             return Err(full());
         }
         let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
@@ -167,7 +168,9 @@ impl<'a> Numbers<'a> {
         let count = u32::try_from(count).map_err(|_| Error::Full { max_size })?;
         let mut runs = match count {
             0 => Vec::new(),
-            2..=SMALL_COMMIT_PAGES => core.allocate_for_small_commit(space, count)?,
+            2..=SMALL_COMMIT_PAGES if space.ceiling().is_none() => {
+                core.allocate_for_small_commit(space, count)?
+            }
             _ => core.allocate(space, count)?,
         };
         runs.reverse();

@@ -80,13 +80,14 @@ impl Transaction {
 impl Parts<'_> {
     fn has_changes(&self) -> bool {
         let tables = self.tables.values().flatten();
-        self.catalog.is_changed_from(&self.base.snapshot.catalog)
+        self.cut_to.is_some()
+            || self.catalog.is_changed_from(&self.base.snapshot.catalog)
             || tables.into_iter().any(|table| table.is_changed())
     }
 
     /// Steps 1 to 3.
     fn store(self) -> Result<(Snapshot, FreeLog)> {
-        let Parts { core, id, base, state, catalog, tables, stored } = self;
+        let Parts { core, id, base, state, catalog, tables, stored, cut_to } = self;
         let pages = &core.pages;
         let log = load_log(core, state, base)?;
         // A table that ends as it began, empty, may have stored pages meanwhile, and given them up again.
@@ -114,7 +115,10 @@ impl Parts<'_> {
         catalog.seal(&mut numbers, &mut sealed)?;
         numbers.finish()?;
 
-        shrink(&mut log.space, pages.page_size)?;
+        match cut_to {
+            Some(length_pages) => log.space.shrink(length_pages)?,
+            None => shrink(&mut log.space, pages.page_size)?,
+        }
         let limits = LogLimits { page_size: pages.page_size, tail_len: TAIL_LIMIT };
         let mut saved = log.space.save(&log.log, id, limits, |space, count| core.grow(space, count))?;
         for (first, mut bytes) in saved.pages.drain(..) {

@@ -12,6 +12,7 @@ pub(crate) mod recover;
 pub(crate) mod seat;
 
 pub(crate) mod commit;
+pub(crate) mod compaction;
 pub(crate) mod sync;
 pub(crate) mod write;
 

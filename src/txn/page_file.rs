@@ -117,6 +117,12 @@ impl PageFile {
         Ok(run)
     }
 
+    /// The header of a page, or of an overflow run, not verified.
+    pub(crate) fn header(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
+        let page = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        Ok(&page[..page::HEADER_LEN])
+    }
+
     /// How many pages the overflow run at `first` has; reads its header only.
     pub(crate) fn overflow_page_count(&self, first: PageNumber, length_pages: u32) -> Result<u32> {
         let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page;
+use crate::format::record::Identity;
 use crate::share::heads::Snapshot;
 use crate::share::readers::ReaderSlot;
 use crate::tree::pages::PageSource;
@@ -45,6 +46,16 @@ impl SnapshotReader {
             true => Ok(page),
             false => Err(born_too_late(number, page, self.snapshot.id)),
         }
+    }
+
+    /// The identity of the database.
+    pub(crate) fn identity(&self) -> Identity {
+        self.handle.core.identity
+    }
+
+    /// Whether the snapshot's transaction survives loss of power, as far as is known now.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.snapshot.id <= self.handle.core.shared.durable()
     }
 
     pub(crate) fn pages(&self) -> &PageFile {

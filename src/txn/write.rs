@@ -49,6 +49,8 @@ pub(crate) struct Transaction {
     /// Pages that it has stored before its commit and not dropped again, with their checksums.
     stored: RefCell<FreshPages>,
     condition: Cell<Condition>,
+    /// The length that the file is to have, in pages, if this transaction gives up free pages at its end.
+    cut_to: Cell<Option<u32>>,
 }
 
 /// Whether a transaction can go on.
@@ -85,6 +87,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) catalog: &'a mut TreeMut,
     pub(crate) tables: &'a mut BTreeMap<String, Option<Box<OpenTable>>>,
     pub(crate) stored: &'a mut FreshPages,
+    pub(crate) cut_to: Option<u32>,
 }
 
 impl Transaction {
@@ -118,6 +121,7 @@ impl Transaction {
             tables: RefCell::default(),
             stored: RefCell::default(),
             condition: Cell::new(Condition::Usable),
+            cut_to: Cell::new(None),
         };
         core.check_writable()?; // it may have been poisoned while we waited
         if id > TransactionId::MAX {
@@ -309,8 +313,13 @@ impl Transaction {
 
     // ---- free space ----
 
+    /// The commit will make the file `length_pages` long: what lies behind that is free.
+    pub(crate) fn cut_to(&self, length_pages: u32) {
+        self.cut_to.set(Some(length_pages));
+    }
+
     /// Works on free space, which is loaded at first use.
-    fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
+    pub(crate) fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
         let mut seat = self.seat.borrow_mut();
         let state = seat.as_mut().expect("the transaction has not ended");
         // What failed has changed nothing, or the caller knows; what panicked may be anywhere.
@@ -389,6 +398,7 @@ impl Transaction {
             catalog: self.catalog.get_mut(),
             tables: self.tables.get_mut(),
             stored: self.stored.get_mut(),
+            cut_to: self.cut_to.get(),
         }
     }
 

@@ -28,6 +28,11 @@ pub(crate) fn wrong(message: impl Into<String>) -> Failure {
     Failure { code: WRONG_INPUT, message: message.into() }
 }
 
+/// The command has ended early, because it was asked to.
+pub(crate) fn interrupted(effect: &str) -> Failure {
+    Failure { code: INTERRUPTED as u8, message: format!("interrupted: {effect}") }
+}
+
 /// Something is wrong with a file that is no database.
 pub(crate) fn file_failure(action: &str, path: impl Display) -> impl FnOnce(io::Error) -> Failure {
     let message = format!("cannot {action} {path}: ");
@@ -48,6 +53,8 @@ impl From<Error> for Failure {
             | Error::KeyTooLong { .. }
             | Error::ValueTooLarge { .. }
             | Error::InvalidOption { .. }
+            | Error::WrongBase { .. }
+            | Error::BadIncrement { .. }
             | Error::PageSizeMismatch { .. } => WRONG_INPUT,
             _ => REFUSED,
         };

@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fs2::FileExt;
@@ -20,6 +21,9 @@ use crate::failure::{Failure, INTERRUPTED, REFUSED, file_failure};
 static WORKSHOP: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// What is true if the command is interrupted now.
 static EFFECT: Mutex<String> = Mutex::new(String::new());
+/// Whether the command looks at `IS_ASKED_TO_STOP`, and ends by itself.
+static STOPS_BY_ITSELF: AtomicBool = AtomicBool::new(false);
+static IS_ASKED_TO_STOP: AtomicBool = AtomicBool::new(false);
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -27,6 +31,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub(crate) fn end_on_interrupt() {
     let set = ctrlc::set_handler(|| {
+        // Who presses it twice does not want to wait.
+        if STOPS_BY_ITSELF.load(SeqCst) && !IS_ASKED_TO_STOP.swap(true, SeqCst) {
+            return;
+        }
         let workshop = locked(&WORKSHOP);
         if let Some(folder) = &*workshop {
             remove_folder(folder);
@@ -41,6 +49,15 @@ pub(crate) fn end_on_interrupt() {
 /// Says what an interruption means from now on, for instance ": nothing was changed".
 pub(crate) fn on_interrupt(effect: impl Into<String>) {
     *locked(&EFFECT) = effect.into();
+}
+
+/// From now on the first interruption only says, by [`is_asked_to_stop`], that the command is to end.
+pub(crate) fn stop_by_itself() {
+    STOPS_BY_ITSELF.store(true, SeqCst);
+}
+
+pub(crate) fn is_asked_to_stop() -> bool {
+    IS_ASKED_TO_STOP.load(SeqCst)
 }
 
 /// Removes a folder into which somebody may be putting files.

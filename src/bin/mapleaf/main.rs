@@ -7,9 +7,11 @@
 //!   interrupted, at whatever point, has done all of it or nothing (but for `load --commit-every`).
 //! - Exit codes: see [`failure`].
 
+mod backup;
 mod bench;
 mod care;
 mod classes;
+mod compaction;
 mod dump;
 mod entries;
 mod failure;
@@ -64,6 +66,10 @@ enum Command {
     Tree(tree::Tree),
     Salvage(care::Salvage),
     Copy(care::Copy),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Compact(compaction::Compact),
+    Shrink(compaction::Shrink),
     Readers(look::Readers),
     Watch(look::Watch),
     Dump(dump::Dump),
@@ -94,6 +100,10 @@ fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Tree(tree) => tree.run(),
         Command::Salvage(salvage) => salvage.run(),
         Command::Copy(copy) => copy.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Compact(compact) => compact.run(),
+        Command::Shrink(shrink) => shrink.run(),
         Command::Readers(readers) => readers.run(),
         Command::Watch(watch) => watch.run(),
         Command::Dump(dump) => dump.run(),

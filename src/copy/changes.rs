@@ -1,0 +1,108 @@
+//! What has changed since a transaction: the pages that were born after it, and the older ones that those refer to.
+//!
+//! A page that is not younger than the transaction is the root of a subtree that is not, for a page is replaced
+//! whenever one below it is. And it is where it was then: a page that is in use stays in use, with the same bytes, from
+//! its birth on until it is replaced for good (I1, I2). So the walk reads the younger pages, and of those which they
+//! refer to the headers; the work is in proportion to what has changed, times the number of children of a branch, and
+//! not to the database.
+//!
+//! Invariant (I5): each younger page is visited once at most, so the walk ends whatever the pages refer to.
+
+use crate::base::{ChildRef, PageNumber, PageRun, PageSet, TransactionId};
+use crate::check::VerifyingSource;
+use crate::error::{Result, corrupt};
+use crate::format::branch::BranchView;
+use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::overflow;
+use crate::format::page;
+use crate::format::table_root::{TableEntry, TreeRoot};
+use crate::share::heads::Snapshot;
+use crate::tree::nodes::{resolve, view};
+use crate::tree::pages::PageSource;
+
+/// What has changed.
+pub(super) struct Changes {
+    /// Younger pages, each verified.
+    pub(super) young: PageSet,
+    /// Older pages that younger ones refer to, with the checksums in their headers.
+    pub(super) kept: Vec<(PageNumber, u32)>,
+}
+
+impl Changes {
+    /// What has changed in `snapshot` since transaction `since`.
+    pub(super) fn find(
+        source: VerifyingSource<'_>,
+        snapshot: &Snapshot,
+        since: TransactionId,
+    ) -> Result<Changes> {
+        let changes = Changes { young: PageSet::new(snapshot.length_pages), kept: Vec::new() };
+        let mut walk = Walk { source, since, changes, in_catalog: true, roots: Vec::new() };
+        walk.tree(&snapshot.catalog)?;
+        walk.in_catalog = false;
+        for root in std::mem::take(&mut walk.roots) {
+            walk.tree(&root)?;
+        }
+        Ok(walk.changes)
+    }
+}
+
+struct Walk<'a> {
+    source: VerifyingSource<'a>,
+    since: TransactionId,
+    changes: Changes,
+    in_catalog: bool,
+    /// Of the tables in younger leaves of the catalog.
+    roots: Vec<TreeRoot>,
+}
+
+impl Walk<'_> {
+    fn tree(&mut self, root: &TreeRoot) -> Result<()> {
+        match root.depth.checked_sub(1) {
+            Some(level) => self.node(ChildRef(root.page.0), level),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the page is younger, and has not been visited; by its header alone.
+    fn is_new(&mut self, at: ChildRef) -> Result<Option<PageNumber>> {
+        let Some(number) = at.page() else {
+            return Err(corrupt(None, "page number", format_args!("below {}", PageNumber::LIMIT), at.0));
+        };
+        let header = self.source.pages.header(number, self.source.length_pages)?;
+        if page::birth(header) <= self.since {
+            self.changes.kept.push((number, page::stored_checksum(header)));
+            return Ok(None);
+        }
+        Ok(Some(number).filter(|&number| self.changes.young.insert(number)))
+    }
+
+    fn node(&mut self, at: ChildRef, level: u8) -> Result<()> {
+        let Some(number) = self.is_new(at)? else { return Ok(()) };
+        let source = self.source;
+        let page = source.page(number)?;
+        if level > 0 {
+            let branch: BranchView<'_> = view(page, level)?;
+            return (0..branch.child_count())
+                .try_for_each(|index| self.node(branch.child(index)?, level - 1));
+        }
+        let leaf: LeafView<'_> = view(page, 0)?;
+        (0..leaf.count()).try_for_each(|index| {
+            let value = leaf.value(index)?;
+            if let LeafValue::Overflow { first, .. } = value {
+                self.overflow_run(first)?;
+            }
+            if self.in_catalog {
+                self.roots.push(TableEntry::decode(resolve(&source, value)?)?.root);
+            }
+            Ok(())
+        })
+    }
+
+    fn overflow_run(&mut self, at: ChildRef) -> Result<()> {
+        let Some(first) = self.is_new(at)? else { return Ok(()) };
+        let run = self.source.overflow(first)?;
+        let count = overflow::checked_page_count(run, self.source.page_size())?;
+        self.changes.young.insert_run(PageRun { first, count });
+        Ok(())
+    }
+}

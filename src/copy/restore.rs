@@ -1,0 +1,334 @@
+//! Increments, restored onto an older copy: to a new file, which is a copy of the newer transaction.
+//!
+//! The old copy is only read. The new file begins as its image; the pages of each increment are stored over that, each
+//! at its number. Then the trees are walked, every page of them verified, and a record and a free log are made for
+//! them, as for any copy ([`Plan`]). What the trees do not use becomes zeros. So what comes out is what a copy of the
+//! snapshot would have been, made then and there.
+//!
+//! Why the pages fit together: a page of the newer snapshot that is not in the increment is not younger than the
+//! increment's first transaction, hence was in use at that transaction, at the same number, with the same bytes
+//! (`changes`). The old copy has it, if it is a copy of that database at that transaction: its identity is marked so,
+//! or is the database's own (`lineage`), and its newest record is that transaction's. Moreover, each of those pages
+//! that a page of the increment refers to has the checksum that it had.
+//!
+//! Invariants:
+//! - The old copy does not change. The new file gets its name when it is complete, verified and durable; a crash before
+//!   that leaves `NAME-new` at most.
+//! - I5: nothing of an increment is used before it was compared with the header's length; its checksum, at its end, is
+//!   compared before the file gets its name.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::base::bytes::get_u32;
+use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::copy::PIECE_BYTES;
+use crate::copy::lineage::{has_pages_of, identity_of_copy, new_identity};
+use crate::copy::plan::Plan;
+use crate::error::{Error, Result};
+use crate::format::increment::{HEADER_LEN, IncrementHeader, PAIR_LEN};
+use crate::format::page;
+use crate::format::record::{Identity, RECORD_PAGES};
+use crate::share::heads::Snapshot;
+use crate::sys::{self, Access, FileStorage, Storage, WriteMode};
+use crate::txn::page_file::{PageFile, Verify};
+use crate::txn::recover::read_records;
+use crate::txn::turns;
+
+/// Restores increments onto the copy at `base`, which nobody may have open, and answers the transaction of the new
+/// database at `path`, and its length in bytes.
+///
+/// The increments are read one after the other, each beginning with the transaction that the one before, or the copy,
+/// ends with. The copy is one made by [`ReadTxn::copy_to`](crate::ReadTxn::copy_to) or
+/// [`ReadTxn::copy_to_writer`](crate::ReadTxn::copy_to_writer) and not written to since, an earlier restored one, or
+/// the database itself, as it was then. It is only read. The new database is what a copy of the newest increment's
+/// transaction would have been: another database, complete, durable under its name, and each page of it has been
+/// verified. There must be no file of that name.
+///
+/// # Errors
+///
+/// - [`Error::WrongBase`] if the copy is one of another database or transaction, or has been written to since.
+/// - [`Error::BadIncrement`] for bytes that are no increment, or not all of it, or damaged.
+/// - [`Error::InUse`] if somebody has the copy open; [`Error::NotADatabase`] if it is none.
+/// - [`Error::Corrupt`] for the first thing that is wrong with a page.
+/// - [`Error::Io`].
+///
+/// After an error there is no new file.
+///
+/// ```
+/// use mapleaf::{Db, Table, restore};
+/// const HITS: Table<u64, u64> = Table::new("hits");
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let file = |name| folder.path().join(name);
+/// let db = Db::open(file("app.mapleaf"))?;
+/// db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+/// let sunday = db.read()?;
+/// sunday.copy_to(file("sunday.mapleaf"))?;
+///
+/// db.update(|tx| tx.table(&HITS)?.insert(7, 2))?;
+/// let mut monday = Vec::new();
+/// db.read()?.increment_to_writer(sunday.id(), &mut monday)?;
+///
+/// restore(file("sunday.mapleaf"), [&monday[..]], file("monday.mapleaf"))?;
+/// let restored = Db::open(file("monday.mapleaf"))?;
+/// assert_eq!(restored.read()?.table(&HITS)?.get(7)?, Some(2));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub fn restore<R: Read>(
+    base: impl AsRef<Path>,
+    increments: impl IntoIterator<Item = R>,
+    path: impl AsRef<Path>,
+) -> Result<(u64, u64)> {
+    let (base_path, path) = (base.as_ref(), path.as_ref());
+    let (base, state) = open_base(base_path)?;
+    let mut result = Err(Error::BadIncrement { problem: "there is none".into() });
+    let created = sys::create_file_with(path, |file| {
+        let mut target = Target { file, state, base_path };
+        result = target.restore(&base, increments);
+        if result.is_ok() { Ok(()) } else { Err(ErrorKind::Other.into()) }
+    });
+    match created {
+        // What it says is that restoring has failed.
+        Err(error) if result.is_ok() || error.kind() != ErrorKind::Other => {
+            Err(Error::Io { action: "restore to", path: path.to_owned(), source: error })
+        }
+        _ => result,
+    }
+}
+
+/// Which transaction of which database it is.
+pub(super) struct State {
+    pub(super) page_size: usize,
+    pub(super) identity: Identity,
+    pub(super) snapshot: Snapshot,
+}
+
+/// Opens a copy that nobody has open, to be read.
+pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
+    let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let storage =
+        FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
+    let is_held = turns::try_hold_off_writers(storage.file()).map_err(io_error("lock"))?;
+    if !is_held || !turns::is_nobody_present(storage.file()).map_err(io_error("lock"))? {
+        return Err(Error::InUse { path: path.to_owned() });
+    }
+    let records = read_records(&storage)?;
+    let Some(record) = records.first() else {
+        return Err(Error::NotADatabase { path: path.to_owned(), found: "it has no record of one".into() });
+    };
+    let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
+    let state = State { page_size: record.page_size, identity: record.identity, snapshot };
+    let expected = PageNumber(record.length_pages).offset(record.page_size);
+    let found = storage.file_length().map_err(io_error("examine"))?;
+    if found < expected {
+        return Err(Error::Truncated { path: path.to_owned(), expected, found });
+    }
+    Ok((storage, state))
+}
+
+/// The new file, and what it holds.
+struct Target<'a> {
+    file: &'a File,
+    state: State,
+    base_path: &'a Path,
+}
+
+impl Target<'_> {
+    fn restore<R: Read>(
+        &mut self,
+        base: &FileStorage,
+        increments: impl IntoIterator<Item = R>,
+    ) -> Result<(u64, u64)> {
+        let length = PageNumber(self.state.snapshot.length_pages).offset(self.state.page_size);
+        let records = PageNumber(RECORD_PAGES).offset(self.state.page_size);
+        self.file.set_len(length).map_err(storing)?;
+        base.copy_out(records, length - records, self.file).map_err(storing)?;
+        for increment in increments {
+            self.apply(increment)?;
+        }
+        self.complete()
+    }
+
+    /// Stores an increment's pages.
+    fn apply(&mut self, stream: impl Read) -> Result<()> {
+        let mut stream = Stream { stream, hasher: crc32fast::Hasher::new() };
+        let mut header = [0; HEADER_LEN];
+        stream.read(&mut header)?;
+        let header = IncrementHeader::decode(&header)?;
+        stream.hasher = crc32fast::Hasher::new();
+        self.check_base(&header)?;
+        for _ in 0..header.kept_count {
+            let (number, checksum) = stream.pair()?;
+            self.check_kept(PageNumber(number), checksum)?;
+        }
+        let length = PageNumber(header.length_pages.max(self.state.snapshot.length_pages));
+        self.file.set_len(length.offset(header.page_size)).map_err(storing)?;
+        for _ in 0..header.run_count {
+            let (first, count) = stream.pair()?;
+            let run = PageRun { first: PageNumber(first), count };
+            let is_inside =
+                first >= RECORD_PAGES && first < header.length_pages && count <= header.length_pages - first;
+            if !is_inside {
+                return Err(bad(format!("it has pages that do not lie within {RECORD_PAGES}..{length}")));
+            }
+            self.store_run(run, &mut stream)?;
+        }
+        let expected = std::mem::take(&mut stream.hasher).finalize();
+        let mut checksum = [0; 4];
+        stream.read(&mut checksum)?;
+        if get_u32(&checksum, 0) != expected {
+            return Err(bad("its checksum is wrong"));
+        }
+        self.state.snapshot =
+            Snapshot { id: header.id, length_pages: header.length_pages, catalog: header.catalog };
+        self.state.identity = match header.may_be_followed {
+            true => identity_of_copy(&header.origin, header.id)?,
+            false => new_identity()?,
+        };
+        Ok(())
+    }
+
+    fn check_base(&self, header: &IncrementHeader) -> Result<()> {
+        let State { page_size, identity, snapshot } = &self.state;
+        let since = header.since;
+        if header.page_size != *page_size {
+            return Err(Error::PageSizeMismatch { requested: header.page_size, found: *page_size });
+        }
+        if snapshot.id != since {
+            let found = format!("the increment begins with transaction {since}, it is at {}", snapshot.id);
+            return Err(self.wrong_base(found));
+        }
+        if !has_pages_of(identity, &header.origin, since) {
+            return Err(self.wrong_base("the increment was made of another database".into()));
+        }
+        Ok(())
+    }
+
+    /// Compares a page that stays with what it was when the increment was made.
+    fn check_kept(&self, number: PageNumber, checksum: u32) -> Result<()> {
+        let mut header = [0; page::HEADER_LEN];
+        let is_inside = (RECORD_PAGES..self.state.snapshot.length_pages).contains(&number.0);
+        let is_same = is_inside
+            && self.file.read_exact_at(&mut header, number.offset(self.state.page_size)).is_ok()
+            && page::number(&header) == number
+            && page::stored_checksum(&header) == checksum;
+        match is_same {
+            true => Ok(()),
+            false => {
+                Err(self.wrong_base(format!("page {number} is another than in the increment's database")))
+            }
+        }
+    }
+
+    #[cold]
+    fn wrong_base(&self, problem: String) -> Error {
+        Error::WrongBase { path: self.base_path.to_owned(), problem }
+    }
+
+    fn store_run(&self, run: PageRun, stream: &mut Stream<impl Read>) -> Result<()> {
+        let (mut at, mut left) =
+            (run.first.offset(self.state.page_size), u64::from(run.count) * self.state.page_size as u64);
+        let mut buffer = vec![0; left.min(PIECE_BYTES as u64) as usize];
+        while left > 0 {
+            let piece = &mut buffer[..left.min(PIECE_BYTES as u64) as usize];
+            stream.read(piece)?;
+            sys::store_at(self.file, at, piece).map_err(storing)?;
+            at += piece.len() as u64;
+            left -= piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Verifies all pages; makes record and free log, and zeros of what is not used.
+    fn complete(&mut self) -> Result<(u64, u64)> {
+        let State { page_size, identity, snapshot } = self.state;
+        let file = self.file.try_clone().map_err(storing)?;
+        let storage = FileStorage::of_file(file).map_err(storing)?;
+        let pages = PageFile::new(Box::new(storage), page_size, self.base_path, Verify::Always)?;
+        let plan = Plan::of(&pages, &snapshot, snapshot.id, identity)?;
+        drop(pages);
+        let zero = |from: u64, to: u64| -> io::Result<()> {
+            let zeros = vec![0; PIECE_BYTES.min((to - from) as usize)];
+            let mut at = from;
+            while at < to {
+                let piece = &zeros[..zeros.len().min((to - at) as usize)];
+                sys::store_at(self.file, at, piece)?;
+                at += piece.len() as u64;
+            }
+            Ok(())
+        };
+        let store = || -> io::Result<()> {
+            let mut end = PageNumber(RECORD_PAGES).offset(page_size);
+            for part in plan.parts() {
+                let first = part.first().offset(page_size);
+                zero(end, first)?;
+                end = first + u64::from(part.page_count()) * page_size as u64;
+            }
+            self.file.set_len(plan.length())?;
+            plan.store_around(self.file)
+        };
+        store().map_err(storing)?;
+        Ok((snapshot.id.0, plan.length()))
+    }
+}
+
+/// An increment that is being read, with the checksum of what has been.
+struct Stream<R> {
+    stream: R,
+    hasher: crc32fast::Hasher,
+}
+
+impl<R: Read> Stream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
+        self.stream.read_exact(buffer).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof => bad("it ends too early"),
+            _ => Error::Io { action: "read an increment from", path: "the stream".into(), source },
+        })?;
+        self.hasher.update(buffer);
+        Ok(())
+    }
+
+    fn pair(&mut self) -> Result<(u32, u32)> {
+        let mut pair = [0; PAIR_LEN];
+        self.read(&mut pair)?;
+        Ok((get_u32(&pair, 0), get_u32(&pair, 4)))
+    }
+}
+
+#[cold]
+fn bad(problem: impl Into<String>) -> Error {
+    Error::BadIncrement { problem: problem.into() }
+}
+
+#[cold]
+fn storing(source: io::Error) -> Error {
+    Error::Io { action: "restore to", path: "the new file".into(), source }
+}
+
+/// The transaction of the copy or increment at `path`, if an increment of the database `origin` can follow it.
+pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<TransactionId> {
+    let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let wrong = |problem: &str| Error::WrongBase { path: path.to_owned(), problem: problem.into() };
+    let mut header = [0; HEADER_LEN];
+    let file = File::open(path).map_err(io_error("open"))?;
+    if file.read_exact_at(&mut header, 0).is_ok() && header.starts_with(crate::format::increment::MAGIC) {
+        let header = IncrementHeader::decode(&header)?;
+        return match (header.origin == *origin, header.may_be_followed) {
+            (true, true) => Ok(header.id),
+            (true, false) => Err(wrong("its transaction was not durable when it was made")),
+            (false, _) => Err(wrong("it was made of another database")),
+        };
+    }
+    drop(file);
+    let (_, State { identity, snapshot, .. }) = open_base(path)?;
+    match identity != *origin && has_pages_of(&identity, origin, snapshot.id) {
+        true => Ok(snapshot.id),
+        false => Err(wrong(
+            "it is no copy of this database, or a compacting one, or it has been written to, or its transaction \
+             was not durable when it was made",
+        )),
+    }
+}
