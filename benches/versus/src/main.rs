@@ -6,8 +6,10 @@
 #![deny(unsafe_code)]
 
 mod compare;
+mod duration;
 mod engines;
 mod machine;
+mod marks;
 mod measure;
 mod memory;
 mod place;

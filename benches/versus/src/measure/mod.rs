@@ -15,10 +15,10 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 use statrs::statistics::{Data, OrderStatistics};
 
+use crate::duration::duration;
 use crate::engines::{Engine, Order};
 use crate::measure::child::Child;
 use crate::place::Place;
-use crate::report::duration;
 use crate::run::{BuildArguments, Taken};
 
 #[derive(clap::Args)]

@@ -12,7 +12,6 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use statrs::statistics::{Data, OrderStatistics};
 
-pub use self::table::duration;
 use crate::compare::rows::{Bar, Row, Unit};
 use crate::machine::Machine;
 

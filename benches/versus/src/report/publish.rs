@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Report, Sheet, picture};
+use crate::marks;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -21,9 +22,6 @@ pub struct Arguments {
     pictures: PathBuf,
 }
 
-const BEGIN: &str = "<!-- versus: begin -->";
-const END: &str = "<!-- versus: end -->";
-
 pub fn publish(arguments: &Arguments) -> Result<()> {
     let report = Report::read(&arguments.json)?;
     fs::create_dir_all(&arguments.pictures)?;
@@ -33,7 +31,7 @@ pub fn publish(arguments: &Arguments) -> Result<()> {
         picture::draw(sheet, &picture)?;
         section(&mut text, sheet, &link(&picture, &arguments.document)?)?;
     }
-    replace(&arguments.document, &text)
+    marks::replace(&arguments.document, "versus", &text)
 }
 
 /// The path to `picture` from the folder of `document`.
@@ -56,15 +54,5 @@ fn section(text: &mut String, sheet: &Sheet, picture: &str) -> Result<()> {
     }
     writeln!(text, "\n{}\n\n![{entries} entries]({picture})\n", sheet.table(true))?;
     sheet.notes.iter().try_for_each(|note| writeln!(text, "{note}\n"))?;
-    Ok(())
-}
-
-/// Puts `text` between the marks of `document`.
-fn replace(document: &Path, text: &str) -> Result<()> {
-    let whole = fs::read_to_string(document)?;
-    let (before, rest) =
-        whole.split_once(BEGIN).with_context(|| format!("the document has no line {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("the document has no line {END}"))?;
-    fs::write(document, format!("{before}{BEGIN}\n\n{}\n{END}{after}", text.trim_end().to_owned() + "\n"))?;
     Ok(())
 }

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::process::{Process, Task, clocked};
 use super::{Laboratory, mebibytes, median, median_ratio};
+use crate::duration::duration;
 use crate::engines::Opening;
 use crate::measure::child::Child;
-use crate::report::duration;
 
 impl Laboratory {
     /// Beginning and ending a read transaction, in processor time and in instructions.
