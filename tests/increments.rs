@@ -212,7 +212,7 @@ fn damaged_increment_is_refused_and_leaves_nothing() {
     let (bytes, _) = increment(&db.read().unwrap(), rx.id());
     let original = fs::read(file("copy")).unwrap();
     let names = files(folder.path());
-    let mut refused = |bytes: &[u8], what: String| {
+    let refused = |bytes: &[u8], what: String| {
         match restore(file("copy"), [bytes], file("result")) {
             Err(Error::BadIncrement { .. } | Error::WrongBase { .. } | Error::Corrupt(_)) => {}
             other => panic!("{what}: {other:?}"),

@@ -84,7 +84,10 @@ pub(super) fn live<S: Scenario>(
             life.before_first = Some(TransactionId(shared(&db).next_id().0 - 1));
             let stage = Stage { db, hold_meanwhile: Meanwhile { log: Arc::downgrade(&log) } };
             let went = Problem::or_panic(|| run(scenario, stage, steps, &log, &mut life.ends));
-            let ended = Problem::or_panic(|| Ok(forget_meanwhile(&log)));
+            let ended = Problem::or_panic(|| {
+                forget_meanwhile(&log);
+                Ok(())
+            });
             went.and(ended)?;
         }
         Err(problem) if log.lock().faults_met == 0 || problem.kind != ProblemKind::CannotOpen => {
@@ -116,7 +119,7 @@ fn run<S: Scenario>(
         ends.push((shared(&stage.db).head_id(), result.is_ok()));
         let is_befallen = !met_before && log.lock().faults_met > 0;
         match result {
-            Err(error) if !is_befallen && !(met_before && follows_from(fault, &error)) => {
+            Err(error) if !(is_befallen || met_before && follows_from(fault, &error)) => {
                 return Err(Problem::new(ProblemKind::StepFailed, format_args!("{step:?}: {error}")));
             }
             _ => {}
