@@ -83,6 +83,14 @@ fn maps_count_every_page() {
     db.update(|tx| tx.table(&NAMES)?.insert("last", "y")).unwrap();
     db.update(|tx| tx.table(&NAMES)?.insert("last", "z")).unwrap();
     let report = db.check().unwrap();
+    let stat = json(&answer(at, &["stat", "--pages", "--json", "a.mapleaf"]));
+    let pinned: u32 = db.readers().unwrap().iter().filter_map(|reader| reader.pinned_pages).sum();
+    assert_eq!(stat["pinned_pages"], pinned);
+    let names =
+        stat["table_pages"].as_array().unwrap().iter().find(|table| table["table"] == "names").unwrap();
+    let found = db.read().unwrap().table_pages("names").unwrap();
+    assert_eq!((&names["pages"], &names["leaves"]), (&found.total.into(), &found.leaves.into()));
+    assert_eq!((&names["used_bytes"], &names["entries"]), (&found.used_bytes.into(), &found.entries.into()));
     for by in ["kind", "table", "age", "fill"] {
         let map = json(&answer(at, &["map", "--json", "--by", by, "--pages-per-cell", "3", "a.mapleaf"]));
         let pages = |letter: &str| {

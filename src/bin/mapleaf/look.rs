@@ -1,11 +1,12 @@
 //! Commands that say how a database stands: `stat`, `tables`, `readers`, `watch`.
 
+use std::collections::BTreeMap;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use mapleaf::PageCounts;
+use mapleaf::{Db, Error, PageCounts, PageRole};
 use serde_json::{Value, json};
 
 use crate::Answer;
@@ -21,7 +22,8 @@ use crate::text::escape;
   mapleaf stat --json app.mapleaf | jq .free_bytes")]
 pub(crate) struct Stat {
     file: PathBuf,
-    /// Also count each table's pages, and say how full they are. Reads and verifies all of them.
+    /// Also count each table's pages, and say how full they are, and how many pages are kept for readers. Reads and
+    /// verifies the whole file.
     #[arg(long)]
     pages: bool,
     /// Answer with one line of JSON.
@@ -37,16 +39,9 @@ impl Stat {
         let tables = rx.tables()?;
         let page = stats.page_size as u64;
         let (free, retired) = (u64::from(stats.free_pages) * page, u64::from(stats.retired_pages) * page);
-        let mut parts = Vec::new();
-        if self.pages {
-            for table in &tables {
-                parts.push((table, rx.table_pages(&table.name)?));
-            }
-        }
+        let parts = if self.pages { Some(Parts::of(&db)?) } else { None };
         let mut out = stdout().lock();
         if self.json {
-            let tables: Vec<Value> =
-                parts.iter().map(|(table, pages)| pages_json(&table.name, pages, page)).collect();
             let mut answer = json!({
                 "file_bytes": stats.file_bytes, "page_size": page, "pages": stats.pages,
                 "free_pages": stats.free_pages, "free_bytes": free,
@@ -55,8 +50,10 @@ impl Stat {
                 "head": stats.head, "visible": stats.visible, "durable": stats.durable,
                 "readers": stats.readers, "oldest_reader": stats.oldest_reader,
             });
-            if self.pages {
-                answer["table_pages"] = Value::Array(tables);
+            if let Some(parts) = &parts {
+                let tables = parts.tables.iter().map(|(name, pages)| pages_json(name, pages, page));
+                answer["table_pages"] = tables.collect();
+                answer["pinned_pages"] = parts.pinned.into();
             }
             writeln!(out, "{answer}")?;
             return Ok(Answer::Done);
@@ -77,13 +74,16 @@ impl Stat {
             }
             None => writeln!(out, "readers    none")?,
         }
-        if self.pages {
+        if let Some(parts) = &parts {
+            let pinned = u64::from(parts.pinned);
+            writeln!(out, "pinned     {} ({} pages)", bytes(pinned * page), count(pinned))?;
             writeln!(
                 out,
                 "\n{:>12} {:>5} {:>9} {:>9} {:>9} {:>5}  table",
                 "bytes", "depth", "leaves", "branches", "overflow", "full"
             )?;
-            for (table, pages) in &parts {
+            for table in &tables {
+                let pages = parts.tables.get(&table.name).copied().unwrap_or_default();
                 writeln!(
                     out,
                     "{:>12} {:>5} {:>9} {:>9} {:>9} {:>4}%  {}",
@@ -92,12 +92,46 @@ impl Stat {
                     pages.leaves,
                     pages.branches,
                     pages.overflow,
-                    fill(pages, page),
+                    fill(&pages, page),
                     escape(table.name.as_bytes())
                 )?;
             }
         }
         Ok(Answer::Done)
+    }
+}
+
+/// What the pages of the file are used for.
+struct Parts {
+    tables: BTreeMap<String, PageCounts>,
+    /// Pages that the newest transaction does not use, and that are kept for readers.
+    pinned: u32,
+}
+
+impl Parts {
+    fn of(db: &Db) -> Result<Parts, Failure> {
+        let mut parts = Parts { tables: BTreeMap::new(), pinned: 0 };
+        for table in db.read()?.tables()? {
+            let pages = parts.tables.entry(table.name).or_default();
+            pages.entries = table.entries;
+        }
+        let report = db.check_pages(|page| {
+            if matches!(page.role, PageRole::Retired { is_needed: true, .. }) {
+                parts.pinned += page.count;
+            }
+            let Some(pages) = page.table.and_then(|name| parts.tables.get_mut(name)) else { return };
+            match page.role {
+                PageRole::Leaf => pages.leaves += page.count,
+                PageRole::Branch { .. } => pages.branches += page.count,
+                _ => pages.overflow += page.count,
+            }
+            pages.total += page.count;
+            pages.used_bytes += page.used_bytes;
+        })?;
+        match report.problems().first() {
+            None => Ok(parts),
+            Some(problem) => Err(Error::Corrupt(Box::new(problem.clone())).into()),
+        }
     }
 }
 
