@@ -174,7 +174,7 @@ fn the_scenario_moves_pages_and_cuts_the_file() {
 #[test]
 fn compaction_survives_power_cuts() {
     let is_long = std::env::var_os("MAPLEAF_LONG").is_some();
-    let (seeds, states) = if is_long { (10, 20_000) } else { (1, 300) };
+    let (seeds, states) = if is_long { (10, 20_000) } else { (2, 2_000) };
     let report = Explorer::new().seeds(0..seeds).states(states).explore(&Compacting).unwrap();
     println!("{report}");
     assert!(report.states >= states);
