@@ -146,7 +146,7 @@ fn publish(arguments: &PublishArguments) -> Result<()> {
     use std::fmt::Write;
     let report = Report::read(&arguments.json)?;
     let mut text = String::new();
-    writeln!(text, "{}; load average up to {:.1}. ", report.machine, report.load)?;
+    writeln!(text, "{}; load average up to {:.1}.", report.machine, report.load)?;
     writeln!(
         text,
         "A file of {} MiB. Medians of the rounds; beside a time half the distance",
