@@ -13,8 +13,8 @@ use crate::sys::is_sync_failure;
 use crate::tree::pages::NumberSupply;
 use crate::txn::core::Core;
 
-/// Growth by less than this is slow growth: the new part is filled with zeros at once, so that the commits that
-/// will use it need not allocate blocks.
+/// Growth for a transaction that takes less than this is slow growth: the new part is filled with zeros at once, so
+/// that the commits that will use it need not allocate blocks. One that takes more fills the new part itself.
 const SLOW_GROWTH_BYTES: u64 = 1 << 20;
 /// The file grows by at least this much, and by at most as much again as is asked for plus this.
 const LEAST_GROWTH_BYTES: u64 = 1 << 16;
@@ -129,7 +129,8 @@ impl Core {
         }
         let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
         let wished = (needed + ahead).next_multiple_of(page_size).min(limit);
-        let is_slow = needed - from < SLOW_GROWTH_BYTES;
+        let taken = u64::from(space.taken_pages()) * page_size;
+        let is_slow = taken + needed - from < SLOW_GROWTH_BYTES;
         let storage = &self.pages.storage;
         let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {
             // On an almost full disk there may be room for what is needed, if not for more.
