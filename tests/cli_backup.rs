@@ -159,3 +159,28 @@ fn compaction_is_interrupted() {
     drop(db);
     assert_eq!(words(&path).len(), 12_000);
 }
+
+/// A pipe would keep us waiting for its other end.
+#[test]
+fn backup_since_a_pipe_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fill(&Db::open(at.join("a.mapleaf")).unwrap(), 0..10, "word");
+    assert!(Command::new("mkfifo").arg(at.join("pipe")).status().unwrap().success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mapleaf"));
+    command.current_dir(at).args(["backup", "--since", "pipe", "a.mapleaf", "b"]).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it waits");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(status.code(), Some(4));
+}

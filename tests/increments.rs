@@ -227,7 +227,7 @@ fn damaged_increment_is_refused_and_leaves_nothing() {
         flipped[at] ^= 1 << (random.next() % 8);
         refused(&flipped, format!("byte {at}"));
     }
-    for at in 0..80 {
+    for at in (0..80).chain(bytes.len() - 4..bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 4;
         refused(&flipped, format!("byte {at}"));
@@ -237,6 +237,43 @@ fn damaged_increment_is_refused_and_leaves_nothing() {
         Ok((id, _)) if id == rx.id()
     ));
     assert!(fs::read(file("copy")).unwrap() == original);
+}
+
+/// The right checksums, over a table's name that is no text: `check` would find it.
+#[test]
+fn name_that_is_no_text_is_not_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (db, _) = database(&file("a.mapleaf"), 8);
+    let rx = db.read().unwrap();
+    rx.copy_to(file("copy")).unwrap();
+    db.update(|tx| tx.table(&OTHERS)?.insert(2, [1]).map(drop)).unwrap();
+    let (mut bytes, _) = increment(&db.read().unwrap(), rx.id());
+    restore(file("copy"), [&bytes[..]], file("good")).unwrap();
+    // The catalog's only leaf has "othe" among the heads of its keys, the last byte first.
+    let at = bytes.windows(4).position(|window| window == b"ehto").unwrap();
+    bytes[at + 3] = 0xff;
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let mut page = 80 + 8 * number(68) + 8;
+    let (mut left, root) = (number(page - 4), number(52));
+    while number(page + 4) != root {
+        (page, left) = (page + 4096, left - 1);
+        if left == 0 {
+            (page, left) = (page + 8, number(page + 4));
+        }
+    }
+    assert!((page..page + 4096).contains(&at));
+    let sum = crc32fast::hash(&bytes[page + 4..page + 4096]);
+    bytes[page..page + 4].copy_from_slice(&sum.to_le_bytes());
+    let end = bytes.len() - 4;
+    let sum = crc32fast::hash(&bytes[80..end]);
+    bytes[end..].copy_from_slice(&sum.to_le_bytes());
+    let result = restore(file("copy"), [&bytes[..]], file("result"));
+    assert!(
+        matches!(&result, Err(Error::Corrupt(problem)) if problem.what == "name of a table"),
+        "{result:?}"
+    );
+    assert!(!file("result").exists());
 }
 
 /// Loss of power may undo what is not durable, and its id be given again: nothing can be restored onto it.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::free_log::{self, Base, FIRST_PAGE};
 use crate::format::page;
 use crate::format::record::{Identity, RECORD_PAGES, Record, TAIL_LIMIT};
-use crate::format::table_root::TableEntry;
+use crate::format::table_root::{TableEntry, decode_name};
 use crate::share::heads::Snapshot;
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
@@ -99,7 +99,8 @@ fn verified_pages(pages: &PageFile, snapshot: &Snapshot) -> Result<PageSet> {
     let mut seen = PageSet::new(snapshot.length_pages);
     verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen, &mut |_| {})?;
     let mut tables = RangeCursor::new(&snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
-    while let Some((_, entry)) = tables.next(&source)? {
+    while let Some((name, entry)) = tables.next(&source)? {
+        decode_name(&name)?;
         verify_tree(&source, &TableEntry::decode(entry)?.root, snapshot.id, &mut seen, &mut |_| {})?;
     }
     Ok(seen)

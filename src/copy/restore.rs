@@ -313,8 +313,11 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
     let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let wrong = |problem: &str| Error::WrongBase { path: path.to_owned(), problem: problem.into() };
     let mut header = [0; HEADER_LEN];
-    let file = File::open(path).map_err(io_error("open"))?;
-    if file.read_exact_at(&mut header, 0).is_ok() && header.starts_with(crate::format::increment::MAGIC) {
+    let storage =
+        FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
+    if storage.file().read_exact_at(&mut header, 0).is_ok()
+        && header.starts_with(crate::format::increment::MAGIC)
+    {
         let header = IncrementHeader::decode(&header)?;
         return match (header.origin == *origin, header.may_be_followed) {
             (true, true) => Ok(header.id),
@@ -322,7 +325,7 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
             (false, _) => Err(wrong("it was made of another database")),
         };
     }
-    drop(file);
+    drop(storage);
     let (_, State { identity, snapshot, .. }) = open_base(path)?;
     match identity != *origin && has_pages_of(&identity, origin, snapshot.id) {
         true => Ok(snapshot.id),

@@ -365,3 +365,34 @@ fn abort_brings_a_tail_back_that_was_cut_off() {
     space.abort().unwrap();
     assert_eq!((space.length_pages(), space.free_tail()), (20, Some(PageRun::new(10, 10))));
 }
+
+/// Moves would lead nowhere if what is moved could come to lie at or behind the ceiling again.
+#[test]
+fn with_a_ceiling_only_pages_below_it_are_taken_the_lowest_first() {
+    let scattered = || {
+        let mut space = Space::new(2);
+        space.grow(100);
+        space.allocate(98).unwrap();
+        // Free: 10, 20..24, 30, 60..64, and the end.
+        for (first, count) in [(10, 1), (20, 4), (30, 1), (60, 4), (90, 10)] {
+            space.release(PageRun::new(first, count)).unwrap();
+        }
+        space.commit();
+        space.set_ceiling(50);
+        space
+    };
+    let mut space = scattered();
+    let runs = [PageRun::new(10, 1), PageRun::new(20, 4)];
+    assert_eq!(space.allocate(5).as_deref(), Some(&runs[..]));
+    assert_eq!(space.allocate(2), None, "only page 30 is left");
+    assert_eq!(space.allocate_run(1), Some(PageRun::new(30, 1)));
+    assert_eq!(space.allocate_run(1), None);
+    // It holds for one transaction, whichever way that ends.
+    let (mut committed, mut aborted) = (space.clone(), space);
+    committed.commit();
+    assert!(committed.allocate(1).is_some_and(|runs| runs[0].first.0 >= 60));
+    aborted.abort().unwrap();
+    assert!(aborted.ceiling().is_none() && aborted.allocate_run(10).is_some());
+    assert_eq!(scattered().allocate_run(5), None, "no such run below the ceiling");
+    assert_eq!(scattered().allocate_run(2), Some(PageRun::new(20, 2)));
+}

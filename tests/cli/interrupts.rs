@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mapleaf::Db;
 
 use crate::common::assert_clean;
-use crate::{NAMES, answer, files, mapleaf, text, world};
+use crate::{NAMES, answer, answer_to, files, mapleaf, refused, text, world};
 
 #[test]
 fn reader_of_the_output_may_go_away() {
@@ -95,6 +95,32 @@ fn interrupted_load_has_loaded_nothing() {
     assert_interrupted(&interrupt(child), "interrupted: nothing was loaded");
     assert_eq!(answer(folder.path(), &["tables", "a.mapleaf"]).lines().count(), 3);
     assert_clean(&Db::open(&path).unwrap());
+}
+
+/// A load into a new file that fails leaves none: so nobody else may put anything into that file meanwhile.
+#[test]
+fn new_file_is_nobodys_until_all_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let arguments = ["load", "--table", "more", "--types", "str,str", "new.mapleaf"];
+    let begin = || {
+        let mut child = start(at, &arguments);
+        // It has read most of it: a pipe holds less.
+        let stdin = child.stdin.as_mut().unwrap();
+        (0..50_000).for_each(|key| writeln!(stdin, "{key}\tx").unwrap());
+        child
+    };
+    let mut failing = begin();
+    assert_eq!(files(at), ["new.mapleaf-making"]);
+    refused(at, &arguments, b"a\tb\n", 4, "being made by another process");
+    failing.stdin.take().unwrap().write_all(b"no tabulator\n").unwrap();
+    assert_eq!(failing.wait_with_output().unwrap().status.code(), Some(2));
+    assert!(files(at).is_empty());
+    assert_interrupted(&interrupt(begin()), "interrupted: nothing was loaded");
+    assert!(files(at).is_empty());
+    answer_to(at, &arguments, b"a\tb\n");
+    assert_eq!(files(at), ["new.mapleaf"]);
+    assert_eq!(answer(at, &["count", "new.mapleaf", "more"]), "1\n");
 }
 
 #[test]

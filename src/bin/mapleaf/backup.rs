@@ -23,6 +23,7 @@ pub(crate) struct Backup {
     /// The backup that this one follows, a copy or an increment; or the number of its transaction.
     #[arg(long, value_name = "BACKUP")]
     since: PathBuf,
+    /// The database.
     file: PathBuf,
     /// The new file; - for standard output.
     increment: PathBuf,
@@ -66,6 +67,7 @@ impl Backup {
 
 /// Makes a new database of a copy and the increments that follow it. The copy is only read.
 #[derive(Args)]
+#[command(override_usage = "mapleaf restore <COPY> <INCREMENT>... <NEW_FILE>")]
 #[command(after_help = "Examples:
   mapleaf restore sunday.mapleaf monday.increment tuesday.increment restored.mapleaf
   ssh host 'cat monday.increment' | mapleaf restore sunday.mapleaf - restored.mapleaf

@@ -19,6 +19,7 @@ use crate::progress::{Progress, bytes};
   mapleaf check app.mapleaf
   mapleaf check --json app.mapleaf | jq .problems")]
 pub(crate) struct Check {
+    /// The database.
     file: PathBuf,
     /// Answer with one line of JSON.
     #[arg(long)]
@@ -71,7 +72,9 @@ pub(crate) fn problems(problems: &[Corruption]) -> Value {
   mapleaf salvage damaged.mapleaf rescued.mapleaf
   mapleaf salvage --page-size 16384 damaged.mapleaf rescued.mapleaf     if even the records are lost")]
 pub(crate) struct Salvage {
+    /// The damaged database.
     file: PathBuf,
+    /// The new database.
     new_file: PathBuf,
     /// Bytes in a page of the damaged file, if it does not say any more.
     #[arg(long)]
@@ -116,6 +119,7 @@ impl Salvage {
 
 The copy is another database, with an identity of its own. A file that is there is never replaced.")]
 pub(crate) struct Copy {
+    /// The database.
     file: PathBuf,
     /// The new file; - for standard output.
     new_file: PathBuf,

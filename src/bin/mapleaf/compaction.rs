@@ -21,6 +21,7 @@ use crate::progress::{Progress, bytes, count};
 
 How full the pages are does not change. `mapleaf copy --compact` writes every table anew, to another file.")]
 pub(crate) struct Compact {
+    /// The database.
     file: PathBuf,
     /// Pages that one transaction may take.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..))]
@@ -100,6 +101,7 @@ impl Compact {
 
 It moves nothing; `mapleaf compact` does. The file is cut when nobody can see its end any more.")]
 pub(crate) struct Shrink {
+    /// The database.
     file: PathBuf,
 }
 

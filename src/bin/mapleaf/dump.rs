@@ -49,9 +49,11 @@ pub(crate) const PAIR_TYPES: (&str, &str) = ("(bytes,bytes)", "()");
   mapleaf dump app.mapleaf | mdb_load -n app.lmdb                   to LMDB
   mapleaf dump --unnamed app.mapleaf users | mdb_load -n app.lmdb   to the main table of an LMDB file")]
 pub(crate) struct Dump {
+    /// The database.
     file: PathBuf,
     /// Which tables; without any, all.
     tables: Vec<String>,
+    /// How entries are written.
     #[arg(long, value_enum, default_value_t = Format::Lmdb)]
     format: Format,
     /// In LMDB's format: printable bytes as they are, as `mdb_dump -p` does.

@@ -147,8 +147,11 @@ fn behind_prefix(mut prefix: Vec<u8>) -> Bound<Vec<u8>> {
   mapleaf get --as hex app.mapleaf visits 686f6d65000001352e45
   mapleaf get --raw app.mapleaf pictures logo > logo.png")]
 pub(crate) struct Get {
+    /// The database.
     file: PathBuf,
+    /// The table.
     table: String,
+    /// The key.
     #[arg(allow_hyphen_values = true)]
     key: String,
     /// How the key is given and the value shown.
@@ -190,8 +193,11 @@ impl Get {
   mapleaf put app.mapleaf pictures logo < logo.png
   mapleaf put --create u64,str app.mapleaf names 7 ada     a new table, if need be, and a new file")]
 pub(crate) struct Put {
+    /// The database.
     file: PathBuf,
+    /// The table.
     table: String,
+    /// The key.
     #[arg(allow_hyphen_values = true)]
     key: String,
     /// The value; without it, standard input up to its end, as it is stored.
@@ -270,8 +276,11 @@ pub(crate) fn split_types(types: &str) -> Result<(&str, &str), Failure> {
   mapleaf delete --prefix tmp/ app.mapleaf files
   mapleaf delete --from 100 --to 200 app.mapleaf hits")]
 pub(crate) struct Delete {
+    /// The database.
     file: PathBuf,
+    /// The table.
     table: String,
+    /// The keys.
     #[arg(allow_hyphen_values = true)]
     keys: Vec<String>,
     #[command(flatten)]
@@ -314,7 +323,9 @@ impl Delete {
   mapleaf scan --reverse --limit 1 app.mapleaf hits          the last entry
   mapleaf scan --prefix '[\"home\"]' --json app.mapleaf visits")]
 pub(crate) struct Scan {
+    /// The database.
     file: PathBuf,
+    /// The table.
     table: String,
     #[command(flatten)]
     range: RangeArgs,
@@ -372,7 +383,9 @@ impl Scan {
   mapleaf count app.mapleaf users
   mapleaf count --from a --to b app.mapleaf users")]
 pub(crate) struct Count {
+    /// The database.
     file: PathBuf,
+    /// The table.
     table: String,
     #[command(flatten)]
     range: RangeArgs,

@@ -40,7 +40,9 @@ pub(crate) fn read_header(lines: &mut Lines) -> Result<Option<Header>, Failure> 
         let Some(line) = lines.next()? else {
             return if is_first { Ok(None) } else { Err(lines.wrong("the input ends within a header")) };
         };
-        let line = String::from_utf8_lossy(line).into_owned();
+        let Ok(line) = String::from_utf8(line.to_vec()) else {
+            return Err(lines.wrong("a header that is not UTF-8: names of tables are UTF-8 here"));
+        };
         if is_first && line.is_empty() {
             continue;
         }

@@ -16,7 +16,7 @@ use crate::Answer;
 use crate::dump::{Format, PAIR_TYPES, Unsuitable};
 use crate::entries::split_types;
 use crate::failure::{Failure, file_failure, wrong};
-use crate::interrupt::on_interrupt;
+use crate::interrupt::{making, on_interrupt};
 use crate::lines::Lines;
 use crate::lmdb::{self, Header};
 use crate::progress::{Progress, bytes, count, rate};
@@ -55,15 +55,18 @@ enum Existing {
   mdb_dump -a old.lmdb | mapleaf load app.mapleaf                    from LMDB (-n old.lmdb if it is a file)
   mdb_dump old.lmdb | mapleaf load --table users app.mapleaf         the main table of an LMDB file
   mapleaf dump --types app.mapleaf | mapleaf load other.mapleaf
-  mapleaf load --table users --types str,str app.mapleaf users.tsv")]
+  mapleaf load --table users --types str,str app.mapleaf users.tsv
+
+Of several lines with the same key the last counts. Bytes from LMDB are stored as they are, whatever --types says.")]
 pub(crate) struct Load {
+    /// The database.
     file: PathBuf,
     /// What to read; without it, standard input.
     input: Option<PathBuf>,
     /// Without it, what the input begins with decides.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The table for entries of which the input does not say it.
+    /// The table for entries of which the input does not say it. LMDB's main table is "main" without it.
     #[arg(long)]
     table: Option<String>,
     /// Types of the keys and values of new tables, if the input does not say them; otherwise bytes,bytes.
@@ -72,8 +75,10 @@ pub(crate) struct Load {
     /// In tab-separated lines: backslashes mean themselves.
     #[arg(long)]
     raw: bool,
+    /// What to do with a table that is there already.
     #[arg(long, value_enum, default_value_t = Existing::Refuse)]
     existing: Existing,
+    /// What to do with an LMDB table in which a key has several values (DUPSORT).
     #[arg(long, value_enum, default_value_t = Duplicates::Refuse)]
     duplicates: Duplicates,
     /// Entries whose key is too long for this database: half a page less 64 bytes.
@@ -96,40 +101,50 @@ impl Load {
         let mut lines = self.open_input()?;
         let format = match self.format {
             Some(format) => format,
-            None => guess(lines.beginning()?),
+            None => {
+                guess(lines.beginning()?).ok_or_else(|| wrong("the input is empty: nothing was loaded"))?
+            }
         };
-        let is_new = !self.file.exists();
-        let mut options = Db::options();
-        if let Some(size) = self.page_size.filter(|_| is_new) {
-            options = options.page_size(size);
-        }
-        let db = options.open(&self.file)?;
         on_interrupt(match self.commit_every {
             None => ": nothing was loaded",
             Some(_) => ": what was committed stays",
         });
+        // A new file has no name until all is in it: so nobody else puts anything into it that an error would remove.
+        let loaded = match self.commit_every.is_none() && self.file.symlink_metadata().is_err() {
+            true => making(&self.file, |place| self.load(place, format, &mut lines, types)),
+            false => self.load(&self.file, format, &mut lines, types),
+        };
+        eprintln!("{}", loaded?);
+        Ok(Answer::Done)
+    }
+
+    /// Loads all of the input. Answers what is to be said of it.
+    fn load(
+        &self,
+        file: &Path,
+        format: Format,
+        lines: &mut Lines,
+        types: Option<(&str, &str)>,
+    ) -> Result<String, Failure> {
+        let mut options = Db::options();
+        if let Some(size) = self.page_size.filter(|_| !file.exists()) {
+            options = options.page_size(size);
+        }
+        let db = options.open(file)?;
         let mut sink = Sink::new(self, &db)?;
         let loaded = match format {
-            Format::Lmdb => self.load_lmdb(&mut lines, &mut sink, types),
-            Format::Tsv => self.load_tsv(&mut lines, &mut sink, types),
-            Format::Json => self.load_json(&mut lines, &mut sink, types),
+            Format::Lmdb => self.load_lmdb(lines, &mut sink, types),
+            Format::Tsv => self.load_tsv(lines, &mut sink, types),
+            Format::Json => self.load_json(lines, &mut sink, types),
         };
         let committed = sink.committed;
-        match loaded.and_then(|()| sink.finish(lines.bytes)) {
-            Ok(()) => Ok(Answer::Done),
-            Err(failure) if committed > 0 || self.commit_every.is_some() => {
-                let message =
-                    format!("{}; {} entries before that stay loaded", failure.message, count(committed));
-                Err(Failure { message, ..failure })
-            }
-            Err(failure) => {
-                drop(db);
-                if is_new {
-                    remove_database(&self.file);
-                }
-                Err(Failure { message: format!("{}; nothing was loaded", failure.message), ..failure })
-            }
-        }
+        loaded.and_then(|()| sink.finish(lines.bytes)).map_err(|failure| {
+            let what_stays = match self.commit_every {
+                None => "nothing was loaded".to_owned(),
+                Some(_) => format!("{} entries before that stay loaded", count(committed)),
+            };
+            Failure { message: format!("{}; {what_stays}", failure.message), ..failure }
+        })
     }
 
     fn open_input(&self) -> Result<Lines, Failure> {
@@ -256,11 +271,13 @@ impl Load {
     }
 }
 
-fn guess(beginning: &[u8]) -> Format {
+/// `None` if there is nothing: a program that should have written it may have failed.
+fn guess(beginning: &[u8]) -> Option<Format> {
     match beginning {
-        [b'{', ..] => Format::Json,
-        _ if beginning.starts_with(b"VERSION=") => Format::Lmdb,
-        _ => Format::Tsv,
+        [] => None,
+        [b'{', ..] => Some(Format::Json),
+        _ if beginning.starts_with(b"VERSION=") => Some(Format::Lmdb),
+        _ => Some(Format::Tsv),
     }
 }
 
@@ -276,14 +293,6 @@ fn join_pair(key: &[u8], value: &[u8]) -> Vec<u8> {
     pair.extend([0, 0]);
     pair.extend(value);
     pair
-}
-
-/// A database that this command has created, and nothing was loaded into.
-fn remove_database(path: &Path) {
-    let mut lock = path.as_os_str().to_owned();
-    lock.push("-lock");
-    let _ = std::fs::remove_file(path);
-    let _ = std::fs::remove_file(lock);
 }
 
 /// Where entries go.
@@ -403,8 +412,8 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Makes all of it durable, and says how much it was.
-    fn finish(mut self, input_bytes: u64) -> Result<(), Failure> {
+    /// Makes all of it durable. Answers how much it was.
+    fn finish(mut self, input_bytes: u64) -> Result<String, Failure> {
         self.store_run()?;
         if let Some(tx) = self.tx.take() {
             tx.commit()?;
@@ -412,14 +421,13 @@ impl<'a> Sink<'a> {
         let time = self.progress.finish();
         let skipped =
             if self.skipped > 0 { format!(", {} left out", count(self.skipped)) } else { String::new() };
-        eprintln!(
+        Ok(format!(
             "{} entries{skipped}, tables: {}, {} of text, in {:.1} s: {} entries a second",
             count(self.loaded),
             self.tables.len(),
             bytes(input_bytes),
             time.as_secs_f64(),
             count(rate(self.loaded, time))
-        );
-        Ok(())
+        ))
     }
 }

@@ -21,6 +21,7 @@ use crate::text::escape;
   mapleaf stat --pages app.mapleaf     what each table takes; reads the whole file
   mapleaf stat --json app.mapleaf | jq .free_bytes")]
 pub(crate) struct Stat {
+    /// The database.
     file: PathBuf,
     /// Also count each table's pages, and say how full they are, and how many pages are kept for readers. Reads and
     /// verifies the whole file.
@@ -157,6 +158,7 @@ fn pages_json(name: &str, pages: &PageCounts, page_size: u64) -> Value {
   mapleaf tables app.mapleaf
   mapleaf tables --json app.mapleaf | jq -r .table")]
 pub(crate) struct Tables {
+    /// The database.
     file: PathBuf,
     /// Answer with a line of JSON for each table.
     #[arg(long)]
@@ -189,6 +191,7 @@ impl Tables {
   mapleaf readers app.mapleaf
   mapleaf readers --pins app.mapleaf     and what each of them keeps from being used again")]
 pub(crate) struct Readers {
+    /// The database.
     file: PathBuf,
     /// Also count the pages that each reader keeps. Opens the database for writing, and, if nobody writes just now, has
     /// the writer's turn for a moment.
@@ -235,6 +238,7 @@ impl Readers {
   mapleaf watch app.mapleaf
   mapleaf watch --count 1 --timeout 60 app.mapleaf || echo 'nothing for a minute'")]
 pub(crate) struct Watch {
+    /// The database.
     file: PathBuf,
     /// End after so many lines.
     #[arg(long)]

@@ -33,6 +33,7 @@ const CELLS_IN_SVG: u32 = 100 * 60;
 A cell that stands for several pages has the color of what most of them are; one with a page that is damaged or lost
 always says so. Without colors (NO_COLOR, or into a file), the letters say it.")]
 pub(crate) struct Map {
+    /// The database.
     file: PathBuf,
     /// What the colors say.
     #[arg(long, value_enum, default_value_t = By::Kind)]

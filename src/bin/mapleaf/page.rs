@@ -24,6 +24,7 @@ use crate::progress::pages_text;
   mapleaf page --page-size 4096 damaged.mapleaf 100
   mapleaf page --json app.mapleaf 100 | jq '.entries[].key'")]
 pub(crate) struct Page {
+    /// The database.
     file: PathBuf,
     /// The page's number: its offset in the file divided by the page size.
     number: u32,

@@ -25,7 +25,9 @@ const BAR_CHARACTERS: u64 = 40;
   mapleaf tree --svg app.mapleaf users > users.svg
   mapleaf tree --json app.mapleaf users | jq .levels")]
 pub(crate) struct Tree {
+    /// The database.
     file: PathBuf,
+    /// The table.
     table: String,
     /// Write an SVG picture.
     #[arg(long, conflicts_with = "json")]

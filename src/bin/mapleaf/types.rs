@@ -5,6 +5,8 @@
 //! that are not UTF-8 (and for floats that are no numbers: their bits), `{"encoded": "00ff"}` for stored bytes that
 //! are no encoding of the type, or of a type that is not known here, such as `serde`.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use crate::text::{escape, push_hex, to_hex};
@@ -29,6 +31,28 @@ pub(crate) enum Type {
 pub(crate) enum Role {
     Key,
     Value,
+}
+
+/// As the catalog and `--types` have it.
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Int { size, is_signed } => write!(f, "{}{}", if *is_signed { "i" } else { "u" }, size * 8),
+            Type::Float { size } => write!(f, "f{}", size * 8),
+            Type::Bool => f.write_str("bool"),
+            Type::Char => f.write_str("char"),
+            Type::Unit => f.write_str("()"),
+            Type::Array(length) => write!(f, "[u8;{length}]"),
+            Type::Str => f.write_str("str"),
+            Type::Bytes => f.write_str("bytes"),
+            Type::Option(inner) => write!(f, "option<{inner}>"),
+            Type::Tuple(elements) => {
+                let names: Vec<String> = elements.iter().map(Type::to_string).collect();
+                write!(f, "({})", names.join(","))
+            }
+            Type::Other => f.write_str("a type that is not known here"),
+        }
+    }
 }
 
 impl Type {

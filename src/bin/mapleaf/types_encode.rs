@@ -63,7 +63,7 @@ impl Type {
     }
 
     fn expected(&self, what: &str) -> String {
-        format!("expected {what} for {self:?}")
+        format!("expected {what} for {self}")
     }
 
     fn push(&self, value: &Value, role: Role, is_last: bool, out: &mut Vec<u8>) -> Result<(), String> {
