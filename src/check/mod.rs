@@ -17,7 +17,8 @@ pub use self::page_use::{PageRole, PageUse};
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
 
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
@@ -40,6 +41,9 @@ use crate::txn::page_file::PageFile;
 use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
+
+/// Who has published a commit takes the syncer's turn at once. After so long without it he is not there any more.
+const LONGEST_UNSYNCED: Duration = Duration::from_secs(1);
 
 /// Who is told what each page is used for, as it is found, and what has been counted so far. In a sound file each page
 /// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
@@ -70,8 +74,10 @@ impl Drop for Reader<'_> {
 
 /// The head, and a reader that keeps it as it is: its trees, and the pages of its free log, which are retired like any
 /// others when the log begins anew. While a commit is being synced the head is not visible, and nobody can read it;
-/// then it waits.
+/// then it waits. But not for ever: who was to sync may have been killed before, and then the next writer does it,
+/// whenever he comes.
 fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
+    let mut unsynced: Option<(TransactionId, Instant)> = None;
     loop {
         let (slot, snapshot) = core.shared.begin_read(core.member)?;
         let reader = Reader { core, slot };
@@ -83,6 +89,21 @@ fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
             return Err(Error::Poisoned); // the head will never be visible
         }
         drop(reader);
+        let is_syncing = match &core.turns {
+            Some(turns) => turns.is_sync_taken().map_err(core.pages.io_error("lock"))?,
+            None => true,
+        };
+        match unsynced {
+            Some((id, since)) if id == head.snapshot.id && !is_syncing => {
+                if since.elapsed() >= LONGEST_UNSYNCED {
+                    let problem = "a commit is not synced, and who was to do it may have been killed; the next writer \
+                                   does it, or whoever opens the database for writing and closes it";
+                    let source = io::Error::new(io::ErrorKind::TimedOut, problem);
+                    return Err(core.pages.io_error("check")(source));
+                }
+            }
+            _ => unsynced = Some((head.snapshot.id, Instant::now())),
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
 }

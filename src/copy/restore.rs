@@ -11,6 +11,10 @@
 //! or is the database's own (`lineage`), and its newest record is that transaction's. Moreover, each of those pages
 //! that a page of the increment refers to has the checksum that it had.
 //!
+//! What this cannot tell: a file that was set back, by other means than a copy of ours, and written to again. It has
+//! the same identity, and gives ids a second time. An increment of either history has what lies directly below its
+//! pages compared, and no more.
+//!
 //! Invariants:
 //! - The old copy does not change. The new file gets its name when it is complete, verified and durable; a crash before
 //!   that leaves `NAME-new` at most.
@@ -49,7 +53,9 @@ use crate::txn::turns;
 ///
 /// # Errors
 ///
-/// - [`Error::WrongBase`] if the copy is one of another database or transaction, or has been written to since.
+/// - [`Error::WrongBase`] if the copy is one of another database or transaction, or has been written to since. (A
+///   database whose file was set back to an earlier state of itself, by a snapshot of the volume for instance, is not
+///   another one: begin with a new copy then.)
 /// - [`Error::BadIncrement`] for bytes that are no increment, or not all of it, or damaged.
 /// - [`Error::InUse`] if somebody has the copy open; [`Error::NotADatabase`] if it is none.
 /// - [`Error::Corrupt`] for the first thing that is wrong with a page.

@@ -162,6 +162,11 @@ impl Turns {
         lock_range(self.lock.file(), LockKind::Exclusive, SYNC)
     }
 
+    /// Whether another handle has the syncer's turn.
+    pub(crate) fn is_sync_taken(&self) -> io::Result<bool> {
+        Ok(!range_is_free(self.lock.file(), LockKind::Exclusive, SYNC)?)
+    }
+
     /// Ends the syncer's turn.
     pub(crate) fn release_sync(&self) {
         let _ = unlock_range(self.lock.file(), SYNC);

@@ -1,10 +1,13 @@
 //! Several handles of one file, each as in a process of its own, and what storage can do to them: a barrier that takes
 //! its time, and one that fails.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::fixture::{Engine, Entries, PAGE, entries_of, put};
+use super::fixture::{Engine, Entries, PAGE, entries_of, options, put};
 use crate::base::TransactionId;
+use crate::check::check;
 use crate::error::{Error, Result};
 use crate::sim::Fault;
 use crate::sim::disk::Event;
@@ -68,6 +71,42 @@ fn nothing_durable_is_visible_to_others_before_its_barrier_returns() {
         first.assert_clean();
         second.assert_clean();
     });
+}
+
+/// A reader who checks waits for a head that somebody is making visible, and not for one that nobody is.
+#[test]
+fn check_does_not_wait_for_a_sync_that_nobody_does() {
+    let (folder, first, second) = two();
+    first.commit(&entry("a", 1), Durability::Durable).unwrap();
+    let mut settings = options(0);
+    settings.settings.read_only = true;
+    settings.create = false;
+    let core = settings.open(&folder.path().join("a.mapleaf")).unwrap();
+    let check = || check(&core, &mut |_, _| {});
+    let gate = Arc::clone(&first.log().barrier_gate);
+    let closed = gate.lock();
+    let begun = first.log().barriers_begun;
+    let slow = publish(&first, "b", Durability::Durable);
+    std::thread::scope(|scope| {
+        let syncs = scope.spawn(|| first.handle.core.wait_durable(slow).unwrap());
+        while first.log().barriers_begun == begun {
+            std::thread::yield_now();
+        }
+        let checks = scope.spawn(check);
+        std::thread::sleep(Duration::from_millis(1300));
+        assert!(!checks.is_finished(), "a sync may take long");
+        drop(closed);
+        syncs.join().unwrap();
+        assert!(checks.join().unwrap().unwrap().is_clean());
+    });
+    let left = publish(&second, "c", Durability::Durable); // and here it was killed, before it synced
+    let result = check();
+    assert!(
+        matches!(&result, Err(Error::Io { source, .. }) if source.kind() == ErrorKind::TimedOut),
+        "{result:?}"
+    );
+    first.handle.core.wait_durable(left).unwrap();
+    assert!(check().unwrap().is_clean());
 }
 
 #[test]
