@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Random, assert_clean};
-use mapleaf::{CompactionProgress, Db, Durability, ReadTxn, Table, WriteTxn};
+use mapleaf::{CompactionProgress, Db, Durability, Error, ReadTxn, Table, WriteTxn};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const PAGE: u64 = 4096;
@@ -52,6 +52,11 @@ fn change(tx: &WriteTxn, random: &mut Random, count: u64) -> mapleaf::Result<()>
         }
     }
     Ok(())
+}
+
+fn insert(tx: &WriteTxn, random: &mut Random) -> mapleaf::Result<()> {
+    let (index, key) = (random.next() % 3, random.next() % 3000);
+    tx.table(&table(index as usize))?.insert(key, value(random)).map(drop)
 }
 
 /// A database of many commits, most of whose entries have been removed again.
@@ -165,6 +170,48 @@ fn readers_keep_what_they_see_and_the_file_is_cut_when_they_end() {
     let (used, total) = pages_in_use(&db);
     assert!(total < used + 200 && file_pages(&path) == total, "{used} of {total}");
     assert!(contents(&db.read().unwrap()) == expected);
+}
+
+/// A file that may not get longer, filled up, with and without a reader that pins what is removed.
+#[test]
+fn file_that_has_all_it_may_have_is_compacted() {
+    for seed in 20..26 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mapleaf");
+        let db = Db::options().max_size(4 << 20).open(&path).unwrap();
+        let mut random = Random::new(seed);
+        let fill = |random: &mut Random| loop {
+            match db.update(|tx| (0..20).try_for_each(|_| insert(tx, random))) {
+                Ok(()) => {}
+                Err(Error::Full { .. }) => break,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        fill(&mut random);
+        let reader = (seed % 2 == 0).then(|| db.read().unwrap());
+        let seen = reader.as_ref().map(contents);
+        for _ in 0..20 {
+            // Room for what removing takes there may be none.
+            let remains = random.next();
+            let removed = db.update(|tx| {
+                let mut table = tx.table(&table((random.next() % 3) as usize))?;
+                table.retain(|key, _| key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61 != remains % 8).map(drop)
+            });
+            assert!(matches!(removed, Ok(()) | Err(Error::Full { .. })), "{removed:?}");
+        }
+        let expected = contents(&db.read().unwrap());
+        let progress = db.compact().unwrap();
+        assert!(progress.is_done && u64::from(progress.pages) * PAGE <= 4 << 20, "{progress:?}");
+        assert!(contents(&db.read().unwrap()) == expected);
+        assert!(reader.as_ref().map(contents) == seen);
+        assert_clean(&db);
+        drop(reader);
+        db.compact().unwrap();
+        assert!(contents(&db.read().unwrap()) == expected);
+        assert_clean(&db);
+        fill(&mut random);
+        assert_clean(&db);
+    }
 }
 
 /// A snapshot that began during the compaction sees its end, if that is cut off later.

@@ -195,6 +195,9 @@ fn wrong_base_is_refused() {
     let db = Db::open(file("a.mapleaf")).unwrap();
     db.update(|tx| change(tx, &mut random, 100)).unwrap();
     let (third, _) = increment(&db.read().unwrap(), id);
+    // Nobody knows what becomes of it, which is called as the database is: no increment is made to follow it.
+    let result = db.read().unwrap().transaction_of(file("a.copied"));
+    assert!(matches!(result, Err(Error::WrongBase { .. })), "{result:?}");
     restore(file("a.copied"), [&third[..]], file("result")).unwrap();
     let result = Db::open(file("result")).unwrap();
     assert_clean(&result);

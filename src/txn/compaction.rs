@@ -383,3 +383,37 @@ impl Transaction {
         self.guard(|| catalog.move_down(&self.core().pages, from, moving))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::TransactionId;
+
+    #[test]
+    fn room_is_made_around_what_snapshots_pin() {
+        let mut space = Space::new(FIRST_PAGE);
+        space.grow(1000);
+        space.allocate(998).unwrap();
+        // In use: 2..12 and 900..910. Pinned below that and within: 12..112, and 800..810 far behind.
+        for (first, end) in [(112, 800), (810, 900), (910, 1000)] {
+            space.release(PageRun::new(first, end - first)).unwrap();
+        }
+        space.commit();
+        for (first, count) in [(12, 100), (800, 10)] {
+            space.retire(PageRun::new(first, count), TransactionId(2), TransactionId(3)).unwrap();
+        }
+        space.commit();
+        let room = Room::of(&space, 4096);
+        assert_eq!((room.length, room.pinned), (1000, 110));
+        assert_eq!(room.target, FIRST_PAGE + 20 + room.reserve + 100);
+        assert_eq!(
+            [112, 805, 900, 905, 910].map(|ceiling| room.used_behind(&space, ceiling)),
+            [10, 10, 10, 5, 0]
+        );
+        // It is no longer than it is, whatever is pinned.
+        space.retire(PageRun::new(2, 10), TransactionId(2), TransactionId(4)).unwrap();
+        space.commit();
+        space.shrink(910).unwrap();
+        assert!(Room::of(&space, 4096).target <= 910);
+    }
+}
