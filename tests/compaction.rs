@@ -406,8 +406,8 @@ fn small_and_empty_databases() {
         assert_eq!(db.read().unwrap().tables().unwrap().len() as u64, count.min(1));
     }
     let read_only = Db::options().read_only(true).open(folder.path().join("1.mapleaf")).unwrap();
-    assert!(matches!(read_only.compact(), Err(mapleaf::Error::ReadOnly)));
-    assert!(matches!(read_only.shrink(), Err(mapleaf::Error::ReadOnly)));
+    assert!(matches!(read_only.compact(), Err(Error::ReadOnly)));
+    assert!(matches!(read_only.shrink(), Err(Error::ReadOnly)));
 }
 
 /// Prints what docs/BENCHMARKS.md says of compaction and increments:
