@@ -57,11 +57,24 @@ impl PageSet {
     pub(crate) fn runs_from(&self, first: PageNumber) -> impl Iterator<Item = PageRun> + '_ {
         let mut next = first.0;
         std::iter::from_fn(move || {
-            let start = (next..self.length_pages).find(|&page| self.contains(PageNumber(page)))?;
-            let end = (start..self.length_pages).find(|&page| !self.contains(PageNumber(page)));
-            next = end.unwrap_or(self.length_pages);
+            let start = self.next_page(next, true)?;
+            next = self.next_page(start, false).unwrap_or(self.length_pages);
             Some(PageRun::new(start, next - start))
         })
+    }
+
+    /// The first page from `from` on that is in, or that is not. It goes by words: a length that is forged, or a file
+    /// that is mostly free, has very many pages.
+    fn next_page(&self, from: u32, is_in: bool) -> Option<u32> {
+        let wanted = |word: u64| if is_in { word } else { !word };
+        let mut index = from as usize / 64;
+        let mut word = wanted(*self.words.get(index)?) & (u64::MAX << (from % 64));
+        while word == 0 {
+            index += 1;
+            word = wanted(*self.words.get(index)?);
+        }
+        let page = index as u32 * 64 + word.trailing_zeros();
+        Some(page).filter(|&page| page < self.length_pages)
     }
 }
 
@@ -85,5 +98,12 @@ mod tests {
         pages.remove(PageNumber(u32::MAX));
         assert_eq!(pages.runs_from(PageNumber(4)).next(), Some(PageRun::new(63, 1)));
         assert_eq!(PageSet::new(0).runs_from(PageNumber(0)).count(), 0);
+        let full = |length: u32| {
+            let mut pages = PageSet::new(length);
+            pages.insert_run(PageRun::new(0, length));
+            pages.runs_from(PageNumber(1)).collect::<Vec<PageRun>>()
+        };
+        assert_eq!(full(64), [PageRun::new(1, 63)]);
+        assert_eq!(full(65), [PageRun::new(1, 64)]);
     }
 }
