@@ -13,6 +13,7 @@ mod gather;
 mod lock;
 mod mapping;
 mod mapping_hints;
+mod memory;
 mod prefetch;
 mod storage;
 
@@ -54,6 +55,7 @@ pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whol
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
+pub(crate) use memory::memory_bytes;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes};
 pub(crate) use prefetch::prefetch;
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};

@@ -62,7 +62,7 @@ impl Building {
             verify: Verify::default(),
             settings: Settings {
                 read_only: false,
-                dirty_memory: DIRTY_MEMORY,
+                dirty_memory: Some(DIRTY_MEMORY),
                 max_size: (1 << 40).max(length.saturating_mul(2)),
                 syncs_in_background: false,
             },

@@ -48,8 +48,8 @@ pub(crate) struct Core {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) read_only: bool,
-    /// Bytes of unwritten pages that a transaction may hold before it spills.
-    pub(crate) dirty_memory: usize,
+    /// Bytes of unwritten pages that a transaction may hold before it spills; by default a part of the memory there is.
+    pub(crate) dirty_memory: Option<usize>,
     pub(crate) max_size: u64,
     /// Whether a thread syncs what is deferred. Without it whoever waits first does.
     pub(crate) syncs_in_background: bool,

@@ -10,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::error::{Error, Result, corrupt};
@@ -19,6 +19,7 @@ use crate::format::page::{self, HEADER_LEN};
 use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
 use crate::share::heads::Head;
 use crate::space::Space;
+use crate::sys;
 use crate::tree::pages::{RetiredPages, SealedPages};
 use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
@@ -32,6 +33,10 @@ use crate::txn::turns::Patience;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
 const DIRECT_VALUE_LEN: usize = 256 << 10;
+/// Changed pages that any transaction may hold by default, in bytes.
+const LEAST_DIRTY_MEMORY: usize = 64 << 20;
+/// And where the system does not say how much memory there is.
+const USUAL_DIRTY_MEMORY: usize = 256 << 20;
 /// Looking for the dead costs a system call for each other handle.
 const TURNS_BETWEEN_BURIALS: u64 = 64;
 
@@ -334,8 +339,12 @@ impl Transaction {
 
     /// Called before a table is changed: if too many frames are held, stores those of this table early.
     pub(crate) fn spill_if_needed(&self, table: &mut OpenTable) -> Result<()> {
-        let budget = self.core().settings.dirty_memory;
         let own = table.tree.dirty_bytes();
+        let budget = match self.core().settings.dirty_memory {
+            Some(bytes) => bytes,
+            None if own <= LEAST_DIRTY_MEMORY / 8 => return Ok(()), // whatever the system would say
+            None => default_dirty_memory(),
+        };
         // A table with few frames is left alone, though others hold many: it would spill at every step.
         if own <= budget / 8 || own + self.dirty_bytes_of_closed_tables() <= budget {
             return Ok(());
@@ -465,4 +474,13 @@ pub(crate) fn add_all(stored: &mut FreshPages, sealed: &[SealedPages], page_size
         let count = (pages.bytes.len() / page_size) as u32;
         stored.add(PageRun { first: pages.first, count }, pages.checksum);
     }
+}
+
+/// An eighth of the memory that there is for this process. The system is asked once.
+fn default_dirty_memory() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| match sys::memory_bytes() {
+        Some(bytes) => usize::try_from(bytes / 8).unwrap_or(usize::MAX).max(LEAST_DIRTY_MEMORY),
+        None => USUAL_DIRTY_MEMORY,
+    })
 }

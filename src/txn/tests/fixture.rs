@@ -36,7 +36,12 @@ pub(super) fn options(dirty_memory: usize) -> OpenSettings {
         create: true,
         write_mode: WriteMode::Syscall,
         verify: Verify::FirstTouch,
-        settings: Settings { read_only: false, dirty_memory, max_size: MAX_SIZE, syncs_in_background: true },
+        settings: Settings {
+            read_only: false,
+            dirty_memory: Some(dirty_memory),
+            max_size: MAX_SIZE,
+            syncs_in_background: true,
+        },
     }
 }
 
