@@ -324,8 +324,8 @@ impl Db {
     /// # Errors
     ///
     /// Damage is what the report is for. An error means that checking itself could not be done. With a read-only
-    /// handle that is [`Error::Io`], with [`TimedOut`](std::io::ErrorKind::TimedOut), while the newest commit is not
-    /// synced and nobody is there to do it, after a process was killed: the next writer does it.
+    /// handle that is [`Error::Io`](crate::Error::Io), with [`TimedOut`](std::io::ErrorKind::TimedOut), while the
+    /// newest commit is not synced and nobody is there to do it, after a process was killed: the next writer does it.
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;
