@@ -13,7 +13,12 @@ fn is_long() -> bool {
 
 /// `seeds` scripts of each kind of storage, and `states` crash states of each, about.
 fn explore(kind: Kind, seeds: u64, states: u64) {
-    let (seeds, states) = if is_long() { (seeds * 20, states * 10) } else { (seeds, states) };
+    let (seeds, states) = match (is_long(), kind) {
+        (true, _) => (seeds * 20, states * 10),
+        // Cheap enough to make up what the large histories lack.
+        (false, Kind::Small) => (seeds, states * 5),
+        (false, _) => (seeds, states),
+    };
     let is_large = matches!(kind, Kind::Fragmented | Kind::GrowAndShrink | Kind::Long);
     let storages = [(4096, Syscall), (4096, Mapped), (16384, Syscall), (16384, Mapped), (65536, Syscall)];
     // Large histories take their time: in the short form they are told once, and end with their first crash.
