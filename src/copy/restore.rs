@@ -36,10 +36,10 @@ use crate::format::increment::{HEADER_LEN, IncrementHeader, PAIR_LEN};
 use crate::format::page;
 use crate::format::record::{Identity, RECORD_PAGES};
 use crate::share::heads::Snapshot;
-use crate::sys::{self, Access, FileStorage, Storage, WriteMode};
+use crate::sys::{self, FileStorage, Storage};
+use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::read_records;
-use crate::txn::turns;
 
 /// Restores increments onto the copy at `base`, which nobody may have open, and answers the transaction of the new
 /// database at `path`, and its length in bytes.
@@ -114,13 +114,7 @@ pub(super) struct State {
 
 /// Opens a copy that nobody has open, to be read.
 pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
-    let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
-    let storage =
-        FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
-    let is_held = turns::try_hold_off_writers(storage.file()).map_err(io_error("lock"))?;
-    if !is_held || !turns::is_nobody_present(storage.file()).map_err(io_error("lock"))? {
-        return Err(Error::InUse { path: path.to_owned() });
-    }
+    let storage = open_alone(path)?;
     let records = read_records(&storage)?;
     let Some(record) = records.first() else {
         return Err(Error::NotADatabase { path: path.to_owned(), found: "it has no record of one".into() });
@@ -128,7 +122,8 @@ pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
     let state = State { page_size: record.page_size, identity: record.identity, snapshot };
     let expected = PageNumber(record.length_pages).offset(record.page_size);
-    let found = storage.file_length().map_err(io_error("examine"))?;
+    let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
+    let found = storage.file_length().map_err(examining)?;
     if found < expected {
         return Err(Error::Truncated { path: path.to_owned(), expected, found });
     }
@@ -316,11 +311,9 @@ fn storing(source: io::Error) -> Error {
 
 /// The transaction of the copy or increment at `path`, if an increment of the database `origin` can follow it.
 pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<TransactionId> {
-    let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let wrong = |problem: &str| Error::WrongBase { path: path.to_owned(), problem: problem.into() };
     let mut header = [0; HEADER_LEN];
-    let storage =
-        FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
+    let storage = open_to_read(path)?;
     if storage.file().read_exact_at(&mut header, 0).is_ok()
         && header.starts_with(crate::format::increment::MAGIC)
     {

@@ -17,9 +17,9 @@ use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, candidate_page_sizes};
 use crate::space::Space;
-use crate::sys::{Access, FileStorage, Storage, WriteMode};
+use crate::sys::{FileStorage, Storage};
+use crate::txn::open::open_alone;
 use crate::txn::recover::read_records;
-use crate::txn::turns;
 
 /// So many good pages prove a page size.
 const PROOF: u32 = 16;
@@ -38,15 +38,10 @@ pub(super) type Page = Box<[u8]>;
 impl Source {
     /// Opens the file, finds its page size, and answers the good records, newest first, as well.
     pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Record>)> {
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
-        let storage =
-            FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
-        let is_held = turns::try_hold_off_writers(storage.file()).map_err(io_error("lock"))?;
-        if !is_held || !turns::is_nobody_present(storage.file()).map_err(io_error("lock"))? {
-            return Err(Error::InUse { path: path.to_owned() });
-        }
+        let storage = open_alone(path)?;
         let records = read_records(&storage)?;
-        let length = storage.file_length().map_err(io_error("examine"))?;
+        let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
+        let length = storage.file_length().map_err(examining)?;
         let mut source = Source { storage, page_size: 0, page_count: 0 };
         let found = records.first().map(|record| record.page_size);
         if let (Some(requested), Some(found)) = (page_size, found)

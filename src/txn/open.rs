@@ -140,11 +140,7 @@ impl OpenSettings {
     fn open_unseen(&self, path: &Path) -> Result<Core> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let storage = self.open_storage(path).map_err(io_error("open"))?;
-        let data = storage.file().try_clone().map_err(io_error("open"))?;
-        let is_held = turns::try_hold_off_writers(&data).map_err(|source| lock_error(path, source))?;
-        if !is_held || !turns::is_nobody_present(&data).map_err(|source| lock_error(path, source))? {
-            return Err(Error::InUse { path: path.to_owned() });
-        }
+        keep_others_out(&storage, path)?;
         self.start_unshared(Box::new(storage), path)
     }
 
@@ -257,6 +253,29 @@ impl OpenSettings {
             reader_limit: None,
             turns,
         })
+    }
+}
+
+/// Opens a file to be read as it is, whatever is in it and whoever has it open.
+pub(crate) fn open_to_read(path: &Path) -> Result<FileStorage> {
+    let opening = |source| Error::Io { action: "open", path: path.to_owned(), source };
+    FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(opening)
+}
+
+/// Opens a file that nobody has open, to be read as it is, whatever is in it. Nobody writes to it until it is closed.
+pub(crate) fn open_alone(path: &Path) -> Result<FileStorage> {
+    let storage = open_to_read(path)?;
+    keep_others_out(&storage, path)?;
+    Ok(storage)
+}
+
+/// Keeps writers from writing while the file is open; an error if somebody else has it open.
+fn keep_others_out(storage: &FileStorage, path: &Path) -> Result<()> {
+    let locking = |source| Error::Io { action: "lock", path: path.to_owned(), source };
+    let is_held = turns::try_hold_off_writers(storage.file()).map_err(locking)?;
+    match is_held && turns::is_nobody_present(storage.file()).map_err(locking)? {
+        true => Ok(()),
+        false => Err(Error::InUse { path: path.to_owned() }),
     }
 }
 
