@@ -2,36 +2,20 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::entries::{Contents, ENTRIES, change, contents};
 use common::{Random, assert_clean};
-use mapleaf::{Db, Durability, Error, ReadTxn, Table, WriteTxn};
+use mapleaf::{Db, Durability, Error, Table, WriteTxn};
 
-const ENTRIES: Table<u64, [u8]> = Table::new("entries");
 const NAMES: Table<str, str> = Table::new("names");
 
-type Contents = BTreeMap<u64, Vec<u8>>;
-
-fn contents(rx: &ReadTxn) -> Contents {
-    let table = rx.table(&ENTRIES).unwrap();
-    table.iter().unwrap().map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap()).collect()
-}
-
-/// Some changes: small values, and large ones on overflow pages.
-fn change(tx: &WriteTxn, random: &mut Random, count: u64) -> mapleaf::Result<()> {
-    let mut table = tx.table(&ENTRIES)?;
-    for _ in 0..count {
-        let key = random.next() % 5000;
-        let length = if random.next().is_multiple_of(50) { 9000 } else { random.next() % 300 };
-        match random.next() % 3 {
-            0 => _ = table.remove(key)?,
-            _ => _ = table.insert(key, vec![key as u8; length as usize])?,
-        }
-    }
+/// Some changes, and the newest transaction's id in another table.
+fn change_both(tx: &WriteTxn, random: &mut Random, count: u64) -> mapleaf::Result<()> {
+    change(tx, random, count)?;
     tx.table(&NAMES)?.insert("newest", tx.id().to_string())?;
     Ok(())
 }
@@ -49,7 +33,7 @@ fn assert_is_copy(path: &Path, expected: &Contents, id: u64) {
     let stats = db.stats().unwrap();
     assert_eq!((stats.durable, stats.retired_pages), (id, 0));
     let mut random = Random::new(id);
-    db.update(|tx| change(tx, &mut random, 100)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 100)).unwrap();
     assert_clean(&db);
     let after = contents(&db.read().unwrap());
     drop(db);
@@ -79,13 +63,13 @@ fn snapshot_is_copied_while_writers_go_on() {
         let db = Db::options().page_size(page_size).open(&path).unwrap();
         let mut random = Random::new(7);
         for _ in 0..30 {
-            db.update(|tx| change(tx, &mut random, 400)).unwrap();
+            db.update(|tx| change_both(tx, &mut random, 400)).unwrap();
         }
         let old = db.read().unwrap();
         let expected = contents(&old);
         // The snapshot's record is overwritten, its free log begins anew, and its pages are wanted.
         for _ in 0..60 {
-            db.update(|tx| change(tx, &mut random, 400)).unwrap();
+            db.update(|tx| change_both(tx, &mut random, 400)).unwrap();
         }
         let stop = AtomicBool::new(false);
         let copies =
@@ -95,7 +79,7 @@ fn snapshot_is_copied_while_writers_go_on() {
                 let mut random = Random::new(8);
                 while !stop.load(Ordering::Relaxed) {
                     let tx = db.write().unwrap();
-                    change(&tx, &mut random, 50).unwrap();
+                    change_both(&tx, &mut random, 50).unwrap();
                     tx.commit_with(Durability::Lazy).unwrap();
                 }
             });
@@ -147,7 +131,7 @@ fn compacting_copy_is_full_and_has_nothing_free() {
     let db = Db::open(folder.path().join("a.mapleaf")).unwrap();
     let mut random = Random::new(5);
     for _ in 0..100 {
-        db.update(|tx| change(tx, &mut random, 200)).unwrap();
+        db.update(|tx| change_both(tx, &mut random, 200)).unwrap();
     }
     let rx = db.read().unwrap();
     let expected = contents(&rx);
@@ -177,7 +161,7 @@ fn empty_database_and_one_in_memory() {
         assert_clean(&copy);
     }
     let mut random = Random::new(1);
-    db.update(|tx| change(tx, &mut random, 2000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 2000)).unwrap();
     let rx = db.read().unwrap();
     rx.copy_to(&full).unwrap();
     assert_is_copy(&full, &contents(&rx), rx.id());
@@ -199,7 +183,7 @@ fn file_that_exists_is_refused_and_what_fails_leaves_nothing() {
     let path = folder.path().join("a.mapleaf");
     let db = Db::open(&path).unwrap();
     let mut random = Random::new(2);
-    db.update(|tx| change(tx, &mut random, 5000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 5000)).unwrap();
     let rx = db.read().unwrap();
     let taken = folder.path().join("taken");
     fs::write(&taken, "mine").unwrap();
@@ -231,7 +215,7 @@ fn damage_is_not_copied() {
     let path = folder.path().join("a.mapleaf");
     let db = Db::open(&path).unwrap();
     let mut random = Random::new(4);
-    db.update(|tx| change(tx, &mut random, 5000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 5000)).unwrap();
     let rx = db.read().unwrap();
     contents(&rx);
     let page = 40;
@@ -260,7 +244,7 @@ fn lazy_commits_are_copied() {
     let db = Db::open(folder.path().join("a.mapleaf")).unwrap();
     let mut random = Random::new(6);
     let tx = db.write().unwrap();
-    change(&tx, &mut random, 3000).unwrap();
+    change_both(&tx, &mut random, 3000).unwrap();
     let id = tx.commit_with(Durability::Lazy).unwrap();
     assert!(db.stats().unwrap().durable < id);
     let rx = db.read().unwrap();
@@ -275,14 +259,14 @@ fn read_only_check_while_others_write() {
     let path = folder.path().join("a.mapleaf");
     let db = Db::open(&path).unwrap();
     let mut random = Random::new(9);
-    db.update(|tx| change(tx, &mut random, 5000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 5000)).unwrap();
     let looking = Db::options().read_only(true).open(&path).unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 let tx = db.write().unwrap();
-                change(&tx, &mut random, 20).unwrap();
+                change_both(&tx, &mut random, 20).unwrap();
                 tx.commit_with(Durability::Lazy).unwrap();
             }
         });
@@ -311,7 +295,7 @@ fn copy_through(
         scope.spawn(|| {
             let mut random = Random::new(3);
             while !stop.load(Ordering::Relaxed) {
-                db.update(|tx| change(tx, &mut random, 50)).unwrap();
+                db.update(|tx| change_both(tx, &mut random, 50)).unwrap();
             }
         });
         let receiver = scope.spawn(|| {
@@ -342,7 +326,7 @@ fn copies_to_a_pipe_and_to_a_socket_while_writers_commit() {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(folder.path().join("a.mapleaf")).unwrap();
     let mut random = Random::new(11);
-    db.update(|tx| change(tx, &mut random, 8000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 8000)).unwrap();
     let pipe = || {
         let (reader, writer) = io::pipe().unwrap();
         (Box::new(writer) as Box<dyn Write + Send>, Box::new(reader) as Box<dyn io::Read + Send>)
@@ -370,7 +354,7 @@ fn failing_targets_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(folder.path().join("a.mapleaf")).unwrap();
     let mut random = Random::new(12);
-    db.update(|tx| change(tx, &mut random, 4000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 4000)).unwrap();
     let rx = db.read().unwrap();
     let expected = contents(&rx);
     let kind = |result: mapleaf::Result<u64>| match result {
@@ -395,7 +379,7 @@ fn file_that_has_been_cut_is_not_copied() {
     let path = folder.path().join("a.mapleaf");
     let db = Db::open(&path).unwrap();
     let mut random = Random::new(13);
-    db.update(|tx| change(tx, &mut random, 4000)).unwrap();
+    db.update(|tx| change_both(tx, &mut random, 4000)).unwrap();
     let rx = db.read().unwrap();
     let length = fs::metadata(&path).unwrap().len();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();

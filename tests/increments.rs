@@ -2,39 +2,14 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use common::entries::{ENTRIES, change, contents};
 use common::{Random, assert_clean};
-use mapleaf::{Db, Durability, Error, Increment, ReadTxn, Table, WriteTxn, restore};
+use mapleaf::{Db, Durability, Error, Increment, ReadTxn, Table, restore};
 
-const ENTRIES: Table<u64, [u8]> = Table::new("entries");
 const OTHERS: Table<u64, [u8]> = Table::new("others");
-
-type Contents = BTreeMap<u64, Vec<u8>>;
-
-fn contents(rx: &ReadTxn) -> Contents {
-    let table = rx.table(&ENTRIES).unwrap();
-    table.iter().unwrap().map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap()).collect()
-}
-
-fn change(tx: &WriteTxn, random: &mut Random, count: u64) -> mapleaf::Result<()> {
-    let mut table = tx.table(&ENTRIES)?;
-    for _ in 0..count {
-        let key = random.next() % 5000;
-        let length = match random.next() % 60 {
-            0 => 9000,
-            1 => 50_000,
-            _ => random.next() % 300,
-        };
-        match random.next() % 3 {
-            0 => _ = table.remove(key)?,
-            _ => _ = table.insert(key, vec![key as u8; length as usize])?,
-        }
-    }
-    Ok(())
-}
 
 fn database(path: &Path, seed: u64) -> (Db, Random) {
     let db = Db::open(path).unwrap();

@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod block_log;
+pub(crate) mod entries;
 pub(crate) mod example;
 pub(crate) mod format;
 #[cfg(target_os = "linux")]
