@@ -8,6 +8,7 @@ mod copies;
 #[path = "../../versus/src/duration.rs"]
 mod duration;
 mod figures;
+mod log;
 #[path = "../../versus/src/machine.rs"]
 mod machine;
 #[path = "../../versus/src/marks.rs"]
@@ -82,6 +83,8 @@ enum What {
     Processes,
     /// Copying out.
     Copies,
+    /// Commits as pages of a tree, and at the end of a log.
+    Log,
 }
 
 #[derive(clap::Args)]
@@ -131,6 +134,9 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
     if wants(What::Copies) {
         copies::run(&mut runner, folder.path(), &file, bytes.min(256 << 20))?;
+    }
+    if wants(What::Log) {
+        log::run(&mut runner, folder.path())?;
     }
     let report = runner.finish(machine, load_before.max(load()), mebibytes);
     println!("{}; load average up to {:.1}; a file of {mebibytes} MiB", report.machine, report.load);

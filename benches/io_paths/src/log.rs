@@ -1,0 +1,72 @@
+//! What a commit costs the disk: pages of a tree that copies on write, at their places, against the same commit at the
+//! end of a redo log. The stores alone, without an engine: what a log inside of the file could save, at most.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::figures::{Arm, Runner, Taken, Unit};
+use crate::system::{Meter, PAGE};
+use crate::work::make_file;
+
+const BYTES: u64 = 192 << 20;
+/// The file's parts, in pages: leaves, what is above them, the log. The first two pages are for records.
+const LEAVES: u64 = 30_000;
+const ABOVE: u64 = 9_000;
+const LOG: u64 = 9_000;
+const BARRIERS: usize = 100;
+
+/// What is stored before a barrier.
+#[derive(Clone, Copy)]
+enum Commit {
+    /// So many commits of one put: a leaf and the three pages above it each, and one record.
+    Pages(usize),
+    /// So many pages of a log, in a row.
+    Log(u64),
+}
+
+const COMMITS: [(&str, Commit); 4] = [
+    ("a commit of one put: 5 pages at 3 places", Commit::Pages(1)),
+    ("the same in a log: 1 page", Commit::Log(1)),
+    ("8 commits that share a barrier: 33 pages at 17 places", Commit::Pages(8)),
+    ("a batch of 1000 entries in a log: 44 pages in a row", Commit::Log(44)),
+];
+
+pub fn run(runner: &mut Runner, folder: &Path) -> Result<()> {
+    let path = make_file(folder, "log", BYTES)?;
+    let file = OpenOptions::new().write(true).open(&path)?;
+    let page = [7; PAGE];
+    let above = [8; 3 * PAGE];
+    let arms = COMMITS.map(|(name, commit)| {
+        let (file, mut random, mut end) = (&file, fastrand::Rng::with_seed(1), 0);
+        Arm::new(name, move |_| {
+            let store = |number: u64, bytes: &[u8]| file.write_all_at(bytes, number * PAGE as u64);
+            let meter = Meter::start()?;
+            for _ in 0..BARRIERS {
+                match commit {
+                    Commit::Pages(commits) => {
+                        for _ in 0..commits {
+                            store(2 + random.u64(..LEAVES), &page)?;
+                            store(2 + LEAVES + random.u64(..ABOVE), &above)?;
+                        }
+                        store(random.u64(..2), &page)?;
+                    }
+                    Commit::Log(pages) => {
+                        for _ in 0..pages {
+                            store(2 + LEAVES + ABOVE + 2 + end % LOG, &page)?;
+                            end += 1;
+                        }
+                    }
+                }
+                file.sync_data()?;
+            }
+            let taken = meter.stop(BARRIERS)?;
+            Ok(Taken::default().with("time", Unit::Nanoseconds, taken.nanoseconds))
+        })
+    });
+    runner.section("log", "Commits as pages and as a log: for each barrier", arms.into())?;
+    drop(file);
+    Ok(std::fs::remove_file(path)?)
+}
