@@ -8,6 +8,8 @@ mod mapleaf;
 mod mdbx;
 mod peer;
 mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -29,6 +31,8 @@ pub enum Engine {
     LmdbWritemap,
     Mdbx,
     Redb,
+    #[cfg(feature = "rocksdb")]
+    Rocksdb,
     #[cfg(feature = "fjall")]
     Fjall,
     #[cfg(feature = "sqlite")]
@@ -47,6 +51,8 @@ impl Engine {
             Engine::LmdbWritemap => "lmdb-writemap",
             Engine::Mdbx => "mdbx",
             Engine::Redb => "redb",
+            #[cfg(feature = "rocksdb")]
+            Engine::Rocksdb => "rocksdb",
             #[cfg(feature = "fjall")]
             Engine::Fjall => "fjall",
             #[cfg(feature = "sqlite")]
@@ -62,6 +68,8 @@ impl Engine {
             Engine::LmdbWritemap => lmdb::description(true),
             Engine::Mdbx => mdbx::description(),
             Engine::Redb => redb::description(),
+            #[cfg(feature = "rocksdb")]
+            Engine::Rocksdb => rocksdb::description(),
             #[cfg(feature = "fjall")]
             Engine::Fjall => fjall::description(),
             #[cfg(feature = "sqlite")]
@@ -79,6 +87,8 @@ impl Engine {
         match self {
             Engine::Mapleaf | Engine::Lmdb | Engine::LmdbWritemap | Engine::Mdbx => true,
             Engine::Redb => false,
+            #[cfg(feature = "rocksdb")]
+            Engine::Rocksdb => false,
             #[cfg(feature = "fjall")]
             Engine::Fjall => false,
             #[cfg(feature = "sqlite")]
@@ -93,6 +103,8 @@ impl Engine {
             Engine::Lmdb | Engine::LmdbWritemap => folder.join(lmdb::FILE),
             Engine::Mdbx => folder.join(mdbx::FILE),
             Engine::Redb => folder.join(redb::FILE),
+            #[cfg(feature = "rocksdb")]
+            Engine::Rocksdb => folder.to_owned(),
             #[cfg(feature = "fjall")]
             Engine::Fjall => folder.to_owned(),
             #[cfg(feature = "sqlite")]
@@ -110,6 +122,8 @@ impl Engine {
             Engine::LmdbWritemap => Box::new(lmdb::Lmdb::open(folder, opening, true)?),
             Engine::Mdbx => Box::new(mdbx::Mdbx::open(folder, opening)?),
             Engine::Redb => Box::new(redb::Redb::open(&file, opening)?),
+            #[cfg(feature = "rocksdb")]
+            Engine::Rocksdb => Box::new(rocksdb::RocksDb::open(folder, opening)?),
             #[cfg(feature = "fjall")]
             Engine::Fjall => Box::new(fjall::Fjall::open(folder, opening)?),
             #[cfg(feature = "sqlite")]
