@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::ThreadId;
 
@@ -74,6 +75,9 @@ pub(crate) struct Log {
     pub(crate) meanwhile: Option<Meanwhile>,
     /// and the thread that is doing it.
     meanwhile_in: Option<ThreadId>,
+    /// What the disk was asked to begin with, and how many events there had been. No event of its own: a disk may
+    /// write anything at any time.
+    pub(crate) write_backs: Vec<(Range<u64>, usize)>,
     /// How often something was read.
     pub(crate) reads: usize,
     /// A barrier locks this; so it waits for whoever has it.
@@ -226,6 +230,12 @@ impl Storage for SimulatedStorage {
             buffer[at] ^= 4;
         }
         Ok(())
+    }
+
+    fn start_write_back(&self, offset: u64, length: u64) {
+        let mut log = self.log.lock();
+        let events = log.events.len();
+        log.write_backs.push((offset..offset + length, events));
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {

@@ -9,7 +9,8 @@
 //! - The two write modes differ in one function, `store`.
 //! - A barrier is exactly one `msync` (I4).
 //! - Syncs of the file take turns, and after one has failed each later one fails too (I6): the system tells an
-//!   open file of a failed write once only. If growth were told in another thread's stead, that thread's
+//!   open file of a failed write once only; what starting write-back answers counts as a sync's error too. If growth
+//!   were told in another thread's stead, that thread's
 //!   `msync` would answer that all is well.
 #![allow(unsafe_code)]
 
@@ -219,6 +220,13 @@ impl Storage for FileStorage {
     fn copy_out(&self, offset: u64, length: u64, to: &File) -> io::Result<()> {
         let done = platform::copy_file_range(&self.file, offset, length, to)?;
         copy::copy_mapped(&self.mapping, offset + done, length - done, to)
+    }
+
+    /// An error is one of a sync: what could not be written may be clean by now, and no sync may tell of it again.
+    fn start_write_back(&self, offset: u64, length: u64) {
+        if self.outlives_power && platform::start_write_back(&self.file, offset, length).is_err() {
+            *self.has_sync_failed.lock() = true;
+        }
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {

@@ -19,24 +19,39 @@ const BUFFERS_PER_CALL: usize = 1024;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Stores `buffers` one behind the other from `offset` on.
-pub(super) fn write_all_at(file: &File, mut offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = Vec::new();
-    let mut room = PIECE_BYTES - (offset % PIECE_BYTES as u64) as usize;
-    for buffer in buffers {
-        let mut rest = *buffer;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(room));
-            slices.push(IoSlice::new(now));
-            room -= now.len();
-            rest = later;
-            if room == 0 || slices.len() == BUFFERS_PER_CALL {
-                write_piece_at(file, &mut offset, &mut slices)?;
-                slices.clear();
-                room = PIECE_BYTES - (offset % PIECE_BYTES as u64) as usize;
+pub(super) fn write_all_at(file: &File, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+    pieces(offset, buffers, PIECE_BYTES).try_for_each(|(mut at, piece)| {
+        let mut slices: Vec<IoSlice<'_>> = piece.into_iter().map(IoSlice::new).collect();
+        slices.chunks_mut(BUFFERS_PER_CALL).try_for_each(|slices| write_piece_at(file, &mut at, slices))
+    })
+}
+
+/// Cuts `buffers`, which are to lie one behind the other from `offset` on, at each multiple of `unit` bytes in the
+/// file. Answers where each piece begins, and what it is made of.
+pub(crate) fn pieces<'a>(
+    mut offset: u64,
+    buffers: &[&'a [u8]],
+    unit: usize,
+) -> impl Iterator<Item = (u64, Vec<&'a [u8]>)> {
+    let (mut buffers, mut rest) = (buffers.iter(), &[][..]);
+    std::iter::from_fn(move || {
+        let (start, mut piece) = (offset, Vec::new());
+        let mut room = unit - (offset % unit as u64) as usize;
+        while room > 0 {
+            if rest.is_empty() {
+                match buffers.next() {
+                    Some(buffer) => rest = buffer,
+                    None => break,
+                }
             }
+            let (now, later) = rest.split_at(rest.len().min(room));
+            piece.push(now);
+            room -= now.len();
+            offset += now.len() as u64;
+            rest = later;
         }
-    }
-    write_piece_at(file, &mut offset, &mut slices)
+        (offset > start).then_some((start, piece))
+    })
 }
 
 /// Stores `slices` at `offset`, which moves behind them.

@@ -51,6 +51,7 @@ pub(crate) use copy::{reserve_space, store_at};
 pub(crate) use create::{create_file, create_file_with, give_name};
 pub(crate) use file_storage::{Access, FileStorage, identity_of};
 pub(crate) use fork::ForkMark;
+pub(crate) use gather::pieces;
 pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whole, unlock_whole};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use mapping::Mapping;

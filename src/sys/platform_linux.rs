@@ -32,6 +32,25 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     })
 }
 
+/// Begins to write to the disk what the page cache has for `length` bytes from `offset` on, and does not wait for it.
+///
+/// Without the flags that wait, the call does not ask for errors of writes that have ended, so none is told here in
+/// place of the next sync. What it answers is that a write could not be begun, as a sync would; where the system does
+/// not have the call, nothing has been begun, and that is no error.
+pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    let start = libc::off64_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    let count = libc::off64_t::try_from(length).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    // SAFETY: sync_file_range takes no pointer; the descriptor is open.
+    if unsafe { libc::sync_file_range(file.as_raw_fd(), start, count, libc::SYNC_FILE_RANGE_WRITE) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Copies `length` bytes from `offset` on to the same place in another file, in the kernel, which shares the blocks if
 /// the file system can. Answers how many bytes were copied: fewer where the kernel or the file systems cannot.
 ///

@@ -65,6 +65,11 @@ pub(crate) trait Storage: Send + Sync {
         copy::copy_mapped(self.mapping(), offset, length, to)
     }
 
+    /// Asks the system to begin writing to the disk what has been stored in `length` bytes from `offset` on, for the
+    /// next barrier would wait for that. Nothing can be relied on: not that it begins, not that it ends, no order.
+    /// An error that this meets is one of the next sync.
+    fn start_write_back(&self, _offset: u64, _length: u64) {}
+
     /// Makes all that has been stored in `0..length` durable, with exactly one `msync`.
     /// After an error the database must be poisoned; the call is never repeated (I6).
     fn barrier(&self, length: u64) -> io::Result<()>;

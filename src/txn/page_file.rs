@@ -14,13 +14,17 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, slot_offset};
-use crate::sys::{SharedWords, Storage, prefetch};
+use crate::sys::{SharedWords, Storage, pieces, prefetch};
 use crate::tree::pages::{PageSource, SealedPages};
 
 /// A cache line.
 const LINE_BYTES: usize = 64;
 /// Lines that header, heads and slots of a usual leaf take.
 const HEAD_LINES: usize = 3;
+
+/// A run of this many bytes goes to the disk piece by piece, while it is stored: in pieces of so many.
+const WRITE_BACK_BYTES: usize = 4 << 20;
+const WRITE_BACK_PIECE_BYTES: usize = 1 << 20;
 
 /// When the checksums of pages are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -206,7 +210,7 @@ impl PageFile {
         };
         for run in sealed.chunk_by(follows) {
             let buffers: Vec<&[u8]> = run.iter().map(|pages| &pages.bytes[..]).collect();
-            self.write("write pages to", run[0].first.offset(self.page_size), &buffers)?;
+            self.store_run("write pages to", run[0].first, &buffers)?;
         }
         sealed.iter().for_each(|pages| self.set_verified(pages.first));
         Ok(())
@@ -214,8 +218,23 @@ impl PageFile {
 
     /// Stores an overflow run whose bytes lie in several places.
     pub(crate) fn store_parts(&self, first: PageNumber, parts: &[&[u8]]) -> Result<()> {
-        self.write("write a large value to", first.offset(self.page_size), parts)?;
+        self.store_run("write a large value to", first, parts)?;
         self.set_verified(first);
+        Ok(())
+    }
+
+    /// Stores buffers one behind the other from `first` on. If they are long, the disk writes one piece while the next
+    /// is copied; otherwise the barrier to come would wait for all of it. (Not if they are short: then what the barrier
+    /// takes is the number of requests rather than that of bytes.)
+    fn store_run(&self, action: &'static str, first: PageNumber, buffers: &[&[u8]]) -> Result<()> {
+        let offset = first.offset(self.page_size);
+        if total_length(buffers) < WRITE_BACK_BYTES {
+            return self.write(action, offset, buffers);
+        }
+        for (at, piece) in pieces(offset, buffers, WRITE_BACK_PIECE_BYTES) {
+            self.write(action, at, &piece)?;
+            self.storage.start_write_back(at, total_length(&piece) as u64);
+        }
         Ok(())
     }
 
@@ -234,8 +253,7 @@ impl PageFile {
 
     /// Stores `buffers` one behind the other.
     pub(crate) fn write(&self, action: &'static str, offset: u64, buffers: &[&[u8]]) -> Result<()> {
-        let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.written_bytes.fetch_add(length as u64, Relaxed);
+        self.written_bytes.fetch_add(total_length(buffers) as u64, Relaxed);
         self.storage.write(offset, buffers).map_err(self.io_error(action))
     }
 
@@ -265,6 +283,10 @@ impl PageFile {
             PageNumber(length_pages).offset(self.page_size).max(self.storage.mapping().mapped_length());
         self.storage.barrier(length).map_err(self.io_error("sync"))
     }
+}
+
+fn total_length(buffers: &[&[u8]]) -> usize {
+    buffers.iter().map(|buffer| buffer.len()).sum()
 }
 
 #[cold]

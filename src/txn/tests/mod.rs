@@ -13,3 +13,4 @@ mod power_cut;
 mod sharing;
 mod slots;
 mod turns;
+mod write_back;
