@@ -21,8 +21,10 @@ pub(crate) enum Mutation {
     SpilledNotListed,
     /// The record overwrites the last durable one.
     SlotNotChanged,
-    /// A longer file is used before its length is durable.
+    /// A record refers to a longer file before the length is durable.
     LengthNotSynced,
+    /// The length is made durable only if the newest commit made the file longer.
+    OlderGrowthForgotten,
     /// The end of the file is cut off though a protected snapshot has pages there.
     CutTooEarly,
     /// A failed sync is forgotten, and the next one believed.
@@ -67,7 +69,7 @@ pub(crate) enum Mutation {
 
 #[cfg(test)]
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 29] = [
+    pub(crate) const ALL: [Mutation; 30] = [
         Mutation::CommitDoesNotWait,
         Mutation::BarrierSkipped,
         Mutation::FirstBarrierSkipped,
@@ -77,6 +79,7 @@ impl Mutation {
         Mutation::SpilledNotListed,
         Mutation::SlotNotChanged,
         Mutation::LengthNotSynced,
+        Mutation::OlderGrowthForgotten,
         Mutation::CutTooEarly,
         Mutation::FailedSyncRetried,
         Mutation::DurableNotProtected,

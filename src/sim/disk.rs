@@ -6,11 +6,11 @@
 //!   page cache had for it since: so a store may be there, lost, or torn, and stores reach the disk in any order. Or
 //!   it is torn itself, at some byte: one part new, the rest as it was before, in the cache or on the disk. (Of all
 //!   the torn contents one is taken for each store, by chance.)
-//! - a change of length is there once a sync of the length has returned, and not by a barrier; before that it may be
-//!   there or not, in the order in which changes were made;
+//! - a change of length is there once a barrier that includes the length has returned, and not by another; before that
+//!   it may be there or not, in the order in which changes were made;
 //! - after a failed sync, what it covered is *clean* in the cache, as Linux has it: each sector may be on the disk or
 //!   not, and no later barrier changes that, unless it is stored again. A barrier that fails covers what was stored
-//!   until then in its range, a sync of the length the whole file;
+//!   until then in its range;
 //! - the system may drop a clean page of the cache at any time, and read it again from the disk.
 
 use std::collections::BTreeMap;
@@ -31,13 +31,12 @@ pub(crate) enum Event {
         offset: u64,
         bytes: Arc<[u8]>,
     },
-    /// The file was made longer; the next [`Event::LengthSynced`] makes that durable.
+    /// The file was made longer; the next barrier with [`Event::LengthSynced`] makes that durable.
     Lengthened {
         to: u64,
     },
+    /// The barrier that is about to end has made durable what length the file had when it began.
     LengthSynced,
-    /// What was to make a length durable has failed: the sync of the whole file.
-    LengthSyncFails,
     Cut {
         to: u64,
     },
@@ -149,7 +148,6 @@ impl Disk {
                 let versions = self.doubts.range_mut(..self.covered_sectors).flat_map(|(_, of)| of);
                 versions.for_each(|version| version.is_dirty = false);
             }
-            Event::LengthSyncFails => self.fail_sync_of_file(),
             Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds => {}
         }
     }
@@ -203,9 +201,11 @@ impl Disk {
         }
     }
 
-    /// All changes of length are durable.
+    /// All changes of length that the barrier covers are durable.
     fn settle_lengths(&mut self) {
-        for resize in self.resizes.drain(..) {
+        let covered = self.covered;
+        let settled = self.resizes.partition_point(|resize| resize.at <= covered);
+        for resize in self.resizes.drain(..settled) {
             resize_image(Arc::make_mut(&mut self.durable), resize);
             let first_behind = (resize.length as usize).div_ceil(SECTOR);
             for (_, versions) in self.doubts.range_mut(first_behind..) {
@@ -213,17 +213,6 @@ impl Disk {
             }
         }
         self.doubts.retain(|_, versions| !versions.is_empty());
-    }
-
-    /// All that was dirty is clean, and perhaps not on the disk. But syncs of one file take turns: so a barrier that is
-    /// under way has had its answer for what it covers before this one began.
-    fn fail_sync_of_file(&mut self) {
-        let (covered, covered_sectors) = (self.covered, self.covered_sectors);
-        for (&sector, versions) in &mut self.doubts {
-            let of_barrier = if sector < covered_sectors { covered } else { 0 };
-            let others = versions.iter_mut().filter(|version| version.stored_at > of_barrier);
-            others.for_each(|version| version.is_dirty = false);
-        }
     }
 
     /// Of each sector, the last content that is dirty and not newer than `covered` is durable. But for what lies behind

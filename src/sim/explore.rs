@@ -401,7 +401,6 @@ pub(super) fn describe(event: &Event) -> String {
         Event::Store { offset, bytes } => format!("store {} bytes at {offset}", bytes.len()),
         Event::Lengthened { to } => format!("lengthen the file to {to}"),
         Event::LengthSynced => "the length is durable".into(),
-        Event::LengthSyncFails => "the sync of the length fails".into(),
         Event::Cut { to } => format!("cut the file to {to}"),
         Event::BarrierBegins { length } => format!("a barrier for {length} bytes begins"),
         Event::BarrierEnds => "the barrier ends".into(),

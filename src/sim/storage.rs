@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::disk::Event;
 use crate::base::TransactionId;
 use crate::format::record::MAGIC;
-use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode, sync_failure};
+use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode};
 
 /// What can go wrong with a storage that does not lose power.
 ///
@@ -28,12 +28,11 @@ pub enum Fault {
     Store,
     /// Storing ends half-way because the disk is full.
     StoreNoSpace,
-    /// A sync fails. What it was to make durable is clean in the page cache, and may not be on the disk.
+    /// A sync fails. What it was to make durable is clean in the page cache, and may not be on the disk; nor may the
+    /// file's length, if it was to make that durable.
     Barrier,
     /// The disk is full when the file is to grow, and stays so until the end.
     Grow,
-    /// The sync that makes a longer file durable fails, and what had been stored anywhere in the file with it.
-    GrowSync,
     /// Cutting the file fails.
     Cut,
     /// Reading fails. The database reads by calls when it is opened: records, and the pages that it stores again.
@@ -49,7 +48,6 @@ impl Fault {
         Fault::StoreNoSpace,
         Fault::Barrier,
         Fault::Grow,
-        Fault::GrowSync,
         Fault::Cut,
         Fault::Read,
         Fault::FlippedBit,
@@ -158,6 +156,34 @@ impl SimulatedStorage {
         self.inner.as_ref().expect("it is there until the storage is dropped")
     }
 
+    /// A barrier for the first `length` bytes, which ends with `also`.
+    fn sync(&self, length: u64, also: &[Event]) -> io::Result<()> {
+        let gate = {
+            let mut log = self.log.lock();
+            log.barriers_begun += 1;
+            Arc::clone(&log.barrier_gate)
+        };
+        drop(gate.lock());
+        let mut log = self.log.lock();
+        log.events.push(Event::BarrierBegins { length });
+        let fails = log.meet(&[Fault::Barrier]).is_some();
+        if let Some(meanwhile) = log.meanwhile.take() {
+            log.meanwhile_in = Some(std::thread::current().id());
+            drop(log);
+            let while_it_runs = MeanwhileRuns(&self.log);
+            meanwhile();
+            drop(while_it_runs);
+            log = self.log.lock();
+        }
+        if fails {
+            log.events.push(Event::BarrierFails);
+            return Err(device_error());
+        }
+        log.events.extend_from_slice(also);
+        log.events.push(Event::BarrierEnds);
+        Ok(())
+    }
+
     /// The part of `bytes` that is stored although the call fails: sectors, as far as it came.
     fn store_half(&self, log: &mut MutexGuard<'_, Log>, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let half = &bytes[..bytes.len() / 2];
@@ -239,38 +265,20 @@ impl Storage for SimulatedStorage {
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {
-        let gate = {
-            let mut log = self.log.lock();
-            log.barriers_begun += 1;
-            Arc::clone(&log.barrier_gate)
-        };
-        drop(gate.lock());
-        let mut log = self.log.lock();
-        log.events.push(Event::BarrierBegins { length });
-        let fails = log.meet(&[Fault::Barrier]).is_some();
-        if let Some(meanwhile) = log.meanwhile.take() {
-            log.meanwhile_in = Some(std::thread::current().id());
-            drop(log);
-            let while_it_runs = MeanwhileRuns(&self.log);
-            meanwhile();
-            drop(while_it_runs);
-            log = self.log.lock();
-        }
-        if fails {
-            log.events.push(Event::BarrierFails);
-            return Err(sync_failure(device_error()));
-        }
-        log.events.push(Event::BarrierEnds);
-        Ok(())
+        self.sync(length, &[])
+    }
+
+    fn barrier_with_length(&self) -> io::Result<()> {
+        self.sync(self.file_length()?, &[Event::LengthSynced])
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
         let mut log = self.log.lock();
-        let fault = log.meet(&[Fault::Grow, Fault::GrowSync]);
-        if fault == Some(Fault::Grow) {
+        if log.meet(&[Fault::Grow]).is_some() {
             return Err(no_space());
         }
         let length_before = self.inner().file_length()?;
+        self.inner().grow(from, to, zero)?;
         if to > length_before {
             log.events.push(Event::Lengthened { to });
         }
@@ -278,15 +286,7 @@ impl Storage for SimulatedStorage {
             let bytes = vec![0; (to.min(length_before) - from) as usize];
             log.events.push(Event::Store { offset: from, bytes: bytes.into() });
         }
-        let grown = self.inner().grow_and(from, to, zero, || {
-            let fails = fault == Some(Fault::GrowSync);
-            log.events.push(if fails { Event::LengthSyncFails } else { Event::LengthSynced });
-            if fails { Err(sync_failure(device_error())) } else { Ok(()) }
-        });
-        if grown.is_err() && to > length_before {
-            log.events.push(Event::Cut { to: length_before });
-        }
-        grown
+        Ok(())
     }
 
     fn truncate(&self, to: u64) -> io::Result<()> {

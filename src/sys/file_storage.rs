@@ -3,23 +3,20 @@
 //! Invariants:
 //! - Every byte below the mapping's known length is allocated on the disk (I6), file systems that copy on
 //!   write excepted (see [`WriteMode`]).
-//! - The known length is lowered before the file is cut, and `grow` raises it only when the file is longer
-//!   durably. Whoever changes it, or asks the system for it, holds `length_lock`, for a moment and never while
-//!   growing (I8): so a thread that asks cannot put back an older answer.
+//! - The known length is lowered before the file is cut, and `grow` raises it only when the file is longer. Whoever
+//!   changes it, or asks the system for it, holds `length_lock`, for a moment and never while growing (I8): so a
+//!   thread that asks cannot put back an older answer.
 //! - The two write modes differ in one function, `store`.
-//! - A barrier is exactly one `msync` (I4).
+//! - A barrier is exactly one `msync` (I4); one that includes the length is an `fdatasync` (R11).
 //! - Syncs of the file take turns, and after one has failed each later one fails too (I6): the system tells an
-//!   open file of a failed write once only; what starting write-back answers counts as a sync's error too. If growth
-//!   were told in another thread's stead, that thread's
-//!   `msync` would answer that all is well.
+//!   open file of a failed write once only. An error of starting write-back counts as one of a sync.
 #![allow(unsafe_code)]
 
 use super::copy;
 use super::gather;
 use super::mapping::{Mapping, reserve};
 use super::platform;
-use super::storage::{FileIdentity, Storage, WriteMode, sync_failure};
-use crate::base::mutation::{Mutation, is_mutated};
+use super::storage::{FileIdentity, Storage, WriteMode};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
@@ -127,34 +124,6 @@ impl FileStorage {
         }
     }
 
-    /// [`Storage::grow`], with `sync` to make what it has done durable.
-    pub(crate) fn grow_and(
-        &self,
-        from: u64,
-        to: u64,
-        zero: bool,
-        sync: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.check_writable()?;
-        if to > self.mapping.reserved_length() {
-            let problem = format!("{to} bytes, {} are reserved", self.mapping.reserved_length());
-            return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
-        }
-        if to <= from {
-            return Ok(());
-        }
-        let length_before = self.file_length()?;
-        let sync = || if is_mutated(Mutation::LengthNotSynced) { Ok(()) } else { sync() };
-        if let Err(error) = self.extend(from.min(length_before), to, zero).and_then(|()| sync()) {
-            // If even this fails the file stays longer than anybody knows, which does no harm.
-            let _ = self.cut(length_before);
-            return Err(error);
-        }
-        let _lock = self.length_lock.lock();
-        self.mapping.raise_mapped_length(to);
-        Ok(())
-    }
-
     /// Makes the file longer, all of it allocated.
     fn extend(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
         match platform::allocate(&self.file, from, to) {
@@ -176,7 +145,7 @@ impl FileStorage {
         let mut has_failed = self.has_sync_failed.lock();
         let result = if *has_failed { Err(io::Error::other("an earlier sync has failed")) } else { sync() };
         *has_failed = result.is_err();
-        result.map_err(sync_failure)
+        result
     }
 
     /// Sets the file's length, which is greater, to `length`.
@@ -237,11 +206,38 @@ impl Storage for FileStorage {
         self.sync(|| self.mapping.flush(0..length))
     }
 
-    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
-        self.grow_and(from, to, zero, || match self.outlives_power {
-            true => self.sync(|| self.file.sync_data()),
-            false => Ok(()),
+    fn barrier_with_length(&self) -> io::Result<()> {
+        if !self.outlives_power {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.sync(|| {
+            // What is stored through a mapping `fdatasync` need not know of, but on Linux.
+            if self.writable.is_some() {
+                self.mapping.flush(0..self.mapping.mapped_length())?;
+            }
+            self.file.sync_data()
         })
+    }
+
+    fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        self.check_writable()?;
+        if to > self.mapping.reserved_length() {
+            let problem = format!("{to} bytes, {} are reserved", self.mapping.reserved_length());
+            return Err(io::Error::new(ErrorKind::FileTooLarge, problem));
+        }
+        if to <= from {
+            return Ok(());
+        }
+        let length_before = self.file_length()?;
+        if let Err(error) = self.extend(from.min(length_before), to, zero) {
+            // If even this fails the file stays longer than anybody knows, which does no harm.
+            let _ = self.cut(length_before);
+            return Err(error);
+        }
+        let _lock = self.length_lock.lock();
+        self.mapping.raise_mapped_length(to);
+        Ok(())
     }
 
     fn truncate(&self, to: u64) -> io::Result<()> {

@@ -62,6 +62,4 @@ pub(crate) use prefetch::prefetch;
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
 pub(crate) use shared::SharedWords;
 pub use storage::WriteMode;
-#[cfg(any(test, feature = "sim"))]
-pub(crate) use storage::sync_failure;
-pub(crate) use storage::{FileIdentity, Storage, is_sync_failure};
+pub(crate) use storage::{FileIdentity, Storage};

@@ -3,14 +3,11 @@
 //! Invariants it keeps for the layers above, whatever the implementation:
 //! - what `write` stored is seen at once through the mapping, by every process;
 //! - one `barrier` is one `msync` (I4), and all that was stored before it is then durable (I3);
-//! - `grow` reserves space before it is used, so a full disk is an error here and nowhere later (I6);
-//! - a failed sync can be told from every other error ([`is_sync_failure`]), since it must never be
-//!   retried (I6).
+//! - `grow` reserves space before it is used, so a full disk is an error here and nowhere later (I6).
 
 use super::copy;
 use super::mapping::Mapping;
 use crate::base::TransactionId;
-use std::fmt;
 use std::fs::File;
 use std::io;
 
@@ -74,12 +71,15 @@ pub(crate) trait Storage: Send + Sync {
     /// After an error the database must be poisoned; the call is never repeated (I6).
     fn barrier(&self, length: u64) -> io::Result<()>;
 
+    /// The same for the whole file, and makes its length durable too: one `fdatasync`.
+    fn barrier_with_length(&self) -> io::Result<()>;
+
     /// Extends the file from `from` to `to` bytes, all of them allocated, and with `zero` also written
-    /// once (which saves the commits that fill them a journal commit each). The new length is durable, and
-    /// known to the mapping, when this returns. A file that is longer already is never cut.
+    /// once (which saves the commits that fill them a journal commit each). The new length is known to the mapping
+    /// when this returns, and not durable before [`Storage::barrier_with_length`]. A file that is longer already is
+    /// never cut.
     ///
-    /// After an error the file has its old length, and the same handle can go on once there is space,
-    /// unless [`is_sync_failure`] says that it was the sync that failed.
+    /// After an error the file has its old length, and the same handle can go on once there is space.
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()>;
 
     /// Cuts the file to `to` bytes. Nobody, in any process, may hold or take a slice beyond.
@@ -103,33 +103,4 @@ pub(crate) trait Storage: Send + Sync {
     /// be waited for is what the thread itself is in the middle of, and that is said. To a real storage it means
     /// nothing.
     fn about_to_wait(&self) {}
-}
-
-/// Whether `error` says that a sync failed: then what is on the disk is unknown, and the database is to be
-/// poisoned. Every error of `barrier` is one (on a storage opened for writing); of `grow`'s, those of its own sync.
-pub(crate) fn is_sync_failure(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<SyncFailure>())
-}
-
-/// Marks an error as that of a sync.
-#[cold]
-pub(crate) fn sync_failure(source: io::Error) -> io::Error {
-    io::Error::new(source.kind(), SyncFailure { source })
-}
-
-#[derive(Debug)]
-struct SyncFailure {
-    source: io::Error,
-}
-
-impl fmt::Display for SyncFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sync failed: {}", self.source)
-    }
-}
-
-impl std::error::Error for SyncFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }

@@ -2,14 +2,13 @@
 //!
 //! Invariants:
 //! - I6: a page number is given out only when its place in the file is reserved; a full disk is an error here.
-//! - A longer file is durable before any record can refer to it: growth syncs the length itself, and the record
-//!   comes later. That barrier is growth's own; growth comes in chunks, so few commits pay for it.
+//! - A longer file is durable before any record that refers to it is stored: whoever stores the record sees to that
+//!   ([`crate::txn::sync`]). Growth itself waits for no disk.
 //! - R1: what is reclaimed is needed by no protected snapshot, the head included.
 
 use crate::base::{PageNumber, PageRun};
 use crate::error::{Error, Result};
 use crate::space::Space;
-use crate::sys::is_sync_failure;
 use crate::tree::pages::NumberSupply;
 use crate::txn::core::Core;
 
@@ -52,11 +51,8 @@ impl Core {
         let free = space.free();
         let has_run = free.largest_run().is_some_and(|run| run.count >= count - 1);
         if !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS {
-            match self.grow(space, count) {
-                Err(error) if self.shared.is_poisoned() => return Err(error),
-                // If the file cannot grow, shorter runs will do.
-                _ => {}
-            }
+            // If the file cannot grow, shorter runs will do.
+            let _ = self.grow(space, count);
         }
         if space.free().page_count() < count {
             return self.allocate(space, count);
@@ -134,23 +130,11 @@ impl Core {
         let storage = &self.pages.storage;
         let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {
             // On an almost full disk there may be room for what is needed, if not for more.
-            match is_sync_failure(&error) || wished == needed {
-                true => Err(error),
-                false => storage.grow(from, needed, is_slow).map(|()| needed),
-            }
+            if wished == needed { Err(error) } else { storage.grow(from, needed, is_slow).map(|()| needed) }
         });
-        match grown {
-            Ok(length) => {
-                space.grow((length / page_size) as u32);
-                Ok(())
-            }
-            Err(error) => {
-                if is_sync_failure(&error) {
-                    self.shared.poison();
-                }
-                Err(self.pages.io_error("make room in")(error))
-            }
-        }
+        let length = grown.map_err(self.pages.io_error("make room in"))?;
+        space.grow((length / page_size) as u32);
+        Ok(())
     }
 }
 

@@ -283,6 +283,12 @@ impl PageFile {
             PageNumber(length_pages).offset(self.page_size).max(self.storage.mapping().mapped_length());
         self.storage.barrier(length).map_err(self.io_error("sync"))
     }
+
+    /// The same, and makes the file's length durable.
+    pub(crate) fn barrier_with_length(&self) -> Result<()> {
+        self.barriers.fetch_add(1, Relaxed);
+        self.storage.barrier_with_length().map_err(self.io_error("sync"))
+    }
 }
 
 fn total_length(buffers: &[&[u8]]) -> usize {

@@ -2,11 +2,12 @@
 //!
 //! Invariants and rules (docs/DURABILITY.md):
 //! - I4: a sync of a small commit is one record stored and one barrier. If the pages that the record should
-//!   list are not known or do not fit, there is a barrier before the record too.
+//!   list are not known or do not fit, or the file has grown, there is a barrier before the record too.
 //! - I6: after a failed sync nothing is synced again: the database is poisoned. A panic in a sync is a failed one.
 //! - R4: a target that a dead syncer has left stays protected until it is decided whether its record counts.
 //! - R5: the target is set before the record is stored, and cleared last.
 //! - R6: the record lists the live pages of its snapshot born after the last durable record.
+//! - R11: if the file has grown since the durable record, that barrier includes its length.
 //! - R10: what was stored before this handle opened the file, and is not durable, is stored again before the barrier.
 //! - The record goes to the slot that does not hold the last durable one, and never has the id of that.
 //!   The slot changes together with the durable id, in one store.
@@ -23,7 +24,7 @@ use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::record::{Record, list_capacity};
 use crate::share::handover::CommitDelta;
-use crate::share::heads::Head;
+use crate::share::heads::{Head, Snapshot};
 use crate::share::{RING_LEN, Shared};
 use crate::txn::core::Core;
 use crate::txn::fresh_pages::FreshPages;
@@ -191,6 +192,7 @@ impl Core {
         }
         let capacity = list_capacity(self.pages.page_size, record.log_tail.len());
         match fresh.and_then(|fresh| fresh.list(capacity)) {
+            _ if self.is_longer_than_durable(&head.snapshot) => self.pages.barrier_with_length()?,
             Some(_) if is_mutated(Mutation::NothingListed) => {}
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
             None if is_mutated(Mutation::FirstBarrierSkipped) => {}
@@ -208,6 +210,18 @@ impl Core {
         self.shared.finish_sync(record.id, slot);
         self.sync.forget_through(record.id);
         Ok(())
+    }
+
+    /// Whether the file's length may not be durable, as far as this snapshot needs it. The length that the durable one
+    /// needs is, and nobody has cut the file below that since.
+    fn is_longer_than_durable(&self, snapshot: &Snapshot) -> bool {
+        let mut durable = self.shared.durable();
+        if is_mutated(Mutation::OlderGrowthForgotten) {
+            durable = TransactionId(snapshot.id.0 - 1);
+        }
+        let known = self.shared.snapshot(durable);
+        let is_longer = known.is_none_or(|durable| snapshot.length_pages > durable.length_pages);
+        is_longer && !is_mutated(Mutation::LengthNotSynced)
     }
 
     /// R4: what a syncer that died has left. If its record is there, whole, it may be in the page cache only, and a

@@ -19,10 +19,10 @@ impl Model {
         if state.failed_syncs < bounds.failed_syncs && (has_barrier || is_recovering) {
             self.failed_sync(state, steps);
         }
-        // The sync of a longer file, too, may be told that pages could not be written.
-        let syncs_growth = matches!(state.writer, Writer::Scanning { .. });
+        // Another program that syncs the file, too, may be told that pages could not be written. One moment will do.
+        let syncs_elsewhere = matches!(state.writer, Writer::Scanning { .. });
         let may_fail_unsaid = state.failed_syncs < bounds.failed_syncs && state.kills < bounds.kills;
-        if may_fail_unsaid && state.phase == Phase::Open && (has_barrier || syncs_growth) {
+        if may_fail_unsaid && state.phase == Phase::Open && (has_barrier || syncs_elsewhere) {
             self.failed_sync_unsaid(state, has_barrier, steps);
         }
     }

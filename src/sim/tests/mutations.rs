@@ -41,12 +41,15 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
         // A reader looks again at its snapshot, which has changed.
         Mutation::ReadersNotProtected => &[ProblemKind::StepFailed],
         Mutation::CheckFindsNothing => &[ProblemKind::Unclean],
-        Mutation::LengthNotSynced | Mutation::CutTooEarly => &[ProblemKind::CannotOpen],
+        Mutation::LengthNotSynced | Mutation::OlderGrowthForgotten | Mutation::CutTooEarly => {
+            &[ProblemKind::CannotOpen]
+        }
+        // Or the record whose barrier failed is on the disk, its target is forgotten, and its pages are used again.
+        Mutation::FailedSyncRetried => &[ProblemKind::Lost, ProblemKind::Unclean],
         // A commit that was acknowledged is not there, or not believed.
         Mutation::CommitDoesNotWait
         | Mutation::BarrierSkipped
         | Mutation::DeadPagesListed
-        | Mutation::FailedSyncRetried
         | Mutation::OlderRecordChosen
         | Mutation::NotStoredAgain
         | Mutation::RecoveryBarrierSkipped

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::sim::disk::{Disk, Event, SECTOR};
 use crate::sim::storage::SimulatedStorage;
 use crate::sim::{Fault, Random};
-use crate::sys::{Storage, WriteMode, is_sync_failure};
+use crate::sys::{Storage, WriteMode};
 
 const LENGTH: u64 = 8 * SECTOR as u64;
 
@@ -32,7 +32,7 @@ fn others_store_while_a_barrier_fails_and_no_later_one_writes_that() {
     storage.log().lock().meanwhile =
         Some(Box::new(move || other.write(SECTOR as u64, &[&[1; SECTOR]]).unwrap()));
     storage.log().lock().fault = Some((Fault::Barrier, 0));
-    assert!(is_sync_failure(&storage.barrier(LENGTH).unwrap_err()));
+    storage.barrier(LENGTH).unwrap_err();
     assert!(storage.log().lock().meanwhile.is_none(), "it has been done");
     storage.barrier(LENGTH).unwrap();
     storage.barrier(LENGTH).unwrap();
@@ -40,17 +40,19 @@ fn others_store_while_a_barrier_fails_and_no_later_one_writes_that() {
 }
 
 #[test]
-fn growth_whose_sync_fails_leaves_everything_in_doubt_and_the_old_length() {
+fn growth_whose_barrier_fails_leaves_everything_in_doubt() {
     let storage = storage();
     storage.write(0, &[&[1; SECTOR]]).unwrap();
-    storage.log().lock().fault = Some((Fault::GrowSync, 0));
-    assert!(is_sync_failure(&storage.grow(LENGTH, 2 * LENGTH, true).unwrap_err()));
-    assert_eq!(storage.file_length().unwrap(), LENGTH);
+    storage.grow(LENGTH, 2 * LENGTH, true).unwrap();
+    storage.log().lock().fault = Some((Fault::Barrier, 0));
+    storage.barrier_with_length().unwrap_err();
     storage.barrier(LENGTH).unwrap();
     assert_eq!(bytes_on_disk(&storage, 0), [0, 1]);
-    let kinds = storage.log().lock().events[1..4].to_vec();
-    let (to, back) = (2 * LENGTH, LENGTH);
-    assert_eq!(kinds, [Event::Lengthened { to }, Event::LengthSyncFails, Event::Cut { to: back }]);
+    let (to, length) = (2 * LENGTH, 2 * LENGTH);
+    let events = storage.log().lock().events[1..4].to_vec();
+    assert_eq!(events, [Event::Lengthened { to }, Event::BarrierBegins { length }, Event::BarrierFails]);
+    storage.barrier_with_length().unwrap();
+    assert!(matches!(storage.log().lock().events[..], [.., Event::LengthSynced, Event::BarrierEnds]));
 }
 
 #[test]

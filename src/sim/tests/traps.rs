@@ -49,7 +49,7 @@ fn growth_is_durable_before_its_record() {
         let (events, mut length) = events_of(kind, 7);
         let mut durable_length = length;
         // The births of what has been stored and is not durable, and how many of them the barrier under way covers.
-        let (mut births, mut covered) = (Vec::new(), 0);
+        let (mut births, mut covered, mut covered_length) = (Vec::new(), 0, 0);
         let mut records = 0;
         for event in &events {
             if let Some(record) = record_in(event) {
@@ -60,12 +60,12 @@ fn growth_is_durable_before_its_record() {
             }
             match event {
                 Event::Lengthened { to } => length = *to,
-                Event::LengthSynced => durable_length = length,
+                Event::LengthSynced => durable_length = covered_length,
                 Event::Cut { to } => (length, durable_length) = (*to, *to),
-                Event::BarrierBegins { .. } => covered = births.len(),
+                Event::BarrierBegins { .. } => (covered, covered_length) = (births.len(), length),
                 Event::BarrierEnds => drop(births.drain(..covered)),
                 Event::Store { offset, bytes } => {
-                    assert!(offset + bytes.len() as u64 <= durable_length, "a store behind the end");
+                    assert!(offset + bytes.len() as u64 <= length, "a store behind the end");
                     if *offset >= 2 * 4096 {
                         births.push(page::birth(&bytes[..4096]));
                     }

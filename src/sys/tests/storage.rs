@@ -1,7 +1,7 @@
 //! The file storage, in both write modes.
 
 use super::*;
-use crate::sys::{Storage, is_sync_failure, storage};
+use crate::sys::Storage;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
@@ -161,12 +161,4 @@ fn memory_behaves_as_a_file() {
         storage.barrier(1 << 20).unwrap();
         assert_eq!(storage.mapping().slice(12345, 3), Some(&b"abc"[..]));
     }
-}
-
-#[test]
-fn a_failed_sync_is_told_from_other_errors() {
-    let failure = storage::sync_failure(io::Error::from_raw_os_error(libc::ENOSPC));
-    assert!(is_sync_failure(&failure));
-    assert_eq!(failure.kind(), ErrorKind::StorageFull);
-    assert!(!is_sync_failure(&io::Error::from_raw_os_error(libc::ENOSPC)));
 }

@@ -90,6 +90,10 @@ fn commit_much(engine: &Engine, durability: Durability, rounds: u8) -> Entries {
 #[test]
 fn what_a_failed_sync_has_lost_is_stored_again_before_its_target_is_believed() {
     let (mut failing, first) = Failing::new();
+    for _ in 0..3 {
+        commit_much(&first, Durability::Durable, 1); // until there are free pages for as much again
+        first.handle.core.sync_everything().unwrap();
+    }
     let expected = commit_much(&first, Durability::Durable, 1);
     let id = first.handle.core.shared.head_id();
     sync_and_die(&first);
@@ -97,13 +101,15 @@ fn what_a_failed_sync_has_lost_is_stored_again_before_its_target_is_believed() {
 
     let newcomer = Engine::share(&failing.path).unwrap();
     let record = newcomer.handle.core.pages.read_record(1 - newcomer.handle.core.shared.durable_slot());
-    assert_eq!(record.unwrap().unwrap().id, id, "the record is there to be believed");
+    let record = record.unwrap().unwrap();
+    assert_eq!(record.id, id, "the record is there to be believed");
+    assert!(!record.listed.is_empty(), "with pages that are lost");
     newcomer.handle.core.wait_durable(id).unwrap();
     failing.write_what_is_synced(&newcomer);
     failing.assert_disk_has(&expected);
 }
 
-/// R10: no sync of commits failed, so no target is left; but that of a longer file was told of pages that are lost.
+/// R10: no sync of commits failed, so no target is left; but another program's was told of pages that are lost.
 fn newcomer_stores_again(rounds: u8, are_known: bool) {
     let (mut failing, first) = Failing::new();
     let mut expected = commit_much(&first, Durability::Lazy, rounds);

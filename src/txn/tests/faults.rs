@@ -146,10 +146,10 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
 }
 
 #[test]
-fn growth_whose_sync_fails_poisons() {
+fn a_longer_file_whose_barrier_fails_poisons() {
     let engine = Engine::new();
     let durable = engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
-    engine.fail(Fault::GrowSync, 0);
+    engine.fail(Fault::Barrier, 0);
     let error = engine.commit(&entries(100, 2000, 1), Durability::Durable).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
     assert_poisoned(engine.begin());

@@ -29,6 +29,9 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
     let storage = Hooked { inner, on_read: Box::new(|_| ()), on_barrier };
     let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(slow)")).unwrap();
     let handle = Arc::new(Handle::new(core));
+    let tx = Transaction::begin(&handle, Patience::Forever).unwrap().expect("no deadline");
+    put(&tx, b"long", &[0; 400_000]).unwrap(); // the file need not grow after this
+    tx.commit(Durability::Durable).unwrap();
     let before = barriers.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
         for thread in 0..threads {

@@ -30,6 +30,11 @@ impl Storage for Hooked {
         self.inner.barrier(length)
     }
 
+    fn barrier_with_length(&self) -> io::Result<()> {
+        (self.on_barrier)();
+        self.inner.barrier_with_length()
+    }
+
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
         self.inner.grow(from, to, zero)
     }
