@@ -56,6 +56,7 @@ impl TreeMut {
     /// Takes all entries out.
     pub(crate) fn clear<S: PageSource>(&mut self, source: &S) -> Result<()> {
         self.is_path_to_end = false;
+        self.is_only_appended = true; // nothing is there that could change
         if self.top.depth > 0 {
             let level = self.top.depth - 1;
             self.drop_subtree(source, self.top.node, level, &mut Seen::new())?;
@@ -81,6 +82,7 @@ impl TreeMut {
             return Ok(0);
         }
         self.is_path_to_end = false;
+        self.is_only_appended = false;
         let level = self.top.depth - 1;
         self.top.node = self.own(source, self.top.node, level)?;
         let cut = self.cut(source, self.top.node, level, (lower, upper), &mut Seen::new())?;

@@ -31,7 +31,7 @@ use crate::tree::frames::{Frames, FramesOverPages};
 use crate::tree::get::{get, get_many};
 use crate::tree::items::Split;
 use crate::tree::nodes::{Nodes, TreeTop, finished, view, view_any_count};
-use crate::tree::pages::{PageSource, RetiredPages, TreeRoot};
+use crate::tree::pages::{PageSource, RetiredPages, SealedPages, TreeRoot};
 
 /// A value to be stored.
 #[derive(Clone, Copy)]
@@ -74,6 +74,9 @@ pub(crate) struct TreeMut {
     /// Whether `path` leads to the last leaf, through frames alone, because an entry was put in there behind all others
     /// and nothing was done since. The next one then need not descend, if it belongs behind that.
     pub(super) is_path_to_end: bool,
+    /// Whether all that was done to the tree was to put entries in, each behind all others: then the way to its last
+    /// leaf is all that the next entry will most likely change.
+    pub(super) is_only_appended: bool,
 }
 
 impl TreeMut {
@@ -88,6 +91,7 @@ impl TreeMut {
             page_size,
             path: Vec::new(),
             is_path_to_end: false,
+            is_only_appended: true,
         }
     }
 
@@ -123,6 +127,16 @@ impl TreeMut {
     /// Bytes that sealing will store: the memory that the changes take.
     pub(crate) fn dirty_bytes(&self) -> usize {
         self.frames.page_count() * self.page_size
+    }
+
+    /// Whether entries were put in behind all others, and nothing else was changed.
+    pub(crate) fn is_only_appended(&self) -> bool {
+        self.is_only_appended
+    }
+
+    /// Takes pages that are stored as memory for frames to come.
+    pub(crate) fn reuse(&mut self, stored: impl Iterator<Item = SealedPages>) {
+        stored.for_each(|pages| self.frames.recycle(pages.bytes));
     }
 
     /// The pages that the tree has stopped using since the last call.
@@ -176,6 +190,7 @@ impl TreeMut {
             self.plant(key, value)?;
             return Ok(true);
         }
+        let was_only_appended = self.is_only_appended;
         let place = match self.place_at_end(key)? {
             Some(place) => place,
             None => {
@@ -196,6 +211,7 @@ impl TreeMut {
             split = if was_path_to_end { Split::FillLeft } else { self.split_for_growth()? };
             self.entries = self.entries.wrapping_add(1);
         }
+        self.is_only_appended = was_only_appended && split == Split::FillLeft;
         let payload = self.payload(key, value)?;
         if payload.is_overflow() {
             self.flag_path()?;
@@ -330,6 +346,7 @@ impl TreeMut {
         let nodes = FramesOverPages { source, frames: &self.frames };
         self.path.clear();
         self.is_path_to_end = false;
+        self.is_only_appended = false;
         let mut node = self.top.node;
         for level in (1..self.top.depth).rev() {
             let branch: BranchView<'_> = view_any_count(nodes.node(node)?, level)?;

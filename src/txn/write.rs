@@ -37,6 +37,9 @@ const DIRECT_VALUE_LEN: usize = 256 << 10;
 const LEAST_DIRTY_MEMORY: usize = 64 << 20;
 /// And where the system does not say how much memory there is.
 const USUAL_DIRTY_MEMORY: usize = 256 << 20;
+/// Changed pages of a table in which entries were only put behind all others, in bytes, before they are stored: most
+/// will not change any more, and the next ones can have their memory.
+const APPENDED_BYTES: usize = 8 << 20;
 /// Looking for the dead costs a system call for each other handle.
 const TURNS_BETWEEN_BURIALS: u64 = 64;
 
@@ -337,9 +340,12 @@ impl Transaction {
         self.with_space(|space| retire_all(space, &mut self.stored.borrow_mut(), retired, self.id))
     }
 
-    /// Called before a table is changed: if too many frames are held, stores those of this table early.
+    /// Called before a table is changed: stores its frames early if too many are held, or if most of them are finished.
     pub(crate) fn spill_if_needed(&self, table: &mut OpenTable) -> Result<()> {
         let own = table.tree.dirty_bytes();
+        if table.tree.is_only_appended() && own > APPENDED_BYTES {
+            return self.spill(table);
+        }
         let budget = match self.core().settings.dirty_memory {
             Some(bytes) => bytes,
             None if own <= LEAST_DIRTY_MEMORY / 8 => return Ok(()), // whatever the system would say
@@ -349,6 +355,11 @@ impl Transaction {
         if own <= budget / 8 || own + self.dirty_bytes_of_closed_tables() <= budget {
             return Ok(());
         }
+        self.spill(table)
+    }
+
+    /// Stores the frames of a table.
+    fn spill(&self, table: &mut OpenTable) -> Result<()> {
         let mut stored = self.stored.borrow_mut();
         self.with_space(|space| {
             self.guard(|| retire_all(space, &mut stored, table.tree.take_retired(), self.id))?;
@@ -360,6 +371,7 @@ impl Transaction {
                 self.core().pages.store(&mut sealed)
             })?;
             add_all(&mut stored, &sealed, self.core().pages.page_size);
+            table.tree.reuse(sealed.into_iter().take(APPENDED_BYTES / self.core().pages.page_size));
             Ok(())
         })
     }

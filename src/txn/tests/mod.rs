@@ -2,6 +2,7 @@
 
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
+mod appended;
 mod ceiling;
 mod doubt;
 mod faults;
