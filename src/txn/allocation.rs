@@ -28,6 +28,8 @@ const MOST_RESERVE_PAGES: u32 = 64;
 const SMALL_COMMIT_PAGES: u32 = 8;
 /// The file grows for the sake of contiguous pages only while a smaller part of it than this is free.
 const FREE_FOR_RUNS: u32 = 16;
+/// For a commit that is not small: while a smaller part of it than this is not in use.
+const UNUSED_FOR_RUNS: u32 = 4;
 
 impl Core {
     /// Takes `count` pages, in as few runs as free space allows.
@@ -60,6 +62,30 @@ impl Core {
         let mut runs = space.allocate(1).unwrap_or_default();
         runs.extend(space.allocate(count - 1).unwrap_or_default());
         Ok(runs)
+    }
+
+    /// Takes pages for a commit that is not small, so that few writes store them.
+    ///
+    /// Each run is a write of the disk's own, and costs as much as some ten pages more in a row would. Changes of
+    /// random keys leave free pages one by one. But if there are many, some lie side by side, and the longest
+    /// runs are taken first: the more of the file is unused, the longer those are. So the file grows instead of taking
+    /// what is scattered, until a part of it is unused. Of 1,450 pages in a tree of 55,000 the places are 1,150 in a
+    /// file without room, 490 if a quarter is unused, and 340 if a third is.
+    ///
+    /// What a snapshot still needs of the retired pages counts as unused: while a reader stays, the file grows by what
+    /// he pins, and no longer for the sake of runs. Neither does it for a transaction that has stored pages early: that
+    /// changes some of them again, so its file would have holes and be long besides.
+    fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
+        space.reclaim(&self.shared.protected())?;
+        let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
+        let unused = space.free().page_count() + space.retired().page_count();
+        let may_grow = unused < space.length_pages() / UNUSED_FOR_RUNS && space.taken_pages() == 0;
+        if !has_run && may_grow && self.check_reserve(space, count).is_ok() {
+            let tail = space.free_tail().map_or(0, |run| run.count);
+            // If the file cannot grow, shorter runs will do.
+            let _ = self.grow(space, count - tail);
+        }
+        self.allocate(space, count)
     }
 
     /// Takes `count` pages that follow each other.
@@ -153,10 +179,10 @@ impl<'a> Numbers<'a> {
         let count = u32::try_from(count).map_err(|_| Error::Full { max_size })?;
         let mut runs = match count {
             0 => Vec::new(),
-            2..=SMALL_COMMIT_PAGES if space.ceiling().is_none() => {
-                core.allocate_for_small_commit(space, count)?
-            }
-            _ => core.allocate(space, count)?,
+            _ if space.ceiling().is_some() => core.allocate(space, count)?,
+            1 => core.allocate(space, count)?,
+            2..=SMALL_COMMIT_PAGES => core.allocate_for_small_commit(space, count)?,
+            _ => core.allocate_for_large_commit(space, count)?,
         };
         runs.reverse();
         Ok(Numbers { core, space, runs })

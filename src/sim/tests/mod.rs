@@ -1,5 +1,6 @@
 //! The explorer on mapleaf itself, and on mistakes that are made on purpose.
 
+mod batches;
 mod compaction;
 mod cut;
 mod disk;

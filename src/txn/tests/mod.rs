@@ -9,6 +9,7 @@ mod faults;
 mod fixture;
 mod group;
 mod hooked;
+mod large_commits;
 mod panics;
 mod power_cut;
 mod sharing;
