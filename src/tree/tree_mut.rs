@@ -384,6 +384,7 @@ impl TreeMut {
     /// The frame of a node: itself, or a copy of the page, which is checked and retired.
     pub(super) fn own<S: PageSource>(&mut self, source: &S, node: ChildRef, level: u8) -> Result<ChildRef> {
         let Some(number) = node.page() else { return Ok(node) };
+        source.prefetch_whole(number); // all of it is checked, entry by entry, and then copied
         let page = source.page(number)?;
         if level == 0 {
             view::<false>(page, 0)?;
