@@ -41,6 +41,9 @@ pub struct Arguments {
     /// How many times the work is done.
     #[arg(long, default_value_t = 1)]
     pub count: usize,
+    /// So many threads do the commits, each its part of them.
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
     /// Touches every page of the database before, off the clock.
     #[arg(long)]
     pub warm: bool,
@@ -163,6 +166,16 @@ fn take(arguments: &Arguments) -> Result<Taken> {
                 })?;
             }
             done()
+        }
+        Work::NewKeys | Work::Overwrites | Work::LazyCommits if arguments.threads > 1 => {
+            std::thread::scope(|scope| {
+                let parts = chosen.chunks(count.div_ceil(arguments.threads));
+                let store = &store;
+                let running: Vec<_> =
+                    parts.map(|part| scope.spawn(move || store.put_each(part, values))).collect();
+                let mut results = running.into_iter().map(|thread| thread.join().expect("it panicked"));
+                results.try_for_each(|result| result).and_then(|()| done())
+            })
         }
         Work::NewKeys | Work::Overwrites | Work::LazyCommits => {
             let mark = if opening.is_lazy { "lazy" } else { "durable" };
