@@ -79,6 +79,16 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    #[inline]
+    pub(super) fn decode([o0, o1, k0, k1]: [u8; 4]) -> Slot {
+        let length = u16::from_le_bytes([k0, k1]);
+        Slot {
+            offset: usize::from(u16::from_le_bytes([o0, o1])),
+            suffix_len: usize::from(length & !OVERFLOW_BIT),
+            is_overflow: length & OVERFLOW_BIT != 0,
+        }
+    }
+
     pub(super) fn rest_len(self) -> usize {
         self.suffix_len.saturating_sub(HEAD_LEN)
     }
@@ -128,15 +138,10 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
 
     #[inline]
     pub(super) fn slot(&self, index: usize) -> Result<Slot> {
-        let Some(&[o0, o1, k0, k1]) = self.slots.get(index) else {
-            return Err(self.no_such_key(index));
-        };
-        let length = u16::from_le_bytes([k0, k1]);
-        Ok(Slot {
-            offset: usize::from(u16::from_le_bytes([o0, o1])),
-            suffix_len: usize::from(length & !OVERFLOW_BIT),
-            is_overflow: length & OVERFLOW_BIT != 0,
-        })
+        match self.slots.get(index) {
+            Some(&slot) => Ok(Slot::decode(slot)),
+            None => Err(self.no_such_key(index)),
+        }
     }
 
     /// The bytes of the suffix at `slot` beyond its head.

@@ -124,6 +124,14 @@ impl FreeRuns {
         Some(self.take_front(holder, count))
     }
 
+    /// The same, but not out of the run that ends at `end`.
+    pub(crate) fn allocate_run_before(&mut self, count: u32, end: u32) -> Option<PageRun> {
+        assert!(count > 0, "a run has pages");
+        let mut holders = self.by_count.range((count, 0)..).map(|&(count, first)| PageRun::new(first, count));
+        let holder = holders.find(|run| run.end() != end)?;
+        Some(self.take_front(holder, count))
+    }
+
     /// Takes `count` pages in as few runs as there can be, ascending; nothing if there are not enough.
     pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<PageRun>> {
         if count > self.page_count {
@@ -188,13 +196,6 @@ impl FreeRuns {
         let mut runs = self.by_start.range(from..limit.max(from));
         let (&first, _) = runs.find(|&(&first, &length)| length >= count && count <= limit - first)?;
         Some(PageRun::new(first, count))
-    }
-
-    /// Removes the run that ends at `end`.
-    pub(crate) fn remove_tail(&mut self, end: u32) -> Option<PageRun> {
-        let run = self.tail_run(end)?;
-        self.remove(run);
-        Some(run)
     }
 
     /// The run that starts last below `limit`.

@@ -168,15 +168,7 @@ impl Space {
     /// Takes a run from anywhere but the end of the file. The free end comes last, though it may fit best: so what is
     /// left there moves away with time, and a file that is mostly free can be cut.
     fn allocate_before_tail(&mut self, count: u32) -> Option<PageRun> {
-        if count == 0 {
-            return None;
-        }
-        let tail = self.free.remove_tail(self.length_pages);
-        let run = self.free.allocate_run(count);
-        if let Some(tail) = tail {
-            self.free.insert(tail).expect("it was free a moment ago");
-        }
-        run
+        if count == 0 { None } else { self.free.allocate_run_before(count, self.length_pages) }
     }
 
     /// Gives back pages that this very transaction has taken.

@@ -60,8 +60,7 @@ impl TreeMut {
     fn collect_dirty(&self, dirty: Dirty, level: u8, levels: &mut [Vec<Dirty>]) -> Result<()> {
         if level > 0 {
             let branch: BranchView<'_> = view(self.frames.get(dirty.node)?, level)?;
-            for index in 0..branch.child_count() {
-                let node = branch.child(index)?;
+            for (index, node) in branch.children().enumerate() {
                 if node.is_frame() {
                     let child = Dirty { node, parent: Some((dirty.node, index)) };
                     self.collect_dirty(child, level - 1, levels)?;

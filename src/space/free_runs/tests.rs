@@ -81,6 +81,15 @@ fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
                 slice_of(pages, taken).fill(false);
             }
         }
+        5 => {
+            let end = runs.last().map_or(0, |last| last.end());
+            let others: Vec<PageRun> = runs.iter().copied().filter(|run| run.end() != end).collect();
+            let taken = free.allocate_run_before(run.count, end);
+            assert_eq!(taken, best_fit_of(&others, run.count), "the best fit before the last run");
+            if let Some(taken) = taken {
+                slice_of(pages, taken).fill(false);
+            }
+        }
         _ => {
             let end = run.end();
             let tail = runs.iter().copied().find(|run| run.end() == end);
@@ -98,7 +107,7 @@ proptest! {
 
     #[test]
     fn operations_agree_with_one_boolean_per_page(
-        steps in prop::collection::vec((0u8..6, 0..PAGES, 1u32..24), 1..MOST_STEPS),
+        steps in prop::collection::vec((0u8..7, 0..PAGES, 1u32..24), 1..MOST_STEPS),
     ) {
         let mut pages = vec![false; PAGES as usize + 24];
         let mut free = FreeRuns::default();
