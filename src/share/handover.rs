@@ -9,8 +9,13 @@
 //!
 //! Invariant: the id in the first word is stored last, and cleared first. Whoever reads an area or a delta compares
 //! it before and after, so what he has is whole, and of the transaction he means.
+//!
+//! The fields between the two stores of the id are stored with release: a load that finds one of them, and acquires,
+//! has seen the id cleared, and so does the second look at the id, which comes later. (A field that is older is of what
+//! the id said before it was cleared, as the first look found it.) Sequentially consistent stores of some hundred
+//! words would be as many locked instructions.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Release, SeqCst};
 
 use super::{AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, RING_LEN, Shared, load_bytes, store_bytes};
 use crate::base::bytes::{get_u32, put_u32};
@@ -81,10 +86,10 @@ impl Shared {
         let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
         assert!(space.log_tail.len() <= (AREA_LEN - AREA_HEAD) * 8, "the tail of the log obeys its limit");
         words[0].store(0, SeqCst);
-        words[1].store(u64::from(space.log_page.0), SeqCst);
-        words[2].store(space.log_tail.len() as u64, SeqCst);
-        words[3].store(u64::from(space.free_pages), SeqCst);
-        words[4].store(u64::from(space.retired_pages), SeqCst);
+        words[1].store(u64::from(space.log_page.0), Release);
+        words[2].store(space.log_tail.len() as u64, Release);
+        words[3].store(u64::from(space.free_pages), Release);
+        words[4].store(u64::from(space.retired_pages), Release);
         store_bytes(&words[AREA_HEAD..], &space.log_tail);
         words[0].store(id.0, SeqCst);
     }
@@ -111,7 +116,7 @@ impl Shared {
         let words = self.delta(id);
         words[0].store(0, SeqCst);
         if let Some((delta, bytes)) = delta.and_then(|delta| Some((delta, delta.encode()?))) {
-            words[1].store(delta.stored.len() as u64 | (bytes.len() as u64) << 32, SeqCst);
+            words[1].store(delta.stored.len() as u64 | (bytes.len() as u64) << 32, Release);
             store_bytes(&words[DELTA_HEAD..], &bytes);
             words[0].store(id.0, SeqCst);
         }

@@ -10,10 +10,11 @@
 //!   is longer than the distance of head from visible. Ids take its places one after the other; where recovery
 //!   leaves a gap in the ids, it is one of whole rounds ([`first_id_after`]).
 //!
-//! All accesses are sequentially consistent: the model assumes it, and none but the reader's two loads
-//! are on a hot path (where they cost the same as acquire loads on x86-64 and AArch64).
+//! All accesses are sequentially consistent, as the model assumes, but for the stores of a descriptor's fields, which
+//! are releases ([`super::handover`] says why that is enough). Loads cost the same as acquire loads on x86-64 and
+//! AArch64.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use super::handover::{CommitDelta, SpaceState};
@@ -104,11 +105,21 @@ impl Shared {
 
     /// The head, whole. For the writer, who keeps it from moving, and for others as soon as they look fast enough.
     pub(crate) fn head(&self) -> Result<Head> {
-        for _ in 0..LOOKS {
-            let id = self.head_id();
+        self.look_at_head(|id| {
             let area = self.descriptor(id)[4].load(SeqCst) as usize & 1;
-            if let (Some(snapshot), Some(space)) = (self.snapshot(id), self.load_space(area, id)) {
-                return Ok(Head { snapshot, space });
+            Some(Head { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? })
+        })
+    }
+
+    /// The same, without its free space.
+    pub(crate) fn head_snapshot(&self) -> Result<Snapshot> {
+        self.look_at_head(|id| self.snapshot(id))
+    }
+
+    fn look_at_head<T>(&self, look: impl Fn(TransactionId) -> Option<T>) -> Result<T> {
+        for _ in 0..LOOKS {
+            if let Some(found) = look(self.head_id()) {
+                return Ok(found);
             }
             std::hint::spin_loop();
         }
@@ -343,10 +354,10 @@ impl Shared {
         let Snapshot { id, length_pages, catalog } = head.snapshot;
         let words = self.descriptor(id);
         words[0].store(0, SeqCst); // whoever reads now sees that the words do not belong together
-        words[1].store(u64::from(length_pages), SeqCst);
-        words[2].store(u64::from(catalog.page.0) | u64::from(catalog.depth) << 32, SeqCst);
-        words[3].store(catalog.entries, SeqCst);
-        words[4].store(area as u64, SeqCst);
+        words[1].store(u64::from(length_pages), Release);
+        words[2].store(u64::from(catalog.page.0) | u64::from(catalog.depth) << 32, Release);
+        words[3].store(catalog.entries, Release);
+        words[4].store(area as u64, Release);
         words[0].store(id.0, SeqCst);
     }
 

@@ -21,7 +21,7 @@ pub(crate) mod identity;
 pub(crate) mod members;
 pub(crate) mod readers;
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Release, SeqCst};
 
 use crate::sys::SharedWords;
 use crate::sys::atomic::AtomicU64;
@@ -113,17 +113,24 @@ impl Shared {
 
 /// Stores bytes in words, little-endian. There is room for them.
 fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
-    for (word, chunk) in words.iter().zip(bytes.chunks(8)) {
-        let mut whole = [0; 8];
-        whole[..chunk.len()].copy_from_slice(chunk);
-        word.store(u64::from_le_bytes(whole), SeqCst);
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (word, &chunk) in words.iter().zip(chunks) {
+        word.store(u64::from_le_bytes(chunk), Release);
+    }
+    if let Some(word) = words.get(chunks.len()).filter(|_| !rest.is_empty()) {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        word.store(u64::from_le_bytes(last), Release);
     }
 }
 
 /// Loads `length` bytes, or as many as there are.
 fn load_bytes(words: &[AtomicU64], length: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> =
-        words.iter().take(length.div_ceil(8)).flat_map(|word| word.load(SeqCst).to_le_bytes()).collect();
+    let words = &words[..length.div_ceil(8).min(words.len())];
+    let mut bytes = Vec::with_capacity(words.len() * 8);
+    for word in words {
+        bytes.extend_from_slice(&word.load(SeqCst).to_le_bytes());
+    }
     bytes.truncate(length);
     bytes
 }

@@ -309,7 +309,7 @@ impl Storage for SimulatedStorage {
         self.inner().refresh_length()
     }
 
-    fn identity(&self) -> io::Result<FileIdentity> {
+    fn identity(&self) -> FileIdentity {
         self.inner().identity()
     }
 

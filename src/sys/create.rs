@@ -7,10 +7,10 @@
 //! - `NAME-new` is written only under an exclusive lock, by one that has seen that it is still the file of
 //!   that name and has no other: what a killed process left is used again, and never a finished database.
 
-use super::file_storage::identity_of;
 use super::gather;
 use super::lock::with_suffix;
 use super::platform;
+use super::platform::status_of;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -63,7 +63,7 @@ fn open_locked(new_path: &Path) -> io::Result<File> {
 }
 
 fn identity_pair(file: &File) -> io::Result<(u64, u64)> {
-    let identity = identity_of(file)?;
+    let identity = status_of(file)?.identity;
     Ok((identity.device, identity.inode))
 }
 

@@ -15,13 +15,13 @@
 use super::copy;
 use super::gather;
 use super::mapping::{Mapping, reserve};
-use super::platform;
-use super::storage::{FileIdentity, Storage, WriteMode};
+use super::platform::{self, status_of};
+use super::storage::{FileIdentity, FileStatus, Storage, WriteMode};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr;
 
@@ -38,6 +38,7 @@ pub(crate) enum Access {
 /// A file, its mapping for reading and, in [`WriteMode::Mapped`], its mapping for writing.
 pub(crate) struct FileStorage {
     file: File,
+    identity: FileIdentity,
     mapping: Mapping,
     access: Access,
     /// There exactly in [`WriteMode::Mapped`] with [`Access::ReadWrite`].
@@ -90,7 +91,7 @@ impl FileStorage {
         reserve_bytes: u64,
         outlives_power: bool,
     ) -> io::Result<FileStorage> {
-        let length = file.metadata()?.len();
+        let FileStatus { identity, length } = status_of(&file)?;
         let mut writable = None;
         if write_mode == WriteMode::Mapped && access == Access::ReadWrite {
             fill_holes(&file, length)?;
@@ -102,6 +103,7 @@ impl FileStorage {
         let mapping = Mapping::new(&file, length, reserve_bytes)?;
         Ok(FileStorage {
             file,
+            identity,
             mapping,
             access,
             writable,
@@ -249,7 +251,7 @@ impl Storage for FileStorage {
     }
 
     fn file_length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(status_of(&self.file)?.length)
     }
 
     fn refresh_length(&self) -> io::Result<u64> {
@@ -259,15 +261,16 @@ impl Storage for FileStorage {
         Ok(length)
     }
 
-    fn identity(&self) -> io::Result<FileIdentity> {
-        identity_of(&self.file)
+    fn refresh_length_at(&self, path: &Path) -> Option<u64> {
+        let _lock = self.length_lock.lock();
+        let found = platform::status_at(path).ok().filter(|found| found.identity == self.identity)?;
+        self.mapping.set_mapped_length(found.length);
+        Some(found.length)
     }
-}
 
-/// Device and inode of an open file.
-pub(crate) fn identity_of(file: &File) -> io::Result<FileIdentity> {
-    let metadata = file.metadata()?;
-    Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
+    fn identity(&self) -> FileIdentity {
+        self.identity
+    }
 }
 
 /// Copies `buffers` one behind the other into the writable mapping.

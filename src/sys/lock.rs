@@ -9,12 +9,10 @@
 //!   given up by unlocking them, in the process that took them, and not by closing alone.
 //! - The lock file is never removed, or two processes could hold locks on different files of that name.
 
-use super::storage::FileIdentity;
 use fs2::FileExt;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Whom a lock excludes.
@@ -54,12 +52,6 @@ impl LockFile {
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
-}
-
-/// Which file has the name `path` now.
-pub(crate) fn identity_at(path: &Path) -> io::Result<FileIdentity> {
-    let metadata = std::fs::metadata(path)?;
-    Ok(FileIdentity { device: metadata.dev(), inode: metadata.ino() })
 }
 
 /// Locks a whole file, waiting until it is free.

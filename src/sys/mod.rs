@@ -49,15 +49,15 @@ mod tests;
 
 pub(crate) use copy::{reserve_space, store_at};
 pub(crate) use create::{create_file, create_file_with, give_name};
-pub(crate) use file_storage::{Access, FileStorage, identity_of};
+pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use fork::ForkMark;
 pub(crate) use gather::pieces;
-pub(crate) use lock::{LockFile, LockKind, identity_at, lock_whole, try_lock_whole, unlock_whole};
+pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
 pub(crate) use memory::memory_bytes;
-pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes};
+pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
 pub(crate) use prefetch::prefetch;
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
 pub(crate) use shared::SharedWords;

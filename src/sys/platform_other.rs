@@ -3,7 +3,10 @@
 use memmap2::MmapRaw;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use super::storage::{FileIdentity, FileStatus};
 
 /// Allocates the file up to `to`, and makes it that long if it is shorter. Every failure is
 /// `ErrorKind::Unsupported`: fs2 does not tell a reason that can be relied on, and the zeros that the caller
@@ -23,6 +26,21 @@ pub(super) fn start_write_back(_: &File, _: u64, _: u64) -> io::Result<()> {
 /// Nothing is copied in the kernel.
 pub(super) fn copy_file_range(_: &File, _: u64, _: u64, _: &File) -> io::Result<u64> {
     Ok(0)
+}
+
+/// Which file is open, and how long it is.
+pub(crate) fn status_of(file: &File) -> io::Result<FileStatus> {
+    file.metadata().map(status_in)
+}
+
+/// Which file has the name `path` now, and how long it is.
+pub(crate) fn status_at(path: &Path) -> io::Result<FileStatus> {
+    fs::metadata(path).map(status_in)
+}
+
+fn status_in(metadata: fs::Metadata) -> FileStatus {
+    let identity = FileIdentity { device: metadata.dev(), inode: metadata.ino() };
+    FileStatus { identity, length: metadata.len() }
 }
 
 /// A new file without a name, in the folder for temporary files.

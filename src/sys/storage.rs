@@ -10,6 +10,7 @@ use super::mapping::Mapping;
 use crate::base::TransactionId;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 /// How a commit stores its pages in the file. Both end in the same single `msync`.
 ///
@@ -41,6 +42,14 @@ pub enum WriteMode {
 pub(crate) struct FileIdentity {
     pub(crate) device: u64,
     pub(crate) inode: u64,
+}
+
+/// What the system says of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FileStatus {
+    pub(crate) identity: FileIdentity,
+    /// In bytes.
+    pub(crate) length: u64,
 }
 
 /// The database file.
@@ -92,8 +101,14 @@ pub(crate) trait Storage: Send + Sync {
     /// grown the file, or cut it. Answers the length.
     fn refresh_length(&self) -> io::Result<u64>;
 
+    /// The same, if `path` leads to this file: one question to the system answers both. `None`, and nothing is changed,
+    /// if it does not, or if files of this kind have no names.
+    fn refresh_length_at(&self, _path: &Path) -> Option<u64> {
+        None
+    }
+
     /// Device and inode of the open file.
-    fn identity(&self) -> io::Result<FileIdentity>;
+    fn identity(&self) -> FileIdentity;
 
     /// Whoever committed transaction `id` is about to be told that it, and all before it, are durable. A simulated
     /// disk writes that down; to a real one it means nothing.

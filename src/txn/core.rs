@@ -17,6 +17,7 @@ use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::record::Identity;
 use crate::share::Shared;
+use crate::share::heads::Snapshot;
 use crate::share::members::Member;
 use crate::sys::ForkMark;
 use crate::txn::onlookers::ReaderLimit;
@@ -110,22 +111,30 @@ impl Core {
         self.seat.give_back(state);
     }
 
-    /// An error if somebody has cut, or replaced, the data file or the lock file under us. Costs system calls, so
-    /// only writers ask.
-    pub(crate) fn check_files(&self) -> Result<()> {
-        self.check_reach()?;
-        let found = self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
-        let expected = u64::from(self.shared.head()?.snapshot.length_pages) * self.pages.page_size as u64;
+    /// An error if somebody has cut, or replaced, the data file or the lock file under us, of which `base` is the
+    /// head. Costs system calls, so only writers ask.
+    pub(crate) fn check_files(&self, base: &Snapshot) -> Result<()> {
+        self.check_reach(base.length_pages)?;
+        let storage = &self.pages.storage;
+        // The data file's name, if it still leads there, tells the length as well.
+        let length_by_name = self.turns.as_ref().and_then(|_| storage.refresh_length_at(&self.pages.path));
+        let found = match length_by_name {
+            Some(length) => length,
+            None => storage.refresh_length().map_err(self.pages.io_error("examine"))?,
+        };
+        let expected = u64::from(base.length_pages) * self.pages.page_size as u64;
         if found < expected {
             return Err(Error::Truncated { path: self.pages.path.clone(), expected, found });
         }
-        let Some(turns) = &self.turns else { return Ok(()) };
-        turns.check_names(&self.pages.path)
+        match &self.turns {
+            Some(turns) if length_by_name.is_some() => turns.check_lock_name(),
+            Some(turns) => turns.check_names(&self.pages.path),
+            None => Ok(()),
+        }
     }
 
     /// An error if others, who may have it so, have made the file longer than this handle can see.
-    pub(crate) fn check_reach(&self) -> Result<()> {
-        let length_pages = self.shared.head()?.snapshot.length_pages;
+    pub(crate) fn check_reach(&self, length_pages: u32) -> Result<()> {
         match length_pages > self.pages.limit_pages() {
             true => Err(Error::Full {
                 max_size: u64::from(self.pages.limit_pages()) * self.pages.page_size as u64,

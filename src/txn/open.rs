@@ -208,7 +208,7 @@ impl OpenSettings {
         let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
         // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
         pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
-        let file = pages.storage.identity().map_err(pages.io_error("examine"))?;
+        let file = pages.storage.identity();
         let boot = match turns {
             Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,
             None => [0; 16], // nobody else reads what it would be written to
@@ -228,7 +228,7 @@ impl OpenSettings {
         } else if shared.is_unrecovered() && !self.settings.read_only {
             slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
         }
-        let head = shared.head()?.snapshot;
+        let head = shared.head_snapshot()?;
         // R10. The file was opened before this, so that pages which others have stored before are those of the head, of
         // those before, and of a transaction that is being written.
         let inherited = if is_alone { head.id } else { shared.next_id() };

@@ -165,7 +165,7 @@ impl Core {
         if is_reached(self) || self.shared.is_poisoned() {
             return Ok(());
         }
-        self.check_reach()?;
+        self.check_reach(self.shared.head_snapshot()?.length_pages)?;
         syncing.is_in_doubt = true;
         self.sync_head()?;
         syncing.is_in_doubt = false;

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::share::Shared;
 use crate::share::members::MEMBERS_END;
 use crate::sys::{
-    FileIdentity, LockFile, LockKind, identity_at, identity_of, lock_range, lock_whole, range_is_free,
+    FileIdentity, LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at, status_of,
     try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
@@ -68,7 +68,8 @@ impl Turns {
     /// Makes this handle present; it is until this is dropped. The gate must be held.
     pub(crate) fn enter(lock: LockFile, data: File) -> io::Result<Turns> {
         lock_range(&data, LockKind::Shared, PRESENCE)?;
-        let (lock_identity, data_identity) = (identity_of(lock.file())?, identity_of(&data)?);
+        let lock_identity = status_of(lock.file())?.identity;
+        let data_identity = status_of(&data)?.identity;
         Ok(Turns { lock, data, lock_identity, data_identity, owner_pid: std::process::id() })
     }
 
@@ -80,15 +81,13 @@ impl Turns {
     /// An error if the files that are locked here are not those that have their names now: whoever opens the database
     /// by these names does not see our locks.
     pub(crate) fn check_names(&self, data_path: &Path) -> Result<()> {
-        for (path, own) in [(data_path, self.data_identity), (self.lock.path(), self.lock_identity)] {
-            if identity_at(path).ok() != Some(own) {
-                return Err(Error::Replaced {
-                    path: path.to_owned(),
-                    problem: "another file, or none, has its name",
-                });
-            }
-        }
-        Ok(())
+        check_name(data_path, self.data_identity)?;
+        self.check_lock_name()
+    }
+
+    /// The same, of the lock file alone.
+    pub(crate) fn check_lock_name(&self) -> Result<()> {
+        check_name(self.lock.path(), self.lock_identity)
     }
 
     pub(crate) fn lock_file(&self) -> &LockFile {
@@ -204,6 +203,13 @@ pub(crate) fn is_nobody_present(data: &File) -> io::Result<bool> {
 /// Keeps writers from writing, for a reader that cannot be seen by them. False if one is writing now.
 pub(crate) fn try_hold_off_writers(data: &File) -> io::Result<bool> {
     try_lock_whole(data, LockKind::Shared)
+}
+
+fn check_name(path: &Path, own: FileIdentity) -> Result<()> {
+    match status_at(path) {
+        Ok(found) if found.identity == own => Ok(()),
+        _ => Err(Error::Replaced { path: path.to_owned(), problem: "another file, or none, has its name" }),
+    }
 }
 
 /// Where in the queue the writer with this ticket waits.

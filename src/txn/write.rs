@@ -136,7 +136,7 @@ impl Transaction {
             // Nobody counts that far: the id that the file came with was forged.
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
         }
-        core.check_files()?;
+        core.check_files(&transaction.base.snapshot)?;
         Ok(Some(transaction))
     }
 

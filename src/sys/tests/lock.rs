@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sys::{
-    LockFile, LockKind, identity_at, identity_of, lock_range, lock_whole, range_is_free, try_lock_range,
+    LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at, status_of, try_lock_range,
     try_lock_whole, unlock_range, unlock_whole,
 };
 use LockKind::{Exclusive, Shared};
@@ -19,7 +19,7 @@ fn the_lock_file_lies_beside_the_data() {
     let (first, second) = two_handles(folder.path());
     assert_eq!(first.path(), folder.path().join("data-lock"));
     assert!(first.path().exists());
-    assert_eq!(identity_of(first.file()).unwrap(), identity_at(second.path()).unwrap());
+    assert_eq!(status_of(first.file()).unwrap(), status_at(second.path()).unwrap());
 }
 
 #[test]

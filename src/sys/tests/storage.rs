@@ -114,7 +114,7 @@ fn growth_by_another_handle_is_learned_by_asking() {
     assert_eq!(reader.mapping().slice(4096, 1), None);
     assert_eq!(reader.refresh_length().unwrap(), 8192);
     assert_eq!(reader.mapping().slice(4096, 1), Some(&[0][..]));
-    assert_eq!(reader.identity().unwrap(), writer.identity().unwrap());
+    assert_eq!(reader.identity(), writer.identity());
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Storage for Hooked {
         self.inner.refresh_length()
     }
 
-    fn identity(&self) -> io::Result<FileIdentity> {
+    fn identity(&self) -> FileIdentity {
         self.inner.identity()
     }
 }
