@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 
 mod claims;
+mod commit;
 mod copies;
 #[path = "../../versus/src/duration.rs"]
 mod duration;
@@ -85,6 +86,8 @@ enum What {
     Copies,
     /// Commits as pages of a tree, and at the end of a log.
     Log,
+    /// The system calls that a commit cannot do without.
+    Commit,
 }
 
 #[derive(clap::Args)]
@@ -137,6 +140,9 @@ fn run(arguments: &RunArguments) -> Result<()> {
     }
     if wants(What::Log) {
         log::run(&mut runner, folder.path())?;
+    }
+    if wants(What::Commit) {
+        commit::run(&mut runner, folder.path())?;
     }
     let report = runner.finish(machine, load_before.max(load()), mebibytes);
     println!("{}; load average up to {:.1}; a file of {mebibytes} MiB", report.machine, report.load);
