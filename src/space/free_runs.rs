@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Conflict;
 use crate::base::PageRun;
 
+/// How many lengths of runs are looked at for the next run behind a place: each costs two searches.
+const LENGTHS_LOOKED_AT: usize = 8;
+
 /// Free runs, found by place and by length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FreeRuns {
@@ -130,6 +133,22 @@ impl FreeRuns {
         let mut holders = self.by_count.range((count, 0)..).map(|&(count, first)| PageRun::new(first, count));
         let holder = holders.find(|run| run.end() != end)?;
         Some(self.take_front(holder, count))
+    }
+
+    /// Takes `count` pages that follow each other from the next run at or behind `from` that has them, but not out of
+    /// the one that ends at `end`. It is the next among runs of the lengths that are looked at.
+    pub(crate) fn allocate_run_behind(&mut self, from: u32, count: u32, end: u32) -> Option<PageRun> {
+        assert!(count > 0, "a run has pages");
+        let mut next: Option<PageRun> = None;
+        let mut at_least = count;
+        for _ in 0..LENGTHS_LOOKED_AT {
+            let Some(&(length, _)) = self.by_count.range((at_least, 0)..).next() else { break };
+            let mut firsts = self.by_count.range((length, from)..(length + 1, 0)).map(|&(_, first)| first);
+            let first = firsts.find(|first| first + length != end);
+            next = next.into_iter().chain(first.map(|first| PageRun::new(first, length))).min();
+            at_least = length + 1;
+        }
+        Some(self.take_front(next?, count))
     }
 
     /// Takes `count` pages in as few runs as there can be, ascending; nothing if there are not enough.

@@ -24,6 +24,10 @@ use crate::format::free_log::{Base, Delta, FIRST_PAGE, RetiredRun};
 use free_runs::FreeRuns;
 use retired::RetiredRuns;
 
+/// Pages are taken all over the file only while a smaller part of it than this is free: no end of a file is cut that is
+/// smaller.
+const ROVING_DIVISOR: u32 = 8;
+
 /// A run of pages that is not in the state that an operation needs. It becomes [`Error::Corrupt`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Conflict {
@@ -58,6 +62,8 @@ pub(crate) struct Space {
     retiring: Vec<RetiredRun>,
     /// Where the pages end that it may take.
     ceiling: Option<u32>,
+    /// Where the run ends that [`Space::allocate_next_run`] has last taken, in whatever transaction.
+    next_run: u32,
 }
 
 impl Space {
@@ -72,6 +78,7 @@ impl Space {
             taken: FreeRuns::default(),
             retiring: Vec::new(),
             ceiling: None,
+            next_run: FIRST_PAGE,
         }
     }
 
@@ -162,6 +169,27 @@ impl Space {
             None => self.allocate_before_tail(count).or_else(|| self.free.allocate_run(count))?,
         };
         self.taken.insert(run).expect("what was free was not taken");
+        Some(run)
+    }
+
+    /// Takes `count` pages that follow each other, right behind those that it took the last time, or the next that
+    /// there are, going round: so what is taken for one transaction after the other lies side by side. `None` if there
+    /// are none, or if so much is free that the lowest places are better, for then the file's end may become free.
+    pub(crate) fn allocate_next_run(&mut self, count: u32) -> Option<PageRun> {
+        let end = self.length_pages;
+        if self.free.page_count() >= end / ROVING_DIVISOR {
+            return None;
+        }
+        let behind = PageRun::new(self.next_run, count);
+        let run = if self.free.take_exact(behind).is_ok() {
+            Some(behind)
+        } else {
+            let next = self.free.allocate_run_behind(self.next_run, count, end);
+            let next = next.or_else(|| self.free.allocate_run_behind(FIRST_PAGE, count, end));
+            next.or_else(|| self.free.allocate_run(count))
+        }?;
+        self.taken.insert(run).expect("what was free was not taken");
+        self.next_run = run.end();
         Some(run)
     }
 

@@ -396,3 +396,31 @@ fn with_a_ceiling_only_pages_below_it_are_taken_the_lowest_first() {
     assert_eq!(scattered().allocate_run(5), None, "no such run below the ceiling");
     assert_eq!(scattered().allocate_run(2), Some(PageRun::new(20, 2)));
 }
+
+#[test]
+fn runs_for_one_transaction_after_the_other_lie_side_by_side() {
+    let mut space = Space::new(FIRST_PAGE);
+    space.grow(200);
+    space.free.take_exact(PageRun::new(2, 198)).unwrap();
+    for free in [PageRun::new(5, 3), PageRun::new(20, 10), PageRun::new(190, 10)] {
+        space.free.insert(free).unwrap();
+    }
+    let next = |space: &mut Space| {
+        let run = space.allocate_next_run(3);
+        space.commit();
+        run.map(|run| run.first.0)
+    };
+    assert_eq!([(); 4].map(|()| next(&mut space)), [5, 20, 23, 26].map(Some));
+    // One page is left there. What is free by now further up is not gone back for before what lies behind.
+    space.free.insert(PageRun::new(5, 3)).unwrap();
+    space.free.insert(PageRun::new(40, 3)).unwrap();
+    assert_eq!([(); 2].map(|()| next(&mut space)), [40, 5].map(Some));
+    // The file's end comes last, but is gone on with once it was needed.
+    assert_eq!(next(&mut space), Some(190));
+    space.free.insert(PageRun::new(5, 3)).unwrap();
+    assert_eq!([(); 4].map(|()| next(&mut space)), [Some(193), Some(196), Some(5), None]);
+
+    // Where much is free, the end may come to be cut: the caller takes the lowest places.
+    space.free.insert(PageRun::new(100, 50)).unwrap();
+    assert_eq!(next(&mut space), None);
+}

@@ -45,6 +45,9 @@ impl Core {
     /// Their run is whole again then, and fits the next commit. A leaf among them would live on and break it
     /// up for good; and if shorter runs were taken while a run waits for its last page, none would ever be
     /// whole. So runs must be plenty, and the file grows for that, within bounds.
+    ///
+    /// Each run is taken right behind that of the commit before, if it is free there: then the runs of all commits that
+    /// share a barrier are few places, for which it waits less.
     fn allocate_for_small_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
         space.reclaim(&self.shared.protected())?;
         if self.check_reserve(space, count).is_err() {
@@ -60,7 +63,10 @@ impl Core {
             return self.allocate(space, count);
         }
         let mut runs = space.allocate(1).unwrap_or_default();
-        runs.extend(space.allocate(count - 1).unwrap_or_default());
+        match space.allocate_next_run(count - 1) {
+            Some(run) => runs.push(run),
+            None => runs.extend(space.allocate(count - 1).unwrap_or_default()),
+        }
         Ok(runs)
     }
 

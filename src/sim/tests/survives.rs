@@ -106,7 +106,7 @@ fn failing_calls_lose_nothing() {
 
 #[test]
 fn failing_calls_of_large_transactions_lose_nothing() {
-    let (seeds, states) = if is_long() { (3, 300) } else { (1, 20) };
+    let (seeds, states) = if is_long() { (3, 300) } else { (1, 60) };
     let faults = if is_long() { &BUT_CUTS[..] } else { &[Fault::Barrier, Fault::Grow] };
     explore_faults(Kind::Large, faults, seeds, states);
 }

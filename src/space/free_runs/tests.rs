@@ -90,6 +90,26 @@ fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
                 slice_of(pages, taken).fill(false);
             }
         }
+        6 => {
+            let end = runs.last().map_or(0, |last| last.end());
+            let from = run.first.0;
+            let has_room = |free: &&PageRun| free.count >= run.count;
+            let next = {
+                let behind =
+                    runs.iter().filter(has_room).filter(|free| free.first.0 >= from && free.end() != end);
+                let mut lengths: Vec<u32> = runs.iter().filter(has_room).map(|free| free.count).collect();
+                lengths.sort_unstable();
+                lengths.dedup();
+                lengths.truncate(LENGTHS_LOOKED_AT);
+                behind.filter(|free| lengths.contains(&free.count)).min()
+            };
+            let expected = next.map(|free| PageRun::new(free.first.0, run.count));
+            let taken = free.allocate_run_behind(from, run.count, end);
+            assert_eq!(taken, expected, "the next that is not the last");
+            if let Some(taken) = taken {
+                slice_of(pages, taken).fill(false);
+            }
+        }
         _ => {
             let end = run.end();
             let tail = runs.iter().copied().find(|run| run.end() == end);
@@ -107,7 +127,7 @@ proptest! {
 
     #[test]
     fn operations_agree_with_one_boolean_per_page(
-        steps in prop::collection::vec((0u8..7, 0..PAGES, 1u32..24), 1..MOST_STEPS),
+        steps in prop::collection::vec((0u8..8, 0..PAGES, 1u32..24), 1..MOST_STEPS),
     ) {
         let mut pages = vec![false; PAGES as usize + 24];
         let mut free = FreeRuns::default();
