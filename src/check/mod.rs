@@ -115,7 +115,7 @@ fn check_seated(core: &Core, state: &mut WriterState, onlooker: Onlooker<'_>) ->
         return check_head(core, &head, None, onlooker);
     }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
-    let space = load_log(core, state, &head).map(|log| &log.space);
+    let space = load_log(core, state, &head.snapshot).map(|log| &log.space);
     check_head(core, &head, space.ok(), onlooker)
 }
 

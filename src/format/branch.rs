@@ -13,7 +13,7 @@ use crate::base::ChildRef;
 use crate::base::bytes::put_u32;
 use crate::error::{Result, corrupt};
 use crate::format::entry::Entry;
-use crate::format::node::{self, Node, Slot};
+use crate::format::node::{self, HEAD_LEN, Node, Slot};
 use crate::format::page::{self, HEADER_LEN};
 
 /// A branch, to be read.
@@ -137,13 +137,15 @@ pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
     let view = BranchView::new(page)?;
     let number = Some(page::number(page).0);
     let longest = page::max_key_len(page.len()).saturating_sub(view.prefix().len());
-    // Sums over all slots, and over all children, without a way out: so the compiler does several at a time.
-    let (mut live, mut greatest) = (0, 0);
+    // Sums over all slots, and over all children, in 32 bits and without a way out: so the compiler does several at a
+    // time. No sum is too large for that: a page has less than 2^16 slots, each less than 2^16.
+    let (mut live, mut greatest) = (0u32, 0u32);
     for &slot in view.slots {
-        let slot = Slot::decode(slot);
-        live += slot.rest_len();
-        greatest = slot.suffix_len.max(greatest);
+        let suffix_len = Slot::suffix_len_of(slot);
+        live += suffix_len.saturating_sub(HEAD_LEN as u32);
+        greatest = greatest.max(suffix_len);
     }
+    let (live, greatest) = (live as usize, greatest as usize);
     if greatest > longest {
         let expected = format_args!("at most {longest} behind the prefix");
         return Err(corrupt(number, "length of a separator", expected, greatest));

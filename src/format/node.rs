@@ -89,6 +89,12 @@ impl Slot {
         }
     }
 
+    /// The length of the suffix alone, for passes over many slots.
+    #[inline]
+    pub(super) fn suffix_len_of(slot: [u8; 4]) -> u32 {
+        u32::from_le_bytes(slot) >> 16 & u32::from(!OVERFLOW_BIT)
+    }
+
     pub(super) fn rest_len(self) -> usize {
         self.suffix_len.saturating_sub(HEAD_LEN)
     }

@@ -127,9 +127,9 @@ fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
 /// Loads `length` bytes, or as many as there are.
 fn load_bytes(words: &[AtomicU64], length: usize) -> Vec<u8> {
     let words = &words[..length.div_ceil(8).min(words.len())];
-    let mut bytes = Vec::with_capacity(words.len() * 8);
-    for word in words {
-        bytes.extend_from_slice(&word.load(SeqCst).to_le_bytes());
+    let mut bytes = vec![0; words.len() * 8];
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *place = word.load(SeqCst).to_le_bytes();
     }
     bytes.truncate(length);
     bytes

@@ -91,31 +91,33 @@ impl RetiredRuns {
         self.last_before(page + 1).filter(|retired| retired.run.end() > page)
     }
 
-    /// Whether some page of `run` is retired.
-    pub(crate) fn overlaps(&self, run: PageRun) -> bool {
-        self.last_before(run.end()).is_some_and(|last| last.run.end() > run.first.0)
-    }
-
     /// Adds `run`, born in `birth` and replaced in `death`. The caller has checked that birth < death.
     pub(crate) fn retire(&mut self, retired: RetiredRun) -> Result<(), Conflict> {
         let RetiredRun { run, birth, death } = retired;
         assert!(run.count > 0 && birth < death, "a run has pages and a life");
-        if self.overlaps(run) {
+        // The neighbours, in one search: the last that begins up to where the run ends, and the one before that.
+        let mut neighbours = self.by_start.range(..=run.end()).rev().map(|(&first, &entry)| (first, entry));
+        let mut before = neighbours.next();
+        let after = before.filter(|&(first, _)| first == run.end());
+        if after.is_some() {
+            before = neighbours.next();
+        }
+        if before.is_some_and(|(first, entry)| first + entry.count > run.first.0) {
             return Err(Conflict { run, expected: "not retired yet", found: "retired already" });
         }
         self.page_count += run.count;
         let mut count = run.count;
-        if let Some(after) = self.by_start.get(&run.end()).copied()
+        if let Some((first, after)) = after
             && after.is_unsorted_with(birth, death)
         {
-            self.by_start.remove(&run.end());
+            self.by_start.remove(&first);
             count += after.count;
         }
-        if let Some((first, before)) = self.by_start.range_mut(..run.first.0).next_back()
+        if let Some((first, before)) = before
             && first + before.count == run.first.0
             && before.is_unsorted_with(birth, death)
         {
-            before.count += count;
+            self.by_start.insert(first, Entry { count: before.count + count, ..before });
             return Ok(());
         }
         self.by_start.insert(run.first.0, Entry { count, birth, death, pinned_by: None });

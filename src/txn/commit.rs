@@ -66,7 +66,7 @@ impl Transaction {
         self.check_tables_are_back()?;
         let parts = self.parts();
         if !parts.has_changes() {
-            return Ok(parts.base.snapshot.id);
+            return Ok(parts.base.id);
         }
         parts.core.make_room_for_descriptor()?;
         let id = parts.id;
@@ -81,7 +81,7 @@ impl Parts<'_> {
     fn has_changes(&self) -> bool {
         let tables = self.tables.values().flatten();
         self.cut_to.is_some()
-            || self.catalog.is_changed_from(&self.base.snapshot.catalog)
+            || self.catalog.is_changed_from(&self.base.catalog)
             || tables.into_iter().any(|table| table.is_changed())
     }
 
@@ -142,7 +142,7 @@ impl Parts<'_> {
         let head = Head { snapshot, space: log.state_with(&saved) };
         log.committed(saved, self.id);
         let shared = &self.core.shared;
-        if snapshot.length_pages < self.base.snapshot.length_pages {
+        if snapshot.length_pages < self.base.length_pages {
             shared.set_shrunk_in(Some(self.id));
         }
         shared.advance_head(&head, delta.as_ref(), durability == Durability::Durable);

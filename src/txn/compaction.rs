@@ -208,7 +208,7 @@ impl Compactor {
             let nodes = u64::from(room.length);
             // A table may have no page at all. But its entry takes room in the catalog, whatever the count there says.
             let most_tables = nodes * core.pages.page_size as u64 / LEAST_ENTRY_LEN;
-            let tables = transaction.base.snapshot.catalog.entries.min(most_tables);
+            let tables = transaction.base.catalog.entries.min(most_tables);
             let visits_left = 2 * (nodes + tables);
             Pass { values_only, ceiling: 0, length_before: room.length, moved_before, visits_left }
         });

@@ -46,13 +46,18 @@ impl WriterLog {
         Ok(WriterLog { log: FreeLog::from_chain(&chain, log_tail), space, id: head.snapshot.id })
     }
 
+    /// Whether this is what transaction `id` has left.
+    pub(crate) fn is_of(&self, id: TransactionId) -> bool {
+        self.id == id
+    }
+
+    /// Whether the file is as long as this says.
+    pub(crate) fn is_there(&self, pages: &PageFile) -> bool {
+        self.space.length_pages() <= pages.existing_pages()
+    }
+
     /// Applies what others have committed up to `head`; `None` if that cannot be told from the log.
     pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Result<Option<WriterLog>> {
-        if self.id == head.snapshot.id {
-            // An aborted transaction of ours may have made the file longer, and another process have cut it again.
-            let is_there = self.space.length_pages() <= pages.existing_pages();
-            return Ok(is_there.then_some(self));
-        }
         let Some(newer) = self.newer_entries(pages, head)? else { return Ok(None) };
         for delta in newer.deltas {
             let is_next = delta.id == self.id.next();

@@ -81,7 +81,7 @@ impl Core {
     /// Only with the writer's turn, and between transactions.
     fn readers_with_pins(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
-        let space = &mut load_log(self, state, &self.shared.head()?)?.space;
+        let space = &mut load_log(self, state, &self.shared.head_snapshot()?)?.space;
         space.reclaim(&self.shared.protected())?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
         Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, pins(reader))).collect()))

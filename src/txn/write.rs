@@ -17,7 +17,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
 use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
-use crate::share::heads::Head;
+use crate::share::heads::Snapshot;
 use crate::space::Space;
 use crate::sys;
 use crate::tree::pages::{RetiredPages, SealedPages};
@@ -48,7 +48,7 @@ pub(crate) struct Transaction {
     pub(crate) handle: Arc<Handle>,
     pub(crate) id: TransactionId,
     /// The head that it builds on.
-    pub(crate) base: Head,
+    pub(crate) base: Snapshot,
     /// There until the transaction ends.
     seat: RefCell<Option<Box<WriterState>>>,
     pub(crate) catalog: RefCell<TreeMut>,
@@ -90,7 +90,7 @@ impl OpenTable {
 pub(crate) struct Parts<'a> {
     pub(crate) core: &'a Core,
     pub(crate) id: TransactionId,
-    pub(crate) base: &'a Head,
+    pub(crate) base: &'a Snapshot,
     pub(crate) state: &'a mut WriterState,
     pub(crate) catalog: &'a mut TreeMut,
     pub(crate) tables: &'a mut BTreeMap<String, Option<Box<OpenTable>>>,
@@ -117,9 +117,9 @@ impl Transaction {
         handle.core.check_writable()?;
         let Some(seat) = handle.core.take_seat(patience)? else { return Ok(None) };
         let core = &handle.core;
-        let base = core.shared.head()?;
+        let base = core.shared.head_snapshot()?;
         let id = core.shared.next_id();
-        let catalog = TreeMut::new(&base.snapshot.catalog, id, core.pages.page_size);
+        let catalog = TreeMut::new(&base.catalog, id, core.pages.page_size);
         let transaction = Transaction {
             handle: Arc::clone(handle),
             id,
@@ -136,7 +136,7 @@ impl Transaction {
             // Nobody counts that far: the id that the file came with was forged.
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
         }
-        core.check_files(&transaction.base.snapshot)?;
+        core.check_files(&transaction.base)?;
         Ok(Some(transaction))
     }
 
@@ -445,19 +445,22 @@ impl Drop for Transaction {
     }
 }
 
-/// Free space and its log as of `base`: loaded, or brought up to what others have committed since.
+/// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is the head,
+/// and stays it, as it is the caller's turn.
 pub(crate) fn load_log<'a>(
     core: &Core,
     state: &'a mut WriterState,
-    base: &Head,
+    base: &Snapshot,
 ) -> Result<&'a mut WriterLog> {
     let known = match state.log.take() {
-        Some(log) => log.catch_up(&core.pages, base)?,
+        // An aborted transaction of ours may have made the file longer, and another process have cut it again.
+        Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(&core.pages)),
+        Some(log) => log.catch_up(&core.pages, &core.shared.head()?)?,
         None => None,
     };
     let log = match known {
         Some(log) => log,
-        None => WriterLog::load(&core.pages, base)?,
+        None => WriterLog::load(&core.pages, &core.shared.head()?)?,
     };
     Ok(state.log.insert(log))
 }
