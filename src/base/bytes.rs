@@ -22,6 +22,29 @@ little_endian!(get_u16, put_u16, u16, 2);
 little_endian!(get_u32, put_u32, u32, 4);
 little_endian!(get_u64, put_u64, u64, 8);
 
+/// Whether two slices have the same bytes. For short ones, where a call of the C library's comparison would cost
+/// several times as much.
+#[inline(always)]
+pub(crate) fn are_equal(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    match left.len() {
+        0 => true,
+        1..4 => left.iter().zip(right).all(|(left, right)| left == right),
+        4..8 => have_equal_ends::<4>(left, right),
+        8..16 => have_equal_ends::<8>(left, right),
+        16..=32 => have_equal_ends::<16>(left, right),
+        _ => left == right,
+    }
+}
+
+/// Whether the first `N` bytes are the same, and the last `N`, which may overlap and are all that there are.
+#[inline(always)]
+fn have_equal_ends<const N: usize>(left: &[u8], right: &[u8]) -> bool {
+    left.first_chunk::<N>() == right.first_chunk() && left.last_chunk::<N>() == right.last_chunk()
+}
+
 /// Appends `value` in LEB128: seven bits a byte, least significant first (DWARF 5, section 7.6).
 pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {

@@ -15,6 +15,7 @@ impl PageNumber {
     pub(crate) const LIMIT: u32 = 1 << 31;
 
     /// Where the page begins in the file, in bytes.
+    #[inline]
     pub(crate) fn offset(self, page_size: usize) -> u64 {
         u64::from(self.0) * page_size as u64
     }

@@ -21,14 +21,14 @@ pub(crate) type BranchView<'a> = Node<'a, true>;
 
 impl<'a> BranchView<'a> {
     /// Which child holds `key`, if any does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn child_index(&self, key: &[u8]) -> Result<usize> {
         let place = self.search(key)?;
         Ok(place.index + usize::from(place.found))
     }
 
     /// Where child `index` is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn child(&self, index: usize) -> Result<ChildRef> {
         match self.children.get(index) {
             Some(&bytes) => Ok(ChildRef(u32::from_le_bytes(bytes))),

@@ -10,12 +10,13 @@
 
 use std::ops::Range;
 
-use crate::base::bytes::{get_u32, get_u64, put_u16, put_u32, put_u64};
+use crate::base::bytes::{are_equal, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
 use crate::format::entry::Entry;
-use crate::format::node::{self, HEAD_LEN, Node, Slot};
-use crate::format::page;
+use crate::format::heads::{head_of, heads_below};
+use crate::format::node::{self, HEAD_LEN, Node, Slot, bad_offset};
+use crate::format::page::{self, field_u16};
 
 /// Length of the descriptor of a value on overflow pages.
 pub(crate) const DESCRIPTOR_LEN: usize = 12;
@@ -95,12 +96,70 @@ pub(crate) fn is_inline(page_size: usize, key_len: usize, value_len: usize) -> b
     value_len <= page_size && entry_len(key_len, value_len) <= max_entry_len(page_size)
 }
 
+/// The one entry of a leaf that may be that of a key: by its head it is, its rest has not been looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    page: &'a [u8],
+    prefix_len: usize,
+    slot: [u8; 4],
+}
+
+impl<'a> Candidate<'a> {
+    /// The value, if the entry is that of `key`, for which it was found.
+    #[inline(always)]
+    pub(crate) fn value(self, key: &[u8]) -> Result<Option<LeafValue<'a>>> {
+        let slot = Slot::decode(self.slot);
+        if self.prefix_len + slot.suffix_len != key.len() {
+            return Ok(None);
+        }
+        let (_, prefix) = self.page.split_at(self.page.len() - self.prefix_len);
+        let rest = key.get(self.prefix_len + HEAD_LEN..).unwrap_or(&[]);
+        let place = slot.offset + LeafView::LEAD;
+        let Some((found, payload)) =
+            self.page.get(place..).and_then(|entry| entry.split_at_checked(rest.len()))
+        else {
+            return Err(bad_offset(self.page, slot));
+        };
+        if !are_equal(found, rest) || !key.get(..prefix.len()).is_some_and(|key| are_equal(key, prefix)) {
+            return Ok(None);
+        }
+        match payload.get(..field_u16(self.page, slot.offset)) {
+            Some(payload) if slot.is_overflow => descriptor(self.page, payload).map(Some),
+            Some(payload) => Ok(Some(LeafValue::Inline(payload))),
+            None => Err(bad_offset(self.page, slot)),
+        }
+    }
+}
+
 impl<'a> LeafView<'a> {
+    /// The entry that may be that of `key`, if there is one; its memory is asked for.
+    #[inline(always)]
+    pub(crate) fn candidate(self, key: &[u8]) -> Result<Option<Candidate<'a>>> {
+        // Whether the key has the page's prefix is looked at last: that lies on a line of its own.
+        let Some(suffix) = key.get(self.prefix.len()..) else { return Ok(None) };
+        let head = head_of(suffix);
+        let mut index = heads_below(self.heads, head);
+        if self.heads.get(index) != Some(&head.to_le_bytes()) {
+            return Ok(None);
+        }
+        if self.heads.get(index + 1) == Some(&head.to_le_bytes()) {
+            let place = self.search_equal_heads(suffix, head, index)?;
+            if !place.found {
+                return Ok(None);
+            }
+            index = place.index;
+        }
+        let Some(&slot) = self.slots.get(index) else { return Ok(None) };
+        self.prefetch_entry_at(Slot::decode(slot));
+        self.prefetch_prefix();
+        Ok(Some(Candidate { page: self.page, prefix_len: self.prefix.len(), slot }))
+    }
+
     /// Where the value at `slot` lies in the page.
     #[inline]
     fn value_range(&self, slot: Slot) -> Result<Range<usize>> {
         let Some(&[l0, l1]) = self.page.get(slot.offset..).and_then(|entry| entry.first_chunk()) else {
-            return Err(self.bad_offset(slot));
+            return Err(bad_offset(self.page, slot));
         };
         let start = slot.offset + Self::LEAD + slot.rest_len();
         Ok(start..start + usize::from(u16::from_le_bytes([l0, l1])))
@@ -108,7 +167,7 @@ impl<'a> LeafView<'a> {
 
     #[inline]
     fn payload_at(&self, slot: Slot) -> Result<&'a [u8]> {
-        self.page.get(self.value_range(slot)?).ok_or_else(|| self.bad_offset(slot))
+        self.page.get(self.value_range(slot)?).ok_or_else(|| bad_offset(self.page, slot))
     }
 
     /// The value at `index`.
@@ -120,16 +179,7 @@ impl<'a> LeafView<'a> {
     #[inline(always)]
     fn value_at(&self, slot: Slot) -> Result<LeafValue<'a>> {
         let payload = self.payload_at(slot)?;
-        if slot.is_overflow { self.descriptor(payload) } else { Ok(LeafValue::Inline(payload)) }
-    }
-
-    #[cold]
-    fn descriptor(&self, payload: &[u8]) -> Result<LeafValue<'a>> {
-        if payload.len() != DESCRIPTOR_LEN {
-            let number = Some(page::number(self.page).0);
-            return Err(corrupt(number, "length of an overflow descriptor", DESCRIPTOR_LEN, payload.len()));
-        }
-        Ok(LeafValue::Overflow { first: ChildRef(get_u32(payload, 0)), length: get_u64(payload, 4) })
+        if slot.is_overflow { descriptor(self.page, payload) } else { Ok(LeafValue::Inline(payload)) }
     }
 
     /// What the leaf has for the value at `index`, as bytes, and whether it is a descriptor.
@@ -173,6 +223,16 @@ impl<'a> LeafView<'a> {
         let slot = self.slot(index)?;
         Ok(slot.offset..self.value_range(slot)?.end)
     }
+}
+
+/// Where the value lies whose descriptor in `page` is `payload`.
+#[cold]
+fn descriptor<'a>(page: &[u8], payload: &[u8]) -> Result<LeafValue<'a>> {
+    if payload.len() != DESCRIPTOR_LEN {
+        let number = Some(page::number(page).0);
+        return Err(corrupt(number, "length of an overflow descriptor", DESCRIPTOR_LEN, payload.len()));
+    }
+    Ok(LeafValue::Overflow { first: ChildRef(get_u32(payload, 0)), length: get_u64(payload, 4) })
 }
 
 /// Makes `page` an empty leaf whose keys begin with `prefix`.

@@ -7,6 +7,7 @@
 pub(crate) mod branch;
 pub(crate) mod entry;
 pub(crate) mod free_log;
+mod heads;
 pub(crate) mod increment;
 pub(crate) mod leaf;
 pub(crate) mod node;

@@ -23,12 +23,14 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::base::bytes::{get_u16, put_u16, put_u32};
+use crate::base::bytes::{are_equal, get_u16, put_u16, put_u32};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
 use crate::format::entry::Entry;
+pub(crate) use crate::format::heads::HEAD_LEN;
+use crate::format::heads::{head_of, heads_below};
 use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
-use crate::sys::prefetch;
+use crate::sys::{LINE_BYTES, prefetch};
 
 const COUNT: usize = 18;
 const PREFIX_LEN: usize = 20;
@@ -39,8 +41,6 @@ const FLAGS: usize = 26;
 /// Flag: some value of this leaf, or below this branch, may lie on overflow pages.
 const HAS_OVERFLOW: u16 = 1;
 
-/// Length of a head, in bytes.
-pub(crate) const HEAD_LEN: usize = 4;
 /// As many entries with equal heads are asked for at once: about as many lines as a processor fetches together.
 const MOST_PREFETCHED: usize = 16;
 /// In a slot's length: the value lies on overflow pages.
@@ -79,11 +79,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    #[inline]
-    pub(super) fn decode([o0, o1, k0, k1]: [u8; 4]) -> Slot {
-        let length = u16::from_le_bytes([k0, k1]);
+    #[inline(always)]
+    pub(super) fn decode(bytes: [u8; 4]) -> Slot {
+        let word = u32::from_le_bytes(bytes);
+        let length = (word >> 16) as u16;
         Slot {
-            offset: usize::from(u16::from_le_bytes([o0, o1])),
+            offset: usize::from(word as u16),
             suffix_len: usize::from(length & !OVERFLOW_BIT),
             is_overflow: length & OVERFLOW_BIT != 0,
         }
@@ -112,11 +113,12 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     /// Views `page`. Kind and level are for the caller to check, who knows which to expect.
     #[inline(always)]
     pub(crate) fn new(page: &'a [u8]) -> Result<Node<'a, BRANCH>> {
-        let count = field_u16(page, COUNT);
-        let prefix_len = field_u16(page, PREFIX_LEN);
-        let body = &page[HEADER_LEN..];
+        let Some((header, body)) = page.split_first_chunk::<HEADER_LEN>() else {
+            return Err(overfull(page, 0));
+        };
+        let (count, prefix_len) = (field_u16(header, COUNT), field_u16(header, PREFIX_LEN));
         let table_len = table_len::<BRANCH>(count);
-        if table_len + field_u16(page, HEAP_LEN) + prefix_len > body.len() {
+        if table_len + field_u16(header, HEAP_LEN) + prefix_len > body.len() {
             return Err(overfull(page, table_len + field_u16(page, HEAP_LEN) + prefix_len));
         }
         let (cells, _) = body[..table_len].as_chunks::<4>();
@@ -126,9 +128,9 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     }
 
     /// Whether `page` says that it is of this kind and of `level`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_kind_and_level(page: &[u8], level: u8) -> bool {
-        page[16] == Self::KIND as u8 && page[17] == level
+        get_u16(page, 16) == u16::from_le_bytes([Self::KIND as u8, level])
     }
 
     /// How many keys the page has: a leaf's entries, a branch's separators.
@@ -151,10 +153,10 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     }
 
     /// The bytes of the suffix at `slot` beyond its head.
-    #[inline]
-    fn rest(&self, slot: Slot) -> Result<&'a [u8]> {
+    #[inline(always)]
+    pub(super) fn rest(&self, slot: Slot) -> Result<&'a [u8]> {
         let start = slot.offset + Self::LEAD;
-        self.page.get(start..start + slot.rest_len()).ok_or_else(|| self.bad_offset(slot))
+        self.page.get(start..start + slot.rest_len()).ok_or_else(|| bad_offset(self.page, slot))
     }
 
     /// The whole key at `index`.
@@ -178,7 +180,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
             prefix: self.prefix,
             head: u32::from_le_bytes(self.heads[index]),
             suffix_len: slot.suffix_len,
-            heap: self.page.get(heap).ok_or_else(|| self.bad_offset(slot))?,
+            heap: self.page.get(heap).ok_or_else(|| bad_offset(self.page, slot))?,
             lead: Self::LEAD,
             is_overflow: slot.is_overflow,
             child: ChildRef(0),
@@ -192,16 +194,6 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         Ok([b3, b2, b1, b0].iter().skip(suffix_len).all(|&byte| byte == 0))
     }
 
-    /// Asks for the heap entry that a search for `key` will look at to be brought into the processor's cache.
-    #[inline(always)]
-    pub(crate) fn prefetch_entry(&self, key: &[u8]) {
-        let Some(suffix) = key.strip_prefix(self.prefix) else { return };
-        if let Ok(slot) = self.slot(heads_below(self.heads, head_of(suffix))) {
-            prefetch(self.page, slot.offset);
-            self.prefetch_value(slot);
-        }
-    }
-
     /// Asks for the beginning of the heap entry at `index`, if there is one.
     #[inline]
     pub(crate) fn prefetch_index(&self, index: usize) {
@@ -210,43 +202,54 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         }
     }
 
-    /// Asks for the lines behind the first of a leaf's entry, which has the key. Where the value ends is known only
-    /// when that first one is here, so without this its reader would wait twice.
+    /// Asks for a leaf's entry, the lines behind its first one too: where the value ends is known only when that is
+    /// here, so without this its reader would wait twice.
     #[inline(always)]
-    fn prefetch_value(&self, slot: Slot) {
-        if !BRANCH {
-            prefetch(self.page, slot.offset + 64);
-            prefetch(self.page, slot.offset + 128);
-        }
+    pub(super) fn prefetch_entry_at(&self, slot: Slot) {
+        prefetch(self.page, slot.offset);
+        prefetch(self.page, slot.offset + LINE_BYTES);
+        prefetch(self.page, slot.offset + 2 * LINE_BYTES);
+    }
+
+    /// Asks for the end of the page, where the prefix is.
+    #[inline(always)]
+    pub(super) fn prefetch_prefix(&self) {
+        prefetch(self.page, self.page.len() - 1);
     }
 
     /// Finds `key`, or where it belongs.
     #[inline(always)]
     pub(crate) fn search(&self, key: &[u8]) -> Result<Place> {
-        let suffix = if self.prefix.is_empty() {
-            key
-        } else {
-            let Some(suffix) = key.strip_prefix(self.prefix) else {
-                let index = if key < self.prefix { 0 } else { self.count() };
-                return Ok(Place { index, found: false });
-            };
-            suffix
-        };
+        let Some(suffix) = self.suffix_of(key) else { return Ok(self.place_beside_all(key)) };
         let head = head_of(suffix);
         let index = heads_below(self.heads, head);
-        if index == self.count() || u32::from_le_bytes(self.heads[index]) != head {
+        if self.heads.get(index) != Some(&head.to_le_bytes()) {
             return Ok(Place { index, found: false });
         }
-        if self.heads.get(index + 1) == Some(&self.heads[index]) {
+        if BRANCH || self.heads.get(index + 1) == Some(&head.to_le_bytes()) {
             return self.search_equal_heads(suffix, head, index);
         }
-        self.prefetch_value(self.slot(index)?);
+        self.prefetch_entry_at(self.slot(index)?);
         let order = self.compare(suffix, index)?;
         Ok(Place { index: index + usize::from(order == Ordering::Greater), found: order == Ordering::Equal })
     }
 
+    /// What of `key` is behind the page's prefix, if it begins with that.
+    #[inline(always)]
+    pub(super) fn suffix_of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        let (prefix, suffix) = key.split_at_checked(self.prefix.len())?;
+        are_equal(prefix, self.prefix).then_some(suffix)
+    }
+
+    /// Where a key belongs that does not begin with the page's prefix.
+    #[cold]
+    fn place_beside_all(self, key: &[u8]) -> Place {
+        Place { index: if key < self.prefix { 0 } else { self.count() }, found: false }
+    }
+
     /// Goes on with the search among the keys from `first` on that have the same head.
-    fn search_equal_heads(&self, suffix: &[u8], head: u32, first: usize) -> Result<Place> {
+    #[inline(never)]
+    pub(super) fn search_equal_heads(self, suffix: &[u8], head: u32, first: usize) -> Result<Place> {
         let beyond = &self.heads[first..];
         let equal = match head.checked_add(1) {
             Some(next) => heads_below(beyond, next),
@@ -277,16 +280,16 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     }
 
     #[cold]
-    pub(super) fn bad_offset(&self, slot: Slot) -> Error {
-        let number = Some(page::number(self.page).0);
-        corrupt(number, "place of an entry", format_args!("within {} bytes", self.page.len()), slot.offset)
-    }
-
-    #[cold]
-    fn no_such_key(&self, index: usize) -> Error {
+    fn no_such_key(self, index: usize) -> Error {
         let number = Some(page::number(self.page).0);
         corrupt(number, "entry index", format_args!("below {}", self.count()), index)
     }
+}
+
+#[cold]
+pub(super) fn bad_offset(page: &[u8], slot: Slot) -> Error {
+    let number = Some(page::number(page).0);
+    corrupt(number, "place of an entry", format_args!("within {} bytes", page.len()), slot.offset)
 }
 
 #[cold]
@@ -298,35 +301,6 @@ fn overfull(page: &[u8], found: usize) -> Error {
 /// Length of heads, children and slots of a page with `count` keys.
 pub(super) fn table_len<const BRANCH: bool>(count: usize) -> usize {
     Node::<BRANCH>::CELL * count + if BRANCH { 4 } else { 0 }
-}
-
-/// The head of a suffix: its first 4 bytes as an integer whose order is theirs.
-#[inline]
-pub(super) fn head_of(suffix: &[u8]) -> u32 {
-    match suffix.first_chunk::<HEAD_LEN>() {
-        Some(&[b0, b1, b2, b3]) => u32::from_le_bytes([b3, b2, b1, b0]),
-        None => {
-            let byte = |at: usize| suffix.get(at).copied().unwrap_or(0);
-            u32::from_le_bytes([0, byte(2), byte(1), byte(0)])
-        }
-    }
-}
-
-/// How many of the ascending `heads` are below `head`: a binary search whose only branch is its loop.
-#[inline]
-fn heads_below(heads: &[[u8; 4]], head: u32) -> usize {
-    if heads.is_empty() {
-        return 0;
-    }
-    let mut base = 0;
-    let mut size = heads.len();
-    while size > 1 {
-        let half = size / 2;
-        let is_below = u32::from_le_bytes(heads[base + half]) < head;
-        base = std::hint::select_unpredictable(is_below, base + half, base);
-        size -= half;
-    }
-    base + usize::from(u32::from_le_bytes(heads[base]) < head)
 }
 
 /// Asks for what a search in a page, whatever it is, looks at first: header, first heads, prefix.

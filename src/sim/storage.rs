@@ -226,7 +226,7 @@ fn device_error() -> io::Error {
 }
 
 impl Storage for SimulatedStorage {
-    fn mapping(&self) -> &Mapping {
+    fn mapping(&self) -> &Arc<Mapping> {
         self.inner().mapping()
     }
 

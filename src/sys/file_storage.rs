@@ -24,6 +24,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr;
+use std::sync::Arc;
 
 /// Zeros are written in pieces of this many bytes.
 const ZERO_PIECE_BYTES: usize = 1 << 20;
@@ -39,7 +40,7 @@ pub(crate) enum Access {
 pub(crate) struct FileStorage {
     file: File,
     identity: FileIdentity,
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     access: Access,
     /// There exactly in [`WriteMode::Mapped`] with [`Access::ReadWrite`].
     writable: Option<MmapRaw>,
@@ -100,7 +101,7 @@ impl FileStorage {
         }
         // The file must not outgrow the smaller of the two mappings.
         let reserve_bytes = writable.as_ref().map_or(reserve_bytes, |memory| memory.len() as u64);
-        let mapping = Mapping::new(&file, length, reserve_bytes)?;
+        let mapping = Arc::new(Mapping::new(&file, length, reserve_bytes)?);
         Ok(FileStorage {
             file,
             identity,
@@ -169,7 +170,7 @@ impl FileStorage {
 }
 
 impl Storage for FileStorage {
-    fn mapping(&self) -> &Mapping {
+    fn mapping(&self) -> &Arc<Mapping> {
         &self.mapping
     }
 

@@ -11,10 +11,12 @@
 //!   is one sync of the file (I4).
 #![allow(unsafe_code)]
 
+use super::prefetch::{LINE_BYTES, prefetch_at};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,7 +26,7 @@ const MOST_RESERVED_BYTES: u64 = (isize::MAX / 2) as u64;
 /// A file in memory, for reading.
 pub(crate) struct Mapping {
     /// The start of `memory`, kept apart so that `slice` inlines to a few instructions.
-    start: *const u8,
+    start: NonNull<u8>,
     mapped_length: AtomicU64,
     pub(super) memory: MmapRaw,
 }
@@ -41,7 +43,8 @@ impl Mapping {
     pub(crate) fn new(file: &File, length: u64, reserve_bytes: u64) -> io::Result<Mapping> {
         let memory =
             reserve(length, reserve_bytes, |bytes| MmapOptions::new().len(bytes).map_raw_read_only(file))?;
-        Ok(Mapping { start: memory.as_ptr(), mapped_length: AtomicU64::new(length), memory })
+        let start = NonNull::new(memory.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { start, mapped_length: AtomicU64::new(length), memory })
     }
 
     /// `length` bytes of the file from `offset` on; `None` if they are not all within the file.
@@ -55,7 +58,15 @@ impl Mapping {
         // as `self`, and in the file, so that touching it raises no SIGBUS; the offset fits a usize as it is
         // below the reserved length, which is one. The bytes do not change while visible (I1), and any
         // value of them is valid for u8 (I5).
-        Some(unsafe { slice::from_raw_parts(self.start.add(offset as usize), length) })
+        Some(unsafe { slice::from_raw_parts(self.start.as_ptr().add(offset as usize), length) })
+    }
+
+    /// Asks for `lines` cache lines from `offset` on, wherever that is: a hint.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: u64, lines: usize) {
+        for line in 0..lines {
+            prefetch_at(self.start.as_ptr().wrapping_add(offset as usize + line * LINE_BYTES));
+        }
     }
 
     /// Bytes of the file that are known to exist.

@@ -53,12 +53,11 @@ pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use fork::ForkMark;
 pub(crate) use gather::pieces;
 pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
-#[cfg(any(test, feature = "sim"))]
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
 pub(crate) use memory::memory_bytes;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{LINE_BYTES, prefetch};
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
 pub(crate) use shared::SharedWords;
 pub use storage::WriteMode;

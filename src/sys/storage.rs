@@ -11,6 +11,7 @@ use crate::base::TransactionId;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How a commit stores its pages in the file. Both end in the same single `msync`.
 ///
@@ -54,8 +55,9 @@ pub(crate) struct FileStatus {
 
 /// The database file.
 pub(crate) trait Storage: Send + Sync {
-    /// The mapping that pages are read through. A concrete type: this is the hottest path.
-    fn mapping(&self) -> &Mapping;
+    /// The mapping that pages are read through, for whoever reads much to keep: a call of this costs as much as a
+    /// lookup in it.
+    fn mapping(&self) -> &Arc<Mapping>;
 
     /// Stores `buffers` one behind the other from `offset` on: all of them, or an error. The range must
     /// lie within the known length of the file (`grow` comes first).

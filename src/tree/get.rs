@@ -4,6 +4,7 @@
 
 use crate::base::ChildRef;
 use crate::error::Result;
+use crate::format::leaf::Candidate;
 use crate::tree::nodes::{Nodes, TreeTop, branch_at, leaf_at, resolve};
 
 /// How many descents go down together: enough to hide the memory's latency, few enough for the processor's
@@ -30,14 +31,15 @@ pub(crate) fn get<'a>(
     value_in_leaf(nodes, at, key)
 }
 
-#[inline]
+#[inline(always)]
 fn value_in_leaf<'a>(nodes: impl Nodes<'a>, at: ChildRef, key: &[u8]) -> Result<Option<&'a [u8]>> {
-    let leaf = leaf_at(nodes, at)?;
-    let place = leaf.search(key)?;
-    if !place.found {
-        return Ok(None);
-    }
-    resolve(nodes, leaf.value(place.index)?).map(Some)
+    let Some(candidate) = leaf_at(nodes, at)?.candidate(key)? else { return Ok(None) };
+    value_of(nodes, candidate, key)
+}
+
+#[inline(always)]
+fn value_of<'a>(nodes: impl Nodes<'a>, candidate: Candidate<'a>, key: &[u8]) -> Result<Option<&'a [u8]>> {
+    candidate.value(key)?.map(|value| resolve(nodes, value)).transpose()
 }
 
 /// The values of `keys`, in their order. Descents go level by level together, each next node being prefetched
@@ -58,14 +60,19 @@ pub(crate) fn get_many<'a>(
             for (at, key) in at.iter_mut().zip(group) {
                 let branch = branch_at(nodes, *at, level)?;
                 *at = branch.child(branch.child_index(key)?)?;
-                nodes.prefetch(*at);
             }
+            // All at once: a processor waits at such a hint until it has found the page's address.
+            at.iter().take(group.len()).for_each(|at| nodes.prefetch(*at));
         }
-        for (at, key) in at.iter().zip(group) {
-            leaf_at(nodes, *at)?.prefetch_entry(key);
+        let mut candidates = [None; INTERLEAVED];
+        for ((at, key), candidate) in at.iter().zip(group).zip(&mut candidates) {
+            *candidate = leaf_at(nodes, *at)?.candidate(key)?;
         }
-        for (at, key) in at.iter().zip(group) {
-            values.push(value_in_leaf(nodes, *at, key)?);
+        for (candidate, key) in candidates.iter().zip(group) {
+            values.push(match candidate {
+                Some(candidate) => value_of(nodes, *candidate, key)?,
+                None => None,
+            });
         }
     }
     Ok(values)

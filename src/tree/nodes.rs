@@ -38,7 +38,7 @@ pub(crate) trait Nodes<'a>: Copy {
 
 /// Finished pages: no reference to a frame is anything but damage.
 impl<'a, S: PageSource> Nodes<'a> for &'a S {
-    #[inline]
+    #[inline(always)]
     fn node(self, at: ChildRef) -> Result<&'a [u8]> {
         self.page(finished(at)?)
     }
@@ -51,7 +51,7 @@ impl<'a, S: PageSource> Nodes<'a> for &'a S {
         self.page_count() as usize
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch(self, at: ChildRef) {
         if let Some(number) = at.page() {
             PageSource::prefetch(self, number);
@@ -66,7 +66,7 @@ impl<'a, S: PageSource> Nodes<'a> for &'a S {
 }
 
 /// The page number that a finished page refers to.
-#[inline]
+#[inline(always)]
 pub(super) fn finished(at: ChildRef) -> Result<PageNumber> {
     at.page().ok_or_else(|| not_finished(at))
 }
@@ -155,7 +155,7 @@ fn wrong_kind_or_level(page: &[u8], is_branch: bool, level: u8) -> Error {
 }
 
 /// The bytes of a value, fetched from its overflow run if that is where they lie.
-#[inline]
+#[inline(always)]
 pub(crate) fn resolve<'a>(nodes: impl Nodes<'a>, value: LeafValue<'a>) -> Result<&'a [u8]> {
     match value {
         LeafValue::Inline(bytes) => Ok(bytes),

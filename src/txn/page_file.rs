@@ -6,6 +6,7 @@
 //!   of a page of that number. What another process stores under the number later is not compared again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,11 +15,9 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, slot_offset};
-use crate::sys::{SharedWords, Storage, pieces, prefetch};
+use crate::sys::{LINE_BYTES, Mapping, SharedWords, Storage, pieces};
 use crate::tree::pages::{PageSource, SealedPages};
 
-/// A cache line.
-const LINE_BYTES: usize = 64;
 /// Lines that header, heads and slots of a usual leaf take.
 const HEAD_LINES: usize = 3;
 
@@ -40,6 +39,8 @@ pub enum Verify {
 
 pub(crate) struct PageFile {
     pub(crate) storage: Box<dyn Storage>,
+    /// The storage's.
+    mapping: Arc<Mapping>,
     pub(crate) page_size: usize,
     pub(crate) path: PathBuf,
     verify: Verify,
@@ -64,6 +65,7 @@ impl PageFile {
             source,
         })?;
         Ok(PageFile {
+            mapping: Arc::clone(storage.mapping()),
             storage,
             page_size,
             path: path.to_owned(),
@@ -80,19 +82,31 @@ impl PageFile {
 
     /// How many pages the file can have, at most.
     pub(crate) fn limit_pages(&self) -> u32 {
-        let pages = self.storage.mapping().reserved_length() / self.page_size as u64;
+        let pages = self.mapping.reserved_length() / self.page_size as u64;
         pages.min(u64::from(PageNumber::LIMIT)) as u32
     }
 
     /// Pages that the file is known to have.
     pub(crate) fn existing_pages(&self) -> u32 {
-        let pages = self.storage.mapping().mapped_length() / self.page_size as u64;
+        let pages = self.mapping.mapped_length() / self.page_size as u64;
         pages.min(u64::from(PageNumber::LIMIT)) as u32
     }
 
     /// A leaf or branch page of a snapshot that is `length_pages` long.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn page(&self, number: PageNumber, length_pages: u32) -> Result<&[u8]> {
+        if (RECORD_PAGES..length_pages).contains(&number.0)
+            && let Some(bytes) = self.mapping.slice(number.offset(self.page_size), self.page_size)
+            && self.is_verified(number)
+        {
+            return Ok(bytes);
+        }
+        self.page_not_seen_before(number, length_pages)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn page_not_seen_before(&self, number: PageNumber, length_pages: u32) -> Result<&[u8]> {
         let bytes = self.bytes(PageRun { first: number, count: 1 }, length_pages)?;
         if !self.is_verified(number) {
             self.verify(number, bytes)?;
@@ -101,12 +115,9 @@ impl PageFile {
     }
 
     /// Asks for the first cache lines of a page.
-    #[inline]
+    #[inline(always)]
     fn prefetch_lines(&self, number: PageNumber, lines: usize) {
-        let page = self.storage.mapping().slice(number.offset(self.page_size), self.page_size);
-        for line in 0..lines {
-            prefetch(page.unwrap_or(&[]), line * LINE_BYTES);
-        }
+        self.mapping.prefetch(number.offset(self.page_size), lines);
     }
 
     /// A whole overflow run.
@@ -139,8 +150,7 @@ impl PageFile {
         self.bytes(run, length_pages)?;
         let start = run.first.offset(self.page_size);
         let end = start + u64::from(run.count) * self.page_size as u64;
-        let brought_in =
-            self.storage.mapping().bring_in(start..end).map_err(self.io_error("read ahead in"))?;
+        let brought_in = self.mapping.bring_in(start..end).map_err(self.io_error("read ahead in"))?;
         Ok(brought_in.div_ceil(self.page_size as u64))
     }
 
@@ -150,7 +160,7 @@ impl PageFile {
             && run.first.0 < length_pages
             && run.count <= length_pages - run.first.0;
         let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
-        match self.storage.mapping().slice(offset, length) {
+        match self.mapping.slice(offset, length) {
             Some(bytes) if inside => Ok(bytes),
             _ => self.bytes_of_longer_file(run, length_pages, inside),
         }
@@ -162,14 +172,14 @@ impl PageFile {
         let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
         if inside {
             self.storage.refresh_length().map_err(self.io_error("examine"))?;
-            if let Some(bytes) = self.storage.mapping().slice(offset, length) {
+            if let Some(bytes) = self.mapping.slice(offset, length) {
                 return Ok(bytes);
             }
         }
         Err(outside(run, length_pages))
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_verified(&self, number: PageNumber) -> bool {
         let word = self.verified.words()[number.0 as usize / 64].load(Relaxed);
         word >> (number.0 % 64) & 1 != 0
@@ -279,8 +289,7 @@ impl PageFile {
     /// this one looked, and what lies there is to be synced too.
     pub(crate) fn barrier(&self, length_pages: u32) -> Result<()> {
         self.barriers.fetch_add(1, Relaxed);
-        let length =
-            PageNumber(length_pages).offset(self.page_size).max(self.storage.mapping().mapped_length());
+        let length = PageNumber(length_pages).offset(self.page_size).max(self.mapping.mapped_length());
         self.storage.barrier(length).map_err(self.io_error("sync"))
     }
 
@@ -327,7 +336,7 @@ impl PageSource for PageFile {
         PageFile::overflow_page_count(self, first, self.existing_pages())
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch(&self, number: PageNumber) {
         self.prefetch_lines(number, HEAD_LINES);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
-use crate::format::page;
+use crate::format::page::{self, HEADER_LEN};
 use crate::format::record::Identity;
 use crate::share::heads::Snapshot;
 use crate::share::readers::ReaderSlot;
@@ -40,11 +40,11 @@ impl SnapshotReader {
 
     /// `page`, unless it was born after the snapshot that leads to it: it has been used again. That takes damage: if
     /// the newest record's pages have rotted, recovery finds an older one, which nobody has protected any more.
-    #[inline]
+    #[inline(always)]
     fn born_in_time<'a>(&self, number: PageNumber, page: &'a [u8]) -> Result<&'a [u8]> {
-        match page::birth(page) <= self.snapshot.id {
-            true => Ok(page),
-            false => Err(born_too_late(number, page, self.snapshot.id)),
+        match page.first_chunk::<HEADER_LEN>() {
+            Some(header) if page::birth(header) <= self.snapshot.id => Ok(page),
+            _ => Err(born_too_late(number, page, self.snapshot.id)),
         }
     }
 
@@ -89,7 +89,7 @@ impl PageSource for SnapshotReader {
         self.snapshot.length_pages
     }
 
-    #[inline]
+    #[inline(always)]
     fn page(&self, number: PageNumber) -> Result<&[u8]> {
         self.born_in_time(number, self.handle.core.pages.page(number, self.snapshot.length_pages)?)
     }
@@ -102,7 +102,7 @@ impl PageSource for SnapshotReader {
         self.handle.core.pages.overflow_page_count(first, self.snapshot.length_pages)
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch(&self, number: PageNumber) {
         self.handle.core.pages.prefetch(number);
     }

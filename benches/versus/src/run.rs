@@ -81,8 +81,12 @@ pub enum Work {
     Load,
     /// `count` durable batches of 1000.
     Batches,
+    /// `count` ranges of 10 entries, from random keys on, in one transaction.
+    Ranges,
     /// `count` full scans.
     Scan,
+    /// The same, downward.
+    ScanBack,
     /// Scans the second tenth of the keys.
     Tenth,
 }
@@ -157,6 +161,7 @@ fn take(arguments: &Arguments) -> Result<Taken> {
         Work::Open | Work::OpenAndGet => unreachable!("done above"),
         Work::Gets => store.get_each(chosen.range(0..*count)),
         Work::GroupedGets => store.get_in_groups(chosen),
+        Work::Ranges => store.ranges(chosen, 10),
         Work::BeginAndEnd => store.begin_and_end(*count as u64),
         Work::ReadTransactions => {
             for key in chosen.chunks(1) {
@@ -190,6 +195,7 @@ fn take(arguments: &Arguments) -> Result<Taken> {
         Work::Scan => {
             (0..*count).try_fold(Digest::default(), |_, _| store.scan(&[], usize::MAX, Depth::Ends))
         }
+        Work::ScanBack => (0..*count).try_fold(Digest::default(), |_, _| store.scan_back()),
         Work::Tenth => {
             // Keys are random, so a tenth of them begins with 26 to 51.
             store.scan(&[26], arguments.entries as usize / 10, Depth::Ends)
@@ -206,10 +212,10 @@ fn keys_for(arguments: &Arguments) -> KeyList {
     };
     let old = |count| Kind::Random.keys(0..entries).sample(count, seed);
     match arguments.work {
-        Work::Open | Work::Scan | Work::Tenth | Work::BeginAndEnd => Kind::Random.keys(0..0),
+        Work::Open | Work::Scan | Work::ScanBack | Work::Tenth | Work::BeginAndEnd => Kind::Random.keys(0..0),
         Work::OpenAndGet => old(1),
         Work::Gets if arguments.memory.is_some() => old(2 * count),
-        Work::Gets | Work::GroupedGets | Work::ReadTransactions | Work::Overwrites => old(count),
+        Work::Gets | Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => old(count),
         Work::NewKeys | Work::LazyCommits | Work::Load => new(count),
         Work::Batches => new(1000 * count),
     }

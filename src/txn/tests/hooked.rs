@@ -1,6 +1,7 @@
 //! A storage that tells of what it is asked for.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::sys::{FileIdentity, FileStorage, Mapping, Storage};
 
@@ -12,7 +13,7 @@ pub(super) struct Hooked {
 }
 
 impl Storage for Hooked {
-    fn mapping(&self) -> &Mapping {
+    fn mapping(&self) -> &Arc<Mapping> {
         self.inner.mapping()
     }
 
