@@ -96,6 +96,7 @@ pub struct Range<'a, K: ?Sized, V: ?Sized> {
 }
 
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
+    #[inline]
     pub(super) fn new(source: EntrySource<'a>, cursor: RangeCursor) -> Range<'a, K, V> {
         Range { source, cursor, open: OpenLeaf::default(), types: PhantomData }
     }
@@ -186,6 +187,7 @@ impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for OwnedRange<K, V
 impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for OwnedRange<K, V> {}
 
 /// A cursor over encoded bounds.
+#[inline]
 pub(super) fn range_cursor(
     top: impl Into<TreeTop>,
     (lower, upper): (Bound<Encoded<'_>>, Bound<Encoded<'_>>),

@@ -214,6 +214,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
 
     /// The entries whose keys are in `range`, ascending; `.rev()` for descending. Anything range-like will do:
     /// `"a".."c"`, `..=7`, `..`, a pair of bounds. A range whose start lies behind its end is empty.
+    #[inline]
     pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'tx, K, V>> {
         self.over(range.encode_range())
     }
@@ -241,6 +242,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
         self.over((Bound::Unbounded, Bound::Unbounded))
     }
 
+    #[inline]
     fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<Range<'tx, K, V>> {
         self.reader.check_not_forked()?;
         Ok(Range::new(EntrySource::Snapshot(self.reader), range_cursor(&self.root, bounds)))

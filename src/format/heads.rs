@@ -26,6 +26,13 @@ pub(super) fn head_of(suffix: &[u8]) -> u32 {
     }
 }
 
+/// The bytes of the key that a page has as `head`, padding included.
+#[inline(always)]
+pub(super) fn bytes_of_head(head: [u8; HEAD_LEN]) -> [u8; HEAD_LEN] {
+    // Not by bytes: that would be four loads.
+    u32::from_le_bytes(head).swap_bytes().to_le_bytes()
+}
+
 /// How many of the ascending `heads` are below `head`.
 #[inline(always)]
 pub(super) fn heads_below(heads: &[[u8; HEAD_LEN]], head: u32) -> usize {

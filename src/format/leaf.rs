@@ -14,7 +14,7 @@ use crate::base::bytes::{are_equal, get_u32, get_u64, put_u16, put_u32, put_u64}
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
 use crate::format::entry::Entry;
-use crate::format::heads::{head_of, heads_below};
+use crate::format::heads::{bytes_of_head, head_of, heads_below};
 use crate::format::node::{self, HEAD_LEN, Node, Slot, bad_offset};
 use crate::format::page::{self, field_u16};
 
@@ -199,7 +199,7 @@ impl<'a> LeafView<'a> {
     /// not so simple: ask [`LeafView::entry`] then.
     #[inline(always)]
     pub(crate) fn short_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
-        let &[b0, b1, b2, b3] = self.heads.get(index)?;
+        let &head = self.heads.get(index)?;
         let &[o0, o1, k0, k1] = self.slots.get(index)?;
         // With the overflow bit it is longer than any page.
         let suffix_len = usize::from(u16::from_le_bytes([k0, k1]));
@@ -207,7 +207,7 @@ impl<'a> LeafView<'a> {
         let (&value_len, entry) = entry.split_first_chunk()?;
         let (rest, entry) = entry.split_at_checked(suffix_len.saturating_sub(HEAD_LEN))?;
         let value = entry.get(..usize::from(u16::from_le_bytes(value_len)))?;
-        let key = KeyBuf::short(self.prefix, [b3, b2, b1, b0], suffix_len.min(HEAD_LEN), rest)?;
+        let key = KeyBuf::short(self.prefix, bytes_of_head(head), suffix_len.min(HEAD_LEN), rest)?;
         Some((key, value))
     }
 

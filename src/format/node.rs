@@ -28,7 +28,7 @@ use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
 use crate::format::entry::Entry;
 pub(crate) use crate::format::heads::HEAD_LEN;
-use crate::format::heads::{head_of, heads_below};
+use crate::format::heads::{bytes_of_head, head_of, heads_below};
 use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
 use crate::sys::{LINE_BYTES, prefetch};
 
@@ -168,9 +168,8 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     /// The whole key at `index`, of which `slot` says where it lies.
     #[inline(always)]
     pub(super) fn key_at(&self, index: usize, slot: Slot) -> Result<KeyBuf> {
-        let [b0, b1, b2, b3] = self.heads[index];
         let head_len = slot.suffix_len.min(HEAD_LEN);
-        Ok(KeyBuf::from_pieces(self.prefix, [b3, b2, b1, b0], head_len, self.rest(slot)?))
+        Ok(KeyBuf::from_pieces(self.prefix, bytes_of_head(self.heads[index]), head_len, self.rest(slot)?))
     }
 
     /// The entry at `index`, which takes `heap` there.
@@ -197,8 +196,8 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     /// Asks for the beginning of the heap entry at `index`, if there is one.
     #[inline]
     pub(crate) fn prefetch_index(&self, index: usize) {
-        if let Ok(slot) = self.slot(index.min(self.count() - 1)) {
-            prefetch(self.page, slot.offset);
+        if let Some(slot) = self.slots.get(index.min(self.count() - 1)) {
+            prefetch(self.page, Slot::from_bytes(*slot).offset);
         }
     }
 

@@ -85,6 +85,7 @@ const AHEAD: usize = 8;
 
 impl RangeCursor {
     /// A cursor over the keys between `lower` and `upper`. Reads nothing yet.
+    #[inline]
     pub(crate) fn new(top: impl Into<TreeTop>, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> RangeCursor {
         let top = top.into();
         RangeCursor {
