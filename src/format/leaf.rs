@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use crate::base::bytes::{are_equal, get_u32, get_u64, put_u16, put_u32, put_u64};
+use crate::base::bytes::{are_equal, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
 use crate::format::entry::Entry;
@@ -218,6 +218,25 @@ impl<'a> LeafView<'a> {
         self.entry_in(index, slot, slot.offset..self.value_range(slot)?.end)
     }
 
+    /// How many bytes the keys of the first and the last entry have in common. There are entries.
+    pub(crate) fn common_len(&self) -> Result<usize> {
+        let last = self.count() - 1;
+        let [first_head, last_head] = [0, last].map(|index| u32::from_le_bytes(self.heads[index]));
+        if first_head == last_head {
+            return Ok(self.leaf_entry(0)?.common_len(&self.leaf_entry(last)?));
+        }
+        let shortest = self.slot(0)?.suffix_len.min(self.slot(last)?.suffix_len);
+        let common = (first_head ^ last_head).leading_zeros() as usize / 8;
+        Ok(self.prefix.len() + common.min(shortest))
+    }
+
+    /// Asks for the entry at `index`, which has about `length` bytes.
+    pub(crate) fn prefetch_whole_entry(&self, index: usize, length: usize) {
+        if let Ok(slot) = self.slot(index) {
+            page::prefetch_range(self.page, slot.offset..slot.offset + length);
+        }
+    }
+
     /// Where the entry at `index` lies in the page.
     pub(crate) fn entry_range(&self, index: usize) -> Result<Range<usize>> {
         let slot = self.slot(index)?;
@@ -245,6 +264,14 @@ pub(crate) fn build(page: &mut [u8], prefix: &[u8], entries: &[Entry<'_>]) -> Re
     node::build::<false>(page, 0, prefix, entries)
 }
 
+/// Asks for what is written where an entry of `length` bytes is put in: slots, and the room ahead of the heap.
+pub(crate) fn prefetch_room(page: &[u8], length: usize) {
+    let heap = node::heap_range(page).start;
+    page::prefetch_range(page, heap.saturating_sub(length)..heap);
+    let slots = node::slots_start::<false>(node::key_count(page));
+    page::prefetch_range(page, slots..slots + 4 * node::key_count(page));
+}
+
 /// Puts an entry in at `index`. `false`, and nothing changed, if the key does not share the page's prefix or
 /// there is no room.
 pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload<'_>) -> Result<bool> {
@@ -262,6 +289,16 @@ pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload
 
 /// Puts an entry of another leaf in at `index`. `false`, and nothing changed, as with [`insert`].
 pub(crate) fn insert_entry(page: &mut [u8], index: usize, entry: &Entry<'_>) -> Result<bool> {
+    if LeafView::new(page)?.prefix == entry.prefix {
+        let (head, len) = (entry.head, entry.heap.len());
+        let start = node::insert_cell::<false>(page, index, head, entry.suffix_len, len, entry.is_overflow);
+        let Some(start) = start else { return Ok(false) };
+        page[start..start + len].copy_from_slice(entry.heap);
+        if entry.is_overflow {
+            node::set_has_overflow(page);
+        }
+        return Ok(true);
+    }
     let payload = entry.payload();
     let payload = if entry.is_overflow { Payload::Descriptor(payload) } else { Payload::Inline(payload) };
     insert(page, index, &entry.key(), payload)
@@ -282,6 +319,38 @@ pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
     }
     node::remove_keys::<false>(page, range, entry_lens);
     Ok(())
+}
+
+/// Takes the entries of `range` out. Where one leaves as much room as the entry takes that lies at the heap's
+/// beginning, that one is moved there: no bytes are dead then.
+pub(crate) fn remove_and_fill(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    for index in range.rev() {
+        let hole = LeafView::new(page)?.entry_range(index)?;
+        node::remove_keys::<false>(page, index..index + 1, hole.len());
+        let heap = node::heap_range(page);
+        let is_sound =
+            heap.start <= hole.start && hole.end <= heap.end && hole.len() <= node::dead_bytes(page);
+        if is_sound && (hole.start == heap.start || fill_hole(page, hole.clone(), heap.start)?) {
+            node::shorten_heap(page, hole.len());
+        }
+    }
+    Ok(())
+}
+
+/// Moves the entry that begins at `start` to `hole`, which lies behind it, if it is as long. Answers whether it is.
+fn fill_hole(page: &mut [u8], hole: Range<usize>, start: usize) -> Result<bool> {
+    let view = LeafView::new(page)?;
+    let Some(index) = view.slots.iter().position(|slot| usize::from(get_u16(slot, 0)) == start) else {
+        return Ok(false);
+    };
+    let entry = view.entry_range(index)?;
+    if entry.len() != hole.len() || entry.end > hole.start {
+        return Ok(false);
+    }
+    let slot = node::slots_start::<false>(view.count()) + 4 * index;
+    put_u16(page, slot, hole.start as u16);
+    page.copy_within(entry, hole.start);
+    Ok(true)
 }
 
 /// Checks all that changes of a leaf rely on, before a page of the file becomes a transaction's own: entries

@@ -127,3 +127,42 @@ fn no_single_byte_makes_a_read_panic() {
         }
     }
 }
+
+#[test]
+fn what_outermost_entries_leave_is_filled_by_entries_as_long() {
+    let keys: Vec<Vec<u8>> = (0..20).map(|number| format!("entry {number:02}").into_bytes()).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let shuffled: Vec<&[u8]> = (0..20).map(|index| keys[index * 7 % 20]).collect();
+    for range in [0..4, 16..20, 7..11, 0..1, 0..20] {
+        let mut page = leaf_of(MIN_PAGE_SIZE, b"ent", &shuffled);
+        remove_and_fill(&mut page, range.clone()).unwrap();
+        let kept: Vec<&[u8]> = [&keys[..range.start], &keys[range.end..]].concat();
+        assert_holds(&page, &kept);
+        assert_eq!(node::dead_bytes(&page), 0);
+        assert_eq!(
+            node::heap_len(&page),
+            kept.len() * (LeafView::LEAD + 1 + 8),
+            "a byte of rest, eight of value"
+        );
+        check_before_change(&page).unwrap();
+        let heap = node::heap_range(&page).start;
+        let cleared = heap - range.len() * (LeafView::LEAD + 1 + 8)..heap;
+        assert!(
+            kept.is_empty() || page[cleared].iter().all(|byte| *byte == 0),
+            "of entries nothing is left behind"
+        );
+    }
+}
+
+#[test]
+fn a_place_that_no_entry_fits_stays_dead() {
+    let keys: [&[u8]; 4] = [b"aaaa and more", b"bbbb", b"cccc and", b"dddd and much more"];
+    let mut page = leaf_of(MIN_PAGE_SIZE, b"", &keys);
+    remove_and_fill(&mut page, 1..2).unwrap();
+    assert_holds(&page, &[keys[0], keys[2], keys[3]]);
+    assert_eq!(node::dead_bytes(&page), LeafView::LEAD + 4);
+    remove_and_fill(&mut page, 2..3).unwrap();
+    assert_holds(&page, &[keys[0], keys[2]]);
+    assert_eq!(node::dead_bytes(&page), LeafView::LEAD + 4, "the last that came lay at the beginning");
+    check_before_change(&page).unwrap();
+}

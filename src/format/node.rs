@@ -197,7 +197,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     #[inline]
     pub(crate) fn prefetch_index(&self, index: usize) {
         if let Some(slot) = self.slots.get(index.min(self.count() - 1)) {
-            prefetch(self.page, Slot::from_bytes(*slot).offset);
+            prefetch(self.page, Slot::decode(*slot).offset);
         }
     }
 
@@ -312,9 +312,7 @@ pub(crate) fn prefetch_ends(page: &[u8]) {
 
 /// Asks for all of a page: its entries lie in the order in which they came, which no processor foresees.
 pub(crate) fn prefetch_all(page: &[u8]) {
-    for offset in (0..page.len()).step_by(64) {
-        prefetch(page, offset);
-    }
+    page::prefetch_range(page, 0..page.len());
 }
 
 // ---- fields that balance and checks look at ----
@@ -388,33 +386,48 @@ pub(super) fn insert_key<const BRANCH: bool>(
     tail_len: usize,
     is_overflow: bool,
 ) -> Result<Option<Range<usize>>> {
-    let view = Node::<BRANCH>::new(page)?;
-    let count = view.count();
-    debug_assert!(index <= count);
-    let Some(suffix) = key.strip_prefix(view.prefix) else {
+    let Some(suffix) = key.strip_prefix(Node::<BRANCH>::new(page)?.prefix) else {
         return Ok(None);
     };
     let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
     let lead = Node::<BRANCH>::LEAD;
     let entry_len = lead + rest.len() + tail_len;
+    let Some(start) =
+        insert_cell::<BRANCH>(page, index, head_of(suffix), suffix.len(), entry_len, is_overflow)
+    else {
+        return Ok(None);
+    };
+    let tail = start + lead + rest.len();
+    page[start + lead..tail].copy_from_slice(rest);
+    Ok(Some(tail..tail + tail_len))
+}
+
+/// Puts head and slot of an entry in at `index`, and takes `entry_len` bytes for it at the heap's beginning: answers
+/// where that is now. `None`, and nothing changed, if there is no room.
+#[inline]
+pub(super) fn insert_cell<const BRANCH: bool>(
+    page: &mut [u8],
+    index: usize,
+    head: u32,
+    suffix_len: usize,
+    entry_len: usize,
+    is_overflow: bool,
+) -> Option<usize> {
+    let count = key_count(page);
     let heap = heap_range(page);
     let table_end = HEADER_LEN + table_len::<BRANCH>(count);
     if table_end + Node::<BRANCH>::CELL + entry_len > heap.start {
-        return Ok(None);
+        return None;
     }
-
     open_cell::<BRANCH>(page, count, index);
     put_u16(page, COUNT, (count + 1) as u16);
     put_u16(page, HEAP_LEN, (heap.len() + entry_len) as u16);
     let start = heap.start - entry_len;
-    let offset = if entry_len == 0 { 0 } else { start };
-    put_u32(page, HEADER_LEN + 4 * index, head_of(suffix));
+    put_u32(page, HEADER_LEN + 4 * index, head);
     let slot = slots_start::<BRANCH>(count + 1) + 4 * index;
-    put_u16(page, slot, offset as u16);
-    put_u16(page, slot + 2, suffix.len() as u16 | if is_overflow { OVERFLOW_BIT } else { 0 });
-    let tail = start + lead + rest.len();
-    page[start + lead..tail].copy_from_slice(rest);
-    Ok(Some(tail..tail + tail_len))
+    put_u16(page, slot, if entry_len == 0 { 0 } else { start as u16 });
+    put_u16(page, slot + 2, suffix_len as u16 | if is_overflow { OVERFLOW_BIT } else { 0 });
+    Some(start)
 }
 
 /// Puts another key in the place of that at `index`, if its rest is as long. `false`, and nothing changed, if it is
@@ -455,6 +468,14 @@ pub(super) fn remove_keys<const BRANCH: bool>(page: &mut [u8], range: Range<usiz
     } else {
         put_u16(page, DEAD, dead as u16);
     }
+}
+
+/// Takes `dead` bytes, which have been counted as dead, off the heap's beginning.
+pub(super) fn shorten_heap(page: &mut [u8], dead: usize) {
+    let heap = heap_range(page);
+    put_u16(page, HEAP_LEN, (heap.len() - dead) as u16);
+    put_u16(page, DEAD, (dead_bytes(page) - dead) as u16);
+    page[heap.start..heap.start + dead].fill(0);
 }
 
 /// Writes a whole node into `page`: heads, slots and heap of `entries`, whose keys all begin with `prefix`.

@@ -19,10 +19,13 @@
 //! 4 bytes number of the page before it in the chain, 4 bytes length of its entries, 4 bytes zero.
 //! All integers are little-endian.
 
+use std::ops::Range;
+
 use crate::base::bytes::{get_u16, get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::{checksum, checksum_of_parts};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
+use crate::sys::prefetch;
 
 /// Length of the header, in bytes.
 pub(crate) const HEADER_LEN: usize = 32;
@@ -103,6 +106,11 @@ pub(crate) fn level(page: &[u8]) -> u8 {
 pub(crate) fn init(page: &mut [u8], kind: PageKind, level: u8) {
     page[16] = kind as u8;
     page[17] = level;
+}
+
+/// Asks for a part of a page.
+pub(crate) fn prefetch_range(page: &[u8], range: Range<usize>) {
+    range.step_by(64).for_each(|offset| prefetch(page, offset));
 }
 
 /// Completes a page, or a whole overflow run, that is about to be stored: number, birth, checksum.

@@ -1,10 +1,10 @@
 //! Splitting, sharing with siblings, merging: how nodes stay neither too full nor too empty.
 //!
 //! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix;
-//! then it shares with a sibling that has an eighth of its page free; only then it is split. A leaf gives a sibling
-//! its outermost entries without that one being written anew, where that is possible; and behind a full last leaf
-//! the next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a
-//! sibling, or takes over some of its items.
+//! then it shares with a sibling that has an eighth of its page free; only then it is split. A leaf that would not fit
+//! anew gives a sibling its outermost entries, and neither is written anew (`share`); and behind a full last leaf the
+//! next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a sibling, or
+//! takes over some of its items.
 //! A `turn` is a place in the path: the node's distance from the root.
 //!
 //! Invariants:
@@ -50,13 +50,15 @@ impl TreeMut {
         }
         if turn > 0 && split == Split::Even {
             self.prefetch_siblings(source, turn)?;
+            if let (0, [entry]) = (level, new)
+                && self.share_leaf(source, turn, index, *entry)?
+            {
+                return Ok(());
+            }
         }
         let old = self.frames.lift(here)?;
         node::prefetch_all(&old);
-        let mut items = items_of(&old, level)?;
-        items.splice(index..index, new.iter().copied());
-        let has_overflow = node::has_overflow(&old) || new.iter().any(Entry::is_overflow);
-        let items = Items::new(self.page_size, level, has_overflow, items)?;
+        let items = self.items_with(&old, level, index, new)?;
         if items.fit_one_page() {
             items.build(0..items.len(), self.frames.get_mut(here)?)?;
             drop(items);
@@ -73,6 +75,36 @@ impl TreeMut {
         drop(items);
         self.frames.recycle(old);
         self.put_behind(source, turn, children, split)
+    }
+
+    /// The items of a node, and `new` ones at `index`.
+    fn items_with<'a>(
+        &self,
+        page: &'a [u8],
+        level: u8,
+        index: usize,
+        new: &[Entry<'a>],
+    ) -> Result<Items<'a>> {
+        let mut items = items_of(page, level)?;
+        items.splice(index..index, new.iter().copied());
+        let has_overflow = node::has_overflow(page) || new.iter().any(Entry::is_overflow);
+        Items::new(self.page_size, level, has_overflow, items)
+    }
+
+    /// Writes a node anew, with `new` items at `index`; all of them fit.
+    pub(super) fn build_anew(
+        &mut self,
+        here: ChildRef,
+        level: u8,
+        index: usize,
+        new: &[Entry<'_>],
+    ) -> Result<()> {
+        let old = self.frames.lift(here)?;
+        let items = self.items_with(&old, level, index, new)?;
+        items.build(0..items.len(), self.frames.get_mut(here)?)?;
+        drop(items);
+        self.frames.recycle(old);
+        Ok(())
     }
 
     /// Puts new nodes right behind the one at `turn`, in its parent, which may be a new root.
@@ -167,7 +199,7 @@ impl TreeMut {
 
     /// In the branch at `turn`: takes out `removed` children from child `at` on, and puts `new` ones there.
     /// Child 0 always stays.
-    fn replace_children<S: PageSource>(
+    pub(super) fn replace_children<S: PageSource>(
         &mut self,
         source: &S,
         turn: usize,
@@ -228,95 +260,55 @@ impl TreeMut {
         turn: usize,
         items: &Items<'_>,
     ) -> Result<bool> {
-        let capacity = node::capacity(self.page_size);
-        let needed = items.used_bytes(0..items.len());
-        for left in self.sibling_pairs(turn)?.into_iter().flatten() {
-            // An eighth free, for the fill factor of a random load: 0.78 with a quarter, 0.81 with an eighth.
-            let sibling_used = self.sibling_used_bytes(source, turn, left)?;
-            if sibling_used > capacity - capacity / 8 || sibling_used + needed > 2 * capacity {
-                continue;
-            }
-            let pair = self.pair(source, turn, left)?;
-            let is_left = left == self.path[turn - 1].index;
-            let sibling = pair[usize::from(is_left)];
-            if self.level_of(turn) == 0
-                && let Some(separator) = self.move_to_sibling(turn, items, sibling, sibling_used, is_left)?
-            {
-                let new = vec![(separator, pair[1])];
-                self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
-                return Ok(true);
-            }
-            let separator = self.separator_between(turn, left)?;
-            let lifted = self.frames.lift(sibling)?;
-            let others = items_of(&lifted, self.level_of(turn))?;
-            let has_overflow = node::has_overflow(&lifted);
-            let both = items.joined_with(&others, &separator, is_left, has_overflow)?;
-            let cuts = both.cuts(Split::Even);
-            if cuts.len() == 1 {
-                let new = self.spread(&both, &cuts, &pair)?;
-                drop((both, others));
-                self.frames.recycle(lifted);
-                self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
-                return Ok(true);
-            }
+        let Some((left, _)) = self.roomy_sibling(source, turn)? else { return Ok(false) };
+        let pair = self.pair(source, turn, left)?;
+        let is_left = left == self.path[turn - 1].index;
+        let sibling = pair[usize::from(is_left)];
+        let separator = self.separator_between(turn, left)?;
+        let lifted = self.frames.lift(sibling)?;
+        let others = items_of(&lifted, self.level_of(turn))?;
+        let has_overflow = node::has_overflow(&lifted);
+        let both = items.joined_with(&others, &separator, is_left, has_overflow)?;
+        let cuts = both.cuts(Split::Even);
+        if cuts.len() != 1 {
             drop((both, others));
             self.frames.put_back(sibling, lifted)?;
+            return Ok(false);
         }
-        Ok(false)
+        let new = self.spread(&both, &cuts, &pair)?;
+        drop((both, others));
+        self.frames.recycle(lifted);
+        self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+        Ok(true)
     }
 
-    /// Shares the items for the leaf at `turn` with a sibling by moving the outermost there, if it can take them as it
-    /// is: the sibling's other entries stay where they are. Answers the separator.
-    fn move_to_sibling(
-        &mut self,
+    /// The emptier sibling of the node at `turn`, if it has room to spare: the index of the pair's left node, and the
+    /// bytes that the sibling uses.
+    pub(super) fn roomy_sibling<S: PageSource>(
+        &self,
+        source: &S,
         turn: usize,
-        items: &Items<'_>,
-        sibling: ChildRef,
-        sibling_used: usize,
-        to_right: bool,
-    ) -> Result<Option<Vec<u8>>> {
-        let cut = items.cut_to_share(sibling_used, to_right);
-        let (kept, moved) = if to_right { (0..cut, cut..items.len()) } else { (cut..items.len(), 0..cut) };
-        let moved = items.part(moved);
-        let page = self.frames.get(sibling)?;
-        let view: LeafView<'_> = view_any_count(page, 0)?;
-        let lens = moved.iter().map(|entry| {
-            leaf::entry_len(entry.key_len() - view.prefix().len().min(entry.key_len()), entry.payload_len())
-        });
-        let has_room = lens.sum::<usize>() <= node::gap_len::<false>(page);
-        // If the farthest of them has the sibling's prefix all have it, as all lie between it and the sibling's keys.
-        let (farthest, nearest) = if to_right { (0, moved.len() - 1) } else { (moved.len() - 1, 0) };
-        let place = view.search(&moved[nearest].key())?;
-        let is_in_order = !place.found && place.index == if to_right { 0 } else { view.count() };
-        if !has_room
-            || !is_in_order
-            || !items.fits(kept.clone())
-            || !moved[farthest].has_prefix(view.prefix())
-        {
-            return Ok(None);
-        }
-        items.build(kept, self.frames.get_mut(self.path[turn].node)?)?;
-        let page = self.frames.get_mut(sibling)?;
-        for (offset, entry) in moved.iter().enumerate() {
-            if !leaf::insert_entry(page, place.index + offset, entry)? {
-                let expected = "room for what was counted";
-                return Err(corrupt(None, "leaf that takes entries over", expected, "none"));
+    ) -> Result<Option<(usize, usize)>> {
+        // An eighth free, for the fill factor of a random load: 0.78 with a quarter, 0.81 with an eighth.
+        let capacity = node::capacity(self.page_size);
+        Ok(self.emptier_sibling(source, turn)?.filter(|(_, used)| *used <= capacity - capacity / 8))
+    }
+
+    fn emptier_sibling<S: PageSource>(&self, source: &S, turn: usize) -> Result<Option<(usize, usize)>> {
+        let mut emptier: Option<(usize, usize)> = None;
+        for left in self.sibling_pairs(turn)?.into_iter().flatten() {
+            let used = self.sibling_used_bytes(source, turn, left)?;
+            if emptier.is_none_or(|(_, least)| used < least) {
+                emptier = Some((left, used));
             }
         }
-        Ok(Some(items.separator(cut)))
+        Ok(emptier)
     }
 
     /// Merges the node at `turn` with the emptier of its siblings, or shares items out evenly between the two.
     /// Answers whether the parent has a child less.
     fn merge_with_sibling<S: PageSource>(&mut self, source: &S, turn: usize) -> Result<bool> {
-        let mut emptiest: Option<(usize, usize)> = None;
-        for left in self.sibling_pairs(turn)?.into_iter().flatten() {
-            let used = self.sibling_used_bytes(source, turn, left)?;
-            if emptiest.is_none_or(|(least, _)| used < least) {
-                emptiest = Some((used, left));
-            }
-        }
-        let Some((_, left)) = emptiest else { return Ok(false) };
+        let Some((left, _)) = self.emptier_sibling(source, turn)? else { return Ok(false) };
         let pair = self.pair(source, turn, left)?;
         let separator = self.separator_between(turn, left)?;
         let level = self.level_of(turn);
@@ -370,7 +362,12 @@ impl TreeMut {
     }
 
     /// Makes both nodes of a pair the transaction's own; answers their frames.
-    fn pair<S: PageSource>(&mut self, source: &S, turn: usize, left: usize) -> Result<[ChildRef; 2]> {
+    pub(super) fn pair<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        left: usize,
+    ) -> Result<[ChildRef; 2]> {
         let parent = self.path[turn - 1];
         let level = self.level_of(turn);
         let mut frames = [self.path[turn].node; 2];

@@ -78,6 +78,15 @@ impl Frames {
         slot.and_then(|slot| slot.as_deref_mut()).ok_or_else(|| no_such_frame(at))
     }
 
+    /// Two frames at once.
+    pub(super) fn get_two_mut(&mut self, at: [ChildRef; 2]) -> Result<[&mut [u8]; 2]> {
+        let index = |at: ChildRef| at.frame().map_or(usize::MAX, |index| index as usize);
+        match self.slots.get_disjoint_mut(at.map(index)) {
+            Ok([Some(one), Some(other)]) => Ok([one, other]),
+            _ => Err(no_such_frame(at[0])),
+        }
+    }
+
     /// Takes a frame's buffer out; the frame is gone.
     pub(super) fn take(&mut self, at: ChildRef) -> Result<Box<[u8]>> {
         let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));

@@ -49,6 +49,8 @@ pub(super) struct Items<'a> {
     sums: Vec<Sums>,
     /// Length of the shortest key.
     shortest: usize,
+    /// Length of the longest key, and of the longest but one.
+    longest: [usize; 2],
 }
 
 /// The items of a node.
@@ -93,6 +95,7 @@ impl<'a> Items<'a> {
             ));
         }
         let shortest = keyed.iter().map(Entry::key_len).min().unwrap_or(0);
+        let longest = longest_two(keyed);
         let mut sum = Sums { keys: 0, payloads: 0 };
         let mut sums = Vec::with_capacity(items.len() + 1);
         for item in &items {
@@ -101,8 +104,9 @@ impl<'a> Items<'a> {
             sum.payloads += item.payload_len();
         }
         sums.push(sum);
-        Ok(Items { page_size, level, has_overflow, items, sums, shortest })
+        Ok(Items { page_size, level, has_overflow, items, sums, shortest, longest })
     }
+
     /// These items and `others`: those of the node to the right if `are_left`, else of that to the left. `separator`
     /// sets them apart.
     pub(super) fn joined_with<'b>(
@@ -144,6 +148,8 @@ impl<'a> Items<'a> {
         let (from, to) = (self.sums[keyed.start], self.sums[keyed.end]);
         let rests = if prefix_len + HEAD_LEN <= self.shortest {
             to.keys - from.keys - keyed.len() * (prefix_len + HEAD_LEN)
+        } else if self.longest[0] <= prefix_len + HEAD_LEN {
+            0
         } else {
             let rest_len = |item: &Entry<'_>| item.key_len().saturating_sub(prefix_len + HEAD_LEN);
             self.items[keyed.clone()].iter().map(rest_len).sum()
@@ -164,26 +170,6 @@ impl<'a> Items<'a> {
             cuts.push(start);
         }
         cuts
-    }
-
-    /// Where to cut so that moving the items on one side to a sibling that uses `sibling_used` bytes leaves both about
-    /// equally full; the sibling is to the right if `to_right`. There are two items at least.
-    pub(super) fn cut_to_share(&self, sibling_used: usize, to_right: bool) -> usize {
-        let end = self.len();
-        let used = |range: Range<usize>| self.used_bytes(range);
-        let middle = if to_right {
-            first_where(1..end - 1, |cut| used(0..cut) >= used(cut..end) + sibling_used)
-        } else {
-            first_where(1..end - 1, |cut| used(0..cut) + sibling_used >= used(cut..end))
-        };
-        let around = end / 8;
-        let near = middle.saturating_sub(around).max(1)..=(middle + around).min(end - 1);
-        near.min_by_key(|&cut| (self.separator_len(cut), cut.abs_diff(middle))).unwrap_or(middle)
-    }
-
-    /// The items of `range`.
-    pub(super) fn part(&self, range: Range<usize>) -> &[Entry<'a>] {
-        &self.items[range]
     }
 
     /// What separates the items before `cut` from those behind.
@@ -223,20 +209,14 @@ impl<'a> Items<'a> {
     fn prefix_len(&self, keyed: Range<usize>) -> usize {
         let keyed = &self.items[keyed];
         let [first, .., last] = keyed else { return 0 };
+        if self.longest[1] <= HEAD_LEN {
+            return 0;
+        }
         let common = first.common_len(last);
         if common + HEAD_LEN <= self.shortest {
             return common;
         }
-        let (mut longest, mut second) = (0, 0);
-        for item in keyed {
-            let key_len = item.key_len();
-            if key_len > longest {
-                (longest, second) = (key_len, longest);
-            } else {
-                second = second.max(key_len);
-            }
-        }
-        common.min(second.saturating_sub(HEAD_LEN))
+        common.min(longest_two(keyed)[1].saturating_sub(HEAD_LEN))
     }
 
     /// Whether the items of `range` fit one page.
@@ -271,6 +251,13 @@ impl<'a> Items<'a> {
         let near = leftmost.max(middle.saturating_sub(around))..=rightmost.min(middle + around);
         near.min_by_key(|&cut| (self.separator_len(cut), cut.abs_diff(middle))).unwrap_or(middle)
     }
+}
+
+/// The lengths of the two longest keys.
+fn longest_two(items: &[Entry<'_>]) -> [usize; 2] {
+    items.iter().map(Entry::key_len).fold([0, 0], |[longest, second], key_len| {
+        if key_len > longest { [key_len, longest] } else { [longest, second.max(key_len)] }
+    })
 }
 
 /// The first of `range` where `holds`, which goes on to hold from there; the range's end if nowhere.

@@ -3,7 +3,7 @@
 //!
 //! Reading (`get`, `cursor`, `walk`, `newer`) is written against [`nodes::Nodes`]: finished pages alone, or a write
 //! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`
-//! (over `items`), `move_down`, `seal`.
+//! (over `items`), `share`, `move_down`, `seal`.
 
 mod balance;
 pub(crate) mod cursor;
@@ -18,6 +18,7 @@ pub(crate) mod nodes;
 pub(crate) mod pages;
 mod remove;
 mod seal;
+mod share;
 mod tree_mut;
 pub(crate) mod walk;
 

@@ -194,7 +194,8 @@ impl TreeMut {
         let place = match self.place_at_end(key)? {
             Some(place) => place,
             None => {
-                let place = self.locate(source, key)?;
+                let length = leaf::entry_len(key.len(), (value.len() as usize).min(self.page_size));
+                let place = self.locate_with_room(source, key, length)?;
                 self.own_path(source)?;
                 place
             }
@@ -343,6 +344,11 @@ impl TreeMut {
 
     /// Descends to `key` without changing anything; the way is in `path` then. The tree is not empty.
     pub(super) fn locate<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Place> {
+        self.locate_with_room(source, key, 0)
+    }
+
+    /// The same; and asks for what is written where an entry of `length` bytes is put into the leaf.
+    fn locate_with_room<S: PageSource>(&mut self, source: &S, key: &[u8], length: usize) -> Result<Place> {
         let nodes = FramesOverPages { source, frames: &self.frames };
         self.path.clear();
         self.is_path_to_end = false;
@@ -355,7 +361,11 @@ impl TreeMut {
             node = branch.child(index)?;
             nodes.prefetch(node);
         }
-        let leaf: LeafView<'_> = view(nodes.node(node)?, 0)?;
+        let page = nodes.node(node)?;
+        let leaf: LeafView<'_> = view(page, 0)?;
+        if length > 0 {
+            leaf::prefetch_room(page, length);
+        }
         let place = leaf.search(key)?;
         self.path.push(Step { node, index: place.index });
         Ok(place)

@@ -1,0 +1,197 @@
+//! A full leaf that gives its outermost entries to a sibling: they are copied there as they are, and in neither page
+//! anything else moves but what fills their places. Most leaves that have no room are given it so.
+//!
+//! Invariants:
+//! - Nothing changes before both leaves are known to have room, and the keys that are looked at to be in order. What
+//!   cannot be done so is left to `balance`, which takes all entries out.
+
+use crate::error::{Result, corrupt};
+use crate::format::entry::Entry;
+use crate::format::leaf::{self, LeafView};
+use crate::format::node;
+use crate::format::page;
+use crate::tree::items::Split;
+use crate::tree::nodes::view_any_count;
+use crate::tree::pages::PageSource;
+use crate::tree::tree_mut::TreeMut;
+
+/// A leaf's entries and one more among them, for which it has no room.
+pub(super) struct FullLeaf<'a> {
+    leaf: LeafView<'a>,
+    /// Where the new entry belongs.
+    index: usize,
+    new: Entry<'a>,
+    /// Bytes that all of them take, with the leaf's prefix.
+    used: usize,
+    capacity: usize,
+}
+
+/// How many entries go to a sibling, the new one among them or not, and what sets the two leaves apart then.
+struct Shares {
+    moved: usize,
+    separator: Vec<u8>,
+}
+
+impl<'a> FullLeaf<'a> {
+    fn new(page: &'a [u8], index: usize, new: Entry<'a>) -> Result<FullLeaf<'a>> {
+        let leaf: LeafView<'a> = view_any_count(page, 0)?;
+        let used = node::used_bytes::<false>(page) + entry_len(&new, leaf.prefix().len());
+        Ok(FullLeaf { leaf, index, new, used, capacity: node::capacity(page.len()) })
+    }
+
+    /// Whether its entries are too many for any page: also for this one if it were written anew, without dead bytes and
+    /// with the best prefix. `false` if the new key does not begin with its prefix.
+    fn is_sure(&self) -> Result<bool> {
+        if self.leaf.count() == 0 || !self.new.has_prefix(self.leaf.prefix()) {
+            return Ok(false);
+        }
+        if self.used <= self.capacity {
+            return Ok(false);
+        }
+        let longer = self.leaf.common_len()?.saturating_sub(self.leaf.prefix().len());
+        Ok(self.used > self.capacity + longer * self.len())
+    }
+
+    /// Asks for what will be read and written where `bytes` bytes are moved.
+    fn prefetch(&self, page: &[u8], sibling: &[u8], bytes: usize, to_right: bool) {
+        let heap = node::heap_range(page).start;
+        page::prefetch_range(page, heap..heap + bytes);
+        let heap = node::heap_range(sibling).start;
+        page::prefetch_range(sibling, heap.saturating_sub(bytes)..heap);
+        let count = self.leaf.count();
+        let length = self.used / self.len();
+        for at in 0..(bytes / length + 1 + self.len() / 8).min(count) {
+            self.leaf.prefetch_whole_entry(if to_right { count - 1 - at } else { at }, length);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.leaf.count() + 1
+    }
+
+    fn entry(&self, at: usize) -> Result<Entry<'a>> {
+        match at.checked_sub(self.index) {
+            None => self.leaf.leaf_entry(at),
+            Some(0) => Ok(self.new),
+            Some(_) => self.leaf.leaf_entry(at - 1),
+        }
+    }
+
+    /// The entry at `at` from one end on: the right one, if `to_right`.
+    fn outermost(&self, at: usize, to_right: bool) -> Result<Entry<'a>> {
+        self.entry(if to_right { self.len() - 1 - at } else { at })
+    }
+
+    /// How to share with a sibling so that both are about equally full: near there, where the separator is short.
+    /// `None` if the sibling has no room for that as it is, or its prefix is another.
+    fn shares(&self, sibling: &[u8], sibling_used: usize, to_right: bool) -> Result<Option<Shares>> {
+        let prefix_len = self.leaf.prefix().len();
+        let around = self.len() / 8;
+        let mut middle = self.len() - 1;
+        let mut bytes = 0;
+        // The outermost entries, and the bytes of those farther out.
+        let mut outer = Vec::with_capacity(self.len());
+        for moved in 0..self.len() {
+            if self.used <= sibling_used + 2 * bytes {
+                middle = middle.min(moved.max(1));
+            }
+            let entry = self.outermost(moved, to_right)?;
+            outer.push((entry, bytes));
+            bytes += entry_len(&entry, prefix_len);
+            if moved >= middle + around {
+                break;
+            }
+        }
+        let near = middle.saturating_sub(around).max(1)..outer.len();
+        let fits = |moved: &usize| {
+            let bytes = outer[*moved].1;
+            self.used.saturating_sub(bytes) <= self.capacity && sibling_used + bytes <= self.capacity
+        };
+        let common_len = |moved: usize| outer[moved - 1].0.common_len(&outer[moved].0);
+        let cut = near.filter(fits).min_by_key(|&moved| (common_len(moved), moved.abs_diff(middle)));
+        let Some(moved) = cut else { return Ok(None) };
+
+        let [nearest, farthest, kept] = [&outer[0].0, &outer[moved - 1].0, &outer[moved].0];
+        let (left, right) = if to_right { (kept, farthest) } else { (farthest, kept) };
+        if left.compare_keys(right).is_ge() {
+            return Err(corrupt(
+                None,
+                "order of the keys of a page that is being changed",
+                "ascending",
+                "another",
+            ));
+        }
+        let view: LeafView<'_> = view_any_count(sibling, 0)?;
+        let place = view.search(&nearest.key())?;
+        let is_in_order = !place.found && place.index == if to_right { 0 } else { view.count() };
+        // If the farthest has the sibling's prefix all have it, as they lie between it and the sibling's keys.
+        let needed: usize =
+            outer[..moved].iter().map(|(entry, _)| entry_len(entry, view.prefix().len())).sum();
+        if !is_in_order || !farthest.has_prefix(view.prefix()) || needed > node::gap_len::<false>(sibling) {
+            return Ok(None);
+        }
+        let separator = right.key()[..common_len(moved) + 1].to_vec();
+        Ok(Some(Shares { moved, separator }))
+    }
+
+    /// Puts the outermost entries into the sibling.
+    fn give(&self, moved: usize, sibling: &mut [u8], to_right: bool) -> Result<()> {
+        for at in 0..moved {
+            let end = if to_right { 0 } else { node::key_count(sibling) };
+            if !leaf::insert_entry(sibling, end, &self.outermost(at, to_right)?)? {
+                return Err(corrupt(
+                    None,
+                    "leaf that takes entries over",
+                    "room for what was counted",
+                    "none",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that an entry takes in a leaf with a prefix of this length.
+fn entry_len(entry: &Entry<'_>, prefix_len: usize) -> usize {
+    leaf::entry_len(entry.key_len().saturating_sub(prefix_len), entry.payload_len())
+}
+
+impl TreeMut {
+    /// Puts an entry in at `index` of the leaf at `turn`, which has no room for it, by giving outermost entries to the
+    /// emptier sibling. `false`, and nothing changed, if that cannot be done so simply.
+    pub(super) fn share_leaf<S: PageSource>(
+        &mut self,
+        source: &S,
+        turn: usize,
+        index: usize,
+        new: Entry<'_>,
+    ) -> Result<bool> {
+        let here = self.path[turn].node;
+        if !FullLeaf::new(self.frames.get(here)?, index, new)?.is_sure()? {
+            return Ok(false);
+        }
+        let Some((left, sibling_used)) = self.roomy_sibling(source, turn)? else { return Ok(false) };
+        let to_right = left == self.path[turn - 1].index;
+        let pair = self.pair(source, turn, left)?;
+        let sibling = pair[usize::from(to_right)];
+        let [page, sibling_page] = self.frames.get_two_mut([here, sibling])?;
+        let full = FullLeaf::new(page, index, new)?;
+        full.prefetch(page, sibling_page, full.used.saturating_sub(sibling_used) / 2, to_right);
+        let Some(Shares { moved, separator }) = full.shares(sibling_page, sibling_used, to_right)? else {
+            return Ok(false);
+        };
+        full.give(moved, sibling_page, to_right)?;
+        let count = full.leaf.count();
+        let is_new_moved = if to_right { count - index < moved } else { index < moved };
+        let moved = moved - usize::from(is_new_moved);
+        let (moved, index) =
+            if to_right { (count - moved..count, index) } else { (0..moved, index.saturating_sub(moved)) };
+        leaf::remove_and_fill(page, moved)?;
+        if !is_new_moved && !leaf::insert_entry(page, index, &new)? {
+            self.build_anew(here, 0, index, &[new])?;
+        }
+        let new = vec![(separator, pair[1])];
+        self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+        Ok(true)
+    }
+}
