@@ -129,8 +129,8 @@ fn a_newer_format() {
             forge(&mut newer, slot, page_size, |record| record[16..20].copy_from_slice(&7u32.to_le_bytes()));
         }
         fs::write(&path, &newer).unwrap();
-        let error = refused(&path, &["format version 7", "up to 1", "newer mapleaf"]);
-        assert!(matches!(error, Error::NewerFormat { found: 7, supported: 1 }));
+        let error = refused(&path, &["format version 7", "up to 2", "newer mapleaf"]);
+        assert!(matches!(error, Error::NewerFormat { found: 7, supported: 2 }));
         fs::write(&path, &good).unwrap();
         assert_is_sample(&path);
     }
@@ -144,10 +144,10 @@ fn one_record_of_a_newer_format() {
     let newest = usize::from(record_id(&good, 1, 4096) > record_id(&good, 0, 4096));
     for slot in [newest, 1 - newest] {
         let mut newer = good.clone();
-        forge(&mut newer, slot, 4096, |record| record[16..20].copy_from_slice(&2u32.to_le_bytes()));
+        forge(&mut newer, slot, 4096, |record| record[16..20].copy_from_slice(&3u32.to_le_bytes()));
         fs::write(&path, &newer).unwrap();
-        let error = refused(&path, &["format version 2"]);
-        assert!(matches!(error, Error::NewerFormat { found: 2, supported: 1 }), "slot {slot}: {error}");
+        let error = refused(&path, &["format version 3"]);
+        assert!(matches!(error, Error::NewerFormat { found: 3, supported: 2 }), "slot {slot}: {error}");
     }
 }
 

@@ -95,15 +95,19 @@ fn damage_in_many_places_is_all_named() {
     flip(&mut file, runs[2].0, 500);
     flip(&mut file, runs[9].0 + runs[9].1 - 1, 500);
     expected.extend([(runs[2].0, "checksum"), (runs[9].0, "checksum")]);
-    // With right checksums: keys out of order, a wrong count of dead bytes, a page from the future, a wrong level.
-    let [order, dead, future, level] = [80, 100, 120, 140].map(|number| leaves(number)[2]);
+    // With right checksums: keys out of order, another last head, a page from the future, a wrong level, and in a leaf
+    // with slots a wrong count of dead bytes.
+    let [order, last_head, future, level] = [80, 100, 120, 140].map(|number| leaves(number)[2]);
     let at = order as usize * PAGE_SIZE + 32;
     file[at..at + 8].rotate_left(4);
+    flip(&mut file, last_head, 28);
+    let dead = layout.tables["blobs"].leaves[0];
     flip(&mut file, dead, 24);
     flip(&mut file, future, 12);
     flip(&mut file, level, 17);
-    [order, dead, future, level].iter().for_each(|&page| reseal(&mut file, page));
+    [order, last_head, future, level, dead].iter().for_each(|&page| reseal(&mut file, page));
     expected.extend([(order, "order of keys"), (dead, "bytes in the heap"), (future, "birth")]);
+    expected.insert((last_head, "last head in the header"));
     expected.insert((level, "kind and level"));
 
     let report = check(&path, &file);

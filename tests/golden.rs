@@ -1,9 +1,12 @@
 //! The format, as it is on the disk.
 //!
-//! `tests/golden/format-1.hex` is a database that must open and read right for ever: it is never made again. A build
-//! of the same script must still give the same bytes, so that no change of the format goes unnoticed. If one
-//! is meant, raise the format version, keep the old file, and let `MAPLEAF_BLESS=1 cargo test --test golden` write
-//! the new one.
+//! The files in `tests/golden` are databases that must open and read right for ever: they are never made again. The
+//! script that made the newest must still give the same bytes, so that no change of the format goes unnoticed. If one
+//! is meant, raise the format version, keep the old files, and let `MAPLEAF_BLESS=1 cargo test --test golden` write the
+//! new one.
+//!
+//! `format-1.hex` is of the same script, without the table of numbers; `format-1-numbers.hex` has such tables as are in
+//! dense leaves since version 2.
 //!
 //! Lines are an offset and 32 bytes; lines of zeros are left out, and the last line is the length.
 
@@ -21,11 +24,29 @@ const LARGE: Table<u64, [u8]> = Table::new("large");
 const LONG: Table<[u8], ()> = Table::new("long keys");
 const GONE: Table<u64, u64> = Table::new("gone");
 const PAIRS: Table<(String, i32), (bool, String)> = Table::new("pairs");
+const NUMBERS: Table<u64, u64> = Table::new("numbers");
+const MEMBERS: Table<(u32, u16), ()> = Table::new("pairs");
 
 const LINE: usize = 32;
 
 fn golden_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1.hex")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-2.hex")
+}
+
+fn golden_file(name: &str) -> Vec<u8> {
+    let path = golden_path().with_file_name(name).with_extension("hex");
+    from_hex(&fs::read_to_string(path).unwrap())
+}
+
+/// Spread over all numbers.
+fn spread(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The format versions of both records.
+fn versions(path: &Path) -> [u8; 2] {
+    let file = fs::read(path).unwrap();
+    [file[16], file[4096 + 16]]
 }
 
 /// 40 keys of 1500 bytes: branches, separators, common prefixes.
@@ -54,6 +75,8 @@ fn build(path: &Path, mode: WriteMode) {
             words.insert(word, count)?;
         }
         tx.table(&GONE)?.insert(1, 1)?;
+        let mut numbers = tx.table(&NUMBERS)?;
+        (0..300).try_for_each(|number| numbers.insert(spread(number), number).map(drop))?;
         tx.table(&PAIRS)?.insert(("below", -1), (true, "zero"))?;
         tx.table(&PAIRS)?.insert(("above", 1), (false, ""))?;
         Ok(())
@@ -76,7 +99,7 @@ fn build(path: &Path, mode: WriteMode) {
 }
 
 #[track_caller]
-fn assert_reads_right(path: &Path, verify: Verify) {
+fn assert_reads_right(path: &Path, verify: Verify, version: u8) {
     let db = Db::options().verify(verify).open(path).unwrap();
     assert_clean(&db);
     let rx = db.read().unwrap();
@@ -96,29 +119,35 @@ fn assert_reads_right(path: &Path, verify: Verify) {
     let pairs = rx.table(&PAIRS).unwrap();
     assert_eq!(pairs.get(("below", -1)).unwrap(), Some((true, "zero")));
     assert_eq!(pairs.get(("above", 1)).unwrap(), Some((false, "")));
+    let mut expected = Vec::new();
+    if version > 1 {
+        let numbers = rx.table(&NUMBERS).unwrap();
+        assert!((0..300).all(|number| numbers.get(spread(number)).unwrap() == Some(number)));
+        expected.push(("numbers", "u64", "u64", 300, 2));
+    }
     let tables: Vec<(String, String, String, u64, u8)> = rx
         .tables()
         .unwrap()
         .into_iter()
         .map(|info| (info.name, info.key_type, info.value_type, info.entries, info.depth))
         .collect();
-    let table = |name: &str, key: &str, value: &str, entries, depth| {
-        (name.to_owned(), key.to_owned(), value.to_owned(), entries, depth)
-    };
-    assert_eq!(
-        tables,
-        [
-            table("large", "u64", "bytes", 2, 1),
-            table("long keys", "bytes", "()", 40, 2),
-            table("pairs", "(str,i32)", "(bool,str)", 2, 1),
-            table("words", "str", "u64", 3, 1),
-        ]
-    );
+    expected.extend([
+        ("large", "u64", "bytes", 2, 1),
+        ("long keys", "bytes", "()", 40, 2),
+        ("pairs", "(str,i32)", "(bool,str)", 2, 1),
+        ("words", "str", "u64", 3, 1),
+    ]);
+    expected.sort_unstable();
+    let found =
+        tables.iter().map(|(name, key, value, entries, depth)| (&**name, &**key, &**value, *entries, *depth));
+    assert!(found.eq(expected), "{tables:?}");
     assert_eq!(rx.id(), 5);
     drop(rx);
     // It can be written.
     db.update(|tx| tx.table(&WORDS)?.insert("more", 1)).unwrap();
     assert_clean(&db);
+    drop(db);
+    assert!(versions(path).contains(&2), "what was written is of this version");
 }
 
 /// The random identity of the file becomes zeros, in both records.
@@ -163,7 +192,7 @@ fn built(mode: WriteMode) -> Vec<u8> {
     let mut file = fs::read(&path).unwrap();
     normalise(&mut file);
     fs::write(&path, &file).unwrap();
-    assert_reads_right(&path, Verify::Always);
+    assert_reads_right(&path, Verify::Always, 2);
     file
 }
 
@@ -188,11 +217,15 @@ fn the_same_script_gives_the_same_bytes() {
 #[test]
 fn the_golden_database_reads_right() {
     let (_folder, path) = scratch();
-    let file = from_hex(&fs::read_to_string(golden_path()).unwrap());
-    for verify in [Verify::FirstTouch, Verify::Always, Verify::Never] {
-        fs::write(&path, &file).unwrap();
-        assert_reads_right(&path, verify);
+    for (version, name) in [(1, "format-1"), (2, "format-2")] {
+        let file = golden_file(name);
+        for verify in [Verify::FirstTouch, Verify::Always, Verify::Never] {
+            fs::write(&path, &file).unwrap();
+            assert_eq!(versions(&path), [version; 2]);
+            assert_reads_right(&path, verify, version);
+        }
     }
+    let file = golden_file("format-2");
     let read_only = {
         fs::write(&path, &file).unwrap();
         Db::options().read_only(true).open(&path).unwrap()
@@ -200,6 +233,41 @@ fn the_golden_database_reads_right() {
     assert_clean(&read_only);
     assert_eq!(read_only.read().unwrap().table(&WORDS).unwrap().get("leaf").unwrap(), Some(20));
     assert!(fs::read(&path).unwrap() == file);
+}
+
+/// The leaves of an old table stay as they are until they are changed; those that are built anew then are dense.
+#[test]
+fn numbers_of_the_first_version_are_read_and_written() {
+    let (_folder, path) = scratch();
+    fs::write(&path, golden_file("format-1-numbers")).unwrap();
+    assert_eq!(versions(&path), [1, 1]);
+    let db = Db::open(&path).unwrap();
+    let assert_holds = |added: u64| {
+        assert_clean(&db);
+        let rx = db.read().unwrap();
+        let numbers = rx.table(&NUMBERS).unwrap();
+        let mut expected: Vec<(u64, u64)> = (1..400 + added).map(|number| (spread(number), number)).collect();
+        expected.sort_unstable();
+        assert!(numbers.iter().unwrap().map(Result::unwrap).eq(expected.iter().copied()));
+        assert!(expected.iter().all(|(key, number)| numbers.get(key).unwrap() == Some(*number)));
+        let members = rx.table(&MEMBERS).unwrap();
+        assert_eq!(members.iter().unwrap().filter(Result::is_ok).count(), 300);
+        assert_eq!(members.prefix((7u32,)).unwrap().count(), 9);
+    };
+    assert_holds(0);
+    for added in [1, 2, 50, 1000] {
+        db.update(|tx| {
+            let mut numbers = tx.table(&NUMBERS)?;
+            (400..400 + added).try_for_each(|number| numbers.insert(spread(number), number).map(drop))
+        })
+        .unwrap();
+        assert_holds(added);
+    }
+    db.close().unwrap();
+    assert!(versions(&path).contains(&2));
+    let leaves = fs::read(&path).unwrap();
+    let dense = leaves.chunks(4096).skip(2).filter(|page| page[16] == 1 && page[26] & 2 != 0);
+    assert!(dense.count() > 3);
 }
 
 #[test]

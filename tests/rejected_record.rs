@@ -94,12 +94,15 @@ fn newer_format_in_either_slot_is_refused() {
         let mut file = std::fs::read(&path).unwrap();
         let at = newer_slot * PAGE_SIZE;
         let length = get_u32(&file, at + 12);
-        file[at + 16] = 2;
+        file[at + 16] = 200;
         let sum = crc32fast::hash(&file[at + 12..at + length]);
         file[at + 8..at + 12].copy_from_slice(&sum.to_le_bytes());
         std::fs::write(&path, &file).unwrap();
         let result = Db::open(&path);
-        assert!(matches!(result, Err(Error::NewerFormat { found: 2, .. })), "slot {newer_slot}: {result:?}");
+        assert!(
+            matches!(result, Err(Error::NewerFormat { found: 200, .. })),
+            "slot {newer_slot}: {result:?}"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), file, "the file is as it was");
     }
 }

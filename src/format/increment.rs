@@ -3,7 +3,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic: `mapleafi` |
-//! | 8 | 4 | version of this layout: 1 |
+//! | 8 | 4 | version of this layout: 2; 1 if no page can be of a later format version than 1 |
 //! | 12 | 4 | page size, in bytes |
 //! | 16 | 16 | identity of the database that it was made of |
 //! | 32 | 8 | transaction that it begins with: that of the copy which it is restored onto |
@@ -39,7 +39,9 @@ pub(crate) const MAGIC: &[u8; 8] = b"mapleafi";
 pub(crate) const HEADER_LEN: usize = 80;
 /// A page that is kept, or the head of a run: two numbers.
 pub(crate) const PAIR_LEN: usize = 8;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The same layout, with pages of the first format version.
+const FIRST_VERSION: u32 = 1;
 const FLAG_MAY_BE_FOLLOWED: u8 = 1;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,8 +99,8 @@ impl IncrementHeader {
             return Err(bad("the checksum of its header is wrong"));
         }
         let version = get_u32(bytes, 8);
-        if version != VERSION {
-            return Err(bad(format!("it has version {version}, this library reads version {VERSION}")));
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
+            return Err(bad(format!("it has version {version}, this library reads up to {VERSION}")));
         }
         let header = IncrementHeader {
             page_size: get_u32(bytes, 12) as usize,

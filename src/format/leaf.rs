@@ -2,7 +2,7 @@
 //!
 //! A heap entry is the length of the value's part (u16), the rest of the key, and the value, or, if the slot says
 //! that the value lies on overflow pages, a descriptor of 12 bytes: where the run is (u32), the value's
-//! length (u64).
+//! length (u64). Of a *dense* leaf ([`dense_leaf`]), whose entries have all one length, this file is the only way in.
 //!
 //! Invariants:
 //! - I5: nothing read from an entry is used before it has been checked.
@@ -13,9 +13,11 @@ use std::ops::Range;
 use crate::base::bytes::{are_equal, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
+use crate::format::dense_leaf::{self, Shape};
 use crate::format::entry::Entry;
-use crate::format::heads::{bytes_of_head, head_of, heads_below};
+use crate::format::heads::{bytes_of_head, head_of};
 use crate::format::node::{self, HEAD_LEN, Node, Slot, bad_offset};
+use crate::format::node_tables::slots_start;
 use crate::format::page::{self, field_u16};
 
 /// Length of the descriptor of a value on overflow pages.
@@ -102,6 +104,8 @@ pub(crate) struct Candidate<'a> {
     page: &'a [u8],
     prefix_len: usize,
     slot: [u8; 4],
+    /// Of a dense leaf.
+    shape: Option<Shape>,
 }
 
 impl<'a> Candidate<'a> {
@@ -114,7 +118,8 @@ impl<'a> Candidate<'a> {
         }
         let (_, prefix) = self.page.split_at(self.page.len() - self.prefix_len);
         let rest = key.get(self.prefix_len + HEAD_LEN..).unwrap_or(&[]);
-        let place = slot.offset + LeafView::LEAD;
+        let lead = if self.shape.is_some() { 0 } else { LeafView::LEAD };
+        let place = slot.offset + lead;
         let Some((found, payload)) =
             self.page.get(place..).and_then(|entry| entry.split_at_checked(rest.len()))
         else {
@@ -123,7 +128,11 @@ impl<'a> Candidate<'a> {
         if !are_equal(found, rest) || !key.get(..prefix.len()).is_some_and(|key| are_equal(key, prefix)) {
             return Ok(None);
         }
-        match payload.get(..field_u16(self.page, slot.offset)) {
+        let value_len = match self.shape {
+            Some(shape) => shape.value_len(),
+            None => field_u16(self.page, slot.offset),
+        };
+        match payload.get(..value_len) {
             Some(payload) if slot.is_overflow => descriptor(self.page, payload).map(Some),
             Some(payload) => Ok(Some(LeafValue::Inline(payload))),
             None => Err(bad_offset(self.page, slot)),
@@ -138,7 +147,7 @@ impl<'a> LeafView<'a> {
         // Whether the key has the page's prefix is looked at last: that lies on a line of its own.
         let Some(suffix) = key.get(self.prefix.len()..) else { return Ok(None) };
         let head = head_of(suffix);
-        let mut index = heads_below(self.heads, head);
+        let mut index = self.lower_bound(head);
         if self.heads.get(index) != Some(&head.to_le_bytes()) {
             return Ok(None);
         }
@@ -149,15 +158,22 @@ impl<'a> LeafView<'a> {
             }
             index = place.index;
         }
-        let Some(&slot) = self.slots.get(index) else { return Ok(None) };
+        let slot = match self.slots.get(index) {
+            Some(&slot) => slot,
+            None => self.slot(index)?.encode(),
+        };
         self.prefetch_entry_at(Slot::decode(slot));
         self.prefetch_prefix();
-        Ok(Some(Candidate { page: self.page, prefix_len: self.prefix.len(), slot }))
+        Ok(Some(Candidate { page: self.page, prefix_len: self.prefix.len(), slot, shape: self.shape() }))
     }
 
     /// Where the value at `slot` lies in the page.
     #[inline]
     fn value_range(&self, slot: Slot) -> Result<Range<usize>> {
+        if let Some(shape) = self.shape() {
+            let start = slot.offset + shape.rest_len();
+            return Ok(start..start + shape.value_len());
+        }
         let Some(&[l0, l1]) = self.page.get(slot.offset..).and_then(|entry| entry.first_chunk()) else {
             return Err(bad_offset(self.page, slot));
         };
@@ -242,6 +258,35 @@ impl<'a> LeafView<'a> {
         let slot = self.slot(index)?;
         Ok(slot.offset..self.value_range(slot)?.end)
     }
+
+    /// Bytes that the leaf would get longer by `entry` if it were built anew, keeping its prefix but for `longer` bytes
+    /// more. A dense one gets slots then if the entry has another length.
+    pub(crate) fn growth(&self, entry: &Entry<'_>, longer: usize) -> usize {
+        let (key_len, payload_len) = (entry.key_len(), entry.payload_len());
+        let prefix_len = self.prefix().len() + longer;
+        if self.is_dense_like(entry) {
+            return dense_leaf::entry_len(key_len, payload_len, prefix_len);
+        }
+        let slots = if self.shape().is_some() { entry_len(0, 0) - HEAD_LEN } else { 0 };
+        entry_len(key_len.saturating_sub(prefix_len), payload_len) + slots * self.count()
+    }
+
+    /// Whether the leaf is dense and the entry has the length that its entries have.
+    fn is_dense_like(&self, entry: &Entry<'_>) -> bool {
+        self.shape().is_some_and(|shape| {
+            !entry.is_overflow
+                && entry.payload_len() == shape.value_len()
+                && entry.key_len() == self.prefix().len() + shape.suffix_len()
+        })
+    }
+
+    /// Whether the leaf can take these entries over as it is; their keys have its prefix.
+    pub(crate) fn has_room_for(&self, entries: &[Entry<'_>]) -> bool {
+        let is_alike = self.shape().is_none() || entries.iter().all(|entry| self.is_dense_like(entry));
+        is_alike
+            && entries.iter().map(|entry| self.growth(entry, 0)).sum::<usize>()
+                <= node::gap_len::<false>(self.page)
+    }
 }
 
 /// Where the value lies whose descriptor in `page` is `payload`.
@@ -255,26 +300,36 @@ fn descriptor<'a>(page: &[u8], payload: &[u8]) -> Result<LeafValue<'a>> {
 }
 
 /// Makes `page` an empty leaf whose keys begin with `prefix`.
+#[cfg(test)]
 pub(crate) fn init(page: &mut [u8], prefix: &[u8]) {
     node::init::<false>(page, 0, prefix);
 }
 
-/// Writes a whole leaf into `page`: `entries` in order, whose keys all begin with `prefix`.
+/// Writes a whole leaf into `page`: `entries` in order, whose keys all begin with `prefix`. It is dense if it can be.
 pub(crate) fn build(page: &mut [u8], prefix: &[u8], entries: &[Entry<'_>]) -> Result<()> {
+    if dense_leaf::build(page, prefix, entries)? {
+        return Ok(());
+    }
     node::build::<false>(page, 0, prefix, entries)
 }
 
 /// Asks for what is written where an entry of `length` bytes is put in: slots, and the room ahead of the heap.
 pub(crate) fn prefetch_room(page: &[u8], length: usize) {
+    if Shape::of(page).is_some() {
+        return; // what is written there has been read, or is near
+    }
     let heap = node::heap_range(page).start;
     page::prefetch_range(page, heap.saturating_sub(length)..heap);
-    let slots = node::slots_start::<false>(node::key_count(page));
+    let slots = slots_start::<false>(node::key_count(page));
     page::prefetch_range(page, slots..slots + 4 * node::key_count(page));
 }
 
-/// Puts an entry in at `index`. `false`, and nothing changed, if the key does not share the page's prefix or
-/// there is no room.
+/// Puts an entry in at `index`. `false`, and nothing changed, if the leaf has to be built anew for it: the key does
+/// not share the page's prefix, or there is no room, or the leaf is dense and the entry has another length.
 pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload<'_>) -> Result<bool> {
+    if let Some(shape) = Shape::of(page) {
+        return dense_leaf::insert(page, shape, index, key, payload);
+    }
     let is_overflow = payload.is_overflow();
     let Some(place) = node::insert_key::<false>(page, index, key, payload.len(), is_overflow)? else {
         return Ok(false);
@@ -289,7 +344,8 @@ pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload
 
 /// Puts an entry of another leaf in at `index`. `false`, and nothing changed, as with [`insert`].
 pub(crate) fn insert_entry(page: &mut [u8], index: usize, entry: &Entry<'_>) -> Result<bool> {
-    if LeafView::new(page)?.prefix == entry.prefix {
+    let view = LeafView::new(page)?;
+    if view.shape().is_none() && entry.lead == LeafView::LEAD && view.prefix == entry.prefix {
         let (head, len) = (entry.head, entry.heap.len());
         let start = node::insert_cell::<false>(page, index, head, entry.suffix_len, len, entry.is_overflow);
         let Some(start) = start else { return Ok(false) };
@@ -304,6 +360,19 @@ pub(crate) fn insert_entry(page: &mut [u8], index: usize, entry: &Entry<'_>) -> 
     insert(page, index, &entry.key(), payload)
 }
 
+/// Puts entries of another leaf, side by side, in at `index`. `false`, as with [`insert`], if not all have got in.
+pub(crate) fn insert_entries(page: &mut [u8], index: usize, entries: &[Entry<'_>]) -> Result<bool> {
+    if let Some(shape) = Shape::of(page) {
+        return dense_leaf::insert_entries(page, shape, index, entries);
+    }
+    for (offset, entry) in entries.iter().enumerate() {
+        if !insert_entry(page, index + offset, entry)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// How far the value of `key` lies behind the beginning of its entry.
 fn key_rest_and_lead(page: &[u8], key: &[u8]) -> usize {
     let prefix_len = page.len() - node::heap_range(page).end;
@@ -312,6 +381,10 @@ fn key_rest_and_lead(page: &[u8], key: &[u8]) -> usize {
 
 /// Takes the entries of `range` out.
 pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    if let Some(shape) = Shape::of(page) {
+        dense_leaf::remove(page, shape, range);
+        return Ok(());
+    }
     let view = LeafView::new(page)?;
     let mut entry_lens = 0;
     for index in range.clone() {
@@ -324,6 +397,9 @@ pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
 /// Takes the entries of `range` out. Where one leaves as much room as the entry takes that lies at the heap's
 /// beginning, that one is moved there: no bytes are dead then.
 pub(crate) fn remove_and_fill(page: &mut [u8], range: Range<usize>) -> Result<()> {
+    if Shape::of(page).is_some() {
+        return remove(page, range);
+    }
     for index in range.rev() {
         let hole = LeafView::new(page)?.entry_range(index)?;
         node::remove_keys::<false>(page, index..index + 1, hole.len());
@@ -347,7 +423,7 @@ fn fill_hole(page: &mut [u8], hole: Range<usize>, start: usize) -> Result<bool> 
     if entry.len() != hole.len() || entry.end > hole.start {
         return Ok(false);
     }
-    let slot = node::slots_start::<false>(view.count()) + 4 * index;
+    let slot = slots_start::<false>(view.count()) + 4 * index;
     put_u16(page, slot, hole.start as u16);
     page.copy_within(entry, hole.start);
     Ok(true)
@@ -357,6 +433,9 @@ fn fill_hole(page: &mut [u8], hole: Range<usize>, start: usize) -> Result<bool> 
 /// within the heap and as long as they may be, sizes adding up, no reference to a frame.
 pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
     let view = LeafView::new(page)?;
+    if let Some(shape) = view.shape() {
+        return dense_leaf::check_before_change(&view, shape);
+    }
     let heap = node::heap_range(page);
     let mut live = 0;
     let mut has_overflow = false;

@@ -5,12 +5,14 @@
 //!   check what they take from the slice and answer [`crate::Error::Corrupt`].
 
 pub(crate) mod branch;
+pub(crate) mod dense_leaf;
 pub(crate) mod entry;
 pub(crate) mod free_log;
 mod heads;
 pub(crate) mod increment;
 pub(crate) mod leaf;
 pub(crate) mod node;
+pub(crate) mod node_tables;
 pub(crate) mod overflow;
 pub(crate) mod page;
 pub(crate) mod record;

@@ -7,7 +7,8 @@
 //!
 //! A key is the page's prefix and a *suffix*. The first 4 bytes of the suffix, padded with zeros, are the key's
 //! *head*: an integer whose order is the keys' order. The suffix's *rest* lies in the heap. The slot has the
-//! length of the whole suffix; its top bit says that the value lies on overflow pages.
+//! length of the whole suffix; its top bit says that the value lies on overflow pages. (A dense leaf has no slots:
+//! `format/dense_leaf.rs`.)
 //!
 //! Reading functions are `inline(always)` from here up to the lookup: a view then lives in registers. Left to the
 //! compiler they were calls that passed views through memory, and a lookup in cached pages took twice as long.
@@ -26,25 +27,26 @@ use std::ops::Range;
 use crate::base::bytes::{are_equal, get_u16, put_u16, put_u32};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
+use crate::format::dense_leaf::{self, Shape};
 use crate::format::entry::Entry;
 pub(crate) use crate::format::heads::HEAD_LEN;
 use crate::format::heads::{bytes_of_head, head_of, heads_below};
+pub(super) use crate::format::node_tables::Slot;
+use crate::format::node_tables::{OVERFLOW_BIT, close_cells, open_cell, slots_start};
 use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
 use crate::sys::{LINE_BYTES, prefetch};
 
-const COUNT: usize = 18;
+pub(super) const COUNT: usize = 18;
 const PREFIX_LEN: usize = 20;
 const HEAP_LEN: usize = 22;
 const DEAD: usize = 24;
-const FLAGS: usize = 26;
+pub(super) const FLAGS: usize = 26;
 
 /// Flag: some value of this leaf, or below this branch, may lie on overflow pages.
 const HAS_OVERFLOW: u16 = 1;
 
 /// As many entries with equal heads are asked for at once: about as many lines as a processor fetches together.
 const MOST_PREFETCHED: usize = 16;
-/// In a slot's length: the value lies on overflow pages.
-const OVERFLOW_BIT: u16 = 1 << 15;
 
 /// Bytes of a page that entries, separators and prefix share.
 pub(crate) const fn capacity(page_size: usize) -> usize {
@@ -68,37 +70,8 @@ pub(crate) struct Node<'a, const BRANCH: bool> {
     pub(super) heads: &'a [[u8; 4]],
     pub(super) children: &'a [[u8; 4]],
     pub(super) slots: &'a [[u8; 4]],
-}
-
-/// What a slot says.
-#[derive(Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) offset: usize,
-    pub(super) suffix_len: usize,
-    pub(super) is_overflow: bool,
-}
-
-impl Slot {
-    #[inline(always)]
-    pub(super) fn decode(bytes: [u8; 4]) -> Slot {
-        let word = u32::from_le_bytes(bytes);
-        let length = (word >> 16) as u16;
-        Slot {
-            offset: usize::from(word as u16),
-            suffix_len: usize::from(length & !OVERFLOW_BIT),
-            is_overflow: length & OVERFLOW_BIT != 0,
-        }
-    }
-
-    /// The length of the suffix alone, for passes over many slots.
-    #[inline]
-    pub(super) fn suffix_len_of(slot: [u8; 4]) -> u32 {
-        u32::from_le_bytes(slot) >> 16 & u32::from(!OVERFLOW_BIT)
-    }
-
-    pub(super) fn rest_len(self) -> usize {
-        self.suffix_len.saturating_sub(HEAD_LEN)
-    }
+    /// Of a dense leaf, which has no slots.
+    shape: Option<Shape>,
 }
 
 impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
@@ -117,14 +90,35 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
             return Err(overfull(page, 0));
         };
         let (count, prefix_len) = (field_u16(header, COUNT), field_u16(header, PREFIX_LEN));
-        let table_len = table_len::<BRANCH>(count);
-        if table_len + field_u16(header, HEAP_LEN) + prefix_len > body.len() {
-            return Err(overfull(page, table_len + field_u16(page, HEAP_LEN) + prefix_len));
+        let shape = if BRANCH { None } else { Shape::of(header) };
+        let (table_len, heap_len) = match shape {
+            None => (table_len::<BRANCH>(count), field_u16(header, HEAP_LEN)),
+            Some(shape) => (HEAD_LEN * count, shape.cell_len() * count),
+        };
+        if table_len + heap_len + prefix_len > body.len() {
+            return Err(overfull(page, table_len + heap_len + prefix_len));
         }
         let (cells, _) = body[..table_len].as_chunks::<4>();
         let (heads, cells) = cells.split_at(count);
         let (children, slots) = cells.split_at(if BRANCH { count + 1 } else { 0 });
-        Ok(Node { page, prefix: &page[page.len() - prefix_len..], heads, children, slots })
+        Ok(Node { page, prefix: &page[page.len() - prefix_len..], heads, children, slots, shape })
+    }
+
+    /// What all entries have in common, if this is a dense leaf.
+    #[inline(always)]
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        if BRANCH { None } else { self.shape }
+    }
+
+    /// Checks what the header says and no reading relies on.
+    pub(crate) fn check_header(&self) -> Result<()> {
+        if self.shape().is_some() { dense_leaf::check_last_head(self.page, self.heads) } else { Ok(()) }
+    }
+
+    /// Bytes of an entry ahead of the key's rest.
+    #[inline(always)]
+    fn lead(&self) -> usize {
+        if self.shape().is_some() { 0 } else { Self::LEAD }
     }
 
     /// Whether `page` says that it is of this kind and of `level`.
@@ -148,14 +142,24 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     pub(super) fn slot(&self, index: usize) -> Result<Slot> {
         match self.slots.get(index) {
             Some(&slot) => Ok(Slot::decode(slot)),
-            None => Err(self.no_such_key(index)),
+            None => self.computed_slot(index),
         }
+    }
+
+    /// What a slot at `index` would say if a dense leaf had any.
+    #[inline(always)]
+    fn computed_slot(&self, index: usize) -> Result<Slot> {
+        let Some(shape) = self.shape().filter(|_| index < self.count()) else {
+            return Err(self.no_such_key(index));
+        };
+        let offset = self.page.len() - self.prefix.len() - (index + 1) * shape.cell_len();
+        Ok(Slot { offset, suffix_len: shape.suffix_len(), is_overflow: false })
     }
 
     /// The bytes of the suffix at `slot` beyond its head.
     #[inline(always)]
     pub(super) fn rest(&self, slot: Slot) -> Result<&'a [u8]> {
-        let start = slot.offset + Self::LEAD;
+        let start = slot.offset + self.lead();
         self.page.get(start..start + slot.rest_len()).ok_or_else(|| bad_offset(self.page, slot))
     }
 
@@ -180,7 +184,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
             head: u32::from_le_bytes(self.heads[index]),
             suffix_len: slot.suffix_len,
             heap: self.page.get(heap).ok_or_else(|| bad_offset(self.page, slot))?,
-            lead: Self::LEAD,
+            lead: self.lead(),
             is_overflow: slot.is_overflow,
             child: ChildRef(0),
         })
@@ -193,7 +197,17 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         Ok([b3, b2, b1, b0].iter().skip(suffix_len).all(|&byte| byte == 0))
     }
 
-    /// Asks for the beginning of the heap entry at `index`, if there is one.
+    /// How many keys have a head that is below `head`.
+    #[inline(always)]
+    pub(super) fn lower_bound(&self, head: u32) -> usize {
+        match self.shape() {
+            None => heads_below(self.heads, head),
+            Some(shape) => dense_leaf::heads_below_in(self.page, self.heads, shape, head),
+        }
+    }
+
+    /// Asks for the beginning of the heap entry at `index`, if there is one. (In a dense leaf entries lie in order, and
+    /// come by themselves.)
     #[inline]
     pub(crate) fn prefetch_index(&self, index: usize) {
         if let Some(slot) = self.slots.get(index.min(self.count() - 1)) {
@@ -219,9 +233,18 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     /// Finds `key`, or where it belongs.
     #[inline(always)]
     pub(crate) fn search(&self, key: &[u8]) -> Result<Place> {
+        if self.shape().is_some() {
+            return dense_leaf::search(self.page, key);
+        }
+        self.search_heads(key)
+    }
+
+    /// The same, with what a dense leaf does otherwise still to be asked for.
+    #[inline(always)]
+    pub(super) fn search_heads(&self, key: &[u8]) -> Result<Place> {
         let Some(suffix) = self.suffix_of(key) else { return Ok(self.place_beside_all(key)) };
         let head = head_of(suffix);
-        let index = heads_below(self.heads, head);
+        let index = self.lower_bound(head);
         if self.heads.get(index) != Some(&head.to_le_bytes()) {
             return Ok(Place { index, found: false });
         }
@@ -292,7 +315,7 @@ pub(super) fn bad_offset(page: &[u8], slot: Slot) -> Error {
 }
 
 #[cold]
-fn overfull(page: &[u8], found: usize) -> Error {
+pub(super) fn overfull(page: &[u8], found: usize) -> Error {
     let expected = format_args!("at most {} bytes", capacity(page.len()));
     corrupt(Some(page::number(page).0), "tables, heap and prefix", expected, found)
 }
@@ -324,23 +347,34 @@ pub(crate) fn key_count(page: &[u8]) -> usize {
 
 /// Bytes of the heap, dead ones included.
 pub(crate) fn heap_len(page: &[u8]) -> usize {
-    field_u16(page, HEAP_LEN)
+    match Shape::of(page) {
+        None => field_u16(page, HEAP_LEN),
+        Some(shape) => shape.cell_len() * key_count(page),
+    }
 }
 
 /// Dead bytes in the heap.
 pub(crate) fn dead_bytes(page: &[u8]) -> usize {
-    field_u16(page, DEAD)
+    if Shape::of(page).is_some() { 0 } else { field_u16(page, DEAD) }
+}
+
+/// Length of the tables.
+fn tables_len<const BRANCH: bool>(page: &[u8]) -> usize {
+    match Shape::of(page) {
+        None => table_len::<BRANCH>(key_count(page)),
+        Some(_) => HEAD_LEN * key_count(page),
+    }
 }
 
 /// Bytes of the page, header not counted, that live entries and the prefix take.
 pub(crate) fn used_bytes<const BRANCH: bool>(page: &[u8]) -> usize {
     let live = heap_len(page).saturating_sub(dead_bytes(page));
-    table_len::<BRANCH>(key_count(page)) + live + field_u16(page, PREFIX_LEN)
+    tables_len::<BRANCH>(page) + live + field_u16(page, PREFIX_LEN)
 }
 
 /// Bytes between the tables and the heap: what entries can still take without the page being built anew.
 pub(crate) fn gap_len<const BRANCH: bool>(page: &[u8]) -> usize {
-    heap_range(page).start.saturating_sub(HEADER_LEN + table_len::<BRANCH>(key_count(page)))
+    heap_range(page).start.saturating_sub(HEADER_LEN + tables_len::<BRANCH>(page))
 }
 
 /// Where the heap lies in the page. Empty if the header is nonsense.
@@ -368,7 +402,7 @@ pub(super) fn init<const BRANCH: bool>(page: &mut [u8], level: u8, prefix: &[u8]
     init_header::<BRANCH>(page, level, prefix);
 }
 
-fn init_header<const BRANCH: bool>(page: &mut [u8], level: u8, prefix: &[u8]) {
+pub(super) fn init_header<const BRANCH: bool>(page: &mut [u8], level: u8, prefix: &[u8]) {
     page[..HEADER_LEN].fill(0);
     page::init(page, Node::<BRANCH>::KIND, level);
     put_u16(page, PREFIX_LEN, prefix.len() as u16);
@@ -500,7 +534,7 @@ pub(super) fn build<const BRANCH: bool>(
             .filter(|start| *start >= table_end)
             .ok_or_else(|| overfull(page, capacity(page.len()) + entry_len))?;
         let place = &mut page[start..start + entry_len];
-        let head = if entry.prefix.len() == prefix.len() {
+        let head = if entry.prefix.len() == prefix.len() && entry.lead == Node::<BRANCH>::LEAD {
             place.copy_from_slice(entry.heap);
             entry.head
         } else {
@@ -531,43 +565,4 @@ fn move_prefix<const BRANCH: bool>(entry: &Entry<'_>, prefix_len: usize, place: 
     place[lead..lead + rest.len()].copy_from_slice(rest);
     place[lead + rest.len()..].copy_from_slice(payload);
     head_of(suffix)
-}
-
-/// Where the slots of a page with `count` keys begin.
-pub(crate) fn slots_start<const BRANCH: bool>(count: usize) -> usize {
-    HEADER_LEN + table_len::<BRANCH>(count) - 4 * count
-}
-
-/// Makes room in the tables for a key at `index` (and, in a branch, for the child to its right).
-fn open_cell<const BRANCH: bool>(page: &mut [u8], count: usize, index: usize) {
-    let heads = HEADER_LEN;
-    let slots = slots_start::<BRANCH>(count);
-    let slots_end = slots + 4 * count;
-    let slot = slots + 4 * index;
-    page.copy_within(slot..slots_end, slot + Node::<BRANCH>::CELL);
-    if BRANCH {
-        let child = heads + 4 * count + 4 * (index + 1);
-        page.copy_within(child..slot, child + 8);
-        page.copy_within(heads + 4 * index..child, heads + 4 * index + 4);
-    } else {
-        page.copy_within(heads + 4 * index..slot, heads + 4 * index + 4);
-    }
-}
-
-/// The reverse of [`open_cell`], for several keys.
-fn close_cells<const BRANCH: bool>(page: &mut [u8], count: usize, range: Range<usize>) {
-    let (heads, removed) = (HEADER_LEN, range.len());
-    let slots = slots_start::<BRANCH>(count);
-    let (slot, slot_end) = (slots + 4 * range.start, slots + 4 * range.end);
-    let head = heads + 4 * range.start;
-    if BRANCH {
-        let children = heads + 4 * count;
-        let (child, child_end) = (children + 4 * (range.start + 1), children + 4 * (range.end + 1));
-        page.copy_within(heads + 4 * range.end..child, head);
-        page.copy_within(child_end..slot, child - 4 * removed);
-    } else {
-        page.copy_within(heads + 4 * range.end..slot, head);
-    }
-    let slots_end = slots + 4 * count;
-    page.copy_within(slot_end..slots_end, slot_end - Node::<BRANCH>::CELL * removed);
 }

@@ -45,7 +45,7 @@ const FIXED_LEN: usize = 96;
 const RUN_LEN: usize = 8;
 
 /// The format that this library writes, and the newest that it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// Pages at the head of the file that hold the two records.
 pub(crate) const RECORD_PAGES: u32 = 2;
@@ -314,7 +314,7 @@ mod tests {
         put_u32(&mut bytes, 16, FORMAT_VERSION + 1);
         let sum = checksum(&bytes[12..]);
         put_u32(&mut bytes, 8, sum);
-        assert!(matches!(Record::decode(&bytes, 0), Err(Error::NewerFormat { found: 2, supported: 1 })));
+        assert!(matches!(Record::decode(&bytes, 0), Err(Error::NewerFormat { found: 3, supported: 2 })));
     }
 
     #[test]

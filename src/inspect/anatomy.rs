@@ -138,8 +138,8 @@ pub struct CatalogEntry {
 pub struct LeafEntry {
     /// Where its head is in the page: the first four bytes of the key behind the prefix.
     pub head_at: usize,
-    /// Where its slot is, which says where the rest is.
-    pub slot_at: usize,
+    /// Where its slot is, which says where the rest is. `None` in a dense leaf, where that is computed.
+    pub slot_at: Option<usize>,
     /// Where the rest of the key and the value are.
     pub heap: Range<usize>,
     /// The whole key, prefix included.

@@ -2,6 +2,7 @@
 //! those of its tables.
 
 use super::anatomy::{Field, FieldValue};
+use crate::format::dense_leaf::Shape;
 use crate::format::page::PageKind;
 
 /// How a field is read.
@@ -56,6 +57,15 @@ const LEAF: [Layout; 6] = [
     (28, 4, "zero", Number),
 ];
 
+const DENSE_LEAF: [Layout; 6] = [
+    (18, 2, "entries", Number),
+    (20, 2, "length of the prefix", Number),
+    (22, 2, "length of each value", Number),
+    (24, 2, "length of each suffix", Number),
+    (26, 2, "flags", Number),
+    (28, 4, "last head", Digits),
+];
+
 const OVERFLOW: [Layout; 3] =
     [(18, 2, "zero", Number), (20, 4, "pages in the run", Number), (24, 8, "length of the value", Number)];
 
@@ -83,6 +93,7 @@ pub(super) fn of_record(page: &[u8]) -> Vec<Field> {
 /// The fields of a header.
 pub(super) fn of_page(page: &[u8], kind: PageKind) -> Vec<Field> {
     let own: &[Layout] = match kind {
+        PageKind::Leaf if Shape::of(page).is_some() => &DENSE_LEAF,
         PageKind::Leaf | PageKind::Branch => &LEAF,
         PageKind::Overflow => &OVERFLOW,
         PageKind::FreeLog => &FREE_LOG,

@@ -5,6 +5,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::node::{self, HEAD_LEN};
+use crate::format::node_tables::slots_start;
 use crate::format::page::{self, HEADER_LEN};
 use crate::format::table_root::{TableEntryView, decode_name};
 use crate::tree::node_check::{KeyBounds, check_node};
@@ -32,7 +33,7 @@ pub(super) fn leaf(bytes: &[u8], page_count: u32, problems: &mut Vec<Corruption>
     check_counts(bytes, leaf.count(), page::level(bytes) == 0, problems);
     let places = (0..leaf.count()).map(|index| leaf.entry_range(index)).collect();
     check_node(bytes, &leaf, places, KeyBounds::default(), &mut |problem| problems.push(problem))?;
-    let slots = node::slots_start::<false>(leaf.count());
+    let slots = slots_start::<false>(leaf.count());
     let entry = |index: usize| {
         let (key, value) = leaf.entry(index)?;
         let value = match value {
@@ -41,7 +42,7 @@ pub(super) fn leaf(bytes: &[u8], page_count: u32, problems: &mut Vec<Corruption>
         };
         Ok(LeafEntry {
             head_at: HEADER_LEN + index * HEAD_LEN,
-            slot_at: slots + index * CELL_LEN,
+            slot_at: leaf.shape().is_none().then_some(slots + index * CELL_LEN),
             heap: leaf.entry_range(index)?,
             key: key.to_vec(),
             value,

@@ -11,8 +11,9 @@ use super::{IDENTITY_AT, Shared, WORD_COUNT};
 use crate::base::bytes::get_u64;
 use crate::sys::FileIdentity;
 
-/// Changes whenever the layout of the shared memory does: processes of different versions exclude each other.
-const VERSION: u64 = 0x6d61_706c_6561_6603;
+/// Changes whenever the layout of the shared memory does, or the version of the format, which those who have the
+/// database open do not look at again: processes of different versions exclude each other.
+const VERSION: u64 = 0x6d61_706c_6561_6604;
 const COMPLETE: usize = IDENTITY_AT + 8;
 /// A database read by read-only handles alone, so far: recovery has chosen a record but stored nothing.
 const UNRECOVERED: usize = IDENTITY_AT + 9;

@@ -130,17 +130,20 @@ impl TreeMut {
         let view: LeafView<'_> = view_any_count(page, 0)?;
         let Some(last) = view.count().checked_sub(1) else { return Ok(None) };
         let common = entry.common_len(&view.leaf_entry(0)?);
-        let Some(longer) = common.checked_sub(view.prefix().len()) else { return Ok(None) };
-        let needed = leaf::entry_len(entry.key_len() - common, entry.payload_len());
-        if needed <= node::gap_len::<false>(page) + node::dead_bytes(page) + longer * view.count() {
+        if common < view.prefix().len() {
+            return Ok(None);
+        }
+        let key = entry.key();
+        let prefix_len = common.min(key.len().saturating_sub(HEAD_LEN));
+        let longer = prefix_len.saturating_sub(view.prefix().len());
+        let room = node::gap_len::<false>(page) + node::dead_bytes(page) + longer * view.count();
+        if view.growth(entry, longer) <= room {
             return Ok(None);
         }
         let has_overflow = node::has_overflow(page);
-        let key = entry.key();
         let separator = key[..entry.common_len(&view.leaf_entry(last)?) + 1].to_vec();
         let node = self.frames.add_node();
         let page = self.frames.get_mut(node)?;
-        let prefix_len = common.min(key.len().saturating_sub(HEAD_LEN));
         leaf::build(page, &key[..prefix_len], std::slice::from_ref(entry))?;
         if has_overflow || entry.is_overflow() {
             node::set_has_overflow(page);

@@ -109,6 +109,26 @@ impl RangeCursor {
         self.next_back_in(nodes, &mut OpenLeaf::default())
     }
 
+    /// The next entry from the front, as [`LeafView::word_entry`] has it, if it lies in the open leaf and is so simple.
+    #[inline(always)]
+    pub(crate) fn next_word<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
+        let Stretch { leaf, end: End::Front, limit } = open.0.as_ref()? else { return None };
+        let step = &mut self.front.as_mut()?.leaf;
+        let entry = if step.index < *limit { leaf.word_entry(step.index) } else { None };
+        step.index += usize::from(entry.is_some());
+        entry
+    }
+
+    /// The same from the back.
+    #[inline(always)]
+    pub(crate) fn next_word_back<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
+        let Stretch { leaf, end: End::Back, limit } = open.0.as_ref()? else { return None };
+        let step = &mut self.back.as_mut()?.leaf;
+        let entry = if step.index > *limit { leaf.word_entry(step.index - 1) } else { None };
+        step.index -= usize::from(entry.is_some());
+        entry
+    }
+
     /// The next entry from the front; `open` is what the last step has left there.
     #[inline(always)]
     pub(crate) fn next_in<'a>(
@@ -156,12 +176,16 @@ impl RangeCursor {
     }
 
     #[cold]
+    #[inline(never)]
     fn any_entry<'a>(
         &mut self,
         nodes: impl Nodes<'a>,
         leaf: &LeafView<'a>,
         index: usize,
     ) -> Result<Found<'a>> {
+        if let Some(entry) = leaf.short_dense_entry(index) {
+            return Ok(entry);
+        }
         let entry = leaf.entry(index).and_then(|(key, value)| Ok((key, resolve(nodes, value)?)));
         self.has_ended = entry.is_err();
         entry

@@ -8,7 +8,8 @@
 //! - No item is longer than half a page, so one item (leaf) or three (branch) fit a page whatever they are, and
 //!   cutting ends.
 //! - The prefix of a page is chosen to make the page smallest. Therefore a part of what fits a page fits a page,
-//!   and the bytes of a part grow with it: cuts are found by binary search.
+//!   and the bytes of a part grow with it: cuts are found by binary search. (A part can make a dense leaf where the
+//!   whole cannot, and is smaller then by more.)
 //! - Keys ascend strictly ([`Items::new`]) before anything is cut or built.
 //! - Items borrow from pages, which are lifted out of their frames (`Frames::lift`) before anything is built there.
 
@@ -16,6 +17,7 @@ use std::ops::Range;
 
 use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
+use crate::format::dense_leaf;
 use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
 use crate::format::node::{self, HEAD_LEN};
@@ -32,11 +34,13 @@ pub(super) enum Split {
     FillRight,
 }
 
-/// What the keys and payloads of the items before one have in bytes.
+/// What the keys and payloads of the items before one have in bytes, and how many of the last of these items are such
+/// that a leaf of them is dense.
 #[derive(Clone, Copy)]
 struct Sums {
     keys: usize,
     payloads: usize,
+    alike: usize,
 }
 
 /// Items of one level, in order.
@@ -59,6 +63,9 @@ pub(super) fn items_of(page: &[u8], level: u8) -> Result<Vec<Entry<'_>>> {
     let mut items = Vec::with_capacity(node::key_count(page) + 3);
     if level == 0 {
         let view: LeafView<'_> = view_any_count(page, 0)?;
+        if view.append_dense_entries(&mut items)? {
+            return Ok(items);
+        }
         for index in 0..view.count() {
             let entry = view.leaf_entry(index)?;
             leaf::check_lens(page, entry.key_len(), entry.payload_len())?;
@@ -96,14 +103,17 @@ impl<'a> Items<'a> {
         }
         let shortest = keyed.iter().map(Entry::key_len).min().unwrap_or(0);
         let longest = longest_two(keyed);
-        let mut sum = Sums { keys: 0, payloads: 0 };
+        let mut sum = Sums { keys: 0, payloads: 0, alike: 0 };
         let mut sums = Vec::with_capacity(items.len() + 1);
-        for item in &items {
-            sums.push(sum);
+        sums.push(sum);
+        for (index, item) in items.iter().enumerate() {
             sum.keys += item.key_len();
             sum.payloads += item.payload_len();
+            let goes_on = index > 0 && dense_leaf::is_alike(&items[index - 1], item);
+            sum.alike =
+                usize::from(dense_leaf::may_be_dense(item)) * (1 + if goes_on { sum.alike } else { 0 });
+            sums.push(sum);
         }
-        sums.push(sum);
         Ok(Items { page_size, level, has_overflow, items, sums, shortest, longest })
     }
 
@@ -154,11 +164,14 @@ impl<'a> Items<'a> {
             let rest_len = |item: &Entry<'_>| item.key_len().saturating_sub(prefix_len + HEAD_LEN);
             self.items[keyed.clone()].iter().map(rest_len).sum()
         };
-        if self.level == 0 {
-            prefix_len + rests + to.payloads - from.payloads + keyed.len() * leaf::entry_len(0, 0)
+        let tables = if self.level > 0 {
+            branch::table_len(keyed.len())
+        } else if to.alike >= keyed.len() {
+            keyed.len() * HEAD_LEN
         } else {
-            prefix_len + rests + branch::table_len(keyed.len())
-        }
+            keyed.len() * leaf::entry_len(0, 0)
+        };
+        prefix_len + rests + to.payloads - from.payloads + tables
     }
 
     /// Where to cut: the index of the first item of each page but the first.

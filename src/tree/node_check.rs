@@ -23,7 +23,8 @@ pub(crate) fn check_node<const BRANCH: bool>(
     bounds: KeyBounds<'_>,
     report: &mut dyn FnMut(Corruption),
 ) -> Result<()> {
-    for result in [check_keys(page, node, bounds, report), check_heap(page, entries, report)] {
+    let header = node.check_header();
+    for result in [header, check_keys(page, node, bounds, report), check_heap(page, entries, report)] {
         match result {
             Err(Error::Corrupt(problem)) => report(*problem),
             other => other?,

@@ -6,6 +6,7 @@
 //!   cannot be done so is left to `balance`, which takes all entries out.
 
 use crate::error::{Result, corrupt};
+use crate::format::dense_leaf;
 use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
 use crate::format::node;
@@ -35,14 +36,20 @@ struct Shares {
 impl<'a> FullLeaf<'a> {
     fn new(page: &'a [u8], index: usize, new: Entry<'a>) -> Result<FullLeaf<'a>> {
         let leaf: LeafView<'a> = view_any_count(page, 0)?;
-        let used = node::used_bytes::<false>(page) + entry_len(&new, leaf.prefix().len());
+        let used = node::used_bytes::<false>(page) + leaf.growth(&new, 0);
         Ok(FullLeaf { leaf, index, new, used, capacity: node::capacity(page.len()) })
     }
 
     /// Whether its entries are too many for any page: also for this one if it were written anew, without dead bytes and
-    /// with the best prefix. `false` if the new key does not begin with its prefix.
+    /// with the best prefix. `false` if the new key does not begin with its prefix, or the leaf might become dense or
+    /// could not stay so.
     fn is_sure(&self) -> Result<bool> {
         if self.leaf.count() == 0 || !self.new.has_prefix(self.leaf.prefix()) {
+            return Ok(false);
+        }
+        let is_alike =
+            dense_leaf::may_be_dense(&self.new) && dense_leaf::is_alike(&self.new, &self.leaf.leaf_entry(0)?);
+        if is_alike != self.leaf.shape().is_some() {
             return Ok(false);
         }
         if self.used <= self.capacity {
@@ -85,7 +92,6 @@ impl<'a> FullLeaf<'a> {
     /// How to share with a sibling so that both are about equally full: near there, where the separator is short.
     /// `None` if the sibling has no room for that as it is, or its prefix is another.
     fn shares(&self, sibling: &[u8], sibling_used: usize, to_right: bool) -> Result<Option<Shares>> {
-        let prefix_len = self.leaf.prefix().len();
         let around = self.len() / 8;
         let mut middle = self.len() - 1;
         let mut bytes = 0;
@@ -97,7 +103,7 @@ impl<'a> FullLeaf<'a> {
             }
             let entry = self.outermost(moved, to_right)?;
             outer.push((entry, bytes));
-            bytes += entry_len(&entry, prefix_len);
+            bytes += self.leaf.growth(&entry, 0);
             if moved >= middle + around {
                 break;
             }
@@ -125,9 +131,11 @@ impl<'a> FullLeaf<'a> {
         let place = view.search(&nearest.key())?;
         let is_in_order = !place.found && place.index == if to_right { 0 } else { view.count() };
         // If the farthest has the sibling's prefix all have it, as they lie between it and the sibling's keys.
-        let needed: usize =
-            outer[..moved].iter().map(|(entry, _)| entry_len(entry, view.prefix().len())).sum();
-        if !is_in_order || !farthest.has_prefix(view.prefix()) || needed > node::gap_len::<false>(sibling) {
+        let has_room = || {
+            let moved: Vec<Entry<'_>> = outer[..moved].iter().map(|(entry, _)| *entry).collect();
+            view.has_room_for(&moved)
+        };
+        if !is_in_order || !farthest.has_prefix(view.prefix()) || !has_room() {
             return Ok(None);
         }
         let separator = right.key()[..common_len(moved) + 1].to_vec();
@@ -136,24 +144,14 @@ impl<'a> FullLeaf<'a> {
 
     /// Puts the outermost entries into the sibling.
     fn give(&self, moved: usize, sibling: &mut [u8], to_right: bool) -> Result<()> {
-        for at in 0..moved {
-            let end = if to_right { 0 } else { node::key_count(sibling) };
-            if !leaf::insert_entry(sibling, end, &self.outermost(at, to_right)?)? {
-                return Err(corrupt(
-                    None,
-                    "leaf that takes entries over",
-                    "room for what was counted",
-                    "none",
-                ));
-            }
+        let (range, index) =
+            if to_right { (self.len() - moved..self.len(), 0) } else { (0..moved, node::key_count(sibling)) };
+        let entries: Vec<Entry<'a>> = range.map(|at| self.entry(at)).collect::<Result<_>>()?;
+        if leaf::insert_entries(sibling, index, &entries)? {
+            return Ok(());
         }
-        Ok(())
+        Err(corrupt(None, "leaf that takes entries over", "room for what was counted", "none"))
     }
-}
-
-/// Bytes that an entry takes in a leaf with a prefix of this length.
-fn entry_len(entry: &Entry<'_>, prefix_len: usize) -> usize {
-    leaf::entry_len(entry.key_len().saturating_sub(prefix_len), entry.payload_len())
 }
 
 impl TreeMut {

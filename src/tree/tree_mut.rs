@@ -274,9 +274,11 @@ impl TreeMut {
         let payload = self.payload(key, value)?;
         let node = self.frames.add_node();
         let page = self.frames.get_mut(node)?;
-        leaf::init(page, &[]);
-        let has_room = leaf::insert(page, 0, key, payload)?;
-        debug_assert!(has_room, "any entry fits an empty leaf");
+        let heap = payload.to_entry();
+        leaf::build(page, &[], &[Entry::of_leaf(key, &heap, payload.is_overflow())])?;
+        if payload.is_overflow() {
+            node::set_has_overflow(page);
+        }
         self.top = TreeTop { node, depth: 1 };
         self.entries = 1;
         Ok(())

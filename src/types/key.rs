@@ -91,7 +91,8 @@ pub trait Key {
     /// [`Error::Decode`](crate::Error::Decode) if that is not an encoding of this type.
     fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out>;
 
-    /// Decodes a whole key.
+    /// Decodes a whole key. Whoever writes this anew answers what [`Key::read`] answers of the same bytes with
+    /// [`Place::Last`], which is asked instead where that is faster.
     ///
     /// # Errors
     ///
@@ -99,12 +100,18 @@ pub trait Key {
     /// anything follows it.
     #[inline(always)]
     fn decode(bytes: KeyBytes) -> Result<Self::Out> {
-        let mut reader = KeyReader::new(&bytes);
-        let key = Self::read(&mut reader, Place::Last)?;
-        match reader.rest.len() {
-            0 => Ok(key),
-            extra => Err(decode_error(Self::type_name(), format!("{extra} bytes too many"))),
-        }
+        decode_key::<Self>(&bytes)
+    }
+}
+
+/// The key that `bytes` stand for.
+#[inline]
+pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Out> {
+    let mut reader = KeyReader::new(bytes);
+    let key = K::read(&mut reader, Place::Last)?;
+    match reader.rest.len() {
+        0 => Ok(key),
+        extra => Err(decode_error(K::type_name(), format!("{extra} bytes too many"))),
     }
 }
 

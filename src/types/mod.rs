@@ -37,6 +37,7 @@ mod value_tuple;
 mod tests;
 
 pub use self::encoded::{Encoded, Encoder, Place};
+pub(crate) use self::key::decode_key;
 pub use self::key::{EncodeKey, Key, KeyReader};
 pub use self::key_bytes::KeyBytes;
 pub use self::key_str::KeyStr;

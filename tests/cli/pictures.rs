@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mapleaf::Db;
+use mapleaf::{Db, Table};
 use serde_json::Value;
 
 use crate::{NAMES, VISITS, answer, files, refused, run, text, world};
@@ -32,6 +32,8 @@ fn larger_world() -> (tempfile::TempDir, Db) {
 fn pages_are_taken_apart() {
     let (folder, path) = world();
     let at = folder.path();
+    let numbers = Table::<u64, u64>::new("numbers");
+    Db::open(&path).unwrap().update(|tx| tx.table(&numbers)?.insert(1, 2)).unwrap();
     let record = answer(at, &["page", "a.mapleaf", "0"]);
     for part in
         ["page 0, bytes 0 to 4096: record", ", right", "transaction", "identity of the file", "base: "]
@@ -46,8 +48,11 @@ fn pages_are_taken_apart() {
         other => panic!("{part}: {other:?}"),
     };
     let leaf = one("a leaf of table \"visits\"");
-    assert!(leaf.contains("[\"home\",1]\t7\n") && leaf.contains("4080..4096"), "{leaf}");
-    let catalog = one("leaf of the catalog");
+    assert!(leaf.contains("[\"home\",1]\t7\n") && leaf.contains("4080..4094"), "{leaf}");
+    let dense = one("a leaf of table \"numbers\"");
+    assert!(dense.contains("length of each suffix        8\n") && dense.contains("last head"), "{dense}");
+    assert!(dense.contains("    0    32  none  4084..4096   1\t2\n"), "{dense}");
+    let catalog = one("used for  a leaf of the catalog");
     assert!(catalog.contains("visits\t(str,u32) to i64: 3 entries, depth 1, root page "), "{catalog}");
     let number = leaf.split([' ', ',']).nth(1).unwrap();
     let page = json(&answer(at, &["page", "--json", "a.mapleaf", number]));

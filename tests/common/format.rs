@@ -69,6 +69,9 @@ pub(crate) fn children(page: &[u8]) -> Vec<u32> {
 pub(crate) fn leaf_entries(page: &[u8]) -> Vec<(Vec<u8>, Value)> {
     let (count, prefix_len) = (u16_at(page, 18), u16_at(page, 20));
     let prefix = &page[page.len() - prefix_len..];
+    if u16_at(page, 26) & 2 != 0 {
+        return dense_leaf_entries(page, prefix);
+    }
     let entry = |index: usize| {
         let mut head = page[32 + 4 * index..][..4].to_vec();
         head.reverse();
@@ -84,6 +87,20 @@ pub(crate) fn leaf_entries(page: &[u8]) -> Vec<(Vec<u8>, Value)> {
             false => Value::Inline(value.to_vec()),
         };
         (key, value)
+    };
+    (0..count).map(entry).collect()
+}
+
+fn dense_leaf_entries(page: &[u8], prefix: &[u8]) -> Vec<(Vec<u8>, Value)> {
+    let (count, value_len, suffix_len) = (u16_at(page, 18), u16_at(page, 22), u16_at(page, 24));
+    let rest_len = suffix_len.saturating_sub(4);
+    let cell_len = rest_len + value_len;
+    let entry = |index: usize| {
+        let mut head = page[32 + 4 * index..][..4].to_vec();
+        head.reverse();
+        let cell = page.len() - prefix.len() - (index + 1) * cell_len;
+        let (rest, value) = page[cell..cell + cell_len].split_at(rest_len);
+        ([prefix, &head[..suffix_len.min(4)], rest].concat(), Value::Inline(value.to_vec()))
     };
     (0..count).map(entry).collect()
 }

@@ -40,7 +40,7 @@ pub(crate) fn options() -> Options {
 /// A script that fills a database. What it answers lives until the files have been read.
 type Script = fn(&Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>>;
 
-const SCRIPTS: [(&str, usize, Script); 15] = [
+const SCRIPTS: [(&str, usize, Script); 16] = [
     ("new", 4096, |_| Ok(Vec::new())),
     ("emptied", 4096, emptied),
     ("typed", 4096, typed),
@@ -53,13 +53,14 @@ const SCRIPTS: [(&str, usize, Script); 15] = [
     ("lazy", 4096, lazy),
     ("shrunk", 4096, shrunk),
     ("tables", 4096, many_tables),
+    ("dense", 4096, dense),
     ("mixed 8192", 8192, mixed),
     ("mixed 16384", 16384, mixed),
     ("mixed 65536", 65536, mixed),
 ];
 
 /// How many of the first samples are small: the others are taken less often.
-pub(crate) const SMALL_SAMPLES: usize = 12;
+pub(crate) const SMALL_SAMPLES: usize = 13;
 
 pub(crate) fn samples_count() -> usize {
     SCRIPTS.len()
@@ -242,6 +243,23 @@ fn many_tables(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
         }
         Ok(())
     })?;
+    Ok(Vec::new())
+}
+
+/// Leaves of entries of one length, some beside such as have slots.
+fn dense(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
+    db.update(|tx| {
+        let mut numbers = tx.table(&Table::<u64, u64>::new("numbers"))?;
+        let mut members = tx.table(&Table::<(u32, u16), ()>::new("members"))?;
+        for number in 0..1500u64 {
+            numbers.insert(number.wrapping_mul(0x9E37_79B9_7F4A_7C15), number)?;
+            members.insert((number as u32 / 9, number as u16), ())?;
+        }
+        Ok(())
+    })?;
+    put(db, "heads", Durability::Durable, (0..1200).map(|n| (key(n * 83 % 1201, 5)[1..].to_vec(), 0)))?;
+    put(db, "a", Durability::Durable, (0..600).map(|n| (key(n, 12), if n % 211 == 7 { 30 } else { 12 })))?;
+    put(db, "a", Durability::Lazy, [(key(7, 12), 12)])?;
     Ok(Vec::new())
 }
 

@@ -222,8 +222,8 @@ impl Exercise<'_> {
         let Some(stats) = self.value(Stage::Reading, stats) else { return };
         assert!(stats.file_bytes >= u64::from(stats.pages) * stats.page_size as u64, "{stats:?}");
         let rx = Arc::new(db.read().unwrap());
-        // A page has room for so many entries, and each page is one leaf at most.
-        let room = u64::from(stats.pages) * stats.page_size as u64 / 8;
+        // A page has room for so many entries, and each page is one leaf at most, but for the first that is visited.
+        let room = (u64::from(stats.pages) + 1) * stats.page_size as u64 / 4;
         let tables = rx.tables();
         let Some(tables) = self.value(Stage::Reading, tables) else {
             return self.read_bytes(&rx, "a", room);
@@ -244,6 +244,20 @@ impl Exercise<'_> {
                     }
                     let got = table.get_many([3000, 5, 149_000]).map(drop);
                     self.value(Stage::Reading, got);
+                }
+                ("u64", "u64") => {
+                    let table = rx.table(&Table::<u64, u64>::named(name));
+                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    self.scan(table, room, |number| usize::from(number as u8));
+                    let got = table.get(0x9E37_79B9_7F4A_7C15).map(drop);
+                    self.value(Stage::Reading, got);
+                }
+                ("(u32,u16)", "()") => {
+                    let table = rx.table(&Table::<(u32, u16), ()>::named(name));
+                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    self.scan(table, room, |()| 1);
+                    let some = table.prefix((7u32,)).map(|entries| entries.take(room as usize).count());
+                    self.value(Stage::Reading, some);
                 }
                 ("(str,u64)", "(u32,str)") => {
                     let table = rx.table(&Table::<(String, u64), (u32, String)>::named(name));

@@ -26,6 +26,14 @@ pub(crate) const NODE_FIELDS: [Field; 6] = [
     ("flags", 26, 2),
     ("reserved", 28, 4),
 ];
+pub(crate) const DENSE_LEAF_FIELDS: [Field; 6] = [
+    ("count", 18, 2),
+    ("prefix length", 20, 2),
+    ("length of each value", 22, 2),
+    ("length of each suffix", 24, 2),
+    ("flags", 26, 2),
+    ("last head", 28, 4),
+];
 pub(crate) const OVERFLOW_FIELDS: [Field; 3] =
     [("reserved", 18, 2), ("pages in the run", 20, 4), ("length of the value", 24, 8)];
 pub(crate) const FREE_LOG_FIELDS: [Field; 4] =
@@ -98,7 +106,7 @@ pub(crate) fn varint(mut number: u64) -> Vec<u8> {
 /// Where an entry of a leaf lies in its page.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
-    /// Of the two bytes that say how long the value's part is.
+    /// Of the two bytes that say how long the value's part is; in a dense leaf, of the cell.
     pub(crate) heap_at: usize,
     pub(crate) value_at: usize,
     pub(crate) is_overflow: bool,
@@ -129,6 +137,21 @@ impl Image {
         self.page(number)[16]
     }
 
+    /// Whether a page is a leaf whose entries have no slots.
+    pub(crate) fn is_dense_leaf(&self, number: usize) -> bool {
+        self.kind(number) == LEAF && self.page(number)[26] & 2 != 0
+    }
+
+    /// Where an entry of a dense leaf begins and where its value does, as far as there is room for so many.
+    fn cell(&self, leaf: usize, index: usize) -> Option<(usize, usize, usize)> {
+        let page = self.page(leaf);
+        let length = |at| number_at(page, at, 2) as usize;
+        let (rest_len, value_len) = (length(24).saturating_sub(4), length(22));
+        let end = page.len().checked_sub(length(20) + index * (rest_len + value_len))?;
+        let value_at = end.checked_sub(value_len)?;
+        Some((value_at.checked_sub(rest_len)?, value_at, end))
+    }
+
     /// How many pages the checksum of a page is over: more than one in an overflow run.
     pub(crate) fn unit_len(&self, number: usize) -> usize {
         let said =
@@ -148,7 +171,11 @@ impl Image {
 
     /// Keys of a node, as far as there is room for so many.
     pub(crate) fn key_count(&self, number: usize) -> usize {
-        let cell = if self.kind(number) == BRANCH { 12 } else { 8 };
+        let cell = match self.kind(number) {
+            BRANCH => 12,
+            _ if self.is_dense_leaf(number) => 4,
+            _ => 8,
+        };
         let said = number_at(self.page(number), 18, 2) as usize;
         said.min((self.page_size - HEADER_LEN - 4) / cell)
     }
@@ -158,8 +185,11 @@ impl Image {
         HEADER_LEN + 4 * self.key_count(branch) + 4 * index
     }
 
-    /// Where the slot of a key stands in its page.
+    /// Where the slot of a key stands in its page; in a dense leaf, its cell.
     pub(crate) fn slot_at(&self, node: usize, index: usize) -> usize {
+        if self.is_dense_leaf(node) {
+            return self.cell(node, index).map_or(HEADER_LEN, |cell| cell.0.min(self.page_size - 4));
+        }
         let count = self.key_count(node);
         let children = if self.kind(node) == BRANCH { count + 1 } else { 0 };
         HEADER_LEN + 4 * count + 4 * children + 4 * index
@@ -168,6 +198,11 @@ impl Image {
     /// An entry of a leaf, if it lies in its page.
     pub(crate) fn entry(&self, leaf: usize, index: usize) -> Option<Entry> {
         let page = self.page(leaf);
+        if self.is_dense_leaf(leaf) {
+            let (heap_at, value_at, _) = self.cell(leaf, index)?;
+            let is_inside = heap_at >= HEADER_LEN && value_at + 2 <= page.len();
+            return is_inside.then_some(Entry { heap_at, value_at, is_overflow: false });
+        }
         let slot = self.slot_at(leaf, index);
         let (heap_at, length) = (number_at(page, slot, 2) as usize, number_at(page, slot + 2, 2) as usize);
         let rest = (length & 0x7fff).saturating_sub(4);

@@ -7,8 +7,9 @@ use std::fmt::Write;
 
 use crate::common::Random;
 use crate::layout::{
-    BRANCH, CATALOG_FIELDS, COMMON_FIELDS, FREE_LOG, FREE_LOG_FIELDS, Field, HEADER_LEN, Image, LEAF,
-    NODE_FIELDS, OVERFLOW, OVERFLOW_FIELDS, RECORD_FIELDS, number_at, put_number, varint, varints,
+    BRANCH, CATALOG_FIELDS, COMMON_FIELDS, DENSE_LEAF_FIELDS, FREE_LOG, FREE_LOG_FIELDS, Field, HEADER_LEN,
+    Image, LEAF, NODE_FIELDS, OVERFLOW, OVERFLOW_FIELDS, RECORD_FIELDS, number_at, put_number, varint,
+    varints,
 };
 
 /// One step of damage to a file.
@@ -178,6 +179,7 @@ impl Mutation<'_> {
         let own: &[Field] = match kind {
             OVERFLOW => &OVERFLOW_FIELDS,
             FREE_LOG => &FREE_LOG_FIELDS,
+            _ if self.image.is_dense_leaf(page) => &DENSE_LEAF_FIELDS,
             _ => &NODE_FIELDS,
         };
         let fields = if self.random.one_in(3) { &COMMON_FIELDS } else { own };

@@ -256,6 +256,7 @@ fn a_table_name_that_is_none_is_damage() {
             // The name "b" is in its head alone, of which the last byte in the file is the first in the name.
             assert_eq!(image.page(leaf)[36..40], [0, 0, 0, b'b']);
             image.page_mut(leaf)[39] = first;
+            image.page_mut(leaf)[31] = first; // the leaf is dense: its header has the last head too
             image.seal(leaf);
         });
         let tables = db.read().unwrap().tables();

@@ -98,7 +98,8 @@ impl PageText<'_> {
         for (index, entry) in leaf.entries.iter().enumerate() {
             let heap = format!("{}..{}", entry.heap.start, entry.heap.end);
             let key = cut(&self.notation.text(&entry.key, Role::Key));
-            write!(out, "{index:>5} {:>5} {:>5}  {heap:<12} {key}\t", entry.head_at, entry.slot_at)?;
+            let slot = entry.slot_at.map_or("none".to_owned(), |at| at.to_string());
+            write!(out, "{index:>5} {:>5} {slot:>5}  {heap:<12} {key}\t", entry.head_at)?;
             match (&entry.value, leaf.tables.get(index)) {
                 (_, Some(table)) => writeln!(
                     out,

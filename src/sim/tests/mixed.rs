@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Tiny,
     /// Few entries, all kinds of commits, others' commits during barriers.
     Small,
+    /// Entries of one length, in dense leaves, now and then one of another.
+    Numbers,
     /// Transactions that spill, values on overflow pages.
     Large,
     /// The file grows and is cut again.
@@ -162,6 +164,7 @@ impl Mixed {
         let kind_name = match kind {
             Kind::Tiny => "tiny",
             Kind::Small => "small",
+            Kind::Numbers => "numbers",
             Kind::Large => "large",
             Kind::GrowAndShrink => "grow-and-shrink",
             Kind::Fragmented => "fragmented",
@@ -184,6 +187,19 @@ impl Mixed {
                     put(table, key, 5 + key % 40, 8 * random.below(12), random);
                 }
                 self.destroy(&mut changes, random);
+            }
+            Kind::Numbers => {
+                let most = if random.one_in(6) { 300 } else { 12 };
+                (0..random.below(most)).for_each(|_| put(0, random.below(2000), 8, 8, random));
+                if random.one_in(6) {
+                    put(0, random.below(2000), 8, 9, random);
+                }
+                let (from, key) = (random.below(2000), random.below(2000));
+                match random.below(8) {
+                    0..=2 => changes.push(Change::Remove { table: 0, key, key_len: 8 }),
+                    3 => changes.push(Change::RemoveRange { table: 0, from, to: from + random.below(400) }),
+                    _ => {}
+                }
             }
             Kind::Large => {
                 for _ in 0..1 + random.below(12) {
@@ -273,19 +289,21 @@ impl Scenario for Mixed {
         let count = match self.kind {
             Kind::Tiny => 3,
             Kind::Small => 30,
+            Kind::Numbers => 16,
             Kind::Large => 14,
             Kind::GrowAndShrink => 60,
             Kind::Fragmented => 9,
             Kind::Long => 400,
         };
         let mut steps: Vec<Step> = (0..count).map(|_| self.step(random)).collect();
-        if self.kind == Kind::Fragmented {
-            let changes =
-                (0..1500).map(|key| Change::Put { table: 0, key, key_len: 0, stamp: 1, length: 960 });
-            steps.insert(
-                0,
-                Step::Commit { changes: changes.collect(), how: How::Durable, meanwhile: Vec::new() },
-            );
+        let (keys, key_len, length) = match self.kind {
+            Kind::Fragmented => (0..1500, 0, 960),
+            Kind::Numbers => (400..1600, 8, 8),
+            _ => (0..0, 0, 0),
+        };
+        if !keys.is_empty() {
+            let changes = keys.map(|key| Change::Put { table: 0, key, key_len, stamp: 1, length }).collect();
+            steps.insert(0, Step::Commit { changes, how: How::Durable, meanwhile: Vec::new() });
         }
         steps
     }

@@ -60,6 +60,11 @@ fn small_commits_survive_power_cuts() {
 }
 
 #[test]
+fn entries_of_one_length_survive_power_cuts() {
+    explore(Kind::Numbers, 1, 1_000);
+}
+
+#[test]
 fn spilled_and_large_transactions_survive_power_cuts() {
     explore(Kind::Large, 1, 1_000);
 }

@@ -36,6 +36,20 @@ fn sound_tree(page_size: usize) -> (Pages, TreeRoot) {
     (store.pages, root)
 }
 
+/// A tree of entries of one length, but for one: its leaves are dense, but for one or two.
+fn dense_tree(page_size: usize) -> (Pages, TreeRoot) {
+    let mut store = Store::new(page_size);
+    for number in 0..if cfg!(miri) { 300 } else { 6000u64 } {
+        let key =
+            [&b"0"[..], &number.wrapping_mul(0x9E37_79B9_7F4A_7C15).swap_bytes().to_le_bytes()[..4]].concat();
+        let len = if number == 77 { 9 } else { 8 };
+        store.tree.insert(&store.pages, &key, NewValue::Zeroed(len)).unwrap();
+    }
+    let root = store.commit();
+    assert!(store.pages.bytes.chunks(page_size).any(|page| page[16] == 1 && page[26] == 2));
+    (store.pages, root)
+}
+
 fn value_or_corrupt<T>(result: Result<T, Error>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
@@ -108,8 +122,11 @@ fn damage(pages: &mut Pages, random: &mut Random) {
 
 #[test]
 fn damaged_bytes_are_a_value_or_corrupt() {
-    for page_size in [MIN_PAGE_SIZE, MAX_PAGE_SIZE] {
-        let (sound, root) = sound_tree(page_size);
+    let trees: [fn(usize) -> (Pages, TreeRoot); 2] = [sound_tree, dense_tree];
+    for (page_size, tree) in
+        [MIN_PAGE_SIZE, MAX_PAGE_SIZE].into_iter().flat_map(|size| trees.map(|tree| (size, tree)))
+    {
+        let (sound, root) = tree(page_size);
         let mut random = Random(0x5EED ^ page_size as u64);
         let rounds = if cfg!(miri) { 2 } else { 3_000_000 / page_size };
         for _ in 0..rounds {

@@ -59,8 +59,18 @@ fn bounds(key: BoxedStrategy<Vec<u8>>) -> impl Strategy<Value = Bound<Vec<u8>>> 
     ]
 }
 
+/// Lengths of values: of all kinds, or one, but for a few: leaves that are dense, and some that are for a while.
+fn lens_of_values(page_size: usize) -> impl Strategy<Value = BoxedStrategy<usize>> {
+    let any = value_lens(page_size).boxed();
+    let one = |len: usize| prop_oneof![60 => Just(len), 1 => 0usize..90, 1 => Just(page_size)].boxed();
+    prop::sample::select(vec![any, Just(0).boxed(), Just(8).boxed(), one(0), one(8), one(50)])
+}
+
 fn ops(page_size: usize, key: BoxedStrategy<Vec<u8>>) -> impl Strategy<Value = Vec<Op>> {
-    let lens = value_lens(page_size).boxed();
+    lens_of_values(page_size).prop_flat_map(move |lens| ops_with(key.clone(), lens))
+}
+
+fn ops_with(key: BoxedStrategy<Vec<u8>>, lens: BoxedStrategy<usize>) -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         60 => (key.clone(), lens.clone()).prop_map(|(key, len)| Op::Insert(key, len)),
         4 => (key.clone(), lens).prop_map(|(key, len)| Op::Reserve(key, len)),
