@@ -26,7 +26,7 @@ use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
 use crate::format::entry::Entry;
 use crate::format::heads::{head_of, heads_below};
-use crate::format::leaf::{self, LeafView, Payload};
+use crate::format::leaf::{self, Candidate, LeafView, Payload};
 use crate::format::node::{self, COUNT, FLAGS, HEAD_LEN, Place};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 use crate::sys::prefetch;
@@ -179,6 +179,12 @@ impl<'a> LeafView<'a> {
 #[inline(never)]
 pub(super) fn search(page: &[u8], key: &[u8]) -> Result<Place> {
     LeafView::new(page)?.search_heads(key)
+}
+
+/// The entry that may be that of `key`, in a dense leaf.
+#[inline(never)]
+pub(super) fn candidate<'a>(page: &'a [u8], key: &[u8]) -> Result<Option<Candidate<'a>>> {
+    LeafView::new(page)?.candidate_by_heads(key)
 }
 
 /// How many of the heads are below `head`. Two binary searches at most, wherever that is.

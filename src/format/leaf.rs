@@ -144,6 +144,15 @@ impl<'a> LeafView<'a> {
     /// The entry that may be that of `key`, if there is one; its memory is asked for.
     #[inline(always)]
     pub(crate) fn candidate(self, key: &[u8]) -> Result<Option<Candidate<'a>>> {
+        if self.shape().is_some() {
+            return dense_leaf::candidate(self.page, key);
+        }
+        self.candidate_by_heads(key)
+    }
+
+    /// The same, with what a dense leaf does otherwise still to be asked for.
+    #[inline(always)]
+    pub(super) fn candidate_by_heads(self, key: &[u8]) -> Result<Option<Candidate<'a>>> {
         // Whether the key has the page's prefix is looked at last: that lies on a line of its own.
         let Some(suffix) = key.get(self.prefix.len()..) else { return Ok(None) };
         let head = head_of(suffix);

@@ -52,8 +52,10 @@ impl Scan {
             if stray.birth > newest || stray.level > MOST_LEVELS || !is_sound(&page, stray.level) {
                 continue;
             }
-            if stray.level == 0 && is_catalog(source, &page) {
+            if stray.level == 0 && is_catalog(&page, source.page_count) {
                 scan.catalogs.push(stray);
+            } else if stray.level == 0 && is_catalog(&page, PageNumber::LIMIT) {
+                continue; // of trees in the end that the file has lost: no table's entries
             } else if unused.is_none_or(|unused| !unused.contains(number)) {
                 scan.strays.push(stray);
             }
@@ -110,13 +112,11 @@ fn is_sound(page: &[u8], level: u8) -> bool {
     }
 }
 
-/// Whether all entries of a leaf can be those of a catalog.
-fn is_catalog(source: &Source, page: &[u8]) -> bool {
+/// Whether all entries of a leaf can be those of a catalog, in a file of `page_count` pages.
+fn is_catalog(page: &[u8], page_count: u32) -> bool {
     let Ok(leaf) = LeafView::new(page) else { return false };
     (0..leaf.count()).all(|index| match leaf.entry(index) {
-        Ok((name, LeafValue::Inline(bytes))) => {
-            TableEntryView::by_chance(&name, bytes, source.page_count).is_some()
-        }
+        Ok((name, LeafValue::Inline(bytes))) => TableEntryView::by_chance(&name, bytes, page_count).is_some(),
         _ => false,
     })
 }
