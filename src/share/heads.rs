@@ -187,13 +187,19 @@ impl Shared {
         self.id(FIRST_ID)
     }
 
-    /// Whether the ids can be what users have left: what readers see is not above the head, and the next id takes the
-    /// next place in the ring. If it took that of what readers see, there would never be room for it.
+    /// Whether the ids can be what users have left: what readers see and what is durable is not above the head, nothing
+    /// is pending above the next id, and that takes the next place in the ring. If it took that of what readers see,
+    /// there would never be room for it; if its record were taken for durable already, it would never be stored.
     pub(crate) fn ids_are_in_order(&self) -> bool {
         let (head, first) = (self.head_id(), self.first_id());
         let is_next_in_ring = first <= head || place_in_ring(first) == place_in_ring(head.next());
         let has_visible = self.visible().0 != 0 && self.visible() <= head;
-        is_next_in_ring && first <= TransactionId::MAX && has_visible
+        let is_pending_known = self.pending() <= head || self.pending() == self.next_id();
+        is_next_in_ring
+            && first <= TransactionId::MAX
+            && has_visible
+            && self.durable() <= head
+            && is_pending_known
     }
 
     /// The id of the transaction that follows the head.
@@ -217,8 +223,14 @@ impl Shared {
         if wants_durable && is_left_out(Step::PendingFirst) {
             self.word(PENDING).store(id.0, SeqCst);
         }
+        self.show(id);
+    }
+
+    /// Makes the head, which nobody moves meanwhile, visible, if nothing durable is pending up to it (R3). For the
+    /// writer who has moved it; and for who comes alone, because a writer, or a syncer, may have been killed before.
+    pub(crate) fn show(&self, head: TransactionId) {
         if !self.has_pending() || is_mutated(Mutation::VisibleTooEarly) {
-            self.raise_visible(id); // R3: nothing durable is pending up to here
+            self.raise_visible(head);
         }
     }
 

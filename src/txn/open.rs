@@ -229,6 +229,9 @@ impl OpenSettings {
             slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
         }
         let head = shared.head_snapshot()?;
+        if is_alone {
+            shared.show(head.id);
+        }
         // R10. The file was opened before this, so that pages which others have stored before are those of the head, of
         // those before, and of a transaction that is being written.
         let inherited = if is_alone { head.id } else { shared.next_id() };

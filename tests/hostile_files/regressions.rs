@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mapleaf::{CheckReport, Db, Error, Table};
+use mapleaf::{CheckReport, Db, Durability, Error, Table};
 
 use crate::common::Random;
 use crate::corpus::options;
@@ -346,5 +346,96 @@ fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
         let db = options().open(&path).unwrap();
         db.update(|tx| tx.table(&A)?.insert(b"after", b"value").map(drop)).unwrap();
         assert_eq!(db.stats().unwrap().head, visible + 1, "{wrong} instead");
+    }
+}
+
+/// The places in the lock file of the head, of the newest transaction that asked for durability, and of the durable
+/// one, which is there twice as large, with its slot in the lowest bit.
+const HEAD_AT: usize = 512;
+const PENDING_AT: usize = 1024;
+const DURABLE_AT: usize = 768;
+
+fn insert(db: &Db, key: &[u8], durability: Durability) {
+    let tx = db.write().unwrap();
+    tx.table(&A).unwrap().insert(key, b"value").unwrap();
+    tx.commit_with(durability).unwrap();
+}
+
+/// A database whose newest two transactions are lazy ones, with its lock file, as a kill leaves them.
+fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>) {
+    let db = options().open(path).unwrap();
+    fill(&db).unwrap();
+    insert(&db, b"durable", Durability::Durable);
+    db.sync().unwrap();
+    insert(&db, b"lazy", Durability::Lazy);
+    insert(&db, b"later", Durability::Lazy);
+    let left = (std::fs::read(path).unwrap(), std::fs::read(crate::lock_path(path)).unwrap());
+    let stats = db.stats().unwrap();
+    let number = |at| number_at(&left.1, at, 8);
+    assert_eq!((stats.head, stats.visible), (number(HEAD_AT), number(VISIBLE_AT)), "their places");
+    assert_eq!(
+        (number(PENDING_AT), number(DURABLE_AT) >> 1),
+        (stats.head - 2, stats.head - 2),
+        "their places"
+    );
+    left
+}
+
+/// A writer of lazy commits, or a syncer, that is killed before it raises visible leaves it behind the head. There is
+/// nothing to be synced, and nobody who comes to do it: the head can be seen, and be checked, all the same.
+#[test]
+fn a_head_that_a_kill_has_left_unseen_is_seen_by_who_comes_next() {
+    let folder = crate::scratch();
+    let path = folder.path().join("data.mapleaf");
+    let (data, lock) = killed(&path);
+    let head = number_at(&lock, HEAD_AT, 8);
+    for (visible, read_only) in [(head - 1, true), (head - 2, true), (head - 3, true), (head - 1, false)] {
+        let mut lock = lock.clone();
+        put_number(&mut lock, VISIBLE_AT, 8, visible);
+        overwrite(&crate::lock_path(&path), &lock);
+        overwrite(&path, &data);
+        let db = options().read_only(read_only).open(&path).unwrap();
+        assert!(db.check().unwrap().is_clean(), "{visible} was visible");
+        let rx = db.read().unwrap();
+        assert_eq!((rx.id(), rx.table(&A).unwrap().len()), (head, 403), "{visible} was visible");
+    }
+}
+
+/// If it were believed, what is durable would be gone, and its pages with it: the next transactions would get its ids.
+#[test]
+fn a_lock_file_whose_head_is_below_the_durable_transaction_is_not_believed() {
+    let folder = crate::scratch();
+    let path = folder.path().join("data.mapleaf");
+    let (data, mut lock) = killed(&path);
+    let durable = number_at(&lock, DURABLE_AT, 8) >> 1;
+    put_number(&mut lock, HEAD_AT, 8, durable - 1);
+    put_number(&mut lock, VISIBLE_AT, 8, durable - 1);
+    put_number(&mut lock, PENDING_AT, 8, 0);
+    overwrite(&crate::lock_path(&path), &lock);
+    overwrite(&path, &data);
+    let db = options().open(&path).unwrap();
+    assert_eq!(db.stats().unwrap().head, durable);
+    insert(&db, b"after", Durability::Durable);
+    drop(db);
+    std::fs::remove_file(crate::lock_path(&path)).unwrap();
+    let db = options().open(&path).unwrap();
+    assert!(db.read().unwrap().table(&A).unwrap().get(b"after").unwrap().is_some());
+}
+
+/// Nobody would ever sync a commit that nobody makes, and whoever checks would be told that it is still to be done.
+#[test]
+fn a_lock_file_in_which_more_is_pending_than_can_be_is_not_believed() {
+    let folder = crate::scratch();
+    let path = folder.path().join("data.mapleaf");
+    let (data, lock) = killed(&path);
+    let head = number_at(&lock, HEAD_AT, 8);
+    for pending in [head + 2, head | 1 << 62, u64::MAX] {
+        let mut lock = lock.clone();
+        put_number(&mut lock, PENDING_AT, 8, pending);
+        put_number(&mut lock, VISIBLE_AT, 8, head - 1);
+        overwrite(&crate::lock_path(&path), &lock);
+        overwrite(&path, &data);
+        let db = options().read_only(true).open(&path).unwrap();
+        assert!(db.check().unwrap().is_clean(), "{pending} pending");
     }
 }
