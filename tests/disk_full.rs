@@ -342,3 +342,25 @@ fn copies_onto_a_full_disk_leave_nothing() {
         assert_clean(&db);
     }
 }
+
+#[test]
+fn an_ascending_load_that_has_no_room_yet_can_still_be_cut_down() {
+    let (_folder, path) = scratch();
+    let db = Db::options().max_size(10 << 20).open(path).unwrap();
+    let table: Table<u64, [u8]> = Table::new("table");
+    let load = |numbers: std::ops::Range<u64>, kept: u64| {
+        let tx = db.write()?;
+        let mut entries = tx.table(&table)?;
+        for number in numbers {
+            entries.insert(&number, &[1; 900])?;
+        }
+        entries.delete_range(kept..)?;
+        drop(entries);
+        tx.commit()
+    };
+    load(0..4000, 4000).unwrap();
+    load(4000..14_000, 5000).unwrap();
+    assert_eq!(db.read().unwrap().table(&table).unwrap().len(), 5000);
+    assert!(matches!(load(5000..14_000, 14_000), Err(Error::Full { .. })));
+    assert_clean(&db);
+}

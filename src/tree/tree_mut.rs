@@ -134,6 +134,11 @@ impl TreeMut {
         self.is_only_appended
     }
 
+    /// From now on nothing of it counts as finished.
+    pub(crate) fn expect_changes(&mut self) {
+        self.is_only_appended = false;
+    }
+
     /// Takes pages that are stored as memory for frames to come.
     pub(crate) fn reuse(&mut self, stored: impl Iterator<Item = SealedPages>) {
         stored.for_each(|pages| self.frames.recycle(pages.bytes));

@@ -344,7 +344,12 @@ impl Transaction {
     pub(crate) fn spill_if_needed(&self, table: &mut OpenTable) -> Result<()> {
         let own = table.tree.dirty_bytes();
         if table.tree.is_only_appended() && own > APPENDED_BYTES {
-            return self.spill(table);
+            let spilled = self.spill(table);
+            if spilled.is_ok() || self.check_usable().is_err() {
+                return spilled;
+            }
+            // There is no room, which the commit will say, unless what is yet to be changed makes it smaller.
+            table.tree.expect_changes();
         }
         let budget = match self.core().settings.dirty_memory {
             Some(bytes) => bytes,
