@@ -25,7 +25,7 @@ use crate::base::bytes::{get_u16, get_u32, put_u16, put_u32};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
 use crate::format::entry::Entry;
-use crate::format::heads::{head_of, heads_below};
+use crate::format::heads::{head_of, heads_below, padded_head};
 use crate::format::leaf::{self, Candidate, LeafView, Payload};
 use crate::format::node::{self, COUNT, FLAGS, HEAD_LEN, Place};
 use crate::format::page::{self, HEADER_LEN, PageKind};
@@ -129,7 +129,7 @@ impl<'a> LeafView<'a> {
             cells = before;
             entries.push(Entry {
                 prefix: self.prefix,
-                head: u32::from_le_bytes(head),
+                head: padded_head(head, shape.suffix_len()),
                 suffix_len: shape.suffix_len(),
                 heap,
                 lead: 0,

@@ -30,7 +30,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::dense_leaf::{self, Shape};
 use crate::format::entry::Entry;
 pub(crate) use crate::format::heads::HEAD_LEN;
-use crate::format::heads::{bytes_of_head, head_of, heads_below};
+use crate::format::heads::{bytes_of_head, head_of, heads_below, padded_head};
 pub(super) use crate::format::node_tables::Slot;
 use crate::format::node_tables::{OVERFLOW_BIT, close_cells, open_cell, slots_start};
 use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
@@ -181,7 +181,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     pub(super) fn entry_in(&self, index: usize, slot: Slot, heap: Range<usize>) -> Result<Entry<'a>> {
         Ok(Entry {
             prefix: self.prefix,
-            head: u32::from_le_bytes(self.heads[index]),
+            head: padded_head(self.heads[index], slot.suffix_len),
             suffix_len: slot.suffix_len,
             heap: self.page.get(heap).ok_or_else(|| bad_offset(self.page, slot))?,
             lead: self.lead(),

@@ -138,6 +138,37 @@ fn damaged_bytes_are_a_value_or_corrupt() {
     }
 }
 
+/// Heads of keys that are shorter than a head, with something behind them: in the order of the heads these keys ascend,
+/// in their own they do not.
+#[test]
+fn short_keys_with_nonsense_behind_them_are_a_value_or_corrupt() {
+    let mut random = Random(21);
+    for is_dense in [true, false] {
+        let mut store = Store::new(MIN_PAGE_SIZE);
+        let count = if cfg!(miri) { 40 } else { 3000u16 };
+        for key in (0..count).map(|number| number.wrapping_mul(40_503).to_le_bytes()) {
+            let len = if is_dense { 8 } else { usize::from(key[0] % 40) };
+            store.tree.insert(&store.pages, &key, NewValue::Zeroed(len)).unwrap();
+        }
+        let root = store.commit();
+        let mut pages = store.pages;
+        for page in pages.bytes.chunks_mut(MIN_PAGE_SIZE).filter(|page| page[16] == 1) {
+            assert_eq!(page[26] == 2, is_dense);
+            let count = usize::from(u16::from_le_bytes([page[18], page[19]]));
+            for (index, head) in page[32..].chunks_mut(4).take(count).enumerate() {
+                head[..2].copy_from_slice(&(index as u16).to_le_bytes());
+                head[2..].fill(7);
+            }
+        }
+        let mut tree = TreeMut::new(&root, TransactionId(9), MIN_PAGE_SIZE);
+        for _ in 0..if cfg!(miri) { 30 } else { 2000 } {
+            let key = (random.below(1 << 16) as u16).to_le_bytes();
+            value_or_corrupt(tree.insert(&pages, &key, NewValue::Zeroed(8)));
+            value_or_corrupt(tree.remove(&pages, &(random.below(1 << 16) as u16).to_le_bytes()));
+        }
+    }
+}
+
 #[test]
 fn swapped_pages_are_a_value_or_corrupt() {
     let (sound, root) = sound_tree(MIN_PAGE_SIZE);
