@@ -352,7 +352,7 @@ fn an_ascending_load_that_has_no_room_yet_can_still_be_cut_down() {
         let tx = db.write()?;
         let mut entries = tx.table(&table)?;
         for number in numbers {
-            entries.insert(&number, &[1; 900])?;
+            entries.insert(number, [1; 900])?;
         }
         entries.delete_range(kept..)?;
         drop(entries);
