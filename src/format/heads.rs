@@ -26,8 +26,8 @@ pub(super) fn head_of(suffix: &[u8]) -> u32 {
     }
 }
 
-/// The head that a page has for a suffix of `suffix_len` bytes, with zeros behind these whatever stands there (I5): so the
-/// order of heads is that of the keys that are made of them.
+/// The head that a page has for a suffix of `suffix_len` bytes, with zeros behind these whatever stands there (I5): so
+/// the order of heads is that of the keys that are made of them.
 #[inline(always)]
 pub(super) fn padded_head(head: [u8; HEAD_LEN], suffix_len: usize) -> u32 {
     let padding = 8 * HEAD_LEN.saturating_sub(suffix_len) as u32;
