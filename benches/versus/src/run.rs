@@ -215,7 +215,9 @@ fn keys_for(arguments: &Arguments) -> KeyList {
         Work::Open | Work::Scan | Work::ScanBack | Work::Tenth | Work::BeginAndEnd => Kind::Random.keys(0..0),
         Work::OpenAndGet => old(1),
         Work::Gets if arguments.memory.is_some() => old(2 * count),
-        Work::Gets | Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => old(count),
+        Work::Gets | Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => {
+            old(count)
+        }
         Work::NewKeys | Work::LazyCommits | Work::Load => new(count),
         Work::Batches => new(1000 * count),
     }
