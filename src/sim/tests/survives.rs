@@ -1,6 +1,7 @@
 //! mapleaf under the explorer: nothing may be found.
 //!
-//! `MAPLEAF_LONG=1` takes many more seeds and states: more than ten million. `MAPLEAF_SIM_REPLAY` visits one state
+//! `MAPLEAF_LONG=1` takes many more seeds and states: more than ten million. `MAPLEAF_SCRIPTS=N` runs N scripts of each
+//! kind of storage, so that a part reaches all of them in the time that there is. `MAPLEAF_SIM_REPLAY` visits one state
 //! again.
 
 use super::mixed::{Kind, Mixed};
@@ -11,6 +12,12 @@ fn is_long() -> bool {
     std::env::var_os("MAPLEAF_LONG").is_some()
 }
 
+/// How many scripts of each kind of storage are run: `seeds`, if nothing else is asked for.
+fn scripts(seeds: u64) -> u64 {
+    let asked = std::env::var("MAPLEAF_SCRIPTS").ok();
+    asked.map_or(seeds, |text| text.parse().expect("MAPLEAF_SCRIPTS is a number"))
+}
+
 /// `seeds` scripts of each kind of storage, and `states` crash states of each, about.
 fn explore(kind: Kind, seeds: u64, states: u64) {
     let (seeds, states) = match (is_long(), kind) {
@@ -19,6 +26,7 @@ fn explore(kind: Kind, seeds: u64, states: u64) {
         (false, Kind::Small) => (seeds, states * 5),
         (false, _) => (seeds, states),
     };
+    let seeds = scripts(seeds);
     let is_large = matches!(kind, Kind::Fragmented | Kind::GrowAndShrink | Kind::Long);
     let storages = [(4096, Syscall), (4096, Mapped), (16384, Syscall), (16384, Mapped), (65536, Syscall)];
     // Large histories take their time: in the short form they are told once, and end with their first crash.
@@ -88,6 +96,7 @@ fn a_long_row_of_commits_survives_power_cuts() {
 fn explore_faults(kind: Kind, faults: &[Fault], seeds: u64, states: u64) {
     let storages = [(4096, Syscall), (4096, Mapped), (16384, Syscall)];
     let storages = if is_long() { &storages[..] } else { &storages[..1] };
+    let seeds = scripts(seeds);
     for (number, &(page_size, write_mode)) in (0..).zip(storages) {
         let scenario = Mixed::stored(kind, page_size, write_mode);
         let seeds = number * seeds..(number + 1) * seeds;
