@@ -15,7 +15,8 @@
 //! - Having answered `None` or an error, the cursor stays ended.
 //! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go there
 //!   while the other stands still. Whatever else moves makes it anew.
-//! - I5: it goes through no more leaves than there are nodes, whatever these refer to.
+//! - I5: from the leaves in which its ends begin it goes on to no more leaves, both ends together, than there are
+//!   nodes, whatever these refer to.
 
 use std::ops::Bound;
 

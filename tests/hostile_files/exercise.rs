@@ -2,7 +2,7 @@
 //! or one of the errors that are documented for it.
 //!
 //! What is held against it, besides panics:
-//! - Reading ends: no iterator answers more entries than its pages have room for.
+//! - Reading ends: no iterator answers more entries than its pages have room for ([`room_for_entries`]).
 //! - Of reading, only `Corrupt`, `Decode` and what concerns names and types of tables may come; of opening, `Corrupt`,
 //!   `NotADatabase`, `NewerFormat`, `Truncated`; of writing, `Full` and `TransactionFailed` too. Never `Io`.
 //! - `Db::check` is right: where it finds nothing, nothing is `Corrupt`, and after a commit it still finds nothing.
@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mapleaf::{
-    Db, Durability, Error, Key, ReadTxn, SalvageReport, Table, TableMut, TableRef, Value, Verify, WriteMode,
-    WriteTxn,
+    Db, Durability, Error, Key, ReadTxn, SalvageReport, Stats, Table, TableMut, TableRef, Value, Verify,
+    WriteMode, WriteTxn,
 };
 
 use crate::common::Random;
@@ -24,6 +24,13 @@ type Bytes = Table<[u8], [u8]>;
 
 /// So many tables are read, at most.
 const MOST_TABLES: usize = 3;
+
+/// How many entries an iterator may answer at most. An entry takes four bytes of its page at least: a key that is no
+/// longer than a head, and no value, in a dense leaf. Each page is one leaf at most, but for the two in which the ends
+/// of an iterator begin.
+pub(crate) fn room_for_entries(stats: &Stats) -> u64 {
+    (u64::from(stats.pages) + 2) * stats.page_size as u64 / 4
+}
 
 /// What is done: all of it depends on a seed.
 #[derive(Clone, Debug)]
@@ -222,8 +229,7 @@ impl Exercise<'_> {
         let Some(stats) = self.value(Stage::Reading, stats) else { return };
         assert!(stats.file_bytes >= u64::from(stats.pages) * stats.page_size as u64, "{stats:?}");
         let rx = Arc::new(db.read().unwrap());
-        // A page has room for so many entries, and each page is one leaf at most, but for the first that is visited.
-        let room = (u64::from(stats.pages) + 1) * stats.page_size as u64 / 4;
+        let room = room_for_entries(&stats);
         let tables = rx.tables();
         let Some(tables) = self.value(Stage::Reading, tables) else {
             return self.read_bytes(&rx, "a", room);

@@ -6,6 +6,7 @@ use mapleaf::{CheckReport, Db, Durability, Error, Table};
 
 use crate::common::Random;
 use crate::corpus::options;
+use crate::exercise::room_for_entries;
 use crate::layout::{BRANCH, Image, LEAF, number_at, put_number};
 use crate::mutations::build_ladder;
 use crate::overwrite;
@@ -129,6 +130,33 @@ fn more_ways_through_the_catalog_than_anybody_can_go_are_not_gone() {
     corrupt(db.write().unwrap().tables(), "leaves of a tree");
     finds(&db.check().unwrap(), "references to a page");
     assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+/// The leaf is as full of entries as a leaf can be, and both ends of the iterator begin in it.
+#[test]
+fn an_iterator_from_both_ends_answers_no_more_than_there_is_room_for() {
+    let fill = |db: &Db| {
+        db.update(|tx| {
+            let mut a = tx.table(&A)?;
+            (0..1015u32).try_for_each(|number| a.insert(number.to_be_bytes(), b"").map(drop))
+        })
+    };
+    let (_folder, db) = damaged(fill, |image| ladder_at(image, Some(0)));
+    let rx = db.read().unwrap();
+    let mut entries = rx.table(&A).unwrap().iter().unwrap();
+    let mut count = 0;
+    let error = loop {
+        let entry = if count % 2 == 0 { entries.next() } else { entries.next_back() };
+        match entry.expect("the way has no end of its own") {
+            Ok(_) => count += 1,
+            Err(error) => break error,
+        }
+    };
+    corrupt::<()>(Err(error), "leaves of a tree");
+    let stats = db.stats().unwrap();
+    let leaves = u64::from(stats.pages) + 2;
+    assert_eq!(count, leaves * 1015, "each of so many leaves as a whole");
+    assert!(count <= room_for_entries(&stats), "{count} entries");
 }
 
 /// Many leaves below one branch.
