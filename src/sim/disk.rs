@@ -218,8 +218,8 @@ impl Disk {
     /// Of each sector, the last content that is dirty and not newer than `covered` is durable. But for what lies behind
     /// the end of the file as the disk knows it.
     fn settle_sectors(&mut self, covered: u64) {
+        let covered_sectors = self.covered_sectors.min(self.settled_length().div_ceil(SECTOR));
         let durable = &mut self.durable;
-        let covered_sectors = self.covered_sectors.min(durable.len().div_ceil(SECTOR));
         self.doubts.retain(|sector, versions| {
             let is_covered = *sector < covered_sectors;
             let is_written =
@@ -232,6 +232,13 @@ impl Disk {
         });
     }
 
+    /// Where the file ends as the disk knows it, or will know it for a while: a cut that is not durable yet takes what
+    /// lies behind it from the durable content, when it becomes so, but not what was stored there after it.
+    fn settled_length(&self) -> usize {
+        let cut = self.resizes.iter().map(|resize| resize.length as usize).min();
+        cut.map_or(self.durable.len(), |cut| cut.min(self.durable.len()))
+    }
+
     /// Whether the system may drop pages of the cache that are clean and not on the disk.
     pub(crate) fn has_clean_doubts(&self) -> bool {
         self.clean_pages().next().is_some()
@@ -239,7 +246,7 @@ impl Disk {
 
     /// The sectors in doubt of each page of the cache that is clean.
     fn clean_pages(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
-        let end = self.durable.len().min(self.cache.len()) / SECTOR;
+        let end = self.settled_length().min(self.cache.len()) / SECTOR;
         let mut sectors = self.doubts.range(..end).peekable();
         std::iter::from_fn(move || {
             loop {

@@ -143,6 +143,19 @@ fn a_barrier_does_not_make_a_length_durable() {
 }
 
 #[test]
+fn a_cut_takes_nothing_away_that_was_stored_after_it() {
+    let mut disk = disk(3, WriteMode::Syscall);
+    disk.apply(&Event::Cut { to: SECTOR as u64 });
+    disk.apply(&Event::Lengthened { to: 4 * SECTOR as u64 });
+    store(&mut disk, 2, 2, 1);
+    barrier(&mut disk);
+    // As one does who was told of no failure, and does the same once more.
+    store(&mut disk, 2, 2, 1);
+    barrier_with_length(&mut disk);
+    assert_eq!(states(&disk), sets(&[&[0, 0, 1, 1]]));
+}
+
+#[test]
 fn what_is_stored_while_a_barrier_fails_is_in_doubt_too() {
     let mut disk = disk(2, WriteMode::Syscall);
     begin(&mut disk);
