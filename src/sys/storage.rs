@@ -86,9 +86,9 @@ pub(crate) trait Storage: Send + Sync {
     fn barrier_with_length(&self) -> io::Result<()>;
 
     /// Extends the file from `from` to `to` bytes, all of them allocated, and with `zero` also written
-    /// once (which saves the commits that fill them a journal commit each). The new length is known to the mapping
-    /// when this returns, and not durable before [`Storage::barrier_with_length`]. A file that is longer already is
-    /// never cut.
+    /// once (which saves the commits that fill them a write of the file system's own each). The new length is known to
+    /// the mapping when this returns, and not durable before [`Storage::barrier_with_length`]. A file that is longer
+    /// already is never cut.
     ///
     /// After an error the file has its old length, and the same handle can go on once there is space.
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()>;

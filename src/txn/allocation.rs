@@ -13,8 +13,9 @@ use crate::tree::pages::NumberSupply;
 use crate::txn::core::Core;
 
 /// Growth for a transaction that takes less than this is slow growth: the new part is filled with zeros at once, so
-/// that the commits that will use it need not allocate blocks. One that takes more fills the new part itself.
-const SLOW_GROWTH_BYTES: u64 = 1 << 20;
+/// that at the commits that will use it the file system need not note, each time, that blocks are written now. One that
+/// takes more fills the new part itself: then the note costs less than writing so many bytes twice.
+const SLOW_GROWTH_BYTES: u64 = 256 << 10;
 /// The file grows by at least this much, and by at most as much again as is asked for plus this.
 const LEAST_GROWTH_BYTES: u64 = 1 << 16;
 const MOST_GROWTH_BYTES: u64 = 4 << 20;
@@ -57,7 +58,7 @@ impl Core {
         let has_run = free.largest_run().is_some_and(|run| run.count >= count - 1);
         if !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS {
             // If the file cannot grow, shorter runs will do.
-            let _ = self.grow(space, count);
+            let _ = self.grow(space, count, count);
         }
         if space.free().page_count() < count {
             return self.allocate(space, count);
@@ -89,7 +90,7 @@ impl Core {
         if !has_run && may_grow && self.check_reserve(space, count).is_ok() {
             let tail = space.free_tail().map_or(0, |run| run.count);
             // If the file cannot grow, shorter runs will do.
-            let _ = self.grow(space, count - tail);
+            let _ = self.grow(space, count, count - tail);
         }
         self.allocate(space, count)
     }
@@ -121,7 +122,7 @@ impl Core {
             return Ok(allocated);
         }
         let missing = missing(space);
-        self.grow(space, missing)?;
+        self.grow(space, count, missing)?;
         Ok(allocate(space)?.expect("the file has grown by what was missing"))
     }
 
@@ -144,8 +145,8 @@ impl Core {
         limit.min(u64::from(self.pages.limit_pages())) as u32
     }
 
-    /// Makes the file longer by `missing` pages at least.
-    pub(crate) fn grow(&self, space: &mut Space, missing: u32) -> Result<()> {
+    /// Makes the file longer by `missing` pages at least, for one who is about to take `count`.
+    pub(crate) fn grow(&self, space: &mut Space, count: u32, missing: u32) -> Result<()> {
         let page_size = self.pages.page_size as u64;
         let full = || Error::Full { max_size: self.settings.max_size };
         let from = u64::from(space.length_pages()) * page_size;
@@ -157,8 +158,8 @@ impl Core {
         }
         let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
         let wished = (needed + ahead).next_multiple_of(page_size).min(limit);
-        let taken = u64::from(space.taken_pages()) * page_size;
-        let is_slow = taken + needed - from < SLOW_GROWTH_BYTES;
+        let taken = u64::from(space.taken_pages()) + u64::from(count);
+        let is_slow = taken * page_size < SLOW_GROWTH_BYTES;
         let storage = &self.pages.storage;
         let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {
             // On an almost full disk there may be room for what is needed, if not for more.

@@ -120,7 +120,8 @@ impl Parts<'_> {
             None => shrink(&mut log.space, pages.page_size)?,
         }
         let limits = LogLimits { page_size: pages.page_size, tail_len: TAIL_LIMIT };
-        let mut saved = log.space.save(&log.log, id, limits, |space, count| core.grow(space, count))?;
+        let mut saved =
+            log.space.save(&log.log, id, limits, |space, count| core.grow(space, count, count))?;
         for (first, mut bytes) in saved.pages.drain(..) {
             let checksum = page::seal(&mut bytes, first, id);
             sealed.push(SealedPages { first, checksum, bytes });

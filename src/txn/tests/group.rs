@@ -26,7 +26,7 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
         counter.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(40));
     });
-    let storage = Hooked { inner, on_read: Box::new(|_| ()), on_barrier };
+    let storage = Hooked { inner, on_read: Box::new(|_| ()), on_barrier, on_growth: Box::new(|_| ()) };
     let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(slow)")).unwrap();
     let handle = Arc::new(Handle::new(core));
     let tx = Transaction::begin(&handle, Patience::Forever).unwrap().expect("no deadline");

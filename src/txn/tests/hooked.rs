@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::sys::{FileIdentity, FileStorage, Mapping, Storage};
 
-/// A storage, and what is done before it reads so many bytes, and before a barrier.
+/// A storage, and what is done before it reads so many bytes, before a barrier, and before it grows, with zeros or not.
 pub(super) struct Hooked {
     pub(super) inner: FileStorage,
     pub(super) on_read: Box<dyn Fn(usize) + Send + Sync>,
     pub(super) on_barrier: Box<dyn Fn() + Send + Sync>,
+    pub(super) on_growth: Box<dyn Fn(bool) + Send + Sync>,
 }
 
 impl Storage for Hooked {
@@ -37,6 +38,7 @@ impl Storage for Hooked {
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        (self.on_growth)(zero);
         self.inner.grow(from, to, zero)
     }
 

@@ -8,6 +8,7 @@ mod doubt;
 mod faults;
 mod fixture;
 mod group;
+mod growth;
 mod hooked;
 mod large_commits;
 mod panics;

@@ -32,7 +32,7 @@ fn file_of(page_size: usize, run_count: u32) -> (Hooked, Arc<AtomicUsize>) {
     let on_read = Box::new(move |bytes| {
         counter.fetch_add(bytes, Ordering::Relaxed);
     });
-    (Hooked { inner, on_read, on_barrier: Box::new(|| ()) }, bytes_read)
+    (Hooked { inner, on_read, on_barrier: Box::new(|| ()), on_growth: Box::new(|_| ()) }, bytes_read)
 }
 
 #[test]
