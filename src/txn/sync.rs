@@ -11,13 +11,12 @@
 //! - R10: what was stored before this handle opened the file, and is not durable, is stored again before the barrier.
 //! - The record goes to the slot that does not hold the last durable one, and never has the id of that.
 //!   The slot changes together with the durable id, in one store.
-//! - Within a handle one thread syncs ([`SyncDesk`]); among handles, one that has the syncer's turn
+//! - Within a handle one thread syncs ([`crate::txn::desk`]); among handles, one that has the syncer's turn
 //!   ([`crate::txn::turns::Turns`]), which is free when its process dies.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
@@ -27,41 +26,17 @@ use crate::share::handover::CommitDelta;
 use crate::share::heads::{Head, Snapshot};
 use crate::share::{RING_LEN, Shared};
 use crate::txn::core::Core;
+use crate::txn::desk::{Desk, Post};
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::recover::verify_listed;
 use crate::txn::store_again;
 
-/// A sync waits for company this part of the time that the last one took, at most.
-const GATHERING_PART: u32 = 4;
-
-/// Where the committers of a handle wait while one of them syncs.
-///
-/// Without more, two groups of threads would take turns: while one waits for its barrier, the other publishes, and then
-/// has a barrier of its own while the first publishes again; so two threads would have as many barriers as commits. So
-/// before a sync begins, who was there when the last one ended is given a moment to come again. One who is alone never
-/// waits: when his sync ends he is all there are. The moment begins when the last sync ends, so that one who comes
-/// later than it lasts does not wait either.
+/// What the syncs of a handle need besides the words that all share.
 #[derive(Default)]
 pub(crate) struct SyncDesk {
-    state: Mutex<SyncState>,
-    finished: Condvar,
+    desk: Desk,
     /// What this handle's own newest commits did: also those that are too large for the shared memory.
     own_deltas: Mutex<BTreeMap<TransactionId, CommitDelta>>,
-}
-
-#[derive(Default)]
-struct SyncState {
-    /// Some thread of this handle is syncing, or waits for the syncer's turn.
-    is_syncing: bool,
-    /// Threads that have come here to wait so far, and how many of them the syncs so far were for.
-    arrived: u64,
-    served: u64,
-    /// How many were waiting when the last sync ended, before those were sent off that it was for. As many may come.
-    expected: u64,
-    /// Until then a sync waits for them.
-    gather_until: Option<Instant>,
-    /// The helper thread is to end.
-    is_closed: bool,
 }
 
 impl SyncDesk {
@@ -83,22 +58,14 @@ impl SyncDesk {
         *deltas = deltas.split_off(&durable.next());
     }
 
-    /// When to sync at the latest, if it pays to wait for others.
-    fn company_until(state: &SyncState) -> Option<Instant> {
-        let is_company_missing = state.arrived - state.served < state.expected;
-        state.gather_until.filter(|&until| is_company_missing && Instant::now() < until)
-    }
-
     /// Ends the helper thread, once what is pending is synced.
     pub(crate) fn close(&self) {
-        self.state.lock().is_closed = true;
-        self.finished.notify_all();
+        self.desk.close();
     }
 
     /// Wakes the helper thread.
     pub(crate) fn ring(&self) {
-        drop(self.state.lock()); // whoever is about to wait has looked before, or waits by now
-        self.finished.notify_all();
+        self.desk.ring();
     }
 }
 
@@ -130,8 +97,6 @@ impl Core {
     /// Syncs, or waits for whoever syncs, until `is_reached`.
     fn sync_until(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
         self.check_not_forked()?; // who syncs may be a thread that was not forked
-        let mut state = self.sync.state.lock();
-        state.arrived += 1;
         loop {
             if is_reached(self) {
                 return Ok(());
@@ -139,29 +104,20 @@ impl Core {
             if self.shared.is_poisoned() {
                 return Err(Error::Poisoned);
             }
-            if state.is_syncing {
-                self.pages.storage.about_to_wait();
-                self.sync.finished.wait(&mut state);
-                continue;
+            let is_done = || is_reached(self) || self.shared.is_poisoned();
+            if let Some(post) = self.sync.desk.wait(is_done, || self.pages.storage.about_to_wait()) {
+                self.sync_in_turn(post, &is_reached)?;
             }
-            if let Some(until) = SyncDesk::company_until(&state) {
-                self.sync.finished.wait_until(&mut state, until);
-                continue;
-            }
-            state.is_syncing = true;
-            drop(state);
-            self.sync_in_turn(&is_reached)?;
-            state = self.sync.state.lock();
         }
     }
 
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
-    fn sync_in_turn(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
-        let mut syncing = Syncing { core: self, serves: 0, begun: Instant::now(), is_in_doubt: false };
+    fn sync_in_turn(&self, post: Post<'_>, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+        let mut syncing = Syncing { core: self, post, is_in_doubt: false };
         if let Some(turns) = &self.turns {
             turns.take_sync().map_err(self.pages.io_error("lock"))?;
         }
-        (syncing.serves, syncing.begun) = (self.sync.state.lock().arrived, Instant::now());
+        syncing.post.begin();
         if is_reached(self) || self.shared.is_poisoned() {
             return Ok(());
         }
@@ -263,16 +219,8 @@ impl Core {
         // What is announced above the head belongs to a writer that was killed before its head advanced, or that is
         // about to: there is nothing to be synced yet.
         let pending = || self.shared.pending().min(self.shared.head_id());
-        loop {
-            {
-                let mut state = self.sync.state.lock();
-                while pending() <= self.shared.durable() || self.shared.is_poisoned() || state.is_syncing {
-                    if state.is_closed {
-                        return;
-                    }
-                    self.sync.finished.wait(&mut state);
-                }
-            }
+        let has_work = || pending() > self.shared.durable() && !self.shared.is_poisoned();
+        while self.sync.desk.wait_for_work(has_work) {
             // An error has poisoned the database: every ticket and every writer will be told.
             let target = pending();
             let _ = self.sync_until(|core| core.shared.durable() >= target);
@@ -283,11 +231,10 @@ impl Core {
 /// A thread that syncs for its handle, and the turn that it takes for that.
 struct Syncing<'a> {
     core: &'a Core,
-    /// Of those who have arrived, so many had published their commits when it began.
-    serves: u64,
-    begun: Instant,
     /// Something has been stored, and what became of it is not known.
     is_in_doubt: bool,
+    /// Given up when the turn is free.
+    post: Post<'a>,
 }
 
 impl Drop for Syncing<'_> {
@@ -301,13 +248,6 @@ impl Drop for Syncing<'_> {
         if let Some(turns) = &self.core.turns {
             turns.release_sync();
         }
-        let mut state = self.core.sync.state.lock();
-        state.is_syncing = false;
-        state.expected = state.arrived - state.served;
-        state.served = state.served.max(self.serves);
-        state.gather_until = Some(Instant::now() + self.begun.elapsed() / GATHERING_PART);
-        drop(state);
-        self.core.sync.finished.notify_all();
     }
 }
 

@@ -1,0 +1,309 @@
+//! Where the committers of a handle wait while one of them syncs for all.
+//!
+//! Invariants:
+//! - One thread at most has the post: it syncs. It gives the post up however its work ends ([`Post`]), and leaves it
+//!   open to one that waits and was not served, if there is one: that one is woken first, for its barrier is
+//!   what everybody waits for.
+//! - Each thread that waits sleeps on a condition of its own, in the line. Who ends a sync takes those out of the line
+//!   that it has served, and wakes them; nobody else is woken, who would only have to wait again.
+//! - All this decides when a thread looks whether its commit is durable, and when a sync begins. Whether it is durable
+//!   is not decided here: who is woken looks, and comes again if it is not.
+//!
+//! A sync serves all who came before it began, for they had published before they came.
+//!
+//! **Company.** If syncs began at once, two groups of threads would take turns: while one waits for its barrier the
+//! other publishes, and has the next barrier while the first publishes again. So each barrier serves half of the
+//! threads. One that waits for all serves twice as many, but the disk is idle while they publish. That pays if they
+//! are quick and barriers are slow. So who has the post waits if as many as were there when the last sync ended can be
+//! there again, at the pace at which they come, within two thirds of the time that it took. (The last third is for
+//! what a barrier takes longer the more commits it is for.) Two threads that do nothing but commit gather on any
+//! disk, eight where a barrier takes a millisecond. Who is alone never waits: he is all that are expected.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+#[derive(Default)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    /// For the helper thread: rings when there may be something to be synced.
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    post: PostState,
+    /// Threads that sleep.
+    line: VecDeque<Waiter>,
+    /// Threads that have come here so far, and how many of them the syncs so far were for.
+    arrived: u64,
+    served: u64,
+    last_sync: Option<LastSync>,
+    /// Of those who have come since the last sync, each took so long after the one before.
+    pace: Duration,
+    /// The helper thread is to end.
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum PostState {
+    #[default]
+    Vacant,
+    /// The thread with this number waits for company, or has been woken. Any thread that finds company complete may
+    /// take the post before it.
+    OpenTo(u64),
+    Taken,
+}
+
+/// A thread that sleeps.
+struct Waiter {
+    number: u64,
+    condition: Arc<Condvar>,
+}
+
+struct LastSync {
+    ended: Instant,
+    took: Duration,
+    /// How many had arrived by then.
+    arrived: u64,
+    /// How many were here, those included that it was for. As many may come again.
+    expected: u64,
+}
+
+impl State {
+    /// Answers the number of a thread that comes.
+    fn arrive(&mut self) -> u64 {
+        self.arrived += 1;
+        if let Some(last) = &self.last_sync {
+            self.pace = last.ended.elapsed() / u32::try_from(self.arrived - last.arrived).unwrap_or(u32::MAX);
+        }
+        self.arrived
+    }
+
+    /// When to sync at the latest, if it pays to wait for others.
+    fn company_until(&self) -> Option<Instant> {
+        let last = self.last_sync.as_ref()?;
+        if self.arrived - self.served >= last.expected {
+            return None;
+        }
+        let needed = self.pace * u32::try_from(last.expected).unwrap_or(u32::MAX);
+        let until = last.ended + needed + needed / 2;
+        (needed <= last.took * 2 / 3 && Instant::now() < until).then_some(until)
+    }
+}
+
+impl Desk {
+    /// Waits until `is_done`, which nobody but a sync makes true, or until it falls to this thread to sync.
+    pub(super) fn wait(&self, is_done: impl Fn() -> bool, about_to_wait: impl Fn()) -> Option<Post<'_>> {
+        let mut state = self.state.lock();
+        let number = state.arrive();
+        let own = Arc::new(Condvar::new());
+        loop {
+            let is_own = state.post == PostState::OpenTo(number);
+            if !is_own && is_done() {
+                return None;
+            }
+            let mut until = None;
+            if state.post != PostState::Taken {
+                until = state.company_until();
+                if until.is_none() {
+                    state.post = PostState::Taken;
+                    return Some(Post { desk: self, serves: 0, begun: Instant::now() });
+                }
+            }
+            if state.post == PostState::Vacant {
+                state.post = PostState::OpenTo(number);
+            }
+            about_to_wait();
+            state.line.push_back(Waiter { number, condition: Arc::clone(&own) });
+            match until.filter(|_| state.post == PostState::OpenTo(number)) {
+                Some(until) => drop(own.wait_until(&mut state, until)),
+                None => own.wait(&mut state),
+            }
+            state.line.retain(|waiter| waiter.number != number);
+        }
+    }
+
+    /// The helper thread waits here until `has_work` and nobody does it; false if it is to end.
+    pub(super) fn wait_for_work(&self, has_work: impl Fn() -> bool) -> bool {
+        let mut state = self.state.lock();
+        while !has_work() || state.post != PostState::Vacant {
+            if state.is_closed {
+                return false;
+            }
+            self.bell.wait(&mut state);
+        }
+        true
+    }
+
+    /// Wakes the helper thread.
+    pub(super) fn ring(&self) {
+        drop(self.state.lock()); // whoever is about to wait has looked before, or waits by now
+        self.bell.notify_all();
+    }
+
+    /// How many threads sleep here, but for the helper thread.
+    #[cfg(test)]
+    fn sleepers(&self) -> usize {
+        self.state.lock().line.len()
+    }
+
+    /// Ends the helper thread, once what is pending is synced.
+    pub(super) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.bell.notify_all();
+    }
+}
+
+/// The right, and the duty, to sync.
+pub(super) struct Post<'a> {
+    desk: &'a Desk,
+    /// Of those who have arrived, so many had published their commits when the sync began.
+    serves: u64,
+    begun: Instant,
+}
+
+impl Post<'_> {
+    /// The sync begins: it is for all who are here.
+    pub(super) fn begin(&mut self) {
+        self.serves = self.desk.state.lock().arrived;
+        self.begun = Instant::now();
+    }
+}
+
+impl Drop for Post<'_> {
+    fn drop(&mut self) {
+        let mut state = self.desk.state.lock();
+        state.last_sync = Some(LastSync {
+            ended: Instant::now(),
+            took: self.begun.elapsed(),
+            arrived: state.arrived,
+            expected: state.arrived - state.served,
+        });
+        state.served = state.served.max(self.serves);
+        let through = state.served;
+        let (served, line): (VecDeque<Waiter>, _) =
+            state.line.drain(..).partition(|waiter| waiter.number <= through);
+        state.line = line;
+        let next = state.line.front().map(|next| (next.number, Arc::clone(&next.condition)));
+        state.post = next.as_ref().map_or(PostState::Vacant, |&(number, _)| PostState::OpenTo(number));
+        drop(state);
+        if let Some((_, condition)) = next {
+            condition.notify_one();
+        }
+        for waiter in served {
+            waiter.condition.notify_one();
+        }
+        self.desk.bell.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::SeqCst;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(1);
+
+    /// As if `expected` had been here when a sync of `took` ended just now, and one came each `pace` before.
+    fn state(expected: u64, took: Duration, pace: Duration) -> State {
+        let last_sync = Some(LastSync { ended: Instant::now(), took, arrived: 100, expected });
+        State { arrived: 100, served: 100, last_sync, pace, ..State::default() }
+    }
+
+    #[test]
+    fn a_sync_waits_for_those_who_come_soon_enough() {
+        let slow = Duration::from_secs(100);
+        let mut state = state(8, slow, slow / 13);
+        let ended = state.last_sync.as_ref().unwrap().ended;
+        let until = state.company_until().expect("8 / 13 is less than two thirds");
+        assert!(until > ended + slow * 8 / 13 && until < ended + slow);
+        state.pace = slow / 11;
+        assert_eq!(state.company_until(), None, "8 / 11 is more");
+        state.pace = slow / 13;
+        state.arrived += 7;
+        assert!(state.company_until().is_some(), "one is missing");
+        state.arrived += 1;
+        assert_eq!(state.company_until(), None, "all are here");
+    }
+
+    #[test]
+    fn a_sync_does_not_wait_for_those_who_do_not_come() {
+        assert_eq!(State::default().company_until(), None, "nobody is known to come");
+        let mut late = state(2, SHORT, SHORT / 100);
+        late.arrived += 1;
+        std::thread::sleep(SHORT);
+        assert_eq!(late.company_until(), None);
+    }
+
+    #[test]
+    fn the_pace_is_that_of_those_who_come() {
+        let mut state = state(3, SHORT, Duration::ZERO);
+        std::thread::sleep(SHORT * 4);
+        assert_eq!([state.arrive(), state.arrive()], [101, 102]);
+        assert!(state.pace >= SHORT * 2 && state.pace < state.last_sync.unwrap().ended.elapsed());
+    }
+
+    /// Five threads wait for `durable` to be what they say. Each tells how its waiting ended, and how often it looked.
+    #[test]
+    fn who_ends_a_sync_wakes_those_whom_it_served_and_one_that_syncs_next() {
+        let (desk, durable) = (Desk::default(), AtomicU64::new(0));
+        let mut first = desk.wait(|| false, || ()).expect("nobody else is here");
+        let (told, tells) = channel();
+        std::thread::scope(|scope| {
+            let come = |wanted: u64| {
+                let (desk, durable, told, here) = (&desk, &durable, told.clone(), desk.sleepers() + 1);
+                scope.spawn(move || {
+                    let woken = AtomicU64::new(0);
+                    let is_done = || woken.fetch_add(1, SeqCst) > 0 && durable.load(SeqCst) >= wanted;
+                    if let Some(mut post) = desk.wait(is_done, || ()) {
+                        post.begin();
+                        durable.store(2, SeqCst);
+                        told.send((wanted, true, woken.load(SeqCst))).unwrap();
+                        return;
+                    }
+                    told.send((wanted, false, woken.load(SeqCst))).unwrap();
+                });
+                while desk.sleepers() < here {
+                    std::thread::yield_now();
+                }
+            };
+            come(1);
+            come(1);
+            first.begin();
+            come(2);
+            come(2);
+            come(2);
+            durable.store(1, SeqCst);
+            drop(first);
+            let mut all: Vec<(u64, bool, u64)> = tells.iter().take(5).collect();
+            all.sort_unstable();
+            // The one that syncs does not look before; each other has looked when it came and when it was woken, once.
+            assert_eq!(all[..4], [(1, false, 2), (1, false, 2), (2, false, 2), (2, false, 2)]);
+            assert_eq!((all[4].0, all[4].1), (2, true));
+        });
+        assert!(desk.state.lock().post == PostState::Vacant);
+    }
+
+    #[test]
+    fn a_post_is_not_lost_with_a_panic() {
+        let desk = Desk::default();
+        let post = desk.wait(|| false, || ()).expect("nobody else is here");
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| desk.wait(|| false, || ()).map(drop).is_some());
+            while desk.sleepers() == 0 {
+                std::thread::yield_now();
+            }
+            let syncs = scope.spawn(move || {
+                let _post = post;
+                std::panic::resume_unwind(Box::new("in a sync"));
+            });
+            assert!(syncs.join().is_err() && next.join().unwrap());
+        });
+    }
+}
