@@ -258,6 +258,15 @@ fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mu
                 model.insert(key, value.clone().into());
             }
         }
+        37 => {
+            let count = random.below(100);
+            let mut entry = |_| (some_key(random, page_size), some_value(random, page_size));
+            let entries: Vec<(Vec<u8>, Vec<u8>)> = (0..count).map(&mut entry).collect();
+            let before = model.len();
+            let new = table.insert_many(entries.iter().map(|(key, value)| (key, value))).unwrap();
+            model.extend(entries.into_iter().map(|(key, value)| (key, value.into())));
+            assert_eq!(new, (model.len() - before) as u64);
+        }
         _ => assert_eq!(table.get(&key).unwrap(), model.get(&key).map(|value| &value[..])),
     }
 }

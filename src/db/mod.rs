@@ -1,5 +1,6 @@
 //! The public face: databases, transactions, tables, iterators. No logic of its own beyond types.
 
+mod bulk;
 mod compaction;
 mod copies;
 mod iter;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::bulk::BulkLoad;
 pub use self::compaction::Compaction;
 pub use self::iter::{OwnedRange, Range};
 pub use self::options::{AccessPattern, Options};

@@ -266,7 +266,8 @@ impl TreeMut {
         Ok(())
     }
 
-    fn check_limits(&self, key: &[u8], value: &NewValue<'_>) -> Result<()> {
+    /// Whether an entry is one that a tree can have.
+    pub(crate) fn check_limits(&self, key: &[u8], value: &NewValue<'_>) -> Result<()> {
         self.check_key(key)?;
         if value.len() > MAX_VALUE_LEN {
             return Err(Error::ValueTooLarge { length: value.len(), limit: MAX_VALUE_LEN });

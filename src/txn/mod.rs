@@ -1,8 +1,8 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
 //!
 //! Reading order: [`core`] (who holds what), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
-//! [`recover`] (its mirror image), then what serves them: [`desk`], [`page_file`], [`allocation`], [`log`],
-//! [`fresh_pages`], [`store_again`].
+//! [`recover`] (its mirror image), [`bulk`] and [`run`] (many entries at once), then what serves them: [`desk`],
+//! [`page_file`], [`allocation`], [`log`], [`fresh_pages`], [`store_again`].
 
 pub(crate) mod core;
 pub(crate) mod open;
@@ -16,6 +16,9 @@ pub(crate) mod compaction;
 mod desk;
 pub(crate) mod sync;
 pub(crate) mod write;
+
+pub(crate) mod bulk;
+mod run;
 
 pub(crate) mod allocation;
 pub(crate) mod building;

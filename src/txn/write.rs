@@ -176,6 +176,11 @@ impl Transaction {
         result
     }
 
+    /// From now on nothing but abort works.
+    pub(crate) fn fail(&self) {
+        self.condition.set(Condition::Failed);
+    }
+
     pub(crate) fn check_usable(&self) -> Result<()> {
         self.core().check_not_forked()?;
         match self.condition.get() {
@@ -351,16 +356,19 @@ impl Transaction {
             // There is no room, which the commit will say, unless what is yet to be changed makes it smaller.
             table.tree.expect_changes();
         }
-        let budget = match self.core().settings.dirty_memory {
-            Some(bytes) => bytes,
-            None if own <= LEAST_DIRTY_MEMORY / 8 => return Ok(()), // whatever the system would say
-            None => default_dirty_memory(),
-        };
         // A table with few frames is left alone, though others hold many: it would spill at every step.
-        if own <= budget / 8 || own + self.dirty_bytes_of_closed_tables() <= budget {
+        if self.may_hold(8 * own) || self.may_hold(own + self.dirty_bytes_of_closed_tables()) {
             return Ok(());
         }
         self.spill(table)
+    }
+
+    /// Whether the transaction may have so many bytes of changes in memory.
+    pub(crate) fn may_hold(&self, bytes: usize) -> bool {
+        match self.core().settings.dirty_memory {
+            Some(budget) => bytes <= budget,
+            None => bytes <= LEAST_DIRTY_MEMORY || bytes <= default_dirty_memory(),
+        }
     }
 
     /// Stores the frames of a table.

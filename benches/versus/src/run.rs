@@ -79,6 +79,10 @@ pub enum Work {
     LazyCommits,
     /// Loads `count` entries in random order in one transaction.
     Load,
+    /// The same, put by put.
+    Puts,
+    /// Loads `count` entries in the order of their keys.
+    SortedLoad,
     /// `count` durable batches of 1000.
     Batches,
     /// `count` ranges of 10 entries, from random keys on, in one transaction.
@@ -188,6 +192,8 @@ fn take(arguments: &Arguments) -> Result<Taken> {
             done()
         }
         Work::Load => store.load(chosen, values, Order::Random).and_then(|()| done()),
+        Work::Puts => store.put_all(chosen, values).and_then(|()| done()),
+        Work::SortedLoad => store.load(chosen, values, Order::Sorted).and_then(|()| done()),
         Work::Batches => {
             chosen.chunks(1000).try_for_each(|batch| store.load(batch, values, Order::Random))?;
             done()
@@ -218,7 +224,8 @@ fn keys_for(arguments: &Arguments) -> KeyList {
         Work::Gets | Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => {
             old(count)
         }
-        Work::NewKeys | Work::LazyCommits | Work::Load => new(count),
+        Work::NewKeys | Work::LazyCommits | Work::Load | Work::Puts => new(count),
+        Work::SortedLoad => new(count).sorted(),
         Work::Batches => new(1000 * count),
     }
 }

@@ -7,7 +7,7 @@ use mapleaf::{Db, Durability, Table, TableMut, TableRef};
 
 use super::peer::{Peer, Reader, Writer};
 use super::{Counts, Opening, Order, number};
-use crate::workload::Keys;
+use crate::workload::{Keys, Room, Values};
 
 pub const FILE: &str = "data.mapleaf";
 const ENTRIES: Table<[u8], [u8]> = Table::new("entries");
@@ -71,6 +71,24 @@ impl Peer for Mapleaf {
         drop(writing);
         transaction.commit_with(self.durability)?;
         Ok(())
+    }
+
+    fn load(&self, keys: Keys<'_>, values: Values, order: Order) -> Result<()> {
+        let mut room: Room = [0; _];
+        self.write(order, |writing| {
+            match writing {
+                Writing::Entries(table) => table.bulk_load(|load| {
+                    keys.iter().try_for_each(|key| load.insert(key, values.of(key, &mut room)))
+                })?,
+                Writing::Numbers(table) => table.bulk_load(|load| {
+                    keys.iter().try_for_each(|key| {
+                        let value = values.of(key, &mut room).try_into()?;
+                        Ok::<(), anyhow::Error>(load.insert(number(key), u64::from_le_bytes(value))?)
+                    })
+                })?,
+            };
+            Ok(())
+        })
     }
 
     fn begin_and_end(&self) -> Result<()> {

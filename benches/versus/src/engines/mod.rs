@@ -183,8 +183,11 @@ pub enum Order {
 
 /// An open database. Every write is durable when it returns, if the database was not opened to be lazy.
 pub trait Store: Send + Sync {
-    /// Puts all `keys` in, in one transaction.
+    /// Puts all `keys` in, in one transaction, in the way that the engine has for many at once.
     fn load(&self, keys: Keys<'_>, values: Values, order: Order) -> Result<()>;
+
+    /// Puts all `keys` in, in one transaction, each on its own.
+    fn put_all(&self, keys: Keys<'_>, values: Values) -> Result<()>;
 
     /// Puts each of `keys` in, in a transaction of its own.
     fn put_each(&self, keys: Keys<'_>, values: Values) -> Result<()>;

@@ -42,6 +42,11 @@ pub trait Peer: Send + Sync {
     /// A write transaction around `work`, with a commit at its end. `order` is that of the keys that `work` puts in.
     fn write(&self, order: Order, work: impl FnOnce(&mut Self::Writer<'_>) -> Result<()>) -> Result<()>;
 
+    /// Puts all `keys` in, in one transaction, in the way that the engine has for many at once.
+    fn load(&self, keys: Keys<'_>, values: Values, order: Order) -> Result<()> {
+        put_all(self, keys, values, order)
+    }
+
     /// A read transaction in which nothing is done.
     fn begin_and_end(&self) -> Result<()>;
 
@@ -52,10 +57,18 @@ pub trait Peer: Send + Sync {
 
 const GROUP: usize = 16;
 
+fn put_all<P: Peer + ?Sized>(peer: &P, keys: Keys<'_>, values: Values, order: Order) -> Result<()> {
+    let mut room: Room = [0; _];
+    peer.write(order, |writer| keys.iter().try_for_each(|key| writer.put(key, values.of(key, &mut room))))
+}
+
 impl<P: Peer> Store for P {
     fn load(&self, keys: Keys<'_>, values: Values, order: Order) -> Result<()> {
-        let mut room: Room = [0; _];
-        self.write(order, |writer| keys.iter().try_for_each(|key| writer.put(key, values.of(key, &mut room))))
+        Peer::load(self, keys, values, order)
+    }
+
+    fn put_all(&self, keys: Keys<'_>, values: Values) -> Result<()> {
+        put_all(self, keys, values, Order::Random)
     }
 
     fn put_each(&self, keys: Keys<'_>, values: Values) -> Result<()> {

@@ -1,0 +1,123 @@
+//! Bulk loads: many entries at once, in any order.
+
+use std::fmt;
+
+use crate::db::Types;
+use crate::db::write::TableMut;
+use crate::error::{Error, Result};
+use crate::txn::bulk::BulkLoader;
+use crate::types::{EncodeKey, EncodeValue, Key, Value};
+
+/// Takes the entries of a bulk load: see [`TableMut::bulk_load`].
+pub struct BulkLoad<'a, K: Key + ?Sized, V: Value + ?Sized> {
+    loader: BulkLoader<'a>,
+    types: Types<K, V>,
+}
+
+impl<K: Key + ?Sized, V: Value + ?Sized> fmt::Debug for BulkLoad<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BulkLoad").finish_non_exhaustive()
+    }
+}
+
+impl<K: Key + ?Sized, V: Value + ?Sized> BulkLoad<'_, K, V> {
+    /// Puts an entry in, in place of one with the same key: one of the table's, or one that was given before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::ValueTooLarge`], [`Error::Encode`]: the entry is not put in, and the load can go
+    /// on without it. After any other error, which an earlier entry may have caused, the transaction can only be
+    /// aborted.
+    #[inline]
+    pub fn insert(&mut self, key: impl EncodeKey<K>, value: impl EncodeValue<V>) -> Result<()> {
+        let value = value.encode_value()?;
+        self.loader.insert(&key.encode_key(), &value)
+    }
+}
+
+impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
+    /// Puts in all entries that `fill` gives to [`BulkLoad::insert`]. Answers how many of their keys are new.
+    ///
+    /// The outcome is that of an [`insert`](TableMut::insert) for each: of equal keys the last one counts. For many
+    /// entries it is several times as fast, and the table becomes smaller, because they are sorted in memory before
+    /// they are put in; if their keys ascend as they come, neither is needed, and none are kept in memory. The memory
+    /// that it takes beside the transaction's changed pages is at most half of
+    /// [`Options::dirty_memory`](crate::Options::dirty_memory) (by default a sixteenth of the system's memory). What
+    /// does not fit is put in in several runs, each of them sorted; so the more of the data fits, the faster it is.
+    ///
+    /// # Errors
+    ///
+    /// `fill` may answer errors of its own. Then, and if it panics, or if an entry could not be put in (no space,
+    /// damage), some of the entries may be in the table and some not, so the transaction can only be aborted: whatever
+    /// it is asked for is [`Error::TransactionFailed`].
+    ///
+    /// ```
+    /// use mapleaf::{Db, Error, Table};
+    /// const LENGTHS: Table<str, u32> = Table::new("lengths");
+    ///
+    /// #[derive(Debug)]
+    /// enum LoadError {
+    ///     Database(Error),
+    ///     NoNumber(std::num::ParseIntError),
+    /// }
+    ///
+    /// impl From<Error> for LoadError {
+    ///     fn from(error: Error) -> LoadError {
+    ///         LoadError::Database(error)
+    ///     }
+    /// }
+    ///
+    /// fn load(db: &Db, lines: &str) -> Result<u64, LoadError> {
+    ///     let tx = db.write()?;
+    ///     let new = tx.table(&LENGTHS)?.bulk_load(|load| {
+    ///         for line in lines.lines() {
+    ///             let (river, length) = line.split_once('\t').unwrap_or((line, ""));
+    ///             load.insert(river, length.parse::<u32>().map_err(LoadError::NoNumber)?)?;
+    ///         }
+    ///         Ok::<(), LoadError>(())
+    ///     })?;
+    ///     tx.commit()?;
+    ///     Ok(new)
+    /// }
+    ///
+    /// let db = Db::in_memory()?;
+    /// assert_eq!(load(&db, "Rhine\t1233\nElbe\t1094\nRhine\t1230\n").unwrap(), 2);
+    /// assert_eq!(db.read()?.table(&LENGTHS)?.get("Rhine")?, Some(1230));
+    /// assert!(matches!(load(&db, "Loire\t1006\nSeine\tlong\n"), Err(LoadError::NoNumber(_))));
+    /// assert_eq!(db.read()?.table(&LENGTHS)?.get("Loire")?, None);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn bulk_load<E: From<Error>>(
+        &mut self,
+        fill: impl FnOnce(&mut BulkLoad<'_, K, V>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let open = self.open.as_mut().expect("the table is here until it is dropped");
+        let loader = BulkLoader::new(self.transaction, open)?;
+        let mut load = BulkLoad { loader, types: self.types };
+        fill(&mut load)?;
+        Ok(load.loader.finish()?)
+    }
+
+    /// Puts in all of `entries`, in any order. Answers how many of their keys are new. The same as
+    /// [`TableMut::bulk_load`], of which it has the speed and the errors; for entries that come without any.
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const SQUARES: Table<u64, u64> = Table::new("squares");
+    ///
+    /// let db = Db::in_memory()?;
+    /// let new = db.update(|tx| {
+    ///     let mut squares = tx.table(&SQUARES)?;
+    ///     squares.insert_many((0..100_000).rev().map(|number| (number, number * number)))
+    /// })?;
+    /// assert_eq!(new, 100_000);
+    /// assert_eq!(db.read()?.table(&SQUARES)?.get(300)?, Some(90_000));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn insert_many<Q: EncodeKey<K>, W: EncodeValue<V>>(
+        &mut self,
+        entries: impl IntoIterator<Item = (Q, W)>,
+    ) -> Result<u64> {
+        self.bulk_load(|load| entries.into_iter().try_for_each(|(key, value)| load.insert(key, value)))
+    }
+}

@@ -1,0 +1,106 @@
+//! A bulk load: entries in any order are sorted in memory, run by run, and put into the tree in the order of keys.
+//!
+//! A tree takes entries in order at a fraction of what they cost in disorder: one leaf after the other is filled, and
+//! none is touched again. Behind all that is in the table leaves become full, and are stored in a row, while the load
+//! goes on.
+//!
+//! What comes in order is not sorted, and not kept either: once keys have ascended through [`FIRST_PIECE`] bytes,
+//! entries go to the tree as they come, until one does not ascend.
+//!
+//! Invariants:
+//! - A load that has not come to its end, because of an error or a panic, has put an unknown part of its entries in:
+//!   nothing but abort works then. What was refused (a key that is too long) is not put in, and the load goes on.
+//! - Of two entries with one key the later one is put in later: a run is put in before the next one begins, and an
+//!   entry that goes to the tree as it comes goes there when no run waits.
+
+use crate::error::Result;
+use crate::tree::NewValue;
+use crate::txn::run::Run;
+use crate::txn::write::{OpenTable, Transaction};
+
+/// Keys that ascend through so many bytes are expected to go on so.
+const FIRST_PIECE: usize = 1 << 20;
+
+/// A bulk load of one table.
+pub(crate) struct BulkLoader<'a> {
+    transaction: &'a Transaction,
+    table: &'a mut OpenTable,
+    run: Run,
+    /// While entries go to the tree as they come: the key of the last one.
+    last: Option<Vec<u8>>,
+    entries_before: u64,
+    is_finished: bool,
+}
+
+impl<'a> BulkLoader<'a> {
+    pub(crate) fn new(transaction: &'a Transaction, table: &'a mut OpenTable) -> Result<BulkLoader<'a>> {
+        transaction.check_usable()?;
+        let entries_before = table.tree.len();
+        let run = Run::default();
+        Ok(BulkLoader { transaction, table, run, last: None, entries_before, is_finished: false })
+    }
+
+    /// Puts an entry in, now or later.
+    #[inline]
+    pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.table.tree.check_limits(key, &NewValue::Bytes(value))?;
+        if let Some(last) = &mut self.last {
+            if last.as_slice() <= key {
+                last.clear();
+                last.extend_from_slice(key);
+                return self.insert_now(key, value);
+            }
+            self.last = None;
+        }
+        let memory = Run::entry_len(key, value);
+        let is_too_large = self.transaction.is_stored_directly(value.len()) || !self.may_hold(memory);
+        if is_too_large || !self.may_hold(self.run.memory() + memory) {
+            self.insert_run()?;
+        }
+        if is_too_large {
+            return self.insert_now(key, value);
+        }
+        self.run.push(key, value);
+        if self.run.is_ascending() && self.run.memory() >= FIRST_PIECE {
+            let last = self.run.last_key().to_vec();
+            self.insert_run()?;
+            self.last = Some(last);
+        }
+        Ok(())
+    }
+
+    /// Puts in what is still to be put in. Answers how many of all keys are new.
+    pub(crate) fn finish(mut self) -> Result<u64> {
+        self.insert_run()?;
+        self.transaction.check_usable()?;
+        self.is_finished = true;
+        Ok(self.table.tree.len().saturating_sub(self.entries_before))
+    }
+
+    /// Whether a run may take so many bytes of memory: half of what may be held, as the pages that it changes are there
+    /// too.
+    fn may_hold(&self, bytes: usize) -> bool {
+        self.transaction.may_hold(2 * bytes)
+    }
+
+    fn insert_now(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let inserted = self.transaction.insert(self.table, key, value);
+        inserted.map(drop).inspect_err(|_| self.transaction.fail())
+    }
+
+    fn insert_run(&mut self) -> Result<()> {
+        self.run.sort();
+        let BulkLoader { transaction, table, run, .. } = self;
+        let inserted = run.for_each(|key, value| transaction.insert(table, key, value).map(drop));
+        run.clear();
+        inserted.inspect_err(|_| transaction.fail())
+    }
+}
+
+impl Drop for BulkLoader<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.transaction.fail();
+        }
+    }
+}
