@@ -8,6 +8,7 @@
 //! - I5: nothing read from an entry is used before it has been checked.
 //! - An entry takes at most half a leaf ([`max_entry_len`]), so a leaf has room for any two.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::base::bytes::{are_equal, get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
@@ -348,6 +349,35 @@ pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload
     if is_overflow {
         node::set_has_overflow(page);
     }
+    Ok(true)
+}
+
+/// Puts an entry in behind all others. `false`, and nothing changed, if the key is not above all others, or as with
+/// [`insert`].
+#[inline]
+pub(crate) fn append(page: &mut [u8], key: &[u8], value: &[u8]) -> Result<bool> {
+    let view = LeafView::new(page)?;
+    let count = view.count();
+    let Some(suffix) = view.suffix_of(key) else { return Ok(false) };
+    let head = head_of(suffix);
+    let Some(last) = view.heads.last().map(|&last| u32::from_le_bytes(last)) else { return Ok(false) };
+    if head < last || head == last && view.compare(suffix, count - 1)? != Ordering::Greater {
+        return Ok(false);
+    }
+    if let Some(shape) = view.shape() {
+        return dense_leaf::insert(page, shape, count, key, Payload::Inline(value));
+    }
+    let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
+    let entry_len = LeafView::LEAD + rest.len() + value.len();
+    let Some(start) = node::insert_cell::<false>(page, count, head, suffix.len(), entry_len, false) else {
+        return Ok(false);
+    };
+    let entry = &mut page[start..start + entry_len];
+    let (lead, entry) = entry.split_at_mut(LeafView::LEAD);
+    let (rest_place, value_place) = entry.split_at_mut(rest.len());
+    lead.copy_from_slice(&(value.len() as u16).to_le_bytes());
+    rest_place.copy_from_slice(rest);
+    value_place.copy_from_slice(value);
     Ok(true)
 }
 

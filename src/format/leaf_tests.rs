@@ -166,3 +166,39 @@ fn a_place_that_no_entry_fits_stays_dead() {
     assert_eq!(node::dead_bytes(&page), LeafView::LEAD + 4, "the last that came lay at the beginning");
     check_before_change(&page).unwrap();
 }
+
+#[test]
+fn append_takes_what_is_above_all_others_and_nothing_else() {
+    for last in 0..TRICKY.len() {
+        // With slots, and without: entries of one length are dense.
+        for page in [leaf_of(MIN_PAGE_SIZE, b"", &TRICKY[..=last]), {
+            let mut page = vec![0; MIN_PAGE_SIZE];
+            let heap = Payload::Inline(b"").to_entry();
+            build(&mut page, b"", &[Entry::of_leaf(TRICKY[last], &heap, false)]).unwrap();
+            page
+        }] {
+            let is_dense = LeafView::new(&page).unwrap().shape().is_some();
+            for key in TRICKY {
+                let mut page = page.clone();
+                let expected = key > TRICKY[last] && (!is_dense || key.len() == TRICKY[last].len());
+                assert_eq!(append(&mut page, key, if is_dense { b"" } else { key }).unwrap(), expected);
+                let view = LeafView::new(&page).unwrap();
+                assert_eq!(
+                    view.search(key).unwrap().found,
+                    expected || key <= TRICKY[last] && !is_dense || key == TRICKY[last]
+                );
+            }
+        }
+    }
+    let mut page = leaf_of(MIN_PAGE_SIZE, b"prefix", &[b"prefix5"]);
+    for key in [b"prefix4", b"prefiw9", b"prefiy0"] {
+        assert!(!append(&mut page, key, b"").unwrap(), "{key:?}");
+    }
+    let mut count = 1;
+    while append(&mut page, format!("prefix6{count:05}").as_bytes(), &[7; 100]).unwrap() {
+        count += 1;
+    }
+    assert_eq!(LeafView::new(&page).unwrap().count(), count);
+    assert!(node::gap_len::<false>(&page) < entry_len(6, 100), "it stops when the page is full");
+    check_before_change(&page).unwrap();
+}

@@ -295,7 +295,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
 
     /// Compares `suffix` to the key at `index`, which has the same head.
     #[inline]
-    fn compare(&self, suffix: &[u8], index: usize) -> Result<Ordering> {
+    pub(super) fn compare(&self, suffix: &[u8], index: usize) -> Result<Ordering> {
         let slot = self.slot(index)?;
         let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
         Ok(rest.cmp(self.rest(slot)?).then(suffix.len().cmp(&slot.suffix_len)))

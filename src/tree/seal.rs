@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! - A page is sealed after everything it refers to has its number, so no sealed page refers to a frame.
-//! - Afterwards there are no frames. If the supply fails in the middle, the tree can only be dropped.
+//! - Afterwards there are no frames; or those alone that the next entry behind all others will change
+//!   ([`TreeMut::seal_finished`]). If the supply fails in the middle, the tree can only be dropped.
 
 use crate::base::ChildRef;
 use crate::error::Result;
@@ -28,17 +29,51 @@ impl TreeMut {
     /// Gives page numbers to all frames and moves them to `out`, complete. The tree has no changes then and has
     /// its new [`TreeMut::root`]; it can be changed further.
     pub(crate) fn seal(&mut self, supply: &mut dyn NumberSupply, out: &mut Vec<SealedPages>) -> Result<()> {
-        if self.top.depth == 0 || !self.top.node.is_frame() {
-            debug_assert_eq!(self.frames.page_count(), 0, "frames hang from the root");
-            return Ok(());
-        }
         self.is_path_to_end = false;
-        out.reserve(self.frames.page_count());
+        let levels = self.dirty_levels()?;
+        self.seal_levels(&levels, supply, out)?;
+        debug_assert_eq!(self.frames.page_count(), 0, "all frames hang from the root");
+        Ok(())
+    }
+
+    /// The same, but for the way to the last leaf: of a tree in which entries were only put in behind all others, that
+    /// is what will change yet. Nothing else is a frame afterwards.
+    pub(crate) fn seal_finished(
+        &mut self,
+        supply: &mut dyn NumberSupply,
+        out: &mut Vec<SealedPages>,
+    ) -> Result<()> {
+        let mut levels = self.dirty_levels()?;
+        let mut last = self.top.node;
+        for (level, dirty) in levels.iter_mut().enumerate().rev() {
+            dirty.pop_if(|dirty| dirty.node == last);
+            if level > 0 && last.is_frame() {
+                let branch: BranchView<'_> = view(self.frames.get(last)?, level as u8)?;
+                last = branch.child(branch.child_count() - 1)?;
+            }
+        }
+        self.seal_levels(&levels, supply, out)
+    }
+
+    /// All frames that are nodes, by level, from left to right.
+    fn dirty_levels(&self) -> Result<Vec<Vec<Dirty>>> {
         let mut levels: Vec<Vec<Dirty>> = Vec::new();
         levels.resize_with(usize::from(self.top.depth), Vec::new);
-        let root = Dirty { node: self.top.node, parent: None };
-        self.collect_dirty(root, self.top.depth - 1, &mut levels)?;
-        for leaf in &levels[0] {
+        if self.top.depth > 0 && self.top.node.is_frame() {
+            let root = Dirty { node: self.top.node, parent: None };
+            self.collect_dirty(root, self.top.depth - 1, &mut levels)?;
+        }
+        Ok(levels)
+    }
+
+    fn seal_levels(
+        &mut self,
+        levels: &[Vec<Dirty>],
+        supply: &mut dyn NumberSupply,
+        out: &mut Vec<SealedPages>,
+    ) -> Result<()> {
+        out.reserve(self.frames.page_count());
+        for leaf in levels.iter().take(1).flatten() {
             self.seal_overflow_runs(leaf.node, supply, out)?;
         }
         for dirty in levels.iter().flatten() {
@@ -52,7 +87,6 @@ impl TreeMut {
             let checksum = page::seal(&mut bytes, number, self.transaction);
             out.push(SealedPages { first: number, checksum, bytes });
         }
-        debug_assert_eq!(self.frames.page_count(), 0, "all frames hang from the root");
         Ok(())
     }
 

@@ -195,6 +195,11 @@ impl TreeMut {
             self.plant(key, value)?;
             return Ok(true);
         }
+        if let NewValue::Bytes(value) = value
+            && self.append(key, value)?
+        {
+            return Ok(true);
+        }
         let was_only_appended = self.is_only_appended;
         let place = match self.place_at_end(key)? {
             Some(place) => place,
@@ -232,6 +237,19 @@ impl TreeMut {
             self.is_path_to_end = split == Split::FillLeft;
         }
         Ok(!place.found)
+    }
+
+    /// Puts an entry in behind all others, if that is where it belongs, the path leads there, and the leaf has room: no
+    /// page is added. The key is short enough. `false`, and nothing changed, if it is not as simple as that.
+    #[inline]
+    pub(crate) fn append(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
+        if !self.is_path_to_end || !leaf::is_inline(self.page_size, key.len(), value.len()) {
+            return Ok(false);
+        }
+        let (_, leaf) = self.leaf_of_path();
+        let is_in = leaf::append(self.frames.get_mut(leaf)?, key, value)?;
+        self.entries = self.entries.wrapping_add(u64::from(is_in));
+        Ok(is_in)
     }
 
     /// Puts in an entry with a value of `length` zeros, in place of one with the same key, and answers the

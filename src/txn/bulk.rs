@@ -84,17 +84,26 @@ impl<'a> BulkLoader<'a> {
     }
 
     fn insert_now(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let inserted = self.transaction.insert(self.table, key, value);
-        inserted.map(drop).inspect_err(|_| self.transaction.fail())
+        insert_now(self.transaction, self.table, key, value).inspect_err(|_| self.transaction.fail())
     }
 
     fn insert_run(&mut self) -> Result<()> {
         self.run.sort();
         let BulkLoader { transaction, table, run, .. } = self;
-        let inserted = run.for_each(|key, value| transaction.insert(table, key, value).map(drop));
+        let inserted = run.for_each(|key, value| insert_now(transaction, table, key, value));
         run.clear();
         inserted.inspect_err(|_| transaction.fail())
     }
+}
+
+/// Puts an entry into the tree. Most go behind all others into a leaf that is there: for these nothing is asked but the
+/// tree, which is all that they change.
+#[inline]
+fn insert_now(transaction: &Transaction, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<()> {
+    if table.tree.append(key, value)? {
+        return Ok(());
+    }
+    transaction.insert(table, key, value).map(drop)
 }
 
 impl Drop for BulkLoader<'_> {

@@ -214,13 +214,31 @@ impl PageFile {
 
     /// Stores finished pages, in as few writes as their numbers allow. Leaves `sealed` sorted by number.
     pub(crate) fn store(&self, sealed: &mut [SealedPages]) -> Result<()> {
+        self.store_runs(sealed, |first, buffers| self.store_run("write pages to", first, buffers))
+    }
+
+    /// The same for pages behind which others will be stored soon: the disk begins with them at once.
+    pub(crate) fn store_ahead(&self, sealed: &mut [SealedPages]) -> Result<()> {
+        self.store_runs(sealed, |first, buffers| {
+            let offset = first.offset(self.page_size);
+            self.write("write pages to", offset, buffers)?;
+            self.storage.start_write_back(offset, total_length(buffers) as u64);
+            Ok(())
+        })
+    }
+
+    fn store_runs(
+        &self,
+        sealed: &mut [SealedPages],
+        store_run: impl Fn(PageNumber, &[&[u8]]) -> Result<()>,
+    ) -> Result<()> {
         sealed.sort_unstable_by_key(|pages| pages.first);
         let follows = |a: &SealedPages, b: &SealedPages| {
             a.first.offset(self.page_size) + a.bytes.len() as u64 == b.first.offset(self.page_size)
         };
         for run in sealed.chunk_by(follows) {
             let buffers: Vec<&[u8]> = run.iter().map(|pages| &pages.bytes[..]).collect();
-            self.store_run("write pages to", run[0].first, &buffers)?;
+            store_run(run[0].first, &buffers)?;
         }
         sealed.iter().for_each(|pages| self.set_verified(pages.first));
         Ok(())

@@ -37,9 +37,11 @@ const DIRECT_VALUE_LEN: usize = 256 << 10;
 const LEAST_DIRTY_MEMORY: usize = 64 << 20;
 /// And where the system does not say how much memory there is.
 const USUAL_DIRTY_MEMORY: usize = 256 << 20;
-/// Changed pages of a table in which entries were only put behind all others, in bytes, before they are stored: most
-/// will not change any more, and the next ones can have their memory.
+/// Changed pages of a table in which entries were only put in behind all others, in bytes, before they are stored: but
+/// for a few they will not change any more.
 const APPENDED_BYTES: usize = 8 << 20;
+/// The same once that has begun, for the memory that is used again and again to stay in the processor's cache.
+const NEXT_APPENDED_BYTES: usize = 1 << 20;
 /// Looking for the dead costs a system call for each other handle.
 const TURNS_BETWEEN_BURIALS: u64 = 64;
 
@@ -77,9 +79,22 @@ pub(crate) struct OpenTable {
     pub(crate) tree: TreeMut,
     /// As it stands in the catalog.
     pub(crate) entry: TableEntry,
+    /// Whether pages were stored because entries were only put in behind all others.
+    is_stored_as_it_grows: bool,
 }
 
 impl OpenTable {
+    fn new(name: &str, entry: TableEntry, transaction: TransactionId, page_size: usize) -> Box<OpenTable> {
+        let tree = TreeMut::new(&entry.root, transaction, page_size);
+        Box::new(OpenTable { name: name.to_owned(), tree, entry, is_stored_as_it_grows: false })
+    }
+
+    /// Whether most of its changed pages will not change any more, and are worth storing.
+    fn has_finished_pages(&self) -> bool {
+        let enough = if self.is_stored_as_it_grows { NEXT_APPENDED_BYTES } else { APPENDED_BYTES };
+        self.tree.is_only_appended() && self.tree.dirty_bytes() > enough
+    }
+
     /// Whether the catalog does not say yet how the table stands.
     pub(crate) fn is_changed(&self) -> bool {
         self.tree.is_changed_from(&self.entry.root)
@@ -202,8 +217,7 @@ impl Transaction {
         }
         let Some(entry) = self.table_entry(name)? else { return Ok(None) };
         self.tables.borrow_mut().insert(name.to_owned(), None);
-        let tree = TreeMut::new(&entry.root, self.id, self.core().pages.page_size);
-        Ok(Some(Box::new(OpenTable { name: name.to_owned(), tree, entry })))
+        Ok(Some(OpenTable::new(name, entry, self.id, self.core().pages.page_size)))
     }
 
     /// Creates an empty table, and takes it out.
@@ -220,8 +234,7 @@ impl Transaction {
         let entry = TableEntry { root: TreeRoot::default(), key_type, value_type };
         self.put_entry(name, &entry)?;
         self.tables.borrow_mut().insert(name.to_owned(), None);
-        let tree = TreeMut::new(&entry.root, self.id, self.core().pages.page_size);
-        Ok(Box::new(OpenTable { name: name.to_owned(), tree, entry }))
+        Ok(OpenTable::new(name, entry, self.id, self.core().pages.page_size))
     }
 
     /// Puts a table back whose `TableMut` ends.
@@ -347,20 +360,20 @@ impl Transaction {
 
     /// Called before a table is changed: stores its frames early if too many are held, or if most of them are finished.
     pub(crate) fn spill_if_needed(&self, table: &mut OpenTable) -> Result<()> {
-        let own = table.tree.dirty_bytes();
-        if table.tree.is_only_appended() && own > APPENDED_BYTES {
-            let spilled = self.spill(table);
+        if table.has_finished_pages() {
+            let spilled = self.spill(table, true);
             if spilled.is_ok() || self.check_usable().is_err() {
                 return spilled;
             }
             // There is no room, which the commit will say, unless what is yet to be changed makes it smaller.
             table.tree.expect_changes();
         }
+        let own = table.tree.dirty_bytes();
         // A table with few frames is left alone, though others hold many: it would spill at every step.
         if self.may_hold(8 * own) || self.may_hold(own + self.dirty_bytes_of_closed_tables()) {
             return Ok(());
         }
-        self.spill(table)
+        self.spill(table, false)
     }
 
     /// Whether the transaction may have so many bytes of changes in memory.
@@ -371,20 +384,28 @@ impl Transaction {
         }
     }
 
-    /// Stores the frames of a table.
-    fn spill(&self, table: &mut OpenTable) -> Result<()> {
+    /// Stores the frames of a table: all, or those that will not change any more, of which others will follow.
+    fn spill(&self, table: &mut OpenTable, only_finished: bool) -> Result<()> {
         let mut stored = self.stored.borrow_mut();
+        let OpenTable { tree, is_stored_as_it_grows, .. } = table;
+        let pages = &self.core().pages;
         self.with_space(|space| {
-            self.guard(|| retire_all(space, &mut stored, table.tree.take_retired(), self.id))?;
-            let mut numbers = Numbers::plan(self.core(), space, table.tree.dirty_page_count())?;
+            self.guard(|| retire_all(space, &mut stored, tree.take_retired(), self.id))?;
+            let mut numbers = Numbers::plan(self.core(), space, tree.dirty_page_count())?;
             let mut sealed: Vec<SealedPages> = Vec::new();
             self.guard(|| {
-                table.tree.seal(&mut numbers, &mut sealed)?;
+                if only_finished {
+                    tree.seal_finished(&mut numbers, &mut sealed)?;
+                    numbers.finish()?;
+                    return pages.store_ahead(&mut sealed);
+                }
+                tree.seal(&mut numbers, &mut sealed)?;
                 numbers.finish()?;
-                self.core().pages.store(&mut sealed)
+                pages.store(&mut sealed)
             })?;
-            add_all(&mut stored, &sealed, self.core().pages.page_size);
-            table.tree.reuse(sealed.into_iter().take(APPENDED_BYTES / self.core().pages.page_size));
+            add_all(&mut stored, &sealed, pages.page_size);
+            *is_stored_as_it_grows |= only_finished;
+            tree.reuse(sealed.into_iter().take(NEXT_APPENDED_BYTES / pages.page_size));
             Ok(())
         })
     }

@@ -80,6 +80,7 @@ fn appending_goes_on_rightly_whatever_comes_between() {
                 store.tree.insert(&store.pages, &key, NewValue::Bytes(&longer)).unwrap();
                 model.insert(key, longer);
             }
+            21..=29 | 70 | 80 => store.spill_finished(),
             60 if number % 5 == 0 => {
                 store.tree.delete_range(&store.pages, all.0, all.1).unwrap();
                 model.clear();

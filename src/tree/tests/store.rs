@@ -142,6 +142,30 @@ impl Store {
             expected_pages * self.pages.page_size
         );
         assert_eq!(self.tree.dirty_page_count(), 0);
+        self.note(sealed);
+        let root = self.tree.root();
+        let found = walk_all(&self.pages, &root);
+        assert_eq!(found.problems, []);
+        assert_eq!(found.pages, self.used, "retired is what is not used any more");
+        root
+    }
+
+    /// Seals what is not on the way to the last leaf.
+    pub(super) fn spill_finished(&mut self) {
+        let before = self.tree.dirty_page_count();
+        let mut sealed = Vec::new();
+        self.tree.seal_finished(&mut Supply(self.pages.count()), &mut sealed).unwrap();
+        let left = self.tree.dirty_page_count();
+        assert_eq!(
+            left + sealed.iter().map(|it| it.bytes.len()).sum::<usize>() / self.pages.page_size,
+            before
+        );
+        assert!(left <= usize::from(self.tree.top().depth), "{left} pages");
+        self.note(sealed);
+    }
+
+    /// Stores pages, and notes them and those that are retired.
+    fn note(&mut self, sealed: Vec<SealedPages>) {
         for pages in &sealed {
             let count = (pages.bytes.len() / self.pages.page_size) as u32;
             crate::format::page::verify(&pages.bytes, pages.first).unwrap();
@@ -152,11 +176,6 @@ impl Store {
             assert_eq!(self.used.remove(&retired.run.first), expected, "{}", retired.run);
         }
         self.pages.store(sealed);
-        let root = self.tree.root();
-        let found = walk_all(&self.pages, &root);
-        assert_eq!(found.problems, []);
-        assert_eq!(found.pages, self.used, "retired is what is not used any more");
-        root
     }
 
     /// Seals, and begins the next transaction.
