@@ -132,7 +132,8 @@ impl Options {
     /// Bytes of changed pages that a write transaction may hold in memory, about: by default an eighth of the memory
     /// that the system or the process's control groups give it, and 64 MiB at least; 256 MiB where the system does not
     /// say. A larger transaction stores some of its pages before it commits, and a page that it changes again after
-    /// that is stored again: changes in random order become several times slower beyond this.
+    /// that is stored again: changes in random order become several times slower beyond this. A bulk load
+    /// ([`TableMut::bulk_load`](crate::TableMut::bulk_load)) holds up to half as much of entries besides.
     pub fn dirty_memory(mut self, bytes: usize) -> Options {
         self.settings.settings.dirty_memory = Some(bytes);
         self

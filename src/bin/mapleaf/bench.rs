@@ -102,12 +102,8 @@ impl Bench {
         let value = vec![7; self.value_size];
         say(&format!("{name}: load"));
         let begun = Instant::now();
-        let mut keys: Vec<u64> = (0..self.entries).map(key_of).collect();
-        keys.sort_unstable();
-        db.update(|tx| {
-            let mut table = tx.table(&ENTRIES)?;
-            keys.iter().try_for_each(|key| table.insert(*key, &value[..]).map(drop))
-        })?;
+        let entries = (0..self.entries).map(|number| (key_of(number), &value[..]));
+        db.update(|tx| tx.table(&ENTRIES)?.insert_many(entries))?;
         let load = begun.elapsed();
         say(&format!("{name}: gets"));
         let gets = self.gets(&db)?;

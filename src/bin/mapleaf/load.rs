@@ -1,8 +1,8 @@
 //! `load`: what `dump`, `mdb_dump` or another program has written, into tables.
 //!
 //! All of it is one transaction, committed when the input has come to its end: after an error, or an interruption,
-//! nothing was loaded (unless `--commit-every` asked for less). Entries are sorted, some at a time, so that input in
-//! any order is put into the trees in runs.
+//! nothing was loaded (unless `--commit-every` asked for less). Entries are put in many at a time, so that input in any
+//! order is sorted before it goes into the trees.
 
 use std::fs::File;
 use std::io::{BufReader, stdin};
@@ -23,7 +23,7 @@ use crate::progress::{Progress, bytes, count, rate};
 use crate::types::{Role, Type};
 
 /// Entries are put into tables when they take so many bytes.
-const RUN_BYTES: usize = 32 << 20;
+const RUN_BYTES: usize = 128 << 20;
 
 /// What to do with an LMDB table in which a key has several values (DUPSORT).
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -401,14 +401,10 @@ impl<'a> Sink<'a> {
 
     /// Puts the entries so far into the table. Of equal keys the last one stays.
     fn store_run(&mut self) -> Result<(), Failure> {
-        let mut run = std::mem::take(&mut self.run);
+        let run = std::mem::take(&mut self.run);
         self.run_bytes = 0;
         let Some(name) = self.tables.last() else { return Ok(()) };
-        run.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut table = self.tx()?.raw_table(name)?;
-        for (key, value) in &run {
-            table.insert(key, value)?;
-        }
+        self.tx()?.raw_table(name)?.insert_many(run)?;
         Ok(())
     }
 

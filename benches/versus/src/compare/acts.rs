@@ -63,7 +63,16 @@ fn random(stage: &mut Stage, amounts: Amounts) -> Result<()> {
             turn.time(Row::Removals, half.len(), |store| store.remove_all(half).map(|()| Digest::default()))?;
             turn.compare_contents()
         });
-    let mut scenes = vec![loading.preparing()];
+    // Before the load, of which the later scenes have their databases.
+    let putting = Scene::new(&[Row::RandomPuts], amounts.load_rounds, |turn| {
+        turn.contender.start_anew()?;
+        let values = Kind::Random.values(0);
+        turn.time(Row::RandomPuts, existing.all().len(), |store| {
+            store.put_all(existing.all(), values).map(|()| Digest::default())
+        })?;
+        turn.compare_contents()
+    });
+    let mut scenes = vec![putting, loading.preparing()];
     scenes.extend(reads(amounts, &samples));
     scenes.extend(processes(amounts));
     scenes.extend(commits(amounts));

@@ -19,7 +19,7 @@ pub fn description() -> String {
     let version = version.and_then(|line| line.split('"').nth(1)).unwrap_or("?");
     format!(
         "mapleaf {version}: default options (durable, checksums compared at first touch, `get_many` where the row says \
-         so); numbers as `Table<u64, u64>`; lazy commits with `Durability::Lazy`"
+         so); loads and batches with `bulk_load`; numbers as `Table<u64, u64>`; lazy commits with `Durability::Lazy`"
     )
 }
 
