@@ -80,7 +80,7 @@ impl<'a> BulkLoader<'a> {
     /// Whether a run may take so many bytes of memory: half of what may be held, as the pages that it changes are there
     /// too.
     fn may_hold(&self, bytes: usize) -> bool {
-        self.transaction.may_hold(2 * bytes)
+        self.transaction.may_hold(bytes.saturating_mul(2))
     }
 
     fn insert_now(&mut self, key: &[u8], value: &[u8]) -> Result<()> {

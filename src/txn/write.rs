@@ -370,7 +370,7 @@ impl Transaction {
         }
         let own = table.tree.dirty_bytes();
         // A table with few frames is left alone, though others hold many: it would spill at every step.
-        if self.may_hold(8 * own) || self.may_hold(own + self.dirty_bytes_of_closed_tables()) {
+        if self.may_hold(own.saturating_mul(8)) || self.may_hold(own + self.dirty_bytes_of_closed_tables()) {
             return Ok(());
         }
         self.spill(table, false)
