@@ -23,13 +23,17 @@ const BARRIERS: usize = 100;
 enum Commit {
     /// So many commits of one put: a leaf and the three pages above it each, and one record.
     Pages(usize),
+    /// The same, but the pages above one leaf lie right behind those above the one before.
+    PagesInARow(usize),
     /// So many pages of a log, in a row.
     Log(u64),
 }
 
-const COMMITS: [(&str, Commit); 4] = [
+const COMMITS: [(&str, Commit); 6] = [
     ("a commit of one put: 5 pages at 3 places", Commit::Pages(1)),
     ("the same in a log: 1 page", Commit::Log(1)),
+    ("4 commits that share a barrier: 17 pages at 9 places", Commit::Pages(4)),
+    ("the same, what is above the leaves in a row: 17 pages at 6 places", Commit::PagesInARow(4)),
     ("8 commits that share a barrier: 33 pages at 17 places", Commit::Pages(8)),
     ("a batch of 1000 entries in a log: 44 pages in a row", Commit::Log(44)),
 ];
@@ -50,6 +54,14 @@ pub fn run(runner: &mut Runner, folder: &Path) -> Result<()> {
                         for _ in 0..commits {
                             store(2 + random.u64(..LEAVES), &page)?;
                             store(2 + LEAVES + random.u64(..ABOVE), &above)?;
+                        }
+                        store(random.u64(..2), &page)?;
+                    }
+                    Commit::PagesInARow(commits) => {
+                        let first = 2 + LEAVES + random.u64(..ABOVE - 3 * commits as u64);
+                        for commit in 0..commits as u64 {
+                            store(2 + random.u64(..LEAVES), &page)?;
+                            store(first + 3 * commit, &above)?;
                         }
                         store(random.u64(..2), &page)?;
                     }
