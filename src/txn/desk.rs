@@ -14,9 +14,9 @@
 //! **Company.** If syncs began at once, two groups of threads would take turns: while one waits for its barrier the
 //! other publishes, and has the next barrier while the first publishes again. So each barrier serves half of the
 //! threads. One that waits for all serves twice as many, but the disk is idle while they publish. That pays if they
-//! are quick and barriers are slow. So who has the post waits if as many as were there when the last sync ended can be
-//! there again, at the pace at which they come, within two thirds of the time that it took. (The last third is for
-//! what a barrier takes longer the more commits it is for.) Two threads that do nothing but commit gather on any
+//! are quick and barriers are slow. So the first who comes, and has the post, waits for as many as were there when the
+//! last sync ended, if the others come, at their pace, within two thirds of the time that it took. (The last third is
+//! for what a barrier takes longer the more commits it is for.) Two threads that do nothing but commit gather on any
 //! disk, eight where a barrier takes a millisecond. Who is alone never waits: he is all that are expected.
 
 use std::collections::VecDeque;
@@ -88,9 +88,10 @@ impl State {
         if self.arrived - self.served >= last.expected {
             return None;
         }
-        let needed = self.pace * u32::try_from(last.expected).unwrap_or(u32::MAX);
-        let until = last.ended + needed + needed / 2;
-        (needed <= last.took * 2 / 3 && Instant::now() < until).then_some(until)
+        let expected = u32::try_from(last.expected).unwrap_or(u32::MAX);
+        let until = last.ended + self.pace * expected * 3 / 2;
+        let pays = self.pace * (expected - 1) <= last.took * 2 / 3;
+        (pays && Instant::now() < until).then_some(until)
     }
 }
 
@@ -219,13 +220,13 @@ mod tests {
     #[test]
     fn a_sync_waits_for_those_who_come_soon_enough() {
         let slow = Duration::from_secs(100);
-        let mut state = state(8, slow, slow / 13);
+        let mut state = state(8, slow, slow / 11);
         let ended = state.last_sync.as_ref().unwrap().ended;
-        let until = state.company_until().expect("8 / 13 is less than two thirds");
-        assert!(until > ended + slow * 8 / 13 && until < ended + slow);
+        let until = state.company_until().expect("7 / 11 is less than two thirds");
+        assert!(until > ended + slow * 8 / 11 && until < ended + slow * 2);
+        state.pace = slow / 10;
+        assert_eq!(state.company_until(), None, "7 / 10 is more");
         state.pace = slow / 11;
-        assert_eq!(state.company_until(), None, "8 / 11 is more");
-        state.pace = slow / 13;
         state.arrived += 7;
         assert!(state.company_until().is_some(), "one is missing");
         state.arrived += 1;
