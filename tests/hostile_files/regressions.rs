@@ -138,7 +138,7 @@ fn an_iterator_from_both_ends_answers_no_more_than_there_is_room_for() {
     let fill = |db: &Db| {
         db.update(|tx| {
             let mut a = tx.table(&A)?;
-            (0..1015u32).try_for_each(|number| a.insert(number.to_be_bytes(), b"").map(drop))
+            (0..1015u32).try_for_each(|number| a.insert(number.to_le_bytes(), b"").map(drop))
         })
     };
     let (_folder, db) = damaged(fill, |image| ladder_at(image, Some(0)));

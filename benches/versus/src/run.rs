@@ -147,7 +147,7 @@ fn take(arguments: &Arguments) -> Result<Taken> {
     }
     let store = engine.open(folder, opening)?;
     if memory.is_some() {
-        // What is in memory when the clock starts is what so many lookups have left there.
+        // What is in memory when the clock starts is what many lookups have left there.
         store.get_each(chosen.range(*count..chosen.len()))?;
     }
     if arguments.warm {
@@ -220,14 +220,17 @@ fn keys_for(arguments: &Arguments) -> KeyList {
     match arguments.work {
         Work::Open | Work::Scan | Work::ScanBack | Work::Tenth | Work::BeginAndEnd => Kind::Random.keys(0..0),
         Work::OpenAndGet => old(1),
-        Work::Gets if arguments.memory.is_some() => old(2 * count),
-        Work::Gets | Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => {
-            old(count)
-        }
+        Work::Gets => old(count + arguments.memory.map_or(0, lookups_that_fill)),
+        Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => old(count),
         Work::NewKeys | Work::LazyCommits | Work::Load | Work::Puts => new(count),
         Work::SortedLoad => new(count).sorted(),
         Work::Batches => new(1000 * count),
     }
+}
+
+/// After so many lookups the page cache has filled `memory`: each one more reads a page, for which another goes.
+fn lookups_that_fill(memory: u64) -> usize {
+    2 * (memory / 4096) as usize
 }
 
 /// The name by which `callgrind` is told to count this work alone.
