@@ -44,6 +44,9 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     /// that it takes beside the transaction's changed pages is at most half of
     /// [`Options::dirty_memory`](crate::Options::dirty_memory) (by default a sixteenth of the system's memory). What
     /// does not fit is put in in several runs, each of them sorted; so the more of the data fits, the faster it is.
+    ///
+    /// Leaves become full if keys ascend as they come, behind all that is in the table. Otherwise a sixteenth of each
+    /// stays free for entries that will come between.
     /// Behind all that was in the table pages are filled to the last byte, which is best for reading; an entry that is
     /// put in between later has to split one.
     ///

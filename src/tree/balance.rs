@@ -123,7 +123,7 @@ impl TreeMut {
     }
 
     /// Begins a leaf with `entry`, which belongs behind all of the last leaf, if building that one anew would make no
-    /// room for it: then that leaf stays as it is. The new one begins with the prefix that the entry has in common with
+    /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the prefix that the entry has in common with
     /// all before it, as those that follow most likely will too.
     fn begin_next_leaf(&mut self, turn: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
         let page = self.frames.get(self.path[turn].node)?;
@@ -137,7 +137,7 @@ impl TreeMut {
         let prefix_len = common.min(key.len().saturating_sub(HEAD_LEN));
         let longer = prefix_len.saturating_sub(view.prefix().len());
         let room = node::gap_len::<false>(page) + node::dead_bytes(page) + longer * view.count();
-        if view.growth(entry, longer) <= room {
+        if view.growth(entry, longer) + self.room_left <= room {
             return Ok(None);
         }
         let has_overflow = node::has_overflow(page);

@@ -77,6 +77,8 @@ pub(crate) struct TreeMut {
     /// Whether all that was done to the tree was to put entries in, each behind all others: then the way to its last
     /// leaf is all that the next entry will most likely change.
     pub(super) is_only_appended: bool,
+    /// Bytes that stay free in a leaf when the next one is begun behind it.
+    pub(super) room_left: usize,
 }
 
 impl TreeMut {
@@ -92,6 +94,7 @@ impl TreeMut {
             path: Vec::new(),
             is_path_to_end: false,
             is_only_appended: true,
+            room_left: 0,
         }
     }
 
@@ -137,6 +140,11 @@ impl TreeMut {
     /// From now on nothing of it counts as finished.
     pub(crate) fn expect_changes(&mut self) {
         self.is_only_appended = false;
+    }
+
+    /// From now on a leaf that others are begun behind keeps so many bytes free, for entries that will come between.
+    pub(crate) fn leave_room(&mut self, bytes: usize) {
+        self.room_left = bytes;
     }
 
     /// Takes pages that are stored as memory for frames to come.
@@ -227,7 +235,9 @@ impl TreeMut {
         if payload.is_overflow() {
             self.flag_path()?;
         }
-        if !leaf::insert(self.frames.get_mut(leaf)?, place.index, key, payload)? {
+        let entry_len = leaf::entry_len(key.len(), payload.len());
+        let is_full = split == Split::FillLeft && !self.has_room_at_end(leaf, entry_len)?;
+        if is_full || !leaf::insert(self.frames.get_mut(leaf)?, place.index, key, payload)? {
             let heap = payload.to_entry();
             let entry = Entry::of_leaf(key, &heap, payload.is_overflow());
             self.place(source, turn, place.index, &[entry], split)?;
@@ -247,9 +257,17 @@ impl TreeMut {
             return Ok(false);
         }
         let (_, leaf) = self.leaf_of_path();
+        if !self.has_room_at_end(leaf, leaf::entry_len(key.len(), value.len()))? {
+            return Ok(false);
+        }
         let is_in = leaf::append(self.frames.get_mut(leaf)?, key, value)?;
         self.entries = self.entries.wrapping_add(u64::from(is_in));
         Ok(is_in)
+    }
+
+    /// Whether the last leaf may take so many bytes, and keep the room that is to be left.
+    fn has_room_at_end(&self, leaf: ChildRef, length: usize) -> Result<bool> {
+        Ok(self.room_left == 0 || node::gap_len::<false>(self.frames.get(leaf)?) >= length + self.room_left)
     }
 
     /// Puts in an entry with a value of `length` zeros, in place of one with the same key, and answers the
