@@ -74,7 +74,7 @@ impl From<&[u8]> for KeyBuf {
         let mut inline = [0; INLINE_LEN];
         match inline.get_mut(..bytes.len()) {
             Some(place) => {
-                place.copy_from_slice(bytes);
+                copy_short(bytes, place);
                 KeyBuf::Inline { len: bytes.len() as u8, bytes: inline }
             }
             None => KeyBuf::Heap(bytes.into()),

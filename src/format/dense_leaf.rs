@@ -178,7 +178,7 @@ impl<'a> LeafView<'a> {
 /// is as short as if there were no such leaves.
 #[inline(never)]
 pub(super) fn search(page: &[u8], key: &[u8]) -> Result<Place> {
-    LeafView::new(page)?.search_heads(key)
+    LeafView::new(page)?.search_heads(key, |_| ())
 }
 
 /// The entry that may be that of `key`, in a dense leaf.

@@ -20,9 +20,13 @@ use crate::format::heads::{bytes_of_head, head_of};
 use crate::format::node::{self, HEAD_LEN, Node, Slot, bad_offset};
 use crate::format::node_tables::slots_start;
 use crate::format::page::{self, field_u16};
+use crate::sys::prefetch;
 
 /// Length of the descriptor of a value on overflow pages.
 pub(crate) const DESCRIPTOR_LEN: usize = 12;
+
+/// So many bytes of an entry are asked for, at most: what follows in order comes by itself.
+const MOST_PREFETCHED_BYTES: usize = 512;
 
 /// A leaf, to be read.
 pub(crate) type LeafView<'a> = Node<'a, false>;
@@ -260,6 +264,29 @@ impl<'a> LeafView<'a> {
     pub(crate) fn prefetch_whole_entry(&self, index: usize, length: usize) {
         if let Ok(slot) = self.slot(index) {
             page::prefetch_range(self.page, slot.offset..slot.offset + length);
+        }
+    }
+
+    /// Asks for where the entry at `index` begins, if there is one.
+    #[inline(always)]
+    pub(crate) fn prefetch_index(&self, index: usize) {
+        if let Some(slot) = self.slots.get(index) {
+            prefetch(self.page, Slot::decode(*slot).offset);
+        }
+    }
+
+    /// Asks for the entries in `range`, as far as there are any, each as if it had the average length: how long a value
+    /// is will be known only when the entry's beginning is here. (In a dense leaf entries lie in order, and come by
+    /// themselves.)
+    #[inline(never)]
+    pub(crate) fn prefetch_entries(&self, range: Range<usize>) {
+        let end = range.end.min(self.slots.len());
+        let Some(slots) = self.slots.get(range.start..end) else { return };
+        let length = node::heap_len(self.page) as u32 / self.count().max(1) as u32;
+        let length = (length as usize).min(MOST_PREFETCHED_BYTES);
+        for slot in slots {
+            let start = Slot::decode(*slot).offset;
+            page::prefetch_range(self.page, start..start + length);
         }
     }
 

@@ -206,15 +206,6 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         }
     }
 
-    /// Asks for the beginning of the heap entry at `index`, if there is one. (In a dense leaf entries lie in order, and
-    /// come by themselves.)
-    #[inline]
-    pub(crate) fn prefetch_index(&self, index: usize) {
-        if let Some(slot) = self.slots.get(index.min(self.count() - 1)) {
-            prefetch(self.page, Slot::decode(*slot).offset);
-        }
-    }
-
     /// Asks for a leaf's entry, the lines behind its first one too: where the value ends is known only when that is
     /// here, so without this its reader would wait twice.
     #[inline(always)]
@@ -233,18 +224,30 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     /// Finds `key`, or where it belongs.
     #[inline(always)]
     pub(crate) fn search(&self, key: &[u8]) -> Result<Place> {
+        self.search_telling(key, |_| ())
+    }
+
+    /// The same. Unless this is a dense leaf, `tell` hears where the key is or belongs, keys with the same head aside,
+    /// as soon as that is known: before the memory of any entry is waited for.
+    #[inline(always)]
+    pub(crate) fn search_telling(&self, key: &[u8], tell: impl FnOnce(usize)) -> Result<Place> {
         if self.shape().is_some() {
             return dense_leaf::search(self.page, key);
         }
-        self.search_heads(key)
+        self.search_heads(key, tell)
     }
 
     /// The same, with what a dense leaf does otherwise still to be asked for.
     #[inline(always)]
-    pub(super) fn search_heads(&self, key: &[u8]) -> Result<Place> {
-        let Some(suffix) = self.suffix_of(key) else { return Ok(self.place_beside_all(key)) };
+    pub(super) fn search_heads(&self, key: &[u8], tell: impl FnOnce(usize)) -> Result<Place> {
+        let Some(suffix) = self.suffix_of(key) else {
+            let place = self.place_beside_all(key);
+            tell(place.index);
+            return Ok(place);
+        };
         let head = head_of(suffix);
         let index = self.lower_bound(head);
+        tell(index);
         if self.heads.get(index) != Some(&head.to_le_bytes()) {
             return Ok(Place { index, found: false });
         }

@@ -25,7 +25,7 @@ use crate::base::bytes::{get_u16, get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::{checksum, checksum_of_parts};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
-use crate::sys::prefetch;
+use crate::sys::{LINE_BYTES, prefetch};
 
 /// Length of the header, in bytes.
 pub(crate) const HEADER_LEN: usize = 32;
@@ -108,9 +108,11 @@ pub(crate) fn init(page: &mut [u8], kind: PageKind, level: u8) {
     page[17] = level;
 }
 
-/// Asks for a part of a page.
+/// Asks for a part of a page, line by line. A page of the file begins with a line.
+#[inline]
 pub(crate) fn prefetch_range(page: &[u8], range: Range<usize>) {
-    range.step_by(64).for_each(|offset| prefetch(page, offset));
+    let lines = range.start / LINE_BYTES..range.end.div_ceil(LINE_BYTES);
+    lines.for_each(|line| prefetch(page, line * LINE_BYTES));
 }
 
 /// Completes a page, or a whole overflow run, that is about to be stored: number, birth, checksum.

@@ -18,10 +18,11 @@
 //! - I5: from the leaves in which its ends begin it goes on to no more leaves, both ends together, than there are
 //!   nodes, whatever these refer to.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::Result;
+use crate::format::branch::BranchView;
 use crate::format::leaf::LeafView;
 use crate::tree::nodes::{LeafCount, Nodes, TreeTop, branch_at, leaf_at, resolve};
 
@@ -77,12 +78,41 @@ struct Stretch<'a> {
     end: End,
     /// The front may take the entries before this one, the back those from this one on.
     limit: usize,
+    /// Whether all of the leaf was asked for before it was come to.
+    is_asked_for: bool,
+}
+
+impl Stretch<'_> {
+    /// A step at `index` asks for the entry that is a little ahead, if there is one; of a leaf that was asked for as a
+    /// whole, once more for where the entry begins.
+    #[inline(always)]
+    fn prefetch_ahead_of(&self, index: usize) {
+        let ahead = match self.end {
+            End::Front => Some(index + AHEAD),
+            End::Back => index.checked_sub(AHEAD),
+        };
+        match ahead {
+            Some(ahead) if self.is_asked_for => self.leaf.prefetch_index(ahead),
+            Some(ahead) => self.leaf.prefetch_entries(ahead..ahead + 1),
+            None => {}
+        }
+    }
 }
 
 /// An entry: its key, put together, and its value in place.
 type Found<'a> = (KeyBuf, &'a [u8]);
-/// How many entries ahead their bytes are asked for: they lie in the order in which they came.
-const AHEAD: usize = 8;
+/// How many entries are asked for at once, and ahead of each step: as many as a processor fetches together. They lie in
+/// the order in which they came, which it does not foresee.
+const AHEAD: usize = 10;
+
+/// The entries that `end` comes to next, if it stands before the one at `index`.
+#[inline(always)]
+fn next_entries(end: End, index: usize) -> Range<usize> {
+    match end {
+        End::Front => index..index + AHEAD,
+        End::Back => index.saturating_sub(AHEAD)..index,
+    }
+}
 
 impl RangeCursor {
     /// A cursor over the keys between `lower` and `upper`. Reads nothing yet.
@@ -113,7 +143,7 @@ impl RangeCursor {
     /// The next entry from the front, as [`LeafView::word_entry`] has it, if it lies in the open leaf and is so simple.
     #[inline(always)]
     pub(crate) fn next_word<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
-        let Stretch { leaf, end: End::Front, limit } = open.0.as_ref()? else { return None };
+        let Stretch { leaf, end: End::Front, limit, .. } = open.0.as_ref()? else { return None };
         let step = &mut self.front.as_mut()?.leaf;
         let entry = if step.index < *limit { leaf.word_entry(step.index) } else { None };
         step.index += usize::from(entry.is_some());
@@ -123,7 +153,7 @@ impl RangeCursor {
     /// The same from the back.
     #[inline(always)]
     pub(crate) fn next_word_back<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
-        let Stretch { leaf, end: End::Back, limit } = open.0.as_ref()? else { return None };
+        let Stretch { leaf, end: End::Back, limit, .. } = open.0.as_ref()? else { return None };
         let step = &mut self.back.as_mut()?.leaf;
         let entry = if step.index > *limit { leaf.word_entry(step.index - 1) } else { None };
         step.index -= usize::from(entry.is_some());
@@ -137,14 +167,14 @@ impl RangeCursor {
         nodes: impl Nodes<'a>,
         open: &mut OpenLeaf<'a>,
     ) -> Result<Option<Found<'a>>> {
-        if let Some(Stretch { leaf, end: End::Front, limit }) = &open.0
+        if let Some(stretch @ Stretch { end: End::Front, .. }) = &open.0
             && let Some(Path { leaf: step, .. }) = &mut self.front
-            && step.index < *limit
+            && step.index < stretch.limit
         {
             let index = step.index;
             step.index += 1;
-            leaf.prefetch_index(index + AHEAD);
-            return self.entry(nodes, leaf, index).map(Some);
+            stretch.prefetch_ahead_of(index);
+            return self.entry(nodes, &stretch.leaf, index).map(Some);
         }
         self.first_of_stretch(nodes, open, End::Front)
     }
@@ -156,14 +186,14 @@ impl RangeCursor {
         nodes: impl Nodes<'a>,
         open: &mut OpenLeaf<'a>,
     ) -> Result<Option<Found<'a>>> {
-        if let Some(Stretch { leaf, end: End::Back, limit }) = &open.0
+        if let Some(stretch @ Stretch { end: End::Back, .. }) = &open.0
             && let Some(Path { leaf: step, .. }) = &mut self.back
-            && step.index > *limit
+            && step.index > stretch.limit
         {
             step.index -= 1;
             let index = step.index;
-            leaf.prefetch_index(index.saturating_sub(AHEAD));
-            return self.entry(nodes, leaf, index).map(Some);
+            stretch.prefetch_ahead_of(index);
+            return self.entry(nodes, &stretch.leaf, index).map(Some);
         }
         self.first_of_stretch(nodes, open, End::Back)
     }
@@ -229,13 +259,16 @@ impl RangeCursor {
 
     /// Moves `end` to the leaf that has its next entry; `None` if the range is used up.
     fn open_stretch<'a>(&mut self, nodes: impl Nodes<'a>, end: End) -> Result<Option<Stretch<'a>>> {
+        let is_new = self.paths(end).0.is_none();
         // An open end needs no comparing, so no descent, until it is asked for.
         if self.front.is_none() && (end == End::Front || self.lower != Bound::Unbounded) {
-            self.front = Some(place(nodes, self.top, &self.lower, End::Front)?);
+            self.front = Some(place(nodes, self.top, &self.lower, End::Front, end)?);
         }
         if self.back.is_none() && (end == End::Back || self.upper != Bound::Unbounded) {
-            self.back = Some(place(nodes, self.top, &self.upper, End::Back)?);
+            self.back = Some(place(nodes, self.top, &self.upper, End::Back, end)?);
         }
+        // A descent to a key has asked for what lies there.
+        let is_open = matches!(if end == End::Front { &self.lower } else { &self.upper }, Bound::Unbounded);
         let mut leaves = self.leaves;
         let (Some(path), other) = self.paths(end) else { return Ok(None) };
         let mut leaf = leaf_at(nodes, path.leaf.node)?;
@@ -269,22 +302,26 @@ impl RangeCursor {
                 limit = other.leaf.index;
             }
         }
-        let first = path.leaf.index;
-        for near in 0..AHEAD {
-            leaf.prefetch_index(if end == End::Front {
-                first + near
-            } else {
-                first.saturating_sub(near + 1)
-            });
+        let stretch = Stretch { leaf, end, limit, is_asked_for: leaves.is_many() };
+        if is_at_end || (is_new && is_open) {
+            leaf.prefetch_entries(next_entries(end, path.leaf.index));
+        } else if !is_new {
+            stretch.prefetch_ahead_of(path.leaf.index);
         }
         self.leaves = leaves;
-        Ok(Some(Stretch { leaf, end, limit }))
+        Ok(Some(stretch))
     }
 }
 
 /// Descends to `bound`: to the place before the first entry within a lower bound, or behind the last entry within
-/// an upper one.
-fn place<'a>(nodes: impl Nodes<'a>, top: TreeTop, bound: &Bound<KeyBuf>, end: End) -> Result<Path> {
+/// an upper one. What lies there is asked for if the cursor is `going` from that end.
+fn place<'a>(
+    nodes: impl Nodes<'a>,
+    top: TreeTop,
+    bound: &Bound<KeyBuf>,
+    end: End,
+    going: End,
+) -> Result<Path> {
     let mut above = Vec::with_capacity(usize::from(top.depth - 1));
     let (Bound::Included(key) | Bound::Excluded(key)) = bound else {
         let leaf = extend_to(nodes, &mut above, top.node, top.depth - 1, end)?;
@@ -297,16 +334,30 @@ fn place<'a>(nodes: impl Nodes<'a>, top: TreeTop, bound: &Bound<KeyBuf>, end: En
         above.push(Step { node, index });
         node = branch.child(index)?;
         nodes.prefetch(node);
-        // Half of all short ranges go on in the next leaf.
-        if level == 1 && end == End::Front && index < branch.count() {
-            nodes.prefetch(branch.child(index + 1)?);
+        if level == 1 && end == going {
+            prefetch_beside(nodes, branch, index, end)?;
         }
     }
-    let place = leaf_at(nodes, node)?.search(key)?;
+    let leaf = leaf_at(nodes, node)?;
+    // Before whole keys are compared, which waits for the memory of one entry.
+    let place = leaf.search_telling(key, |index| {
+        if end == going {
+            leaf.prefetch_entries(next_entries(end, index));
+        }
+    })?;
     // A key that is in the leaf is behind the front if excluded, before the back if included.
     let is_passed = matches!(bound, Bound::Included(_)) == (end == End::Back);
     let index = place.index + usize::from(place.found && is_passed);
     Ok(Path { above, leaf: Step { node, index } })
+}
+
+/// Asks for the leaf beside child `index`, in which half of all short ranges go on.
+fn prefetch_beside<'a>(nodes: impl Nodes<'a>, branch: BranchView<'_>, index: usize, end: End) -> Result<()> {
+    let beside = match end {
+        End::Front => (index < branch.count()).then_some(index + 1),
+        End::Back => index.checked_sub(1),
+    };
+    beside.map_or(Ok(()), |index| branch.child(index).map(|at| nodes.prefetch(at)))
 }
 
 /// Goes on with the branches of a path through `node`, which is of `level`, to the first or the last place of a leaf.

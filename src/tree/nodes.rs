@@ -29,7 +29,7 @@ pub(crate) trait Nodes<'a>: Copy {
     /// How many nodes there are, at most.
     fn most_nodes(self) -> usize;
 
-    /// Asks for the head of a node to be brought into the processor's cache.
+    /// Asks for the head and the end of a node to be brought into the processor's cache.
     fn prefetch(self, at: ChildRef);
 
     /// Asks for all of it.
@@ -100,6 +100,11 @@ impl LeafCount {
     /// Whether there is any.
     pub(super) fn is_some(self) -> bool {
         self.0 > 0
+    }
+
+    /// Whether there are so many that each leaf has been asked for as a whole before it is come to.
+    pub(super) fn is_many(self) -> bool {
+        self.0 > 2
     }
 
     /// Counts another leaf; an error if there are more than there are nodes.

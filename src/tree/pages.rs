@@ -23,8 +23,8 @@ pub(crate) trait PageSource {
     /// How many pages the overflow run at `first` says that it has, by its header alone.
     fn overflow_page_count(&self, first: PageNumber) -> Result<u32>;
 
-    /// Asks for the head of a page, where a search begins, to be brought into the processor's cache soon. A hint: no
-    /// effect on results.
+    /// Asks for the head of a page, where a search begins, and its end, where the prefix is, to be brought into the
+    /// processor's cache soon. A hint: no effect on results.
     fn prefetch(&self, number: PageNumber);
 
     /// The same for all of a page, which is about to be read from end to end.

@@ -357,6 +357,7 @@ impl PageSource for PageFile {
     #[inline(always)]
     fn prefetch(&self, number: PageNumber) {
         self.prefetch_lines(number, HEAD_LINES);
+        self.mapping.prefetch(number.offset(self.page_size) + (self.page_size - LINE_BYTES) as u64, 1);
     }
 
     fn prefetch_whole(&self, number: PageNumber) {
