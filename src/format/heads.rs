@@ -44,7 +44,14 @@ pub(super) fn bytes_of_head(head: [u8; HEAD_LEN]) -> [u8; HEAD_LEN] {
 /// How many of the ascending `heads` are below `head`.
 #[inline(always)]
 pub(super) fn heads_below(heads: &[[u8; HEAD_LEN]], head: u32) -> usize {
+    heads_below_telling(heads, head, |_| ())
+}
+
+/// The same. `tell` hears the guess, if there is one, before the heads there are looked at.
+#[inline(always)]
+pub(super) fn heads_below_telling(heads: &[[u8; HEAD_LEN]], head: u32, tell: impl FnOnce(usize)) -> usize {
     let Some((start, window)) = window_around_guess(heads, head) else { return search_binary(heads, head) };
+    tell(start + WINDOW / 2);
     let below = count_below(window, head);
     let goes_on_before = below == 0 && start > 0;
     let goes_on_behind = below == WINDOW && start + WINDOW < heads.len();

@@ -30,7 +30,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::dense_leaf::{self, Shape};
 use crate::format::entry::Entry;
 pub(crate) use crate::format::heads::HEAD_LEN;
-use crate::format::heads::{bytes_of_head, head_of, heads_below, padded_head};
+use crate::format::heads::{bytes_of_head, head_of, heads_below, heads_below_telling, padded_head};
 pub(super) use crate::format::node_tables::Slot;
 use crate::format::node_tables::{OVERFLOW_BIT, close_cells, open_cell, slots_start};
 use crate::format::page::{self, HEADER_LEN, PageKind, field_u16};
@@ -201,7 +201,12 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
     #[inline(always)]
     pub(super) fn lower_bound(&self, head: u32) -> usize {
         match self.shape() {
-            None => heads_below(self.heads, head),
+            // The child that a branch leads to lies on another line than the heads: both are waited for together.
+            None => heads_below_telling(self.heads, head, |guess| {
+                if BRANCH {
+                    prefetch(self.page, HEADER_LEN + HEAD_LEN * (self.count() + guess));
+                }
+            }),
             Some(shape) => dense_leaf::heads_below_in(self.page, self.heads, shape, head),
         }
     }
