@@ -31,19 +31,22 @@ impl TreeMut {
     pub(crate) fn seal(&mut self, supply: &mut dyn NumberSupply, out: &mut Vec<SealedPages>) -> Result<()> {
         self.is_path_to_end = false;
         let levels = self.dirty_levels()?;
-        self.seal_levels(&levels, supply, out)?;
+        self.seal_all_overflow_runs(&levels, supply, out)?;
+        self.seal_nodes(&levels, supply, out)?;
         debug_assert_eq!(self.frames.page_count(), 0, "all frames hang from the root");
         Ok(())
     }
 
-    /// The same, but for the way to the last leaf: of a tree in which entries were only put in behind all others, that
-    /// is what will change yet. Nothing else is a frame afterwards.
+    /// The same, but for the nodes on the way to the last leaf: of a tree in which entries were only put in behind all
+    /// others, that is what will change yet. Nothing else is a frame afterwards: not the long values of the last leaf
+    /// either, which may be many times as large as all that.
     pub(crate) fn seal_finished(
         &mut self,
         supply: &mut dyn NumberSupply,
         out: &mut Vec<SealedPages>,
     ) -> Result<()> {
         let mut levels = self.dirty_levels()?;
+        self.seal_all_overflow_runs(&levels, supply, out)?;
         let mut last = self.top.node;
         for (level, dirty) in levels.iter_mut().enumerate().rev() {
             dirty.pop_if(|dirty| dirty.node == last);
@@ -52,7 +55,7 @@ impl TreeMut {
                 last = branch.child(branch.child_count() - 1)?;
             }
         }
-        self.seal_levels(&levels, supply, out)
+        self.seal_nodes(&levels, supply, out)
     }
 
     /// All frames that are nodes, by level, from left to right.
@@ -66,16 +69,22 @@ impl TreeMut {
         Ok(levels)
     }
 
-    fn seal_levels(
+    fn seal_all_overflow_runs(
         &mut self,
         levels: &[Vec<Dirty>],
         supply: &mut dyn NumberSupply,
         out: &mut Vec<SealedPages>,
     ) -> Result<()> {
         out.reserve(self.frames.page_count());
-        for leaf in levels.iter().take(1).flatten() {
-            self.seal_overflow_runs(leaf.node, supply, out)?;
-        }
+        levels.iter().take(1).flatten().try_for_each(|leaf| self.seal_overflow_runs(leaf.node, supply, out))
+    }
+
+    fn seal_nodes(
+        &mut self,
+        levels: &[Vec<Dirty>],
+        supply: &mut dyn NumberSupply,
+        out: &mut Vec<SealedPages>,
+    ) -> Result<()> {
         for dirty in levels.iter().flatten() {
             let number = supply.page()?;
             let sealed = ChildRef::to_page(number);

@@ -53,7 +53,8 @@ fn appending_goes_on_rightly_whatever_comes_between() {
     let mut model = Model::new();
     let all = (Bound::Unbounded, Bound::Unbounded);
     for number in 0..COUNT.min(3000) {
-        let (key, value) = (key_24(10 * number), vec![number as u8; (number % 7 * 40) as usize]);
+        let length = if number % 13 == 0 { 2 * MIN_PAGE_SIZE } else { number as usize % 7 * 40 };
+        let (key, value) = (key_24(10 * number), vec![number as u8; length]);
         store.tree.insert(&store.pages, &key, NewValue::Bytes(&value)).unwrap();
         model.insert(key.clone(), value.clone());
         match number % 97 {
