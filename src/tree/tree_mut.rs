@@ -147,9 +147,9 @@ impl TreeMut {
         self.room_left = bytes;
     }
 
-    /// Takes pages that are stored as memory for frames to come.
-    pub(crate) fn reuse(&mut self, stored: impl Iterator<Item = SealedPages>) {
-        stored.for_each(|pages| self.frames.recycle(pages.bytes));
+    /// Takes pages that are stored as memory for frames to come, as far as that is needed.
+    pub(crate) fn reuse(&mut self, stored: Vec<SealedPages>) {
+        stored.into_iter().for_each(|pages| self.frames.recycle(pages.bytes));
     }
 
     /// The pages that the tree has stopped using since the last call.

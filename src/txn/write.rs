@@ -405,7 +405,7 @@ impl Transaction {
             })?;
             add_all(&mut stored, &sealed, pages.page_size);
             *is_stored_as_it_grows |= only_finished;
-            tree.reuse(sealed.into_iter().take(NEXT_APPENDED_BYTES / pages.page_size));
+            tree.reuse(sealed);
             Ok(())
         })
     }
