@@ -123,8 +123,8 @@ impl TreeMut {
     }
 
     /// Begins a leaf with `entry`, which belongs behind all of the last leaf, if building that one anew would make no
-    /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the prefix that the entry has in common with
-    /// all before it, as those that follow most likely will too.
+    /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the prefix
+    /// that the entry has in common with all before it, as those that follow most likely will too.
     fn begin_next_leaf(&mut self, turn: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
         let page = self.frames.get(self.path[turn].node)?;
         let view: LeafView<'_> = view_any_count(page, 0)?;

@@ -21,8 +21,8 @@ use crate::txn::write::{OpenTable, Transaction};
 /// Keys that ascend through so many bytes are expected to go on so.
 const FIRST_PIECE: usize = 1 << 20;
 
-/// Keys that came in disorder will do so again: leaves keep this part of them free, so that the next such entries do not
-/// split each leaf that they go to. InnoDB does the same in indexes that it builds.
+/// Keys that came in disorder will do so again: leaves keep this part of them free, so that the next such entries do
+/// not split each leaf that they go to. InnoDB does the same in indexes that it builds.
 const ROOM_DIVISOR: usize = 16;
 
 /// A bulk load of one table.
