@@ -416,7 +416,7 @@ impl Exercise<'_> {
         let length = *self.random.pick(&[0, 1, 10, 100, 900, 2000, 5000, 40_000]);
         let value = if self.random.one_in(200) { vec![1; 300_000] } else { vec![2; length] };
         let stage = Stage::Writing;
-        match self.random.below(16) {
+        match self.random.below(17) {
             0..=3 => drop(self.value(stage, table.insert(&key, &value))),
             4 => drop(self.value(stage, table.replace(&key, &value))),
             5..=7 => drop(self.value(stage, table.remove(&key))),
@@ -442,6 +442,14 @@ impl Exercise<'_> {
                 self.value(stage, place);
             }
             14 if self.random.one_in(4) => drop(self.value(stage, table.clear())),
+            15 => {
+                // Some anywhere, and many behind all others.
+                let behind = (0..200u16).map(|number| [&[0xFF; 8][..], &number.to_le_bytes()].concat());
+                let value = &value[..value.len().min(900)];
+                let loaded = table.insert_many(probes.iter().cloned().chain(behind).map(|key| (key, value)));
+                self.value(stage, loaded);
+                *room += probes.len() as u64 + 200;
+            }
             _ => {
                 let got = table.get(&key).map(|value| value.map(touch));
                 self.value(stage, got);
