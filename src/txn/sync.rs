@@ -219,11 +219,18 @@ impl Core {
         // What is announced above the head belongs to a writer that was killed before its head advanced, or that is
         // about to: there is nothing to be synced yet.
         let pending = || self.shared.pending().min(self.shared.head_id());
-        let has_work = || pending() > self.shared.durable() && !self.shared.is_poisoned();
-        while self.sync.desk.wait_for_work(has_work) {
-            // An error has poisoned the database: every ticket and every writer will be told.
+        // What this handle could not sync, though others may: the file is longer than it can see, say. To try again at
+        // once would fail at once, for ever, and closing would wait for it.
+        let mut given_up = TransactionId(0);
+        let has_work = |given_up: TransactionId| {
+            pending() > self.shared.durable().max(given_up) && !self.shared.is_poisoned()
+        };
+        while self.sync.desk.wait_for_work(|| has_work(given_up)) {
             let target = pending();
-            let _ = self.sync_until(|core| core.shared.durable() >= target);
+            // Every ticket, and every writer, is told the error when it asks.
+            if self.sync_until(|core| core.shared.durable() >= target).is_err() {
+                given_up = target;
+            }
         }
     }
 }

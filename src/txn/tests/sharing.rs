@@ -12,7 +12,10 @@ use crate::error::{Error, Result};
 use crate::sim::Fault;
 use crate::sim::disk::Event;
 use crate::txn::commit::Durability;
+use crate::txn::core::Handle;
 use crate::txn::read::SnapshotReader;
+use crate::txn::turns::Patience;
+use crate::txn::write::Transaction;
 
 fn entry(key: &str, value: u8) -> Entries {
     [(key.as_bytes().to_vec(), vec![value; 50])].into()
@@ -191,4 +194,37 @@ fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
         _ => None,
     });
     assert!(last.unwrap() >= u64::from(length_pages) * PAGE as u64, "{last:?} of {length_pages} pages");
+}
+
+/// Nobody would sync what the larger handle has written, if it were killed: it has no helper thread here.
+#[test]
+fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let open = |max_size, syncs_in_background| {
+        let mut options = options(1 << 20);
+        options.settings.max_size = max_size;
+        options.settings.syncs_in_background = syncs_in_background;
+        Arc::new(Handle::new(options.open(&path).unwrap()))
+    };
+    let (small, large) = (open(2 << 20, true), open(64 << 20, false));
+    let defer = |handle: &Arc<Handle>, value: &[u8]| {
+        handle.owner.start_helper().unwrap();
+        let tx = Transaction::begin(handle, Patience::Forever).unwrap().expect("no deadline");
+        put(&tx, b"key", value).unwrap();
+        tx.publish(Durability::Durable).unwrap();
+        handle.core.sync.ring();
+    };
+    // So the helper thread comes to its turn when the file is too long for it.
+    let turns = large.core.turns.as_ref().unwrap();
+    turns.take_sync().unwrap();
+    defer(&small, b"short");
+    defer(&large, &vec![1; 3 << 20]);
+    turns.release_sync();
+    let (told, tells) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(small);
+        told.send(()).unwrap();
+    });
+    tells.recv_timeout(Duration::from_secs(60)).expect("closing ends");
 }
