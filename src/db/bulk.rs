@@ -40,15 +40,13 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     ///
     /// The outcome is that of an [`insert`](TableMut::insert) for each: of equal keys the last one counts. For many
     /// entries it is several times as fast, and the table becomes smaller, because they are sorted in memory before
-    /// they are put in; if their keys ascend as they come, neither is needed, and none are kept in memory. The memory
-    /// that it takes beside the transaction's changed pages is at most half of
+    /// they are put in; if their keys ascend through the first MiB, those that follow are put in as they come. The
+    /// memory that it takes beside the transaction's changed pages is at most half of
     /// [`Options::dirty_memory`](crate::Options::dirty_memory) (by default a sixteenth of the system's memory). What
     /// does not fit is put in in several runs, each of them sorted; so the more of the data fits, the faster it is.
     ///
-    /// Leaves become full if keys ascend as they come, behind all that is in the table. Otherwise a sixteenth of each
-    /// stays free for entries that will come between.
-    /// Behind all that was in the table pages are filled to the last byte, which is best for reading; an entry that is
-    /// put in between later has to split one.
+    /// Behind all that was in the table leaves are filled to the last byte if keys ascend as they come. Otherwise a
+    /// sixteenth of each stays free, so that entries that are put in between later need not split it.
     ///
     /// # Errors
     ///

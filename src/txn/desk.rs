@@ -16,14 +16,18 @@
 //! threads. One that waits for all serves twice as many, but the disk is idle while they publish. That pays if they
 //! are quick and barriers are slow. So the first who comes, and has the post, waits for as many as were there when the
 //! last sync ended, if the others come, at their pace, within two thirds of the time that it took. (The last third is
-//! for what a barrier takes longer the more commits it is for.) Two threads that do nothing but commit gather on any
-//! disk, eight where a barrier takes a millisecond. Who is alone never waits: he is all that are expected.
+//! for what a barrier takes longer the more commits it is for; and one that was held up counts as
+//! [`LONGEST_USUAL`].) Two threads that do nothing but commit gather on any disk, eight where a barrier takes a
+//! millisecond. Who is alone never waits: he is all that are expected.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+
+/// A barrier that was held up for longer than this is no reason to wait as long for company.
+const LONGEST_USUAL: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct Desk {
@@ -90,7 +94,7 @@ impl State {
         }
         let expected = u32::try_from(last.expected).unwrap_or(u32::MAX);
         let until = last.ended + self.pace * expected * 3 / 2;
-        let pays = self.pace * (expected - 1) <= last.took * 2 / 3;
+        let pays = self.pace * (expected - 1) <= last.took.min(LONGEST_USUAL) * 2 / 3;
         (pays && Instant::now() < until).then_some(until)
     }
 }
@@ -219,9 +223,11 @@ mod tests {
 
     #[test]
     fn a_sync_waits_for_those_who_come_soon_enough() {
-        let slow = Duration::from_secs(100);
+        let slow = LONGEST_USUAL;
         let mut state = state(8, slow, slow / 11);
-        let ended = state.last_sync.as_ref().unwrap().ended;
+        let last = state.last_sync.as_mut().unwrap();
+        last.ended += Duration::from_secs(1000); // the clock must not run out here
+        let ended = last.ended;
         let until = state.company_until().expect("7 / 11 is less than two thirds");
         assert!(until > ended + slow * 8 / 11 && until < ended + slow * 2);
         state.pace = slow / 10;
@@ -231,6 +237,16 @@ mod tests {
         assert!(state.company_until().is_some(), "one is missing");
         state.arrived += 1;
         assert_eq!(state.company_until(), None, "all are here");
+    }
+
+    #[test]
+    fn a_barrier_that_was_held_up_makes_nobody_wait_as_long() {
+        let hiccup = LONGEST_USUAL * 50;
+        let mut state = state(2, hiccup, LONGEST_USUAL);
+        assert_eq!(state.company_until(), None, "the other takes as long as a long barrier");
+        state.pace = LONGEST_USUAL / 2;
+        let ended = state.last_sync.as_ref().unwrap().ended;
+        assert!(state.company_until().is_none_or(|until| until < ended + LONGEST_USUAL * 2));
     }
 
     #[test]
