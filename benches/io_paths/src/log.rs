@@ -25,16 +25,22 @@ enum Commit {
     Pages(usize),
     /// The same, but the pages above one leaf lie right behind those above the one before.
     PagesInARow(usize),
+    /// A commit of so many pages, at so many places that ascend, and one record.
+    Scattered { pages: usize, places: usize },
     /// So many pages of a log, in a row.
     Log(u64),
 }
 
-const COMMITS: [(&str, Commit); 6] = [
+const COMMITS: [(&str, Commit); 7] = [
     ("a commit of one put: 5 pages at 3 places", Commit::Pages(1)),
     ("the same in a log: 1 page", Commit::Log(1)),
     ("4 commits that share a barrier: 17 pages at 9 places", Commit::Pages(4)),
     ("the same, what is above the leaves in a row: 17 pages at 6 places", Commit::PagesInARow(4)),
     ("8 commits that share a barrier: 33 pages at 17 places", Commit::Pages(8)),
+    (
+        "a batch of 1000 entries in a large table: 1372 pages at 550 places",
+        Commit::Scattered { pages: 1372, places: 550 },
+    ),
     ("a batch of 1000 entries in a log: 44 pages in a row", Commit::Log(44)),
 ];
 
@@ -62,6 +68,16 @@ pub fn run(runner: &mut Runner, folder: &Path) -> Result<()> {
                         for commit in 0..commits as u64 {
                             store(2 + random.u64(..LEAVES), &page)?;
                             store(first + 3 * commit, &above)?;
+                        }
+                        store(random.u64(..2), &page)?;
+                    }
+                    Commit::Scattered { pages, places } => {
+                        let mut firsts: Vec<u64> =
+                            (0..places).map(|_| 2 + random.u64(..LEAVES - 3)).collect();
+                        firsts.sort_unstable();
+                        for (place, first) in firsts.into_iter().enumerate() {
+                            let count = pages * (place + 1) / places - pages * place / places;
+                            store(first, &above[..count * PAGE])?;
                         }
                         store(random.u64(..2), &page)?;
                     }
