@@ -11,7 +11,7 @@
 //! What it shows of mapleaf: the kinds of durability and what each promises when; group commit of threads and
 //! processes; recovery, which nobody has to ask for; `check`.
 
-#[path = "../src/bin/mapleaf/torture/mod.rs"]
+#[path = "../src/bin/mapleaf/commands/torture/mod.rs"]
 mod torture;
 
 use std::process::ExitCode;

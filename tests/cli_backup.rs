@@ -106,7 +106,7 @@ fn wrong_backups_are_refused() {
     let bytes = fs::read(at.join("monday")).unwrap();
     fs::write(at.join("cut"), &bytes[..bytes.len() - 10]).unwrap();
     refused(at, &["restore", "sunday", "cut", "new"], 2, "too early");
-    assert!(!at.join("new").exists() && !at.join("new-making").exists());
+    assert!(!at.join("new").exists() && !at.join("new-staging").exists());
 }
 
 #[test]

@@ -1,42 +1,35 @@
-//! `mapleaf`: looks into databases, moves, checks and mends them. docs/CLI.md is its manual.
+//! `mapleaf`, the command-line program: reads, changes, checks, copies and repairs databases. docs/CLI.md is its
+//! manual.
 //!
-//! What commands keep to:
+//! A command is one file in `commands/`, two lines in `commands/mod.rs`, and a variant of [`Command`] here. All of them
+//! keep to this:
 //! - Answers go to standard output, everything else to standard error; `--json` where the answer is data.
-//! - Looking at a database opens it read-only: it makes no writer wait, and changes no byte of the file.
+//! - A command that only reads opens the database read-only: no writer waits for it, and no byte of the file changes.
 //! - What a command writes is one transaction, or one file that gets its name when it is complete. So a command that is
-//!   interrupted, at whatever point, has done all of it or nothing (but for `load --commit-every`).
-//! - Exit codes: see [`failure`].
+//!   interrupted, at any point, has done all of it or nothing (except `load --commit-every`).
+//! - Exit codes: see [`outcome`].
 
-mod backup;
-mod bench;
-mod care;
-mod classes;
-mod compaction;
-mod dump;
-mod entries;
-mod failure;
+mod commands;
+mod escape;
+mod exchange;
+mod human;
 mod interrupt;
-mod lines;
-mod lmdb;
-mod load;
-mod look;
-mod map;
-mod page;
-mod page_json;
-mod page_text;
+mod key_range;
+mod notation;
+mod open;
+mod outcome;
+mod page_view;
+mod pictures;
+mod problems;
 mod progress;
-mod svg;
-mod text;
-mod torture;
-mod tree;
+mod staging;
 mod types;
-mod types_encode;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use failure::Failure;
+use outcome::{Answer, Failure};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the answer is no (no such key, problems found, something lost); 2 the command line or the input
@@ -53,36 +46,29 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Stat(look::Stat),
-    Tables(look::Tables),
-    Get(entries::Get),
-    Put(entries::Put),
-    Delete(entries::Delete),
-    Scan(entries::Scan),
-    Count(entries::Count),
-    Check(care::Check),
-    Page(page::Page),
-    Map(map::Map),
-    Tree(tree::Tree),
-    Salvage(care::Salvage),
-    Copy(care::Copy),
-    Backup(backup::Backup),
-    Restore(backup::Restore),
-    Compact(compaction::Compact),
-    Shrink(compaction::Shrink),
-    Readers(look::Readers),
-    Watch(look::Watch),
-    Dump(dump::Dump),
-    Load(load::Load),
-    Bench(bench::Bench),
-    Torture(torture::Torture),
-}
-
-/// How a command has ended, if not with an error.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Done,
-    No,
+    Stat(commands::Stat),
+    Tables(commands::Tables),
+    Get(commands::Get),
+    Put(commands::Put),
+    Delete(commands::Delete),
+    Scan(commands::Scan),
+    Count(commands::Count),
+    Check(commands::Check),
+    Page(commands::Page),
+    Map(commands::Map),
+    Tree(commands::Tree),
+    Salvage(commands::Salvage),
+    Copy(commands::Copy),
+    Backup(commands::Backup),
+    Restore(commands::Restore),
+    Compact(commands::Compact),
+    Shrink(commands::Shrink),
+    Readers(commands::Readers),
+    Watch(commands::Watch),
+    Dump(commands::Dump),
+    Load(commands::Load),
+    Bench(commands::Bench),
+    Torture(commands::Torture),
 }
 
 fn run(cli: &Cli) -> Result<Answer, Failure> {

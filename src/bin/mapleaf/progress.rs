@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -32,24 +32,4 @@ impl Progress {
         self.bar.finish_and_clear();
         self.begun.elapsed()
     }
-}
-
-/// For people: "1.5 MiB".
-pub(crate) fn bytes(count: u64) -> String {
-    HumanBytes(count).to_string()
-}
-
-/// For people: "1,500".
-pub(crate) fn count(count: u64) -> String {
-    HumanCount(count).to_string()
-}
-
-/// For people: "1 page", "1,500 pages".
-pub(crate) fn pages_text(pages: u64) -> String {
-    if pages == 1 { "1 page".to_owned() } else { format!("{} pages", count(pages)) }
-}
-
-/// So many in that time, by the second.
-pub(crate) fn rate(done: u64, time: Duration) -> u64 {
-    (done as f64 / time.as_secs_f64().max(1e-6)) as u64
 }

@@ -1,0 +1,49 @@
+//! `count`: how many entries.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::key_range::RangeArgs;
+use crate::notation::{Form, Notation};
+use crate::open::{find_table, open_read_only};
+use crate::outcome::{Answer, Failure};
+
+/// Prints the number of entries: of a whole table at once, of a range by reading it.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf count app.mapleaf users
+  mapleaf count --from a --to b app.mapleaf users")]
+pub(crate) struct Count {
+    /// The database.
+    file: PathBuf,
+    /// The table.
+    table: String,
+    #[command(flatten)]
+    range: RangeArgs,
+    /// How keys are given.
+    #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
+    form: Form,
+}
+
+impl Count {
+    pub(crate) fn run(&self) -> Result<Answer, Failure> {
+        let db = open_read_only(&self.file)?;
+        let rx = db.read()?;
+        let info = find_table(&rx, &self.table)?;
+        let count = if self.range.is_all() {
+            info.entries
+        } else {
+            let bounds = self.range.bounds(&Notation::new(self.form, &info))?;
+            let mut count = 0;
+            for entry in rx.raw_table(&self.table)?.range(bounds)? {
+                entry?;
+                count += 1;
+            }
+            count
+        };
+        writeln!(stdout().lock(), "{count}")?;
+        Ok(Answer::Done)
+    }
+}

@@ -1,0 +1,240 @@
+//! `dump`: tables as text, for `load`, for LMDB's `mdb_load`, or for other programs.
+
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+use mapleaf::{ReadTxn, TableInfo};
+use serde_json::json;
+
+use crate::escape::to_hex;
+use crate::exchange::format::{Format, Unsuitable};
+use crate::exchange::lmdb::{self, Header, MAX_KEY_LEN};
+use crate::exchange::pairs::{PAIR_TYPES, split_pair};
+use crate::notation::{Form, Notation};
+use crate::open::{find_table, open_read_only};
+use crate::outcome::{Answer, Failure, wrong};
+use crate::progress::Progress;
+use crate::types::Role;
+
+/// So many of them are named.
+const MOST_NAMED: u64 = 20;
+
+/// Writes tables as text to standard output: all of one snapshot, in the order of their keys.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf dump app.mapleaf > app.dump
+  mapleaf dump --format json app.mapleaf users | jq .
+  mapleaf dump app.mapleaf | mdb_load -n app.lmdb                   to LMDB
+  mapleaf dump --unnamed app.mapleaf users | mdb_load -n app.lmdb   to the main table of an LMDB file")]
+pub(crate) struct Dump {
+    /// The database.
+    file: PathBuf,
+    /// Which tables; without any, all.
+    tables: Vec<String>,
+    /// How entries are written.
+    #[arg(long, value_enum, default_value_t = Format::Lmdb)]
+    format: Format,
+    /// In LMDB's format: printable bytes as they are, as `mdb_dump -p` does.
+    #[arg(long)]
+    print: bool,
+    /// In LMDB's format: without the table's name, for LMDB's main table.
+    #[arg(long)]
+    unnamed: bool,
+    /// In LMDB's format: name the types of mapleaf's tables, for `mapleaf load` (`mdb_load` says that it ignores them).
+    #[arg(long)]
+    types: bool,
+    /// In LMDB's format: tables of type (bytes,bytes) to () as tables with duplicates (DUPSORT).
+    #[arg(long)]
+    duplicates: bool,
+    /// Entries that LMDB cannot hold: an empty key, or one of more than 511 bytes.
+    #[arg(long, value_enum, default_value_t = Unsuitable::Refuse)]
+    unsuitable: Unsuitable,
+}
+
+impl Dump {
+    pub(crate) fn run(&self) -> Result<Answer, Failure> {
+        let db = open_read_only(&self.file)?;
+        let rx = db.read()?;
+        let mut tables: Vec<TableInfo> = match &self.tables[..] {
+            [] => rx.tables()?,
+            names => names.iter().map(|name| find_table(&rx, name)).collect::<Result<_, _>>()?,
+        };
+        if tables.len() != 1 && (self.format == Format::Tsv || self.unnamed) {
+            return Err(wrong(format!(
+                "this form has room for one table, and these are {}: name one",
+                tables.len()
+            )));
+        }
+        if self.format == Format::Lmdb {
+            self.look_at_names(&mut tables)?;
+            if self.unsuitable == Unsuitable::Refuse {
+                self.refuse_unsuitable(&rx, &tables)?;
+            }
+        }
+        let progress = Progress::new(tables.iter().map(|table| table.entries).sum(), "entries");
+        let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
+        let map_size = (db.stats()?.file_bytes.saturating_mul(4) + (16 << 20)).next_multiple_of(1 << 20);
+        let (mut done, mut skipped) = (0, 0);
+        for table in &tables {
+            let mut writer = TableWriter { dump: self, table, out: &mut out };
+            writer.begin(map_size)?;
+            for entry in rx.raw_table(&table.name)?.iter()? {
+                let (key, value) = entry?;
+                skipped += u64::from(!writer.entry(&key, value, skipped)?);
+                done += 1;
+                if done % 1024 == 0 {
+                    progress.set(done);
+                }
+            }
+            writer.end()?;
+        }
+        out.flush()?;
+        progress.finish();
+        if skipped > 0 {
+            eprintln!("{skipped} entries left out");
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Whether a table is written as one with duplicates.
+    fn is_pairs(&self, table: &TableInfo) -> bool {
+        self.duplicates && (&table.key_type[..], &table.value_type[..]) == PAIR_TYPES
+    }
+
+    /// Key and value as LMDB is to have them.
+    fn pair<'a>(&self, table: &TableInfo, key: &'a [u8], value: &'a [u8]) -> (Vec<u8>, &'a [u8]) {
+        let pair = if self.is_pairs(table) { split_pair(key) } else { None };
+        pair.unwrap_or_else(|| (key.to_vec(), value))
+    }
+
+    fn is_suitable(&self, table: &TableInfo, key: &[u8]) -> bool {
+        if !self.is_pairs(table) {
+            return (1..=MAX_KEY_LEN).contains(&key.len());
+        }
+        // LMDB keeps duplicates as keys.
+        let (key, value) = self.pair(table, key, &[]);
+        (1..=MAX_KEY_LEN).contains(&key.len()) && value.len() <= MAX_KEY_LEN
+    }
+
+    /// Names of tables that LMDB, or its text format, cannot hold.
+    fn look_at_names(&self, tables: &mut Vec<TableInfo>) -> Result<(), Failure> {
+        if self.types
+            && tables.iter().any(|table| (table.key_type.clone() + &table.value_type).contains('\n'))
+        {
+            return Err(wrong("a type's name has more than one line: dump without --types"));
+        }
+        let is_good = |name: &str| match self.unsuitable {
+            _ if self.unnamed => true,
+            Unsuitable::Keep => !name.contains('\n'), // which would be another line of the header
+            _ => (1..=MAX_KEY_LEN).contains(&name.len()) && !name.contains(['\n', '\0']),
+        };
+        for table in tables.iter().filter(|table| !is_good(&table.name)) {
+            let problem = format!("LMDB can have no table of the name {:?}", table.name);
+            if self.unsuitable != Unsuitable::Skip {
+                return Err(wrong(problem));
+            }
+            eprintln!("{problem}: left out");
+        }
+        tables.retain(|table| is_good(&table.name));
+        Ok(())
+    }
+
+    fn refuse_unsuitable(&self, rx: &ReadTxn, tables: &[TableInfo]) -> Result<(), Failure> {
+        let mut count = 0;
+        for table in tables {
+            for entry in rx.raw_table(&table.name)?.iter()? {
+                let (key, _) = entry?;
+                if !self.is_suitable(table, &key) {
+                    name_unsuitable(&table.name, &key, count);
+                    count += 1;
+                }
+            }
+        }
+        match count {
+            0 => Ok(()),
+            _ => Err(wrong(format!(
+                "LMDB cannot hold {count} of the entries; --unsuitable skip leaves them out"
+            ))),
+        }
+    }
+}
+
+fn name_unsuitable(table: &str, key: &[u8], count: u64) {
+    match count {
+        0..MOST_NAMED => {
+            let shown = to_hex(&key[..key.len().min(24)]);
+            let more = if key.len() > 24 { ".." } else { "" };
+            eprintln!(
+                "table {table:?}: a key of {} bytes, 1 to {MAX_KEY_LEN} can be: {shown}{more}",
+                key.len()
+            );
+        }
+        MOST_NAMED => eprintln!("and more"),
+        _ => {}
+    }
+}
+
+struct TableWriter<'a, W> {
+    dump: &'a Dump,
+    table: &'a TableInfo,
+    out: &'a mut W,
+}
+
+impl<W: Write> TableWriter<'_, W> {
+    fn begin(&mut self, map_size: u64) -> Result<(), Failure> {
+        let TableInfo { name, key_type, value_type, .. } = self.table;
+        match self.dump.format {
+            Format::Tsv => {}
+            Format::Json => {
+                let line = json!({ "table": name, "key_type": key_type, "value_type": value_type });
+                writeln!(self.out, "{line}")?;
+            }
+            Format::Lmdb => {
+                let header = Header {
+                    name: (!self.dump.unnamed).then(|| name.clone()),
+                    is_print: self.dump.print,
+                    has_duplicates: self.dump.is_pairs(self.table),
+                    other_order: Vec::new(),
+                    types: self.dump.types.then(|| format!("{key_type},{value_type}")),
+                };
+                lmdb::write_header(self.out, &header, map_size)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers whether the entry could be written.
+    fn entry(&mut self, key: &[u8], value: &[u8], skipped: u64) -> Result<bool, Failure> {
+        let notation = || Notation::new(Form::Typed, self.table);
+        match self.dump.format {
+            Format::Tsv => {
+                let notation = notation();
+                let (key, value) = (notation.text(key, Role::Key), notation.text(value, Role::Value));
+                writeln!(self.out, "{key}\t{value}")?;
+            }
+            Format::Json => {
+                let notation = notation();
+                let (key, value) = (notation.json(key, Role::Key), notation.json(value, Role::Value));
+                writeln!(self.out, "{}", json!({ "table": self.table.name, "key": key, "value": value }))?;
+            }
+            Format::Lmdb => {
+                let keeps = self.dump.unsuitable == Unsuitable::Keep;
+                if !keeps && !self.dump.is_suitable(self.table, key) {
+                    name_unsuitable(&self.table.name, key, skipped);
+                    return Ok(false);
+                }
+                let (key, value) = self.dump.pair(self.table, key, value);
+                lmdb::write_entry(self.out, self.dump.print, &key, value)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        if self.dump.format == Format::Lmdb {
+            lmdb::write_end(self.out)?;
+        }
+        Ok(())
+    }
+}

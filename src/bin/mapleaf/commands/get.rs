@@ -1,0 +1,58 @@
+//! `get`: the value of a key.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::notation::{Form, Notation};
+use crate::open::{find_table, open_read_only};
+use crate::outcome::{Answer, Failure};
+use crate::types::Role;
+
+/// Prints the value of a key. The exit code is 1 if it is not there.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf get app.mapleaf users ada
+  mapleaf get app.mapleaf visits '[\"home\",20260101]'
+  mapleaf get --as hex app.mapleaf visits 686f6d65000001352e45
+  mapleaf get --raw app.mapleaf pictures logo > logo.png")]
+pub(crate) struct Get {
+    /// The database.
+    file: PathBuf,
+    /// The table.
+    table: String,
+    /// The key.
+    #[arg(allow_hyphen_values = true)]
+    key: String,
+    /// How the key is given and the value shown.
+    #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
+    form: Form,
+    /// Write the stored bytes as they are, without a new line.
+    #[arg(long)]
+    raw: bool,
+    /// Answer with one line of JSON.
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+}
+
+impl Get {
+    pub(crate) fn run(&self) -> Result<Answer, Failure> {
+        let db = open_read_only(&self.file)?;
+        let rx = db.read()?;
+        let notation = Notation::new(self.form, &find_table(&rx, &self.table)?);
+        let key = notation.read(self.key.as_bytes(), Role::Key)?;
+        let Some(value) = rx.raw_table(&self.table)?.get(&key)? else {
+            eprintln!("mapleaf: there is no key {:?} in {:?}", self.key, self.table);
+            return Ok(Answer::No);
+        };
+        let mut out = stdout().lock();
+        match (self.raw, self.json) {
+            (true, _) => out.write_all(value)?,
+            (_, true) => writeln!(out, "{}", notation.json(value, Role::Value))?,
+            _ => writeln!(out, "{}", notation.text(value, Role::Value))?,
+        }
+        out.flush()?;
+        Ok(Answer::Done)
+    }
+}

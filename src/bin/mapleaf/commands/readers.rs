@@ -1,0 +1,57 @@
+//! `readers`: who reads which snapshot.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::open::{open_existing, open_read_only};
+use crate::outcome::{Answer, Failure};
+
+/// Lists who reads which snapshot, the oldest first.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf readers app.mapleaf
+  mapleaf readers --pins app.mapleaf     and what each of them keeps from being used again")]
+pub(crate) struct Readers {
+    /// The database.
+    file: PathBuf,
+    /// Also count the pages that each reader keeps. Opens the database for writing, and, if nobody writes just now, has
+    /// the writer's turn for a moment.
+    #[arg(long)]
+    pins: bool,
+    /// Answer with a line of JSON for each reader.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Readers {
+    pub(crate) fn run(&self) -> Result<Answer, Failure> {
+        let db = if self.pins { open_existing(&self.file)? } else { open_read_only(&self.file)? };
+        let head = db.stats()?.head;
+        let mut out = stdout().lock();
+        for reader in db.readers()? {
+            let behind = head.saturating_sub(reader.snapshot);
+            let seconds = reader.age.as_secs_f64();
+            if self.json {
+                let line = json!({
+                    "pid": reader.pid, "snapshot": reader.snapshot, "behind": behind, "seconds": seconds,
+                    "pinned_pages": reader.pinned_pages,
+                });
+                writeln!(out, "{line}")?;
+                continue;
+            }
+            write!(
+                out,
+                "process {} reads transaction {}, {behind} behind, for {seconds:.1} s",
+                reader.pid, reader.snapshot
+            )?;
+            match reader.pinned_pages {
+                Some(pages) => writeln!(out, "; it alone keeps {pages} pages")?,
+                None => writeln!(out)?,
+            }
+        }
+        Ok(Answer::Done)
+    }
+}

@@ -1,0 +1,75 @@
+//! `scan`: entries in the order of their keys.
+
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::key_range::RangeArgs;
+use crate::notation::{Form, Notation};
+use crate::open::{find_table, open_read_only};
+use crate::outcome::{Answer, Failure};
+use crate::types::Role;
+
+/// Prints entries in the order of their keys: key, tabulator, value.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf scan app.mapleaf users
+  mapleaf scan --prefix a --limit 10 app.mapleaf users
+  mapleaf scan --reverse --limit 1 app.mapleaf hits          the last entry
+  mapleaf scan --prefix '[\"home\"]' --json app.mapleaf visits")]
+pub(crate) struct Scan {
+    /// The database.
+    file: PathBuf,
+    /// The table.
+    table: String,
+    #[command(flatten)]
+    range: RangeArgs,
+    /// From the greatest key to the least.
+    #[arg(long)]
+    reverse: bool,
+    /// So many entries at most.
+    #[arg(long)]
+    limit: Option<u64>,
+    /// Without the values.
+    #[arg(long)]
+    keys: bool,
+    /// How keys are given, and keys and values shown.
+    #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
+    form: Form,
+    /// Print lines of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Scan {
+    pub(crate) fn run(&self) -> Result<Answer, Failure> {
+        let db = open_read_only(&self.file)?;
+        let rx = db.read()?;
+        let notation = Notation::new(self.form, &find_table(&rx, &self.table)?);
+        let mut range = rx.raw_table(&self.table)?.range(self.range.bounds(&notation)?)?;
+        let mut out = BufWriter::new(stdout().lock());
+        let mut left = self.limit.unwrap_or(u64::MAX);
+        while left > 0 {
+            let entry = if self.reverse { range.next_back() } else { range.next() };
+            let Some(entry) = entry else { break };
+            let (key, value) = entry?;
+            match (self.json, self.keys) {
+                (false, true) => writeln!(out, "{}", notation.text(&key, Role::Key))?,
+                (false, false) => {
+                    let (key, value) = (notation.text(&key, Role::Key), notation.text(value, Role::Value));
+                    writeln!(out, "{key}\t{value}")?;
+                }
+                (true, true) => writeln!(out, "{}", json!({ "key": notation.json(&key, Role::Key) }))?,
+                (true, false) => {
+                    let (key, value) = (notation.json(&key, Role::Key), notation.json(value, Role::Value));
+                    writeln!(out, "{}", json!({ "key": key, "value": value }))?;
+                }
+            }
+            left -= 1;
+        }
+        out.flush()?;
+        Ok(Answer::Done)
+    }
+}

@@ -1,0 +1,46 @@
+//! The command, and its three parts.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{kill, run, verify};
+
+/// Commits and is killed, again and again: is all there that was acknowledged?
+#[derive(Args)]
+#[command(after_help = "Examples:
+  mapleaf torture kill --database /on/your/disk/t.mapleaf --rounds 1000
+  mapleaf torture run --database t.mapleaf > log     until it is killed, or the power is cut
+  mapleaf torture verify --database t.mapleaf --log log
+
+The database is one of its own: it is created, and filled with numbers.
+Exit codes: 0 all is well; 1 something is lost or wrong; 2 it could not be tried.")]
+pub(crate) struct Torture {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Commit, and print `ACK n` (or `ACK worker n`) once commit n is durable
+    Run(run::RunArguments),
+    /// See that a database has all that was acknowledged, and nothing else
+    Verify(verify::VerifyArguments),
+    /// Start `run`, kill it, and see that all is there, again and again
+    Kill(kill::KillArguments),
+}
+
+impl Torture {
+    /// `own_arguments` are those by which this program is told to do this.
+    pub(crate) fn run(&self, own_arguments: &[&str]) -> ExitCode {
+        let done = match &self.command {
+            Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Verify(arguments) => verify::run(arguments),
+            Command::Kill(arguments) => kill::run(arguments, own_arguments),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("torture: {error:#}");
+            ExitCode::from(2)
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! Tables as text: what `dump` writes and `load` reads.
+
+pub(crate) mod format;
+pub(crate) mod input_lines;
+pub(crate) mod lmdb;
+pub(crate) mod pairs;

@@ -1,0 +1,102 @@
+//! How keys and values are written on the command line and in the output.
+
+use clap::ValueEnum;
+use mapleaf::TableInfo;
+
+use crate::escape::{escape, from_hex, to_hex};
+use crate::outcome::{Failure, wrong};
+use crate::types::{Role, Type};
+
+/// How keys and values are given and shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// As the table's types say: text, numbers, JSON for tuples.
+    Typed,
+    /// The stored bytes as text; what is not printable with backslashes (given: as it is).
+    Text,
+    /// The stored bytes as hexadecimal digits.
+    Hex,
+}
+
+/// A table's types, and how they are written.
+pub(crate) struct Notation {
+    form: Form,
+    key: Type,
+    value: Type,
+}
+
+impl Notation {
+    pub(crate) fn new(form: Form, table: &TableInfo) -> Notation {
+        Notation { form, key: Type::parse(&table.key_type), value: Type::parse(&table.value_type) }
+    }
+
+    /// Of bytes whose types are not known.
+    pub(crate) fn of_bytes(form: Form) -> Notation {
+        Notation { form, key: Type::parse("bytes"), value: Type::parse("bytes") }
+    }
+
+    fn type_of(&self, role: Role) -> &Type {
+        if role == Role::Key { &self.key } else { &self.value }
+    }
+
+    pub(crate) fn read(&self, word: &[u8], role: Role) -> Result<Vec<u8>, Failure> {
+        let bytes = match self.form {
+            Form::Typed => self.type_of(role).encode_word(word, role),
+            Form::Text => Ok(word.to_vec()),
+            Form::Hex => from_hex(word),
+        };
+        bytes.map_err(|problem| {
+            let what = if role == Role::Key { "key" } else { "value" };
+            wrong(format!("{what} {:?}: {problem}", String::from_utf8_lossy(word)))
+        })
+    }
+
+    pub(crate) fn read_prefix(&self, word: &str) -> Result<Vec<u8>, Failure> {
+        let bytes = match self.form {
+            Form::Typed => self.key.encode_prefix(word.as_bytes()),
+            Form::Text => Ok(word.as_bytes().to_vec()),
+            Form::Hex => from_hex(word.as_bytes()),
+        };
+        bytes.map_err(|problem| wrong(format!("prefix {word:?}: {problem}")))
+    }
+
+    pub(crate) fn text(&self, bytes: &[u8], role: Role) -> String {
+        match self.form {
+            Form::Typed => self.type_of(role).to_text(bytes, role),
+            Form::Text => escape(bytes),
+            Form::Hex => to_hex(bytes),
+        }
+    }
+
+    pub(crate) fn json(&self, bytes: &[u8], role: Role) -> serde_json::Value {
+        match self.form {
+            Form::Typed => self.type_of(role).to_json(bytes, role),
+            Form::Text => escape(bytes).into(),
+            Form::Hex => to_hex(bytes).into(),
+        }
+    }
+}
+
+/// Splits "u64,str" where the first type ends.
+pub(crate) fn split_types(types: &str) -> Result<(&str, &str), Failure> {
+    let mut depth = 0;
+    for (at, character) in types.char_indices() {
+        match character {
+            '(' | '<' | '[' => depth += 1,
+            ')' | '>' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                let (key_type, value_type) = (&types[..at], &types[at + 1..]);
+                for name in [key_type, value_type] {
+                    if Type::parse(name) == Type::Other {
+                        return Err(wrong(format!(
+                            "{name:?} is no type of mapleaf's; examples: str, bytes, u64, (u64,str)"
+                        )));
+                    }
+                }
+                return Ok((key_type, value_type));
+            }
+            _ => {}
+        }
+    }
+    Err(wrong(format!("{types:?} are not two types with a comma between them, as in u64,str")))
+}

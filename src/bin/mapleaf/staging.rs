@@ -1,0 +1,113 @@
+//! Files that are written aside and get their name when they are complete and durable: a new file is whole, or there is
+//! none.
+//!
+//! A file is written in a folder of its own, `NAME-staging`, beside its destination. Ctrl-C, whose handler runs in a
+//! thread of its own while the command goes on, removes that folder; after that the command can create nothing in it.
+//! The folder is created, and the file gets its name, while [`interrupt`](crate::interrupt)'s lock is held, which the
+//! handler takes and keeps. So a file that was said not to be there does not come into being afterwards.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs2::FileExt;
+
+use crate::interrupt::{lock_removal, on_interrupt, remove_folder};
+use crate::outcome::{Failure, REFUSED, file_failure};
+
+/// A folder for files that are not complete yet. It is removed when this is dropped, when the command is interrupted,
+/// or, after a process that was killed, by the next one that stages the same file.
+pub(crate) struct StagingFolder {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl StagingFolder {
+    /// Creates the folder `DESTINATION-staging`. One process at a time can have it.
+    pub(crate) fn create(destination: &Path) -> Result<StagingFolder, Failure> {
+        let mut folder = destination.as_os_str().to_owned();
+        folder.push("-staging");
+        let folder = PathBuf::from(folder);
+        let failure = |action| file_failure(action, folder.display());
+        let mut removal = lock_removal();
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(failure("create"))?,
+        }
+        let lock = File::open(&folder).map_err(failure("open"))?;
+        lock.try_lock_exclusive().map_err(|_| Failure {
+            code: REFUSED,
+            message: format!("another process is creating {}", destination.display()),
+        })?;
+        for entry in fs::read_dir(&folder).map_err(failure("list"))? {
+            let removed = entry.and_then(|entry| fs::remove_file(entry.path()));
+            removed.map_err(failure("empty"))?;
+        }
+        *removal = Some(folder.clone());
+        Ok(StagingFolder { folder, _lock: lock })
+    }
+
+    /// The path of a file in the folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+impl Drop for StagingFolder {
+    fn drop(&mut self) {
+        let mut removal = lock_removal();
+        remove_folder(&self.folder);
+        *removal = None;
+    }
+}
+
+/// A file on its way to its name.
+struct StagedFile<'a> {
+    folder: StagingFolder,
+    destination: &'a Path,
+}
+
+impl StagedFile<'_> {
+    /// Where the file is written.
+    fn path(&self) -> PathBuf {
+        self.folder.file("new")
+    }
+
+    /// Gives the file, which is complete and durable, its name, unless there is such a file by now.
+    fn persist(self) -> Result<(), Failure> {
+        let (staged, destination) = (self.path(), self.destination);
+        let removal = lock_removal();
+        let moved = match fs::hard_link(&staged, destination) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Not every file system has links.
+            Err(_) if !destination.exists() => fs::rename(&staged, destination),
+            other => other,
+        };
+        let durable = moved.and_then(|()| sync_folder_of(destination));
+        durable.map_err(file_failure("create", destination.display()))?;
+        on_interrupt(format!("; {} is complete", destination.display()));
+        drop(removal);
+        Ok(())
+    }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Creates a file: `write` writes it at the path that it is given, and the complete file becomes `destination`. An
+/// existing file is never replaced.
+pub(crate) fn create_file<T, E: Into<Failure>>(
+    destination: &Path,
+    write: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, Failure> {
+    if destination.symlink_metadata().is_ok() {
+        let message = format!("{} is there already: nothing was done", destination.display());
+        return Err(Failure { code: REFUSED, message });
+    }
+    let staged = StagedFile { folder: StagingFolder::create(destination)?, destination };
+    let written = write(&staged.path()).map_err(Into::into)?;
+    staged.persist()?;
+    Ok(written)
+}
