@@ -23,6 +23,7 @@ use mapleaf::{Db, Durability, Error, OwnedRange, Table, WriteMode};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");
+const NAMES: Table<u64, str> = Table::new("names");
 
 fn open(path: &Path, mode: WriteMode) -> Db {
     Db::options().write_mode(mode).open(path).unwrap()
@@ -492,4 +493,108 @@ fn a_panic_in_a_write_transaction_undoes_it() {
     assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().get(1).unwrap(), Some(1));
     db.update(|tx| tx.table(&NUMBERS)?.insert(1, 3)).unwrap();
     assert_clean(&db);
+}
+
+/// A table of 5000 entries, of which `retain` removes a thousand and more before it meets number 3000.
+fn five_thousand() -> Db {
+    let db = Db::in_memory().unwrap();
+    db.update(|tx| {
+        let mut names = tx.table(&NAMES)?;
+        (0..5000).try_for_each(|number| names.insert(number, "x").map(drop))
+    })
+    .unwrap();
+    db
+}
+
+/// The transaction refuses all but being aborted, and then nothing has happened.
+#[track_caller]
+fn assert_failed(db: &Db, tx: mapleaf::WriteTxn, entries: u64) {
+    for error in [
+        tx.table(&NAMES).unwrap_err(),
+        tx.tables().unwrap_err(),
+        tx.drop_table("names").unwrap_err(),
+        tx.commit().unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::TransactionFailed), "{error}");
+    }
+    assert_eq!(db.read().unwrap().table(&NAMES).unwrap().len(), entries);
+    assert_clean(db);
+    db.update(|tx| tx.table(&NAMES)?.insert(1, "others go on")).unwrap();
+}
+
+#[test]
+fn a_retain_that_does_not_come_to_its_end_fails_its_transaction() {
+    // A panic in the closure: after some batches, and before anything was removed.
+    for panics_at in [3000, 0] {
+        let db = five_thousand();
+        let tx = db.write().unwrap();
+        let mut names = tx.table(&NAMES).unwrap();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            names.retain(|number, _| match number == panics_at {
+                true => std::panic::resume_unwind(Box::new("in the predicate")),
+                false => false,
+            })
+        }));
+        assert!(caught.is_err());
+        assert!(matches!(names.get(4000), Err(Error::TransactionFailed)));
+        assert!(matches!(names.take(1), Err(Error::TransactionFailed)));
+        assert!(matches!(names.replace(1, "y"), Err(Error::TransactionFailed)));
+        assert!(matches!(names.pop_first(), Err(Error::TransactionFailed)));
+        drop(names);
+        assert_failed(&db, tx, 5000);
+    }
+    // A value that is no text: an error in the middle.
+    let db = five_thousand();
+    db.update(|tx| tx.raw_table("names")?.insert(3000u64.to_be_bytes(), b"\xff")).unwrap();
+    let tx = db.write().unwrap();
+    let error = tx.table(&NAMES).unwrap().retain(|_, _| false).unwrap_err();
+    assert!(matches!(error, Error::Decode { .. }), "{error}");
+    assert_failed(&db, tx, 5000);
+    // A change of another table that the closure makes, and whose panic it catches.
+    let db = five_thousand();
+    let tx = db.write().unwrap();
+    let mut numbers = tx.table(&NUMBERS).unwrap();
+    numbers.insert(1, 1).unwrap();
+    let result = tx.table(&NAMES).unwrap().retain(|_, _| {
+        let inner = std::panic::AssertUnwindSafe(|| {
+            numbers.retain(|_, _| std::panic::resume_unwind(Box::new("in the other predicate")))
+        });
+        std::panic::catch_unwind(inner).is_err()
+    });
+    assert!(matches!(result, Err(Error::TransactionFailed)));
+    drop(numbers);
+    assert_failed(&db, tx, 5000);
+}
+
+#[test]
+fn what_cannot_be_decoded_stays_and_the_transaction_goes_on() {
+    let db = Db::in_memory().unwrap();
+    let by_key =
+        |tx: &mapleaf::WriteTxn, key: &[u8]| tx.raw_table("names")?.get(key).map(|value| value.is_some());
+    for (key, value) in [(&b"no u64"[..], &b"text"[..]), (&[0; 8], b"\xff no text")] {
+        db.update(|tx| {
+            tx.drop_table("names")?;
+            tx.create_table("names", "u64", "str")?;
+            tx.raw_table("names")?.insert(key, value).map(drop)
+        })
+        .unwrap();
+        let tx = db.write().unwrap();
+        let mut names = tx.table(&NAMES).unwrap();
+        assert!(matches!(names.pop_first(), Err(Error::Decode { .. })));
+        assert!(matches!(names.pop_last(), Err(Error::Decode { .. })));
+        if key.len() == 8 {
+            assert!(matches!(names.take(0), Err(Error::Decode { .. })));
+            assert!(matches!(names.replace(0, "another"), Err(Error::Decode { .. })));
+        }
+        assert_eq!(names.len(), 1);
+        names.insert(7, "seven").unwrap();
+        assert!(matches!(names.pop_last(), Ok(Some((7, _))) | Err(Error::Decode { .. })));
+        drop(names);
+        assert!(by_key(&tx, key).unwrap());
+        tx.commit().unwrap();
+        assert_eq!(db.read().unwrap().raw_table("names").unwrap().get(key).unwrap(), Some(value));
+        // Without its types it can be taken out.
+        db.update(|tx| tx.raw_table("names")?.take(key)).unwrap();
+        assert_clean(&db);
+    }
 }

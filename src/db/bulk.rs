@@ -95,10 +95,12 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
         fill: impl FnOnce(&mut BulkLoad<'_, K, V>) -> Result<(), E>,
     ) -> Result<u64, E> {
         let open = self.open.as_mut().expect("the table is here until it is dropped");
-        let loader = BulkLoader::new(self.transaction, open)?;
-        let mut load = BulkLoad { loader, types: self.types };
-        fill(&mut load)?;
-        Ok(load.loader.finish()?)
+        self.transaction.guard_whole(|| {
+            let loader = BulkLoader::new(self.transaction, open)?;
+            let mut load = BulkLoad { loader, types: self.types };
+            fill(&mut load)?;
+            Ok(load.loader.finish()?)
+        })
     }
 
     /// Puts in all of `entries`, in any order. Answers how many of their keys are new. The same as

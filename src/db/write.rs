@@ -276,16 +276,12 @@ pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
     })
 }
 
-/// Whether a change of a tree was refused before anything had changed.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error, Error::KeyTooLong { .. } | Error::ValueTooLarge { .. })
-}
-
 /// A table in a write transaction: reads what the transaction has written, and writes.
 ///
-/// A key that is too long, and a value that is too large or cannot be encoded, change nothing, and the transaction goes
-/// on. After another error of a change (no space, damage) it may be left half-way: then whatever it is asked for is
-/// [`Error::TransactionFailed`], and it can only be aborted.
+/// A key that is too long, a value that is too large or cannot be encoded, and an old value that cannot be decoded change
+/// nothing, and the transaction goes on. After another error of a change (no space, damage), and after a panic in a
+/// change, it may be left half-way: then whatever it is asked for is [`Error::TransactionFailed`], and it can only be
+/// aborted.
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     pub(super) transaction: &'tx Transaction,
     /// There until it is dropped.
@@ -317,7 +313,10 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     /// Runs a change of the tree.
-    fn change<T>(&mut self, change: impl FnOnce(&mut OpenTable, &PageFile) -> Result<T>) -> Result<T> {
+    fn change<'a, T>(
+        &'a mut self,
+        change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
+    ) -> Result<T> {
         let open = self.open.as_mut().expect("the table is here until it is dropped");
         self.transaction.change(open, change)
     }
@@ -410,7 +409,12 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.transaction.insert(open, key, value)
     }
 
-    /// Puts an entry in, and answers the value that was there before.
+    /// Inserts an entry, and returns the value that it replaces.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](TableMut::insert). If the old value cannot be decoded ([`Error::Decode`]), it stays, and the
+    /// transaction can go on.
     pub fn replace(
         &mut self,
         key: impl EncodeKey<K>,
@@ -423,6 +427,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     fn owned_value(&self, key: &[u8]) -> Result<Option<V::Owned>> {
+        self.transaction.check_usable()?;
         let value = self.open().tree.get(self.pages(), key)?;
         value.map(|value| Ok(V::into_owned(V::decode(value)?))).transpose()
     }
@@ -433,17 +438,26 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.change(|open, pages| open.tree.remove(pages, &key))
     }
 
-    /// Removes the entry of `key`, and answers its value.
+    /// Removes the entry of `key`, and returns its value.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be decoded ([`Error::Decode`]), the entry stays, and the transaction can go on.
     pub fn take(&mut self, key: impl EncodeKey<K>) -> Result<Option<V::Owned>> {
         let key = key.encode_key();
         let old = self.owned_value(&key)?;
         if old.is_some() {
-            self.change(|open, pages| open.tree.remove(pages, &key))?;
+            self.remove_found(&key)?;
         }
         Ok(old)
     }
 
-    /// Removes and answers the entry with the smallest key.
+    /// Removes and returns the entry with the smallest key.
+    ///
+    /// # Errors
+    ///
+    /// If the entry cannot be decoded ([`Error::Decode`]), it stays, and the transaction can go on. The
+    /// [raw table](WriteTxn::raw_table) removes it.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -464,7 +478,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.pop(false)
     }
 
-    /// Removes and answers the entry with the greatest key.
+    /// Removes and returns the entry with the greatest key. Errors are those of [`pop_first`](TableMut::pop_first).
     pub fn pop_last(&mut self) -> Result<Option<(K::Out, V::Owned)>> {
         self.pop(true)
     }
@@ -476,13 +490,49 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let mut cursor = tree.range(Bound::Unbounded, Bound::Unbounded);
         let entry = if last { cursor.next_back(nodes)? } else { cursor.next(nodes)? };
         let Some((key, value)) = entry else { return Ok(None) };
-        let value = V::into_owned(V::decode(value)?);
-        self.change(|open, pages| open.tree.remove(pages, &key))?;
-        Ok(Some((K::decode(KeyBytes::from(key))?, value)))
+        let entry = (K::decode(KeyBytes::from(key.clone()))?, V::into_owned(V::decode(value)?));
+        self.remove_found(&key)?;
+        Ok(Some(entry))
     }
 
-    /// Removes every entry for which `keep` answers false. Answers how many those were.
-    pub fn retain(&mut self, mut keep: impl FnMut(K::Out, V::Ref<'_>) -> bool) -> Result<u64> {
+    /// Removes an entry that has just been read.
+    fn remove_found(&mut self, key: &[u8]) -> Result<()> {
+        self.change(|open, pages| match open.tree.remove(pages, key)? {
+            true => Ok(()),
+            // Keys that are not where a search looks for them would be met again and again.
+            false => Err(corrupt(None, "order of the keys", "keys that are found", "one that is not")),
+        })
+    }
+
+    /// Removes every entry for which `keep` returns `false`. Returns how many those were.
+    ///
+    /// `keep` may read and change other tables of the transaction meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If an entry cannot be read or decoded, and if `keep` panics, some of the entries may have been removed and some
+    /// not yet: the transaction can only be aborted, and whatever it is asked for is [`Error::TransactionFailed`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const SESSIONS: Table<str, u64> = Table::new("sessions");
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut sessions = tx.table(&SESSIONS)?;
+    ///     sessions.insert("ada", 1815)?;
+    ///     sessions.insert("bob", 1985)?;
+    ///     assert_eq!(sessions.retain(|_, last_seen| last_seen > 1900)?, 1);
+    ///     assert_eq!(sessions.get("ada")?, None);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn retain(&mut self, keep: impl FnMut(K::Out, V::Ref<'_>) -> bool) -> Result<u64> {
+        let transaction = self.transaction;
+        transaction.guard_whole(|| self.retain_unguarded(keep))
+    }
+
+    fn retain_unguarded(&mut self, mut keep: impl FnMut(K::Out, V::Ref<'_>) -> bool) -> Result<u64> {
         let mut removed = 0;
         let mut after = Bound::Unbounded;
         loop {
@@ -498,15 +548,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
                     doomed.push(key);
                 }
             }
-            for key in &doomed {
-                self.change(|open, pages| match open.tree.remove(pages, key)? {
-                    true => Ok(()),
-                    // Keys that are not where a search looks for them would be met again and again.
-                    false => {
-                        Err(corrupt(None, "order of the keys", "keys that are found", "one that is not"))
-                    }
-                })?;
-            }
+            doomed.iter().try_for_each(|key| self.remove_found(key))?;
             removed += doomed.len() as u64;
             // A batch that is not full has seen the end.
             match doomed.pop() {
@@ -550,9 +592,12 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 }
 
 impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
-    /// Puts an entry in whose value is `length` zeros, and answers the place of the value, to be written there: no
-    /// copy of a large value is needed. What was there under the same key is gone. The value is in memory until the
-    /// transaction commits, or stores it because of [`Options::dirty_memory`](crate::Options::dirty_memory).
+    /// Inserts an entry whose value is `length` zeros, and returns the place of the value, to be written there: no
+    /// copy of a large value is needed. A value that was there under the same key is gone. The value is in memory until
+    /// the transaction commits, or stores it because of [`Options::dirty_memory`](crate::Options::dirty_memory).
+    ///
+    /// The entry is in the table from now on. A caller that stops half-way through filling it (with an error, or a panic
+    /// that is caught) leaves zeros in the rest, and has to remove the entry, or to abort.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -572,10 +617,6 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// ```
     pub fn reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
         let key = key.encode_key();
-        self.transaction.check_usable()?;
-        let (transaction, pages) = (self.transaction, self.pages());
-        let open = self.open.as_mut().expect("the table is here until it is dropped");
-        transaction.spill_if_needed(open)?;
-        transaction.guard_unless(is_refusal, || open.tree.reserve(pages, &key, length))
+        self.change(|open, pages| open.tree.reserve(pages, &key, length))
     }
 }

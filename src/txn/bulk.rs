@@ -9,7 +9,8 @@
 //!
 //! Invariants:
 //! - A load that has not come to its end, because of an error or a panic, has put an unknown part of its entries in:
-//!   nothing but abort works then. What was refused (a key that is too long) is not put in, and the load goes on.
+//!   the caller runs it in [`Transaction::guard_whole`], so that only abort works then. What was refused (a key that is
+//!   too long) is not put in, and the load goes on.
 //! - Of two entries with one key the later one is put in later: a run is put in before the next one begins, and an
 //!   entry that goes to the tree as it comes goes there when no run waits.
 
@@ -33,7 +34,6 @@ pub(crate) struct BulkLoader<'a> {
     /// While entries go to the tree as they come: the key of the last one.
     last: Option<Vec<u8>>,
     entries_before: u64,
-    is_finished: bool,
 }
 
 impl<'a> BulkLoader<'a> {
@@ -41,7 +41,7 @@ impl<'a> BulkLoader<'a> {
         transaction.check_usable()?;
         let entries_before = table.tree.len();
         let run = Run::default();
-        Ok(BulkLoader { transaction, table, run, last: None, entries_before, is_finished: false })
+        Ok(BulkLoader { transaction, table, run, last: None, entries_before })
     }
 
     /// Puts an entry in, now or later.
@@ -77,7 +77,6 @@ impl<'a> BulkLoader<'a> {
     pub(crate) fn finish(mut self) -> Result<u64> {
         self.insert_run()?;
         self.transaction.check_usable()?;
-        self.is_finished = true;
         Ok(self.table.tree.len().saturating_sub(self.entries_before))
     }
 
@@ -112,12 +111,4 @@ fn insert_now(transaction: &Transaction, table: &mut OpenTable, key: &[u8], valu
         return Ok(());
     }
     transaction.insert(table, key, value).map(drop)
-}
-
-impl Drop for BulkLoader<'_> {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            self.transaction.fail();
-        }
-    }
 }

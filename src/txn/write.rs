@@ -6,7 +6,9 @@
 //! - One transaction at a time has the writer's seat; dropping the transaction gives it back, with free
 //!   space as it was, or unknown: also when it is dropped by a panic.
 //! - Each open table's tree is with its `TableMut`; the others are here. So the same table is never open twice.
-//! - After an operation that failed, or panicked, half-way nothing but abort works.
+//! - After an operation that failed, or panicked, half-way only abort works. A single change of a tree or of free space
+//!   runs in [`Transaction::guard`]; while it does, the transaction refuses all else. A change made of several, between
+//!   which the caller's code runs and may use other tables, runs in [`Transaction::guard_whole`] besides.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -71,6 +73,15 @@ enum Condition {
     Changing,
     /// A change has ended half-way with an error.
     Failed,
+}
+
+/// A change made of several ([`Transaction::guard_whole`]) that has not come to its end: dropped, it fails the transaction.
+struct Unfinished<'a>(&'a Transaction);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.fail();
+    }
 }
 
 /// A table in a write transaction.
@@ -191,9 +202,20 @@ impl Transaction {
         result
     }
 
-    /// From now on nothing but abort works.
+    /// Runs a change that is made of several, with the caller's code between them. If it does not come to its end,
+    /// because of an error or a panic, some of its parts may have been made: then the transaction can only be aborted.
+    pub(crate) fn guard_whole<T, E>(&self, change: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let unfinished = Unfinished(self);
+        let done = change()?;
+        std::mem::forget(unfinished);
+        Ok(done)
+    }
+
+    /// From now on only abort works. That a change has panicked is more than that, and stays known.
     pub(crate) fn fail(&self) {
-        self.condition.set(Condition::Failed);
+        if self.condition.get() == Condition::Usable {
+            self.condition.set(Condition::Failed);
+        }
     }
 
     pub(crate) fn check_usable(&self) -> Result<()> {
@@ -268,18 +290,17 @@ impl Transaction {
         Ok(())
     }
 
-    /// Removes a table and all that is in it. Answers whether it was there.
+    /// Removes a table and all that is in it. Returns whether it was there.
     pub(crate) fn drop_table(&self, name: &str) -> Result<bool> {
-        let Some(mut table) = self.take_table(name)? else { return Ok(false) };
-        let result = self.guard(|| table.tree.clear(&self.core().pages));
-        self.return_table(table);
-        result?;
-        let mut catalog = self.catalog.borrow_mut();
-        self.guard(|| catalog.remove(&self.core().pages, name.as_bytes()))?;
-        drop(catalog);
-        // What is left of it is what it has retired; a table created later under its name is another.
-        let dropped = self.tables.borrow_mut().remove(name).flatten().expect("it was just put back");
-        self.guard(|| self.retire(dropped.tree))?;
+        let Some(table) = self.take_table(name)? else { return Ok(false) };
+        let mut tree = table.tree;
+        self.guard(|| {
+            tree.clear(&self.core().pages)?;
+            self.catalog.borrow_mut().remove(&self.core().pages, name.as_bytes())?;
+            self.retire(tree)
+        })?;
+        // A table created later under its name is another.
+        self.tables.borrow_mut().remove(name);
         Ok(true)
     }
 
@@ -297,8 +318,10 @@ impl Transaction {
             is_taken?;
             return if from == to { Ok(()) } else { Err(Error::TableExists { name: to.to_owned() }) };
         }
-        self.put_entry(to, &table.entry)?;
-        self.guard(|| self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes()))?;
+        self.guard(|| {
+            self.put_entry(to, &table.entry)?;
+            self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes())
+        })?;
         self.tables.borrow_mut().remove(from);
         table.name = to.to_owned();
         self.return_table(table);
@@ -309,10 +332,10 @@ impl Transaction {
 
     /// Runs a change of a table's tree. If it fails the transaction can only be aborted, except for what was refused
     /// before anything had changed.
-    pub(crate) fn change<T>(
-        &self,
-        table: &mut OpenTable,
-        change: impl FnOnce(&mut OpenTable, &PageFile) -> Result<T>,
+    pub(crate) fn change<'a, T>(
+        &'a self,
+        table: &'a mut OpenTable,
+        change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
     ) -> Result<T> {
         self.check_usable()?;
         self.spill_if_needed(table)?;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::fixture::{Engine, Entries, new_image, put, put_all};
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
+use crate::txn::bulk::BulkLoader;
 use crate::txn::commit::Durability;
 
 fn entries(count: u16, length: usize, byte: u8) -> Entries {
@@ -50,7 +51,16 @@ fn a_transaction_with_a_panic_in_it_can_only_be_aborted() {
     type Half = fn(&Engine, &crate::txn::write::Transaction);
     let spill: Half = |_, tx| put_all(tx, &entries(3000, 400, 2)).unwrap();
     let large: Half = |_, tx| _ = tx.store_value(&[7; 300_000]).unwrap();
-    for half in [spill, large] {
+    let load: Half = |_, tx| {
+        let mut table = tx.create_table("loaded", String::new(), String::new()).unwrap();
+        let loaded = tx.guard_whole(|| {
+            let mut loader = BulkLoader::new(tx, &mut table)?;
+            entries(3000, 400, 2).iter().try_for_each(|(key, value)| loader.insert(key, value))?;
+            loader.finish()
+        });
+        loaded.unwrap();
+    };
+    for half in [spill, large, load] {
         let engine = Engine::open(&new_image(), 64 << 10).unwrap();
         let before = entries(300, 100, 0);
         let id = engine.commit(&before, Durability::Durable).unwrap();
