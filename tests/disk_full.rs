@@ -7,7 +7,7 @@
 mod common;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,7 +36,7 @@ impl Disk {
             _ => {
                 let image = folder.path().join("image");
                 File::create(&image).unwrap().set_len(size_kibibytes << 10).unwrap();
-                succeeds(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))
+                succeeds(Command::new(format!("mkfs.{kind}")).args(["-q", "-F", "-m", "0"]).arg(&image))
                     && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted))
             }
         };
@@ -83,7 +83,7 @@ impl Filler {
 }
 
 fn is_no_space(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::StorageFull)
 }
 
 /// The key is in the value, and so is the round.
@@ -363,4 +363,83 @@ fn an_ascending_load_that_has_no_room_yet_can_still_be_cut_down() {
     assert_eq!(db.read().unwrap().table(&table).unwrap().len(), 5000);
     assert!(matches!(load(5000..14_000, 14_000), Err(Error::Full { .. })));
     assert_clean(&db);
+}
+
+/// A store into a hole on a full disk would end the process. On ext2 files cannot be allocated ahead.
+#[test]
+fn the_lock_file_has_no_holes() {
+    for kind in ["ext2", "ext4"] {
+        let Some(disk) = Disk::mount(kind, 8 << 10) else { return };
+        let path = disk.mounted.join("database");
+        let db = Db::open(&path).unwrap();
+        db.update(|tx| tx.table(&BYTES)?.insert(1, b"one")).unwrap();
+        drop(db);
+        let lock = path.with_file_name("database-lock");
+        let bytes = fs::metadata(&lock).unwrap().len();
+        for is_sparse in [false, true] {
+            if is_sparse {
+                let file = OpenOptions::new().write(true).open(&lock).unwrap();
+                file.set_len(4096).unwrap(); // which says whose it is, and that it is in order
+                file.set_len(bytes).unwrap();
+            }
+            let filler = Filler::fill(&disk.mounted);
+            run_child("lock_file_child", &path);
+            drop(filler);
+            fs::remove_file(disk.mounted.join("filler")).unwrap();
+        }
+        let db = Db::open(&path).unwrap();
+        db.update(|tx| tx.table(&BYTES)?.insert(2, b"two")).unwrap();
+        assert_clean(&db);
+    }
+}
+
+#[test]
+#[ignore = "run by the_lock_file_has_no_holes"]
+fn lock_file_child() {
+    let Some(path) = child_task() else { return };
+    let value = |db: &Db| db.view(|rx| Ok(rx.table(&BYTES)?.get(1)?.map(<[u8]>::to_vec))).unwrap();
+    match Db::open(&path) {
+        Ok(db) => {
+            assert_eq!(value(&db).unwrap(), b"one");
+            for round in 0..300 {
+                match db.update(|tx| tx.table(&BYTES)?.insert(1, b"one").map(drop)) {
+                    Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {}
+                    other => other.unwrap_or_else(|error| panic!("round {round}: {error}")),
+                }
+            }
+        }
+        Err(Error::Io { source, .. }) => assert_eq!(source.kind(), ErrorKind::StorageFull),
+        Err(other) => panic!("{other}"),
+    }
+    assert_eq!(value(&Db::options().read_only(true).open(&path).unwrap()).unwrap(), b"one");
+}
+
+#[test]
+fn a_database_without_a_lock_file_is_read_on_a_full_disk() {
+    let Some(disk) = Disk::mount("ext4", 8 << 10) else { return };
+    let path = disk.mounted.join("database");
+    let db = Db::open(&path).unwrap();
+    db.update(|tx| tx.table(&BYTES)?.insert(1, b"one")).unwrap();
+    drop(db);
+    let lock = path.with_file_name("database-lock");
+    for is_there in [false, true] {
+        match is_there {
+            true => OpenOptions::new().write(true).open(&lock).unwrap().set_len(0).unwrap(),
+            false => fs::remove_file(&lock).unwrap(),
+        }
+        let filler = Filler::fill(&disk.mounted);
+        match Db::open(&path) {
+            Err(Error::Io { source, .. }) => assert_eq!(source.kind(), ErrorKind::StorageFull),
+            other => panic!("{other:?}"),
+        }
+        let db = Db::options().read_only(true).open(&path).unwrap();
+        assert_eq!(db.read().unwrap().table(&BYTES).unwrap().get(1).unwrap(), Some(&b"one"[..]));
+        drop(filler);
+        fs::remove_file(disk.mounted.join("filler")).unwrap();
+        let writer = Db::open(&path).unwrap();
+        assert!(writer.try_write().unwrap().is_none(), "that reader is not seen, and holds writers off");
+        drop(db);
+        writer.update(|tx| tx.table(&BYTES)?.insert(2, b"two")).unwrap();
+        assert_clean(&writer);
+    }
 }

@@ -692,13 +692,15 @@ fn killed_processes_lose_no_lazy_commit() {
 #[test]
 fn a_lock_file_that_is_not_what_was_left_is_never_believed() {
     type Damage = fn(&mut Vec<u8>);
-    let rows: [(&str, Damage); 9] = [
+    let rows: [(&str, Damage); 7] = [
         ("emptied", |bytes| bytes.clear()),
         ("cut within its identity", |bytes| bytes.truncate(60)),
         ("cut behind its identity", |bytes| bytes.truncate(1000)),
-        ("a byte of text", |bytes| *bytes = b"x".to_vec()),
-        ("noise", |bytes| *bytes = Random::new(1).bytes(bytes.len())),
-        ("more noise", |bytes| *bytes = Random::new(2).bytes(bytes.len() * 2)),
+        ("noise after its first word", |bytes| {
+            let noise = Random::new(1).bytes(bytes.len() * 2);
+            bytes.truncate(8);
+            bytes.extend_from_slice(&noise[8..]);
+        }),
         ("zeros", |bytes| bytes.fill(0)),
         ("another boot", |bytes| bytes[8] ^= 1),
         ("another version", |bytes| bytes[0] ^= 1),

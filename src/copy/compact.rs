@@ -1,10 +1,9 @@
 //! The compacting copy: every table is written anew, in the order of its keys.
 //!
-//! It is built as a database of its own, `NAME-compact`, which leaves room at its end, and two records. When that is
-//! closed, and before it gets its name, the record of a [`Plan`] takes their place, and the file is cut behind its last
-//! page.
+//! It is built as a database of its own, which leaves room at its end, and two records. When that is closed, and before
+//! it gets its name, the record of a [`Plan`] takes their place, and the file is cut after its last page.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
@@ -29,26 +28,25 @@ pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u6
     check_length(reader)?;
     let page_size = reader.pages().page_size;
     let length = u64::from(reader.snapshot.length_pages) * page_size as u64;
-    let (building, handle) = Building::begin(path, "-compact", page_size, length)?;
+    let rights = reader.pages().rights()?;
+    let (building, handle) = Building::begin(path, rights, page_size, length)?;
     write_tables(reader, &handle)?;
     let built = SnapshotReader::begin(&handle)?;
     let plan =
         Plan::of(built.pages(), &built.snapshot, reader.snapshot.id.max(built.snapshot.id), new_identity()?)?;
     drop((built, handle));
-    complete(&plan, building.building_path()).map_err(|source| Error::Io {
+    complete(&plan, building.file()).map_err(|source| Error::Io {
         action: "complete",
-        path: building.building_path().to_owned(),
+        path: path.to_owned(),
         source,
     })?;
     building.finish()?;
     Ok(plan.length())
 }
 
-fn complete(plan: &Plan, path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
+fn complete(plan: &Plan, file: &File) -> io::Result<()> {
     file.set_len(plan.length())?;
-    plan.store_around(&file)?;
-    file.sync_all()
+    plan.store_around(file)
 }
 
 fn write_tables(reader: &SnapshotReader, handle: &Arc<Handle>) -> Result<()> {

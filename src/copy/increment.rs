@@ -52,7 +52,7 @@ pub(crate) fn increment_to_file(reader: &SnapshotReader, since: u64, path: &Path
         parts.write(reader, &mut writer)
     };
     let writing = |source| Error::Io { action: "write an increment to", path: path.to_owned(), source };
-    sys::create_file_with(path, fill).map_err(writing)?;
+    sys::create_file_with(path, reader.pages().rights()?, fill).map_err(writing)?;
     Ok(increment)
 }
 

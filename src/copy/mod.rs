@@ -13,6 +13,7 @@
 //! Invariants:
 //! - Every page was verified, with its checksum, before the first byte of a copy is stored.
 //! - Under its name there is never a file that is not complete and durable. A file is never replaced.
+//! - What is made from a file can be read by no user who may not read that file ([`Rights`](crate::sys::Rights)).
 
 mod changes;
 mod compact;
@@ -75,7 +76,7 @@ pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> 
         plan.store_around(file)
     };
     let copying = |source| Error::Io { action: "copy the database to", path: path.to_owned(), source };
-    sys::create_file_with(path, fill).map_err(copying)?;
+    sys::create_file_with(path, reader.pages().rights()?, fill).map_err(copying)?;
     Ok(plan.length())
 }
 

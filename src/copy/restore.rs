@@ -16,8 +16,7 @@
 //! pages compared, and no more.
 //!
 //! Invariants:
-//! - The old copy does not change. The new file gets its name when it is complete, verified and durable; a crash before
-//!   that leaves `NAME-new` at most.
+//! - The old copy does not change. The new file gets its name when it is complete, verified and durable.
 //! - I5: nothing of an increment is used before it was compared with the header's length; its checksum, at its end, is
 //!   compared before the file gets its name.
 
@@ -36,7 +35,7 @@ use crate::format::increment::{HEADER_LEN, IncrementHeader, PAIR_LEN};
 use crate::format::page;
 use crate::format::record::{Identity, RECORD_PAGES};
 use crate::share::heads::Snapshot;
-use crate::sys::{self, FileStorage, Storage};
+use crate::sys::{self, Access, FileStorage, Rights, Storage};
 use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::read_records;
@@ -91,7 +90,8 @@ pub fn restore<R: Read>(
     let (base_path, path) = (base.as_ref(), path.as_ref());
     let (base, state) = open_base(base_path)?;
     let mut result = Err(Error::BadIncrement { problem: "there is none".into() });
-    let created = sys::create_file_with(path, |file| {
+    let rights = Rights::of(base.file()).map_err(examining(base_path))?;
+    let created = sys::create_file_with(path, rights, |file| {
         let mut target = Target { file, state, base_path };
         result = target.restore(&base, increments);
         if result.is_ok() { Ok(()) } else { Err(ErrorKind::Other.into()) }
@@ -103,6 +103,10 @@ pub fn restore<R: Read>(
         }
         _ => result,
     }
+}
+
+fn examining(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Io { action: "examine", path: path.to_owned(), source }
 }
 
 /// Which transaction of which database it is.
@@ -122,8 +126,7 @@ pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
     let state = State { page_size: record.page_size, identity: record.identity, snapshot };
     let expected = PageNumber(record.length_pages).offset(record.page_size);
-    let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
-    let found = storage.file_length().map_err(examining)?;
+    let found = storage.file_length().map_err(examining(path))?;
     if found < expected {
         return Err(Error::Truncated { path: path.to_owned(), expected, found });
     }
@@ -247,7 +250,7 @@ impl Target<'_> {
     fn complete(&mut self) -> Result<(u64, u64)> {
         let State { page_size, identity, snapshot } = self.state;
         let file = self.file.try_clone().map_err(storing)?;
-        let storage = FileStorage::of_file(file).map_err(storing)?;
+        let storage = FileStorage::of_file(file, Access::ReadOnly, 0).map_err(storing)?;
         let pages = PageFile::new(Box::new(storage), page_size, self.base_path, Verify::Always)?;
         let plan = Plan::of(&pages, &snapshot, snapshot.id, identity)?;
         drop(pages);

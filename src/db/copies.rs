@@ -19,8 +19,9 @@ impl ReadTxn {
     /// # Errors
     ///
     /// - [`Error::Io`](crate::Error::Io) if the file cannot be written: with
-    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. Then nothing is left of
-    ///   the copy; of one that was killed, `PATH-new` is, which the next one uses.
+    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. Then nothing is left of the copy, nor is
+    ///   after a kill. (On file systems that have no files without a name, vfat and network file systems among them,
+    ///   a killed process leaves `PATH-new-` and 16 digits, to be removed by hand.)
     /// - [`Error::Corrupt`](crate::Error::Corrupt) for the first thing that is wrong with the snapshot.
     ///
     /// ```
@@ -68,8 +69,7 @@ impl ReadTxn {
     ///
     /// # Errors
     ///
-    /// Those of [`ReadTxn::copy_to`]. What a compacting copy leaves that was killed is `PATH-compact` (and
-    /// `PATH-compact-lock`), which the next one refuses to overwrite.
+    /// Those of [`ReadTxn::copy_to`].
     ///
     /// ```
     /// # use mapleaf::{Db, Table};

@@ -68,6 +68,7 @@ impl Default for Options {
             settings: OpenSettings {
                 page_size: None,
                 create: true,
+                mode: None,
                 write_mode: WriteMode::default(),
                 verify: Verify::default(),
                 settings: Settings {
@@ -106,6 +107,28 @@ impl Options {
     /// Whether a file that is not there is created (the default) or an error.
     pub fn create(mut self, create: bool) -> Options {
         self.settings.create = create;
+        self
+    }
+
+    /// The mode of a file that is created, as `open` takes it: 0666 by default, of which the system takes the bits that
+    /// the process's umask forbids. It must let the owner read and write (0600), and has no other bits than those for
+    /// reading and writing. A file that is there keeps its own.
+    ///
+    /// What is made beside or from a database has the mode of the database's file: the lock file, copies, increments,
+    /// restored and salvaged databases. If root makes it, it also has the file's owner and group. If a user makes it to
+    /// whom the file does not belong, and who cannot give it to the file's group, the mode gives the less.
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("private.mapleaf");
+    /// let db = mapleaf::Db::options().mode(0o600).open(&path)?;
+    /// assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: u32) -> Options {
+        self.settings.mode = Some(mode);
         self
     }
 

@@ -36,6 +36,7 @@ use crate::format::record::Record;
 use crate::salvage::scan::Scan;
 use crate::salvage::source::{Source, nothing_found};
 use crate::salvage::state::State;
+use crate::sys;
 
 /// Options for [`salvage_with`].
 ///
@@ -60,8 +61,9 @@ impl SalvageOptions {
 /// Rescues every entry that can be read of the damaged database at `path` into a new one at `new_path`, and says what
 /// was lost.
 ///
-/// The new database has the same page size, and tables of the same names and types. It is complete, checked and
-/// durable when this returns, and there is nothing under its name before. The damaged file is only read, and its
+/// The new database has the same page size, tables of the same names and types, and the mode of the damaged file (as
+/// root also its owner and group). It is complete, checked and durable when this returns, and there is nothing under
+/// its name before. The damaged file is only read, and its
 /// lock file is not needed: it may lie on a read-only file system. Nobody may have it open; writers wait meanwhile.
 /// Memory is taken for the largest value, for 64 MiB of changed pages, and some bytes for each page.
 ///
@@ -76,8 +78,7 @@ impl SalvageOptions {
 /// # Errors
 ///
 /// - [`Error::Io`] if the file cannot be opened, or the new one cannot be created: with
-///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is a file of that name, or `NEW_PATH-salvage`,
-///   left by a salvage that was killed.
+///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is a file of that name.
 /// - [`Error::InUse`] if others have the damaged database open.
 /// - [`Error::NotADatabase`] if it has no good record and no good page; [`Error::NewerFormat`].
 /// - Whatever writing a database can end with. Then there is no new one.
@@ -137,7 +138,11 @@ pub fn salvage_with(
         });
     }
     let (source, records) = Source::open(path.as_ref(), options.page_size)?;
-    target::check_is_free(new_path.as_ref())?;
+    sys::check_is_free(new_path.as_ref()).map_err(|source| Error::Io {
+        action: "create",
+        path: new_path.as_ref().to_owned(),
+        source,
+    })?;
     let mut report =
         SalvageReport { page_size: source.page_size, pages: source.page_count, ..Default::default() };
     let mut state = match State::of_records(&source, &records) {

@@ -8,7 +8,7 @@
 //!   meanwhile, is an error of one page, and no signal.
 //! - I5: no page number, count or length of the file is used before it has been compared to the file's length.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
 use crate::error::{Error, Result, corrupt};
@@ -17,7 +17,7 @@ use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, candidate_page_sizes};
 use crate::space::Space;
-use crate::sys::{FileStorage, Storage};
+use crate::sys::{FileStorage, Rights, Storage};
 use crate::txn::open::open_alone;
 use crate::txn::recover::read_records;
 
@@ -27,6 +27,7 @@ const PROOF: u32 = 16;
 /// The file that is salvaged.
 pub(super) struct Source {
     storage: FileStorage,
+    path: PathBuf,
     pub(super) page_size: usize,
     /// Whole pages that the file has.
     pub(super) page_count: u32,
@@ -42,7 +43,7 @@ impl Source {
         let records = read_records(&storage)?;
         let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
         let length = storage.file_length().map_err(examining)?;
-        let mut source = Source { storage, page_size: 0, page_count: 0 };
+        let mut source = Source { storage, path: path.to_owned(), page_size: 0, page_count: 0 };
         let found = records.first().map(|record| record.page_size);
         if let (Some(requested), Some(found)) = (page_size, found)
             && requested != found
@@ -53,6 +54,15 @@ impl Source {
         source.page_size = known.ok_or_else(|| nothing_found(path))?;
         source.page_count = page_count(length, source.page_size);
         Ok((source, records))
+    }
+
+    /// Who may use the file.
+    pub(super) fn rights(&self) -> Result<Rights> {
+        Rights::of(self.storage.file()).map_err(|source| Error::Io {
+            action: "examine",
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The page size with which the most pages verify, as far as it takes to be sure.

@@ -1,8 +1,7 @@
-//! The new database: built under another name, checked, and only then given its own.
+//! The new database: built without a name, checked, and only then given its own.
 //!
 //! Invariants:
-//! - Under its own name there is never a file that is not complete, checked and durable. What a salvage that was killed
-//!   leaves is `NAME-salvage` (with `NAME-salvage-lock`), which the next one refuses to overwrite.
+//! - Under its own name there is never a file that is not complete, checked and durable.
 //! - Memory: what a transaction holds before it spills, and the largest value.
 
 use std::path::Path;
@@ -19,19 +18,11 @@ use crate::salvage::report::{LostEntries, SalvagedTable};
 use crate::salvage::source::{Page, Source};
 use crate::salvage::state::{Orphan, State, Table};
 use crate::salvage::survey::note;
-use crate::txn::building::{self, Building};
+use crate::txn::building::Building;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
 use crate::txn::turns::Patience;
 use crate::txn::write::{OpenTable, Transaction};
-
-/// What the new database is called, behind its name, while it is built.
-const SUFFIX: &str = "-salvage";
-
-/// An error if there is a file at `path` already, or one that a salvage has left.
-pub(super) fn check_is_free(path: &Path) -> Result<()> {
-    building::check_is_free(path, SUFFIX)
-}
 
 /// What has been written, and what could not be.
 #[derive(Default)]
@@ -45,7 +36,7 @@ pub(super) struct Written {
 pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
     let source = state.survey.source;
     let length = u64::from(source.page_count) * source.page_size as u64;
-    let (building, handle) = Building::begin(path, SUFFIX, source.page_size, length)?;
+    let (building, handle) = Building::begin(path, source.rights()?, source.page_size, length)?;
     let written = write_tables(state, &handle)?;
     let report = check(&handle.core, &mut |_, _| {})?;
     if let Some(problem) = report.problems().first() {

@@ -1,81 +1,141 @@
-//! Creating a database file, whole or not at all.
+//! Creating a file, whole or not at all. Every file beside a database, or made from one, is created here.
 //!
 //! Invariants:
-//! - Under its own name the file is never seen, by another process or after a crash, without its whole
-//!   contents: they are written as `NAME-new`, made durable, and only then renamed.
-//! - A file that has come to exist meanwhile is never replaced.
-//! - `NAME-new` is written only under an exclusive lock, by one that has seen that it is still the file of
-//!   that name and has no other: what a killed process left is used again, and never a finished database.
+//! - Under its own name the file is never seen, by another process or after a crash, without its whole contents: it
+//!   has no name while it is made ([`StagedFile`]), is made durable, and only then gets its name.
+//! - Whatever has that name already is never replaced, nor followed if it is a link.
+//! - No step that can fail comes after the file has its name, except the sync of its folder: if that fails the file
+//!   is removed again. The folder is opened first.
+//! - [`Rights`]: the file never has a wider mode than it ends with.
+//!
+//! A killed process leaves nothing: the kernel frees a file without a name. Where the file system has no such files
+//! (vfat, network file systems) it is made under a name that is chosen at random, `NAME-new-` and 16 digits; that is
+//! what a killed process leaves there, and since nothing tells it from a user's file it is left alone.
 
+use super::folder::Folder;
 use super::gather;
-use super::lock::with_suffix;
-use super::platform;
-use super::platform::status_of;
+use super::path::folder_of;
+use super::platform::random_bytes;
+use super::rights::Rights;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-/// Creates the file `path` with `contents`, durably, name included. `ErrorKind::AlreadyExists` if there is such
-/// a file, or if another creates it meanwhile.
-pub(crate) fn create_file(path: &Path, contents: &[&[u8]]) -> io::Result<()> {
-    create_file_with(path, |file| gather::write_all_at(file, 0, contents))
+/// A file that is being made: gone when this is dropped, unless it got its name before.
+pub(crate) struct StagedFile {
+    file: File,
+    folder: Folder,
+    /// The name that it is to have.
+    name: OsString,
+    /// The name that it has meanwhile, where it must have one.
+    staged_name: Option<OsString>,
+    rights: Rights,
 }
 
-/// The same, with what `fill` stores in the file, which is empty at first.
-pub(crate) fn create_file_with(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    if path.try_exists()? {
-        return Err(io::ErrorKind::AlreadyExists.into());
+impl StagedFile {
+    /// Begins the file that is to be at `path`. `ErrorKind::AlreadyExists` if anything is there.
+    pub(crate) fn begin(path: &Path, rights: Rights) -> io::Result<StagedFile> {
+        check_is_free(path)?;
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+        let folder = Folder::open(folder_of(path))?;
+        let (file, staged_name) = match folder.create_unnamed(rights.first_mode()) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let mut staged_name = name.clone();
+                staged_name.push(format!("-new-{:016x}", u64::from_le_bytes(random_bytes()?)));
+                (folder.create(&staged_name, rights.first_mode())?, Some(staged_name))
+            }
+            other => (other?, None),
+        };
+        Ok(StagedFile { file, folder, name, staged_name, rights })
     }
-    let new_path = with_suffix(path, "-new");
-    let file = open_locked(&new_path)?;
-    let filled = file.set_len(0).and_then(|()| fill(&file)).and_then(|()| file.sync_all());
-    let result = filled.and_then(|()| platform::rename_without_replacing(&new_path, path));
-    if result.is_err() {
-        // What is left behind if this fails is used again by the next attempt.
-        let _ = fs::remove_file(&new_path);
+
+    /// The file, to be filled.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
-    result?;
-    sync_folder_of(path)
+
+    /// Gives the file, which is complete, its name, durably. `ErrorKind::AlreadyExists` if another file has it by now.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.give_name()?;
+        let synced = self.folder.sync(&self.file);
+        if synced.is_err() && self.folder.has(&self.name, &self.file) {
+            let _ = self.folder.remove(&self.name);
+        }
+        synced
+    }
+
+    /// The same, of a file whose name may be lost when the power is, and whose contents may not. Returns the file.
+    pub(super) fn finish_unsynced(mut self) -> io::Result<File> {
+        self.give_name()?;
+        self.file.try_clone()
+    }
+
+    fn give_name(&mut self) -> io::Result<()> {
+        self.rights.give_to(&self.file)?;
+        self.file.sync_all()?;
+        match &self.staged_name {
+            None => self.folder.link(&self.file, &self.name)?,
+            Some(staged_name) => self.folder.rename(staged_name, &self.name)?,
+        }
+        self.staged_name = None;
+        Ok(())
+    }
 }
 
-/// Gives a complete and durable file its name, durably. `ErrorKind::AlreadyExists` if there is such a file.
-pub(crate) fn give_name(from: &Path, path: &Path) -> io::Result<()> {
-    platform::rename_without_replacing(from, path)?;
-    sync_folder_of(path)
-}
-
-/// Opens or creates `new_path` and locks it.
-fn open_locked(new_path: &Path) -> io::Result<File> {
-    loop {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(new_path)?;
-        fs2::FileExt::lock_exclusive(&file)?;
-        // While we waited, another may have renamed it to the database, or removed it.
-        match fs::metadata(new_path) {
-            Ok(named) if (named.dev(), named.ino()) != identity_pair(&file)? => {}
-            // A killed process has linked it to the database, and not yet removed this name.
-            Ok(named) if named.nlink() > 1 => fs::remove_file(new_path)?,
-            Ok(_) => return Ok(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if let Some(staged_name) = &self.staged_name {
+            let _ = self.folder.remove(staged_name);
         }
     }
 }
 
-fn identity_pair(file: &File) -> io::Result<(u64, u64)> {
-    let identity = status_of(file)?.identity;
-    Ok((identity.device, identity.inode))
+/// Creates the file `path` with `contents`, durably, name included. `ErrorKind::AlreadyExists` if there is such
+/// a file, or if another creates it meanwhile.
+pub(crate) fn create_file(path: &Path, rights: Rights, contents: &[&[u8]]) -> io::Result<()> {
+    create_file_with(path, rights, |file| gather::write_all_at(file, 0, contents))
 }
 
-/// Makes the names in `path`'s folder durable.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    match File::open(folder)?.sync_all() {
-        // Some file systems cannot sync a folder, and have no need to.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        result => result,
+/// The same, with what `fill` stores in the file, which is empty at first.
+pub(crate) fn create_file_with(
+    path: &Path,
+    rights: Rights,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
+    let staged = StagedFile::begin(path, rights)?;
+    fill(staged.file())?;
+    staged.finish()
+}
+
+/// `ErrorKind::AlreadyExists` if anything has the name `path`, and be it a link that leads nowhere.
+pub(crate) fn check_is_free(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
+}
+
+/// Opens the regular file `path` to read and write it. Nothing else is opened: not what a link leads to, for another
+/// user may have put the link there; not a device, of which opening can change the state; not a pipe, whose other end
+/// opening would wait for.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    check_regular(&path.symlink_metadata()?)?;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+    check_regular(&file.metadata()?)?; // another may have taken its place
+    Ok(file)
+}
+
+fn check_regular(found: &fs::Metadata) -> io::Result<()> {
+    let kind = found.file_type();
+    let problem = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_symlink() => "it is a symbolic link, which is not followed here",
+        () if kind.is_dir() => "it is a directory, not a file",
+        () => "it is not a regular file",
+    };
+    Err(io::Error::new(ErrorKind::InvalidInput, problem))
 }

@@ -16,6 +16,7 @@ use super::copy;
 use super::gather;
 use super::mapping::{Mapping, reserve};
 use super::platform::{self, status_of};
+use super::rights::Rights;
 use super::storage::{FileIdentity, FileStatus, Storage, WriteMode};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
@@ -80,9 +81,9 @@ impl FileStorage {
         FileStorage::over(platform::memory_file()?, Access::ReadWrite, write_mode, reserve_bytes, false)
     }
 
-    /// A file that nobody else knows, to be read.
-    pub(crate) fn of_file(file: File) -> io::Result<FileStorage> {
-        FileStorage::over(file, Access::ReadOnly, WriteMode::Syscall, 0, true)
+    /// A file that no other handle knows; `reserve_bytes` is how far it may grow.
+    pub(crate) fn of_file(file: File, access: Access, reserve_bytes: u64) -> io::Result<FileStorage> {
+        FileStorage::over(file, access, WriteMode::Syscall, reserve_bytes, true)
     }
 
     fn over(
@@ -271,6 +272,10 @@ impl Storage for FileStorage {
 
     fn identity(&self) -> FileIdentity {
         self.identity
+    }
+
+    fn rights(&self) -> io::Result<Rights> {
+        if self.outlives_power { Rights::of(&self.file) } else { Ok(Rights::default()) }
     }
 }
 

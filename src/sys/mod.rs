@@ -1,8 +1,8 @@
 //! The operating system: mapping, file, locks, shared memory. All `unsafe` code of the crate is here.
 //!
 //! Layers above reach the database file through [`Storage`] alone, so that a simulated disk can take its
-//! place. What differs between systems lies in whole files behind one name: `platform`, `range_lock`
-//! and `futex`.
+//! place. What differs between systems lies in whole files behind one name: `platform`, `folder`,
+//! `range_lock` and `futex`.
 
 pub(crate) mod atomic;
 mod copy;
@@ -14,7 +14,9 @@ mod lock;
 mod mapping;
 mod mapping_hints;
 mod memory;
+mod path;
 mod prefetch;
+mod rights;
 mod storage;
 
 #[cfg(not(all(test, loom)))]
@@ -22,6 +24,13 @@ mod shared;
 #[cfg(all(test, loom))]
 #[path = "shared_explored.rs"]
 mod shared;
+
+#[cfg(target_os = "linux")]
+#[path = "folder_linux.rs"]
+mod folder;
+#[cfg(not(target_os = "linux"))]
+#[path = "folder_other.rs"]
+mod folder;
 
 #[cfg(target_os = "linux")]
 #[path = "platform_linux.rs"]
@@ -48,7 +57,7 @@ mod range_lock;
 mod tests;
 
 pub(crate) use copy::{reserve_space, store_at};
-pub(crate) use create::{create_file, create_file_with, give_name};
+pub(crate) use create::{StagedFile, check_is_free, create_file, create_file_with};
 pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use fork::ForkMark;
 pub(crate) use gather::pieces;
@@ -56,9 +65,11 @@ pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_who
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
 pub(crate) use memory::memory_bytes;
+pub(crate) use path::resolve;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
 pub(crate) use prefetch::{LINE_BYTES, prefetch};
 pub(crate) use range_lock::{lock_range, range_is_free, try_lock_range, unlock_range};
+pub(crate) use rights::{Rights, may_write};
 pub(crate) use shared::SharedWords;
 pub use storage::WriteMode;
 pub(crate) use storage::{FileIdentity, Storage};

@@ -1,4 +1,4 @@
-//! What Linux has of its own: space allocated ahead, files in memory, renaming without replacing.
+//! What Linux has of its own: space allocated ahead, files in memory.
 #![allow(unsafe_code)]
 
 use memmap2::{Advice, MmapRaw};
@@ -113,7 +113,7 @@ pub(crate) fn status_at(path: &Path) -> io::Result<FileStatus> {
 /// Asks for no times, which `stat` and `fstat` always do. Where file times are multigrain (Linux 6.13) the next store
 /// after somebody has seen a time must get another one: it then dirties the inode, which took a fifth of a small
 /// `pwritev` on ext4.
-fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
+pub(super) fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let wanted = libc::STATX_INO | libc::STATX_SIZE;
     // SAFETY: the path is a C string, and `found` has room for the answer; both live through the call.
@@ -145,35 +145,6 @@ pub(super) fn memory_file() -> io::Result<File> {
     }
     // SAFETY: the descriptor has just been made, and nobody else owns it.
     Ok(unsafe { File::from_raw_fd(descriptor) })
-}
-
-/// Renames `from` to `to`; `ErrorKind::AlreadyExists` if there is a file `to`.
-pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    let old = CString::new(from.as_os_str().as_bytes())?;
-    let new = CString::new(to.as_os_str().as_bytes())?;
-    // SAFETY: both names are C strings that live through the call.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_renameat2,
-            libc::AT_FDCWD,
-            old.as_ptr(),
-            libc::AT_FDCWD,
-            new.as_ptr(),
-            libc::RENAME_NOREPLACE,
-        )
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        // The file system does not know the flag.
-        Some(libc::EINVAL | libc::ENOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
-        _ => Err(error),
-    }
 }
 
 /// Enters a range of the mapping into the page table; `ErrorKind::Unsupported` before Linux 5.14.

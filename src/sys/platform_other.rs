@@ -52,10 +52,14 @@ pub(super) fn memory_file() -> io::Result<File> {
     Ok(file)
 }
 
-/// Renames `from` to `to`; `ErrorKind::AlreadyExists` if there is a file `to`.
-pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to)?;
-    fs::remove_file(from)
+/// Repeats a system call that a signal has interrupted.
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// The caller touches the pages instead.

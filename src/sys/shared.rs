@@ -2,7 +2,9 @@
 //!
 //! Invariants:
 //! - The words exist, zeroed at first, as long as the `SharedWords` lives; those of a file are allocated on the
-//!   disk before they are handed out, so that no store meets a full disk (I6).
+//!   disk before they are handed out, so that no store meets a full disk (I6). That a file is long does not say so: it
+//!   may have holes. So the first process to map it fills them, and each one that makes it longer allocates what it
+//!   adds.
 //! - The file may grow underneath its mapping, and is never cut. Words beyond its known length are not handed out.
 //! - They are touched as atomics only, by everybody: a hostile process can change their values (I5), never
 //!   make touching them undefined.
@@ -11,12 +13,15 @@
 use super::{gather, platform};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::slice;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 const WORD_BYTES: usize = size_of::<AtomicU64>();
+/// Bytes that one write takes where blocks cannot be allocated.
+const PIECE_BYTES: u64 = 64 << 10;
 
 /// An array of atomic words.
 pub(crate) struct SharedWords {
@@ -50,8 +55,11 @@ impl SharedWords {
     }
 
     /// The words of `file`, shared with every process that maps it: `count` of them at once, and up to `most` as it
-    /// grows. It must never be cut.
-    pub(crate) fn of_file(file: &File, count: usize, most: usize) -> io::Result<SharedWords> {
+    /// grows. It must never be cut. `is_first`: no other process uses the words yet, nor begins to before this returns.
+    pub(crate) fn of_file(file: &File, count: usize, most: usize, is_first: bool) -> io::Result<SharedWords> {
+        if is_first {
+            fill_holes(file, bytes_of(count)? as u64, bytes_of(most)? as u64)?;
+        }
         let memory = MmapOptions::new().len(bytes_of(most)?).map_raw(file)?;
         let (start, file) = (memory.as_ptr().cast(), Some(file.try_clone()?));
         let words = SharedWords { start, available: AtomicUsize::new(0), file, memory };
@@ -73,19 +81,12 @@ impl SharedWords {
         if self.has(count)? {
             return Ok(());
         }
-        let bytes = bytes_of(count)? as u64;
         if let Some(file) = &self.file {
-            match platform::allocate(file, 0, bytes) {
-                // A byte at the end makes the file long enough; other processes' growth is not undone.
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    gather::write_all_at(file, bytes - 1, &[&[0]])?;
-                }
-                result => result?,
-            }
+            platform::allocate(file, 0, bytes_of(count)? as u64)?;
         }
         match self.has(count)? {
             true => Ok(()),
-            false => Err(io::ErrorKind::OutOfMemory.into()),
+            false => Err(ErrorKind::OutOfMemory.into()),
         }
     }
 
@@ -101,6 +102,31 @@ impl SharedWords {
     }
 }
 
+/// Allocates the blocks of the first `length` bytes of a file that nobody has mapped, and makes it as long if it is
+/// shorter. Where the file system cannot allocate, what is there is written once more, and zeros where nothing is: a
+/// block that has been written exists. Then all `most` bytes are, for nothing can be allocated in this way later, while
+/// others store.
+fn fill_holes(file: &File, length: u64, most: u64) -> io::Result<()> {
+    match platform::allocate(file, 0, length) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {}
+        result => return result,
+    }
+    let mut at = 0;
+    while at < most {
+        let mut piece = vec![0; PIECE_BYTES.min(most - at) as usize];
+        let mut found = 0;
+        while found < piece.len() {
+            match platform::retry(|| file.read_at(&mut piece[found..], at + found as u64))? {
+                0 => break, // the file ends here
+                count => found += count,
+            }
+        }
+        gather::write_all_at(file, at, &[&piece])?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
 fn bytes_of(count: usize) -> io::Result<usize> {
-    count.checked_mul(WORD_BYTES).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    count.checked_mul(WORD_BYTES).ok_or_else(|| ErrorKind::InvalidInput.into())
 }

@@ -7,6 +7,7 @@
 
 use super::copy;
 use super::mapping::Mapping;
+use super::rights::Rights;
 use crate::base::TransactionId;
 use std::fs::File;
 use std::io;
@@ -111,6 +112,11 @@ pub(crate) trait Storage: Send + Sync {
 
     /// Device and inode of the open file.
     fn identity(&self) -> FileIdentity;
+
+    /// Who may use what is made from the file.
+    fn rights(&self) -> io::Result<Rights> {
+        Ok(Rights::default())
+    }
 
     /// Whoever committed transaction `id` is about to be told that it, and all before it, are durable. A simulated
     /// disk writes that down; to a real one it means nothing.

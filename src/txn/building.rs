@@ -1,16 +1,16 @@
-//! A new database that is built under another name, and only then given its own.
+//! A new database that is built without a name, and only then given its own.
 //!
 //! Invariants:
-//! - Under its own name there is never a file that is not complete and durable. What a process that was killed leaves
-//!   has the other name, `NAME-salvage` for instance (and `...-lock`), and is never overwritten.
-//! - After an error nothing is left.
+//! - Under its own name there is never a file that is not complete and durable.
+//! - No other process can open it before: it needs no lock file.
+//! - After an error, or a kill, nothing is left (except where `sys::StagedFile` says).
 
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::sys::{self, LockFile, WriteMode};
+use crate::sys::{Rights, StagedFile, WriteMode};
 use crate::txn::core::{Handle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
@@ -18,27 +18,10 @@ use crate::txn::page_file::Verify;
 /// Bytes of changed pages that are held in memory.
 const DIRTY_MEMORY: usize = 64 << 20;
 
-/// The database that is built, and removed again unless it is finished.
+/// The database that is built; gone when this is dropped, unless it is finished.
 pub(crate) struct Building {
-    building_path: PathBuf,
+    staged: StagedFile,
     path: PathBuf,
-    is_finished: bool,
-}
-
-/// An error if there is a file at `path` already, or one that was left there under the other name.
-pub(crate) fn check_is_free(path: &Path, suffix: &str) -> Result<()> {
-    for path in [path, &path_while_building(path, suffix)] {
-        if path.symlink_metadata().is_ok() {
-            return Err(creating(path)(std::io::ErrorKind::AlreadyExists.into()));
-        }
-    }
-    Ok(())
-}
-
-fn path_while_building(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn creating(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -46,18 +29,18 @@ fn creating(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 }
 
 impl Building {
-    /// Creates an empty database that will be at `path` when it is finished. `length` is how long, in bytes, it may
-    /// become; it can be more.
+    /// Creates an empty database that will be at `path`, with these rights, when it is finished. `length` is how long,
+    /// in bytes, it may become; it can be more.
     pub(crate) fn begin(
         path: &Path,
-        suffix: &str,
+        rights: Rights,
         page_size: usize,
         length: u64,
     ) -> Result<(Building, Arc<Handle>)> {
-        check_is_free(path, suffix)?;
         let settings = OpenSettings {
             page_size: Some(page_size),
             create: true,
+            mode: None,
             write_mode: WriteMode::default(),
             verify: Verify::default(),
             settings: Settings {
@@ -67,30 +50,18 @@ impl Building {
                 syncs_in_background: false,
             },
         };
-        let building_path = path_while_building(path, suffix);
-        let core = settings.create_new(&building_path)?;
-        let building = Building { building_path, path: path.to_owned(), is_finished: false };
-        Ok((building, Arc::new(Handle::new(core))))
+        let staged = StagedFile::begin(path, rights).map_err(creating(path))?;
+        let core = settings.create_in(staged.file(), path)?;
+        Ok((Building { staged, path: path.to_owned() }, Arc::new(Handle::new(core))))
     }
 
-    /// The file, under the name that it has meanwhile.
-    pub(crate) fn building_path(&self) -> &Path {
-        &self.building_path
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        self.staged.file()
     }
 
-    /// Gives the database its name. It is complete and durable, and nobody has it open.
-    pub(crate) fn finish(mut self) -> Result<()> {
-        sys::give_name(&self.building_path, &self.path).map_err(creating(&self.path))?;
-        self.is_finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = fs::remove_file(&self.building_path);
-        }
-        let _ = fs::remove_file(LockFile::path_for(&self.building_path));
+    /// Makes the file durable and gives it its name. The database is complete, and no longer open.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.staged.finish().map_err(creating(&self.path))
     }
 }

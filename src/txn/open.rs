@@ -9,17 +9,19 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{Identity, RECORD_PAGES, Record};
 use crate::format::table_root::TreeRoot;
-use crate::share::identity::SharedIdentity;
+use crate::share::identity::{FIRST_BYTES, SharedIdentity, check_lock_file};
 use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
-use crate::sys::{self, Access, Advice, FileStorage, ForkMark, LockFile, SharedWords, Storage, WriteMode};
+use crate::sys::{
+    self, Access, Advice, FileStorage, ForkMark, LockFile, Rights, SharedWords, Storage, WriteMode, status_at,
+};
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
@@ -27,12 +29,17 @@ use crate::txn::seat::WriterSeat;
 use crate::txn::sync::SyncDesk;
 use crate::txn::turns::{self, Turns};
 
+/// How often a path is resolved before it is said to change all the time.
+const FIND_TRIES: usize = 8;
+
 /// How to open: the options, with their defaults filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenSettings {
     /// `None`: the file's own, 4096 for a new one.
     pub(crate) page_size: Option<usize>,
     pub(crate) create: bool,
+    /// The mode of a new file, as for `open`. `None`: 0666.
+    pub(crate) mode: Option<u32>,
     pub(crate) write_mode: WriteMode,
     pub(crate) verify: Verify,
     pub(crate) settings: Settings,
@@ -53,7 +60,17 @@ impl OpenSettings {
                 self.settings.max_size
             ));
         }
+        if let Some(mode) = self.mode.filter(|mode| mode & !0o666 != 0 || mode & 0o600 != 0o600) {
+            return invalid(format!(
+                "mode is {mode:o}; it must let the owner read and write, and let nobody do more than that"
+            ));
+        }
         Ok(())
+    }
+
+    /// Who may use a new file.
+    fn rights_of_new(&self) -> Rights {
+        self.mode.map_or_else(Rights::default, Rights::new)
     }
 
     fn access(&self) -> Access {
@@ -63,35 +80,85 @@ impl OpenSettings {
     /// Opens the database at `path`, which is created if it is not there.
     pub(crate) fn open(&self, path: &Path) -> Result<Core> {
         self.check()?;
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
-        // A file that is not ours gets no lock file beside it.
-        match self.open_storage(path) {
-            Ok(storage) => read_slots(&storage).map(drop).map_err(|error| explain(error, path))?,
-            Err(error) if error.kind() == ErrorKind::NotFound && self.create && !self.settings.read_only => {}
-            Err(error) => return Err(io_error("open")(error)),
-        }
-        // One file has one lock file, by whatever link it is opened, and wherever the process goes afterwards.
-        let path = &path.canonicalize().or_else(|_| std::path::absolute(path)).map_err(io_error("find"))?;
+        let (path, rights) = &self.find(path)?;
         loop {
-            let lock = match LockFile::open(path) {
-                Err(_) if self.settings.read_only => return self.open_unseen(path),
-                // No folder, or no permission to write in it: the user knows of the database, not of the lock file.
-                Err(source) if !path.exists() => return Err(io_error("create")(source)),
+            let lock = match self.open_lock_file(path, *rights) {
+                Err(error) if self.settings.read_only && keeps_from_being_seen(&error) => {
+                    return self.open_unseen(path);
+                }
+                // There is neither file, nor can there be: the user knows of the database, not of the lock file.
+                Err(source) if !path.exists() && LockFile::path_for(path).symlink_metadata().is_err() => {
+                    return Err(Error::Io { action: "create", path: path.to_owned(), source });
+                }
                 other => other.map_err(|source| lock_error(path, source))?,
             };
-            if let Some(core) = self.open_with(path, lock)? {
-                return Ok(core);
+            match self.open_with(path, lock) {
+                // There is a lock file, but the disk is too full for what it is to hold.
+                Err(Error::Io { source, .. }) if self.settings.read_only && is_full(&source) => {
+                    return self.open_unseen(path);
+                }
+                other => {
+                    if let Some(core) = other? {
+                        return Ok(core);
+                    }
+                }
             }
         }
     }
 
-    /// Creates a database at `path`, where no file may be, and opens it. After an error there is none.
-    pub(crate) fn create_new(&self, path: &Path) -> Result<Core> {
+    /// The file that `path` means, by a path without links, and its rights: it is a database, so it may have a lock
+    /// file beside it. Or the file that is to be created, with the rights that it is to have. The path is resolved
+    /// once: one file has one lock file, by whatever link it is opened, and wherever links and the process go later.
+    fn find(&self, path: &Path) -> Result<(PathBuf, Rights)> {
+        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        for _ in 0..FIND_TRIES {
+            // By the path as it is: the system has rules for whose links it follows.
+            let storage = match self.open_storage(path) {
+                Ok(storage) => Some(storage),
+                Err(error) if error.kind() == ErrorKind::NotFound && self.may_create() => None,
+                Err(error) => return Err(io_error("open")(error)),
+            };
+            if let Some(storage) = &storage {
+                read_slots(storage).map_err(|error| explain(error, path))?;
+            }
+            let action = if storage.is_some() { "find" } else { "create" };
+            let resolved = sys::resolve(path).map_err(io_error(action))?;
+            match (storage, status_at(&resolved)) {
+                (Some(storage), Ok(found)) if found.identity == storage.identity() => {
+                    let rights = Rights::of(storage.file()).map_err(io_error("examine"))?;
+                    return Ok((resolved, rights));
+                }
+                (None, Err(error)) if error.kind() == ErrorKind::NotFound => {
+                    return Ok((resolved, self.rights_of_new()));
+                }
+                _ => {} // a link was switched, or the file came or went
+            }
+        }
+        Err(Error::Replaced { path: path.to_owned(), problem: "each time another file has its name" })
+    }
+
+    fn may_create(&self) -> bool {
+        self.create && !self.settings.read_only
+    }
+
+    /// Opens the lock file, and creates it if there is none. Only a process that may write the database creates it: the
+    /// file belongs to its creator, and others, the database's owner among them, have the rights to it that the mode of
+    /// the database gives them.
+    fn open_lock_file(&self, path: &Path, rights: Rights) -> std::io::Result<LockFile> {
+        if self.settings.read_only && !rights.is_own() && !sys::may_write(path) {
+            return LockFile::open(path, rights);
+        }
+        LockFile::open_or_create(path, rights, &FIRST_BYTES)
+    }
+
+    /// Makes a database of an empty file that is going to be `path` and that no other process can open, and opens it.
+    pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Core> {
         self.check()?;
         let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
-        sys::create_file(path, &[&self.first_pages(new_identity()?)?]).map_err(io_error)?;
-        let core = OpenSettings { create: false, ..self.clone() }.open(path);
-        core.inspect_err(|_| _ = std::fs::remove_file(path))
+        sys::store_at(file, 0, &self.first_pages(new_identity()?)?).map_err(io_error)?;
+        let file = file.try_clone().map_err(io_error)?;
+        let storage = FileStorage::of_file(file, Access::ReadWrite, self.settings.max_size);
+        self.start_unshared(Box::new(storage.map_err(io_error)?), path)
     }
 
     /// Opens, with one handle at a time going through the gate; `None` if the lock file was removed meanwhile.
@@ -99,8 +166,9 @@ impl OpenSettings {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let locking = |source| lock_error(path, source);
         turns::close_gate(&lock).map_err(locking)?;
-        if self.create && !self.settings.read_only && !path.exists() {
-            match sys::create_file(path, &[&self.first_pages(new_identity()?)?]) {
+        check_lock_file(lock.file()).map_err(locking)?;
+        if self.may_create() && !path.exists() {
+            match sys::create_file(path, self.rights_of_new(), &[&self.first_pages(new_identity()?)?]) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(io_error("create")(error));
                 }
@@ -108,6 +176,8 @@ impl OpenSettings {
             }
         }
         let storage = self.open_storage(path).map_err(io_error("open"))?;
+        let rights = Rights::of(storage.file()).map_err(io_error("examine"))?;
+        lock.set_rights(rights).map_err(locking)?;
         let data = storage.file().try_clone().map_err(io_error("open"))?;
         self.join(path, lock, data, Box::new(storage))
     }
@@ -121,13 +191,15 @@ impl OpenSettings {
         storage: Box<dyn Storage>,
     ) -> Result<Option<Core>> {
         let locking = |source| lock_error(path, source);
-        let words = SharedWords::of_file(lock.file(), FIRST_WORD_COUNT, WORD_COUNT).map_err(locking)?;
         let turns = Turns::enter(lock, data).map_err(locking)?;
         // From here on whoever comes by another lock file sees that we are present.
         if turns.check_names(path).is_err() {
             return Ok(None);
         }
         let is_alone = turns.is_alone().map_err(locking)?;
+        let lock_file = turns.lock_file().file();
+        let words =
+            SharedWords::of_file(lock_file, FIRST_WORD_COUNT, WORD_COUNT, is_alone).map_err(locking)?;
         let core = self.start(storage, path, Shared::new(words), Some(turns), is_alone)?;
         let turns = core.turns.as_ref().expect("it was given to the database");
         turns::open_gate(turns.lock_file()).map_err(locking)?;
@@ -280,6 +352,23 @@ fn keep_others_out(storage: &FileStorage, path: &Path) -> Result<()> {
         true => Ok(()),
         false => Err(Error::InUse { path: path.to_owned() }),
     }
+}
+
+/// Whether a reader whose lock file cannot be opened so is to read without one: there is none, and none can be made, or
+/// it may not be written. Any other error, for instance that all descriptors are in use, says nothing of this.
+fn keeps_from_being_seen(error: &std::io::Error) -> bool {
+    let is_refused = matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::InvalidFilename
+    );
+    is_refused || is_full(error)
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn lock_error(path: &Path, source: std::io::Error) -> Error {

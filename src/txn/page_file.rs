@@ -15,7 +15,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, slot_offset};
-use crate::sys::{LINE_BYTES, Mapping, SharedWords, Storage, pieces};
+use crate::sys::{LINE_BYTES, Mapping, Rights, SharedWords, Storage, pieces};
 use crate::tree::pages::{PageSource, SealedPages};
 
 /// Lines that header, heads and slots of a usual leaf take.
@@ -78,6 +78,11 @@ impl PageFile {
 
     pub(crate) fn io_error(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         move |source| Error::Io { action, path: self.path.clone(), source }
+    }
+
+    /// Who may use what is made from the file.
+    pub(crate) fn rights(&self) -> Result<Rights> {
+        self.storage.rights().map_err(self.io_error("examine"))
     }
 
     /// How many pages the file can have, at most.

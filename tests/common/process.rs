@@ -74,6 +74,15 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// Makes a named pipe.
+pub(crate) fn make_pipe(path: &std::ffi::CStr) -> std::io::Result<()> {
+    // SAFETY: the path is a C string that lives through the call.
+    match unsafe { libc::mkfifo(path.as_ptr(), 0o666) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// Polls until `is_so`; panics after [`PATIENCE`].
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -134,13 +134,17 @@ impl Case {
                 let mut lock = sample.lock.clone();
                 for _ in 0..1 + random.below(3) {
                     let reach = *random.pick(&[512, 1600, 17_920, 27_000, lock.len()]);
-                    lock[random.below(reach)] = *random.pick(&[0, 1, 2, 0x40, 0x80, 0xff]);
+                    lock[8 + random.below(reach - 8)] = *random.pick(&[0, 1, 2, 0x40, 0x80, 0xff]);
                 }
                 overwrite(&lock_path, &lock);
             }
             LockFile::Noise => {
-                let length = *random.pick(&[0, 1, 4096, 362_240, 400_000]);
-                overwrite(&lock_path, &random.bytes(length));
+                let length = *random.pick(&[0, 8, 4096, 362_240, 400_000]);
+                let mut lock = random.bytes(length);
+                // What does not begin as a lock file does is refused as another program's.
+                let first = 8.min(length);
+                lock[..first].copy_from_slice(&sample.lock[..first]);
+                overwrite(&lock_path, &lock);
             }
         }
     }

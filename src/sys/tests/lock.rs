@@ -10,7 +10,7 @@ use std::time::Duration;
 
 fn two_handles(folder: &Path) -> (LockFile, LockFile) {
     let data_path = folder.join("data");
-    (LockFile::open(&data_path).unwrap(), LockFile::open(&data_path).unwrap())
+    (lock_file_of(&data_path), lock_file_of(&data_path))
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod shared;
 mod space;
 mod storage;
 
-use super::{Access, FileStorage, WriteMode};
+use super::{Access, FileStorage, LockFile, Rights, WriteMode};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +24,10 @@ fn folder() -> tempfile::TempDir {
 fn storage_of(path: &Path, bytes: usize, mode: WriteMode) -> FileStorage {
     std::fs::write(path, vec![0; bytes]).unwrap();
     FileStorage::open(path, Access::ReadWrite, mode, TEBIBYTE).unwrap()
+}
+
+fn lock_file_of(data_path: &Path) -> LockFile {
+    LockFile::open_or_create(data_path, Rights::default(), &[]).unwrap()
 }
 
 /// A file system in memory of 256 KiB, which is easily filled.

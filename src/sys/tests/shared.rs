@@ -1,7 +1,7 @@
 //! Shared words, and the small facts about the machine.
 
 use super::*;
-use crate::sys::{LockFile, SharedWords, boot_id, random_bytes};
+use crate::sys::{SharedWords, boot_id, random_bytes};
 use std::sync::atomic::Ordering::SeqCst;
 
 #[test]
@@ -25,12 +25,12 @@ fn anonymous_words_are_zero_and_shared_by_threads() {
 #[test]
 fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
     let folder = folder();
-    let lock_file = LockFile::open(&folder.path().join("data")).unwrap();
-    let words = SharedWords::of_file(lock_file.file(), 1000, 5000).unwrap();
+    let lock_file = lock_file_of(&folder.path().join("data"));
+    let words = SharedWords::of_file(lock_file.file(), 1000, 5000, true).unwrap();
     assert_eq!(lock_file.file().metadata().unwrap().len(), 8000);
     assert!(words.words().iter().all(|word| word.load(SeqCst) == 0));
-    let other_file = LockFile::open(&folder.path().join("data")).unwrap();
-    let longer = SharedWords::of_file(other_file.file(), 5000, 5000).unwrap();
+    let other_file = lock_file_of(&folder.path().join("data"));
+    let longer = SharedWords::of_file(other_file.file(), 5000, 5000, true).unwrap();
     words.words()[999].store(42, SeqCst);
     assert_eq!(longer.words()[999].load(SeqCst), 42);
     longer.words()[4999].store(43, SeqCst);
@@ -39,7 +39,7 @@ fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
     assert_eq!(words.words()[4999].load(SeqCst), 43);
     assert!(words.grow(6000).is_err(), "no more than was asked for at first");
     drop((words, longer));
-    let again = SharedWords::of_file(lock_file.file(), 5000, 5000).unwrap();
+    let again = SharedWords::of_file(lock_file.file(), 5000, 5000, true).unwrap();
     assert_eq!(again.words()[4999].load(SeqCst), 43);
     assert_eq!(again.words()[999].load(SeqCst), 42);
 }
@@ -47,9 +47,9 @@ fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
 #[test]
 fn a_full_disk_is_an_error_when_words_are_mapped() {
     let Some(disk) = TinyDisk::mount() else { return };
-    let lock_file = LockFile::open(&disk.path("data")).unwrap();
+    let lock_file = lock_file_of(&disk.path("data"));
     disk.fill();
-    let error = SharedWords::of_file(lock_file.file(), 1000, 5000).err().unwrap();
+    let error = SharedWords::of_file(lock_file.file(), 1000, 5000, true).err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 

@@ -1,7 +1,7 @@
 //! The disk is full: an error, and nothing lost (I6).
 
 use super::*;
-use crate::sys::{Storage, create_file, gather};
+use crate::sys::{Rights, Storage, create_file, gather};
 use std::io::ErrorKind;
 
 const OLD_BYTES: u64 = 64 << 10;
@@ -76,8 +76,8 @@ fn a_short_write_is_continued_until_its_error() {
 fn creation_on_a_full_disk_leaves_nothing() {
     let Some(disk) = TinyDisk::mount() else { return };
     let path = disk.path("data");
-    let error = create_file(&path, &[&[1; 1 << 20]]).unwrap_err();
+    let error = create_file(&path, Rights::default(), &[&[1; 1 << 20]]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StorageFull);
     assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
-    create_file(&path, &[&[1; 4096]]).unwrap();
+    create_file(&path, Rights::default(), &[&[1; 4096]]).unwrap();
 }

@@ -10,10 +10,11 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::TransactionId;
 use crate::error::Result;
 use crate::format::table_root::TableEntry;
+use crate::share::identity::FIRST_BYTES;
 use crate::sim::Fault;
 use crate::sim::disk::Disk;
 use crate::sim::storage::{Log, SimulatedStorage};
-use crate::sys::{Access, FileStorage, LockFile, WriteMode};
+use crate::sys::{Access, FileStorage, LockFile, Rights, WriteMode};
 use crate::tree::{NewValue, RangeCursor, get};
 use crate::txn::commit::Durability;
 use crate::txn::core::{Handle, Settings};
@@ -34,6 +35,7 @@ pub(super) fn options(dirty_memory: usize) -> OpenSettings {
     OpenSettings {
         page_size: Some(PAGE),
         create: true,
+        mode: None,
         write_mode: WriteMode::Syscall,
         verify: Verify::FirstTouch,
         settings: Settings {
@@ -87,7 +89,7 @@ impl Engine {
 
     /// Opens the file at `path` together with all others who do: as another process would.
     pub(super) fn share(path: &Path) -> Result<Engine> {
-        let lock = LockFile::open(path).unwrap();
+        let lock = LockFile::open_or_create(path, Rights::default(), &FIRST_BYTES).unwrap();
         turns::close_gate(&lock).unwrap();
         if !path.exists() {
             std::fs::write(path, new_image()).unwrap();

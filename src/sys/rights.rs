@@ -1,0 +1,187 @@
+//! Who may use the files that mapleaf makes: their mode, and whom they belong to.
+//!
+//! Invariants:
+//! - A file beside a database, or made from one, gives nobody a right that the database's own file does not give:
+//!   it has the same mode, and the same user and group. Where the system refuses to give it to that user or group,
+//!   the mode grants what is left without them ([`narrowed`]).
+//! - At no moment, from its creation on, has such a file a wider mode than it ends with.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
+
+/// The bits of a mode that matter here: files of mapleaf are never executed.
+const MODE_BITS: u32 = 0o666;
+
+/// The rights that a file is to have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rights {
+    mode: u32,
+    /// `None` for a file that has no model: it belongs to its creator, and the system takes the bits of the umask
+    /// out of its mode.
+    owner: Option<Owner>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Owner {
+    user: u32,
+    group: u32,
+}
+
+impl Default for Rights {
+    fn default() -> Rights {
+        Rights::new(MODE_BITS)
+    }
+}
+
+impl Rights {
+    /// Those of a new file, as `open` would create it with this mode.
+    pub(crate) const fn new(mode: u32) -> Rights {
+        Rights { mode, owner: None }
+    }
+
+    /// Those of an open file.
+    pub(crate) fn of(file: &File) -> io::Result<Rights> {
+        let found = file.metadata()?;
+        let owner = Owner { user: found.uid(), group: found.gid() };
+        Ok(Rights { mode: mode_of(&found), owner: Some(owner) })
+    }
+
+    /// Those of the lock file beside a database that has these. The owner, who may change the database's mode, may
+    /// always write the lock file.
+    pub(super) fn for_lock_file(self) -> Rights {
+        Rights { mode: self.mode | 0o600, ..self }
+    }
+
+    /// Whether the database belongs to the user as whom this process acts.
+    pub(crate) fn is_own(&self) -> bool {
+        self.owner.is_none_or(|owner| owner.user == effective_user())
+    }
+
+    /// An error if a lock file beside a database that has these rights belongs to a user who may not write the
+    /// database: that user could cut the file, or change what is in it, under those who have mapped it.
+    pub(super) fn check_owner_of_lock_file(&self, file: &File) -> io::Result<()> {
+        let found = file.metadata()?.uid();
+        let own = self.owner.map_or_else(effective_user, |owner| owner.user);
+        let is_shared = self.owner.is_some() && self.mode & 0o022 != 0;
+        if found == own || found == 0 || is_shared {
+            return Ok(());
+        }
+        let problem = format!(
+            "it belongs to user {found}, who may not write the database; \
+             remove it while no process has the database open"
+        );
+        Err(io::Error::new(ErrorKind::PermissionDenied, problem))
+    }
+
+    /// Gives the lock file of a database that has these rights the right owner and mode, if this process may. Users who
+    /// may read the database may have been let write the lock file, to be seen as readers: that stays.
+    pub(super) fn give_to_lock_file(&self, file: &File) -> io::Result<()> {
+        let found = file.metadata()?;
+        if ![0, found.uid()].contains(&effective_user()) {
+            return Ok(());
+        }
+        let readable = self.mode & 0o444;
+        let kept = mode_of(&found) & (readable | readable >> 1);
+        Rights { mode: self.mode | kept, ..*self }.for_lock_file().give_to(file)
+    }
+
+    /// The mode to create the file with.
+    pub(super) fn first_mode(&self) -> u32 {
+        match self.owner {
+            None => self.mode,
+            Some(_) => 0o600,
+        }
+    }
+
+    /// Gives an open file of this process's user these rights. `Ok` also where the file system keeps no modes.
+    pub(super) fn give_to(&self, file: &File) -> io::Result<()> {
+        let Some(owner) = self.owner else { return Ok(()) };
+        let found = file.metadata()?;
+        // What it has beyond goes first: the bits of its group are not for another group.
+        set_mode(file, &found, mode_of(&found) & self.mode)?;
+        let has_group = found.gid() == owner.group || fchown(file, None, Some(owner.group)).is_ok();
+        let has_user = found.uid() == owner.user || fchown(file, Some(owner.user), None).is_ok();
+        set_mode(file, &file.metadata()?, narrowed(self.mode, has_user, has_group))
+    }
+}
+
+/// The user as whom this process acts.
+pub(super) fn effective_user() -> u32 {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Whether this process may write the file at `path`. Asks without opening it: to open a file for writing has effects
+/// of its own on some file systems.
+pub(crate) fn may_write(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the path is a C string that lives through the call.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
+}
+
+/// What is left of a mode for a file that could not be given to its user, or its group, so that nobody has more rights
+/// than with the mode itself. Users of the one group are others to another one; its user is a member of the group, or
+/// one of the others.
+fn narrowed(mode: u32, has_user: bool, has_group: bool) -> u32 {
+    let (user, mut group, mut others) = (mode >> 6 & 6, mode >> 3 & 6, mode & 6);
+    if !has_group {
+        group &= others;
+        others = group;
+    }
+    if !has_user {
+        group &= user;
+        others &= user;
+    }
+    user << 6 | group << 3 | others
+}
+
+fn mode_of(found: &Metadata) -> u32 {
+    found.mode() & MODE_BITS
+}
+
+fn set_mode(file: &File, found: &Metadata, mode: u32) -> io::Result<()> {
+    if mode_of(found) == mode {
+        return Ok(());
+    }
+    match file.set_permissions(Permissions::from_mode(mode)) {
+        // Whoever owns a file may change its mode, except where the file system has the same mode for all files.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::narrowed;
+
+    /// Whoever is in the group or not, and whether it is the user, has no more rights than under the mode itself.
+    #[test]
+    fn a_narrowed_mode_gives_nobody_more() {
+        assert_eq!(narrowed(0o640, true, true), 0o640);
+        assert_eq!(narrowed(0o640, true, false), 0o600);
+        assert_eq!(narrowed(0o644, true, false), 0o644);
+        assert_eq!(narrowed(0o660, false, true), 0o660);
+        assert_eq!(narrowed(0o604, true, false), 0o600, "the old group is one of the others now");
+        for mode in (0..=0o777).filter(|mode| mode & 0o111 == 0) {
+            for (has_user, has_group) in [(true, false), (false, true), (false, false)] {
+                let left = narrowed(mode, has_user, has_group);
+                // A member of the old group, and one of the new.
+                let old = |in_group: bool| if in_group { mode >> 3 & 6 } else { mode & 6 };
+                for (in_old, in_new) in [(false, false), (false, true), (true, false), (true, true)] {
+                    if has_group && in_old != in_new {
+                        continue;
+                    }
+                    let new = if in_new { left >> 3 & 6 } else { left & 6 };
+                    assert_eq!(new & !old(in_old), 0, "{mode:o} {has_user} {has_group}");
+                    assert!(has_user || new & !(mode >> 6 & 6) == 0, "{mode:o}: the user that it was");
+                }
+            }
+        }
+    }
+}
