@@ -1,0 +1,145 @@
+//! All rules kept: no violation. The long form has bounds up to tens of millions of states.
+
+use crate::options::{Bounds, commits};
+use crate::{is_long, must_hold};
+
+fn explore(short: Bounds, long: &[Bounds]) {
+    if is_long() {
+        long.iter().for_each(|&bounds| must_hold(bounds));
+    } else {
+        must_hold(short);
+    }
+}
+
+#[test]
+fn commits_without_faults() {
+    explore(commits(2).lazy(), &[commits(4).lazy()]);
+}
+
+#[test]
+fn every_word_with_a_reader() {
+    let fine = |number| commits(number).lazy().every_word();
+    explore(fine(2), &[fine(3).reader(), fine(4).no_checkpoints(), fine(3).power_losses(1)]);
+}
+
+#[test]
+fn losses_of_power() {
+    explore(
+        commits(2).lazy().power_losses(1),
+        &[commits(3).lazy().power_losses(2).repeats(), commits(2).lazy().power_losses(3).either_leaf()],
+    );
+}
+
+#[test]
+fn laps_of_a_small_ring() {
+    let laps = |number| commits(number).lazy().ring(2).power_losses(1);
+    explore(commits(3).ring(1).power_losses(1), &[laps(4), laps(3).kills(1)]);
+}
+
+#[test]
+fn deaths() {
+    explore(
+        commits(2).kills(1).power_losses(1),
+        &[
+            commits(3).lazy().kills(1).power_losses(1),
+            commits(2).lazy().kills(2).power_losses(1).repeats(),
+            commits(2).lazy().kills(1).power_losses(2),
+        ],
+    );
+}
+
+#[test]
+fn failed_writes() {
+    explore(
+        commits(1).lazy().failed_writes(1).kills(1).power_losses(1),
+        &[
+            commits(2).lazy().failed_writes(1).kills(1).power_losses(1),
+            commits(2).failed_writes(2).power_losses(1),
+            commits(1).lazy().failed_writes(2).kills(2).power_losses(2),
+        ],
+    );
+}
+
+#[test]
+fn newcomers() {
+    let newcomers = |number| commits(number).power_losses(1).newcomers();
+    explore(newcomers(2).ring(1), &[newcomers(3).lazy().ring(2), newcomers(3).kills(1).ring(2)]);
+}
+
+#[test]
+fn two_records_in_a_page() {
+    let pairs = |number| commits(number).lazy().power_losses(1).ring(2).two_records_a_page();
+    explore(
+        pairs(2),
+        &[
+            pairs(4),
+            pairs(3).empty(),
+            pairs(2).kills(1).failed_writes(1),
+            pairs(3).kills(1),
+            pairs(3).newcomers(),
+            pairs(3).torn_sectors(),
+        ],
+    );
+}
+
+#[test]
+fn growth_of_the_ring() {
+    let grows = |number| commits(number).growths(1).power_losses(1);
+    explore(
+        grows(1).ring(2),
+        &[
+            grows(3).lazy().ring(2),
+            grows(2).ring(1).power_losses(2).lazy(),
+            grows(2).ring(2).kills(1),
+            grows(1).ring(2).kills(1).failed_writes(1),
+            grows(3).ring(2).newcomers(),
+            grows(2).ring(2).lazy().two_records_a_page(),
+        ],
+    );
+}
+
+#[test]
+fn unlogged_transactions() {
+    let unlogged = |number| commits(number).lazy().unlogged().power_losses(1);
+    explore(
+        unlogged(1).kills(1),
+        &[unlogged(3), unlogged(2).kills(1), unlogged(1).kills(1).failed_writes(1)],
+    );
+}
+
+#[test]
+fn large_values() {
+    let large = |number| commits(number).large().power_losses(1);
+    explore(
+        large(2),
+        &[
+            large(3).lazy(),
+            large(4),
+            large(2).kills(1),
+            large(1).kills(1).failed_writes(1).unlogged(),
+            large(2).failed_writes(1),
+        ],
+    );
+}
+
+#[test]
+fn readers_that_replay_for_themselves() {
+    let private = |number| commits(number).power_losses(1).private_reader();
+    explore(
+        private(2).kills(1),
+        &[private(3).lazy().kills(1), private(3).large().kills(1), private(2).kills(1).failed_writes(1)],
+    );
+}
+
+#[test]
+fn lock_files_that_are_kept_lost_or_old() {
+    let believed = |number| commits(number).believed_lock_file();
+    explore(
+        believed(1).lazy().kills(1).power_losses(1),
+        &[
+            believed(2).lazy().kills(1),
+            believed(2).kills(2).power_losses(1),
+            believed(1).lazy().kills(1).failed_writes(1).power_losses(1),
+        ],
+    );
+}

@@ -1,0 +1,159 @@
+//! The ring: where a log sequence number lies, whether there is room, how a record is stored and found.
+//!
+//! - A log sequence number never goes back. It lies in the ring at that number modulo the ring; from the switch on, in
+//!   the new ring (L4). Numbers count records here: `records_per_page` to a page.
+//! - Bytes at or above the log start, and the page that holds it, are not overwritten (L7).
+//! - A record that seals its page is the last in it; a barrier's bytes end with such a record (L14).
+
+use crate::disk::{Change, Content, ContentId, Kind, Record};
+use crate::model::Model;
+use crate::options::{LeftOut, Torn};
+use crate::state::{Lsn, NEW_RING, NEW_RING_PAGES, RING, Snapshot, State};
+
+/// The page and the part of it in which a log sequence number lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Position {
+    pub(crate) page: usize,
+    pub(crate) sector: u8,
+}
+
+impl Model {
+    fn per_page(&self) -> Lsn {
+        self.options.bounds.records_per_page
+    }
+
+    pub(crate) fn position(&self, lsn: Lsn, new_ring: Lsn) -> Position {
+        let sector = lsn % self.per_page();
+        let page = if new_ring != 0 && lsn >= new_ring {
+            NEW_RING + usize::from((lsn - new_ring) / self.per_page()) % NEW_RING_PAGES
+        } else {
+            RING + usize::from(lsn / self.per_page() % self.options.bounds.ring_pages)
+        };
+        Position { page, sector }
+    }
+
+    fn page_floor(&self, lsn: Lsn) -> Lsn {
+        lsn / self.per_page() * self.per_page()
+    }
+
+    pub(crate) fn page_ceiling(&self, lsn: Lsn) -> Lsn {
+        lsn.div_ceil(self.per_page()) * self.per_page()
+    }
+
+    pub(crate) fn ring_length(&self) -> Lsn {
+        self.options.bounds.ring_pages * self.per_page()
+    }
+
+    pub(crate) fn new_ring_length(&self) -> Lsn {
+        NEW_RING_PAGES as Lsn * self.per_page()
+    }
+
+    /// What lies in the log at this number.
+    pub(crate) fn log_content(&self, state: &State, lsn: Lsn, new_ring: Lsn) -> ContentId {
+        let Position { page, sector } = self.position(lsn, new_ring);
+        self.disk.sector(self.cache(state, page), sector)
+    }
+
+    /// Stores these bytes in the log, and nothing else in their page.
+    pub(crate) fn store_in_log(&mut self, state: &mut State, lsn: Lsn, new_ring: Lsn, content: ContentId) {
+        let Position { page, sector } = self.position(lsn, new_ring);
+        let cache = self.cache(state, page);
+        let content =
+            if self.per_page() == 1 { content } else { self.disk.with_sector(cache, sector, content) };
+        self.store(state, page, content);
+    }
+
+    /// Does this to each page of the log in which one of these numbers lies.
+    pub(crate) fn change_log(
+        &mut self,
+        state: &mut State,
+        from: Lsn,
+        end: Lsn,
+        new_ring: Lsn,
+        change: Change,
+    ) {
+        for lsn in from..end {
+            let Position { page, .. } = self.position(lsn, new_ring);
+            self.change(state, page, change);
+        }
+    }
+
+    /// Whether the record that follows the newest snapshot fits the ring (L7).
+    pub(crate) fn has_room(&self, state: &State, newest: &Snapshot) -> bool {
+        if !self.keeps(LeftOut::Room) {
+            return true;
+        }
+        let target = state.words.checkpoint_target;
+        let log_start = if self.keeps(LeftOut::RoomByDurableCheckpoint) || target == 0 {
+            state.words.log_start
+        } else {
+            self.snapshot(state, target).log_end
+        };
+        let needs_whole_pages = self.needs_own_pages() && self.keeps(LeftOut::RoomInWholePages);
+        let first = if needs_whole_pages { self.page_floor(log_start) } else { log_start };
+        let in_new_ring = newest.new_ring != 0 && newest.log_end >= newest.new_ring;
+        if in_new_ring {
+            newest.log_end < first.max(newest.new_ring) + self.new_ring_length()
+        } else {
+            newest.log_end < first + self.ring_length()
+        }
+    }
+
+    /// L14 is for disks that may lose a whole page which is being written.
+    fn needs_own_pages(&self) -> bool {
+        self.options.bounds.torn == Torn::Pages
+    }
+
+    /// Whether a record is the last of its page.
+    fn seals(&self, snapshot: &Snapshot, kind: Kind) -> bool {
+        let by_durable = self.needs_own_pages() && self.keeps(LeftOut::OwnPage) && snapshot.wants_durable;
+        self.per_page() == 1 || by_durable || kind == Kind::Switch
+    }
+
+    /// The record of a snapshot that follows the newest one, and the snapshot with the log's new end.
+    pub(crate) fn with_record(
+        &mut self,
+        newest: &Snapshot,
+        snapshot: Snapshot,
+        kind: Kind,
+    ) -> (Snapshot, ContentId) {
+        let lsn = newest.log_end;
+        let seals = self.seals(&snapshot, kind);
+        let has_changes = kind == Kind::Changes;
+        let has_leaf = has_changes && snapshot.tree.leaf_value != newest.tree.leaf_value;
+        let record = self.disk.content_id(Content::Record(Record {
+            id: snapshot.id,
+            sequence_number: lsn,
+            chain: newest.chain,
+            kind,
+            root_value: if has_changes { snapshot.tree.root_value } else { 0 },
+            leaf_value: if has_leaf { snapshot.tree.leaf_value } else { 0 },
+            large: snapshot.large,
+            seals,
+        }));
+        (self.after_record(newest, snapshot, record), record)
+    }
+
+    /// The snapshot with the log's end behind its record, which lies at the newest snapshot's end.
+    pub(crate) fn after_record(&self, newest: &Snapshot, snapshot: Snapshot, content: ContentId) -> Snapshot {
+        let record = self.disk.record(content).expect("a record");
+        let log_end = self.end_of(&record, newest.log_end);
+        let is_switch = record.kind == Kind::Switch;
+        let new_ring = if is_switch { log_end } else { newest.new_ring };
+        let ends_page = record.seals || !self.needs_own_pages() || !self.keeps(LeftOut::OwnPage);
+        let (sealed, sealed_end) =
+            if ends_page { (snapshot.id, log_end) } else { (newest.sealed, newest.sealed_end) };
+        Snapshot { log_end, chain: content, sealed, sealed_end, new_ring, ..snapshot }
+    }
+
+    /// Where the record that follows one at `lsn` begins.
+    pub(crate) fn end_of(&self, record: &Record, lsn: Lsn) -> Lsn {
+        if record.seals { self.page_ceiling(lsn + 1) } else { lsn + 1 }
+    }
+
+    /// Whether a record continues the log here (L4, L5).
+    pub(crate) fn continues(&self, record: &Record, lsn: Lsn, chain: ContentId) -> bool {
+        let is_at_its_place = record.sequence_number == lsn || !self.keeps(LeftOut::SequenceNumber);
+        is_at_its_place && (record.chain == chain || !self.keeps(LeftOut::Chain))
+    }
+}
