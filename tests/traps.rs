@@ -24,6 +24,8 @@ use mapleaf::{Db, Durability, Error, OwnedRange, Table, WriteMode};
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");
 const NAMES: Table<u64, str> = Table::new("names");
+const VALUES: Table<u64, [u8]> = Table::new("values");
+const FLAGS: Table<u64, bool> = Table::new("flags");
 
 fn open(path: &Path, mode: WriteMode) -> Db {
     Db::options().write_mode(mode).open(path).unwrap()
@@ -597,4 +599,125 @@ fn what_cannot_be_decoded_stays_and_the_transaction_goes_on() {
         db.update(|tx| tx.raw_table("names")?.take(key)).unwrap();
         assert_clean(&db);
     }
+}
+
+type Way<'a> = Box<dyn Fn() -> mapleaf::Result<Entries<'a>> + 'a>;
+type Entries<'a> = Box<dyn DoubleEndedIterator<Item = mapleaf::Result<()>> + 'a>;
+
+fn without_entries<'a, T>(
+    entries: impl DoubleEndedIterator<Item = mapleaf::Result<T>> + 'a,
+) -> mapleaf::Result<Entries<'a>> {
+    Ok(Box::new(entries.map(|entry| entry.map(drop))))
+}
+
+/// Reads from both ends, `first` of them first, up to an error; meets it there again and again, and from the other end
+/// too. Returns how many entries there are before and behind it, and its text.
+#[track_caller]
+fn read_to_error(mut entries: Entries<'_>, backward_first: bool) -> (usize, usize, String) {
+    let mut found = [0, 0];
+    let mut errors = Vec::new();
+    for backward in [backward_first, !backward_first] {
+        for _ in 0..5 {
+            let error = loop {
+                match if backward { entries.next_back() } else { entries.next() } {
+                    Some(Ok(())) => found[usize::from(backward)] += 1,
+                    Some(Err(error)) => break error,
+                    None => panic!("the end after {found:?} entries and {errors:?}"),
+                }
+            };
+            errors.push(error.to_string());
+        }
+        // The other end has not moved, and this one does not because it does.
+        assert!(errors.iter().all(|error| *error == errors[0]), "{errors:?}");
+    }
+    (found[0], found[1], errors.swap_remove(0))
+}
+
+/// All ways to read a table from both ends stop at the same entry.
+#[track_caller]
+fn assert_all_stop<K, V>(path: &Path, table: &Table<K, V>, expected: Option<(usize, usize)>, words: &str)
+where
+    K: mapleaf::Key<Out = u64> + ?Sized + 'static,
+    V: mapleaf::Value + ?Sized + 'static,
+    u64: mapleaf::EncodeKey<K>,
+{
+    let db = Db::open(path).unwrap();
+    let rx = Arc::new(db.read().unwrap());
+    let (snapshot, owned) = (rx.table(table).unwrap(), rx.owned_table(table).unwrap());
+    let raw = rx.raw_table(table.name()).unwrap();
+    let tx = db.write().unwrap();
+    let changed = tx.table(table).unwrap();
+    let mut ways: Vec<Way<'_>> = vec![
+        Box::new(|| without_entries(snapshot.iter()?)),
+        Box::new(|| without_entries(snapshot.range(0..=999)?)),
+        Box::new(|| without_entries(snapshot.iter()?.clone())),
+        Box::new(|| without_entries(owned.iter()?)),
+        Box::new(|| without_entries(owned.range(0..1000)?)),
+        Box::new(|| without_entries(changed.iter()?)),
+        Box::new(|| without_entries(changed.range(..1000)?)),
+    ];
+    if words == "damaged" {
+        ways.push(Box::new(|| without_entries(raw.iter()?)));
+        ways.push(Box::new(|| without_entries(raw.prefix(&[0][..])?)));
+    }
+    let mut before = expected;
+    for way in &ways {
+        for backward_first in [false, true] {
+            let (front, back, error) = read_to_error(way().unwrap(), backward_first);
+            assert!(error.contains(words), "{error}");
+            assert_eq!((front, back), *before.get_or_insert((front, back)));
+            assert!(front > 0 && back > 0);
+        }
+    }
+    // What uses all of it up ends with the error.
+    let (front, back) = before.unwrap();
+    let (borrowed, changed) = (|| snapshot.iter().unwrap(), || changed.iter().unwrap());
+    let owned = || owned.iter().unwrap();
+    assert_eq!([borrowed().count(), changed().count(), owned().count()], [front + 1; 3]);
+    let counts = [borrowed().rev().count(), changed().rev().count(), owned().rev().count()];
+    assert_eq!(counts, [back + 1; 3]);
+    assert!(borrowed().last().unwrap().is_err() && owned().last().unwrap().is_err());
+    assert!(owned().filter_map(Result::ok).count() == front);
+}
+
+#[test]
+fn an_error_does_not_move_an_iterator() {
+    let (_folder, path) = scratch();
+    let large = b"<a large value>".repeat(400); // on overflow pages
+    let db = Db::open(&path).unwrap();
+    db.update(|tx| {
+        let (mut values, mut flags) = (tx.table(&VALUES)?, tx.table(&FLAGS)?);
+        let mut names = tx.table(&NAMES)?;
+        for key in 0..1000 {
+            values.insert(key, if key == 100 { &large[..] } else { b"small" })?;
+            names.insert(key, if key == 500 { "<a name>" } else { "of another" })?;
+            flags.insert(key, key % 3 == 0)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    drop(db);
+    let sound = fs::read(&path).unwrap();
+    let damage = |what: &[u8]| {
+        let mut file = sound.clone();
+        let at = file.windows(what.len()).position(|bytes| bytes == what).unwrap();
+        file[at] ^= 1;
+        fs::write(&path, file).unwrap();
+    };
+    // A damaged value, of its leaf all else is sound; a damaged leaf.
+    damage(b"<a large value>");
+    assert_all_stop(&path, &VALUES, Some((100, 899)), "damaged");
+    damage(b"<a name>");
+    assert_all_stop(&path, &NAMES, None, "damaged");
+    // Bytes that are no value of the table's type: in an ordinary leaf, and in one whose entries are all of one length.
+    fs::write(&path, &sound).unwrap();
+    let db = Db::open(&path).unwrap();
+    db.update(|tx| {
+        tx.raw_table("names")?.insert(100u64.to_be_bytes(), b"\xff")?;
+        tx.raw_table("flags")?.insert(100u64.to_be_bytes(), [2])
+    })
+    .unwrap();
+    drop(db);
+    assert_all_stop(&path, &NAMES, Some((100, 899)), "not a str");
+    assert_all_stop(&path, &FLAGS, Some((100, 899)), "not a bool");
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::base::{ChildRef, KeyBuf};
 use crate::db::{ReadTxn, Types};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tree::nodes::{Nodes, TreeTop};
-use crate::tree::{FramesOverPages, OpenLeaf, RangeCursor};
+use crate::tree::{End, FramesOverPages, OpenLeaf, RangeCursor};
 use crate::txn::page_file::PageFile;
 use crate::txn::read::SnapshotReader;
 use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, Value, decode_key, prefix_upper_bound};
@@ -59,8 +59,12 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
     }
 }
 
-/// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: reading a page may
-/// find it damaged, and then the iterator has ended.
+/// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: a page may be damaged, or an
+/// entry not be one of the table's types.
+///
+/// **An error does not move the iterator.** Asked again, from either end, it tries the same entry again and returns the
+/// same error, never `None` as if there were no more entries. So a loop must stop at the first error, as `?` does. The
+/// methods that use all of it up, such as `count`, `last` and `for_each`, stop there: the error is the last item.
 ///
 /// Values are borrowed in place. Keys are put together from their page, without an allocation while they
 /// are short.
@@ -100,6 +104,13 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
     pub(super) fn new(source: EntrySource<'a>, cursor: RangeCursor) -> Range<'a, K, V> {
         Range { source, cursor, open: OpenLeaf::default(), types: PhantomData }
     }
+
+    /// An entry was found, and cannot be decoded.
+    #[cold]
+    fn stay(&mut self, end: End, error: Error) -> Option<Result<(K::Out, V::Ref<'a>)>> {
+        self.cursor.step_back(end);
+        Some(Err(error))
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> fmt::Debug for Range<'_, K, V> {
@@ -116,15 +127,27 @@ impl<K: ?Sized, V: ?Sized> Clone for Range<'_, K, V> {
 
 #[inline(always)]
 fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
-    entry: Result<Option<(KeyBuf, &'a [u8])>>,
-) -> Option<Result<(K::Out, V::Ref<'a>)>> {
-    match entry {
-        Ok(Some((key, value))) => {
-            Some(K::decode(KeyBytes::from(key)).and_then(|key| Ok((key, V::decode(value)?))))
+    key: KeyBuf,
+    value: &'a [u8],
+) -> Result<(K::Out, V::Ref<'a>)> {
+    K::decode(KeyBytes::from(key)).and_then(|key| Ok((key, V::decode(value)?)))
+}
+
+/// Uses an iterator up that does not move when it has met an error.
+fn fold_to_first_error<T, A>(
+    mut next: impl FnMut() -> Option<Result<T>>,
+    start: A,
+    mut add: impl FnMut(A, Result<T>) -> A,
+) -> A {
+    let mut sum = start;
+    while let Some(item) = next() {
+        let is_error = item.is_err();
+        sum = add(sum, item);
+        if is_error {
+            break;
         }
-        Ok(None) => None,
-        Err(error) => Some(Err(error)),
     }
+    sum
 }
 
 /// Whether the keys are such as a processor holds in its registers. Others would only be moved about more often.
@@ -148,9 +171,23 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
         if is_small::<K>()
             && let Some((key, key_len, value)) = self.cursor.next_word(&self.open)
         {
-            return Some(decode_word::<K, V>(&key[..key_len], value));
+            return match decode_word::<K, V>(&key[..key_len], value) {
+                Ok(entry) => Some(Ok(entry)),
+                Err(error) => self.stay(End::Front, error),
+            };
         }
-        decode_entry::<K, V>(self.cursor.next_in(self.source, &mut self.open))
+        match self.cursor.next_in(self.source, &mut self.open) {
+            Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
+                Ok(entry) => Some(Ok(entry)),
+                Err(error) => self.stay(End::Front, error),
+            },
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn fold<A, F: FnMut(A, Self::Item) -> A>(mut self, start: A, add: F) -> A {
+        fold_to_first_error(|| self.next(), start, add)
     }
 }
 
@@ -160,16 +197,30 @@ impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for Range<'_, K, V>
         if is_small::<K>()
             && let Some((key, key_len, value)) = self.cursor.next_word_back(&self.open)
         {
-            return Some(decode_word::<K, V>(&key[..key_len], value));
+            return match decode_word::<K, V>(&key[..key_len], value) {
+                Ok(entry) => Some(Ok(entry)),
+                Err(error) => self.stay(End::Back, error),
+            };
         }
-        decode_entry::<K, V>(self.cursor.next_back_in(self.source, &mut self.open))
+        match self.cursor.next_back_in(self.source, &mut self.open) {
+            Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
+                Ok(entry) => Some(Ok(entry)),
+                Err(error) => self.stay(End::Back, error),
+            },
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn rfold<A, F: FnMut(A, Self::Item) -> A>(mut self, start: A, add: F) -> A {
+        fold_to_first_error(|| self.next_back(), start, add)
     }
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for Range<'_, K, V> {}
 
-/// An iterator that keeps its transaction alive, and so borrows from nothing. Its values are owned.
-/// Made by [`OwnedTable`](crate::OwnedTable).
+/// An iterator that keeps its transaction alive, and so borrows from nothing. Its values are owned. An error does not move
+/// it, as with [`Range`]. Made by [`OwnedTable`](crate::OwnedTable).
 #[must_use = "iterators are lazy"]
 pub struct OwnedRange<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,
@@ -180,10 +231,6 @@ pub struct OwnedRange<K: ?Sized, V: ?Sized> {
 impl<K: Key + ?Sized, V: Value + ?Sized> OwnedRange<K, V> {
     pub(super) fn new(transaction: Arc<ReadTxn>, cursor: RangeCursor) -> OwnedRange<K, V> {
         OwnedRange { transaction, cursor, types: PhantomData }
-    }
-
-    fn own(entry: Option<Result<(K::Out, V::Ref<'_>)>>) -> Option<Result<(K::Out, V::Owned)>> {
-        entry.map(|entry| entry.map(|(key, value)| (key, V::into_owned(value))))
     }
 }
 
@@ -197,13 +244,41 @@ impl<K: Key + ?Sized, V: Value + ?Sized> Iterator for OwnedRange<K, V> {
     type Item = Result<(K::Out, V::Owned)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Self::own(decode_entry::<K, V>(self.cursor.next(self.transaction.reader())))
+        match self.cursor.next(self.transaction.reader()) {
+            Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
+                Ok((key, value)) => Some(Ok((key, V::into_owned(value)))),
+                Err(error) => {
+                    self.cursor.step_back(End::Front);
+                    Some(Err(error))
+                }
+            },
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn fold<A, F: FnMut(A, Self::Item) -> A>(mut self, start: A, add: F) -> A {
+        fold_to_first_error(|| self.next(), start, add)
     }
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for OwnedRange<K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        Self::own(decode_entry::<K, V>(self.cursor.next_back(self.transaction.reader())))
+        match self.cursor.next_back(self.transaction.reader()) {
+            Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
+                Ok((key, value)) => Some(Ok((key, V::into_owned(value)))),
+                Err(error) => {
+                    self.cursor.step_back(End::Back);
+                    Some(Err(error))
+                }
+            },
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn rfold<A, F: FnMut(A, Self::Item) -> A>(mut self, start: A, add: F) -> A {
+        fold_to_first_error(|| self.next_back(), start, add)
     }
 }
 

@@ -12,7 +12,10 @@
 //! - `front` stands before the next entry to come from the front, `back` behind the next to come from the back. The
 //!   range is used up when `front` is not before `back`, by comparing the indexes on their paths: so inverted
 //!   bounds are an empty range like any other.
-//! - Having answered `None` or an error, the cursor stays ended.
+//! - A step that fails moves neither end: the next one comes to the same entry, or page, and fails in the same way, from
+//!   whichever end. So what cannot be read is never passed over, and no error is followed by an end that is none. What a
+//!   step needs of other nodes it reads before it moves its path; a step over an entry is taken back.
+//! - Having returned `None`, the cursor stays ended.
 //! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go there
 //!   while the other stands still. Whatever else moves makes it anew.
 //! - I5: from the leaves in which its ends begin it goes on to no more leaves, both ends together, than there are
@@ -33,7 +36,7 @@ struct Step {
     index: usize,
 }
 
-/// A way from the root to a place in a leaf. Cut short only by an error, after which it is not used.
+/// A way from the root to a place in a leaf.
 #[derive(Clone, Debug)]
 struct Path {
     /// The branches, root first.
@@ -61,8 +64,9 @@ pub(crate) struct RangeCursor {
     has_ended: bool,
 }
 
+/// An end of a cursor's range.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum End {
+pub(crate) enum End {
     Front,
     Back,
 }
@@ -174,7 +178,7 @@ impl RangeCursor {
             let index = step.index;
             step.index += 1;
             stretch.prefetch_ahead_of(index);
-            return self.entry(nodes, &stretch.leaf, index).map(Some);
+            return self.entry(nodes, stretch, index).map(Some);
         }
         self.first_of_stretch(nodes, open, End::Front)
     }
@@ -193,16 +197,17 @@ impl RangeCursor {
             step.index -= 1;
             let index = step.index;
             stretch.prefetch_ahead_of(index);
-            return self.entry(nodes, &stretch.leaf, index).map(Some);
+            return self.entry(nodes, stretch, index).map(Some);
         }
         self.first_of_stretch(nodes, open, End::Back)
     }
 
+    /// The entry at `index`, over which the end of `stretch` has just stepped.
     #[inline(always)]
-    fn entry<'a>(&mut self, nodes: impl Nodes<'a>, leaf: &LeafView<'a>, index: usize) -> Result<Found<'a>> {
-        match leaf.short_entry(index) {
+    fn entry<'a>(&mut self, nodes: impl Nodes<'a>, stretch: &Stretch<'a>, index: usize) -> Result<Found<'a>> {
+        match stretch.leaf.short_entry(index) {
             Some(entry) => Ok(entry),
-            None => self.any_entry(nodes, leaf, index),
+            None => self.any_entry(nodes, stretch, index),
         }
     }
 
@@ -211,15 +216,27 @@ impl RangeCursor {
     fn any_entry<'a>(
         &mut self,
         nodes: impl Nodes<'a>,
-        leaf: &LeafView<'a>,
+        stretch: &Stretch<'a>,
         index: usize,
     ) -> Result<Found<'a>> {
-        if let Some(entry) = leaf.short_dense_entry(index) {
+        if let Some(entry) = stretch.leaf.short_dense_entry(index) {
             return Ok(entry);
         }
-        let entry = leaf.entry(index).and_then(|(key, value)| Ok((key, resolve(nodes, value)?)));
-        self.has_ended = entry.is_err();
+        let entry = stretch.leaf.entry(index).and_then(|(key, value)| Ok((key, resolve(nodes, value)?)));
+        if entry.is_err() {
+            self.step_back(stretch.end);
+        }
         entry
+    }
+
+    /// Takes back the last step of `end`, which was over an entry: the next one comes to it again.
+    #[cold]
+    pub(crate) fn step_back(&mut self, end: End) {
+        match (end, &mut self.front, &mut self.back) {
+            (End::Front, Some(path), _) => path.leaf.index -= 1,
+            (End::Back, _, Some(path)) => path.leaf.index += 1,
+            _ => {}
+        }
     }
 
     /// Opens the leaf in which `end` goes on, and takes its first entry there.
@@ -234,32 +251,28 @@ impl RangeCursor {
         if self.has_ended {
             return Ok(None);
         }
-        self.has_ended = true;
-        let Some(stretch) = self.open_stretch(nodes, end)? else { return Ok(None) };
-        let (Some(path), _) = self.paths(end) else { return Ok(None) };
+        let Some((stretch, step)) = self.open_stretch(nodes, end)? else {
+            self.has_ended = true;
+            return Ok(None);
+        };
         if end == End::Back {
-            path.leaf.index -= 1;
+            step.index -= 1;
         }
-        let index = path.leaf.index;
+        let index = step.index;
         if end == End::Front {
-            path.leaf.index += 1;
+            step.index += 1;
         }
-        self.has_ended = false;
         open.0 = Some(stretch);
-        self.entry(nodes, &stretch.leaf, index).map(Some)
+        self.entry(nodes, &stretch, index).map(Some)
     }
 
-    /// The path of `end`, and the other one.
-    fn paths(&mut self, end: End) -> (Option<&mut Path>, Option<&Path>) {
-        match end {
-            End::Front => (self.front.as_mut(), self.back.as_ref()),
-            End::Back => (self.back.as_mut(), self.front.as_ref()),
-        }
-    }
-
-    /// Moves `end` to the leaf that has its next entry; `None` if the range is used up.
-    fn open_stretch<'a>(&mut self, nodes: impl Nodes<'a>, end: End) -> Result<Option<Stretch<'a>>> {
-        let is_new = self.paths(end).0.is_none();
+    /// Moves `end` to the leaf that has its next entry, and returns its place there; `None` if the range is used up.
+    fn open_stretch<'a>(
+        &mut self,
+        nodes: impl Nodes<'a>,
+        end: End,
+    ) -> Result<Option<(Stretch<'a>, &mut Step)>> {
+        let is_new = if end == End::Front { self.front.is_none() } else { self.back.is_none() };
         // An open end needs no comparing, so no descent, until it is asked for.
         if self.front.is_none() && (end == End::Front || self.lower != Bound::Unbounded) {
             self.front = Some(place(nodes, self.top, &self.lower, End::Front, end)?);
@@ -267,26 +280,27 @@ impl RangeCursor {
         if self.back.is_none() && (end == End::Back || self.upper != Bound::Unbounded) {
             self.back = Some(place(nodes, self.top, &self.upper, End::Back, end)?);
         }
+        let RangeCursor { lower, upper, front, back, leaves, .. } = self;
+        let (path, other, bound) = match end {
+            End::Front => (front, back, lower),
+            End::Back => (back, front, upper),
+        };
+        let Some(path) = path else { return Ok(None) };
         // A descent to a key has asked for what lies there.
-        let is_open = matches!(if end == End::Front { &self.lower } else { &self.upper }, Bound::Unbounded);
-        let mut leaves = self.leaves;
-        let (Some(path), other) = self.paths(end) else { return Ok(None) };
+        let is_open = *bound == Bound::Unbounded;
         let mut leaf = leaf_at(nodes, path.leaf.node)?;
         let is_at_end = match end {
             End::Front => path.leaf.index >= leaf.count(),
             End::Back => path.leaf.index == 0,
         };
         if is_at_end {
-            // Whoever has gone from leaf to leaf once will do it again; a short range is over before that.
-            let goes_on = leaves.is_some();
             let has_next = match end {
-                End::Front => to_next_leaf(nodes, path, goes_on)?,
-                End::Back => to_previous_leaf(nodes, path, goes_on)?,
+                End::Front => to_next_leaf(nodes, path, leaves)?,
+                End::Back => to_previous_leaf(nodes, path, leaves)?,
             };
             if !has_next {
                 return Ok(None);
             }
-            leaves.add(nodes)?;
             leaf = leaf_at(nodes, path.leaf.node)?;
         }
         let mut limit = if end == End::Front { leaf.count() } else { 0 };
@@ -308,8 +322,7 @@ impl RangeCursor {
         } else if !is_new {
             stretch.prefetch_ahead_of(path.leaf.index);
         }
-        self.leaves = leaves;
-        Ok(Some(stretch))
+        Ok(Some((stretch, &mut path.leaf)))
     }
 }
 
@@ -378,45 +391,65 @@ fn extend_to<'a>(
     Ok(Step { node, index })
 }
 
-/// Moves from any place in a leaf to the beginning of the next leaf; `false` if there is none. If the way `goes_on`,
-/// the leaf behind that is asked for.
-fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, goes_on: bool) -> Result<bool> {
-    let above = &mut path.above;
-    for turn in (0..above.len()).rev() {
-        let level = (above.len() - turn) as u8;
-        let branch = branch_at(nodes, above[turn].node, level)?;
-        if above[turn].index >= branch.count() {
+/// Moves from any place in a leaf to the beginning of the next leaf, and counts it; `false` if there is none. A cursor
+/// that has gone from leaf to leaf before will do it again, so the leaf after the next is asked for; a short range is
+/// over before that.
+fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
+    for turn in (0..path.above.len()).rev() {
+        let level = (path.above.len() - turn) as u8;
+        let Step { node, index } = path.above[turn];
+        let branch = branch_at(nodes, node, level)?;
+        if index >= branch.count() {
             continue;
         }
-        above[turn].index += 1;
-        let index = above[turn].index;
-        if goes_on && level == 1 && index < branch.count() {
+        let index = index + 1;
+        if leaves.is_some() && level == 1 && index < branch.count() {
             nodes.prefetch_whole(branch.child(index + 1)?);
         }
-        above.truncate(turn + 1);
-        path.leaf = extend_to(nodes, above, branch.child(index)?, level - 1, End::Front)?;
+        move_to_child(nodes, path, turn, (branch, index), leaves, End::Front)?;
         return Ok(true);
     }
     Ok(false)
 }
 
 /// Moves from any place in a leaf to the end of the leaf before, likewise.
-fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, goes_on: bool) -> Result<bool> {
-    let above = &mut path.above;
-    for turn in (0..above.len()).rev() {
-        let level = (above.len() - turn) as u8;
-        if above[turn].index == 0 {
+fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
+    for turn in (0..path.above.len()).rev() {
+        let level = (path.above.len() - turn) as u8;
+        let Step { node, index } = path.above[turn];
+        if index == 0 {
             continue;
         }
-        above[turn].index -= 1;
-        let index = above[turn].index;
-        let branch = branch_at(nodes, above[turn].node, level)?;
-        if goes_on && level == 1 && index > 0 {
+        let index = index - 1;
+        let branch = branch_at(nodes, node, level)?;
+        if leaves.is_some() && level == 1 && index > 0 {
             nodes.prefetch_whole(branch.child(index - 1)?);
         }
-        above.truncate(turn + 1);
-        path.leaf = extend_to(nodes, above, branch.child(index)?, level - 1, End::Back)?;
+        move_to_child(nodes, path, turn, (branch, index), leaves, End::Back)?;
         return Ok(true);
     }
     Ok(false)
+}
+
+/// Moves a path to the first or the last place below a child of its branch at `turn`. Counts the leaf. If that fails,
+/// nothing has moved.
+fn move_to_child<'a>(
+    nodes: impl Nodes<'a>,
+    path: &mut Path,
+    turn: usize,
+    (branch, index): (BranchView<'a>, usize),
+    leaves: &mut LeafCount,
+    end: End,
+) -> Result<()> {
+    let mut counted = *leaves;
+    counted.add(nodes)?;
+    let level = (path.above.len() - turn) as u8;
+    let mut below = Vec::new(); // takes no memory for a leaf beside this one
+    let leaf = extend_to(nodes, &mut below, branch.child(index)?, level - 1, end)?;
+    path.above[turn].index = index;
+    path.above.truncate(turn + 1);
+    path.above.append(&mut below);
+    path.leaf = leaf;
+    *leaves = counted;
+    Ok(())
 }

@@ -27,7 +27,7 @@ mod tests;
 
 #[allow(unused_imports)]
 pub(crate) use {
-    cursor::{OpenLeaf, RangeCursor},
+    cursor::{End, OpenLeaf, RangeCursor},
     frames::FramesOverPages,
     get::{get, get_many},
     leaves::leaves_in_range,
