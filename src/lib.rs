@@ -38,6 +38,8 @@ pub use txn::compaction::CompactionProgress;
 pub use txn::onlookers::ReaderInfo;
 pub use txn::page_file::Verify;
 pub use txn::warm::Warmed;
+#[cfg(feature = "messagepack")]
+pub use types::MessagePack;
 #[cfg(feature = "serde")]
 pub use types::Serde;
 pub use types::{
@@ -49,3 +51,8 @@ pub use types::{
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// And so are those in the guide.
+#[cfg(all(doctest, feature = "messagepack"))]
+#[doc = include_str!("../docs/GUIDE.md")]
+struct Guide;

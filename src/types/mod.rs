@@ -5,7 +5,7 @@
 //! - **Order**: for keys `a` and `b` of one type, `a < b` exactly if the bytes of `a` sort before the
 //!   bytes of `b`. The tree compares bytes and nothing else.
 //! - **Exactness**: decoding gives back what was encoded, and every value has one encoding: bytes that decode at
-//!   all are the encoding of what they decode to. (`Serde` promises neither order nor this.)
+//!   all are the encoding of what they decode to. (`MessagePack` does not promise this.)
 //! - **Distrust**: decoding arbitrary bytes gives a value or [`Error::Decode`](crate::Error::Decode), never a
 //!   panic, and takes no more memory than a small multiple of the bytes it was given.
 //! - **Names**: two types of the same name have the same encoding. The names are stored with each table; tests
@@ -44,6 +44,8 @@ pub use self::key_str::KeyStr;
 pub use self::prefix::KeyPrefix;
 pub(crate) use self::prefix::prefix_upper_bound;
 pub use self::range::KeyRange;
+#[cfg(feature = "messagepack")]
+pub use self::serde_value::MessagePack;
 #[cfg(feature = "serde")]
 pub use self::serde_value::Serde;
 pub use self::table::Table;

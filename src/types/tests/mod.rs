@@ -5,8 +5,12 @@ mod golden;
 mod order;
 mod owned_keys;
 mod samples;
+#[cfg(feature = "messagepack")]
+mod serde_changes;
 #[cfg(feature = "serde")]
-mod serde_value;
+mod serde_compact;
+#[cfg(feature = "messagepack")]
+mod serde_named;
 mod shapes;
 
 use super::*;
