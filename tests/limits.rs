@@ -19,6 +19,20 @@ fn a_key_has_half_a_page_less_64_bytes() {
 }
 
 #[test]
+fn values_lie_at_any_address() {
+    let db = Db::in_memory().unwrap();
+    db.update(|tx| {
+        let mut bytes = tx.table(&BYTES)?;
+        (1..40u8).try_for_each(|length| bytes.insert([length], vec![length; length.into()]).map(drop))
+    })
+    .unwrap();
+    let rx = db.read().unwrap();
+    let values = rx.table(&BYTES).unwrap().iter().unwrap();
+    let odd = values.filter(|entry| entry.as_ref().unwrap().1.as_ptr().addr() % 2 == 1).count();
+    assert!(odd > 0, "if values were aligned, the documentation of `Value` could promise it");
+}
+
+#[test]
 fn a_table_name_has_1024_bytes() {
     let db = Db::in_memory().unwrap();
     let tx = db.write().unwrap();

@@ -10,12 +10,21 @@ pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
         "u16" | "i16" => bytes.len() == 2,
         "u32" | "i32" | "f32" => bytes.len() == 4,
         "u64" | "i64" | "f64" => bytes.len() == 8,
-        "u128" | "i128" => bytes.len() == 16,
+        "u128" | "i128" | "ipv6addr" => bytes.len() == 16,
+        "ipv4addr" => bytes.len() == 4,
+        "duration" | "systemtime" => bytes.len() == 12,
+        "socketaddrv4" => bytes.len() == 6,
+        "socketaddrv6" => bytes.len() == 26,
+        "ipaddr" => matches!((bytes.first(), bytes.len()), (Some(4), 5) | (Some(6), 17)),
+        "socketaddr" => matches!((bytes.first(), bytes.len()), (Some(4), 7) | (Some(6), 27)),
         "bool" => matches!(bytes, [0 | 1]),
         "char" => bytes.len() == 4,
         "()" => bytes.is_empty(),
         "str" => str::from_utf8(bytes).is_ok(),
-        _ => fits_array(type_name, bytes).unwrap_or(true),
+        _ => match type_name.strip_prefix("nonzero<").and_then(|rest| rest.strip_suffix('>')) {
+            Some(number) => fits(number, bytes),
+            None => fits_array(type_name, bytes).unwrap_or(true),
+        },
     }
 }
 

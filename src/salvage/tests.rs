@@ -1,11 +1,15 @@
 //! Parts of salvaging that the tests of the whole (tests/salvage.rs) do not reach.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::num::NonZero;
+use std::time::SystemTime;
+
 use super::shape::fits;
 use super::source::Source;
 use super::state::Orphan;
 use super::target::{Spoken, add_range};
 use crate::base::PageNumber;
-use crate::types::{Key, Value};
+use crate::types::{EncodeKey, Key, Value};
 use crate::{Db, Error, Table};
 
 #[test]
@@ -18,11 +22,18 @@ fn what_a_type_encodes_fits_its_name_and_other_lengths_do_not() {
         (<u128 as Key>::type_name(), 16),
         (<() as Value>::type_name(), 0),
         (<[u8; 5] as Key>::type_name(), 5),
+        (<NonZero<u16> as Key>::type_name(), 2),
+        (<SystemTime as Key>::type_name(), 12),
+        (<Ipv4Addr as Key>::type_name(), 4),
+        (<SocketAddrV6 as Key>::type_name(), 26),
     ] {
         assert!(fits(&name, &vec![7; length]), "{name}");
         assert!(!fits(&name, &vec![7; length + 1]), "{name}");
     }
     assert!(fits(&<bool as Value>::type_name(), &[1]) && !fits(&<bool as Value>::type_name(), &[2]));
+    let address = IpAddr::from([10, 0, 0, 1]);
+    assert!(fits(&<IpAddr as Key>::type_name(), &address.encode_key()) && !fits("ipaddr", &[6, 0, 0, 0, 0]));
+    assert!(fits(&<SocketAddr as Key>::type_name(), &SocketAddr::from((address, 80)).encode_key()));
     assert!(fits(&<str as Key>::type_name(), b"text") && !fits(&<str as Key>::type_name(), &[0xff]));
     assert!(fits(&<[u8] as Key>::type_name(), &[0xff; 100]), "any bytes");
     assert!(fits(&<(u8, String) as Key>::type_name(), &[0xff; 100]), "not known here");

@@ -5,16 +5,23 @@
 //! an encoding in [`Place::Last`] need not be.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use super::lists::for_pointers;
 use super::{Encoded, Encoder, KeyBytes, Place, decode_error, wrong_length};
 use crate::Result;
 
 /// A type whose values are the keys of a table.
 ///
-/// Keys are ordered as their type is. Implemented for `str`, `String`, `[u8]`, `Vec<u8>`, `[u8; N]`, all
-/// integers of fixed size, `bool`, `char`, `()`, `f32` and `f64` (by
-/// [`total_cmp`](f64::total_cmp)), `Option` (`None` first), and tuples of one to eight of these that
-/// are sized (`String`, not `str`).
+/// Keys are ordered as their type is. Implemented for
+///
+/// - text and bytes: `str`, `String`, `Box<str>`, `Arc<str>`, `Cow<str>`, `[u8]`, `Vec<u8>`, `Box<[u8]>`,
+///   `Arc<[u8]>`, `Cow<[u8]>`, `[u8; N]`;
+/// - all integers, their `NonZero`, `bool`, `char`, `()`, `f32` and `f64` (by [`total_cmp`](f64::total_cmp)). `usize`
+///   and `isize` are stored as `u64` and `i64`, so that a file can be moved to any machine;
+/// - `Duration`, `SystemTime`, and the addresses of `std::net`;
+/// - `Option` (`None` first), tuples of one to twelve, `Vec<T>` and `[T; N]` (ordered by the first element that
+///   differs), of all these that are sized (`String`, not `str`). See [`Element`](crate::Element).
 ///
 /// Wherever a key is *given* (`get`, `insert`, `range` ...), anything that stands for one will do: see
 /// [`EncodeKey`]. Wherever a key *comes back* (iteration, `first`, `last`), it is a [`Key::Out`], which is owned:
@@ -75,6 +82,12 @@ use crate::Result;
 /// assert_eq!(UserId::decode((&[0, 0, 0, 0, 0, 0, 0, 7]).into())?, UserId(7));
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a type of keys",
+    label = "a table cannot have keys of this type",
+    note = "keys are numbers, text, bytes, times, addresses, and tuples, options, vectors and arrays of these",
+    note = "a type of your own becomes a key by standing for one of them: see the documentation of `Key`"
+)]
 pub trait Key {
     /// A key as it comes back from a table. It is owned; for `str` it is [`KeyStr`](crate::KeyStr), for
     /// `[u8]` it is [`KeyBytes`], neither of which allocates for a short key.
@@ -109,7 +122,7 @@ pub trait Key {
 pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Out> {
     let mut reader = KeyReader::new(bytes);
     let key = K::read(&mut reader, Place::Last)?;
-    match reader.rest.len() {
+    match reader.len() {
         0 => Ok(key),
         extra => Err(decode_error(K::type_name(), format!("{extra} bytes too many"))),
     }
@@ -118,9 +131,10 @@ pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Out> {
 /// What can be given where a key of type `K` is wanted.
 ///
 /// That is: the key itself, a reference to it, and what is just as good. Text for text (`&str`, `String`,
-/// [`KeyStr`](crate::KeyStr), `Cow<str>`, `Box<str>`), bytes for bytes (`[u8]`, `Vec<u8>`, `[u8; N]`,
-/// [`KeyBytes`], ...), and in tuples and `Option` element by element: `("word", 5)` is a key for
-/// `(String, u64)`. Integer literals become whatever the table's keys are.
+/// [`KeyStr`](crate::KeyStr), ...), bytes for bytes (`[u8]`, `Vec<u8>`, `[u8; N]`, [`KeyBytes`], ...), anything behind
+/// a `Box`, `Arc` or `Cow`, and in tuples, vectors, arrays and `Option` element by element: `("word", 5)` is a key for
+/// `(String, u64)`. Integer literals become whatever the table's keys are. `None` alone does not say of what it is an
+/// option, for there are several: `None::<&str>`.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -168,17 +182,24 @@ pub trait EncodeKey<K: Key + ?Sized> {
     }
 }
 
-impl<K: Key + ?Sized, Q: EncodeKey<K> + ?Sized> EncodeKey<K> for &Q {
-    #[inline]
-    fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
-        (**self).encode_key_into(encoder, place);
-    }
+/// A pointer stands for the keys that what it points to stands for.
+macro_rules! encode_key_behind {
+    ($pointer:ty, Q: $($bounds:tt)*) => {
+        impl<K: Key + ?Sized, Q: EncodeKey<K> + $($bounds)*> EncodeKey<K> for $pointer {
+            #[inline]
+            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+                (**self).encode_key_into(encoder, place);
+            }
 
-    #[inline]
-    fn as_key_bytes(&self) -> Option<&[u8]> {
-        (**self).as_key_bytes()
-    }
+            #[inline]
+            fn as_key_bytes(&self) -> Option<&[u8]> {
+                (**self).as_key_bytes()
+            }
+        }
+    };
 }
+
+for_pointers!(encode_key_behind);
 
 /// What is left to read of an encoded key.
 ///
@@ -207,6 +228,12 @@ impl<'a> KeyReader<'a> {
             }
             None => Err(wrong_length(type_name(), N, self.rest.len())),
         }
+    }
+
+    /// How many bytes are left.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
     }
 
     /// Takes all that is left.

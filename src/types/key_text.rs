@@ -8,6 +8,7 @@
 //! and before every other byte, so a string sorts before those that it is the beginning of.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::lists::for_text_and_bytes;
 use super::{EncodeKey, Encoder, Key, KeyBytes, KeyReader, KeyStr, Place, decode_error};
@@ -30,17 +31,37 @@ impl Key for str {
     }
 }
 
-impl Key for String {
-    type Out = String;
+/// Text and bytes that come back as they are given.
+macro_rules! owned_keys {
+    ($([$($generics:tt)*] $key:ty: $name:literal, $make:expr;)*) => {$(
+        impl<$($generics)*> Key for $key {
+            type Out = $key;
 
-    fn type_name() -> Cow<'static, str> {
-        Cow::Borrowed("str")
-    }
+            fn type_name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
 
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<String> {
-        String::from_utf8(read_bytes(reader, place, "str")?.into_owned())
-            .map_err(|error| decode_error("str", error.to_string()))
-    }
+            fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<$key> {
+                let bytes = read_bytes(reader, place, $name)?.into_owned();
+                $make(bytes).map(<$key>::from)
+            }
+        }
+    )*};
+}
+
+owned_keys! {
+    [] String: "str", text;
+    [] Box<str>: "str", text;
+    [] Arc<str>: "str", text;
+    ['a] Cow<'a, str>: "str", text;
+    [] Vec<u8>: "bytes", Ok;
+    [] Box<[u8]>: "bytes", Ok;
+    [] Arc<[u8]>: "bytes", Ok;
+    ['a] Cow<'a, [u8]>: "bytes", Ok;
+}
+
+fn text(bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| decode_error("str", error.to_string()))
 }
 
 impl Key for [u8] {
@@ -60,18 +81,6 @@ impl Key for [u8] {
     #[inline]
     fn decode(bytes: KeyBytes) -> Result<KeyBytes> {
         Ok(bytes)
-    }
-}
-
-impl Key for Vec<u8> {
-    type Out = Vec<u8>;
-
-    fn type_name() -> Cow<'static, str> {
-        Cow::Borrowed("bytes")
-    }
-
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Vec<u8>> {
-        Ok(read_bytes(reader, place, "bytes")?.into_owned())
     }
 }
 

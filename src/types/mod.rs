@@ -15,20 +15,27 @@
 //! owned, because a page stores what its keys share once; values are encoded for cheap reading, and come
 //! back borrowed from the mapping.
 
+mod address;
+mod element;
 mod encoded;
 mod key;
 mod key_bytes;
+mod key_list;
 mod key_scalar;
+#[cfg(feature = "serde")]
+mod key_serde;
 mod key_str;
 mod key_text;
 mod key_tuple;
 mod lists;
 mod prefix;
 mod range;
+mod represented;
 #[cfg(feature = "serde")]
 mod serde_value;
 mod table;
 mod value;
+mod value_list;
 mod value_scalar;
 mod value_text;
 mod value_tuple;
@@ -36,6 +43,7 @@ mod value_tuple;
 #[cfg(test)]
 mod tests;
 
+pub use self::element::Element;
 pub use self::encoded::{Encoded, Encoder, Place};
 pub(crate) use self::key::decode_key;
 pub use self::key::{EncodeKey, Key, KeyReader};

@@ -3,14 +3,16 @@
 //! Invariant: an encoded prefix is a prefix of the encodings of exactly the keys that it speaks of.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::lists::for_text_and_bytes;
+use super::lists::{for_pointers, for_text_and_bytes};
 use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyStr, Place};
 
 /// What can be given where the beginning of keys of type `K` is wanted.
 ///
 /// - Keys that are text (`str`, `String`): any text. `"ad"` is the beginning of "ad", "ada" and "adam".
 /// - Keys that are bytes (`[u8]`, `Vec<u8>`, `[u8; N]`): any bytes.
+/// - Keys that are vectors: shorter vectors, arrays and slices.
 /// - Keys that are tuples: shorter tuples. `("word",)` is the beginning of every `(String, u64, u64)` whose first
 ///   element is "word", and `("word", 7)` of those whose second element is 7 as well. Elements are
 ///   whole: `("wo",)` does not match "word".
@@ -42,12 +44,19 @@ pub trait KeyPrefix<K: Key + ?Sized> {
     fn encode_prefix(&self) -> Encoded<'_>;
 }
 
-impl<K: Key + ?Sized, P: KeyPrefix<K> + ?Sized> KeyPrefix<K> for &P {
-    #[inline]
-    fn encode_prefix(&self) -> Encoded<'_> {
-        (**self).encode_prefix()
-    }
+/// A pointer to the beginning of keys is one too.
+macro_rules! key_prefix_behind {
+    ($pointer:ty, Q: $($bounds:tt)*) => {
+        impl<K: Key + ?Sized, Q: KeyPrefix<K> + $($bounds)*> KeyPrefix<K> for $pointer {
+            #[inline]
+            fn encode_prefix(&self) -> Encoded<'_> {
+                (**self).encode_prefix()
+            }
+        }
+    };
 }
+
+for_pointers!(key_prefix_behind);
 
 /// The least byte string that is greater than every one that begins with `prefix`, if there is one.
 pub(crate) fn prefix_upper_bound(prefix: &[u8]) -> Option<Vec<u8>> {
@@ -104,10 +113,15 @@ macro_rules! tuple_prefix {
     };
 }
 
-tuple_prefixes!([] [(A QA 0) (B QB 1)]);
-tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2)]);
-tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3)]);
-tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4)]);
-tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5)]);
-tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5) (G QG 6)]);
-tuple_prefixes!([] [(A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5) (G QG 6) (H QH 7)]);
+/// Does so for every beginning of a list.
+macro_rules! every_tuple {
+    ([$($before:tt)*]) => {};
+    ([$($before:tt)*] $next:tt $($rest:tt)*) => {
+        tuple_prefixes!([] [$($before)* $next]);
+        every_tuple!([$($before)* $next] $($rest)*);
+    };
+}
+
+every_tuple! {
+    [] (A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5) (G QG 6) (H QH 7) (I QI 8) (J QJ 9) (K QK 10) (L QL 11)
+}

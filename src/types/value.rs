@@ -1,19 +1,23 @@
 //! What a value is: the traits.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use super::lists::for_pointers;
 use super::{Encoded, Encoder};
 use crate::Result;
 
 /// A type that a table's values can have.
 ///
-/// Implemented for `str`, `String`, `[u8]`, `Vec<u8>`, `[u8; N]`, all integers of fixed size, `f32`, `f64`,
-/// `bool`, `char`, `()`, `Option`, tuples of one to eight of these that are sized, and, with the feature
-/// `serde`, `Serde<T>` for any serde type.
+/// Implemented for all types that can be keys (see [`Key`](crate::Key)), and, with the features `serde` and
+/// `messagepack`, `Serde<T>` and `MessagePack<T>` for any serde type.
 ///
 /// Reading is zero-copy: text and bytes, also inside tuples, are borrowed from the file's mapping for as
-/// long as the transaction lives. What is borrowed is a [`Value::Ref`]; what is handed out for keeps (by
-/// `replace`, for instance) is a [`Value::Owned`].
+/// long as the transaction lives. (A `Vec<T>` is read into a vector of what its elements are read as.) What is borrowed
+/// is a [`Value::Ref`]; what is handed out for keeps (by `replace`, for instance) is a [`Value::Owned`].
+///
+/// The bytes of a value lie at any address: they are not aligned. To take numbers out of a value of `[u8]`, copy them
+/// (`f32::from_le_bytes`), or use types that need no alignment.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -71,6 +75,13 @@ use crate::Result;
 /// assert_eq!(Celsius::decode(&Celsius(36.6).encode_value()?)?, Celsius(36.6));
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a type of values",
+    label = "a table cannot have values of this type",
+    note = "a type with serde's `Serialize` and `Deserialize` is stored as `Serde<{Self}>` or `MessagePack<{Self}>`, \
+            with the feature of that name",
+    note = "a type of your own becomes a value by standing for another: see the documentation of `Value`"
+)]
 pub trait Value {
     /// A value as it is read, borrowed from the file where that saves copying: `&str` for `str` and
     /// `String`, `&[u8]` for `[u8]` and `Vec<u8>`, the number itself for a number.
@@ -102,7 +113,8 @@ pub trait Value {
 ///
 /// That is: the value itself, a reference to it, and what is just as good, as for keys
 /// ([`EncodeKey`](crate::EncodeKey)): `b"1815"` or a `Vec<u8>` for `[u8]`, `"text"` or a `String` for `str`,
-/// `(1815, "Ada")` for `(u32, String)`. Number literals become whatever the table's values are.
+/// `(1815, "Ada")` for `(u32, String)`. Number literals become whatever the table's values are; `None` needs its type,
+/// `None::<&str>`.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -156,19 +168,26 @@ pub trait EncodeValue<V: Value + ?Sized> {
     }
 }
 
-impl<V: Value + ?Sized, Q: EncodeValue<V> + ?Sized> EncodeValue<V> for &Q {
-    #[inline]
-    fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()> {
-        (**self).encode_value_into(encoder)
-    }
+/// A pointer stands for the values that what it points to stands for.
+macro_rules! encode_value_behind {
+    ($pointer:ty, Q: $($bounds:tt)*) => {
+        impl<V: Value + ?Sized, Q: EncodeValue<V> + $($bounds)*> EncodeValue<V> for $pointer {
+            #[inline]
+            fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()> {
+                (**self).encode_value_into(encoder)
+            }
 
-    #[inline]
-    fn as_value_bytes(&self) -> Option<&[u8]> {
-        (**self).as_value_bytes()
-    }
+            #[inline]
+            fn as_value_bytes(&self) -> Option<&[u8]> {
+                (**self).as_value_bytes()
+            }
 
-    #[inline]
-    fn encode_value(&self) -> Result<Encoded<'_>> {
-        (**self).encode_value()
-    }
+            #[inline]
+            fn encode_value(&self) -> Result<Encoded<'_>> {
+                (**self).encode_value()
+            }
+        }
+    };
 }
+
+for_pointers!(encode_value_behind);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::str;
+use std::sync::Arc;
 
 use super::lists::for_text_and_bytes;
 use super::{EncodeValue, Encoder, KeyBytes, KeyStr, Value, decode_error, wrong_length};
@@ -9,9 +10,9 @@ use crate::Result;
 
 /// `$value` is read as a `&$borrowed` by `$decode`, and kept as a `$owned`.
 macro_rules! borrowed_values {
-    ($($value:ty: $name:literal, &$borrowed:ty, $owned:ty, $decode:path;)*) => {$(
-        impl Value for $value {
-            type Ref<'a> = &'a $borrowed;
+    ($([$($generics:tt)*] $value:ty: $name:literal, &$borrowed:ty, $owned:ty, $decode:path;)*) => {$(
+        impl<$($generics)*> Value for $value {
+            type Ref<'r> = &'r $borrowed;
             type Owned = $owned;
 
             fn type_name() -> Cow<'static, str> {
@@ -25,17 +26,23 @@ macro_rules! borrowed_values {
 
             #[inline]
             fn into_owned(value: &$borrowed) -> $owned {
-                value.to_owned()
+                value.to_owned().into()
             }
         }
     )*};
 }
 
 borrowed_values! {
-    str: "str", &str, String, decode_text;
-    String: "str", &str, String, decode_text;
-    [u8]: "bytes", &[u8], Vec<u8>, Ok;
-    Vec<u8>: "bytes", &[u8], Vec<u8>, Ok;
+    [] str: "str", &str, String, decode_text;
+    [] String: "str", &str, String, decode_text;
+    [] Box<str>: "str", &str, Box<str>, decode_text;
+    [] Arc<str>: "str", &str, Arc<str>, decode_text;
+    ['a] Cow<'a, str>: "str", &str, Cow<'a, str>, decode_text;
+    [] [u8]: "bytes", &[u8], Vec<u8>, Ok;
+    [] Vec<u8>: "bytes", &[u8], Vec<u8>, Ok;
+    [] Box<[u8]>: "bytes", &[u8], Box<[u8]>, Ok;
+    [] Arc<[u8]>: "bytes", &[u8], Arc<[u8]>, Ok;
+    ['a] Cow<'a, [u8]>: "bytes", &[u8], Cow<'a, [u8]>, Ok;
 }
 
 #[inline]

@@ -67,7 +67,7 @@ const fn sum_of_sizes(sizes: &[Option<usize>]) -> Option<usize> {
 
 /// Appends an element that is not the last.
 #[inline]
-fn push_element<V: Value>(encoder: &mut Encoder, value: &impl EncodeValue<V>) -> Result<()> {
+pub(super) fn push_element<V: Value>(encoder: &mut Encoder, value: &impl EncodeValue<V>) -> Result<()> {
     if V::FIXED_SIZE.is_some() {
         return value.encode_value_into(encoder);
     }
@@ -79,7 +79,7 @@ fn push_element<V: Value>(encoder: &mut Encoder, value: &impl EncodeValue<V>) ->
 
 /// Takes the bytes of an element that is not the last off the front of `rest`.
 #[inline]
-fn take_element<'a, V: Value>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
+pub(super) fn take_element<'a, V: Value>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
     let length = match V::FIXED_SIZE {
         Some(size) => size,
         None => take_length(rest).ok_or_else(|| decode_error(V::type_name(), "its length is malformed"))?,

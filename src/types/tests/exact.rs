@@ -1,6 +1,11 @@
 //! Values come back as they were, and hostile bytes are a value with exactly that encoding, or an error.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use proptest::option;
 use proptest::prelude::*;
@@ -55,6 +60,20 @@ fn hostile_keys() {
     hostile_key::<(String, String)>();
     hostile_key::<(Vec<u8>, Option<Vec<u8>>, (bool, Vec<u8>))>();
     hostile_key::<(Option<(Vec<u8>, u8)>, Option<Option<String>>, Vec<u8>)>();
+    hostile_key::<(Box<str>, Arc<[u8]>, Cow<'static, str>)>();
+    hostile_key::<(usize, isize)>();
+    hostile_key::<(NonZero<u8>, NonZero<u8>, NonZero<i16>)>();
+    hostile_key::<Duration>();
+    hostile_key::<SystemTime>();
+    hostile_key::<(Ipv4Addr, IpAddr)>();
+    hostile_key::<(u8, SocketAddr)>();
+    hostile_key::<Ipv6Addr>();
+    hostile_key::<Vec<i16>>();
+    hostile_key::<Vec<()>>();
+    hostile_key::<(Vec<String>, Vec<Option<bool>>)>();
+    hostile_key::<([u16; 2], [String; 2])>();
+    hostile_key::<[Vec<bool>; 3]>();
+    hostile_key::<[String; 0]>();
 }
 
 #[test]
@@ -98,6 +117,19 @@ fn hostile_values() {
     hostile_value::<(String, String)>();
     hostile_value::<(Vec<u8>, Option<Vec<u8>>, (bool, Vec<u8>))>();
     hostile_value::<(Option<(Vec<u8>, u8)>, (u8, bool), Vec<u8>)>();
+    hostile_value::<(Box<str>, Arc<[u8]>, Cow<'static, str>)>();
+    hostile_value::<(usize, isize)>();
+    hostile_value::<(NonZero<u8>, NonZero<u8>, NonZero<i16>)>();
+    hostile_value::<Duration>();
+    hostile_value::<SystemTime>();
+    hostile_value::<(Ipv4Addr, IpAddr)>();
+    hostile_value::<(u8, SocketAddr)>();
+    hostile_value::<Ipv6Addr>();
+    hostile_value::<Vec<i16>>();
+    hostile_value::<(Vec<String>, Vec<Option<bool>>)>();
+    hostile_value::<([u16; 2], [String; 2])>();
+    hostile_value::<[Vec<bool>; 3]>();
+    hostile_value::<[String; 0]>();
 }
 
 /// Round trip of a value whose owned form is the value itself.
@@ -135,6 +167,47 @@ fn values_come_back() {
     round_trip((any_length(), any_length(), samples::i64()));
     round_trip((option::of(text()), (samples::i16(), any::<bool>()), ((text(), bytes()), text())));
     round_trip((bytes(), bytes(), bytes(), bytes(), bytes(), bytes(), bytes(), bytes()));
+}
+
+#[test]
+fn values_of_std_come_back() {
+    use prop::array::uniform3;
+    use prop::collection::vec;
+    use samples::{any_length, text};
+    round_trip((text().prop_map(Box::<str>::from), text().prop_map(Arc::<str>::from)));
+    round_trip((
+        text().prop_map(Cow::<'static, str>::from),
+        any_length().prop_map(Cow::<'static, [u8]>::from),
+    ));
+    round_trip((any_length().prop_map(Box::<[u8]>::from), any_length().prop_map(Arc::<[u8]>::from)));
+    round_trip((samples::usize(), samples::isize(), samples::non_zero()));
+    round_trip((samples::duration(), samples::time()));
+    round_trip((samples::ip(), samples::socket()));
+    round_trip(vec(samples::f32(), 0..20));
+    round_trip(vec(text(), 0..4));
+    round_trip(vec(vec(option::of(samples::u16()), 0..3), 0..3));
+    round_trip(uniform3(samples::i64()));
+    round_trip((uniform3(text()), uniform3(vec(any::<char>(), 0..3))));
+    round_trip((
+        (samples::u8(), text(), samples::u8(), any_length(), any::<bool>(), text()),
+        (text(), text(), text(), text(), text(), text(), text(), text(), text(), text(), text(), text()),
+    ));
+}
+
+#[test]
+fn what_no_system_has() {
+    assert!(<NonZero<u32> as Value>::decode(&[0; 4]).is_err());
+    assert!(<NonZero<i32> as Key>::decode(KeyBytes::from(&[0x80, 0, 0, 0])).is_err());
+    let second = 1_000_000_000u32;
+    for nanos in [second, u32::MAX] {
+        let bytes = value_bytes::<(u64, u32)>((7, nanos));
+        assert!(<Duration as Value>::decode(&bytes).is_err());
+        assert!(<SystemTime as Value>::decode(&bytes).is_err());
+        let bytes = key_bytes::<(i64, u32)>((-7, nanos));
+        assert!(<SystemTime as Key>::decode(KeyBytes::from(bytes)).is_err());
+    }
+    assert!(<Duration as Value>::decode(&value_bytes::<(u64, u32)>((7, second - 1))).is_ok());
+    assert!(<IpAddr as Value>::decode(&[5, 0, 0, 0, 0]).is_err());
 }
 
 #[test]

@@ -1,5 +1,11 @@
 //! The encodings and the type names, fixed: a change here is a change of the file format.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use super::*;
 
 fn hex(bytes: &[u8]) -> String {
@@ -60,6 +66,64 @@ fn tuple_keys() {
     check_key::<((String, String), String)>((("a", "b"), "c"), "61000062000063");
     check_key::<(String, (String, String))>(("a", ("b", "c")), "61000062000063");
     check_key::<(u8, u8, u8, u8, u8, u8, u8, u8)>((1, 2, 3, 4, 5, 6, 7, 8), "0102030405060708");
+}
+
+#[test]
+fn keys_of_std() {
+    check_key::<usize>(7, "0000000000000007");
+    check_key::<isize>(-1, "7fffffffffffffff");
+    check_key::<NonZero<u16>>(NonZero::new(0x1234u16).unwrap(), "1234");
+    check_key::<NonZero<i8>>(NonZero::new(-1i8).unwrap(), "7f");
+    check_key::<Duration>(Duration::new(1, 2), "000000000000000100000002");
+    check_key::<SystemTime>(UNIX_EPOCH + Duration::new(1, 2), "800000000000000100000002");
+    check_key::<SystemTime>(UNIX_EPOCH - Duration::new(1, 2), "7ffffffffffffffe3b9ac9fe");
+    check_key::<Ipv4Addr>(Ipv4Addr::new(10, 0, 0, 1), "0a000001");
+    check_key::<Ipv6Addr>(Ipv6Addr::LOCALHOST, "00000000000000000000000000000001");
+    check_key::<IpAddr>(IpAddr::from([10, 0, 0, 1]), "040a000001");
+    check_key::<IpAddr>(IpAddr::from(Ipv6Addr::LOCALHOST), "0600000000000000000000000000000001");
+    check_key::<SocketAddr>(SocketAddr::from(([10, 0, 0, 1], 80)), "040a0000010050");
+    let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 3, 4);
+    check_key::<SocketAddrV6>(address, "0000000000000000000000000000000100500000000300000004");
+    check_key::<Arc<str>>(Arc::<str>::from("a"), "61");
+    check_key::<(Cow<'_, [u8]>, Box<str>)>((Cow::Borrowed(&b"\0"[..]), "a"), "00ff000061");
+}
+
+#[test]
+fn vector_and_array_keys() {
+    check_key::<Vec<u16>>([1, 2], "010001010002");
+    check_key::<Vec<u16>>(vec![1; 0], "");
+    check_key::<(Vec<u16>, u8)>(([1, 2], 3), "0100010100020003");
+    check_key::<Vec<String>>(["a", "b\0"], "01610000016200ff0000");
+    check_key::<[u16; 2]>([1, 2], "00010002");
+    check_key::<[String; 2]>(["a", "b"], "61000062");
+    check_key::<([String; 2], u8)>((["a", "b"], 1), "61000062000001");
+    type Twelve = (u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8);
+    check_key::<Twelve>((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), "0102030405060708090a0b0c");
+}
+
+#[test]
+fn values_of_std() {
+    check_value::<usize>(7, "0700000000000000");
+    check_value::<isize>(-1, "ffffffffffffffff");
+    check_value::<NonZero<u16>>(NonZero::new(0x1234u16).unwrap(), "3412");
+    check_value::<Duration>(Duration::new(1, 2), "010000000000000002000000");
+    check_value::<SystemTime>(UNIX_EPOCH - Duration::new(1, 2), "fefffffffffffffffec99a3b");
+    check_value::<Ipv4Addr>(Ipv4Addr::new(10, 0, 0, 1), "0100000a");
+    check_value::<Ipv6Addr>(Ipv6Addr::LOCALHOST, "01000000000000000000000000000000");
+    check_value::<IpAddr>(IpAddr::from([10, 0, 0, 1]), "040100000a");
+    check_value::<SocketAddr>(SocketAddr::from(([10, 0, 0, 1], 80)), "040100000a5000");
+    check_value::<(Arc<str>, Cow<'_, [u8]>)>(("a", b"b"), "016162");
+}
+
+#[test]
+fn vector_and_array_values() {
+    check_value::<Vec<u16>>([1, 2], "01000200");
+    check_value::<Vec<u16>>(vec![1; 0], "");
+    check_value::<(Vec<u16>, u8)>(([1, 2], 3), "040100020003");
+    check_value::<Vec<String>>(["a", "bc"], "0161026263");
+    check_value::<[u16; 2]>([1, 2], "01000200");
+    check_value::<[String; 2]>(["a", "bc"], "01616263");
+    check_value::<([u16; 2], [String; 0])>(([1, 2], [""; 0]), "01000200");
 }
 
 #[test]
@@ -131,6 +195,27 @@ fn type_names() {
     check::<Vec<u8>>("bytes");
     check::<[u8; 16]>("[u8;16]");
     check::<Option<u64>>("option<u64>");
+    check::<Box<str>>("str");
+    check::<Arc<str>>("str");
+    check::<Cow<'_, str>>("str");
+    check::<Box<[u8]>>("bytes");
+    check::<Arc<[u8]>>("bytes");
+    check::<Cow<'_, [u8]>>("bytes");
+    check::<usize>("u64");
+    check::<isize>("i64");
+    check::<NonZero<u8>>("nonzero<u8>");
+    check::<NonZero<i128>>("nonzero<i128>");
+    check::<NonZero<usize>>("nonzero<u64>");
+    check::<Duration>("duration");
+    check::<SystemTime>("systemtime");
+    check::<Ipv4Addr>("ipv4addr");
+    check::<Ipv6Addr>("ipv6addr");
+    check::<IpAddr>("ipaddr");
+    check::<SocketAddrV4>("socketaddrv4");
+    check::<SocketAddrV6>("socketaddrv6");
+    check::<SocketAddr>("socketaddr");
+    check::<Vec<u64>>("vec<u64>");
+    check::<[Vec<String>; 3]>("[vec<str>;3]");
     check::<(u64,)>("(u64)");
     check::<(String, u64)>("(str,u64)");
     check::<(Option<(Vec<u8>, bool)>, [u8; 2])>("(option<(bytes,bool)>,[u8;2])");

@@ -1,7 +1,10 @@
 //! The order of encoded keys is the order of the keys, and they come back as they were.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Debug;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use proptest::option;
 use proptest::prelude::*;
@@ -82,6 +85,59 @@ fn text_and_bytes() {
 }
 
 #[test]
+fn pointers_to_text_and_bytes() {
+    check(samples::text().prop_map(Box::<str>::from));
+    check(samples::text().prop_map(Arc::<str>::from));
+    check(samples::text().prop_map(Cow::<'static, str>::from));
+    check(samples::bytes().prop_map(Box::<[u8]>::from));
+    check(samples::bytes().prop_map(Arc::<[u8]>::from));
+    check(samples::any_length().prop_map(Cow::<'static, [u8]>::from));
+}
+
+#[test]
+fn numbers_of_std() {
+    check(samples::usize());
+    check(samples::isize());
+    check(samples::non_zero());
+    check(samples::duration());
+    check(samples::time());
+}
+
+#[test]
+fn addresses() {
+    check(samples::ip());
+    check(samples::socket());
+    check(samples::u32().prop_map(Ipv4Addr::from_bits));
+    check(samples::u128().prop_map(Ipv6Addr::from_bits));
+}
+
+#[test]
+fn vectors_and_arrays() {
+    use prop::array::{uniform2, uniform3};
+    use prop::collection::vec;
+    use samples::{bytes, i8, text, u16};
+    check(vec(i8(), 0..5));
+    check(vec(text(), 0..4));
+    check(vec(vec(bytes(), 0..3), 0..3));
+    check(vec(option::of(u16()), 0..4));
+    check(vec((Just(()), text()), 0..3));
+    check(vec(Just(()), 0..5));
+    check(uniform3(i8()));
+    check(uniform2(text()));
+    check(uniform2(vec(uniform2(bytes()), 0..3)));
+    check(vec(i8(), 0..1).prop_map(|_| [(); 0].map(|()| String::new())));
+}
+
+#[test]
+fn twelve_elements() {
+    use samples::{bytes, i8, text, u8};
+    check_by(
+        (u8(), text(), u8(), bytes(), i8(), u8(), u8(), i8(), u8(), any::<bool>(), text(), bytes()),
+        Ord::cmp,
+    );
+}
+
+#[test]
 fn nested_tuples_and_options() {
     use samples::{bytes, i8, text, u64};
     check((text(), i8()));
@@ -118,6 +174,9 @@ proptest! {
         prop_assert_eq!(encoded.starts_with(&one), key.0 == word);
         let two = KeyPrefix::<Keys>::encode_prefix(&(&word, number)).to_vec();
         prop_assert_eq!(encoded.starts_with(&two), key.0 == word && key.1 == number);
+        let list = vec![key.0.clone(), key.2.clone()];
+        let begin = KeyPrefix::<Vec<Vec<u8>>>::encode_prefix(&[&word]).to_vec();
+        prop_assert_eq!(key_bytes::<Vec<Vec<u8>>>(&list).starts_with(&begin), key.0 == word);
         let own = KeyPrefix::<Keys>::encode_prefix(&(&key.0, key.1)).to_vec();
         prop_assert!(encoded.starts_with(&own));
     }

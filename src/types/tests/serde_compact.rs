@@ -63,6 +63,16 @@ fn what_has_no_order_of_its_own_comes_back() {
 }
 
 #[test]
+fn keys_that_came_back_are_text_and_bytes() {
+    come_back((KeyStr::from("a"), KeyBytes::from(b"\0\xff")));
+    assert_eq!(value_bytes::<Serde<KeyStr>>(Serde(KeyStr::from("ada"))), b"\x03ada");
+    let keys = (KeyStr::from("é"), KeyBytes::from(b"\0\xff"));
+    let json = serde_json::to_string(&keys).unwrap();
+    assert_eq!(json, r#"["é",[0,255]]"#);
+    assert_eq!(serde_json::from_str::<(KeyStr, KeyBytes)>(&json).unwrap(), keys);
+}
+
+#[test]
 fn a_value_that_cannot_be_encoded_is_an_error() {
     #[derive(Deserialize)]
     struct Refuses;

@@ -4,8 +4,10 @@
     reason = "calls with and without the borrow have to compile"
 )]
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::super::*;
 use crate::Result;
@@ -112,6 +114,48 @@ fn tuples_take_what_their_elements_take() -> Result<()> {
     assert_eq!(words.get(&(&word, &5, 6)), words.get(("word", 5, 6)));
     assert_eq!(words.insert(("word", 5, 6), (1815, "Ada"))?.1, b"\x17\x07\0\0Ada");
     assert_eq!(words.insert(("word", 5, 6), &(1815, &word))?.1, b"\x17\x07\0\0word");
+    Ok(())
+}
+
+#[test]
+fn pointers_stand_for_what_they_point_to() -> Result<()> {
+    let users = Probe::new(&USERS);
+    let shared: Arc<str> = "ada".into();
+    assert_eq!(users.get(&shared), b"ada");
+    assert_eq!(users.get(shared.clone()), b"ada");
+    assert_eq!(users.get(Box::<str>::from("ada")), b"ada");
+    assert_eq!(users.get(Cow::Borrowed("ada")), b"ada");
+    assert_eq!(users.prefix(&shared), b"ada");
+    assert_eq!(users.insert("ada", Arc::<[u8]>::from([1, 2]))?.1, [1, 2]);
+    assert_eq!(users.insert("ada", Cow::Borrowed(&[1, 2][..]))?.1, [1, 2]);
+    let names: Table<Arc<str>, Box<[u8]>> = Table::new("names");
+    let names = Probe::new(&names);
+    assert_eq!(names.get("ada"), b"ada");
+    assert_eq!(names.insert(&shared, vec![1, 2])?.1, [1, 2]);
+    assert_eq!(Probe::new(&HITS).get(Box::new(7)), Probe::new(&HITS).get(7));
+    Ok(())
+}
+
+#[test]
+fn vectors_and_arrays_take_what_their_elements_take() -> Result<()> {
+    let bytes: Table<Vec<u8>, Vec<u8>> = Table::new("bytes");
+    let bytes = Probe::new(&bytes);
+    assert_eq!(bytes.insert(vec![1, 2], vec![1, 2])?, (vec![1, 2], vec![1, 2]));
+    assert_eq!(bytes.insert([1, 2], &[1, 2][..])?, (vec![1, 2], vec![1, 2]));
+    let vectors: Table<Vec<u16>, Vec<f32>> = Table::new("vectors");
+    let vectors = Probe::new(&vectors);
+    assert_eq!(vectors.insert([1, 2], [0.5, 0.5])?, vectors.insert(vec![1, 2], vec![0.5, 0.5])?);
+    assert_eq!(vectors.insert(&[1, 2], &[0.5])?, vectors.insert(&[1, 2][..], &[0.5][..])?);
+    assert_eq!(vectors.insert([0; 0], [0.0; 0])?, (vec![], vec![]));
+    assert!(vectors.get([1, 2, 3]).starts_with(&vectors.prefix([1, 2])));
+    assert!(!vectors.get([12]).starts_with(&vectors.prefix([1])));
+    let texts: Table<[String; 2], Vec<String>> = Table::new("texts");
+    let texts = Probe::new(&texts);
+    assert_eq!(texts.insert(["a", "b"], ["c"])?, (b"a\0\0b".to_vec(), b"\x01c".to_vec()));
+    assert_eq!(
+        texts.insert([String::from("a"), String::from("b")], vec![&"c"])?,
+        texts.insert(["a", "b"], ["c"])?
+    );
     Ok(())
 }
 

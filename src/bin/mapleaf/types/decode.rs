@@ -1,20 +1,27 @@
-//! The types that tables have, known at run time: from stored bytes to JSON. `types_encode` is the reverse.
+//! The types that tables have, known at run time: from stored bytes to JSON. `encode` is the reverse.
 //!
 //! A key or value is in JSON what it is in Rust: a number, text, `true`, `null` for `()` and `None`, an array for a
-//! tuple. What JSON has no form for is an object of one field: `{"some": x}` for `Some`, `{"hex": "00ff"}` for bytes
-//! that are not UTF-8 (and for floats that are no numbers: their bits), `{"encoded": "00ff"}` for stored bytes that
-//! are no encoding of the type, or of a type that is not known here, such as `serde`.
+//! tuple, a vector or an array, text for a time or an address (`of_std`). What JSON has no form for is an object of one
+//! field: `{"some": x}` for `Some`, `{"hex": "00ff"}` for bytes that are not UTF-8 (and for floats that are no numbers:
+//! their bits), `{"encoded": "00ff"}` for stored bytes that are no encoding of the type, or of a type that is not known
+//! here, such as `serde`.
 
 use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::of_std::OfStd;
 use crate::escape::{escape, push_hex, to_hex};
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Type {
-    Int { size: usize, is_signed: bool },
-    Float { size: usize },
+    Int {
+        size: usize,
+        is_signed: bool,
+    },
+    Float {
+        size: usize,
+    },
     Bool,
     Char,
     Unit,
@@ -22,7 +29,12 @@ pub(crate) enum Type {
     Str,
     Bytes,
     Option(Box<Type>),
+    NonZero(Box<Type>),
     Tuple(Vec<Type>),
+    /// An array of other elements than bytes: a tuple of one type.
+    Repeated(Box<Type>, usize),
+    Vec(Box<Type>),
+    OfStd(OfStd),
     Other,
 }
 
@@ -46,6 +58,10 @@ impl fmt::Display for Type {
             Type::Str => f.write_str("str"),
             Type::Bytes => f.write_str("bytes"),
             Type::Option(inner) => write!(f, "option<{inner}>"),
+            Type::NonZero(inner) => write!(f, "nonzero<{inner}>"),
+            Type::Repeated(element, length) => write!(f, "[{element};{length}]"),
+            Type::Vec(element) => write!(f, "vec<{element}>"),
+            Type::OfStd(kind) => f.write_str(kind.name()),
             Type::Tuple(elements) => {
                 let names: Vec<String> = elements.iter().map(Type::to_string).collect();
                 write!(f, "({})", names.join(","))
@@ -76,12 +92,39 @@ impl Type {
         if let Some(inner) = name.strip_prefix("option<").and_then(|rest| rest.strip_suffix('>')) {
             return Type::Option(Box::new(Type::parse(inner)));
         }
-        if let Some(length) = name.strip_prefix("[u8;").and_then(|rest| rest.strip_suffix(']')) {
-            return length.parse().map_or(Type::Other, Type::Array);
+        if let Some(inner) = name.strip_prefix("nonzero<").and_then(|rest| rest.strip_suffix('>')) {
+            return match Type::parse(inner) {
+                inner @ Type::Int { .. } => Type::NonZero(Box::new(inner)),
+                _ => Type::Other,
+            };
+        }
+        if let Some(element) = name.strip_prefix("vec<").and_then(|rest| rest.strip_suffix('>')) {
+            return Type::Vec(Box::new(Type::parse(element)));
+        }
+        if let Some(array) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return array
+                .rsplit_once(';')
+                .and_then(|(element, length)| {
+                    let length = length.parse().ok()?;
+                    Type::array(Type::parse(element), length)
+                })
+                .unwrap_or(Type::Other);
+        }
+        if let Some(kind) = OfStd::parse(name) {
+            return Type::OfStd(kind);
         }
         match name.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
             Some(inner) => Type::Tuple(split(inner).into_iter().map(Type::parse).collect()),
             None => Type::Other,
+        }
+    }
+
+    fn array(element: Type, length: usize) -> Option<Type> {
+        match element {
+            Type::Int { size: 1, is_signed: false } => Some(Type::Array(length)),
+            // Any number of elements without bytes are there in a file of any size.
+            element if element.fixed_size() == Some(0) => None,
+            element => Some(Type::Repeated(Box::new(element), length)),
         }
     }
 
@@ -93,8 +136,12 @@ impl Type {
             Type::Char => Some(4),
             Type::Unit => Some(0),
             Type::Array(length) => Some(*length),
+            Type::NonZero(inner) => inner.fixed_size(),
             Type::Tuple(elements) => elements.iter().map(Type::fixed_size).sum(),
-            Type::Str | Type::Bytes | Type::Option(_) | Type::Other => None,
+            Type::Repeated(_, 0) => Some(0),
+            Type::Repeated(element, length) => element.fixed_size()?.checked_mul(*length),
+            Type::OfStd(kind) => kind.fixed_size(),
+            Type::Str | Type::Bytes | Type::Option(_) | Type::Vec(_) | Type::Other => None,
         }
     }
 
@@ -151,22 +198,66 @@ impl Type {
                 [1] => inner.read(rest, role, is_last).map(|value| json!({ "some": value })),
                 _ => None,
             },
-            Type::Tuple(elements) => {
-                let last = elements.len().saturating_sub(1);
-                let read = |(index, element): (usize, &Type)| {
-                    let ends = is_last && index == last;
-                    if role == Role::Key || index == last || element.fixed_size().is_some() {
-                        return element.read(rest, role, ends);
-                    }
-                    let length = take_length(rest)?;
-                    let mut bytes = take(rest, length)?;
-                    element.read(&mut bytes, role, true).filter(|_| bytes.is_empty())
-                };
-                elements.iter().enumerate().map(read).collect::<Option<Vec<Value>>>().map(Value::Array)
+            Type::NonZero(inner) => match inner.read(rest, role, is_last)? {
+                zero if zero == 0 || zero == "0" => None,
+                number => Some(number),
+            },
+            Type::Tuple(elements) => read_elements(elements.iter(), rest, role, is_last),
+            Type::Repeated(element, length) => {
+                read_elements(std::iter::repeat_n(&**element, *length), rest, role, is_last)
             }
+            Type::Vec(element) => element.read_vector(rest, role, is_last).map(Value::Array),
+            Type::OfStd(kind) => kind.read(rest, role).map(Value::String),
             Type::Other => None,
         }
     }
+
+    /// Reads a vector of this.
+    fn read_vector(&self, rest: &mut &[u8], role: Role, is_last: bool) -> Option<Vec<Value>> {
+        let mut elements = Vec::new();
+        if role == Role::Value {
+            while !rest.is_empty() {
+                elements.push(self.read_delimited(rest)?);
+            }
+            return Some(elements);
+        }
+        while !(is_last && rest.is_empty()) {
+            match take(rest, 1)? {
+                [1] => elements.push(self.read(rest, role, false)?),
+                [0] if !is_last => break,
+                _ => return None,
+            }
+        }
+        Some(elements)
+    }
+
+    /// Reads an element of a value that something follows: its size is known, or its length comes first.
+    fn read_delimited(&self, rest: &mut &[u8]) -> Option<Value> {
+        let length = match self.fixed_size() {
+            // A vector of these would not come to an end.
+            Some(0) | None => take_length(rest)?,
+            Some(size) => size,
+        };
+        let mut bytes = take(rest, length)?;
+        self.read(&mut bytes, Role::Value, true).filter(|_| bytes.is_empty())
+    }
+}
+
+/// Reads the elements of a tuple or an array.
+fn read_elements<'a>(
+    elements: impl ExactSizeIterator<Item = &'a Type>,
+    rest: &mut &[u8],
+    role: Role,
+    is_last: bool,
+) -> Option<Value> {
+    let count = elements.len();
+    let read = |(index, element): (usize, &Type)| match (role, index + 1 == count) {
+        (_, true) => element.read(rest, role, is_last),
+        (Role::Key, false) => element.read(rest, role, false),
+        (Role::Value, false) if element.fixed_size() == Some(0) => element.read(rest, role, false),
+        (Role::Value, false) => element.read_delimited(rest),
+    };
+    elements.enumerate().map(read).collect::<Option<Vec<Value>>>().map(Value::Array)
 }
 
 /// Splits the names of a tuple's elements, which may be tuples.
@@ -187,7 +278,7 @@ fn split(names: &str) -> Vec<&str> {
     parts
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (taken, after) = rest.split_at_checked(count)?;
     *rest = after;
     Some(taken)

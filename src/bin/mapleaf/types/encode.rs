@@ -1,4 +1,4 @@
-//! From JSON, or a word of the command line, to the bytes that a table stores: the reverse of `types`.
+//! From JSON, or a word of the command line, to the bytes that a table stores: the reverse of `decode`.
 
 use serde_json::Value;
 
@@ -41,8 +41,8 @@ impl Type {
         }
     }
 
-    /// The bytes with which all keys begin whose first elements are those of the array `value`, if this is a tuple; if
-    /// it is text or bytes, all that begin with `value`.
+    /// The bytes with which all keys begin whose first elements are those of the array `word`, if this is a tuple or a
+    /// vector; if it is text or bytes, all that begin with `word`.
     pub(crate) fn encode_prefix(&self, word: &[u8]) -> Result<Vec<u8>, String> {
         match self {
             Type::Str | Type::Bytes => Ok(word.to_vec()),
@@ -56,6 +56,13 @@ impl Type {
                 for (index, (element, value)) in elements.iter().zip(&values).enumerate() {
                     element.push(value, Role::Key, index + 1 == elements.len(), &mut bytes)?;
                 }
+                Ok(bytes)
+            }
+            Type::Vec(element) => {
+                let values: Vec<Value> =
+                    serde_json::from_slice(word).map_err(|_| self.expected("an array of first elements"))?;
+                let mut bytes = Vec::new();
+                element.push_vector(&values, Role::Key, true, &mut bytes)?;
                 Ok(bytes)
             }
             _ => Err("these keys have no prefixes: use --from and --to".to_owned()),
@@ -108,32 +115,85 @@ impl Type {
                 out.push(1);
                 inner.push(value, role, is_last, out)?;
             }
-            Type::Tuple(elements) => push_tuple(elements, value, role, is_last, out)?,
+            Type::NonZero(inner) => {
+                let start = out.len();
+                inner.push(value, role, is_last, out)?;
+                if inner.to_json(&out[start..], role) == 0 || value == "0" {
+                    return Err(self.expected("another number than 0"));
+                }
+            }
+            Type::Tuple(elements) => push_elements(elements.iter(), value, role, is_last, out)?,
+            Type::Repeated(element, length) => {
+                push_elements(std::iter::repeat_n(&**element, *length), value, role, is_last, out)?;
+            }
+            Type::Vec(element) => {
+                let values = value.as_array().ok_or_else(|| self.expected("an array"))?;
+                element.push_vector(values, role, is_last, out)?;
+            }
+            Type::OfStd(kind) => {
+                let text = match value {
+                    Value::Number(number) => number.to_string(),
+                    _ => value.as_str().unwrap_or_default().to_owned(),
+                };
+                out.extend(kind.encode(&text, role).ok_or_else(|| self.expected("text such as is shown"))?);
+            }
             Type::Other => return Err("the type is not known here: give {\"encoded\": \"..\"}".to_owned()),
         }
         Ok(())
     }
+
+    /// Appends a vector of this.
+    fn push_vector(
+        &self,
+        values: &[Value],
+        role: Role,
+        is_last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        for value in values {
+            match role {
+                Role::Value => self.push_delimited(value, out)?,
+                Role::Key => {
+                    out.push(1);
+                    self.push(value, role, false, out)?;
+                }
+            }
+        }
+        if role == Role::Key && !is_last {
+            out.push(0);
+        }
+        Ok(())
+    }
+
+    /// Appends an element of a value that something follows.
+    fn push_delimited(&self, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        self.push(value, Role::Value, true, &mut bytes)?;
+        if self.fixed_size().is_none() {
+            push_length(bytes.len(), out);
+        }
+        out.extend(bytes);
+        Ok(())
+    }
 }
 
-fn push_tuple(
-    elements: &[Type],
+/// Appends the elements of a tuple or an array.
+fn push_elements<'a>(
+    elements: impl ExactSizeIterator<Item = &'a Type>,
     value: &Value,
     role: Role,
     is_last: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
-    let values = value.as_array().filter(|values| values.len() == elements.len());
-    let values = values.ok_or_else(|| format!("expected an array of {} elements", elements.len()))?;
-    for (index, (element, value)) in elements.iter().zip(values).enumerate() {
-        let is_last_element = index + 1 == elements.len();
-        if role == Role::Key || is_last_element || element.fixed_size().is_some() {
-            element.push(value, role, is_last && is_last_element, out)?;
-            continue;
+    let count = elements.len();
+    let values = value.as_array().filter(|values| values.len() == count);
+    let values = values.ok_or_else(|| format!("expected an array of {count} elements"))?;
+    for (index, (element, value)) in elements.zip(values).enumerate() {
+        let is_last_element = index + 1 == count;
+        match role {
+            Role::Value if !is_last_element => element.push_delimited(value, out)?,
+            _ => element.push(value, role, is_last && is_last_element, out)?,
         }
-        let mut bytes = Vec::new();
-        element.push(value, role, true, &mut bytes)?;
-        push_length(bytes.len(), out);
-        out.extend(bytes);
     }
     Ok(())
 }
@@ -223,6 +283,9 @@ fn push_length(length: usize, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use std::fmt::Debug;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+    use std::num::NonZero;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use mapleaf::{EncodeKey, EncodeValue, Key, Value as StoredValue};
     use serde_json::{Value, json};
@@ -265,6 +328,21 @@ mod tests {
         agrees(vec![0xffu8, 0], json!({ "hex": "ff00" }));
         agrees(Some(Some(7u32)), json!({ "some": { "some": 7 } }));
         agrees(None::<String>, json!(null));
+        agrees(usize::MAX, json!(usize::MAX));
+        agrees(NonZero::<i32>::MIN, json!(i32::MIN));
+        agrees(vec![1u16, 300], json!([1, 300]));
+        agrees(vec![vec![], vec!["a\0".to_owned(), "b".to_owned()]], json!([[], ["a\0", "b"]]));
+        agrees((vec![-1i8], vec![Some(true), None], 7u8), json!([[-1], [{ "some": true }, null], 7]));
+        agrees(([1u64, 2], ["a".to_owned(), "b".to_owned()]), json!([[1, 2], ["a", "b"]]));
+        agrees(Duration::new(7, 500), json!("7.0000005"));
+        agrees((Duration::MAX, 1u8), json!(["18446744073709551615.999999999", 1]));
+        agrees(UNIX_EPOCH - Duration::from_millis(1), json!("1969-12-31T23:59:59.999Z"));
+        agrees(IpAddr::from([10, 0, 0, 1]), json!("10.0.0.1"));
+        agrees((Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, 7u8), json!(["127.0.0.1", "::1", 7]));
+        agrees((SocketAddr::from(([10, 0, 0, 1], 80)), 7u8), json!(["10.0.0.1:80", 7]));
+        agrees(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), json!("127.0.0.1:1"));
+        agrees(SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0, 4), json!("[::1%4]:80"));
+        agrees(SocketAddr::from((Ipv6Addr::LOCALHOST, 80)), json!("[::1]:80"));
         agrees(("a\0b".to_owned(), 7u32, "c".to_owned()), json!(["a\0b", 7, "c"]));
         agrees(
             ("x".repeat(300), (vec![0u8, 1], -1i32), Some("y".to_owned())),
@@ -280,6 +358,17 @@ mod tests {
         assert_eq!(Type::parse("u64").to_json(&[7], Role::Key), encoded);
         assert_eq!(Type::parse("serde").to_json(&[7], Role::Value), encoded);
         assert_eq!(Type::parse("u64").encode(&encoded, Role::Key), Ok(vec![7]));
+        assert_eq!(Type::parse("nonzero<u8>").to_json(&[0], Role::Key), json!({ "encoded": "00" }));
+        assert_eq!(Type::parse("[();4000000000]").to_json(&[], Role::Key), json!({ "encoded": "" }));
+        assert_eq!(Type::parse("[[u8;2];1]").to_json(b"ab", Role::Value), json!(["ab"]));
+        assert_eq!(Type::parse("vec<()>").to_json(&[1], Role::Value), json!({ "encoded": "01" }));
+        let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 3, 0);
+        let shown = Type::parse("socketaddrv6").to_json(&address.encode_key(), Role::Key);
+        assert!(shown.get("encoded").is_some(), "{shown}");
+        assert!(Type::parse("nonzero<i8>").encode(&json!(0), Role::Key).is_err());
+        assert_eq!(Type::parse("vec<u16>").encode_prefix(b"[1]"), Ok(vec![1, 0, 1]));
+        assert!(Type::parse("vec<u8>").encode(&json!([256]), Role::Key).is_err());
+        assert!(Type::parse("ipaddr").encode(&json!("10.0.0"), Role::Key).is_err());
         assert!(Type::parse("u8").encode(&json!(256), Role::Key).is_err());
         assert!(Type::parse("i8").encode(&json!(-129), Role::Key).is_err());
         assert!(Type::parse("(u8,str)").encode(&json!([1]), Role::Key).is_err());

@@ -2,5 +2,6 @@
 
 mod decode;
 mod encode;
+mod of_std;
 
 pub(crate) use decode::{Role, Type};
