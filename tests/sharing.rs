@@ -139,6 +139,17 @@ impl Belongings {
             "release" => drop(self.parked.pop_front()),
             "release-all" => self.parked.clear(),
             "forget-writing" => self.writing = None,
+            "pester" => process::pester(Duration::from_micros(300)),
+            "fork" => return Ok(process::fork_idle_child().to_string()),
+            // A child, the first process of a PID namespace, that drops all it has inherited. Answers its process id.
+            "drop-in-child" => {
+                process::enter_new_pid_namespace();
+                let status = process::in_forked_child(|| {
+                    drop(std::mem::take(self));
+                    std::process::id() as i32
+                });
+                return Ok(status.code().unwrap().to_string());
+            }
             _ => return self.answer(&words, number),
         }
         Ok("done".into())
@@ -176,6 +187,11 @@ impl Belongings {
                 });
                 "done".into()
             }
+            "add" => {
+                (0..number(1)).for_each(|_| add_one(&db, number(2)));
+                "done".into()
+            }
+            "copy" => db.read()?.copy_to(words[1]).map(|_| "copied".to_owned())?,
             "write-until-told" => {
                 while db.view(|rx| rx.table(&NUMBERS)?.get(999))?.is_none() {
                     put_lazy(&db, number(1), 0);
@@ -520,6 +536,34 @@ fn locks_survive_closing_another_descriptor() {
     assert_clean(&db);
 }
 
+/// As with a profiler, or a timer of the application's. (The peers work in their main threads, which get the signals.)
+#[test]
+fn the_signals_of_a_timer_end_no_call() {
+    let (folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    load(&db);
+    let mut peers: Vec<Peer> = (0..3).map(|_| Peer::start(&path)).collect();
+    let all = |peers: &mut [Peer], order: &str| -> Vec<String> {
+        peers.iter_mut().for_each(|peer| peer.tell(order));
+        peers.iter_mut().map(Peer::hear).collect()
+    };
+    all(&mut peers, "pester");
+    for round in 0..5 {
+        assert_eq!(all(&mut peers, "open"), ["done"; 3]);
+        assert_eq!(all(&mut peers, "add 40 7"), ["done"; 3]);
+        assert_eq!(all(&mut peers, "overwrite 10 300 1"), ["done"; 3]);
+        let copy = folder.path().join(format!("copy-{round}"));
+        let answers = all(&mut peers, &format!("copy {}", copy.display()));
+        assert_eq!(answers.iter().filter(|&answer| answer == "copied").count(), 1, "{answers:?}");
+        let came_late = |answer: &&String| answer.contains("AlreadyExists");
+        assert_eq!(answers.iter().filter(came_late).count(), 2, "{answers:?}");
+        assert_clean(&Db::open(copy).unwrap());
+        assert_eq!(all(&mut peers, "close"), ["done"; 3]);
+    }
+    assert_eq!(get(&db, 7), Some(5 * 3 * 40));
+    assert_clean(&db);
+}
+
 fn is_forked<T>(result: mapleaf::Result<T>) -> bool {
     matches!(result, Err(Error::Forked))
 }
@@ -620,22 +664,69 @@ fn forks() {
     assert_clean(&Db::open(&path).unwrap());
 }
 
-/// As in two containers that share a volume: process numbers mean nothing across them.
+/// A server that forks workers, and is killed: the workers live on.
 #[test]
-fn a_reader_in_another_pid_namespace_is_seen_and_its_death_too() {
+fn a_forked_child_keeps_nothing_of_a_parent_that_is_killed() {
+    let (_folder, path) = scratch();
+    let mut peer = Peer::open(&path);
+    put(&Db::open(&path).unwrap(), 1, 1);
+    peer.ask("park");
+    peer.ask("write 2");
+    let _worker = process::Orphan(peer.number("fork") as u32);
+    let db = Db::open(&path).unwrap();
+    assert!(db.try_write().unwrap().is_none() && db.stats().unwrap().readers == 1, "the parent lives");
+    peer.kill();
+    assert!(db.try_write().unwrap().is_some(), "its turn to write has ended with it");
+    assert_eq!(db.readers().unwrap(), [], "and its reading");
+    put(&db, 3, 3);
+    drop(db);
+    // Presence too: this handle is alone, and does not take a lock file that says nothing for that of others.
+    fs::remove_file(lock_path(&path)).unwrap();
+    let db = Db::open(&path).unwrap();
+    assert_eq!([1, 2, 3].map(|key| get(&db, key)), [Some(1), None, Some(3)]);
+    assert_clean(&db);
+}
+
+/// A peer that is the first process of a PID namespace; `None` if this user may not make one.
+fn peer_in_new_pid_namespace(path: &Path) -> Option<Peer> {
     let may = Command::new("unshare").args(["--pid", "--fork", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {
         println!("skipped: this user may not make PID namespaces");
-        return;
+        return None;
     }
-    let (_folder, path) = scratch();
-    let db = Db::open(&path).unwrap();
-    load(&db);
-    let inner = common::child("peer", &path);
+    let inner = common::child("peer", path);
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child"]).arg(inner.get_program()).args(inner.get_args());
-    command.env("MAPLEAF_CHILD", &path);
-    let mut peer = Peer::spawn(&mut command);
+    command.env("MAPLEAF_CHILD", path);
+    Some(Peer::spawn(&mut command))
+}
+
+/// As the first process of a container that forks the first process of another one.
+#[test]
+fn a_child_with_its_parents_process_id_is_a_child() {
+    let (_folder, path) = scratch();
+    let Some(mut peer) = peer_in_new_pid_namespace(&path) else { return };
+    peer.ask("open");
+    let db = Db::open(&path).unwrap();
+    put(&db, 1, 1);
+    peer.ask("park");
+    peer.ask("write 2");
+    assert_eq!(peer.ask("drop-in-child"), "1", "the parent's own number");
+    assert!(db.try_write().unwrap().is_none(), "it is still the parent's turn");
+    assert_eq!(db.readers().unwrap().len(), 1, "the parent still reads");
+    peer.ask("forget-writing");
+    assert!(db.try_write().unwrap().is_some());
+    peer.ask("release");
+    assert_eq!(db.readers().unwrap(), []);
+}
+
+/// As in two containers that share a volume: process numbers mean nothing across them.
+#[test]
+fn a_reader_in_another_pid_namespace_is_seen_and_its_death_too() {
+    let (_folder, path) = scratch();
+    let Some(mut peer) = peer_in_new_pid_namespace(&path) else { return };
+    let db = Db::open(&path).unwrap();
+    load(&db);
     peer.ask("open");
     peer.ask("park");
     let before = peer.ask("digest");
@@ -1049,7 +1140,9 @@ fn unseen_reader(mut peer: Peer, path: &Path) {
     assert_eq!(get(&db, 1), Some(1));
     assert!(db.try_write().unwrap().is_none(), "writers wait for it");
     assert!(db.write_timeout(Duration::from_millis(10)).unwrap().is_none());
+    let _worker = process::Orphan(peer.number("fork") as u32);
     peer.kill();
+    assert!(db.try_write().unwrap().is_some(), "a forked child of it holds nobody off");
     assert_eq!(put(&db, 1, 2), db.read().unwrap().id());
 }
 

@@ -1,5 +1,6 @@
 //! Processes that write, read, sync, open and close one database, and are killed, stopped and started again at
-//! random. Nothing acknowledged may be lost, nothing unfinished may be seen, and every page must be accounted for.
+//! random; some fork children that live on. Nothing acknowledged may be lost, nothing unfinished may be seen, no child
+//! may keep what its parent had, and every page must be accounted for.
 //!
 //! `MAPLEAF_TORTURE_SECONDS=1800 cargo test --release --test torture -- --nocapture` runs it for half an hour;
 //! without that it takes ten seconds. `MAPLEAF_SEED=N` repeats the plan of a run: who does what, and what befalls
@@ -13,9 +14,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -368,8 +369,19 @@ fn worker() {
     });
     let text = task.to_str().unwrap();
     let task = Task::parse(text);
+    let forks = Random::new(!task.seed);
+    std::thread::spawn(|| fork_now_and_then(forks));
     if let Err(error) = work(&task, &mut Random::new(task.seed)) {
         panic!("{text}: {error} ({error:?})");
+    }
+}
+
+/// As a server that forks workers while its threads are at work. Half of the processes never do, the others up to three
+/// times.
+fn fork_now_and_then(mut random: Random) {
+    for _ in 0..random.below(2) * (1 + random.below(3)) {
+        std::thread::sleep(Duration::from_micros(random.below(200_000) as u64));
+        println!("CHILD {}", process::fork_idle_child());
     }
 }
 
@@ -484,11 +496,16 @@ struct Acknowledged {
     /// Lazy ones too.
     any: [AtomicU64; WRITERS as usize],
     lines: AtomicU64,
+    /// Not a commit: forked children of the workers.
+    children: Mutex<Vec<process::Orphan>>,
 }
 
 impl Acknowledged {
     /// A line that a worker has printed.
     fn note(&self, line: &str) {
+        if let Some((_, child)) = line.split_once("CHILD ") {
+            self.children.lock().unwrap().push(process::Orphan(child.parse().unwrap()));
+        }
         let mut words = line.split(' ').skip_while(|&word| word != "ACK").skip(1);
         let (Some(how), Some(writer), Some(count)) = (words.next(), words.next(), words.next()) else {
             return;
@@ -535,17 +552,19 @@ struct Summary {
     verified: u64,
     checks: u64,
     lazy_lost: u64,
+    orphans: u64,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { databases, rounds, kills, kills_of_all, lock_files_damaged, .. } = self;
-        let Summary { stops, acknowledged, verified, checks, lazy_lost, .. } = self;
+        let Summary { stops, acknowledged, verified, checks, lazy_lost, orphans, .. } = self;
         write!(
             f,
             "{databases} databases, {rounds} rounds, {kills} kills, {kills_of_all} times all were killed, \
              {lock_files_damaged} lock files damaged (which cost {lazy_lost} lazy commits), {stops} stops, \
-             {acknowledged} acknowledged commits, {verified} snapshots verified by the parent, {checks} checks"
+             {acknowledged} acknowledged commits, {verified} snapshots verified by the parent, {checks} checks, \
+             {orphans} children that lived on"
         )
     }
 }
@@ -713,7 +732,8 @@ impl Torture {
         self.summary.rounds += 1;
     }
 
-    /// All are dead. Lazy commits are there too, unless the lock file is damaged now.
+    /// All are dead, except for children that they had forked. Lazy commits are there too, unless the lock file is
+    /// damaged now.
     fn judge_what_is_left(&mut self) {
         let lock = PathBuf::from(format!("{}-lock", self.path.display()));
         let damages = self.random.one_in(3);
@@ -725,14 +745,16 @@ impl Torture {
         let expected = Acknowledged::counts(expected);
         let db = if self.random.one_in(3) {
             // First one that may not write, then one that may.
-            let reader = Db::options().read_only(true).open(&self.path).unwrap();
+            let reader = open_alone(&Db::options().read_only(true), &self.path);
             verify(&reader.read().unwrap()).unwrap();
             let db = Db::open(&self.path).unwrap();
             assert_eq!(verify(&db.read().unwrap()).unwrap(), verify(&reader.read().unwrap()).unwrap());
             db
         } else {
-            Db::open(&self.path).unwrap()
+            open_alone(&Db::options(), &self.path)
         };
+        process::until("no child keeps a turn", || db.try_write().unwrap().is_some());
+        process::until("no child keeps a reader", || db.readers().unwrap().is_empty());
         let counts = verify(&db.read().unwrap()).unwrap();
         let has_all = counts.iter().zip(&expected).all(|(count, expected)| count >= expected);
         assert!(has_all, "damaged: {damages}; acknowledged were {expected:?}, there are {counts:?}");
@@ -742,6 +764,8 @@ impl Torture {
             self.summary.lazy_lost += lost;
             any.fetch_min(*count, SeqCst);
         }
+        let orphans = std::mem::take(&mut *self.acknowledged.children.lock().unwrap());
+        self.summary.orphans += orphans.len() as u64;
     }
 
     fn damage(&mut self, lock: &Path) {
@@ -798,6 +822,20 @@ impl Torture {
         self.summary.databases += 1;
         self.summary.acknowledged += self.acknowledged.lines.load(SeqCst);
     }
+}
+
+/// Opens a database that no process has open. A child that was being forked when its parent was killed lets go as soon
+/// as it runs.
+fn open_alone(options: &mapleaf::Options, path: &Path) -> Db {
+    let mut opened = None;
+    process::until("no child is taken for its parent", || match options.open(path) {
+        Err(mapleaf::Error::Replaced { .. } | mapleaf::Error::InUse { .. }) => false,
+        result => {
+            opened = Some(result.unwrap());
+            true
+        }
+    });
+    opened.expect("it is open")
 }
 
 impl Drop for Torture {

@@ -33,8 +33,8 @@ impl Member {
 }
 
 impl Shared {
-    /// Takes a place among the members; it is kept until `lock_file`, which nobody else may have open through the
-    /// same description, is closed.
+    /// Takes a place among the members. It is kept until `lock_file` is closed, whose description no other handle may
+    /// use.
     pub(crate) fn join(&self, lock_file: &File) -> io::Result<Result<Member>> {
         for member in (0..MEMBER_COUNT).map(Member) {
             if try_lock_range(lock_file, LockKind::Exclusive, member.byte())? {

@@ -66,10 +66,9 @@ impl StagedFile {
         synced
     }
 
-    /// The same, of a file whose name may be lost when the power is, and whose contents may not. Returns the file.
-    pub(super) fn finish_unsynced(mut self) -> io::Result<File> {
-        self.give_name()?;
-        self.file.try_clone()
+    /// The same, of a file whose name may be lost when the power is, and whose contents may not.
+    pub(super) fn finish_unsynced(mut self) -> io::Result<()> {
+        self.give_name()
     }
 
     fn give_name(&mut self) -> io::Result<()> {

@@ -13,10 +13,13 @@
 #![allow(unsafe_code)]
 
 use super::copy;
+use super::fork::LockDescription;
 use super::gather;
+use super::lock::open_again;
 use super::mapping::{Mapping, reserve};
 use super::platform::{self, status_of};
 use super::rights::Rights;
+use super::signals::uninterrupted;
 use super::storage::{FileIdentity, FileStatus, Storage, WriteMode};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
@@ -50,6 +53,8 @@ pub(crate) struct FileStorage {
     length_lock: Mutex<()>,
     /// Held during a sync. Says whether one has failed.
     has_sync_failed: Mutex<bool>,
+    /// What keeps others out as long as the file is open.
+    held: Option<LockDescription>,
 }
 
 impl FileStorage {
@@ -60,12 +65,7 @@ impl FileStorage {
         write_mode: WriteMode,
         reserve_bytes: u64,
     ) -> io::Result<FileStorage> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(access == Access::ReadWrite)
-            // A pipe of that name would otherwise keep us waiting for its other end. std adds O_CLOEXEC.
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)?;
+        let file = options(access).open(path)?;
         let kind = file.metadata()?.file_type();
         if kind.is_dir() {
             return Err(io::Error::new(ErrorKind::IsADirectory, "it is a directory, not a file"));
@@ -112,12 +112,23 @@ impl FileStorage {
             outlives_power,
             length_lock: Mutex::new(()),
             has_sync_failed: Mutex::new(false),
+            held: None,
         })
     }
 
-    /// The open file, for whole-file locks.
+    /// The open file. It is mapped: locks belong to a description of their own.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Opens the same file once more, for locks. `ErrorKind::NotFound` if another one, or none, is at `path` by now.
+    pub(crate) fn open_for_locks(&self, path: &Path) -> io::Result<LockDescription> {
+        LockDescription::new(|| open_again(|| options(self.access).open(path), &self.file))
+    }
+
+    /// Keeps a lock until the storage is dropped.
+    pub(crate) fn hold(&mut self, lock: LockDescription) {
+        self.held = Some(lock);
     }
 
     /// The difference between the write modes. The caller has seen to it that the range is allocated.
@@ -147,7 +158,12 @@ impl FileStorage {
     /// Runs `sync`, unless an earlier one has failed.
     fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut has_failed = self.has_sync_failed.lock();
-        let result = if *has_failed { Err(io::Error::other("an earlier sync has failed")) } else { sync() };
+        let result = match *has_failed {
+            true => Err(io::Error::other("an earlier sync has failed")),
+            // One that a signal has ended could not be repeated: an error that the system tells once only may have been
+            // lost with it.
+            false => uninterrupted(sync),
+        };
         *has_failed = result.is_err();
         result
     }
@@ -277,6 +293,14 @@ impl Storage for FileStorage {
     fn rights(&self) -> io::Result<Rights> {
         if self.outlives_power { Rights::of(&self.file) } else { Ok(Rights::default()) }
     }
+}
+
+fn options(access: Access) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(access == Access::ReadWrite);
+    // A pipe of that name would otherwise keep us waiting for its other end. std adds O_CLOEXEC.
+    options.custom_flags(libc::O_NONBLOCK);
+    options
 }
 
 /// Copies `buffers` one behind the other into the writable mapping.

@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::platform::{retry, status, status_of};
+use super::platform::{status, status_of};
+use super::signals::{retry, uninterrupted};
 
 pub(super) struct Folder {
     /// Opened as a place only (`O_PATH`), for which the right to read the folder is not needed.
@@ -123,11 +124,13 @@ impl Folder {
     pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         let Some(folder) = &self.readable else {
             // Whoever may not read the folder may not sync it either, but may sync the file system that it is in.
-            // SAFETY: syncfs takes no pointer; the descriptor is open.
-            return match unsafe { libc::syncfs(file.as_raw_fd()) } {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            };
+            return uninterrupted(|| {
+                // SAFETY: syncfs takes no pointer; the descriptor is open.
+                match unsafe { libc::syncfs(file.as_raw_fd()) } {
+                    0 => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                }
+            });
         };
         match folder.sync_all() {
             // Some file systems cannot sync a folder, and have no need to.

@@ -5,8 +5,8 @@
 //!   elsewhere in the process changes nothing, and two handles in one process exclude each other as two
 //!   processes do.
 //! - A lock is gone when its description is closed: by drop, or by the kernel when the process dies (I7).
-//! - A forked child, and for a moment each program that is started, shares its parent's descriptions. So locks are
-//!   given up by unlocking them, in the process that took them, and not by closing alone.
+//! - A description that has locks is a [`LockDescription`]: nothing is mapped through it, and no forked child keeps it.
+//!   So a lock is also gone when its process has died and a child of it lives on.
 //! - The lock file is never removed, or two processes could hold locks on different files of that name.
 //! - It has the rights that the database has ([`Rights`]): a user who may not read the database can neither read it nor
 //!   hold a lock on it, and no user is locked out of the own database. So it is made only by a process that may write
@@ -15,9 +15,12 @@
 //!   after loss of power. So a file that does not begin so is another program's, and is left as it is.
 
 use super::create::{StagedFile, open_regular};
+use super::fork::LockDescription;
 use super::gather;
 use super::path::with_suffix;
+use super::platform::status_of;
 use super::rights::Rights;
+use super::signals::retry;
 use fs2::FileExt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -33,10 +36,10 @@ pub(crate) enum LockKind {
     Exclusive,
 }
 
-/// The open lock file. Its locks are free when it is closed by the last process that has inherited it, or unlocked.
+/// The open lock file. Its locks are free when it is closed or unlocked.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    file: File,
+    locks: LockDescription,
     path: PathBuf,
 }
 
@@ -45,9 +48,9 @@ impl LockFile {
     /// `ErrorKind::NotFound` if there is none.
     pub(crate) fn open(data_path: &Path, rights: Rights) -> io::Result<LockFile> {
         let path = LockFile::path_for(data_path);
-        let file = open_regular(&path).map_err(|error| explain(error, &path))?;
-        rights.check_owner_of_lock_file(&file)?;
-        Ok(LockFile { file, path })
+        let locks = LockDescription::new(|| open_regular(&path)).map_err(|error| explain(error, &path))?;
+        rights.check_owner_of_lock_file(locks.file()?)?;
+        Ok(LockFile { locks, path })
     }
 
     /// The same; creates it if there is none, with these bytes.
@@ -61,24 +64,24 @@ impl LockFile {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 result => return result,
             }
-            match LockFile::create(LockFile::path_for(data_path), rights, first_bytes) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                result => return result,
+            match LockFile::create(&LockFile::path_for(data_path), rights, first_bytes) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
             }
         }
     }
 
-    fn create(path: PathBuf, rights: Rights, first_bytes: &[u8]) -> io::Result<LockFile> {
-        let staged = StagedFile::begin(&path, rights.for_lock_file())?;
+    fn create(path: &Path, rights: Rights, first_bytes: &[u8]) -> io::Result<()> {
+        let staged = StagedFile::begin(path, rights.for_lock_file())?;
         gather::write_all_at(staged.file(), 0, &[first_bytes])?;
-        Ok(LockFile { file: staged.finish_unsynced()?, path })
+        staged.finish_unsynced()
     }
 
     /// Sees to it that the lock file has the rights of the database beside which it lies, as far as this process may
     /// give them. An error if it belongs to a user who may not write the database.
     pub(crate) fn set_rights(&self, rights: Rights) -> io::Result<()> {
-        rights.check_owner_of_lock_file(&self.file)?;
-        rights.give_to_lock_file(&self.file)
+        rights.check_owner_of_lock_file(self.file()?)?;
+        rights.give_to_lock_file(self.file()?)
     }
 
     /// Where the lock file of `data_path` is.
@@ -90,9 +93,23 @@ impl LockFile {
         &self.path
     }
 
-    /// The open file, to map and for ranges.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The open file, for ranges. An error in a forked child.
+    pub(crate) fn file(&self) -> io::Result<&File> {
+        self.locks.file()
+    }
+
+    /// Opens the same file once more, to be mapped. `ErrorKind::NotFound` if another one, or none, has its name by now.
+    pub(crate) fn open_memory(&self) -> io::Result<File> {
+        open_again(|| open_regular(&self.path), self.file()?)
+    }
+}
+
+/// Opens the file once more that is open as `file`: `ErrorKind::NotFound` if `open` opens another one.
+pub(super) fn open_again(open: impl FnOnce() -> io::Result<File>, file: &File) -> io::Result<File> {
+    let opened = open()?;
+    match status_of(&opened)?.identity == status_of(file)?.identity {
+        true => Ok(opened),
+        false => Err(ErrorKind::NotFound.into()),
     }
 }
 
@@ -117,20 +134,15 @@ fn explain(error: io::Error, path: &Path) -> io::Error {
 
 /// Locks a whole file, waiting until it is free.
 pub(crate) fn lock_whole(file: &File) -> io::Result<()> {
-    loop {
-        match FileExt::lock_exclusive(file) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
+    retry(|| FileExt::lock_exclusive(file))
 }
 
 /// Locks a whole file if that can be done at once; false if not.
 pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
-    let result = match kind {
+    let result = retry(|| match kind {
         LockKind::Shared => FileExt::try_lock_shared(file),
         LockKind::Exclusive => FileExt::try_lock_exclusive(file),
-    };
+    });
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
@@ -140,5 +152,5 @@ pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
 
 /// Frees a whole-file lock.
 pub(crate) fn unlock_whole(file: &File) -> io::Result<()> {
-    FileExt::unlock(file)
+    retry(|| FileExt::unlock(file))
 }

@@ -17,6 +17,7 @@ mod memory;
 mod path;
 mod prefetch;
 mod rights;
+mod signals;
 mod storage;
 
 #[cfg(not(all(test, loom)))]
@@ -59,7 +60,7 @@ mod tests;
 pub(crate) use copy::{reserve_space, store_at};
 pub(crate) use create::{StagedFile, check_is_free, create_file, create_file_with};
 pub(crate) use file_storage::{Access, FileStorage};
-pub(crate) use fork::ForkMark;
+pub(crate) use fork::{ForkMark, LockDescription};
 pub(crate) use gather::pieces;
 pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
 pub(crate) use mapping::Mapping;

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::signals::{retry, uninterrupted};
 use super::storage::{FileIdentity, FileStatus};
 
 /// Allocates `from..to` on the disk, and makes the file `to` bytes long if it is shorter.
@@ -27,7 +28,9 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     }
     let start = libc::off_t::try_from(from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let length = libc::off_t::try_from(to - from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    retry(|| {
+    // Before Linux 6.11 tmpfs gives up at each signal, and takes back what it has allocated: repeated under the signals
+    // of a timer, the call would come to no end.
+    uninterrupted(|| {
         // SAFETY: fallocate takes no pointer; the descriptor is open.
         match unsafe { libc::fallocate(file.as_raw_fd(), 0, start, length) } {
             0 => Ok(()),
@@ -44,15 +47,17 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let start = libc::off64_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let count = libc::off64_t::try_from(length).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    // SAFETY: sync_file_range takes no pointer; the descriptor is open.
-    if unsafe { libc::sync_file_range(file.as_raw_fd(), start, count, libc::SYNC_FILE_RANGE_WRITE) } == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
+    let started = retry(|| {
+        // SAFETY: sync_file_range takes no pointer; the descriptor is open.
+        match unsafe { libc::sync_file_range(file.as_raw_fd(), start, count, libc::SYNC_FILE_RANGE_WRITE) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    });
+    started.or_else(|error| match error.raw_os_error() {
         Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE | libc::EPERM) => Ok(()),
         _ => Err(error),
-    }
+    })
 }
 
 /// Copies `length` bytes from `offset` on to the same place in another file, in the kernel, which shares the blocks if
@@ -116,10 +121,14 @@ pub(crate) fn status_at(path: &Path) -> io::Result<FileStatus> {
 pub(super) fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let wanted = libc::STATX_INO | libc::STATX_SIZE;
-    // SAFETY: the path is a C string, and `found` has room for the answer; both live through the call.
-    if unsafe { libc::statx(folder, path.as_ptr(), flags, wanted, found.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // A file system in user space may let a signal end even this.
+    retry(|| {
+        // SAFETY: the path is a C string, and `found` has room for the answer; both live through the call.
+        match unsafe { libc::statx(folder, path.as_ptr(), flags, wanted, found.as_mut_ptr()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })?;
     // SAFETY: it is made of integers, for which the zeros it began with are values too (I5).
     let found = unsafe { found.assume_init() };
     let device = libc::makedev(found.stx_dev_major, found.stx_dev_minor);
@@ -149,7 +158,7 @@ pub(super) fn memory_file() -> io::Result<File> {
 
 /// Enters a range of the mapping into the page table; `ErrorKind::Unsupported` before Linux 5.14.
 pub(super) fn populate(memory: &MmapRaw, offset: usize, length: usize) -> io::Result<()> {
-    match memory.advise_range(Advice::PopulateRead, offset, length) {
+    match retry(|| memory.advise_range(Advice::PopulateRead, offset, length)) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(ErrorKind::Unsupported.into()),
         result => result,
     }
@@ -195,16 +204,6 @@ pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     })
     .or_else(|_| io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes))?;
     Ok(bytes)
-}
-
-/// Repeats a system call that a signal has interrupted.
-pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
 }
 
 /// Milliseconds by a clock that only goes forward, the same in all processes; it is a few behind, and read without

@@ -52,16 +52,6 @@ pub(super) fn memory_file() -> io::Result<File> {
     Ok(file)
 }
 
-/// Repeats a system call that a signal has interrupted.
-pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
 /// The caller touches the pages instead.
 pub(super) fn populate(_: &MmapRaw, _: usize, _: usize) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())

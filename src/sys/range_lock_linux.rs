@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::lock::LockKind;
-use super::platform::retry;
+use super::signals::retry;
 use std::fs::File;
 use std::io;
 use std::ops::Range;

@@ -10,6 +10,7 @@
 //!   make touching them undefined.
 #![allow(unsafe_code)]
 
+use super::signals::retry;
 use super::{gather, platform};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -56,13 +57,14 @@ impl SharedWords {
 
     /// The words of `file`, shared with every process that maps it: `count` of them at once, and up to `most` as it
     /// grows. It must never be cut. `is_first`: no other process uses the words yet, nor begins to before this returns.
-    pub(crate) fn of_file(file: &File, count: usize, most: usize, is_first: bool) -> io::Result<SharedWords> {
+    /// The mapping keeps the file's description open in a forked child, so no lock may belong to that.
+    pub(crate) fn of_file(file: File, count: usize, most: usize, is_first: bool) -> io::Result<SharedWords> {
         if is_first {
-            fill_holes(file, bytes_of(count)? as u64, bytes_of(most)? as u64)?;
+            fill_holes(&file, bytes_of(count)? as u64, bytes_of(most)? as u64)?;
         }
-        let memory = MmapOptions::new().len(bytes_of(most)?).map_raw(file)?;
-        let (start, file) = (memory.as_ptr().cast(), Some(file.try_clone()?));
-        let words = SharedWords { start, available: AtomicUsize::new(0), file, memory };
+        let memory = MmapOptions::new().len(bytes_of(most)?).map_raw(&file)?;
+        let start = memory.as_ptr().cast();
+        let words = SharedWords { start, available: AtomicUsize::new(0), file: Some(file), memory };
         words.grow(count)?;
         Ok(words)
     }
@@ -95,7 +97,7 @@ impl SharedWords {
         if let Some(file) = &self.file
             && self.available.load(Acquire) < count
         {
-            let bytes = file.metadata()?.len().min(self.memory.len() as u64) as usize;
+            let bytes = platform::status_of(file)?.length.min(self.memory.len() as u64) as usize;
             self.available.fetch_max(bytes / WORD_BYTES, Release);
         }
         Ok(self.available.load(Acquire) >= count)
@@ -116,7 +118,7 @@ fn fill_holes(file: &File, length: u64, most: u64) -> io::Result<()> {
         let mut piece = vec![0; PIECE_BYTES.min(most - at) as usize];
         let mut found = 0;
         while found < piece.len() {
-            match platform::retry(|| file.read_at(&mut piece[found..], at + found as u64))? {
+            match retry(|| file.read_at(&mut piece[found..], at + found as u64))? {
                 0 => break, // the file ends here
                 count => found += count,
             }

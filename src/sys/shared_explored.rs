@@ -11,7 +11,7 @@ impl SharedWords {
         Ok(SharedWords((0..count).map(|_| AtomicU64::new(0)).collect()))
     }
 
-    pub(crate) fn of_file(_: &File, _: usize, _: usize, _: bool) -> io::Result<SharedWords> {
+    pub(crate) fn of_file(_: File, _: usize, _: usize, _: bool) -> io::Result<SharedWords> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

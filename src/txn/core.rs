@@ -99,13 +99,15 @@ impl Core {
     }
 
     pub(crate) fn give_seat_back(&self, mut state: Box<WriterState>) {
+        // A child that was forked in the middle of a transaction must not end its parent's turn; and another thread of
+        // the parent may have had the seat's lock just then, which nobody gives back in the child.
+        if self.fork.is_inherited() {
+            return;
+        }
         if std::thread::panicking() {
             state.log = None; // it may be half changed: it is loaded again when it is needed
         }
-        // A child that was forked in the middle of a transaction must not end its parent's turn.
-        if !self.fork.is_inherited()
-            && let Some(turns) = &self.turns
-        {
+        if let Some(turns) = &self.turns {
             turns.release_writer();
         }
         self.seat.give_back(state);
@@ -146,7 +148,8 @@ impl Core {
     /// Frees what readers protect that have died. Only with the writer's turn.
     pub(crate) fn bury_dead(&self) -> Result<()> {
         let Some(turns) = &self.turns else { return Ok(()) };
-        let result = self.shared.bury_dead(self.member, turns.lock_file().file());
+        let file = turns.lock_file().file();
+        let result = file.and_then(|file| self.shared.bury_dead(self.member, file));
         result.map_err(self.pages.io_error("look for dead readers of"))
     }
 

@@ -75,16 +75,22 @@ impl Core {
             return Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, None)).collect()));
         };
         self.bury_dead()?;
-        self.readers_with_pins(&mut seat)
+        self.readers_with_pins(&mut seat, |_| true)
     }
 
-    /// Only with the writer's turn, and between transactions.
-    fn readers_with_pins(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
+    /// The readers that are `wanted`. Only with the writer's turn, and between transactions.
+    fn readers_with_pins(
+        &self,
+        state: &mut WriterState,
+        wanted: impl Fn(&LiveReader) -> bool,
+    ) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
         let space = &mut load_log(self, state, &self.shared.head_snapshot()?)?.space;
         space.reclaim(&self.shared.protected())?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
-        Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, pins(reader))).collect()))
+        let readers = self.shared.reader_list();
+        let wanted = readers.iter().filter(|reader| wanted(reader));
+        Ok(sorted(wanted.map(|reader| info(reader, pins(reader))).collect()))
     }
 
     /// Readers that have become too old and of which the application has not been told: it is to be, by
@@ -99,11 +105,7 @@ impl Core {
             return Ok(Vec::new());
         }
         self.bury_dead()?;
-        let mut readers = self.readers_with_pins(state)?;
-        let is_old = |info: &ReaderInfo| {
-            old.iter().any(|reader| reader.pid == info.pid && reader.snapshot.0 == info.snapshot)
-        };
-        readers.retain(is_old);
+        let readers = self.readers_with_pins(state, |reader| old.contains(reader))?;
         state.reported_readers.extend(old);
         Ok(readers)
     }

@@ -20,7 +20,8 @@ use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::sys::{
-    self, Access, Advice, FileStorage, ForkMark, LockFile, Rights, SharedWords, Storage, WriteMode, status_at,
+    self, Access, Advice, FileStorage, ForkMark, LockDescription, LockFile, Rights, SharedWords, Storage,
+    WriteMode, status_at,
 };
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
 use crate::txn::page_file::{PageFile, Verify};
@@ -166,7 +167,7 @@ impl OpenSettings {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let locking = |source| lock_error(path, source);
         turns::close_gate(&lock).map_err(locking)?;
-        check_lock_file(lock.file()).map_err(locking)?;
+        lock.file().and_then(check_lock_file).map_err(locking)?;
         if self.may_create() && !path.exists() {
             match sys::create_file(path, self.rights_of_new(), &[&self.first_pages(new_identity()?)?]) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -178,16 +179,18 @@ impl OpenSettings {
         let storage = self.open_storage(path).map_err(io_error("open"))?;
         let rights = Rights::of(storage.file()).map_err(io_error("examine"))?;
         lock.set_rights(rights).map_err(locking)?;
-        let data = storage.file().try_clone().map_err(io_error("open"))?;
-        self.join(path, lock, data, Box::new(storage))
+        match storage.open_for_locks(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            data => self.join(path, lock, data.map_err(io_error("open"))?, Box::new(storage)),
+        }
     }
 
-    /// The rest of opening: `data` is the file of `storage`, by the same description. The gate is closed.
+    /// The rest of opening: `data` is the file of `storage`. The gate is closed.
     pub(super) fn join(
         &self,
         path: &Path,
         lock: LockFile,
-        data: File,
+        data: LockDescription,
         storage: Box<dyn Storage>,
     ) -> Result<Option<Core>> {
         let locking = |source| lock_error(path, source);
@@ -197,9 +200,11 @@ impl OpenSettings {
             return Ok(None);
         }
         let is_alone = turns.is_alone().map_err(locking)?;
-        let lock_file = turns.lock_file().file();
-        let words =
-            SharedWords::of_file(lock_file, FIRST_WORD_COUNT, WORD_COUNT, is_alone).map_err(locking)?;
+        let memory = match turns.lock_file().open_memory() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            memory => memory.map_err(locking)?,
+        };
+        let words = SharedWords::of_file(memory, FIRST_WORD_COUNT, WORD_COUNT, is_alone).map_err(locking)?;
         let core = self.start(storage, path, Shared::new(words), Some(turns), is_alone)?;
         let turns = core.turns.as_ref().expect("it was given to the database");
         turns::open_gate(turns.lock_file()).map_err(locking)?;
@@ -211,8 +216,8 @@ impl OpenSettings {
     /// while others have the database open.
     fn open_unseen(&self, path: &Path) -> Result<Core> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
-        let storage = self.open_storage(path).map_err(io_error("open"))?;
-        keep_others_out(&storage, path)?;
+        let mut storage = self.open_storage(path).map_err(io_error("open"))?;
+        keep_others_out(&mut storage, path)?;
         self.start_unshared(Box::new(storage), path)
     }
 
@@ -311,7 +316,10 @@ impl OpenSettings {
             shared.set_shrunk_in(Some(head.id)); // a crash has left the file longer: its end may be cut off
         }
         let member = match &turns {
-            Some(turns) => shared.join(turns.lock_file().file()).map_err(pages.io_error("lock"))??,
+            Some(turns) => {
+                let joined = turns.lock_file().file().and_then(|file| shared.join(file));
+                joined.map_err(pages.io_error("lock"))??
+            }
             None => shared.join_alone(),
         };
         let fork = ForkMark::new().map_err(pages.io_error("reserve memory for"))?;
@@ -339,19 +347,21 @@ pub(crate) fn open_to_read(path: &Path) -> Result<FileStorage> {
 
 /// Opens a file that nobody has open, to be read as it is, whatever is in it. Nobody writes to it until it is closed.
 pub(crate) fn open_alone(path: &Path) -> Result<FileStorage> {
-    let storage = open_to_read(path)?;
-    keep_others_out(&storage, path)?;
+    let mut storage = open_to_read(path)?;
+    keep_others_out(&mut storage, path)?;
     Ok(storage)
 }
 
 /// Keeps writers from writing while the file is open; an error if somebody else has it open.
-fn keep_others_out(storage: &FileStorage, path: &Path) -> Result<()> {
+fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
     let locking = |source| Error::Io { action: "lock", path: path.to_owned(), source };
-    let is_held = turns::try_hold_off_writers(storage.file()).map_err(locking)?;
-    match is_held && turns::is_nobody_present(storage.file()).map_err(locking)? {
-        true => Ok(()),
-        false => Err(Error::InUse { path: path.to_owned() }),
+    let lock = storage.open_for_locks(path).map_err(locking)?;
+    let is_held = turns::try_hold_off_writers(&lock).map_err(locking)?;
+    if !is_held || !turns::is_nobody_present(&lock).map_err(locking)? {
+        return Err(Error::InUse { path: path.to_owned() });
     }
+    storage.hold(lock);
+    Ok(())
 }
 
 /// Whether a reader whose lock file cannot be opened so is to read without one: there is none, and none can be made, or

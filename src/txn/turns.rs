@@ -3,7 +3,8 @@
 //! Invariants:
 //! - I7: every turn is a lock of the kernel's, which is free when its process has died. Never a process-owned POSIX
 //!   lock: those vanish when any descriptor of the file is closed. Whole-file locks (`flock`) and
-//!   open-file-description locks belong to what this handle alone has opened.
+//!   open-file-description locks belong to what this handle alone has opened, and no forked child keeps
+//!   ([`LockDescription`]). In a child every function here is an error, or does nothing.
 //! - Presence is a lock on the data file itself. So whoever finds no lock file, or another one than those who are
 //!   here, notices that they are.
 //! - Writers queue: each has a place, a byte that it keeps locked, and waits until no place before it is locked.
@@ -11,7 +12,6 @@
 //!   dies, is waited for no more. Tickets, which are plain numbers, say where places are: wrong ones make another
 //!   order, and nothing worse.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::share::Shared;
 use crate::share::members::MEMBERS_END;
 use crate::sys::{
-    FileIdentity, LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at, status_of,
-    try_lock_range, try_lock_whole, unlock_range, unlock_whole,
+    FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at,
+    status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
 // Bytes of the lock file; below those of the members.
@@ -56,21 +56,20 @@ impl Patience {
 #[derive(Debug)]
 pub(crate) struct Turns {
     lock: LockFile,
-    /// The data file, by the description that the storage uses.
-    data: File,
+    /// The data file.
+    data: LockDescription,
     /// Which files these are.
     lock_identity: FileIdentity,
     data_identity: FileIdentity,
-    owner_pid: u32,
 }
 
 impl Turns {
     /// Makes this handle present; it is until this is dropped. The gate must be held.
-    pub(crate) fn enter(lock: LockFile, data: File) -> io::Result<Turns> {
-        lock_range(&data, LockKind::Shared, PRESENCE)?;
-        let lock_identity = status_of(lock.file())?.identity;
-        let data_identity = status_of(&data)?.identity;
-        Ok(Turns { lock, data, lock_identity, data_identity, owner_pid: std::process::id() })
+    pub(crate) fn enter(lock: LockFile, data: LockDescription) -> io::Result<Turns> {
+        lock_range(data.file()?, LockKind::Shared, PRESENCE)?;
+        let lock_identity = status_of(lock.file()?)?.identity;
+        let data_identity = status_of(data.file()?)?.identity;
+        Ok(Turns { lock, data, lock_identity, data_identity })
     }
 
     /// Whether no other handle is present.
@@ -96,7 +95,7 @@ impl Turns {
 
     /// Takes the writer's turn; false if patience came to its end.
     pub(crate) fn take_writer(&self, shared: &Shared, patience: Patience) -> io::Result<bool> {
-        if range_is_free(self.lock.file(), LockKind::Exclusive, QUEUE)? && self.try_writer()? {
+        if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_writer()? {
             return Ok(true);
         }
         if let Patience::None = patience {
@@ -105,13 +104,13 @@ impl Turns {
         let place = place_of(shared.take_ticket());
         let taken = self.wait_at(place, patience);
         // It cannot fail for a lock that is held, nor for one that could not be had.
-        let _ = unlock_range(self.lock.file(), place..place + 1);
+        let _ = unlock_range(self.lock.file()?, place..place + 1);
         taken
     }
 
     /// Waits in the queue, and then for the writer lock.
     fn wait_at(&self, place: u64, patience: Patience) -> io::Result<bool> {
-        let file = self.lock.file();
+        let file = self.lock.file()?;
         let lock = |kind, range: Range<u64>| match patience {
             Patience::Forever => lock_range(file, kind, range).map(|()| true),
             _ => poll(patience, || try_lock_range(file, kind, range.clone())),
@@ -127,7 +126,7 @@ impl Turns {
             unlock_range(file, before)?;
         }
         match patience {
-            Patience::Forever => lock_whole(&self.data).map(|()| true),
+            Patience::Forever => lock_whole(self.data.file()?).map(|()| true),
             _ => poll(patience, || self.try_writer()),
         }
     }
@@ -136,73 +135,59 @@ impl Turns {
     #[cfg(test)]
     pub(crate) fn is_taken(&self, ticket: u64) -> bool {
         let place = place_of(ticket);
-        !range_is_free(self.lock.file(), LockKind::Exclusive, place..place + 1).unwrap()
+        !range_is_free(self.lock.file().unwrap(), LockKind::Exclusive, place..place + 1).unwrap()
     }
 
     /// Queues, and does nothing more.
     #[cfg(test)]
     pub(crate) fn take_place(&self, ticket: u64) -> io::Result<()> {
         let place = place_of(ticket);
-        lock_range(self.lock.file(), LockKind::Exclusive, place..place + 1)
+        lock_range(self.lock.file()?, LockKind::Exclusive, place..place + 1)
     }
 
     fn try_writer(&self) -> io::Result<bool> {
-        try_lock_whole(&self.data, LockKind::Exclusive)
+        try_lock_whole(self.data.file()?, LockKind::Exclusive)
     }
 
     /// Ends the writer's turn.
     pub(crate) fn release_writer(&self) {
         // It cannot fail for a lock that is held; if it did, closing the file would free it.
-        let _ = unlock_whole(&self.data);
+        let _ = self.data.file().and_then(unlock_whole);
     }
 
     /// Takes the syncer's turn: waits while another process syncs.
     pub(crate) fn take_sync(&self) -> io::Result<()> {
-        lock_range(self.lock.file(), LockKind::Exclusive, SYNC)
+        lock_range(self.lock.file()?, LockKind::Exclusive, SYNC)
     }
 
     /// Whether another handle has the syncer's turn.
     pub(crate) fn is_sync_taken(&self) -> io::Result<bool> {
-        Ok(!range_is_free(self.lock.file(), LockKind::Exclusive, SYNC)?)
+        Ok(!range_is_free(self.lock.file()?, LockKind::Exclusive, SYNC)?)
     }
 
     /// Ends the syncer's turn.
     pub(crate) fn release_sync(&self) {
-        let _ = unlock_range(self.lock.file(), SYNC);
-    }
-}
-
-impl Drop for Turns {
-    /// Gives up all locks at once, though a forked child may have inherited the descriptions, and will close
-    /// them later.
-    /// In such a child this does nothing: they are the parent's.
-    fn drop(&mut self) {
-        if std::process::id() == self.owner_pid {
-            // None of these can fail for what is locked; what is not locked stays so.
-            let _ = unlock_range(self.lock.file(), 0..QUEUE.end);
-            let _ = unlock_range(&self.data, PRESENCE);
-            let _ = unlock_whole(&self.data);
-        }
+        let _ = self.lock.file().and_then(|file| unlock_range(file, SYNC));
     }
 }
 
 /// Takes the gate: one handle at a time is being opened. Free when the lock file is closed, or by [`open_gate`].
 pub(crate) fn close_gate(lock: &LockFile) -> io::Result<()> {
-    lock_range(lock.file(), LockKind::Exclusive, GATE)
+    lock_range(lock.file()?, LockKind::Exclusive, GATE)
 }
 
 pub(crate) fn open_gate(lock: &LockFile) -> io::Result<()> {
-    unlock_range(lock.file(), GATE)
+    unlock_range(lock.file()?, GATE)
 }
 
-/// Whether no handle, but for one that uses the same description as `data`, is present.
-pub(crate) fn is_nobody_present(data: &File) -> io::Result<bool> {
-    range_is_free(data, LockKind::Exclusive, PRESENCE)
+/// Whether no handle, except for one that uses the same description as `data`, is present.
+pub(crate) fn is_nobody_present(data: &LockDescription) -> io::Result<bool> {
+    range_is_free(data.file()?, LockKind::Exclusive, PRESENCE)
 }
 
 /// Keeps writers from writing, for a reader that cannot be seen by them. False if one is writing now.
-pub(crate) fn try_hold_off_writers(data: &File) -> io::Result<bool> {
-    try_lock_whole(data, LockKind::Shared)
+pub(crate) fn try_hold_off_writers(data: &LockDescription) -> io::Result<bool> {
+    try_lock_whole(data.file()?, LockKind::Shared)
 }
 
 fn check_name(path: &Path, own: FileIdentity) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Child processes that are killed, stopped and waited for. The unsafe calls of the tests are here.
 #![allow(unsafe_code)]
 
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -57,6 +58,58 @@ pub(crate) fn in_forked_child(work: impl FnOnce() -> i32) -> ExitStatus {
         assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
         ExitStatus::from_raw(status)
     }
+}
+
+/// A process that nobody waits for: killed when this is dropped.
+pub(crate) struct Orphan(pub(crate) u32);
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        signal(self.0, libc::SIGKILL);
+    }
+}
+
+/// Forks a child that does nothing, whatever becomes of its parent, until it is killed. Returns its process id once the
+/// child runs. (It ends by itself when every test has given up.) It keeps none of its parent's pipes.
+pub(crate) fn fork_idle_child() -> u32 {
+    let (mut child_runs, tells) = std::io::pipe().unwrap();
+    // SAFETY: the child only makes system calls.
+    unsafe {
+        let child = libc::fork();
+        assert!(child >= 0, "fork");
+        if child == 0 {
+            libc::alarm(PATIENCE.as_secs() as u32 * 2);
+            for pipe in [0, 1, 2, tells.as_raw_fd()] {
+                libc::close(pipe);
+            }
+            loop {
+                libc::pause();
+            }
+        }
+        drop(tells);
+        std::io::Read::read_to_end(&mut child_runs, &mut Vec::new()).unwrap();
+        child as u32
+    }
+}
+
+/// Sends this process a signal every so often, for as long as it lives, whose handler has system calls end early.
+pub(crate) fn pester(interval: Duration) {
+    extern "C" fn handler(_: libc::c_int) {}
+    let interval = libc::timeval { tv_sec: 0, tv_usec: interval.as_micros() as libc::suseconds_t };
+    let timer = libc::itimerval { it_interval: interval, it_value: interval };
+    // SAFETY: zeros are a valid sigaction, without SA_RESTART; the handler does nothing; all live through the calls.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
+        assert_eq!(libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()), 0);
+        assert_eq!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()), 0);
+    }
+}
+
+/// Has the next child of this process be the first process of a PID namespace.
+pub(crate) fn enter_new_pid_namespace() {
+    // SAFETY: it changes a property of this thread only.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "unshare");
 }
 
 /// Limits a resource of this process; the limit can be raised again.

@@ -19,33 +19,33 @@ fn the_lock_file_lies_beside_the_data() {
     let (first, second) = two_handles(folder.path());
     assert_eq!(first.path(), folder.path().join("data-lock"));
     assert!(first.path().exists());
-    assert_eq!(status_of(first.file()).unwrap(), status_at(second.path()).unwrap());
+    assert_eq!(status_of(first.file().unwrap()).unwrap(), status_at(second.path()).unwrap());
 }
 
 #[test]
 fn whole_file_locks_of_two_handles_exclude_each_other() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    assert!(try_lock_whole(first.file(), Shared).unwrap());
-    assert!(try_lock_whole(second.file(), Shared).unwrap());
-    assert!(!try_lock_whole(second.file(), Exclusive).unwrap());
-    unlock_whole(first.file()).unwrap();
-    assert!(try_lock_whole(second.file(), Exclusive).unwrap());
-    assert!(!try_lock_whole(first.file(), Shared).unwrap());
+    assert!(try_lock_whole(first.file().unwrap(), Shared).unwrap());
+    assert!(try_lock_whole(second.file().unwrap(), Shared).unwrap());
+    assert!(!try_lock_whole(second.file().unwrap(), Exclusive).unwrap());
+    unlock_whole(first.file().unwrap()).unwrap();
+    assert!(try_lock_whole(second.file().unwrap(), Exclusive).unwrap());
+    assert!(!try_lock_whole(first.file().unwrap(), Shared).unwrap());
     drop(second);
-    assert!(try_lock_whole(first.file(), Exclusive).unwrap(), "dropping the handle frees its lock");
+    assert!(try_lock_whole(first.file().unwrap(), Exclusive).unwrap(), "dropping the handle frees its lock");
 }
 
 #[test]
 fn a_waiting_lock_is_granted_when_the_holder_goes() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    lock_whole(first.file()).unwrap();
-    lock_range(first.file(), Exclusive, 0..1).unwrap();
+    lock_whole(first.file().unwrap()).unwrap();
+    lock_range(first.file().unwrap(), Exclusive, 0..1).unwrap();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
-            lock_whole(second.file()).unwrap();
-            lock_range(second.file(), Shared, 0..1).unwrap();
+            lock_whole(second.file().unwrap()).unwrap();
+            lock_range(second.file().unwrap(), Shared, 0..1).unwrap();
         });
         std::thread::sleep(Duration::from_millis(30));
         assert!(!waiter.is_finished());
@@ -58,7 +58,7 @@ fn a_waiting_lock_is_granted_when_the_holder_goes() {
 fn ranges_of_two_descriptors_conflict_where_they_overlap() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    let (first, second) = (first.file(), second.file());
+    let (first, second) = (first.file().unwrap(), second.file().unwrap());
     assert!(try_lock_range(first, Exclusive, 10..20).unwrap());
     assert!(!try_lock_range(second, Shared, 19..30).unwrap());
     assert!(try_lock_range(second, Exclusive, 20..30).unwrap());
@@ -77,7 +77,7 @@ fn empty_and_absurd_ranges_are_refused() {
     let (first, _) = two_handles(folder.path());
     #[allow(clippy::reversed_empty_ranges)]
     for range in [5..5, 6..5, 0..u64::MAX] {
-        assert!(try_lock_range(first.file(), Exclusive, range).is_err());
+        assert!(try_lock_range(first.file().unwrap(), Exclusive, range).is_err());
     }
 }
 
@@ -85,12 +85,12 @@ fn empty_and_absurd_ranges_are_refused() {
 fn locks_survive_closing_another_descriptor() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    assert!(try_lock_whole(first.file(), Exclusive).unwrap());
-    assert!(try_lock_range(first.file(), Exclusive, 3..4).unwrap());
+    assert!(try_lock_whole(first.file().unwrap(), Exclusive).unwrap());
+    assert!(try_lock_range(first.file().unwrap(), Exclusive, 3..4).unwrap());
     drop(std::fs::File::open(first.path()).unwrap());
     let (third, _) = two_handles(folder.path());
-    assert!(try_lock_whole(third.file(), Shared).is_ok_and(|taken| !taken));
+    assert!(try_lock_whole(third.file().unwrap(), Shared).is_ok_and(|taken| !taken));
     drop(third);
-    assert!(!try_lock_whole(second.file(), Shared).unwrap(), "the whole-file lock is still held");
-    assert!(!range_is_free(second.file(), Shared, 3..4).unwrap(), "the range is still held");
+    assert!(!try_lock_whole(second.file().unwrap(), Shared).unwrap(), "the whole-file lock is still held");
+    assert!(!range_is_free(second.file().unwrap(), Shared, 3..4).unwrap(), "the range is still held");
 }

@@ -26,11 +26,11 @@ fn anonymous_words_are_zero_and_shared_by_threads() {
 fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
     let folder = folder();
     let lock_file = lock_file_of(&folder.path().join("data"));
-    let words = SharedWords::of_file(lock_file.file(), 1000, 5000, true).unwrap();
-    assert_eq!(lock_file.file().metadata().unwrap().len(), 8000);
+    let words = SharedWords::of_file(lock_file.open_memory().unwrap(), 1000, 5000, true).unwrap();
+    assert_eq!(lock_file.file().unwrap().metadata().unwrap().len(), 8000);
     assert!(words.words().iter().all(|word| word.load(SeqCst) == 0));
     let other_file = lock_file_of(&folder.path().join("data"));
-    let longer = SharedWords::of_file(other_file.file(), 5000, 5000, true).unwrap();
+    let longer = SharedWords::of_file(other_file.open_memory().unwrap(), 5000, 5000, true).unwrap();
     words.words()[999].store(42, SeqCst);
     assert_eq!(longer.words()[999].load(SeqCst), 42);
     longer.words()[4999].store(43, SeqCst);
@@ -39,7 +39,7 @@ fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
     assert_eq!(words.words()[4999].load(SeqCst), 43);
     assert!(words.grow(6000).is_err(), "no more than was asked for at first");
     drop((words, longer));
-    let again = SharedWords::of_file(lock_file.file(), 5000, 5000, true).unwrap();
+    let again = SharedWords::of_file(lock_file.open_memory().unwrap(), 5000, 5000, true).unwrap();
     assert_eq!(again.words()[4999].load(SeqCst), 43);
     assert_eq!(again.words()[999].load(SeqCst), 42);
 }
@@ -49,7 +49,7 @@ fn a_full_disk_is_an_error_when_words_are_mapped() {
     let Some(disk) = TinyDisk::mount() else { return };
     let lock_file = lock_file_of(&disk.path("data"));
     disk.fill();
-    let error = SharedWords::of_file(lock_file.file(), 1000, 5000, true).err().unwrap();
+    let error = SharedWords::of_file(lock_file.open_memory().unwrap(), 1000, 5000, true).err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 

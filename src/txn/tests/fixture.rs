@@ -95,7 +95,7 @@ impl Engine {
             std::fs::write(path, new_image()).unwrap();
         }
         let inner = FileStorage::open(path, Access::ReadWrite, WriteMode::Syscall, MAX_SIZE).unwrap();
-        let data = inner.file().try_clone().unwrap();
+        let data = inner.open_for_locks(path).unwrap();
         let storage = SimulatedStorage::over(inner);
         let log = storage.log();
         let core = options(256 << 20).join(path, lock, data, Box::new(storage))?;
