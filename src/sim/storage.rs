@@ -158,6 +158,7 @@ impl SimulatedStorage {
 
     /// A barrier for the first `length` bytes, which ends with `also`.
     fn sync(&self, length: u64, also: &[Event]) -> io::Result<()> {
+        self.mapping().check_covers(length)?;
         let gate = {
             let mut log = self.log.lock();
             log.barriers_begun += 1;

@@ -223,7 +223,8 @@ impl Storage for FileStorage {
             return Ok(());
         }
         self.check_writable()?;
-        self.sync(|| self.mapping.flush(0..length))
+        self.mapping.check_covers(length)?; // not a sync that has failed
+        self.sync(|| self.mapping.flush(length))
     }
 
     fn barrier_with_length(&self) -> io::Result<()> {
@@ -232,9 +233,9 @@ impl Storage for FileStorage {
         }
         self.check_writable()?;
         self.sync(|| {
-            // What is stored through a mapping `fdatasync` need not know of, but on Linux.
+            // Except on Linux, `fdatasync` need not know of what this handle or another stores through a mapping.
             if self.writable.is_some() {
-                self.mapping.flush(0..self.mapping.mapped_length())?;
+                self.mapping.flush(self.mapping.reserved_length())?;
             }
             self.file.sync_data()
         })

@@ -91,11 +91,21 @@ impl Mapping {
         self.mapped_length.fetch_max(length.min(self.reserved_length()), Ordering::AcqRel);
     }
 
-    /// Makes `range` durable: one `msync(MS_SYNC)`, which also flushes what `pwrite` has dirtied,
-    /// provided that the file was opened for writing.
-    pub(crate) fn flush(&self, range: Range<u64>) -> io::Result<()> {
-        let (offset, length) = self.clamp(range, self.reserved_length());
-        self.memory.flush_range(offset, length)
+    /// Makes the first `length` bytes durable: one `msync(MS_SYNC)`, which also flushes what `pwrite` has dirtied,
+    /// provided that the file was opened for writing. All of them or none: see [`Mapping::check_covers`].
+    pub(crate) fn flush(&self, length: u64) -> io::Result<()> {
+        self.check_covers(length)?;
+        self.memory.flush_range(0, length as usize)
+    }
+
+    /// An error if the mapping has fewer than `length` bytes: a sync of what it has would make a part durable, and say
+    /// that it was all.
+    pub(crate) fn check_covers(&self, length: u64) -> io::Result<()> {
+        if length <= self.reserved_length() {
+            return Ok(());
+        }
+        let problem = format!("a sync of {length} bytes, of which {} are mapped", self.reserved_length());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
     }
 
     /// `range` cut to below `limit`, as offset and length.

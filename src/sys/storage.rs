@@ -80,7 +80,8 @@ pub(crate) trait Storage: Send + Sync {
     fn start_write_back(&self, _offset: u64, _length: u64) {}
 
     /// Makes all that has been stored in `0..length` durable, with exactly one `msync`.
-    /// After an error the database must be poisoned; the call is never repeated (I6).
+    /// After an error the database must be poisoned; the call is never repeated (I6). It is never a part: more than the
+    /// mapping has is an error too, which the caller avoids by looking before.
     fn barrier(&self, length: u64) -> io::Result<()>;
 
     /// The same for the whole file, and makes its length durable too: one `fdatasync`.

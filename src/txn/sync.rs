@@ -14,6 +14,7 @@
 //! - Within a handle one thread syncs ([`crate::txn::desk`]); among handles, one that has the syncer's turn
 //!   ([`crate::txn::turns::Turns`]), which is free when its process dies.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
@@ -113,7 +114,7 @@ impl Core {
 
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
     fn sync_in_turn(&self, post: Post<'_>, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
-        let mut syncing = Syncing { core: self, post, is_in_doubt: false };
+        let mut syncing = Syncing { core: self, post, is_in_doubt: Cell::new(false) };
         if let Some(turns) = &self.turns {
             turns.take_sync().map_err(self.pages.io_error("lock"))?;
         }
@@ -121,22 +122,28 @@ impl Core {
         if is_reached(self) || self.shared.is_poisoned() {
             return Ok(());
         }
-        self.check_reach(self.shared.head_snapshot()?.length_pages)?;
-        syncing.is_in_doubt = true;
-        self.sync_head()?;
-        syncing.is_in_doubt = false;
-        Ok(())
+        self.sync_head(&syncing.is_in_doubt)
     }
 
-    /// Makes the head durable. After an error what is on the disk is not known.
-    pub(super) fn sync_head(&self) -> Result<()> {
-        self.settle_left_target()?;
+    /// Makes the head durable. After an error what is on the disk is not known if `is_in_doubt` is set.
+    ///
+    /// An error that is met before anything is stored is this handle's alone. It may have mapped less of the file than
+    /// the head has; and the head may have moved there until the moment at which it became the target. Then the target
+    /// is taken back, and a handle that has mapped enough syncs the head.
+    pub(super) fn sync_head(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
+        self.settle_left_target(is_in_doubt)?;
+        is_in_doubt.set(false);
         if self.shared.durable() == self.shared.head_id() {
             // Its syncer died before it made the head visible. There are never two records with one id.
             self.shared.finish_sync(self.shared.durable(), self.shared.durable_slot());
             return Ok(());
         }
         let head = self.shared.take_target()?;
+        if let Err(error) = self.check_reach(head.snapshot.length_pages) {
+            self.shared.clear_target();
+            return Err(error);
+        }
+        is_in_doubt.set(true);
         let (durable, mut slot) = (self.shared.durable(), 1 - self.shared.durable_slot());
         if is_mutated(Mutation::SlotNotChanged) {
             slot = 1 - slot;
@@ -164,6 +171,7 @@ impl Core {
             self.pages.barrier(record.length_pages)?;
         }
         self.shared.finish_sync(record.id, slot);
+        is_in_doubt.set(false);
         self.sync.forget_through(record.id);
         Ok(())
     }
@@ -183,12 +191,14 @@ impl Core {
     /// R4: what a syncer that died has left. If its record is there, whole, it may be in the page cache only, and a
     /// sync that failed may have left it there: so it is stored again, with the pages that it lists, as in recovery.
     /// After the barrier it is durable.
-    fn settle_left_target(&self) -> Result<()> {
+    fn settle_left_target(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
         let Some(target) = self.shared.left_target() else { return Ok(()) };
         let slot = 1 - self.shared.durable_slot();
         if target > self.shared.durable()
             && let Some(record) = self.pages.read_record(slot)?.filter(|record| record.id == target)
         {
+            self.check_reach(record.length_pages)?;
+            is_in_doubt.set(true);
             verify_listed(&self.pages, &record)?;
             store_again::record(&self.pages, slot, &record)?;
             self.pages.barrier(record.length_pages)?;
@@ -238,8 +248,8 @@ impl Core {
 /// A thread that syncs for its handle, and the turn that it takes for that.
 struct Syncing<'a> {
     core: &'a Core,
-    /// Something has been stored, and what became of it is not known.
-    is_in_doubt: bool,
+    /// Something has been stored, or is being stored, and what becomes of it is not known.
+    is_in_doubt: Cell<bool>,
     /// Given up when the turn is free.
     post: Post<'a>,
 }
@@ -247,9 +257,9 @@ struct Syncing<'a> {
 impl Drop for Syncing<'_> {
     /// Others may sync: after an error, or a panic, nobody any more.
     fn drop(&mut self) {
-        if self.is_in_doubt && is_mutated(Mutation::FailedSyncRetried) {
+        if self.is_in_doubt.get() && is_mutated(Mutation::FailedSyncRetried) {
             self.core.shared.clear_target();
-        } else if self.is_in_doubt {
+        } else if self.is_in_doubt.get() {
             self.core.shared.poison();
         }
         if let Some(turns) = &self.core.turns {

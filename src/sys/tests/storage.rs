@@ -162,3 +162,15 @@ fn memory_behaves_as_a_file() {
         assert_eq!(storage.mapping().slice(12345, 3), Some(&b"abc"[..]));
     }
 }
+
+/// A part would be durable, and all of it be said to be.
+#[test]
+fn a_barrier_for_more_than_is_mapped_is_refused_as_a_whole() {
+    let folder = folder();
+    let path = folder.path().join("data");
+    std::fs::write(&path, [1; 4096]).unwrap();
+    let storage = FileStorage::open(&path, Access::ReadWrite, WriteMode::Syscall, 1 << 20).unwrap();
+    let mapped = storage.mapping().reserved_length();
+    assert_eq!(storage.barrier(mapped + 1).unwrap_err().kind(), ErrorKind::InvalidInput);
+    storage.barrier(mapped).unwrap();
+}

@@ -2,6 +2,7 @@
 //! whether they are on the disk or not, and tells nobody who opens the file later (docs/DURABILITY.md, R4 and R10).
 //! And a sync that panics.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -66,7 +67,7 @@ fn entries(numbers: std::ops::Range<u16>, length: usize, byte: u8) -> Entries {
 /// As a durable commit of `engine` whose barrier fails, and whose process is killed at once.
 fn sync_and_die(engine: &Engine) {
     engine.fail(Fault::Barrier, 0);
-    engine.handle.core.sync_head().unwrap_err();
+    engine.handle.core.sync_head(&Cell::default()).unwrap_err();
     assert!(!engine.handle.core.shared.is_poisoned());
 }
 

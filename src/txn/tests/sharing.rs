@@ -1,6 +1,7 @@
 //! Several handles of one file, each as in a process of its own, and what storage can do to them: a barrier that takes
 //! its time, and one that fails.
 
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,6 +195,55 @@ fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
         _ => None,
     });
     assert!(last.unwrap() >= u64::from(length_pages) * PAGE as u64, "{last:?} of {length_pages} pages");
+}
+
+/// A handle with `max_size` bytes of addresses.
+fn open_with(path: &std::path::Path, max_size: u64) -> Arc<Handle> {
+    let mut options = options(1 << 20);
+    options.settings.max_size = max_size;
+    options.settings.syncs_in_background = false;
+    Arc::new(Handle::new(options.open(path).unwrap()))
+}
+
+/// The head may have moved beyond what a handle has mapped at any moment until it is the target.
+#[test]
+fn a_handle_that_has_mapped_less_than_the_head_leaves_it_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let [small, large] = [2 << 20, 64 << 20].map(|max_size| open_with(&path, max_size));
+    let durable = small.core.shared.durable();
+    let tx = Transaction::begin(&large, Patience::Forever).unwrap().expect("no deadline");
+    put(&tx, b"key", &vec![1; 3 << 20]).unwrap();
+    let id = tx.publish(Durability::Durable).unwrap();
+    let in_doubt = Cell::default();
+    small.core.sync_head(&in_doubt).unwrap_err();
+    assert!(!in_doubt.get() && small.core.shared.left_target().is_none());
+    small.core.wait_durable(id).unwrap_err();
+    assert_eq!(large.core.shared.durable(), durable, "nothing is said of what was not synced");
+    large.core.wait_durable(id).unwrap();
+    assert_eq!(large.core.shared.durable(), id);
+}
+
+/// The same with a record that a syncer has left whose process died in its last barrier.
+#[test]
+fn a_left_target_beyond_what_a_handle_has_mapped_is_settled_by_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let dies = Engine::share(&path).unwrap();
+    let small = open_with(&path, 2 << 20);
+    let tx = dies.begin().unwrap();
+    put(&tx, b"key", &vec![1; 3 << 20]).unwrap();
+    let id = tx.publish(Durability::Durable).unwrap();
+    dies.fail(Fault::Barrier, 1); // the file has grown: the first barrier comes before the record
+    dies.handle.core.sync_head(&Cell::default()).unwrap_err();
+    let in_doubt = Cell::default();
+    small.core.sync_head(&in_doubt).unwrap_err();
+    assert!(!in_doubt.get());
+    assert_eq!(small.core.shared.left_target(), Some(id), "it stays protected until it is settled");
+    small.core.wait_durable(id).unwrap_err();
+    let large = open_with(&path, 64 << 20);
+    large.core.wait_durable(id).unwrap();
+    assert_eq!((large.core.shared.durable(), large.core.shared.left_target()), (id, None));
 }
 
 /// Nobody would sync what the larger handle has written, if it were killed: it has no helper thread here.
