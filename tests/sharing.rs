@@ -338,6 +338,47 @@ fn a_parked_reader_pins_its_own_snapshot_and_comes_back_by_itself_when_killed() 
     assert_clean(&db);
 }
 
+/// The reader is in the way of cutting the file, and nothing else asks for its pages: each look must come by itself,
+/// whatever else takes turns.
+#[test]
+fn a_file_is_cut_short_when_the_reader_in_the_way_has_died() {
+    type Ask = fn(Db);
+    let rows: [(&str, Ask); 4] = [
+        ("durable commits", |db| (0..200).for_each(|_| add_one(&db, 0))),
+        ("after one turn more", |db| {
+            drop(db.write().unwrap());
+            (0..200).for_each(|_| add_one(&db, 0));
+        }),
+        ("sync", |db| db.sync().unwrap()),
+        ("closing", drop),
+    ];
+    for (name, ask) in rows {
+        let (_folder, path) = scratch();
+        let db = Db::open(&path).unwrap();
+        load(&db);
+        db.update(|tx| tx.table(&BYTES)?.delete_range(100..)).unwrap();
+        put(&db, 0, 0); // now those pages are free,
+        put(&db, 0, 0);
+        let rewrite = |tx: &WriteTxn| {
+            let mut bytes = tx.table(&BYTES)?;
+            (0..100).try_for_each(|key| bytes.insert(key, &[1; 100][..]).map(drop))
+        };
+        db.update(rewrite).unwrap(); // and what was behind them is among them.
+        let mut peer = Peer::open(&path);
+        peer.ask("park");
+        put(&db, 0, 0); // gives the end of the file up
+        let long = file_bytes(&path);
+        assert!(
+            u64::from(db.stats().unwrap().pages) * 4096 < long / 2,
+            "{name}: the reader keeps the file long"
+        );
+        peer.kill();
+        ask(db);
+        let short = file_bytes(&path);
+        assert!(short < long / 2, "{name}: {short} bytes of {long}");
+    }
+}
+
 #[test]
 fn a_suspended_reader_reads_its_old_values_when_it_wakes_up() {
     let (_folder, path) = scratch();

@@ -231,7 +231,7 @@ impl Db {
         let core = &self.handle.core;
         core.check_writable()?;
         core.sync_everything()?;
-        core.cut_free_tail();
+        core.bury_dead_and_cut();
         Ok(())
     }
 

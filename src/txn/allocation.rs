@@ -54,9 +54,12 @@ impl Core {
         if self.check_reserve(space, count).is_err() {
             return self.allocate(space, count);
         }
-        let free = space.free();
-        let has_run = free.largest_run().is_some_and(|run| run.count >= count - 1);
-        if !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS {
+        let may_grow = |space: &Space| {
+            let free = space.free();
+            let has_run = free.largest_run().is_some_and(|run| run.count >= count - 1);
+            !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS
+        };
+        if may_grow(space) && self.reclaim_from_dead(space).map(|()| may_grow(space))? {
             // If the file cannot grow, shorter runs will do.
             let _ = self.grow(space, count, count);
         }
@@ -84,10 +87,13 @@ impl Core {
     /// changes some of them again, so its file would have holes and be long besides.
     fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
         space.reclaim(&self.shared.protected())?;
-        let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
-        let unused = space.free().page_count() + space.retired().page_count();
-        let may_grow = unused < space.length_pages() / UNUSED_FOR_RUNS && space.taken_pages() == 0;
-        if !has_run && may_grow && self.check_reserve(space, count).is_ok() {
+        let may_grow = |space: &Space| {
+            let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
+            let unused = space.free().page_count() + space.retired().page_count();
+            let is_dense = unused < space.length_pages() / UNUSED_FOR_RUNS && space.taken_pages() == 0;
+            !has_run && is_dense && self.check_reserve(space, count).is_ok()
+        };
+        if may_grow(space) && self.reclaim_from_dead(space).map(|()| may_grow(space))? {
             let tail = space.free_tail().map_or(0, |run| run.count);
             // If the file cannot grow, shorter runs will do.
             let _ = self.grow(space, count, count - tail);
@@ -117,13 +123,20 @@ impl Core {
         if let Ok(Some(allocated)) = allocate(space) {
             return Ok(allocated);
         }
-        self.bury_dead()?;
+        self.reclaim_from_dead(space)?;
         if let Some(allocated) = allocate(space)? {
             return Ok(allocated);
         }
         let missing = missing(space);
         self.grow(space, count, missing)?;
         Ok(allocate(space)?.expect("the file has grown by what was missing"))
+    }
+
+    /// Frees what no snapshot needs any more, those of readers that have died included: before the file grows.
+    fn reclaim_from_dead(&self, space: &mut Space) -> Result<()> {
+        self.bury_dead()?;
+        space.reclaim(&self.shared.protected())?;
+        Ok(())
     }
 
     /// An error if `count` more pages would leave less than the reserve to others.

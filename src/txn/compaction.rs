@@ -200,6 +200,7 @@ impl Compactor {
     /// Finds the ceiling, and how many pages this step may take.
     fn look(&mut self, transaction: &Transaction, space: &mut Space) -> Result<(Room, u32, u32)> {
         let core = transaction.core();
+        core.bury_dead()?;
         space.reclaim(&core.shared.protected())?;
         let room = Room::of(space, core.pages.page_size);
         let moved_before = self.progress.moved_pages;
@@ -319,6 +320,7 @@ fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
 pub(crate) fn cut(handle: &Arc<Handle>) -> Result<bool> {
     let transaction = begin(handle)?;
     let to = transaction.with_space(|space| {
+        handle.core.bury_dead()?;
         space.reclaim(&handle.core.shared.protected())?;
         let target = Room::of(space, handle.core.pages.page_size).target;
         let to = space.free_tail().map(|tail| tail.first.0.max(target));
@@ -326,7 +328,7 @@ pub(crate) fn cut(handle: &Arc<Handle>) -> Result<bool> {
     })?;
     let Some(to) = to else {
         drop(transaction);
-        handle.core.cut_free_tail(); // it may have been given up before
+        handle.core.bury_dead_and_cut(); // it may have been given up before
         return Ok(false);
     };
     transaction.cut_to(to);

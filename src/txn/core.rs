@@ -26,6 +26,9 @@ use crate::txn::seat::{Seated, WriterSeat, WriterState};
 use crate::txn::sync::SyncDesk;
 use crate::txn::turns::{Patience, Turns};
 
+/// Looking for the dead costs a system call for each other handle.
+const CUTS_BETWEEN_BURIALS: u64 = 16;
+
 /// The database, as long as anything of it is open.
 pub(crate) struct Core {
     pub(crate) pages: PageFile,
@@ -84,13 +87,10 @@ impl Core {
             }
             (at_once, _) => at_once,
         };
-        let Some(mut state) = taken else { return Ok(None) };
+        let Some(state) = taken else { return Ok(None) };
         let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(&self.shared, patience));
         match turn.map_err(self.pages.io_error("lock")) {
-            Ok(true) => {
-                state.turn_count += 1;
-                Ok(Some(Seated::new(self, state)))
-            }
+            Ok(true) => Ok(Some(Seated::new(self, state))),
             other => {
                 self.seat.give_back(state);
                 other.map(|_| None)
@@ -154,24 +154,40 @@ impl Core {
     }
 
     /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
-    /// protected is from before they did, and nobody writes.
+    /// protected is from before they did, and no thread writes.
     ///
     /// Every protected snapshot is then at most as long as the head; so no reader, however hostile the page
     /// that it follows, can touch a page behind the new end.
+    ///
+    /// A reader that is in the way may be dead. A commit looks for that now and then only, since it would have to look
+    /// each time while a live reader is in the way.
     pub(crate) fn cut_free_tail(&self) {
+        self.cut_free_tail_if(|put_off| put_off.is_multiple_of(CUTS_BETWEEN_BURIALS));
+    }
+
+    /// The same, and looks for dead readers if one is in the way: for those who come rarely.
+    pub(crate) fn bury_dead_and_cut(&self) {
+        self.cut_free_tail_if(|_| true);
+    }
+
+    /// `looks` decides whether dead readers are looked for, by how often the cut has been put off.
+    fn cut_free_tail_if(&self, looks: impl Fn(u64) -> bool) {
         if self.shared.is_poisoned() || self.shared.shrunk_in().is_none() {
             return;
         }
         let Ok(Some(mut seat)) = self.take_seat(Patience::None) else { return };
-        if let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) {
-            let length_pages = head.snapshot.length_pages;
-            let is_unseen = self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
-            // A failure leaves the file longer than it need be, and is tried again.
-            let may_cut = is_unseen || is_mutated(Mutation::CutTooEarly);
-            if may_cut && self.pages.truncate(length_pages).is_ok() {
-                self.shared.set_shrunk_in(None);
-                seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
-            }
+        let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) else { return };
+        let length_pages = head.snapshot.length_pages;
+        let is_unseen = || self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
+        let mut may_cut = is_unseen() || is_mutated(Mutation::CutTooEarly);
+        if !may_cut {
+            // A failure to look leaves the file longer than it need be, as one to cut does, and both are tried again.
+            may_cut = looks(seat.cuts_put_off) && self.bury_dead().is_ok() && is_unseen();
+            seat.cuts_put_off += 1;
+        }
+        if may_cut && self.pages.truncate(length_pages).is_ok() {
+            self.shared.set_shrunk_in(None);
+            seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
         }
     }
 }
@@ -184,7 +200,7 @@ impl Drop for Core {
         }
         if !self.settings.read_only {
             let _ = self.sync_everything();
-            self.cut_free_tail();
+            self.bury_dead_and_cut();
         }
         self.shared.leave(self.member);
     }

@@ -23,8 +23,10 @@ pub(crate) struct WriterState {
     /// Free space and its log, as of the newest transaction that this handle has written or seen; loaded by the
     /// first one that needs a page.
     pub(crate) log: Option<WriterLog>,
-    /// Write transactions so far.
-    pub(crate) turn_count: u64,
+    /// Write transactions that have begun, for which readers are looked after now and then.
+    pub(crate) transactions: u64,
+    /// How often the file's end could not be cut off because a reader is in the way.
+    pub(crate) cuts_put_off: u64,
     /// Readers that were too old, of which the application has been told.
     pub(crate) reported_readers: Vec<LiveReader>,
 }

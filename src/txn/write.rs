@@ -45,7 +45,7 @@ const APPENDED_BYTES: usize = 8 << 20;
 /// The same once that has begun, for the memory that is used again and again to stay in the processor's cache.
 const NEXT_APPENDED_BYTES: usize = 1 << 20;
 /// Looking for the dead costs a system call for each other handle.
-const TURNS_BETWEEN_BURIALS: u64 = 64;
+const TRANSACTIONS_BETWEEN_BURIALS: u64 = 64;
 
 /// A write transaction without types.
 pub(crate) struct Transaction {
@@ -171,7 +171,9 @@ impl Transaction {
     fn look_after_readers(&self) -> Result<Vec<ReaderInfo>> {
         let mut seat = self.seat.borrow_mut();
         let state = seat.as_mut().expect("the transaction has just begun");
-        if state.turn_count.is_multiple_of(TURNS_BETWEEN_BURIALS) {
+        // Counted here: turns that are taken for something else would hit, or miss, the multiples each time.
+        state.transactions += 1;
+        if state.transactions.is_multiple_of(TRANSACTIONS_BETWEEN_BURIALS) {
             self.core().bury_dead()?;
             self.core().shared.narrow_reader_table();
         }
