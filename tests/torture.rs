@@ -768,25 +768,26 @@ impl Torture {
         self.summary.orphans += orphans.len() as u64;
     }
 
+    /// The first word stays: without it the file is another program's, and is left alone.
     fn damage(&mut self, lock: &Path) {
+        let mut bytes = std::fs::read(lock).unwrap();
         match self.random.below(4) {
-            0 => std::fs::remove_file(lock).unwrap(),
-            1 => std::fs::write(lock, []).unwrap(),
+            0 => return std::fs::remove_file(lock).unwrap(),
+            1 => bytes.clear(),
             2 => {
-                let length = std::fs::metadata(lock).unwrap().len() as usize;
-                std::fs::write(lock, self.random.bytes(length)).unwrap();
+                let noise = self.random.bytes(bytes.len());
+                bytes[8..].copy_from_slice(&noise[8..]);
             }
             _ => {
-                // Half of it, but for its identity, is noise: the words that say whose it is and that it is
+                // Half of it, except for its identity, is noise: the words that say whose it is and that it is
                 // complete are destroyed too, as loss of power would destroy them by the boot id.
-                let mut bytes = std::fs::read(lock).unwrap();
-                let from = self.random.below(bytes.len() / 2);
+                let from = 8 + self.random.below(bytes.len() / 2 - 8);
                 let noise = self.random.bytes(bytes.len() / 2);
                 bytes[from..from + noise.len()].copy_from_slice(&noise);
                 bytes[8..24].fill(0x55);
-                std::fs::write(lock, bytes).unwrap();
             }
         }
+        std::fs::write(lock, bytes).unwrap();
     }
 
     /// One database, from its creation to the end of some rounds.
