@@ -16,8 +16,12 @@ impl Model {
     pub(crate) fn checkpointer_steps(&mut self, state: &State, steps: &mut Steps) {
         let mut next = *state;
         match state.checkpointer {
-            Checkpointer::Idle => self.start_checkpoint(state, steps),
+            Checkpointer::Idle => {
+                self.start_checkpoint(state, steps);
+                self.start_filling(state, steps);
+            }
             Checkpointer::Lent => {}
+            Checkpointer::Filling => self.finish_filling(state, steps),
             Checkpointer::Erasing => {
                 next.checkpointer = if self.finish_checkpoint_barrier(&mut next) {
                     next.words.checkpoint_target = 0;

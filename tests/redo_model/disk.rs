@@ -171,7 +171,7 @@ impl Place {
         place
     }
 
-    /// The page with contents replaced by others, such that differ in nothing that matters any more.
+    /// The page with contents replaced by others that differ in nothing that matters any more.
     pub(crate) fn renamed(&self, rename: impl Fn(ContentId) -> ContentId) -> Place {
         let mut renamed = Place { cache: rename(self.cache), possible: Vec::new() };
         for possible in &self.possible {

@@ -1,7 +1,7 @@
 //! Handles: what the kernel tells them of failed writes, how they die, and how the next one opens the database.
 //!
-//! - A description is told of a failed write if it was open when the write failed, or if nobody had been told when it
-//!   was opened; then its next barrier fails, whatever range that is for. One that is opened later is not told. Its
+//! - A description is told of a failed write if it was open when the write failed, or if no process had been told when
+//!   it was opened; then its next barrier fails, whatever range that is for. One that is opened later is not told. Its
 //!   handle inherits: it stores again what may have been stored before (L3).
 //! - A handle has two descriptions, so that its syncer and its checkpointer are both told (L12).
 //! - Who is told poisons the database, or dies before that.
@@ -188,7 +188,7 @@ impl Model {
 
     // ---- a lock file that is believed ----
 
-    /// Somebody copies the lock file, and puts the copy back later.
+    /// The lock file is copied, and the copy may be put back later.
     pub(crate) fn copy_lock_file(&mut self, state: &State, steps: &mut Steps) {
         let is_of_use = self.options.bounds.lock_file == LockFile::Checked;
         if is_of_use && state.lock_file_copy == 0 && state.kills < self.options.bounds.kills {
@@ -232,8 +232,7 @@ impl Model {
         let newest = self.newest(state);
         let words = state.words;
         let newest_meta = (0..2).filter_map(|slot| self.meta_in(state, slot)).map(|meta| meta.id).max();
-        let has_newer =
-            newest_meta != Some(words.checkpointed) || self.record_behind(state, &newest).is_some();
+        let has_newer = newest_meta != Some(words.checkpointed) || self.orphan(state, &newest).is_some();
         let visible = self.snapshot(state, words.visible);
         let is_there = self.is_intact(state, &newest) && self.is_intact(state, &visible);
         (!has_newer || !self.keeps(LeftOut::NothingNewerInTheFile)) && is_there

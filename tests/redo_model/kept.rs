@@ -56,6 +56,7 @@ fn failed_writes() {
             commits(2).lazy().failed_writes(1).kills(1).power_losses(1),
             commits(2).failed_writes(2).power_losses(1),
             commits(1).lazy().failed_writes(2).kills(2).power_losses(2),
+            commits(2).failed_writes(1).kills(2).power_losses(1),
         ],
     );
 }
@@ -75,7 +76,6 @@ fn two_records_in_a_page() {
             pairs(4),
             pairs(3).empty(),
             pairs(2).kills(1).failed_writes(1),
-            pairs(3).kills(1),
             pairs(3).newcomers(),
             pairs(3).torn_sectors(),
         ],
@@ -139,6 +139,7 @@ fn lock_files_that_are_kept_lost_or_old() {
         &[
             believed(2).lazy().kills(1),
             believed(2).kills(2).power_losses(1),
+            believed(1).kills(1).growths(1).power_losses(1),
             believed(1).lazy().kills(1).failed_writes(1).power_losses(1),
         ],
     );

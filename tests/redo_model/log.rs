@@ -134,7 +134,7 @@ impl Model {
         (self.after_record(newest, snapshot, record), record)
     }
 
-    /// The snapshot with the log's end behind its record, which lies at the newest snapshot's end.
+    /// The snapshot with the log's end after its record, which lies at the newest snapshot's end.
     pub(crate) fn after_record(&self, newest: &Snapshot, snapshot: Snapshot, content: ContentId) -> Snapshot {
         let record = self.disk.record(content).expect("a record");
         let log_end = self.end_of(&record, newest.log_end);

@@ -192,7 +192,7 @@ impl Model {
         self.all_snapshots(state).any(|snapshot| snapshot.wants_durable && snapshot.id > after)
     }
 
-    /// Raises visible. Somebody may see the snapshot at once, and with it the durable commits in it.
+    /// Raises visible. A reader may see the snapshot at once, and with it the durable commits in it.
     pub(crate) fn raise_visible_to(&self, state: &mut State, visible: Id) {
         state.words.visible = state.words.visible.max(visible);
         let seen = self

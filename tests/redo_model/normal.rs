@@ -30,6 +30,7 @@ impl Model {
         }
         state.snapshots.retain(|id| self.snapshots.get(id).id >= oldest);
         forget_unpublished(state, words.durable);
+        state.words.is_new_ring_ready &= self.newest(state).new_ring == 0;
         let has_checkpoints = self.options.bounds.has_checkpoints;
         let is_past = |id| id <= words.checkpointed || !has_checkpoints && id <= words.durable;
         if let Failure::Told { inherited } = state.failure

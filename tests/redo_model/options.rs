@@ -207,20 +207,22 @@ pub(crate) enum LeftOut {
     ReadersReadLast,
     /// R5: the syncer does not read newest again after it has set its target.
     SyncerLooksAgain,
+    /// R5: the syncer's target is the newest record that is the last of its page, and not newest.
+    TargetIsNewest,
     /// R8: after a death newest goes back to visible.
     NewestKept,
 
     // ---- records and the ring ----
     /// L2: newest is raised before the record is stored.
     RecordFirst,
-    /// L2: the record that a dead writer has left behind newest is not looked for.
-    RecordBehindReplayed,
+    /// L2: the orphaned record, which a dead writer has left at newest's log end, is not looked for.
+    OrphanReplayed,
     /// L2: ... it is erased with zeros and a barrier instead of being replayed.
-    RecordBehindKept,
+    OrphanKept,
     /// L2: ... it is replayed, but its bytes are not stored again.
-    RecordBehindStoredAgain,
+    OrphanStoredAgain,
     /// L2: ... it is replayed, but the pages of its large value are not taken over.
-    RecordBehindKeepsLarge,
+    OrphanKeepsLarge,
     /// L4: a record does not carry its log sequence number.
     SequenceNumber,
     /// L4: the switch to a new ring is not in the log.

@@ -254,12 +254,12 @@ impl Model {
     /// L5: above every log sequence number that can have been stored since the log start.
     fn log_end_after(&self, replay: &Replay) -> Lsn {
         let rings = [self.ring_length(), self.new_ring_length()];
-        let jump = if self.options.bounds.growths == 0 {
-            rings[0]
-        } else if self.keeps(LeftOut::JumpOverAllRings) {
-            rings[0] + rings[1]
-        } else {
-            rings[0].max(rings[1])
+        let has_switched = replay.new_ring != replay.meta.new_ring;
+        let jump = match (has_switched, replay.new_ring) {
+            (false, 0) => rings[0],
+            (false, _) => rings[1],
+            (true, _) if self.keeps(LeftOut::JumpOverAllRings) => rings[0] + rings[1],
+            (true, _) => rings[0].max(rings[1]),
         };
         let is_kept = self.keeps(LeftOut::Jump);
         self.page_ceiling(if is_kept { replay.meta.log_start + jump } else { replay.log_end })

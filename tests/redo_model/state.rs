@@ -119,6 +119,8 @@ pub(crate) struct Words {
     pub(crate) slot: u8,
     pub(crate) checkpoint_target: Id,
     pub(crate) log_start: Lsn,
+    /// The new ring is filled with zeros, and durable.
+    pub(crate) is_new_ring_ready: bool,
 }
 
 /// What an open file description knows of failed writes. Handles that differ in nothing else are not told apart: so
@@ -139,8 +141,8 @@ pub(crate) enum Failure {
     None,
     /// The kernel has told no process: it tells those, too, that open the file now.
     Untold,
-    /// It has told somebody. Newcomers inherit: transactions up to `inherited` may have stored bytes before they opened
-    /// the file.
+    /// It has told a process. Newcomers inherit: transactions up to `inherited` may have stored bytes before these
+    /// opened the file.
     Told {
         inherited: Id,
     },
@@ -155,9 +157,7 @@ pub(crate) enum Writer {
         protected: u32,
         pages: u16,
     },
-    /// Has filled the new ring with zeros; the barrier is in flight, in the checkpointer's turn.
-    Growing,
-    /// Without `LeftOut::RecordBehindKept`: has stored zeros over the record that a dead writer has left.
+    /// Without `LeftOut::OrphanKept`: has stored zeros over the record that a dead writer has left.
     Erasing,
     Stored(SnapshotId),
     /// The record is stored.
@@ -210,6 +210,8 @@ pub(crate) enum Checkpointer {
     Idle,
     /// A writer has the checkpointer's turn, for a barrier of its own.
     Lent,
+    /// The new ring is filled with zeros; a barrier is in flight.
+    Filling,
     /// Zeros are stored over the slot of a dead checkpointer's target; a barrier is in flight.
     Erasing,
     NewestRead(Id),
@@ -262,7 +264,7 @@ pub(crate) struct State {
     pub(crate) lock_file_copy: u16,
     /// How often a writer has died, or recovery has opened the database: 3 is many.
     pub(crate) life: u8,
-    /// The newest durable commit that somebody has been told of, or could see.
+    /// The newest durable commit that a caller was told of, or that a reader could see.
     pub(crate) acknowledged: Id,
     /// After deaths without loss of power: recovery must find this transaction.
     pub(crate) kept: Id,
@@ -300,7 +302,11 @@ impl State {
             | Syncer::VisibleKnown { target, visible: other } => bit(target) | bit(other),
         };
         named |= match self.checkpointer {
-            Checkpointer::Idle | Checkpointer::Lent | Checkpointer::Erasing | Checkpointer::Told => 0,
+            Checkpointer::Idle
+            | Checkpointer::Lent
+            | Checkpointer::Filling
+            | Checkpointer::Erasing
+            | Checkpointer::Told => 0,
             Checkpointer::NewestRead(id)
             | Checkpointer::TargetSet(id)
             | Checkpointer::FirstBarrier(id)

@@ -23,7 +23,7 @@ impl Model {
                 steps.add(next, || format!("target := {target}"));
             }
             Syncer::TargetSet(target) => {
-                let now = state.words.newest;
+                let now = self.target_of(&self.newest(state));
                 if now != target && self.keeps(LeftOut::SyncerLooksAgain) {
                     next.syncer = Syncer::NewestRead(now);
                     steps.add(next, || format!("the syncer reads newest again: it has moved, to {now}"));
@@ -65,7 +65,7 @@ impl Model {
             steps.add(next, || format!("visible is repaired to {}", words.newest));
         }
         let newest = self.newest(state);
-        let target = newest.id;
+        let target = self.target_of(&newest);
         if self.promised(state, &newest) <= words.durable {
             return;
         }
@@ -86,6 +86,11 @@ impl Model {
         }
     }
 
+    /// What a sync protects meanwhile, and makes visible at least (R5).
+    fn target_of(&self, newest: &Snapshot) -> Id {
+        if self.keeps(LeftOut::TargetIsNewest) { newest.id } else { newest.sealed }
+    }
+
     fn needs_checkpoint(&self, state: &State, target: &Snapshot) -> bool {
         target.unlogged > state.words.checkpointed && self.keeps(LeftOut::UnloggedNeedsCheckpoint)
     }
@@ -97,7 +102,7 @@ impl Model {
         if is_checkpointed || !self.keeps(LeftOut::DurableSealed) { target.id } else { target.sealed }
     }
 
-    /// L3: where the bytes begin that the syncer answers for.
+    /// L3: where the bytes begin that the sync makes durable.
     fn first_byte(&self, state: &State) -> u8 {
         let words = &state.words;
         if self.keeps(LeftOut::NotBelowLogStart) { words.synced.max(words.log_start) } else { words.synced }

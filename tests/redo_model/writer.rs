@@ -1,7 +1,7 @@
 //! The writer's turn: protected words, pages, record, pending, newest, visible; and the reader.
 //!
 //! - A writer takes only pages that no protected snapshot needs, and none of a large value that is not checkpointed.
-//! - It looks first at the place behind newest's end: a record there has happened (L2).
+//! - It looks first at newest's log end: the transaction of an orphaned record there has happened (L2).
 //! - Pages, then the record, then pending, then newest. Nothing after newest can fail.
 
 use crate::disk::{Content, ContentId, Kind};
@@ -105,7 +105,7 @@ impl Model {
             Writer::Scanning { protected, pages, .. } => {
                 self.store_pages(state, Protected { snapshots: protected, pages }, steps);
             }
-            Writer::Growing | Writer::Erasing => self.finish_writers_barrier(state, steps),
+            Writer::Erasing => self.finish_erasing_orphan(state, steps),
             Writer::Stored(snapshot) => {
                 let snapshot = self.get(snapshot);
                 self.append_record(state, snapshot, steps);
@@ -161,7 +161,7 @@ impl Model {
     fn start_writing(&mut self, state: &State, steps: &mut Steps) {
         let bounds = self.options.bounds;
         let newest = self.newest(state);
-        let may_write = state.commits < bounds.commits || self.record_behind(state, &newest).is_some();
+        let may_write = state.commits < bounds.commits || self.orphan(state, &newest).is_some();
         if may_write {
             let snapshots = if self.keeps(LeftOut::NewestProtected) { bit(newest.id) } else { 0 };
             if bounds.every_word_alone {
@@ -178,15 +178,12 @@ impl Model {
                 self.store_pages(state, protected, steps);
             }
         }
-        let may_grow = state.growths < bounds.growths && state.checkpointer == Checkpointer::Idle;
-        if may_grow && newest.new_ring == 0 && self.record_behind(state, &newest).is_none() {
-            self.start_growth(state, steps);
-        }
+        self.start_switch(state, &newest, steps);
     }
 
-    /// L2: the record of a writer that died before newest was raised. A marker is none, it is overwritten.
-    pub(crate) fn record_behind(&self, state: &State, newest: &Snapshot) -> Option<ContentId> {
-        if !self.keeps(LeftOut::RecordBehindReplayed) {
+    /// L2: the orphaned record, of a writer that died before newest was raised. A marker is none, it is overwritten.
+    pub(crate) fn orphan(&self, state: &State, newest: &Snapshot) -> Option<ContentId> {
+        if !self.keeps(LeftOut::OrphanReplayed) {
             return None;
         }
         let content = self.log_content(state, newest.log_end, newest.new_ring);
@@ -215,11 +212,11 @@ impl Model {
 
     fn store_pages(&mut self, state: &State, protected: Protected, steps: &mut Steps) {
         let newest = self.newest(state);
-        if let Some(record) = self.record_behind(state, &newest) {
-            if !self.keeps(LeftOut::RecordBehindKept) && state.checkpointer == Checkpointer::Idle {
-                self.erase_record_behind(state, &newest, steps);
+        if let Some(record) = self.orphan(state, &newest) {
+            if !self.keeps(LeftOut::OrphanKept) && state.checkpointer == Checkpointer::Idle {
+                self.erase_orphan(state, &newest, steps);
             }
-            return self.replay_record_behind(state, protected, &newest, record, steps);
+            return self.replay_orphan(state, protected, &newest, record, steps);
         }
         let bounds = self.options.bounds;
         let mut kinds = vec![(Kind::Changes, false)];
@@ -326,7 +323,7 @@ impl Model {
     }
 
     /// L2: the dead writer's transaction has happened. Its record stays where it is.
-    fn replay_record_behind(
+    fn replay_orphan(
         &mut self,
         state: &State,
         protected: Protected,
@@ -340,7 +337,7 @@ impl Model {
             Snapshot { id: record.id, wants_durable: true, is_logged: true, large: None, ..*newest };
         if record.kind == Kind::Changes {
             let mut protected = protected;
-            let large = record.large.filter(|_| self.keeps(LeftOut::RecordBehindKeepsLarge));
+            let large = record.large.filter(|_| self.keeps(LeftOut::OrphanKeepsLarge));
             if let Some((page, content)) = large {
                 protected.pages |= 1 << page;
                 snapshot.large = large;
@@ -356,7 +353,7 @@ impl Model {
             self.change_tree(&mut next, &mut snapshot, record.root_value, root, leaf);
         }
         let snapshot = self.after_record(newest, snapshot, content);
-        if self.keeps(LeftOut::RecordBehindStoredAgain) {
+        if self.keeps(LeftOut::OrphanStoredAgain) {
             self.store_in_log(&mut next, newest.log_end, newest.new_ring, content);
         }
         next.writer = Writer::Recorded(self.snapshots.number(snapshot));
