@@ -96,6 +96,109 @@ fn a_data_file_that_was_replaced_is_noticed_by_writers() {
     assert_eq!(count(&Db::open(&path).unwrap()), 1);
 }
 
+fn insert(tx: &mapleaf::WriteTxn, numbers: std::ops::Range<u64>, value: u64) {
+    let mut table = tx.table(&NUMBERS).unwrap();
+    numbers.for_each(|number| _ = table.insert(number, value).unwrap());
+}
+
+/// One handle has the old data file open, a newcomer would create another beside the same lock file: the old handle's
+/// commits would then move the newcomer's head back.
+#[test]
+fn a_removed_data_file_with_its_lock_file_kept_is_not_created_while_the_old_one_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let old = Db::open(&path).unwrap();
+    for value in 0..5 {
+        old.update(|tx| (0..500).try_for_each(|key| tx.table(&NUMBERS)?.insert(key, value).map(drop))).unwrap();
+    }
+    let tx = old.write().unwrap();
+    insert(&tx, 0..500, 1000);
+    fs::remove_file(&path).unwrap();
+    let error = Db::open(&path).unwrap_err();
+    assert!(matches!(error, Error::Replaced { .. }), "{error}");
+    assert!(!path.exists(), "nothing was created");
+    let error = tx.commit().unwrap_err();
+    assert!(matches!(error, Error::Replaced { .. }), "{error}");
+    assert_eq!(count(&old), 500, "readers go on with the old file");
+    drop(old);
+
+    let new = Db::open(&path).unwrap();
+    new.update(|tx| (0..3000).try_for_each(|key| tx.table(&NUMBERS)?.insert(key, 1).map(drop))).unwrap();
+    drop(new);
+    let db = Db::open(&path).unwrap();
+    assert_eq!(count(&db), 3000);
+    assert!(db.check().unwrap().is_clean());
+}
+
+/// The same with a file that takes the place of the old one, however it comes there.
+#[test]
+fn a_file_put_in_the_place_of_one_that_is_open_is_refused_until_that_is_closed() {
+    type Change = fn(&std::path::Path, &std::path::Path);
+    let rows: [(&str, Change); 3] = [
+        ("another database", |folder, path| fs::rename(folder.join("other"), path).unwrap()),
+        ("a backup", |folder, path| fs::rename(folder.join("backup"), path).unwrap()),
+        ("moved away, and another moved in", |folder, path| {
+            fs::rename(path, folder.join("away")).unwrap();
+            fs::rename(folder.join("other"), path).unwrap();
+        }),
+    ];
+    for (name, change) in rows {
+        println!("{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mapleaf");
+        let other = Db::open(folder.path().join("other")).unwrap();
+        other.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
+        drop(other);
+        let old = Db::open(&path).unwrap();
+        fs::copy(&path, folder.path().join("backup")).unwrap();
+        let tx = old.write().unwrap();
+        insert(&tx, 0..9, 9);
+        change(folder.path(), &path);
+        for read_only in [true, false] {
+            let error = Db::options().read_only(read_only).open(&path).unwrap_err();
+            assert!(matches!(error, Error::Replaced { .. }), "{error}");
+        }
+        assert!(matches!(tx.commit_with(mapleaf::Durability::Lazy), Err(Error::Replaced { .. })));
+        assert!(matches!(old.sync(), Err(Error::Replaced { .. })));
+        drop(old);
+        let db = Db::open(&path).unwrap();
+        db.update(|tx| tx.table(&NUMBERS)?.insert(2, 2)).unwrap();
+        assert!(db.check().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn a_commit_to_a_removed_folder_is_not_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let db = Db::open(inner.join("a.mapleaf")).unwrap();
+    let tx = db.write().unwrap();
+    insert(&tx, 0..9, 9);
+    let deferred = tx.commit_deferred().unwrap();
+    let tx = db.write().unwrap();
+    insert(&tx, 0..9, 10);
+    fs::remove_dir_all(&inner).unwrap();
+    assert!(matches!(tx.commit(), Err(Error::Replaced { .. })));
+    assert!(matches!(deferred.wait(), Err(Error::Replaced { .. })), "it may be durable, in a file without a name");
+    assert!(matches!(db.sync(), Err(Error::Replaced { .. })));
+}
+
+/// As of a container that has its own: while another handle is open the locks prove that both share the kernel.
+#[test]
+fn a_lock_file_of_another_boot_is_joined_while_it_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mapleaf");
+    let db = Db::open(&path).unwrap();
+    let id = db.write().unwrap().commit_with(mapleaf::Durability::Lazy).unwrap();
+    let lock = fs::OpenOptions::new().write(true).open(folder.path().join("a.mapleaf-lock")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&lock, &[7; 16], 8).unwrap();
+    let other = Db::open(&path).unwrap();
+    assert!(other.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap());
+    assert_eq!(count(&db), 1);
+    assert!(db.read().unwrap().id() > id);
+}
+
 /// Whoever may read the database and not write its lock file cannot be seen as a reader: so it is there alone.
 #[test]
 fn without_a_lock_file_to_write_a_reader_is_there_alone() {

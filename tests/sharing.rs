@@ -1146,6 +1146,38 @@ fn little_address_space() {
     }
 }
 
+/// As in two containers that share a volume, one of which has a boot id of its own.
+#[test]
+fn a_process_with_another_boot_id_is_let_in_beside_others() {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let (folder, path) = scratch();
+    let boot_id = folder.path().join("boot_id");
+    fs::write(&boot_id, "01234567-89ab-4cde-8f01-23456789abcd\n").unwrap();
+    let view = format!("mount --bind '{}' {BOOT_ID}", boot_id.display());
+    let status = Command::new("unshare").args(["--mount", "sh", "-c", &view]).stderr(Stdio::null()).status();
+    if !status.is_ok_and(|status| status.success()) {
+        println!("skipped: this user may not mount");
+        return;
+    }
+    let db = Db::open(&path).unwrap();
+    put(&db, 1, 1);
+    let inner = common::child("peer", &path);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &format!("{view} && exec \"$@\"")]).arg("sh");
+    command.arg(inner.get_program()).args(inner.get_args()).env("MAPLEAF_CHILD", &path);
+    let mut peer = Peer::spawn(&mut command);
+    assert_eq!(peer.ask("open"), "done");
+    assert_eq!(peer.ask("get 1"), "1");
+    peer.number("put 1 2 lazy");
+    assert_eq!(get(&db, 1), Some(2));
+    // And the other way round: those of this boot come while only that one is here.
+    drop(db);
+    let db = Db::open(&path).unwrap();
+    assert_eq!(get(&db, 1), Some(2));
+    peer.end();
+    assert_clean(&db);
+}
+
 // ---- no permission to write ----
 
 /// A peer that sees `folder` read-only, as another file system; `None` if this user may not do that.

@@ -98,7 +98,8 @@ impl Db {
     /// - [`Error::NotADatabase`](crate::Error::NotADatabase) if there is a file that mapleaf did not write.
     /// - [`Error::NewerFormat`](crate::Error::NewerFormat), [`Error::Truncated`](crate::Error::Truncated),
     ///   [`Error::Corrupt`](crate::Error::Corrupt) if the file cannot be used.
-    /// - [`Error::Replaced`](crate::Error::Replaced) if others have it open whose lock file is not the one found.
+    /// - [`Error::Replaced`](crate::Error::Replaced) if other handles use the file with another lock file,
+    ///   or its lock file with another file: one of the two was removed or replaced while they were open.
     /// - [`Error::InUse`](crate::Error::InUse) if others have it open and this one may not write the lock file.
     /// - [`Error::HandlesFull`](crate::Error::HandlesFull) if it is open 1024 times, in all processes.
     pub fn open(path: impl AsRef<Path>) -> Result<Db> {

@@ -1,12 +1,14 @@
-//! Whose memory this is. A lock file that is stale is never believed: it says which boot of the system it is from,
-//! which data file it belongs to, and it is complete only if its last word, stored last, says so.
+//! Which data file this memory belongs to, and which boot of the system it is from. It is complete only if its last
+//! word, stored last, says so.
 //!
 //! A lock file begins with [`FIRST_BYTES`] from the moment it has its name, and at every moment after that: what begins
 //! otherwise was not made by mapleaf, and is not written to ([`check_lock_file`]).
 //!
-//! Who is first (nobody else is present) compares this, and then the durable record on the disk, and the pages that are
-//! newer, with what heads and deltas say. If anything differs, all is made anew from recovery; otherwise what
-//! killed processes left, lazy commits included, is kept (R8).
+//! - While other handles are open, their locks prove that they share this kernel. The memory must belong to the data
+//!   file; the boot does not matter: a container may have a boot id of its own.
+//! - The first handle, when no other is open, compares the boot as well, and then the file with what the memory says of
+//!   it. If anything differs, recovery makes the memory again; otherwise what killed processes left, lazy commits
+//!   included, is kept (R8).
 
 use std::fs::File;
 use std::io;
@@ -21,7 +23,10 @@ use crate::sys::FileIdentity;
 /// Changes whenever the layout of the shared memory does, or the version of the format, which those who have the
 /// database open do not look at again: processes of different versions exclude each other.
 const VERSION: u64 = 0x6d61_706c_6561_6604;
-const COMPLETE: usize = IDENTITY_AT + 8;
+const IDENTITY_LEN: usize = 8;
+/// Which of these words name the boot.
+const BOOT: Range<usize> = 1..3;
+const COMPLETE: usize = IDENTITY_AT + IDENTITY_LEN;
 /// A database read by read-only handles alone, so far: recovery has chosen a record but stored nothing.
 const UNRECOVERED: usize = IDENTITY_AT + 9;
 
@@ -62,13 +67,7 @@ pub(crate) struct SharedIdentity {
 }
 
 impl SharedIdentity {
-    /// Whether memory of this identity can be told from that of an earlier boot. If the system does not say which boot
-    /// this is, what a lock file on the disk says is believed only while somebody alive vouches for it.
-    pub(crate) fn names_boot(&self) -> bool {
-        self.boot != [0; 16]
-    }
-
-    fn words(&self) -> [u64; 8] {
+    fn words(&self) -> [u64; IDENTITY_LEN] {
         [
             VERSION,
             get_u64(&self.boot, 0),
@@ -83,15 +82,18 @@ impl SharedIdentity {
 }
 
 impl Shared {
-    /// Whether the memory is complete, and belongs to `identity`.
+    /// Whether the memory is complete, and belongs to the database and the file of `identity`, whatever the boot.
     pub(crate) fn belongs_to(&self, identity: &SharedIdentity) -> bool {
         let words = identity.words();
-        let same = self
-            .words(IDENTITY_AT, words.len())
-            .iter()
-            .zip(words)
-            .all(|(word, own)| word.load(SeqCst) == own);
-        same && self.word(COMPLETE).load(SeqCst) == 1
+        let is_same = |at: usize| BOOT.contains(&at) || self.word(IDENTITY_AT + at).load(SeqCst) == words[at];
+        (0..IDENTITY_LEN).all(is_same) && self.word(COMPLETE).load(SeqCst) == 1
+    }
+
+    /// Whether the memory is known to be from the boot of `identity`. If the system does not say which boot this is, it
+    /// is not: memory that no process has open may then be from an earlier one.
+    pub(crate) fn is_of_boot(&self, identity: &SharedIdentity) -> bool {
+        let words = identity.words();
+        identity.boot != [0; 16] && BOOT.clone().all(|at| self.word(IDENTITY_AT + at).load(SeqCst) == words[at])
     }
 
     /// Forgets everything but whose file this is: zeros, for the first to fill in.
@@ -108,7 +110,7 @@ impl Shared {
 
     /// The memory is complete, and others may join.
     pub(crate) fn complete(&self, identity: &SharedIdentity) {
-        for (word, own) in self.words(IDENTITY_AT, 8).iter().zip(identity.words()) {
+        for (word, own) in self.words(IDENTITY_AT, IDENTITY_LEN).iter().zip(identity.words()) {
             word.store(own, SeqCst);
         }
         self.word(COMPLETE).store(1, SeqCst);

@@ -18,8 +18,8 @@ use crate::sys::{LockKind, try_lock_range, unlock_range};
 
 /// Where the bytes of the members begin in the lock file. Locks may lie far behind a file's end.
 const MEMBER_BYTES: u64 = 1 << 40;
-/// Behind all bytes of the lock file that are ever locked.
-pub(crate) const MEMBERS_END: u64 = MEMBER_BYTES + MEMBER_COUNT as u64;
+/// The bytes of all members.
+pub(crate) const MEMBERS: Range<u64> = MEMBER_BYTES..MEMBER_BYTES + MEMBER_COUNT as u64;
 
 /// A handle's place among the members.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

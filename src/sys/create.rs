@@ -108,6 +108,11 @@ pub(crate) fn create_file_with(
     staged.finish()
 }
 
+/// Makes the name `path` of `file` durable.
+pub(crate) fn sync_name(path: &Path, file: &File) -> io::Result<()> {
+    Folder::open(folder_of(path))?.sync(file)
+}
+
 /// `ErrorKind::AlreadyExists` if anything has the name `path`, and be it a link that leads nowhere.
 pub(crate) fn check_is_free(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {

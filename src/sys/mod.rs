@@ -58,7 +58,7 @@ mod range_lock;
 mod tests;
 
 pub(crate) use copy::{reserve_space, store_at};
-pub(crate) use create::{StagedFile, check_is_free, create_file, create_file_with};
+pub(crate) use create::{StagedFile, check_is_free, create_file, create_file_with, sync_name};
 pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use fork::{ForkMark, LockDescription};
 pub(crate) use gather::pieces;

@@ -6,17 +6,18 @@
 //! 2. **Log** what that took from free space and what it retired.
 //! 3. **Store** the pages, in few contiguous runs. Up to here only pages that no protected snapshot needs
 //!    have been touched (I1, R1): whatever happens, the transaction never happened.
-//! 4. **Publish**: the head advances (R8). Now it has happened, for every later transaction; a lazy commit
+//! 4. **Publish**: if both files still have their names, the head advances (R8). Now it has happened, for every later transaction; a lazy commit
 //!    over durable ones is visible at once (R3).
 //! 5. **Give the seat back.** Other writers go on while this one waits.
-//! 6. **Sync**, or wait for whoever syncs: the record, one barrier, durable, visible ([`crate::txn::sync`]).
-//!    An error here poisons the database (I6); what is on the disk decides at the next recovery.
+//! 6. **Sync**, or wait for the thread that syncs: the record, one barrier, durable, visible ([`crate::txn::sync`]).
+//!    An error here poisons the database (I6); what is on the disk decides at the next recovery. At last the names are
+//!    compared once more: a commit to a file without a name is not acknowledged.
 
 use std::sync::Arc;
 
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::error::Result;
+use crate::error::{Result, corrupt};
 use crate::format::page;
 use crate::format::record::TAIL_LIMIT;
 use crate::share::handover::CommitDelta;
@@ -26,6 +27,7 @@ use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
 use crate::txn::allocation::Numbers;
+use crate::txn::core::Core;
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_log, retire_all};
 
@@ -71,6 +73,7 @@ impl Transaction {
         parts.core.make_room_for_descriptor()?;
         let id = parts.id;
         let (snapshot, log) = parts.store()?;
+        Parts::check_before_publishing(self.core(), &self.base, id)?;
         self.parts().advance_head(snapshot, log, durability);
         self.give_back_seat();
         Ok(id)
@@ -133,6 +136,20 @@ impl Parts<'_> {
         add_all(stored, &sealed, pages.page_size);
         let snapshot = Snapshot { id, length_pages: log.space.length_pages(), catalog: catalog.root() };
         Ok((snapshot, saved.log))
+    }
+
+    /// Step 4, before it changes anything: a file may be removed or replaced at any moment, and a transaction that would
+    /// be committed to a file without a name never happens.
+    fn check_before_publishing(core: &Core, base: &Snapshot, id: TransactionId) -> Result<()> {
+        core.check_names()?;
+        let shared = &core.shared;
+        if shared.head_id() != base.id || shared.next_id() != id {
+            // This process has the writer's turn: only one that does not know the locks has stored there.
+            let expected = format_args!("transaction {} as head, {id} as the next", base.id);
+            let found = format_args!("{} and {}", shared.head_id(), shared.next_id());
+            return Err(corrupt(None, "lock file", expected, found));
+        }
+        Ok(())
     }
 
     /// Step 4. Nothing here can fail.

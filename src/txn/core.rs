@@ -135,6 +135,13 @@ impl Core {
         }
     }
 
+    /// Returns `Error::Replaced` if one of the two files has lost its name. Asked when a transaction begins, before the
+    /// head advances, and before a commit is said to be durable: a name may be lost at any moment, and what is
+    /// committed to a file without one is lost with the last handle.
+    pub(crate) fn check_names(&self) -> Result<()> {
+        self.turns.as_ref().map_or(Ok(()), |turns| turns.check_names(&self.pages.path))
+    }
+
     /// An error if others, who may have it so, have made the file longer than this handle can see.
     pub(crate) fn check_reach(&self, length_pages: u32) -> Result<()> {
         match length_pages > self.pages.limit_pages() {

@@ -2,10 +2,14 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time goes through the gate. The first, when nobody else is present, goes on from what killed
-//!   processes left, or recovers; whoever comes later joins what he finds, or is refused. A lock file that is stale,
-//!   foreign or half-made is never believed.
+//! - One handle at a time goes through the gate. The first, when no other is open, goes on from what killed processes
+//!   left, or recovers; one that comes later joins what it finds, or is refused. A lock file that is stale, foreign or
+//!   half-made is never believed.
+//! - A handle is the first only if no other is seen on the data file, nor on the lock file. Handles that have one of
+//!   the two open with another partner keep newcomers out: the newcomer would clear the memory of those that live.
 //! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
+//! - The file's name is durable before a commit can be: recovery, which comes before the first commit through a lock
+//!   file, syncs the folder. So it does not matter whether the process that gave the file its name has come to that.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -28,7 +32,13 @@ use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
 use crate::txn::seat::WriterSeat;
 use crate::txn::sync::SyncDesk;
-use crate::txn::turns::{self, Turns};
+use crate::txn::turns::{self, Others, Turns};
+
+/// How often the files may be replaced while they are opened. On a file system that gives a file another inode number
+/// each time that it is asked they always seem to be.
+const OPEN_TRIES: u32 = 100;
+
+const ANOTHER_DATA_FILE: &str = "handles that are open use its lock file with another file";
 
 /// How often a path is resolved before it is said to change all the time.
 const FIND_TRIES: usize = 8;
@@ -82,7 +92,7 @@ impl OpenSettings {
     pub(crate) fn open(&self, path: &Path) -> Result<Core> {
         self.check()?;
         let (path, rights) = &self.find(path)?;
-        loop {
+        for _ in 0..OPEN_TRIES {
             let lock = match self.open_lock_file(path, *rights) {
                 Err(error) if self.settings.read_only && keeps_from_being_seen(&error) => {
                     return self.open_unseen(path);
@@ -105,6 +115,7 @@ impl OpenSettings {
                 }
             }
         }
+        Err(Error::Replaced { path: path.to_owned(), problem: "each time it is opened another file has its name" })
     }
 
     /// The file that `path` means, by a path without links, and its rights: it is a database, so it may have a lock
@@ -162,13 +173,16 @@ impl OpenSettings {
         self.start_unshared(Box::new(storage.map_err(io_error)?), path)
     }
 
-    /// Opens, with one handle at a time going through the gate; `None` if the lock file was removed meanwhile.
+    /// Opens, with one handle at a time going through the gate; `None` if a file was removed or replaced meanwhile.
     fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Core>> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let locking = |source| lock_error(path, source);
         turns::close_gate(&lock).map_err(locking)?;
         lock.file().and_then(check_lock_file).map_err(locking)?;
         if self.may_create() && !path.exists() {
+            if turns::is_lock_file_in_use(&lock).map_err(locking)? {
+                return Err(Error::Replaced { path: path.to_owned(), problem: ANOTHER_DATA_FILE });
+            }
             match sys::create_file(path, self.rights_of_new(), &[&self.first_pages(new_identity()?)?]) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(io_error("create")(error));
@@ -195,11 +209,18 @@ impl OpenSettings {
     ) -> Result<Option<Core>> {
         let locking = |source| lock_error(path, source);
         let turns = Turns::enter(lock, data).map_err(locking)?;
-        // From here on whoever comes by another lock file sees that we are present.
+        // From here on a handle that comes by another lock file sees this one.
         if turns.check_names(path).is_err() {
             return Ok(None);
         }
-        let is_alone = turns.is_alone().map_err(locking)?;
+        let is_alone = match turns.others().map_err(locking)? {
+            Others::None => true,
+            Others::UseBothFiles => false,
+            Others::UseAnotherLockFile => return Err(another_lock_file(path)),
+            Others::UseAnotherDataFile => {
+                return Err(Error::Replaced { path: path.to_owned(), problem: ANOTHER_DATA_FILE });
+            }
+        };
         let memory = match turns.lock_file().open_memory() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             memory => memory.map_err(locking)?,
@@ -288,22 +309,27 @@ impl OpenSettings {
         let file = pages.storage.identity();
         let boot = match turns {
             Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,
-            None => [0; 16], // nobody else reads what it would be written to
+            None => [0; 16], // no other process reads what it would be written to
         };
         let identity = SharedIdentity { boot, file, database };
         let is_ours = shared.belongs_to(&identity);
         if !is_alone && !is_ours {
-            let path = LockFile::path_for(path);
-            return Err(Error::Replaced { path, problem: "those who have the database open use another" });
+            return Err(another_lock_file(path));
         }
-        if is_alone && !(is_ours && identity.names_boot() && slots.is_as_left(&shared, &pages)) {
-            if turns.is_some() {
+        let must_recover = match is_alone {
+            true => !(is_ours && shared.is_of_boot(&identity) && slots.is_as_left(&shared, &pages)),
+            // Only readers were here, so recovery finds what they found.
+            false => shared.is_unrecovered() && !self.settings.read_only,
+        };
+        if must_recover {
+            if is_alone && turns.is_some() {
                 shared.clear(); // memory of our own is new, and zero
             }
             slots.recover(&pages, &shared, self.settings.read_only)?;
+            if let Some(turns) = turns.as_ref().filter(|_| !self.settings.read_only) {
+                turns.sync_name(path).map_err(pages.io_error("sync the folder of"))?;
+            }
             shared.complete(&identity);
-        } else if shared.is_unrecovered() && !self.settings.read_only {
-            slots.recover(&pages, &shared, false)?; // only readers were here, so it finds what they found
         }
         let head = shared.head_snapshot()?;
         if is_alone {
@@ -379,6 +405,11 @@ fn keeps_from_being_seen(error: &std::io::Error) -> bool {
 
 fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+fn another_lock_file(path: &Path) -> Error {
+    let path = LockFile::path_for(path);
+    Error::Replaced { path, problem: "the handles that have the database open use another" }
 }
 
 fn lock_error(path: &Path, source: std::io::Error) -> Error {

@@ -76,9 +76,10 @@ impl Core {
         self.sync_until(|core| core.shared.visible() >= id)
     }
 
-    /// Returns once `id`, and all before it, are durable and visible.
+    /// Returns once `id`, and all before it, are durable and visible, in a file that has its name.
     pub(crate) fn wait_durable(&self, id: TransactionId) -> Result<()> {
-        self.sync_until(|core| core.shared.durable() >= id && core.shared.visible() >= id)
+        self.sync_until(|core| core.shared.durable() >= id && core.shared.visible() >= id)?;
+        self.check_names()
     }
 
     /// Makes every commit up to now durable.

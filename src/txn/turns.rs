@@ -5,8 +5,9 @@
 //!   lock: those vanish when any descriptor of the file is closed. Whole-file locks (`flock`) and
 //!   open-file-description locks belong to what this handle alone has opened, and no forked child keeps
 //!   ([`LockDescription`]). In a child every function here is an error, or does nothing.
-//! - Presence is a lock on the data file itself. So whoever finds no lock file, or another one than those who are
-//!   here, notices that they are.
+//! - Two files are one database: each handle has a lock on the data file (presence) and one on the lock file (its
+//!   member's byte). A newcomer looks for both: so it notices handles that use its data file with another lock file,
+//!   and handles that use its lock file with another data file, whichever of the two was removed or replaced.
 //! - Writers queue: each has a place, a byte that it keeps locked, and waits until no place before it is locked.
 //!   The first waits for the writer lock. So nobody writes twice before one that waits, and one that gives up, or
 //!   dies, is waited for no more. Tickets, which are plain numbers, say where places are: wrong ones make another
@@ -19,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::share::Shared;
-use crate::share::members::MEMBERS_END;
+use crate::share::members::MEMBERS;
 use crate::sys::{
-    FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at,
+    self, FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at,
     status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
@@ -30,9 +31,14 @@ const GATE: Range<u64> = 1 << 39..(1 << 39) + 1;
 const SYNC: Range<u64> = (1 << 39) + 2..(1 << 39) + 3;
 /// The places of writers that wait, behind the bytes of the members. Nobody locks the first byte.
 const QUEUE: Range<u64> = 1 << 41..1 << 62;
-const _: () = assert!(MEMBERS_END <= QUEUE.start);
+const _: () = assert!(MEMBERS.end <= QUEUE.start);
 /// A byte of the data file that no file system can hold.
 const PRESENCE: Range<u64> = (1 << 62) - 2..(1 << 62) - 1;
+
+/// How long the locks of one handle may be seen on one of the two files alone before they are taken for those of a
+/// handle that uses another pair of files. A handle that closes, or a process that dies, gives them up one after the
+/// other.
+const LONGEST_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
 
 /// How long to wait for a turn.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +56,19 @@ impl Patience {
             Patience::Forever => false,
         }
     }
+}
+
+/// The other handles that are open, as their locks on the two files show them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Others {
+    /// There are none.
+    None,
+    /// They use both files.
+    UseBothFiles,
+    /// They use this data file with another lock file.
+    UseAnotherLockFile,
+    /// They use this lock file with another data file.
+    UseAnotherDataFile,
 }
 
 /// The locks of one handle.
@@ -72,13 +91,23 @@ impl Turns {
         Ok(Turns { lock, data, lock_identity, data_identity })
     }
 
-    /// Whether no other handle is present.
-    pub(crate) fn is_alone(&self) -> io::Result<bool> {
-        is_nobody_present(&self.data)
+    /// Which files the other handles use. The gate must be held, so that none comes by this lock file meanwhile.
+    pub(crate) fn others(&self) -> io::Result<Others> {
+        let mut others = Others::None;
+        poll(Patience::Until(Instant::now() + LONGEST_FAREWELL), || {
+            others = match (is_nobody_present(&self.data)?, is_lock_file_free(&self.lock)?) {
+                (true, true) => Others::None,
+                (false, false) => Others::UseBothFiles,
+                (false, true) => Others::UseAnotherLockFile,
+                (true, false) => Others::UseAnotherDataFile,
+            };
+            Ok(matches!(others, Others::None | Others::UseBothFiles))
+        })?;
+        Ok(others)
     }
 
-    /// An error if the files that are locked here are not those that have their names now: whoever opens the database
-    /// by these names does not see our locks.
+    /// Returns `Error::Replaced` if one of the two files does not have its name any more: a handle that opens the
+    /// database by these names uses another file, and does not see what this one does.
     pub(crate) fn check_names(&self, data_path: &Path) -> Result<()> {
         check_name(data_path, self.data_identity)?;
         self.check_lock_name()
@@ -87,6 +116,11 @@ impl Turns {
     /// The same, of the lock file alone.
     pub(crate) fn check_lock_name(&self) -> Result<()> {
         check_name(self.lock.path(), self.lock_identity)
+    }
+
+    /// Makes the data file's name durable.
+    pub(crate) fn sync_name(&self, data_path: &Path) -> io::Result<()> {
+        sys::sync_name(data_path, self.data.file()?)
     }
 
     pub(crate) fn lock_file(&self) -> &LockFile {
@@ -178,6 +212,16 @@ pub(crate) fn close_gate(lock: &LockFile) -> io::Result<()> {
 
 pub(crate) fn open_gate(lock: &LockFile) -> io::Result<()> {
     unlock_range(lock.file()?, GATE)
+}
+
+/// Whether no handle, except one that uses the same description as `lock`, is a member.
+fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
+    range_is_free(lock.file()?, LockKind::Exclusive, MEMBERS)
+}
+
+/// Whether handles are open that use this lock file. The gate must be held.
+pub(crate) fn is_lock_file_in_use(lock: &LockFile) -> io::Result<bool> {
+    poll(Patience::Until(Instant::now() + LONGEST_FAREWELL), || is_lock_file_free(lock)).map(|is_free| !is_free)
 }
 
 /// Whether no handle, except for one that uses the same description as `data`, is present.
