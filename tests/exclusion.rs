@@ -109,7 +109,8 @@ fn a_removed_data_file_with_its_lock_file_kept_is_not_created_while_the_old_one_
     let path = folder.path().join("a.mapleaf");
     let old = Db::open(&path).unwrap();
     for value in 0..5 {
-        old.update(|tx| (0..500).try_for_each(|key| tx.table(&NUMBERS)?.insert(key, value).map(drop))).unwrap();
+        old.update(|tx| (0..500).try_for_each(|key| tx.table(&NUMBERS)?.insert(key, value).map(drop)))
+            .unwrap();
     }
     let tx = old.write().unwrap();
     insert(&tx, 0..500, 1000);
@@ -180,7 +181,10 @@ fn a_commit_to_a_removed_folder_is_not_acknowledged() {
     insert(&tx, 0..9, 10);
     fs::remove_dir_all(&inner).unwrap();
     assert!(matches!(tx.commit(), Err(Error::Replaced { .. })));
-    assert!(matches!(deferred.wait(), Err(Error::Replaced { .. })), "it may be durable, in a file without a name");
+    assert!(
+        matches!(deferred.wait(), Err(Error::Replaced { .. })),
+        "it may be durable, in a file without a name"
+    );
     assert!(matches!(db.sync(), Err(Error::Replaced { .. })));
 }
 

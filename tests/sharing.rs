@@ -853,6 +853,73 @@ fn a_lock_file_that_is_not_what_was_left_is_never_believed() {
     assert_stands_at(&path, durable, 1);
 }
 
+/// An ext4 of its own, in a file.
+struct Mounted {
+    folder: tempfile::TempDir,
+    device: String,
+}
+
+impl Mounted {
+    /// `None` if this user may not do that.
+    fn new() -> Option<Mounted> {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        fs::create_dir(folder.path().join("mounted")).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).status();
+        let device = Command::new("losetup").args(["-f", "--show"]).arg(&image).output();
+        let (Ok(made), Ok(device)) = (made, device) else { return None };
+        if !made.success() || !device.status.success() {
+            return None;
+        }
+        let device = String::from_utf8(device.stdout).unwrap().trim().to_owned();
+        let mounted = Mounted { folder, device };
+        mounted.mount().then_some(mounted)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("mounted")
+    }
+
+    fn mount(&self) -> bool {
+        Command::new("mount").arg(&self.device).arg(self.path()).status().is_ok_and(|status| status.success())
+    }
+
+    fn unmount(&self) {
+        let _ = Command::new("umount").arg(self.path()).status();
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.unmount();
+        let _ = Command::new("losetup").args(["-d", &self.device]).status();
+    }
+}
+
+/// The page cache is gone, and the boot is the same. (`MAPLEAF_LONG=1`, as root.)
+#[test]
+fn a_lock_file_that_is_older_than_the_disk_is_not_believed_when_that_is_mounted_again() {
+    let Some(disk) = (common::is_long() && process::is_root()).then(Mounted::new).flatten() else {
+        println!("skipped: it mounts a file system");
+        return;
+    };
+    let path = disk.path().join("data.mapleaf");
+    let mut peer = Peer::open(&path);
+    peer.number("put 1 1 durable");
+    peer.kill();
+    assert!(Command::new("sync").status().unwrap().success()); // the lock file, with all else
+    let mut peer = Peer::open(&path);
+    let durable = peer.number("put 1 2 durable");
+    let lazy = peer.number("put 1 3 lazy");
+    assert!(lazy > durable);
+    peer.kill();
+    process::shut_file_system_down(&disk.path());
+    disk.unmount();
+    assert!(disk.mount());
+    assert_stands_at(&path, durable, 2);
+}
+
 #[test]
 fn a_lock_file_of_another_database_is_never_believed() {
     let (folder, path) = scratch();

@@ -39,7 +39,7 @@ impl TransactionId {
 
     /// The transaction after this one.
     pub(crate) fn next(self) -> TransactionId {
-        TransactionId(self.0 + 1)
+        TransactionId(self.0.saturating_add(1)) // of any number that a lock file may say
     }
 }
 

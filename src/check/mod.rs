@@ -132,7 +132,7 @@ fn check_head(
         onlooker,
         source,
         newest: snapshot.id,
-        protected: core.shared.protected(),
+        protected: core.shared.protected()?,
         report: CheckReport::default(),
         place: String::new(),
         table: None,

@@ -44,7 +44,7 @@ impl Stats {
         core.shared.read_snapshots(|id| {
             readers += 1;
             oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
-        });
+        })?;
         let tables = db.read()?.catalog_entries();
         // Head is read last, and is at least what the others were.
         let (durable, visible) = (core.shared.durable().0, core.shared.visible().0);

@@ -107,7 +107,7 @@ impl Writer {
     /// Commits, if there is a place; answers whether there was.
     fn commit(&mut self, world: &World) -> bool {
         let id = world.shared.next_id();
-        let protected = world.shared.protected();
+        let protected = world.shared.protected().unwrap();
         let is_needed = |&(birth, death)| protected.iter().any(|&r| birth <= r && r < death);
         let is_free =
             |&place: &usize| place != self.current.0 && !self.retired[place].as_ref().is_some_and(is_needed);
@@ -237,8 +237,8 @@ fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
     let writer = thread::spawn(move || {
         let mut writer = Writer::new();
         writer.commit(&writing); // the one before is durable: nothing takes its page
-        writing.shared.narrow_reader_table(); // closes the block
-        writing.shared.narrow_reader_table(); // leaves it out of the scan
+        writing.shared.narrow_reader_table().unwrap(); // closes the block
+        writing.shared.narrow_reader_table().unwrap(); // leaves it out of the scan
         for _ in 0..2 {
             writer.commit(&writing);
         }
@@ -256,13 +256,13 @@ fn burial(used_again: &Counter) {
     let reader = thread::spawn(move || (0..2).for_each(|_| reading.read_once(OTHER_READER)));
     let mut writer = Writer::new();
     writer.commit(&world);
-    world.shared.free_slots_of(READER);
+    world.shared.free_slots_of(READER).unwrap();
     for _ in 0..2 {
         writer.commit(&world);
     }
     reader.join().unwrap();
     let mut left = 0;
-    world.shared.read_snapshots(|_| left += 1);
+    world.shared.read_snapshots(|_| left += 1).unwrap();
     assert!(left == 0 || is_left_out(Step::OwnSlotsOnly), "a slot is lost");
     used_again.fetch_add(writer.used_again, Relaxed);
 }

@@ -17,9 +17,12 @@
 
 use std::sync::atomic::Ordering::{Release, SeqCst};
 
-use super::{AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, RING_LEN, Shared, load_bytes, store_bytes};
+use super::{AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, IS_SMALL, RING_LEN, Shared, load_bytes, store_bytes};
 use crate::base::bytes::{get_u32, put_u32};
+use crate::base::checksum::checksum_of_parts;
 use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::format::free_log::FIRST_PAGE;
+use crate::format::record::TAIL_LIMIT;
 use crate::sys::atomic::AtomicU64;
 
 /// Words of an area before the bytes of the log's tail.
@@ -49,8 +52,8 @@ pub(crate) struct CommitDelta {
 }
 
 impl CommitDelta {
-    /// The bytes that are shared, if there is room for them.
-    fn encode(&self) -> Option<Vec<u8>> {
+    /// What is shared, if there is room for it.
+    pub(super) fn encode(&self) -> Option<EncodedDelta> {
         let length = self.stored.len() * STORED_LEN + self.retired.len() * RETIRED_LEN;
         if length > DELTA_ROOM {
             return None;
@@ -67,15 +70,35 @@ impl CommitDelta {
         for run in &self.retired {
             [run.first.0, run.count].into_iter().for_each(&mut put);
         }
-        Some(bytes)
+        Some(EncodedDelta { stored_count: self.stored.len(), bytes })
+    }
+}
+
+/// A delta as it is shared.
+pub(super) struct EncodedDelta {
+    stored_count: usize,
+    bytes: Vec<u8>,
+}
+
+impl EncodedDelta {
+    /// Never 0, which the descriptor has for a commit that left no delta.
+    pub(super) fn checksum(&self) -> u64 {
+        let count = (self.stored_count as u64).to_le_bytes();
+        1 << 32 | u64::from(checksum_of_parts([&count[..], &self.bytes]))
     }
 
-    fn decode(bytes: &[u8], stored_count: usize) -> Option<CommitDelta> {
-        let (stored, retired) = bytes.split_at_checked(stored_count.checked_mul(STORED_LEN)?)?;
-        let run = |bytes: &[u8]| PageRun::new(get_u32(bytes, 0), get_u32(bytes, 4));
+    /// `None` if these cannot be runs of a file: somebody has scribbled on the lock file.
+    fn decode(&self) -> Option<CommitDelta> {
+        let (stored, retired) = self.bytes.split_at_checked(self.stored_count.checked_mul(STORED_LEN)?)?;
+        let run = |bytes: &[u8]| {
+            let (first, count) = (get_u32(bytes, 0), get_u32(bytes, 4));
+            let end = first.checked_add(count)?;
+            (first >= FIRST_PAGE && count > 0 && end <= PageNumber::LIMIT).then(|| PageRun::new(first, count))
+        };
+        let unit = |bytes: &[u8]| Some((run(bytes)?, get_u32(bytes, 8)));
         Some(CommitDelta {
-            stored: stored.chunks_exact(STORED_LEN).map(|bytes| (run(bytes), get_u32(bytes, 8))).collect(),
-            retired: retired.chunks_exact(RETIRED_LEN).map(run).collect(),
+            stored: stored.chunks_exact(STORED_LEN).map(unit).collect::<Option<_>>()?,
+            retired: retired.chunks_exact(RETIRED_LEN).map(run).collect::<Option<_>>()?,
         })
     }
 }
@@ -84,7 +107,8 @@ impl Shared {
     /// Stores the state of free space after transaction `id` in area 0 or 1.
     pub(super) fn store_space(&self, area: usize, id: TransactionId, space: &SpaceState) {
         let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
-        assert!(space.log_tail.len() <= (AREA_LEN - AREA_HEAD) * 8, "the tail of the log obeys its limit");
+        const { assert!(IS_SMALL || TAIL_LIMIT <= (AREA_LEN - AREA_HEAD) * 8) };
+        assert!(space.log_tail.len() <= TAIL_LIMIT, "the tail of the log obeys its limit");
         words[0].store(0, SeqCst);
         words[1].store(u64::from(space.log_page.0), Release);
         words[2].store(space.log_tail.len() as u64, Release);
@@ -98,9 +122,11 @@ impl Shared {
     pub(super) fn load_space(&self, area: usize, id: TransactionId) -> Option<SpaceState> {
         let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
         whole(&words[0], id, || {
+            let tail_len =
+                usize::try_from(words[2].load(SeqCst)).ok().filter(|&length| length <= TAIL_LIMIT)?;
             Some(SpaceState {
                 log_page: PageNumber(words[1].load(SeqCst) as u32),
-                log_tail: load_bytes(&words[AREA_HEAD..], words[2].load(SeqCst) as usize),
+                log_tail: load_bytes(&words[AREA_HEAD..], tail_len),
                 free_pages: words[3].load(SeqCst) as u32,
                 retired_pages: words[4].load(SeqCst) as u32,
             })
@@ -112,24 +138,28 @@ impl Shared {
     }
 
     /// Stores what transaction `id` did, if there is room for that.
-    pub(super) fn store_delta(&self, id: TransactionId, delta: Option<&CommitDelta>) {
+    pub(super) fn store_delta(&self, id: TransactionId, delta: Option<&EncodedDelta>) {
         let words = self.delta(id);
         words[0].store(0, SeqCst);
-        if let Some((delta, bytes)) = delta.and_then(|delta| Some((delta, delta.encode()?))) {
-            words[1].store(delta.stored.len() as u64 | (bytes.len() as u64) << 32, Release);
-            store_bytes(&words[DELTA_HEAD..], &bytes);
+        if let Some(EncodedDelta { stored_count, bytes }) = delta {
+            words[1].store(*stored_count as u64 | (bytes.len() as u64) << 32, Release);
+            store_bytes(&words[DELTA_HEAD..], bytes);
             words[0].store(id.0, SeqCst);
         }
     }
 
-    /// What transaction `id` did; `None` if that is not known any more, or was too much.
+    /// What transaction `id`, which has happened, did; `None` if that is not known any more, was too much, or is not
+    /// what the descriptor says.
     pub(crate) fn load_delta(&self, id: TransactionId) -> Option<CommitDelta> {
         let words = self.delta(id);
-        whole(&words[0], id, || {
+        let encoded = whole(&words[0], id, || {
             let lengths = words[1].load(SeqCst);
             let bytes = load_bytes(&words[DELTA_HEAD..], (lengths >> 32) as usize);
-            CommitDelta::decode(&bytes, lengths as u32 as usize)
-        })
+            Some(EncodedDelta { stored_count: lengths as u32 as usize, bytes })
+        })?;
+        let descriptor = self.descriptor(id);
+        let expected = whole(&descriptor[0], id, || Some(descriptor[6].load(SeqCst)))?;
+        if encoded.checksum() == expected { encoded.decode() } else { None }
     }
 }
 
@@ -170,11 +200,19 @@ mod tests {
             stored: vec![(PageRun::new(2, 1), 77), (PageRun::new(3, 5), 78)],
             retired: vec![PageRun::new(100, 1)],
         };
-        shared.store_delta(id, Some(&delta));
+        let store = |delta: &CommitDelta| {
+            let encoded = delta.encode();
+            shared.descriptor(id)[6].store(encoded.as_ref().map_or(0, EncodedDelta::checksum), SeqCst);
+            shared.descriptor(id)[0].store(id.0, SeqCst);
+            shared.store_delta(id, encoded.as_ref());
+        };
+        store(&delta);
         assert_eq!(shared.load_delta(id), Some(delta.clone()));
+        shared.descriptor(id)[6].fetch_xor(1, SeqCst);
+        assert_eq!(shared.load_delta(id), None, "of another time than its descriptor");
         assert_eq!(shared.load_delta(TransactionId(7 + RING_LEN as u64)), None, "the same place, another id");
         let large = CommitDelta { stored: vec![(PageRun::new(2, 1), 0); 1000], retired: Vec::new() };
-        shared.store_delta(id, Some(&large));
+        store(&large);
         assert_eq!(shared.load_delta(id), None, "too large to be handed over");
     }
 
@@ -188,10 +226,21 @@ mod tests {
             word.store((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), SeqCst);
         }
         for id in (0..PLACES as u64).map(TransactionId) {
-            shared.delta(id)[0].store(id.0, SeqCst); // the noise behind it is taken for what was stored
-            let _ = shared.load_delta(id);
+            // The noise behind it is taken for what was stored.
+            shared.delta(id)[0].store(id.0, SeqCst);
+            shared.descriptor(id)[0].store(id.0, SeqCst);
+            let lengths = shared.delta(id)[1].load(SeqCst);
+            let bytes = load_bytes(&shared.delta(id)[DELTA_HEAD..], (lengths >> 32) as usize);
+            for stored_count in [lengths as u32 as usize, 0, bytes.len() / STORED_LEN] {
+                let noise = EncodedDelta { stored_count, bytes: bytes.clone() };
+                shared.descriptor(id)[6].store(noise.checksum(), SeqCst);
+                shared.delta(id)[1].store(stored_count as u64 | lengths >> 32 << 32, SeqCst);
+                let _ = shared.load_delta(id);
+            }
         }
         let stamp = TransactionId(shared.word(AREAS_AT).load(SeqCst));
-        assert!(shared.load_space(0, stamp).is_some_and(|space| space.log_tail.len() <= AREA_LEN * 8));
+        assert_eq!(shared.load_space(0, stamp), None, "a tail longer than its limit");
+        shared.word(AREAS_AT + 2).store(TAIL_LIMIT as u64, SeqCst);
+        assert!(shared.load_space(0, stamp).is_some_and(|space| space.log_tail.len() == TAIL_LIMIT));
     }
 }

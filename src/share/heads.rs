@@ -17,8 +17,9 @@
 use std::sync::atomic::Ordering::{Release, SeqCst};
 use std::time::{Duration, Instant};
 
-use super::handover::{CommitDelta, SpaceState};
+use super::handover::{CommitDelta, EncodedDelta, SpaceState};
 use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared, Step, is_left_out};
+use crate::base::checksum::checksum_of_parts;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
@@ -39,6 +40,19 @@ pub(crate) struct Snapshot {
 pub(crate) struct Head {
     pub(crate) snapshot: Snapshot,
     pub(crate) space: SpaceState,
+}
+
+impl Head {
+    /// Of all its fields.
+    fn checksum(&self) -> u32 {
+        let Snapshot { id, length_pages, catalog } = self.snapshot;
+        let SpaceState { log_page, log_tail, free_pages, retired_pages } = &self.space;
+        let numbers = [id.0, u64::from(length_pages), u64::from(catalog.page.0), u64::from(catalog.depth)];
+        let more =
+            [catalog.entries, u64::from(log_page.0), u64::from(*free_pages), u64::from(*retired_pages)];
+        let bytes: Vec<u8> = numbers.iter().chain(&more).flat_map(|number| number.to_le_bytes()).collect();
+        checksum_of_parts([&bytes[..], log_tail])
+    }
 }
 
 /// After so many looks at a descriptor that is never whole, the shared memory is damaged.
@@ -91,7 +105,7 @@ impl Shared {
 
     /// Everything stands at `head`, whose record in `slot` is durable. New transactions get ids from `first_id` on.
     pub(crate) fn start_at(&self, head: &Head, slot: usize, first_id: TransactionId) {
-        self.store_head(head, 0);
+        self.store_head(head, 0, None);
         let id = head.snapshot.id;
         self.word(FIRST_ID).store(first_id.0, SeqCst);
         self.store_durable(id, slot);
@@ -109,6 +123,17 @@ impl Shared {
             let area = self.descriptor(id)[4].load(SeqCst) as usize & 1;
             Some(Head { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? })
         })
+    }
+
+    /// The head that processes have left, all of which are gone, if its descriptor and its area belong together. They
+    /// lie in different pages of the lock file, each of which reaches the disk by itself: what a lost page cache leaves
+    /// may be of different times.
+    pub(crate) fn head_as_left(&self) -> Option<Head> {
+        let id = self.head_id();
+        let words = self.descriptor(id);
+        let area = words[4].load(SeqCst) as usize & 1;
+        let head = Head { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? };
+        (words[5].load(SeqCst) == u64::from(head.checksum())).then_some(head)
     }
 
     /// The same, without its free space.
@@ -199,6 +224,7 @@ impl Shared {
             && first <= TransactionId::MAX
             && has_visible
             && self.durable() <= head
+            && self.id(TARGET) <= head
             && is_pending_known
     }
 
@@ -214,8 +240,9 @@ impl Shared {
         let overwrites = place_in_ring(id) == place_in_ring(self.visible());
         assert!(!overwrites, "the ring of descriptors is full");
         let area = self.descriptor(self.head_id())[4].load(SeqCst) as usize & 1;
-        self.store_head(head, 1 - area);
-        self.store_delta(id, delta);
+        let delta = delta.and_then(CommitDelta::encode);
+        self.store_head(head, 1 - area, delta.as_ref());
+        self.store_delta(id, delta.as_ref());
         if wants_durable && !is_left_out(Step::PendingFirst) {
             self.word(PENDING).store(id.0, SeqCst);
         }
@@ -226,9 +253,16 @@ impl Shared {
         self.show(id);
     }
 
-    /// Makes the head, which nobody moves meanwhile, visible, if nothing durable is pending up to it (R3). For the
-    /// writer who has moved it; and for who comes alone, because a writer, or a syncer, may have been killed before.
-    pub(crate) fn show(&self, head: TransactionId) {
+    /// Does what a writer or a syncer may have been killed before: makes visible what is durable, and the head if
+    /// nothing durable is pending up to it. For a handle that is alone.
+    pub(crate) fn resume(&self) {
+        self.raise_visible(self.durable());
+        self.show(self.head_id());
+    }
+
+    /// Makes the head, which no other moves meanwhile, visible, if nothing durable is pending up to it (R3). For the
+    /// writer that has moved it.
+    fn show(&self, head: TransactionId) {
         if !self.has_pending() || is_mutated(Mutation::VisibleTooEarly) {
             self.raise_visible(head);
         }
@@ -249,10 +283,10 @@ impl Shared {
     }
 
     /// The snapshots whose pages must stay, ascending: read in the order of R5.
-    pub(crate) fn protected(&self) -> Vec<TransactionId> {
+    pub(crate) fn protected(&self) -> Result<Vec<TransactionId>> {
         let mut ids = Vec::new();
         if is_left_out(Step::ReadersLast) {
-            self.read_snapshots(|reader| ids.push(reader));
+            self.read_snapshots(|reader| ids.push(reader))?;
         }
         if !is_mutated(Mutation::TargetNotProtected) {
             ids.push(self.id(TARGET));
@@ -267,12 +301,12 @@ impl Shared {
         }
         fence(SeqCst);
         if !is_left_out(Step::ReadersLast) && !is_mutated(Mutation::ReadersNotProtected) {
-            self.read_snapshots(|reader| ids.push(reader));
+            self.read_snapshots(|reader| ids.push(reader))?;
         }
         ids.retain(|id| id.0 != 0);
         ids.sort_unstable();
         ids.dedup();
-        ids
+        Ok(ids)
     }
 
     // ---- the syncer, whose turn it is ----
@@ -357,11 +391,11 @@ impl Shared {
     // ---- descriptors ----
 
     #[inline]
-    fn descriptor(&self, id: TransactionId) -> &[AtomicU64] {
+    pub(super) fn descriptor(&self, id: TransactionId) -> &[AtomicU64] {
         self.words(RING_AT + place_in_ring(id) * LINE, LINE)
     }
 
-    fn store_head(&self, head: &Head, area: usize) {
+    fn store_head(&self, head: &Head, area: usize, delta: Option<&EncodedDelta>) {
         self.store_space(area, head.snapshot.id, &head.space);
         let Snapshot { id, length_pages, catalog } = head.snapshot;
         let words = self.descriptor(id);
@@ -370,6 +404,8 @@ impl Shared {
         words[2].store(u64::from(catalog.page.0) | u64::from(catalog.depth) << 32, Release);
         words[3].store(catalog.entries, Release);
         words[4].store(area as u64, Release);
+        words[5].store(u64::from(head.checksum()), Release);
+        words[6].store(delta.map_or(0, EncodedDelta::checksum), Release);
         words[0].store(id.0, SeqCst);
     }
 

@@ -22,7 +22,7 @@ use crate::sys::FileIdentity;
 
 /// Changes whenever the layout of the shared memory does, or the version of the format, which those who have the
 /// database open do not look at again: processes of different versions exclude each other.
-const VERSION: u64 = 0x6d61_706c_6561_6604;
+const VERSION: u64 = 0x6d61_706c_6561_6605;
 const IDENTITY_LEN: usize = 8;
 /// Which of these words name the boot.
 const BOOT: Range<usize> = 1..3;
@@ -93,7 +93,8 @@ impl Shared {
     /// is not: memory that no process has open may then be from an earlier one.
     pub(crate) fn is_of_boot(&self, identity: &SharedIdentity) -> bool {
         let words = identity.words();
-        identity.boot != [0; 16] && BOOT.clone().all(|at| self.word(IDENTITY_AT + at).load(SeqCst) == words[at])
+        identity.boot != [0; 16]
+            && BOOT.clone().all(|at| self.word(IDENTITY_AT + at).load(SeqCst) == words[at])
     }
 
     /// Forgets everything but whose file this is: zeros, for the first to fill in.

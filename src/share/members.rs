@@ -35,15 +35,15 @@ impl Member {
 impl Shared {
     /// Takes a place among the members. It is kept until `lock_file` is closed, whose description no other handle may
     /// use.
-    pub(crate) fn join(&self, lock_file: &File) -> io::Result<Result<Member>> {
+    pub(crate) fn join(&self, lock_file: &File) -> Result<Member> {
         for member in (0..MEMBER_COUNT).map(Member) {
-            if try_lock_range(lock_file, LockKind::Exclusive, member.byte())? {
-                self.clear_up(member);
+            if try_lock_range(lock_file, LockKind::Exclusive, member.byte()).map_err(cannot_lock)? {
+                self.clear_up(member)?;
                 self.word(MEMBERS_AT + member.0 * LINE).store(u64::from(std::process::id()), SeqCst);
-                return Ok(Ok(member));
+                return Ok(member);
             }
         }
-        Ok(Err(Error::HandlesFull { limit: MEMBER_COUNT }))
+        Err(Error::HandlesFull { limit: MEMBER_COUNT })
     }
 
     /// The only member of a database that nobody shares.
@@ -59,12 +59,13 @@ impl Shared {
 
     /// Clears up after members that died: their snapshots are no longer protected. Costs a system call for each
     /// other member.
-    pub(crate) fn bury_dead(&self, own: Member, lock_file: &File) -> io::Result<()> {
+    pub(crate) fn bury_dead(&self, own: Member, lock_file: &File) -> Result<()> {
         let others = (0..MEMBER_COUNT).map(Member).filter(|&member| member != own && self.pid(member) != 0);
         for member in others {
-            if try_lock_range(lock_file, LockKind::Exclusive, member.byte())? {
-                self.clear_up(member);
-                unlock_range(lock_file, member.byte())?;
+            if try_lock_range(lock_file, LockKind::Exclusive, member.byte()).map_err(cannot_lock)? {
+                let cleared = self.clear_up(member);
+                unlock_range(lock_file, member.byte()).map_err(cannot_lock)?;
+                cleared?;
             }
         }
         Ok(())
@@ -72,12 +73,18 @@ impl Shared {
 
     /// A handle leaves: its place is free when its lock file is closed.
     pub(crate) fn leave(&self, member: Member) {
-        self.clear_up(member);
+        // What cannot be freed now is freed by the next handle that takes the place.
+        let _ = self.clear_up(member);
     }
 
     /// Frees what a member has left that is dead, or whose place has just been taken.
-    fn clear_up(&self, member: Member) {
-        self.free_slots_of(member);
+    fn clear_up(&self, member: Member) -> Result<()> {
+        self.free_slots_of(member)?;
         self.word(MEMBERS_AT + member.0 * LINE).store(0, SeqCst);
+        Ok(())
     }
+}
+
+fn cannot_lock(source: io::Error) -> Error {
+    Error::Io { action: "lock", path: "the lock file".into(), source }
 }

@@ -105,6 +105,12 @@ impl Shared {
         &self.memory.words()[at]
     }
 
+    /// As any process can that may write the lock file.
+    #[cfg(test)]
+    pub(crate) fn scribble(&self, at: usize, value: u64) {
+        self.word(at).store(value, SeqCst);
+    }
+
     #[inline]
     fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
         &self.memory.words()[at..at + count]

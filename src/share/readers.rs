@@ -128,11 +128,24 @@ impl Shared {
         self.word(word_of(slot) + 1)
     }
 
-    /// How many of the first `count` blocks are there. A block is there before it is open: here it is only noticed, if
-    /// another process has made the table longer. (If it is not there, somebody has cut the lock file.)
-    fn blocks_there(&self, count: usize) -> usize {
-        let there = |count: &usize| *count == 0 || self.memory.has(end_of(*count - 1)).unwrap_or(false);
-        (0..=count).rev().find(there).unwrap_or(0)
+    /// An error unless the first `count` blocks are there. A block is there before it is open: here it is only noticed,
+    /// if another process has made the table longer. A writer that cannot see a block must not go on without it: readers
+    /// may be there, whose pages it would take.
+    fn check_blocks(&self, count: usize) -> Result<()> {
+        let words = count.checked_sub(1).map_or(0, end_of);
+        match self.memory.has(words).map_err(cannot_examine)? {
+            true => Ok(()),
+            false => Err(corrupt(None, "lock file", format_args!("{count} blocks of readers"), "fewer")),
+        }
+    }
+
+    /// Whether the memory has all of the reader table that it speaks of.
+    pub(crate) fn has_reader_table(&self) -> bool {
+        self.check_blocks(self.bounds().ever).is_ok()
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds::of(self.word(BOUNDS).load(SeqCst))
     }
 
     /// Begins to read the newest visible snapshot. It stays protected until [`Shared::end_read`].
@@ -194,7 +207,9 @@ impl Shared {
     fn claim_any_slot(&self, reader: u64) -> Result<usize> {
         loop {
             let bounds = self.word(BOUNDS).load(SeqCst);
-            let slots = self.blocks_there(Bounds::of(bounds).open) * BLOCK_LEN;
+            let open = Bounds::of(bounds).open;
+            self.check_blocks(open)?;
+            let slots = open * BLOCK_LEN;
             let last = LAST_SLOT.with(Cell::get);
             let start = if last < slots { last } else { first_look(reader) % slots.max(1) };
             let mut search = (start..slots).chain(0..start);
@@ -222,7 +237,7 @@ impl Shared {
         if word.load(Relaxed) != FREE || word.compare_exchange(FREE, reader, SeqCst, SeqCst).is_err() {
             return false;
         }
-        let is_open = slot / BLOCK_LEN < Bounds::of(self.word(BOUNDS).load(SeqCst)).open;
+        let is_open = slot / BLOCK_LEN < self.bounds().open;
         if !is_open && !is_left_out(Step::OpenAfterClaim) {
             word.store(FREE, SeqCst); // the scan may not see it
             return false;
@@ -232,52 +247,57 @@ impl Shared {
 
     /// Closes blocks that are hardly used, so that readers move to others; and has the scan leave out those closed
     /// earlier in which nobody reads any more. Only with the writer's turn: then nobody else lowers the bounds.
-    pub(crate) fn narrow_reader_table(&self) {
+    pub(crate) fn narrow_reader_table(&self) -> Result<()> {
         let before = self.word(BOUNDS).load(SeqCst);
         let (mut live, mut end) = (0, 0);
-        self.live_slots(Bounds::of(before).scanned, |slot, _| (live, end) = (live + 1, slot / BLOCK_LEN + 1));
+        self.live_slots(Bounds::of(before).scanned, |slot, _| {
+            (live, end) = (live + 1, slot / BLOCK_LEN + 1)
+        })?;
         let after = Bounds::of(before).narrower(live, end).word();
         // If a reader has opened a block since, none is closed before the next time.
         let _ = self.word(BOUNDS).compare_exchange(before, after, SeqCst, SeqCst);
+        Ok(())
     }
 
     /// Frees the slots of a member that is dead, or has no more readers.
-    pub(super) fn free_slots_of(&self, member: Member) {
-        self.live_slots(Bounds::of(self.word(BOUNDS).load(SeqCst)).ever, |slot, word| {
+    pub(super) fn free_slots_of(&self, member: Member) -> Result<()> {
+        self.live_slots(self.bounds().ever, |slot, word| {
             if member_in(word) == Some(member) || is_left_out(Step::OwnSlotsOnly) {
                 self.reader(slot).store(FREE, SeqCst);
             }
-        });
+        })
     }
 
     /// Calls `each` with every slot in the first `blocks` that is not free, and its word.
-    fn live_slots(&self, blocks: usize, mut each: impl FnMut(usize, u64)) {
-        for slot in 0..self.blocks_there(blocks) * BLOCK_LEN {
+    fn live_slots(&self, blocks: usize, mut each: impl FnMut(usize, u64)) -> Result<()> {
+        self.check_blocks(blocks)?;
+        for slot in 0..blocks * BLOCK_LEN {
             let word = self.reader(slot).load(SeqCst);
             if word != FREE {
                 each(slot, word);
             }
         }
+        Ok(())
     }
 
-    fn live_readers(&self, each: impl FnMut(usize, u64)) {
-        self.live_slots(Bounds::of(self.word(BOUNDS).load(SeqCst)).scanned, each);
+    fn live_readers(&self, each: impl FnMut(usize, u64)) -> Result<()> {
+        self.live_slots(self.bounds().scanned, each)
     }
 
     /// Calls `each` with the snapshot of every live reader.
-    pub(crate) fn read_snapshots(&self, mut each: impl FnMut(TransactionId)) {
-        self.live_readers(|_, word| each(snapshot_in(word)));
+    pub(crate) fn read_snapshots(&self, mut each: impl FnMut(TransactionId)) -> Result<()> {
+        self.live_readers(|_, word| each(snapshot_in(word)))
     }
 
     /// Every live reader, with what is known of it.
-    pub(crate) fn reader_list(&self) -> Vec<LiveReader> {
+    pub(crate) fn reader_list(&self) -> Result<Vec<LiveReader>> {
         let mut readers = Vec::new();
         self.live_readers(|slot, word| {
             let pid = member_in(word).map_or(0, |member| self.pid(member));
             let since_milliseconds = self.since(slot).load(Relaxed);
             readers.push(LiveReader { pid, snapshot: snapshot_in(word), since_milliseconds });
-        });
-        readers
+        })?;
+        Ok(readers)
     }
 }
 
@@ -300,6 +320,11 @@ fn word_of(slot: usize) -> usize {
 /// Where a block ends in the shared memory.
 fn end_of(block: usize) -> usize {
     word_of((block + 1) * BLOCK_LEN)
+}
+
+#[cold]
+fn cannot_examine(source: std::io::Error) -> Error {
+    Error::Io { action: "look for the reader table in", path: "the lock file".into(), source }
 }
 
 #[cold]
@@ -333,12 +358,12 @@ mod tests {
     }
 
     fn bounds(shared: &Shared) -> (usize, usize, usize) {
-        let Bounds { open, scanned, ever } = Bounds::of(shared.word(BOUNDS).load(SeqCst));
+        let Bounds { open, scanned, ever } = shared.bounds();
         (open, scanned, ever)
     }
 
     fn live(shared: &Shared) -> usize {
-        shared.reader_list().len()
+        shared.reader_list().unwrap().len()
     }
 
     #[test]
@@ -349,18 +374,18 @@ mod tests {
         assert!(matches!(shared.begin_read(OTHER), Err(Error::ReadersFull { .. })));
         let (last, others) = slots.split_last().unwrap();
         others.iter().for_each(|&slot| shared.end_read(slot));
-        shared.narrow_reader_table();
+        shared.narrow_reader_table().unwrap();
         assert_eq!(bounds(&shared), (9, 1024, 1024), "closed first");
-        shared.narrow_reader_table();
+        shared.narrow_reader_table().unwrap();
         assert_eq!(bounds(&shared), (9, 1024, 1024), "one still reads far above");
         let next = begin(&shared, OWN);
         assert!(next.0 < 9 * BLOCK_LEN, "who begins now comes down");
         shared.end_read(*last);
-        shared.narrow_reader_table();
+        shared.narrow_reader_table().unwrap();
         assert_eq!(bounds(&shared), (9, 9, 1024));
         shared.end_read(next);
-        shared.narrow_reader_table();
-        shared.narrow_reader_table();
+        shared.narrow_reader_table().unwrap();
+        shared.narrow_reader_table().unwrap();
         assert_eq!(bounds(&shared), (8, 8, 1024));
         assert!(slots.iter().all(|slot| shared.reader(slot.0).load(SeqCst) == FREE));
     }
@@ -373,7 +398,7 @@ mod tests {
         shared.word(BOUNDS).store(Bounds { open: 7, scanned: 7, ever: 9 }.word(), SeqCst);
         shared.reader(8 * BLOCK_LEN).store(slot_word(OTHER, TransactionId(5)), SeqCst);
         assert_eq!(live(&shared), 100, "it is not scanned");
-        shared.free_slots_of(OTHER);
+        shared.free_slots_of(OTHER).unwrap();
         assert_eq!(shared.reader(8 * BLOCK_LEN).load(SeqCst), FREE);
         assert_eq!(live(&shared), 50);
         slots.iter().step_by(2).for_each(|&slot| shared.end_read(slot));
@@ -385,7 +410,7 @@ mod tests {
         let shared = shared(TransactionId::MAX.0);
         begin(&shared, OTHER);
         let mut found = Vec::new();
-        shared.live_readers(|_, word| found.push((member_in(word), snapshot_in(word))));
+        shared.live_readers(|_, word| found.push((member_in(word), snapshot_in(word)))).unwrap();
         assert_eq!(found, [(Some(OTHER), TransactionId::MAX)]);
     }
 
@@ -398,9 +423,9 @@ mod tests {
             if let Ok((slot, _)) = shared.begin_read(OWN) {
                 shared.end_read(slot);
             }
-            shared.narrow_reader_table();
-            shared.free_slots_of(OWN);
-            assert!(shared.reader_list().len() <= 1);
+            shared.narrow_reader_table().unwrap();
+            shared.free_slots_of(OWN).unwrap();
+            assert!(live(&shared) <= 1);
         }
     }
 }

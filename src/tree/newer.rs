@@ -23,6 +23,12 @@ pub(crate) trait NewerPages {
 
     /// A value of a new leaf.
     fn value(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// A page, or the first of an overflow run, to which a new page refers and which is as old as the transaction, or
+    /// older.
+    fn older_page(&mut self, _number: PageNumber) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Visits the pages of the tree of `root` that were born after `than`.
@@ -50,7 +56,10 @@ impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
     fn node(&mut self, at: ChildRef, level: u8) -> Result<()> {
         let number = finished(at)?;
         let page = self.source.page(number)?;
-        if page::birth(page) <= self.than || !self.seen.insert(number) {
+        if page::birth(page) <= self.than {
+            return self.visitor.older_page(number);
+        }
+        if !self.seen.insert(number) {
             return Ok(());
         }
         self.visitor.page(PageRun { first: number, count: 1 })?;
@@ -69,7 +78,10 @@ impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
     fn overflow_run(&mut self, at: ChildRef, length: u64) -> Result<()> {
         let first = finished(at)?;
         let run = self.source.overflow(first)?;
-        if page::birth(run) <= self.than || !self.seen.insert(first) {
+        if page::birth(run) <= self.than {
+            return self.visitor.older_page(first);
+        }
+        if !self.seen.insert(first) {
             return Ok(());
         }
         let count = overflow::checked_page_count(run, self.source.page_size())?;

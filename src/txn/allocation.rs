@@ -50,7 +50,7 @@ impl Core {
     /// Each run is taken right behind that of the commit before, if it is free there: then the runs of all commits that
     /// share a barrier are few places, for which it waits less.
     fn allocate_for_small_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
-        space.reclaim(&self.shared.protected())?;
+        space.reclaim(&self.shared.protected()?)?;
         if self.check_reserve(space, count).is_err() {
             return self.allocate(space, count);
         }
@@ -86,7 +86,7 @@ impl Core {
     /// he pins, and no longer for the sake of runs. Neither does it for a transaction that has stored pages early: that
     /// changes some of them again, so its file would have holes and be long besides.
     fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
-        space.reclaim(&self.shared.protected())?;
+        space.reclaim(&self.shared.protected()?)?;
         let may_grow = |space: &Space| {
             let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
             let unused = space.free().page_count() + space.retired().page_count();
@@ -117,7 +117,7 @@ impl Core {
         missing: impl Fn(&Space) -> u32,
     ) -> Result<T> {
         let allocate = |space: &mut Space| {
-            space.reclaim(&self.shared.protected())?;
+            space.reclaim(&self.shared.protected()?)?;
             self.check_reserve(space, count).map(|()| allocate(space))
         };
         if let Ok(Some(allocated)) = allocate(space) {
@@ -135,7 +135,7 @@ impl Core {
     /// Frees what no snapshot needs any more, those of readers that have died included: before the file grows.
     fn reclaim_from_dead(&self, space: &mut Space) -> Result<()> {
         self.bury_dead()?;
-        space.reclaim(&self.shared.protected())?;
+        space.reclaim(&self.shared.protected()?)?;
         Ok(())
     }
 

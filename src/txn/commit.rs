@@ -143,10 +143,12 @@ impl Parts<'_> {
     fn check_before_publishing(core: &Core, base: &Snapshot, id: TransactionId) -> Result<()> {
         core.check_names()?;
         let shared = &core.shared;
-        if shared.head_id() != base.id || shared.next_id() != id {
+        if shared.head_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
             // This process has the writer's turn: only one that does not know the locks has stored there.
-            let expected = format_args!("transaction {} as head, {id} as the next", base.id);
-            let found = format_args!("{} and {}", shared.head_id(), shared.next_id());
+            let expected =
+                format_args!("transaction {} as head, {id} as the next, with room for it", base.id);
+            let found =
+                format_args!("{}, {}, and {} visible", shared.head_id(), shared.next_id(), shared.visible());
             return Err(corrupt(None, "lock file", expected, found));
         }
         Ok(())

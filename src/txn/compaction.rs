@@ -201,7 +201,7 @@ impl Compactor {
     fn look(&mut self, transaction: &Transaction, space: &mut Space) -> Result<(Room, u32, u32)> {
         let core = transaction.core();
         core.bury_dead()?;
-        space.reclaim(&core.shared.protected())?;
+        space.reclaim(&core.shared.protected()?)?;
         let room = Room::of(space, core.pages.page_size);
         let moved_before = self.progress.moved_pages;
         let values_only = self.passes == 0;
@@ -321,7 +321,7 @@ pub(crate) fn cut(handle: &Arc<Handle>) -> Result<bool> {
     let transaction = begin(handle)?;
     let to = transaction.with_space(|space| {
         handle.core.bury_dead()?;
-        space.reclaim(&handle.core.shared.protected())?;
+        space.reclaim(&handle.core.shared.protected()?)?;
         let target = Room::of(space, handle.core.pages.page_size).target;
         let to = space.free_tail().map(|tail| tail.first.0.max(target));
         Ok(to.filter(|&to| to < space.length_pages()))

@@ -155,9 +155,8 @@ impl Core {
     /// Frees what readers protect that have died. Only with the writer's turn.
     pub(crate) fn bury_dead(&self) -> Result<()> {
         let Some(turns) = &self.turns else { return Ok(()) };
-        let file = turns.lock_file().file();
-        let result = file.and_then(|file| self.shared.bury_dead(self.member, file));
-        result.map_err(self.pages.io_error("look for dead readers of"))
+        let file = turns.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
+        self.shared.bury_dead(self.member, file)
     }
 
     /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
@@ -185,7 +184,8 @@ impl Core {
         let Ok(Some(mut seat)) = self.take_seat(Patience::None) else { return };
         let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) else { return };
         let length_pages = head.snapshot.length_pages;
-        let is_unseen = || self.shared.protected().first().is_some_and(|&oldest| oldest >= shrunk_in);
+        let is_unseen_by = |protected: Vec<TransactionId>| protected.first().is_some_and(|&oldest| oldest >= shrunk_in);
+        let is_unseen = || self.shared.protected().is_ok_and(is_unseen_by);
         let mut may_cut = is_unseen() || is_mutated(Mutation::CutTooEarly);
         if !may_cut {
             // A failure to look leaves the file longer than it need be, as one to cut does, and both are tried again.

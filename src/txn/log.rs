@@ -4,7 +4,9 @@
 //! - What the log says up to a commit is the state of [`Space`] after it. (Runs that became free by the interval rule,
 //!   I2, are not logged: whoever reads the log applies the rule himself.)
 //! - A writer whose knowledge is older than the head reads what has been added to the log since, in whatever
-//!   process; if he can't tell what that is, he loads the whole log. Either way he knows the head's state.
+//!   process; if it cannot tell what that is, it loads the whole log. Either way it knows the head's state.
+//! - The log may have begun again meanwhile, and a page that was its newest may be a page of it again, with something
+//!   else in it: a page is the one that the writer knows only if it has the birth that the writer knows.
 
 use std::collections::HashSet;
 
@@ -56,35 +58,43 @@ impl WriterLog {
         self.space.length_pages() <= pages.existing_pages()
     }
 
-    /// Applies what others have committed up to `head`; `None` if that cannot be told from the log.
-    pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Result<Option<WriterLog>> {
-        let Some(newer) = self.newer_entries(pages, head)? else { return Ok(None) };
+    /// Applies what others have committed up to `head`; `None` if that cannot be told from what was added to the log.
+    /// Damage is one reason: loading the whole log says so.
+    pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Option<WriterLog> {
+        let newer = self.newer_entries(pages, head).ok()??;
         for delta in newer.deltas {
-            let is_next = delta.id == self.id.next();
-            if !is_next || self.space.apply(&delta).is_err() {
-                return Ok(None);
+            if delta.id != self.id.next() {
+                return None;
             }
+            self.space.apply(&delta).ok()?;
             self.id = delta.id;
         }
         self.log.append(newer.pages, &head.space.log_tail);
         let is_there = self.id == head.snapshot.id && self.space.length_pages() == head.snapshot.length_pages;
-        Ok(is_there.then_some(self))
+        is_there.then_some(self)
     }
 
-    /// What has been added to the log since transaction `self.id`; `None` if it has begun anew.
+    /// What has been added to the log since transaction `self.id`; `None` if it has begun again.
     fn newer_entries(&self, pages: &PageFile, head: &Head) -> Result<Option<Newer>> {
         let (mut added, mut payloads, mut seen) =
             (Vec::new(), vec![&head.space.log_tail[..]], HashSet::new());
+        let newest_known = self.log.pages().last().copied();
         let mut number = head.space.log_page;
-        while number != self.log.newest_page() {
-            if number.0 == 0 || !seen.insert(number) {
+        while number != PageNumber(0) {
+            let bytes = pages.page(number, head.snapshot.length_pages)?;
+            if newest_known == Some((number, page::birth(bytes))) {
+                break;
+            }
+            if !seen.insert(number) {
                 return Ok(None);
             }
-            let bytes = pages.page(number, head.snapshot.length_pages)?;
             let log_page = free_log::read_page(bytes)?;
             added.push((number, page::birth(bytes)));
             payloads.push(log_page.payload);
             number = log_page.previous;
+        }
+        if number == PageNumber(0) && newest_known.is_some() {
+            return Ok(None);
         }
         added.reverse();
         payloads.reverse();

@@ -1,7 +1,7 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
 //!
 //! Reading order: [`core`] (who holds what), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
-//! [`recover`] (its mirror image), [`bulk`] and [`run`] (many entries at once), then what serves them: [`desk`],
+//! [`recover`] (its mirror image), [`left_state`] (instead of it, where that is enough), [`bulk`] and [`run`] (many entries at once), then what serves them: [`desk`],
 //! [`page_file`], [`allocation`], [`log`], [`fresh_pages`], [`store_again`].
 
 pub(crate) mod core;
@@ -23,6 +23,7 @@ mod run;
 pub(crate) mod allocation;
 pub(crate) mod building;
 pub(crate) mod fresh_pages;
+mod left_state;
 pub(crate) mod log;
 pub(crate) mod onlookers;
 pub(crate) mod store_again;

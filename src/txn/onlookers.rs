@@ -72,7 +72,7 @@ impl Core {
         self.check_not_forked()?;
         let seat = if self.settings.read_only { None } else { self.take_seat(Patience::None)? };
         let Some(mut seat) = seat else {
-            return Ok(sorted(self.shared.reader_list().iter().map(|reader| info(reader, None)).collect()));
+            return Ok(sorted(self.shared.reader_list()?.iter().map(|reader| info(reader, None)).collect()));
         };
         self.bury_dead()?;
         self.readers_with_pins(&mut seat, |_| true)
@@ -86,9 +86,9 @@ impl Core {
     ) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
         let space = &mut load_log(self, state, &self.shared.head_snapshot()?)?.space;
-        space.reclaim(&self.shared.protected())?;
+        space.reclaim(&self.shared.protected()?)?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
-        let readers = self.shared.reader_list();
+        let readers = self.shared.reader_list()?;
         let wanted = readers.iter().filter(|reader| wanted(reader));
         Ok(sorted(wanted.map(|reader| info(reader, pins(reader))).collect()))
     }
@@ -97,7 +97,7 @@ impl Core {
     /// [`Core::report`]. At the beginning of a write transaction.
     pub(crate) fn new_old_readers(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
         let Some(ReaderLimit { max_age, .. }) = &self.reader_limit else { return Ok(Vec::new()) };
-        let mut old = self.shared.reader_list();
+        let mut old = self.shared.reader_list()?;
         old.retain(|reader| info(reader, None).age > *max_age);
         state.reported_readers.retain(|reported| old.contains(reported));
         old.retain(|reader| !state.reported_readers.contains(reader));

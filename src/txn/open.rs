@@ -115,7 +115,10 @@ impl OpenSettings {
                 }
             }
         }
-        Err(Error::Replaced { path: path.to_owned(), problem: "each time it is opened another file has its name" })
+        Err(Error::Replaced {
+            path: path.to_owned(),
+            problem: "each time it is opened another file has its name",
+        })
     }
 
     /// The file that `path` means, by a path without links, and its rights: it is a database, so it may have a lock
@@ -333,7 +336,7 @@ impl OpenSettings {
         }
         let head = shared.head_snapshot()?;
         if is_alone {
-            shared.show(head.id);
+            shared.resume();
         }
         // R10. The file was opened before this, so that pages which others have stored before are those of the head, of
         // those before, and of a transaction that is being written.
@@ -343,8 +346,8 @@ impl OpenSettings {
         }
         let member = match &turns {
             Some(turns) => {
-                let joined = turns.lock_file().file().and_then(|file| shared.join(file));
-                joined.map_err(pages.io_error("lock"))??
+                let file = turns.lock_file().file().map_err(pages.io_error("lock"))?;
+                shared.join(file)?
             }
             None => shared.join_alone(),
         };

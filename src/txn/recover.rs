@@ -14,8 +14,8 @@
 //! 5. **One barrier**, always. Then the snapshot is durable, and visible (I3).
 //! 6. New transactions get ids above every id seen, the rejected record's too (R9; no two records with one id).
 //!
-//! Only who comes first, when nobody else has the database open, recovers; and not even he, if those who had it open
-//! before left their shared memory in order (R8): see [`Slots::is_as_left`].
+//! Only a handle that is alone recovers; and not even that one, if those before it left shared memory that the file
+//! bears out (R8): see [`Slots::is_as_left`].
 //!
 //! Reads two records and the pages of the last commits, never the whole file (I4). A database opened read-only
 //! stops after step 2: it may not write. The first handle that may goes on.
@@ -24,15 +24,15 @@ use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result, corrupt};
-use crate::format::page::{self, MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
 use crate::share::Shared;
 use crate::share::handover::SpaceState;
 use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
+use crate::txn::left_state;
 use crate::txn::page_file::PageFile;
 use crate::txn::store_again;
-use crate::txn::sync::fresh_pages;
 
 /// How often the slots are read before they are said to hold no record.
 const READ_TRIES: u64 = 4;
@@ -180,25 +180,36 @@ impl Slots {
         &self.found.first().expect("read_slots has found a record").record
     }
 
-    /// Whether the file is as those who used `shared` left it, all of whom are gone: not poisoned, recovered, the
-    /// durable record in its place, ids in order, a descriptor for what readers see, the file as long as the head
-    /// needs, and the pages newer than the record what was stored. Then what they have committed is in the page cache,
-    /// lazy commits included, and going on from there loses nothing (R8). The comparison is for a backup that was
-    /// copied over the file: it has the same inode.
+    /// Whether the file has all that `shared` says, whose users are all gone, and nothing newer. Then what they have
+    /// committed is in the page cache, lazy commits included, and going on from there loses nothing (R8).
+    ///
+    /// The lock file describes a page cache that may be gone: the file system was mounted again, or the volume put back
+    /// as it had been. And the data file may have been put back over itself, with the same inode. So nothing of it is
+    /// believed but what the data file bears out.
     pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
-        let (slot, durable) = (shared.durable_slot(), shared.durable());
-        let is_record = |found: &Found| {
-            let is_it = found.slot == slot && found.record.id == durable;
-            is_it && Record::checksum_of(&found.record.encode()) == shared.slot_checksum(slot)
-        };
-        let Some(head) = shared.snapshot(shared.head_id()) else { return false };
-        self.found.iter().any(is_record)
-            && shared.ids_are_in_order()
-            && shared.snapshot(shared.visible()).is_some()
-            && head.length_pages <= pages.existing_pages()
+        let is_in_order = shared.ids_are_in_order()
+            && shared.has_reader_table()
             && !shared.is_poisoned()
-            && !shared.is_unrecovered()
-            && (head.id == durable || are_pages_of(&head, shared, pages))
+            && !shared.is_unrecovered();
+        let Some(durable) = self.durable_record(shared).filter(|_| is_in_order) else { return false };
+        shared.head_as_left().is_some_and(|head| left_state::is_in_file(&head, durable, shared, pages))
+    }
+
+    /// The record of what `shared` says is durable, if it is there and no record is newer: the other slot may have an
+    /// older one, or that of a sync whose process was killed.
+    fn durable_record(&self, shared: &Shared) -> Option<&Record> {
+        let (slot, durable) = (shared.durable_slot(), shared.durable());
+        let is_known = |found: &&Found| {
+            let Found { slot: found_slot, record } = found;
+            let is_stored_last = Record::checksum_of(&record.encode()) == shared.slot_checksum(*found_slot);
+            match *found_slot == slot {
+                true => record.id == durable && is_stored_last,
+                false => record.id < durable || shared.left_target() == Some(record.id) && is_stored_last,
+            }
+        };
+        let known: Vec<&Found> = self.found.iter().filter(is_known).collect();
+        let durable = known.iter().find(|found| found.slot == slot)?;
+        (known.len() == self.found.len()).then_some(&durable.record)
     }
 
     /// Steps 2 to 6: sets `shared` to what is found.
@@ -230,15 +241,7 @@ impl Slots {
             }
         }
         let checksum = Record::checksum_of(&record.encode());
-        let head = Head {
-            snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
-            space: SpaceState {
-                log_page: record.log_page,
-                log_tail: record.log_tail,
-                free_pages: record.free_pages,
-                retired_pages: record.retired_pages,
-            },
-        };
+        let head = head_of(&record);
         if joined.is_none() {
             let first_id = match is_mutated(Mutation::IdUsedAgain) {
                 true => record.id.next(),
@@ -268,19 +271,16 @@ impl Slots {
     }
 }
 
-/// Whether the pages that `head` has and the durable snapshot has not are in the file: all of them, if they are known;
-/// otherwise the catalog's root, which each commit writes.
-fn are_pages_of(head: &Snapshot, shared: &Shared, pages: &PageFile) -> bool {
-    let checksum =
-        |first| pages.verify_unit(first, head.length_pages).ok().map(|(header, _)| header.checksum);
-    match fresh_pages(shared, head.id, |_| None).and_then(|fresh| fresh.units()) {
-        Some(units) => units.iter().all(|&(run, expected)| checksum(run.first) == Some(expected)),
-        None if head.catalog.depth == 0 => false,
-        None => {
-            let root = head.catalog.page;
-            let is_there = checksum(root).is_some();
-            is_there && pages.page(root, head.length_pages).is_ok_and(|bytes| page::birth(bytes) == head.id)
-        }
+/// The state that a record describes.
+pub(super) fn head_of(record: &Record) -> Head {
+    Head {
+        snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
+        space: SpaceState {
+            log_page: record.log_page,
+            log_tail: record.log_tail.clone(),
+            free_pages: record.free_pages,
+            retired_pages: record.retired_pages,
+        },
     }
 }
 

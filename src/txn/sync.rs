@@ -150,7 +150,8 @@ impl Core {
             slot = 1 - slot;
         }
         let mut record = self.record_of(&head);
-        let fresh = fresh_pages(&self.shared, record.id, |id| self.sync.own_delta(id));
+        let delta_of = |id| self.sync.own_delta(id).or_else(|| self.shared.load_delta(id));
+        let fresh = fresh_pages(&self.shared, record.id, delta_of);
         if self.inherited > durable {
             store_again::pages_of(&self.pages, &head, durable, self.inherited, fresh.as_ref())?; // R10
         }
@@ -269,12 +270,12 @@ impl Drop for Syncing<'_> {
     }
 }
 
-/// The pages of `head` that were born after the durable transaction, from what each commit since then has left: in
-/// `own`, or in the shared memory. `None` if one of them has left nothing.
+/// The pages of `head` that were born after the durable transaction, from the deltas of all commits since then. `None`
+/// if one of them is not known.
 pub(crate) fn fresh_pages(
     shared: &Shared,
     head: TransactionId,
-    own: impl Fn(TransactionId) -> Option<CommitDelta>,
+    delta_of: impl Fn(TransactionId) -> Option<CommitDelta>,
 ) -> Option<FreshPages> {
     let durable = shared.durable();
     let mut first = durable.next().max(shared.first_id());
@@ -286,7 +287,7 @@ pub(crate) fn fresh_pages(
     }
     let mut fresh = FreshPages::default();
     for id in (first.0..=head.0).map(TransactionId) {
-        let delta = own(id).or_else(|| shared.load_delta(id))?;
+        let delta = delta_of(id)?;
         if !is_mutated(Mutation::DeadPagesListed) {
             delta.retired.iter().for_each(|&run| fresh.remove(run));
         }

@@ -38,7 +38,7 @@ const PRESENCE: Range<u64> = (1 << 62) - 2..(1 << 62) - 1;
 /// How long the locks of one handle may be seen on one of the two files alone before they are taken for those of a
 /// handle that uses another pair of files. A handle that closes, or a process that dies, gives them up one after the
 /// other.
-const LONGEST_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
+const LONGEST_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 
 /// How long to wait for a turn.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +221,8 @@ fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
 
 /// Whether handles are open that use this lock file. The gate must be held.
 pub(crate) fn is_lock_file_in_use(lock: &LockFile) -> io::Result<bool> {
-    poll(Patience::Until(Instant::now() + LONGEST_FAREWELL), || is_lock_file_free(lock)).map(|is_free| !is_free)
+    poll(Patience::Until(Instant::now() + LONGEST_FAREWELL), || is_lock_file_free(lock))
+        .map(|is_free| !is_free)
 }
 
 /// Whether no handle, except for one that uses the same description as `data`, is present.

@@ -158,6 +158,9 @@ impl Transaction {
             cut_to: Cell::new(None),
         };
         core.check_writable()?; // it may have been poisoned while we waited
+        if !core.shared.ids_are_in_order() {
+            return Err(corrupt(None, "lock file", "transaction ids in order", "another order"));
+        }
         if id > TransactionId::MAX {
             // Nobody counts that far: the id that the file came with was forged.
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
@@ -175,7 +178,7 @@ impl Transaction {
         state.transactions += 1;
         if state.transactions.is_multiple_of(TRANSACTIONS_BETWEEN_BURIALS) {
             self.core().bury_dead()?;
-            self.core().shared.narrow_reader_table();
+            self.core().shared.narrow_reader_table()?;
         }
         self.core().new_old_readers(state)
     }
@@ -514,7 +517,7 @@ pub(crate) fn load_log<'a>(
     let known = match state.log.take() {
         // An aborted transaction of ours may have made the file longer, and another process have cut it again.
         Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(&core.pages)),
-        Some(log) => log.catch_up(&core.pages, &core.shared.head()?)?,
+        Some(log) => log.catch_up(&core.pages, &core.shared.head()?),
         None => None,
     };
     let log = match known {

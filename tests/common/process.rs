@@ -136,6 +136,19 @@ pub(crate) fn make_pipe(path: &std::ffi::CStr) -> std::io::Result<()> {
     }
 }
 
+/// Tells the ext4 on which `folder` is that its device is gone: what is not on the disk by now never will be.
+pub(crate) fn shut_file_system_down(folder: &std::path::Path) {
+    use std::os::fd::AsRawFd;
+    const EXT4_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587d_u32 as libc::Ioctl;
+    let without_flushing_the_journal = 2u32;
+    let folder = std::fs::File::open(folder).unwrap();
+    // SAFETY: the call reads one number, which lives through it.
+    let result = unsafe {
+        libc::ioctl(folder.as_raw_fd(), EXT4_IOC_SHUTDOWN, &raw const without_flushing_the_journal)
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
 /// Polls until `is_so`; panics after [`PATIENCE`].
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {

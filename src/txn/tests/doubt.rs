@@ -122,9 +122,8 @@ fn newcomer_stores_again(rounds: u8, are_known: bool) {
     let newcomer = Engine::share(&failing.path).unwrap();
     put(&tx, b"late", b"value").unwrap();
     tx.publish(Durability::Lazy).unwrap();
-    let of_others = |_| None;
     let shared = &newcomer.handle.core.shared;
-    let fresh = crate::txn::sync::fresh_pages(shared, shared.head_id(), of_others);
+    let fresh = crate::txn::sync::fresh_pages(shared, shared.head_id(), |id| shared.load_delta(id));
     assert_eq!(fresh.and_then(|fresh| fresh.units()).is_some(), are_known);
     assert!(are_known || shared.head().unwrap().space.log_page.0 != 0, "a page of the log is new too");
     // The rest of that transaction was stored after the newcomer had opened the file: its barrier answers for it.

@@ -11,6 +11,7 @@ mod group;
 mod growth;
 mod hooked;
 mod large_commits;
+mod left_state;
 mod panics;
 mod power_cut;
 mod sharing;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::{Engine, Entries, PAGE, entries_of, options, put};
-use crate::base::TransactionId;
+use crate::base::{PageNumber, TransactionId};
 use crate::check::check;
 use crate::error::{Error, Result};
+use crate::format::free_log;
 use crate::sim::Fault;
 use crate::sim::disk::Event;
 use crate::txn::commit::Durability;
@@ -171,10 +172,10 @@ fn a_target_that_a_dead_syncer_left_is_settled_by_another_process() {
     let id = publish(&first, "b", Durability::Durable);
     first.handle.core.shared.take_target().unwrap(); // and here it was killed, before it stored its record
     let later = publish(&second, "c", Durability::Durable);
-    assert!(second.handle.core.shared.protected().contains(&id));
+    assert!(second.handle.core.shared.protected().unwrap().contains(&id));
     second.handle.core.wait_durable(later).unwrap();
     assert_eq!(first.read().unwrap().0, later);
-    assert!(!second.handle.core.shared.protected().contains(&id));
+    assert!(!second.handle.core.shared.protected().unwrap().contains(&id));
     first.assert_clean();
 }
 
@@ -277,4 +278,75 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
         told.send(()).unwrap();
     });
     tells.recv_timeout(Duration::from_secs(60)).expect("closing ends");
+}
+
+/// The log begins again, and the page that was its newest for a handle that has not written since is taken for it again.
+#[test]
+fn a_writer_notices_that_the_newest_page_of_the_log_it_knows_is_another_by_now() {
+    let (_folder, first, second) = two();
+    // A file of few pages, so that each is soon used for everything.
+    let commit = |engine: &Engine, round: u32| {
+        engine.commit(&entry(&format!("{}", round % 7), round as u8), Durability::Lazy).unwrap();
+        if round.is_multiple_of(100) {
+            engine.handle.core.sync_everything().unwrap();
+        }
+    };
+    let log = |engine: &Engine| {
+        let (core, head) = (&engine.handle.core, engine.handle.core.shared.head().unwrap());
+        let read = |number| core.pages.page(number, head.snapshot.length_pages);
+        free_log::read_chain(head.space.log_page, &[], read).unwrap().pages
+    };
+    let mut round = 0;
+    while log(&first).is_empty() {
+        commit(&first, round);
+        round += 1;
+    }
+    let (known, birth) = log(&first)[0];
+    let is_another = |log: Vec<(PageNumber, TransactionId)>| {
+        log.into_iter().any(|(number, found)| number == known && found != birth)
+    };
+    while !is_another(log(&second)) {
+        commit(&second, round);
+        round += 1;
+        assert!(round < 100_000, "the page is not taken again for the log");
+    }
+    commit(&first, round);
+    first.assert_clean();
+    second.assert_clean();
+}
+
+/// Whatever any word of the lock file is: an error, or a wrong answer. No panic, no end of waiting.
+#[test]
+fn a_lock_file_that_is_scribbled_on_while_it_is_in_use_makes_errors() {
+    const HEAD_WORDS: std::ops::Range<usize> = 64..192;
+    let in_ring =
+        |id: u64, at: usize, len: usize| (0..8).map(move |word| at + (id % 256) as usize * len + word);
+    let words = |id: u64| {
+        let deltas = in_ring(id, 3296, 128).chain(in_ring(id, 3296, 128).map(|word| word + 8));
+        let areas = (2240..2252).chain(2768..2780);
+        HEAD_WORDS.chain(in_ring(id, 192, 8)).chain(in_ring(id - 1, 192, 8)).chain(areas).chain(deltas)
+    };
+    let image = Engine::new().image();
+    for count in 0.. {
+        let mut is_done = false;
+        for value in [0, 1, 0x8000_0000_0000_0003, u64::MAX, 0xffff_fff0_0000_0fff] {
+            let engine = Engine::open(&image, 256 << 20).unwrap();
+            engine.commit(&entry("a", 1), Durability::Durable).unwrap();
+            let lazy = engine.commit(&entry("b", 2), Durability::Lazy).unwrap();
+            let Some(word) = words(lazy.0).nth(count) else {
+                is_done = true;
+                break;
+            };
+            engine.handle.core.shared.scribble(word, value);
+            let _ = engine.read();
+            let _ = engine.commit(&entry("c", 3), Durability::Durable);
+            let _ = engine.handle.core.sync_everything();
+            let _ = engine.commit(&entry("d", 4), Durability::Lazy);
+            let _ = engine.read();
+            let _ = engine.handle.core.readers();
+        }
+        if is_done {
+            break;
+        }
+    }
 }

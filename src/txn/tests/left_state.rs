@@ -1,0 +1,201 @@
+//! Lock files and data files of different times, no handle open: a file system was mounted again, a volume put back.
+//! What reached the disk of either file, page by page, is anything between two moments.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::fixture::{Engine, Entries, PAGE, put_all};
+use crate::txn::commit::Durability;
+
+/// The bytes of both files at some moment.
+#[derive(Clone)]
+struct Moment {
+    data: Vec<u8>,
+    lock: Vec<u8>,
+}
+
+struct Files {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Files {
+    fn new() -> (Files, Engine) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mapleaf");
+        let engine = Engine::share(&path).unwrap();
+        (Files { _folder: folder, path }, engine)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.with_extension("mapleaf-lock")
+    }
+
+    fn now(&self) -> Moment {
+        Moment { data: fs::read(&self.path).unwrap(), lock: fs::read(self.lock_path()).unwrap() }
+    }
+
+    /// Puts the bytes into the same files, which no handle has open, and opens them. It must be one of the `expected`
+    /// states, whole, to be written to and to be opened again.
+    #[track_caller]
+    fn assert_opens_as(&self, moment: &Moment, expected: &[&Entries]) {
+        fs::write(&self.path, &moment.data).unwrap();
+        fs::write(self.lock_path(), &moment.lock).unwrap();
+        let engine = Engine::share(&self.path).unwrap();
+        let found = engine.read().unwrap().1;
+        assert!(expected.contains(&&found), "{} entries", found.len());
+        engine.assert_clean();
+        let more = entries(60_000..60_002, 5, 1);
+        engine.commit(&more, Durability::Durable).unwrap();
+        engine.assert_clean();
+        // What was pending has become visible with it.
+        let found = engine.read().unwrap().1;
+        let is_with_more = |state: &Entries| {
+            let mut state = state.clone();
+            state.extend(more.clone());
+            state == found
+        };
+        assert!(expected.iter().any(|state| is_with_more(state)));
+        drop(engine);
+        let engine = Engine::share(&self.path).unwrap();
+        assert!(engine.read().unwrap().1 == found);
+    }
+}
+
+fn entries(numbers: std::ops::Range<u16>, length: usize, byte: u8) -> Entries {
+    numbers.map(|number| (number.to_be_bytes().to_vec(), vec![byte; length])).collect()
+}
+
+/// The pages of `new` at which `take` answers true, over those of `old`.
+fn mixed(old: &[u8], new: &[u8], take: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut bytes = old.to_vec();
+    bytes.resize(old.len().max(new.len()), 0);
+    for (at, page) in new.chunks(PAGE).enumerate().filter(|&(at, _)| take(at)) {
+        bytes[at * PAGE..at * PAGE + page.len()].copy_from_slice(page);
+    }
+    bytes
+}
+
+#[test]
+fn a_lock_file_that_is_older_than_the_newest_record_is_not_believed() {
+    for later_commits in 1..4 {
+        let (files, engine) = Files::new();
+        let mut all = entries(0..9, 50, 1);
+        engine.commit(&all, Durability::Durable).unwrap();
+        let old = files.now();
+        for commit in 0..later_commits {
+            let new = entries(commit..commit + 3, 60, 2);
+            engine.commit(&new, Durability::Durable).unwrap();
+            all.extend(new);
+        }
+        let new = files.now();
+        drop(engine);
+        files.assert_opens_as(&Moment { data: new.data, lock: old.lock }, &[&all]);
+    }
+}
+
+/// Each page of the lock file reaches the disk by itself.
+#[test]
+fn a_lock_file_whose_pages_are_of_different_times_is_not_believed() {
+    let (files, engine) = Files::new();
+    let before = entries(0..90, 50, 1);
+    engine.commit(&before, Durability::Durable).unwrap();
+    let old = files.now();
+    let mut moments = vec![(files.now(), before.clone())];
+    let mut all = before;
+    for (round, durability) in
+        [Durability::Durable, Durability::Lazy, Durability::Lazy].into_iter().enumerate()
+    {
+        let new = entries(round as u16 * 20..round as u16 * 20 + 30, 70, round as u8);
+        engine.commit(&new, durability).unwrap();
+        all.extend(new);
+        moments.push((files.now(), all.clone()));
+    }
+    drop(engine);
+    for (moment, _) in &moments[1..] {
+        // Of what the data file has, all is there: so it is that moment's state, or the one that is durable.
+        let states: Vec<&Entries> = moments[1..].iter().map(|(_, entries)| entries).collect();
+        let page_count = moment.lock.len().div_ceil(PAGE);
+        let differs = |&at: &usize| {
+            let page = |bytes: &[u8]| bytes.chunks(PAGE).nth(at).map(<[u8]>::to_vec);
+            page(&old.lock) != page(&moment.lock)
+        };
+        for changed in (0..page_count).filter(differs) {
+            for lock in [
+                mixed(&old.lock, &moment.lock, |at| at == changed),
+                mixed(&old.lock, &moment.lock, |at| at != changed),
+                mixed(&old.lock, &moment.lock, |at| at <= changed),
+            ] {
+                files.assert_opens_as(&Moment { data: moment.data.clone(), lock }, &states);
+            }
+        }
+    }
+}
+
+/// Lazy commits over a durable one, of which some pages have not reached the disk: all of them are there or none.
+fn lazy_commits_that_lack_pages(commits: u16, in_each: u16, pending: bool) {
+    let (files, engine) = Files::new();
+    for round in 0..3 {
+        engine.commit(&entries(0..900, 300, round), Durability::Durable).unwrap(); // leaves free pages behind
+    }
+    let durable = engine.read().unwrap().1;
+    let old = files.now();
+    for commit in 0..commits {
+        let mut new = Entries::new();
+        for number in (0..in_each).map(|at| (at * 37 + commit) % 900) {
+            new.extend(entries(number..number + 1, 310, 100 + commit as u8));
+        }
+        new.extend([(vec![b'l', commit as u8], vec![commit as u8; 3 * PAGE])]);
+        engine.commit(&new, Durability::Lazy).unwrap();
+    }
+    let mut states = vec![durable, engine.read().unwrap().1];
+    if pending {
+        let tx = engine.begin().unwrap();
+        put_all(&tx, &entries(0..40, 320, 7)).unwrap();
+        tx.publish(Durability::Durable).unwrap(); // and here it was killed
+    }
+    let new = files.now();
+    if pending {
+        engine.handle.core.sync_everything().unwrap();
+        states.push(engine.read().unwrap().1);
+    }
+    drop(engine);
+    let states: Vec<&Entries> = states.iter().collect();
+    files.assert_opens_as(&new, &states[1..]); // nothing is lost with processes alone
+    let page = |bytes: &[u8], at: usize| bytes.get(at * PAGE..(at + 1) * PAGE).map(<[u8]>::to_vec);
+    let changed: Vec<usize> =
+        (0..new.data.len() / PAGE).filter(|&at| page(&old.data, at) != page(&new.data, at)).collect();
+    assert!(changed.len() > usize::from(commits));
+    for &lost in changed.iter().step_by(changed.len().div_ceil(40)) {
+        for data in [
+            mixed(&old.data, &new.data, |at| at != lost),
+            mixed(&old.data, &new.data, |at| at.abs_diff(lost) > 2),
+            mixed(&old.data, &new.data, |at| at < lost),
+        ] {
+            files.assert_opens_as(&Moment { data, lock: new.lock.clone() }, &states);
+        }
+    }
+}
+
+#[test]
+fn small_lazy_commits_that_lack_pages_are_not_believed() {
+    lazy_commits_that_lack_pages(3, 5, false);
+}
+
+#[test]
+fn a_large_lazy_commit_that_lacks_pages_is_not_believed() {
+    lazy_commits_that_lack_pages(1, 400, false);
+}
+
+/// Each takes pages that the one before has given up.
+#[test]
+fn large_lazy_commits_that_lack_pages_are_not_believed() {
+    lazy_commits_that_lack_pages(6, 400, false);
+}
+
+/// Readers begin below the head then.
+#[test]
+fn lazy_commits_below_a_pending_one_that_lack_pages_are_not_believed() {
+    lazy_commits_that_lack_pages(2, 5, true);
+    lazy_commits_that_lack_pages(2, 400, true);
+}
