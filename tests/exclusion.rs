@@ -134,7 +134,7 @@ fn a_removed_data_file_with_its_lock_file_kept_is_not_created_while_the_old_one_
 /// The same with a file that takes the place of the old one, however it comes there.
 #[test]
 fn a_file_put_in_the_place_of_one_that_is_open_is_refused_until_that_is_closed() {
-    type Change = fn(&std::path::Path, &std::path::Path);
+    type Change = fn(&Path, &Path);
     let rows: [(&str, Change); 3] = [
         ("another database", |folder, path| fs::rename(folder.join("other"), path).unwrap()),
         ("a backup", |folder, path| fs::rename(folder.join("backup"), path).unwrap()),

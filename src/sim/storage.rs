@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::disk::Event;
 use crate::base::TransactionId;
 use crate::format::record::MAGIC;
+use crate::sys::calls::before_call;
 use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode};
 
 /// What can go wrong with a storage that does not lose power.
@@ -232,6 +233,7 @@ impl Storage for SimulatedStorage {
     }
 
     fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
+        before_call();
         let mut log = self.log.lock();
         let bytes = buffers.concat();
         if let Some(fault) = log.meet(&[Fault::Store, Fault::StoreNoSpace]) {
@@ -245,6 +247,7 @@ impl Storage for SimulatedStorage {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        before_call();
         let mut log = self.log.lock();
         log.reads += 1;
         if log.meet(&[Fault::Read]).is_some() {
@@ -266,14 +269,17 @@ impl Storage for SimulatedStorage {
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {
+        before_call();
         self.sync(length, &[])
     }
 
     fn barrier_with_length(&self) -> io::Result<()> {
+        before_call();
         self.sync(self.file_length()?, &[Event::LengthSynced])
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        before_call();
         let mut log = self.log.lock();
         if log.meet(&[Fault::Grow]).is_some() {
             return Err(no_space());
@@ -291,6 +297,7 @@ impl Storage for SimulatedStorage {
     }
 
     fn truncate(&self, to: u64) -> io::Result<()> {
+        before_call();
         let mut log = self.log.lock();
         if log.meet(&[Fault::Cut]).is_some() {
             return Err(device_error());

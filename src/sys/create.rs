@@ -12,6 +12,7 @@
 //! (vfat, network file systems) it is made under a name that is chosen at random, `NAME-new-` and 16 digits; that is
 //! what a killed process leaves there, and since nothing tells it from a user's file it is left alone.
 
+use super::calls::before_call;
 use super::folder::Folder;
 use super::gather;
 use super::path::folder_of;
@@ -37,6 +38,7 @@ pub(crate) struct StagedFile {
 impl StagedFile {
     /// Begins the file that is to be at `path`. `ErrorKind::AlreadyExists` if anything is there.
     pub(crate) fn begin(path: &Path, rights: Rights) -> io::Result<StagedFile> {
+        before_call();
         check_is_free(path)?;
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
         let folder = Folder::open(folder_of(path))?;
@@ -59,6 +61,7 @@ impl StagedFile {
     /// Gives the file, which is complete, its name, durably. `ErrorKind::AlreadyExists` if another file has it by now.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.give_name()?;
+        before_call();
         let synced = self.folder.sync(&self.file);
         if synced.is_err() && self.folder.has(&self.name, &self.file) {
             let _ = self.folder.remove(&self.name);
@@ -74,6 +77,7 @@ impl StagedFile {
     fn give_name(&mut self) -> io::Result<()> {
         self.rights.give_to(&self.file)?;
         self.file.sync_all()?;
+        before_call();
         match &self.staged_name {
             None => self.folder.link(&self.file, &self.name)?,
             Some(staged_name) => self.folder.rename(staged_name, &self.name)?,

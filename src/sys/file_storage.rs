@@ -12,6 +12,7 @@
 //!   open file of a failed write once only. An error of starting write-back counts as one of a sync.
 #![allow(unsafe_code)]
 
+use super::calls::before_call;
 use super::copy;
 use super::fork::LockDescription;
 use super::gather;
@@ -65,6 +66,7 @@ impl FileStorage {
         write_mode: WriteMode,
         reserve_bytes: u64,
     ) -> io::Result<FileStorage> {
+        before_call();
         let file = options(access).open(path)?;
         let kind = file.metadata()?.file_type();
         if kind.is_dir() {

@@ -14,6 +14,7 @@
 //! - Nothing but a regular file is opened, and a new one begins with its first bytes as soon as it has its name, also
 //!   after loss of power. So a file that does not begin so is another program's, and is left as it is.
 
+use super::calls::before_call;
 use super::create::{StagedFile, open_regular};
 use super::fork::LockDescription;
 use super::gather;
@@ -47,6 +48,7 @@ impl LockFile {
     /// Opens the lock file of the database file `data_path`, which has `rights`, or is to have them.
     /// `ErrorKind::NotFound` if there is none.
     pub(crate) fn open(data_path: &Path, rights: Rights) -> io::Result<LockFile> {
+        before_call();
         let path = LockFile::path_for(data_path);
         let locks = LockDescription::new(|| open_regular(&path)).map_err(|error| explain(error, &path))?;
         rights.check_owner_of_lock_file(locks.file()?)?;
@@ -139,6 +141,7 @@ pub(crate) fn lock_whole(file: &File) -> io::Result<()> {
 
 /// Locks a whole file if that can be done at once; false if not.
 pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
+    before_call();
     let result = retry(|| match kind {
         LockKind::Shared => FileExt::try_lock_shared(file),
         LockKind::Exclusive => FileExt::try_lock_exclusive(file),

@@ -5,6 +5,7 @@
 //! `range_lock` and `futex`.
 
 pub(crate) mod atomic;
+pub(crate) mod calls;
 mod copy;
 mod create;
 mod file_storage;

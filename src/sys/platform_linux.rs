@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::calls::before_call;
 use super::signals::{retry, uninterrupted};
 use super::storage::{FileIdentity, FileStatus};
 
@@ -119,6 +120,7 @@ pub(crate) fn status_at(path: &Path) -> io::Result<FileStatus> {
 /// after somebody has seen a time must get another one: it then dirties the inode, which took a fifth of a small
 /// `pwritev` on ext4.
 pub(super) fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
+    before_call();
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let wanted = libc::STATX_INO | libc::STATX_SIZE;
     // A file system in user space may let a signal end even this.

@@ -5,6 +5,7 @@
 //! not drop it. (POSIX locks, which belong to the process, would be dropped.)
 #![allow(unsafe_code)]
 
+use super::calls::before_call;
 use super::lock::LockKind;
 use super::signals::retry;
 use std::fs::File;
@@ -51,6 +52,7 @@ fn control(
     lock_type: libc::c_int,
     range: Range<u64>,
 ) -> io::Result<libc::flock> {
+    before_call();
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("cannot lock bytes {range:?}"));
     // A length of zero would mean "to the end of the file, wherever that is".
     let length = range.end.checked_sub(range.start).filter(|&length| length > 0).ok_or_else(invalid)?;

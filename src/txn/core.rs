@@ -184,7 +184,8 @@ impl Core {
         let Ok(Some(mut seat)) = self.take_seat(Patience::None) else { return };
         let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) else { return };
         let length_pages = head.snapshot.length_pages;
-        let is_unseen_by = |protected: Vec<TransactionId>| protected.first().is_some_and(|&oldest| oldest >= shrunk_in);
+        let is_unseen_by =
+            |protected: Vec<TransactionId>| protected.first().is_some_and(|&oldest| oldest >= shrunk_in);
         let is_unseen = || self.shared.protected().is_ok_and(is_unseen_by);
         let mut may_cut = is_unseen() || is_mutated(Mutation::CutTooEarly);
         if !may_cut {

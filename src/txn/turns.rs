@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::share::Shared;
 use crate::share::members::MEMBERS;
 use crate::sys::{
-    self, FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at,
-    status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
+    self, FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free,
+    status_at, status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
 // Bytes of the lock file; below those of the members.

@@ -12,6 +12,7 @@ mod growth;
 mod hooked;
 mod large_commits;
 mod left_state;
+mod names;
 mod panics;
 mod power_cut;
 mod sharing;

@@ -1,0 +1,26 @@
+//! What tests do between two calls of the system: each call that opening, a commit or a sync makes on the two files
+//! passes here first.
+
+#[cfg(test)]
+use std::cell::RefCell;
+
+#[cfg(test)]
+std::thread_local! {
+    static BEFORE_CALL: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+}
+
+/// The next thing is a call of the system.
+#[inline(always)]
+pub(crate) fn before_call() {
+    #[cfg(test)]
+    if let Some(mut work) = BEFORE_CALL.take() {
+        work();
+        BEFORE_CALL.set(Some(work));
+    }
+}
+
+/// Has this thread do `work` before each call; with `None` nothing any more.
+#[cfg(test)]
+pub(crate) fn set_before_call(work: Option<Box<dyn FnMut()>>) {
+    BEFORE_CALL.set(work);
+}
