@@ -81,6 +81,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A process that reads the database without being seen keeps writers from writing: it may not write the lock file,
+    /// or rescues or restores from the file.
+    HeldOff {
+        /// The file.
+        path: PathBuf,
+    },
+
     // ---- restoring ----
     /// An increment cannot be restored onto this copy, or an increment cannot follow it.
     WrongBase {
@@ -272,6 +279,12 @@ impl fmt::Display for Error {
                 f,
                 "{} is open elsewhere, and a reader that does not write {0}-lock is not seen there; \
                  allow it to write that file, or wait until nobody has the database open",
+                path.display()
+            ),
+            Error::HeldOff { path } => write!(
+                f,
+                "a process reads {} that may not write {0}-lock, or rescues or restores from it, and nobody can write \
+                 until that ends; end it, or let such readers write the lock file (chmod)",
                 path.display()
             ),
             Error::WrongBase { path, problem } => write!(

@@ -5,11 +5,14 @@ mod common;
 
 use std::ffi::CString;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use common::process::{is_root, make_pipe};
 use common::{child, child_task};
@@ -333,6 +336,11 @@ fn another_user() {
     let result = match &*std::env::var("MAPLEAF_TASK").unwrap() {
         "write" => write(&path).map(|()| "written".to_owned()),
         "read" => read_only().map(|db| format!("{} entries", count(&db))),
+        "read and stay" => read_only().map(|db| {
+            println!("said: {} entries", count(&db));
+            let _ = io::stdin().read(&mut [0]);
+            "gone".to_owned()
+        }),
         "copy" => {
             read_only().and_then(|db| db.read()?.copy_to(beside(&path, "-copy"))).map(|_| "copied".into())
         }
@@ -505,6 +513,83 @@ fn a_folder_that_may_not_be_read_is_as_good() {
     assert_eq!(as_user(SERVICE, SERVICE, "write", &path), "written");
     assert_eq!(as_user(SERVICE, SERVICE, "copy", &path), "copied");
     assert_eq!(as_user(SERVICE, SERVICE, "write", &beside(&path, "-copy")), "written");
+}
+
+// ---- readers that are not seen ----
+
+#[track_caller]
+fn assert_held_off(db: &Db) {
+    assert!(db.try_write().unwrap().is_none());
+    let readers = db.readers().unwrap();
+    assert!(readers.len() == 1 && readers[0].holds_off_writers && readers[0].pid == 0, "{readers:?}");
+    let error = db.write_timeout(Duration::from_millis(10)).unwrap_err();
+    assert!(matches!(error, Error::HeldOff { .. }), "{error}");
+    assert!(error.to_string().contains("-lock"), "{error}");
+}
+
+/// An increment that is not there yet.
+struct Waiting {
+    begun: Sender<()>,
+    end: Receiver<()>,
+}
+
+impl Read for Waiting {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.begun.send(()).unwrap();
+        self.end.recv().unwrap();
+        Ok(0)
+    }
+}
+
+/// A database that is restored from is read for as long as the increments take.
+#[test]
+fn writers_learn_that_a_process_holds_them_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let db = Db::open(file("a")).unwrap();
+    db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
+    db.read().unwrap().copy_to(file("copy")).unwrap();
+    let ((begun, has_begun), (end, is_to_end)) = (channel(), channel());
+    std::thread::scope(|scope| {
+        let increment = Waiting { begun, end: is_to_end };
+        let restoring = scope.spawn(|| restore(file("copy"), [increment], file("restored")));
+        has_begun.recv().unwrap();
+        let copy = Db::open(file("copy")).unwrap();
+        assert_eq!(count(&copy), 1);
+        assert_held_off(&copy);
+        // For as long as that may take, with no deadline of the caller's.
+        assert!(matches!(copy.update(|_| Ok(())), Err(Error::HeldOff { .. })));
+        end.send(()).unwrap();
+        assert!(matches!(restoring.join().unwrap(), Err(Error::BadIncrement { .. })));
+        copy.update(|tx| tx.table(&NUMBERS)?.insert(2, 1)).unwrap();
+        assert_eq!((count(&copy), copy.readers().unwrap().len()), (2, 0));
+    });
+}
+
+#[test]
+fn a_reader_holds_writers_off_unless_it_may_write_the_lock_file() {
+    let Some(folder) = folder_for_all() else { return };
+    let path = folder.path().join("a");
+    Db::open(&path).unwrap().update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
+    set_mode(&path, 0o644);
+    for may_write in [false, true] {
+        if may_write {
+            set_mode(&beside(&path, "-lock"), 0o666);
+        }
+        let mut command = child("another_user", &path);
+        let command = command.env("MAPLEAF_TASK", "read and stay").uid(STRANGER).gid(STRANGER);
+        let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("said: 1 entries")));
+        let db = Db::open(&path).unwrap();
+        match may_write {
+            false => assert_held_off(&db),
+            true => db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1).map(drop)).unwrap(),
+        }
+        drop(reader.stdin.take());
+        assert!(reader.wait().unwrap().success());
+        db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
+    }
 }
 
 // ---- names ----

@@ -138,6 +138,8 @@ impl Db {
     /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Poisoned`](crate::Error::Poisoned) after a failed
     /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file,
     /// [`Error::Replaced`](crate::Error::Replaced) if another file has its name or that of the lock file by now,
+    /// [`Error::HeldOff`](crate::Error::HeldOff) if for five seconds a process reads the file that may not write the
+    /// lock file,
     /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     pub fn write(&self) -> Result<WriteTxn> {
         let transaction = Transaction::begin(&self.handle, Patience::Forever)?;
@@ -161,7 +163,8 @@ impl Db {
 
     /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not. While it waits it has its
     /// place among those who wait, as with [`Db::write`]; but it notices a millisecond late that its turn has
-    /// come, if another process had it before. Errors are those of [`Db::write`].
+    /// come, if another process had it before. Errors are those of [`Db::write`], with
+    /// [`Error::HeldOff`](crate::Error::HeldOff) also after a shorter timeout.
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
         let deadline = Instant::now().checked_add(timeout);
         let patience = deadline.map_or(Patience::Forever, Patience::Until);
@@ -248,7 +251,9 @@ impl Db {
         Stats::of(self)
     }
 
-    /// Live read transactions, in all processes, the oldest snapshot first: who keeps pages from being used again.
+    /// Live read transactions, in all processes, the oldest snapshot first: who keeps pages from being used again. The
+    /// last entry may be of readers that are not seen, and keep writers from writing
+    /// ([`ReaderInfo::holds_off_writers`]).
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;

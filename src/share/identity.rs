@@ -30,7 +30,7 @@ const COMPLETE: usize = IDENTITY_AT + IDENTITY_LEN;
 /// A database read by read-only handles alone, so far: recovery has chosen a record but stored nothing.
 const UNRECOVERED: usize = IDENTITY_AT + 9;
 
-/// What a new lock file begins with: the version, in the order of the machine's own bytes, as a word in memory has them.
+/// What a new lock file begins with: the version, its bytes in the machine's own order, as they are in memory.
 pub(crate) const FIRST_BYTES: [u8; 8] = VERSION.to_le().to_le_bytes();
 /// All but the version, which is the least byte.
 const MAGIC: Range<usize> = if cfg!(target_endian = "big") { 0..7 } else { 1..8 };

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -28,6 +29,8 @@ use crate::txn::turns::{Patience, Turns};
 
 /// Looking for the dead costs a system call for each other handle.
 const CUTS_BETWEEN_BURIALS: u64 = 16;
+/// How long a writer waits for readers that hold it off and that are not in the shared memory.
+const HELD_OFF_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The database, as long as anything of it is open.
 pub(crate) struct Core {
@@ -88,14 +91,29 @@ impl Core {
             (at_once, _) => at_once,
         };
         let Some(state) = taken else { return Ok(None) };
-        let turn = self.turns.as_ref().map_or(Ok(true), |turns| turns.take_writer(&self.shared, patience));
-        match turn.map_err(self.pages.io_error("lock")) {
+        match self.turns.as_ref().map_or(Ok(true), |turns| self.take_turn(turns, patience)) {
             Ok(true) => Ok(Some(Seated::new(self, state))),
             other => {
                 self.seat.give_back(state);
                 other.map(|_| None)
             }
         }
+    }
+
+    /// Takes the writer's turn; false if patience came to its end. An error if a reader that is not in the shared
+    /// memory holds writers off until then, or for [`HELD_OFF_PATIENCE`]: nothing tells how long it will stay.
+    fn take_turn(&self, turns: &Turns, patience: Patience) -> Result<bool> {
+        let locking = || self.pages.io_error("lock");
+        if turns.take_writer(&self.shared, Patience::None).map_err(locking())? {
+            return Ok(true);
+        }
+        if let Patience::None = patience {
+            return Ok(false);
+        }
+        if !turns.wait_while_held_off(patience.at_most(HELD_OFF_PATIENCE)).map_err(locking())? {
+            return Err(Error::HeldOff { path: self.pages.path.clone() });
+        }
+        turns.take_writer(&self.shared, patience).map_err(locking())
     }
 
     pub(crate) fn give_seat_back(&self, mut state: Box<WriterState>) {

@@ -13,14 +13,15 @@ use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::core::Core;
 use crate::txn::seat::WriterState;
-use crate::txn::turns::Patience;
+use crate::txn::turns::{Patience, Turns};
 use crate::txn::write::load_log;
 
 /// A live read transaction, in this process or another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ReaderInfo {
-    /// The process, as it calls itself: in another PID namespace it has another number.
+    /// The process, as it calls itself: in another PID namespace it has another number. 0 if it holds writers off
+    /// unseen.
     pub pid: u32,
     /// The transaction whose state it reads.
     pub snapshot: u64,
@@ -29,6 +30,10 @@ pub struct ReaderInfo {
     /// Retired pages that no older snapshot needs, but this one: they come back when it ends. `None` if that is not
     /// known just now, because a transaction is writing or the database was opened read-only.
     pub pinned_pages: Option<u32>,
+    /// Whether it keeps writers from writing for as long as it has the database open: a reader that may not write the
+    /// lock file, or a process that rescues or restores from the file. Of all such readers there is one entry: their
+    /// number, processes and ages are not known.
+    pub holds_off_writers: bool,
 }
 
 /// What to do about readers that are older than they should be.
@@ -46,7 +51,13 @@ impl fmt::Debug for ReaderLimit {
 
 fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
     let age = coarse_milliseconds().saturating_sub(reader.since_milliseconds);
-    ReaderInfo { pid: reader.pid, snapshot: reader.snapshot.0, age: Duration::from_millis(age), pinned_pages }
+    ReaderInfo {
+        pid: reader.pid,
+        snapshot: reader.snapshot.0,
+        age: Duration::from_millis(age),
+        pinned_pages,
+        holds_off_writers: false,
+    }
 }
 
 impl Core {
@@ -70,6 +81,18 @@ impl Core {
     /// All live readers, oldest snapshot first.
     pub(crate) fn readers(&self) -> Result<Vec<ReaderInfo>> {
         self.check_not_forked()?;
+        let mut readers = self.seen_readers()?;
+        let is_held_off = self.turns.as_ref().map_or(Ok(false), Turns::is_held_off);
+        if is_held_off.map_err(self.pages.io_error("lock"))? {
+            // Nothing has been committed since it came.
+            let snapshot = self.shared.visible().0;
+            let (age, pinned_pages) = (Duration::ZERO, None);
+            readers.push(ReaderInfo { pid: 0, snapshot, age, pinned_pages, holds_off_writers: true });
+        }
+        Ok(readers)
+    }
+
+    fn seen_readers(&self) -> Result<Vec<ReaderInfo>> {
         let seat = if self.settings.read_only { None } else { self.take_seat(Patience::None)? };
         let Some(mut seat) = seat else {
             return Ok(sorted(self.shared.reader_list()?.iter().map(|reader| info(reader, None)).collect()));

@@ -34,6 +34,8 @@ const QUEUE: Range<u64> = 1 << 41..1 << 62;
 const _: () = assert!(MEMBERS.end <= QUEUE.start);
 /// A byte of the data file that no file system can hold.
 const PRESENCE: Range<u64> = (1 << 62) - 2..(1 << 62) - 1;
+/// Another one: who locks it holds writers off, and is not in the shared memory.
+const UNSEEN: Range<u64> = (1 << 62) - 4..(1 << 62) - 3;
 
 /// How long the locks of one handle may be seen on one of the two files alone before they are taken for those of a
 /// handle that uses another pair of files. A handle that closes, or a process that dies, gives them up one after the
@@ -54,6 +56,16 @@ impl Patience {
             Patience::None => true,
             Patience::Until(deadline) => Instant::now() >= deadline,
             Patience::Forever => false,
+        }
+    }
+
+    /// The same, but for no longer than `limit` from now on.
+    pub(crate) fn at_most(self, limit: Duration) -> Patience {
+        let latest = Instant::now() + limit;
+        match self {
+            Patience::None => Patience::None,
+            Patience::Until(deadline) => Patience::Until(deadline.min(latest)),
+            Patience::Forever => Patience::Until(latest),
         }
     }
 }
@@ -183,6 +195,19 @@ impl Turns {
         try_lock_whole(self.data.file()?, LockKind::Exclusive)
     }
 
+    /// Whether a reader that is not in the shared memory holds writers off.
+    ///
+    /// None comes while this handle is present: after it has taken its locks such a reader looks whether any handle is,
+    /// and leaves. So if there is none now there will be none, except for that moment.
+    pub(crate) fn is_held_off(&self) -> io::Result<bool> {
+        Ok(!range_is_free(self.data.file()?, LockKind::Exclusive, UNSEEN)?)
+    }
+
+    /// Waits until no reader holds writers off unseen; false if patience came to its end.
+    pub(crate) fn wait_while_held_off(&self, patience: Patience) -> io::Result<bool> {
+        poll(patience, || self.is_held_off().map(|is_held_off| !is_held_off))
+    }
+
     /// Ends the writer's turn.
     pub(crate) fn release_writer(&self) {
         // It cannot fail for a lock that is held; if it did, closing the file would free it.
@@ -230,8 +255,10 @@ pub(crate) fn is_nobody_present(data: &LockDescription) -> io::Result<bool> {
     range_is_free(data.file()?, LockKind::Exclusive, PRESENCE)
 }
 
-/// Keeps writers from writing, for a reader that cannot be seen by them. False if one is writing now.
+/// Keeps writers from writing, for a reader that is not in the shared memory. False if one is writing now.
 pub(crate) fn try_hold_off_writers(data: &LockDescription) -> io::Result<bool> {
+    // First: a writer that finds the whole file locked then knows by whom.
+    lock_range(data.file()?, LockKind::Shared, UNSEEN)?;
     try_lock_whole(data.file()?, LockKind::Shared)
 }
 

@@ -1,5 +1,6 @@
 //! Ctrl-C, and readers of the output who go away: nothing is lost, and nothing is left half done.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -50,7 +51,7 @@ fn wait_for_handler(child: &Child) {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         assert!(Instant::now() < deadline, "it does not set a handler");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap();
         if caught & 1 << (2 - 1) != 0 {
@@ -95,6 +96,29 @@ fn interrupted_load_has_loaded_nothing() {
     assert_interrupted(&interrupt(child), "interrupted: nothing was loaded");
     assert_eq!(answer(folder.path(), &["tables", "a.mapleaf"]).lines().count(), 3);
     assert_clean(&Db::open(&path).unwrap());
+}
+
+/// Whatever is called as the folder is that a file is written in, and was not made for that.
+#[test]
+fn folder_of_a_user_is_not_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    drop(Db::open(at.join("a.mapleaf")).unwrap());
+    let (theirs, staging) = (at.join("theirs"), at.join("b.mapleaf-staging"));
+    for is_link in [false, true] {
+        let precious = if is_link { theirs.join("new") } else { staging.join("new") };
+        fs::create_dir(precious.parent().unwrap()).unwrap();
+        fs::write(&precious, "precious").unwrap();
+        if is_link {
+            std::os::unix::fs::symlink(&theirs, &staging).unwrap();
+        }
+        refused(at, &["copy", "a.mapleaf", "b.mapleaf"], b"", 4, "b.mapleaf-staging");
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(!at.join("b.mapleaf").exists());
+        if !is_link {
+            fs::remove_dir_all(&staging).unwrap();
+        }
+    }
 }
 
 /// A load into a new file that fails leaves none: so nobody else may put anything into that file meanwhile.
@@ -206,7 +230,7 @@ fn interrupted_copies_and_rescues_leave_nothing() {
                 assert_eq!(copy.read().unwrap().table(&NAMES).unwrap().len(), ENTRIES);
                 drop(copy);
                 for name in ["b.mapleaf", "b.mapleaf-lock"] {
-                    std::fs::remove_file(at.join(name)).unwrap();
+                    fs::remove_file(at.join(name)).unwrap();
                 }
             }
             done += u32::from(code == Some(0));

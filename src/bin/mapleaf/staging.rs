@@ -6,8 +6,9 @@
 //! The folder is created, and the file gets its name, while [`interrupt`](crate::interrupt)'s lock is held, which the
 //! handler takes and keeps. So a file that was said not to be there does not come into being afterwards.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use fs2::FileExt;
@@ -15,8 +16,11 @@ use fs2::FileExt;
 use crate::interrupt::{lock_removal, on_interrupt, remove_folder};
 use crate::outcome::{Failure, REFUSED, file_failure};
 
-/// A folder for files that are not complete yet. It is removed when this is dropped, when the command is interrupted,
-/// or, after a process that was killed, by the next one that stages the same file.
+/// What the names of all files in a staging folder begin with: a folder that has others is a user's.
+const STAGED: &str = "mapleaf-staged-";
+
+/// A folder for files that are not complete yet, open to its owner alone. It is removed when this is dropped, when the
+/// command is interrupted, or, after a process that was killed, by the next one that stages the same file.
 pub(crate) struct StagingFolder {
     folder: PathBuf,
     _lock: File,
@@ -30,8 +34,8 @@ impl StagingFolder {
         let folder = PathBuf::from(folder);
         let failure = |action| file_failure(action, folder.display());
         let mut removal = lock_removal();
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_is_left(&folder)?,
             other => other.map_err(failure("create"))?,
         }
         let lock = File::open(&folder).map_err(failure("open"))?;
@@ -49,7 +53,29 @@ impl StagingFolder {
 
     /// The path of a file in the folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.folder.join(format!("{STAGED}{name}"))
+    }
+}
+
+/// An error if a folder was not left by a command that was killed: nothing in it is touched then.
+fn check_is_left(folder: &Path) -> Result<(), Failure> {
+    let failure = || file_failure("examine", folder.display());
+    let found = folder.symlink_metadata().map_err(failure())?;
+    let is_staged = |entry: io::Result<fs::DirEntry>| {
+        entry.map(|entry| entry.file_name().as_encoded_bytes().starts_with(STAGED.as_bytes()))
+    };
+    let mut is_left = found.is_dir() && found.mode() & 0o077 == 0;
+    if is_left {
+        for entry in fs::read_dir(folder).map_err(failure())? {
+            is_left &= is_staged(entry).map_err(failure())?;
+        }
+    }
+    match is_left {
+        true => Ok(()),
+        false => Err(Failure {
+            code: REFUSED,
+            message: format!("{} is needed to write the file in, and is there already", folder.display()),
+        }),
     }
 }
 
@@ -77,23 +103,22 @@ impl StagedFile<'_> {
     fn persist(self) -> Result<(), Failure> {
         let (staged, destination) = (self.path(), self.destination);
         let removal = lock_removal();
+        let creating = || file_failure("create", destination.display());
+        // What can fail comes before the file has its name.
+        let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(creating())?;
         let moved = match fs::hard_link(&staged, destination) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // Not every file system has links.
             Err(_) if !destination.exists() => fs::rename(&staged, destination),
             other => other,
         };
-        let durable = moved.and_then(|()| sync_folder_of(destination));
-        durable.map_err(file_failure("create", destination.display()))?;
+        moved.map_err(creating())?;
+        parent.sync_all().inspect_err(|_| _ = fs::remove_file(destination)).map_err(creating())?;
         on_interrupt(format!("; {} is complete", destination.display()));
         drop(removal);
         Ok(())
     }
-}
-
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Creates a file: `write` writes it at the path that it is given, and the complete file becomes `destination`. An

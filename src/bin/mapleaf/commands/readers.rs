@@ -34,10 +34,16 @@ impl Readers {
         for reader in db.readers()? {
             let behind = head.saturating_sub(reader.snapshot);
             let seconds = reader.age.as_secs_f64();
+            if reader.holds_off_writers && !self.json {
+                let text =
+                    "a process that may not write the lock file, or rescues or restores, holds off writers";
+                writeln!(out, "{text}; it reads transaction {}", reader.snapshot)?;
+                continue;
+            }
             if self.json {
                 let line = json!({
                     "pid": reader.pid, "snapshot": reader.snapshot, "behind": behind, "seconds": seconds,
-                    "pinned_pages": reader.pinned_pages,
+                    "pinned_pages": reader.pinned_pages, "holds_off_writers": reader.holds_off_writers,
                 });
                 writeln!(out, "{line}")?;
                 continue;
