@@ -129,6 +129,20 @@ pub enum Error {
         /// The limit, in bytes.
         max_size: u64,
     },
+    /// The file is longer, or would become longer, than what this handle has reserved addresses for.
+    MappingTooSmall {
+        /// The file.
+        path: PathBuf,
+        /// The length that it has or would have, in bytes.
+        needed: u64,
+        /// The length up to which this handle can see it, in bytes.
+        mapped: u64,
+    },
+    /// The system refuses memory for a value, or for what has to be known of a file.
+    OutOfMemory {
+        /// How much was asked for, in bytes.
+        bytes: u64,
+    },
     /// An earlier operation of this transaction failed half-way; it can only be aborted.
     TransactionFailed,
 
@@ -225,6 +239,26 @@ pub(crate) fn corrupt(
     }))
 }
 
+/// Which limit of the system an error means, where its own words do not say.
+fn limit_met(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::ENOMEM) => {
+            "; the process has no more addresses, mappings or memory (ulimit -v, vm.max_map_count): \
+             close other databases, or give a smaller max_size"
+        }
+        Some(libc::EMFILE) => "; the process has as many files open as it may (ulimit -n)",
+        Some(libc::ENFILE) => "; the system has as many files open as it may (fs.file-max)",
+        Some(libc::EAGAIN) => {
+            "; the process can have no more threads, or no addresses for one (ulimit -u, ulimit -v)"
+        }
+        Some(libc::EFBIG) => {
+            "; the process may not make a file that long (ulimit -f), or its file system cannot"
+        }
+        Some(libc::ENOLCK) => "; the system has no more locks, or none for this file system",
+        _ => "",
+    }
+}
+
 impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(page) = self.page {
@@ -238,7 +272,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { action, path, source } => {
-                write!(f, "cannot {action} {}: {source}", path.display())
+                write!(f, "cannot {action} {}: {source}{}", path.display(), limit_met(source))
             }
             Error::Corrupt(corruption) => {
                 write!(
@@ -321,6 +355,18 @@ impl fmt::Display for Error {
                 f,
                 "the database may not grow beyond its max_size of {max_size} bytes; \
                  open it with a larger one, or remove data"
+            ),
+            Error::MappingTooSmall { path, needed, mapped } => write!(
+                f,
+                "{} needs {needed} bytes of addresses, and this handle has reserved {mapped}; open the database again, \
+                 with a max_size of {needed} or more; if the system refuses so many, raise the process's limit \
+                 (ulimit -v) or close other databases",
+                path.display()
+            ),
+            Error::OutOfMemory { bytes } => write!(
+                f,
+                "the system refuses {bytes} bytes of memory; use smaller values, or give the process more \
+                 (ulimit -v, its control group's limit)"
             ),
             Error::TransactionFailed => write!(
                 f,

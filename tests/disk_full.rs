@@ -11,6 +11,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::process;
 use common::{BOTH_MODES, Random, assert_clean, child_task, is_long, run_child, scratch};
 use mapleaf::{Db, Durability, Error, Table, WriteMode};
 
@@ -212,13 +213,15 @@ fn full_disk_child() {
 
 #[test]
 fn a_file_may_not_grow_beyond_what_the_system_allows() {
-    // RLIMIT_FSIZE, with its signal ignored as a server's process would have it.
+    // RLIMIT_FSIZE, with its signal as it is by default, by which it would end the process, and ignored.
     let (_folder, path) = scratch();
     let binary = std::env::current_exe().unwrap();
-    for mode in ["syscall", "mapped"] {
+    for (mode, trap) in
+        [("syscall", ""), ("mapped", ""), ("syscall", "trap '' XFSZ;"), ("mapped", "trap '' XFSZ;")]
+    {
         let output = Command::new("sh")
             .arg("-c")
-            .arg("trap '' XFSZ; ulimit -f 1000; exec \"$0\" --exact limited_child --ignored --nocapture")
+            .arg(format!("{trap} ulimit -f 1000; exec \"$0\" --exact limited_child --ignored --nocapture"))
             .arg(&binary)
             .env("MAPLEAF_CHILD", format!("{mode}:{}", path.display()))
             .output()
@@ -250,12 +253,31 @@ fn limited_child() {
         }
         assert!(count < 1000, "the limit is not met");
     };
-    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("too large"), "{error}");
+    assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("(ulimit -f)"), "{error}");
     assert_clean(&db);
     assert_eq!(db.read().unwrap().table(&BYTES).unwrap().len(), count);
     // The same handle goes on within the limit.
     db.update(|tx| tx.table(&BYTES)?.insert(0, b"shorter")).unwrap();
     assert_clean(&db);
+    // Whatever else is stored meets the limit as an error too, a handle with pages beyond a lower limit included.
+    let folder = Path::new(path).parent().unwrap();
+    let rx = db.read().unwrap();
+    process::limit(libc::RLIMIT_FSIZE, 8192);
+    let results = [
+        ("increment", rx.increment_to(1, folder.join("increment")).map(drop)),
+        ("copy", rx.copy_to(folder.join("copy")).map(drop)),
+        ("compact", rx.compact_to(folder.join("compact")).map(drop)),
+        ("new", Db::open(folder.join("new")).map(drop)),
+        ("update", db.update(|tx| tx.table(&BYTES)?.insert(1, b"stored beyond the limit").map(drop))),
+    ];
+    for (name, result) in results {
+        match result {
+            Err(error) => assert!(error.to_string().contains("(ulimit -f)"), "{name}: {error}"),
+            // Through a mapping the system lets what is there be stored.
+            Ok(()) => assert!(name == "update" && mode == WriteMode::Mapped, "{name}"),
+        }
+        assert!(!folder.join(name).exists() || name == "new", "{name}");
+    }
     println!("refused: {error}");
 }
 
@@ -441,5 +463,54 @@ fn a_database_without_a_lock_file_is_read_on_a_full_disk() {
         drop(db);
         writer.update(|tx| tx.table(&BYTES)?.insert(2, b"two")).unwrap();
         assert_clean(&writer);
+    }
+}
+
+/// What frees space works on a full disk, in one piece, however the file was filled.
+#[test]
+fn a_full_disk_can_be_made_free_by_deleting() {
+    for (kind, mode) in ["tmpfs", "ext4"].into_iter().flat_map(|kind| BOTH_MODES.map(|mode| (kind, mode))) {
+        for (seed, is_random) in [(1, true), (2, false)] {
+            let Some(disk) = Disk::mount(kind, 5 << 10) else { continue };
+            let mut random = Random::new(seed);
+            let db = Db::options().write_mode(mode).open(disk.mounted.join("data")).unwrap();
+            let mut next = 0u64;
+            // Ever less, until there is no room for a single entry.
+            for many in [300, 30, 3, 1] {
+                loop {
+                    let tx = db.write().unwrap();
+                    let mut change = || {
+                        let mut bytes = tx.table(&BYTES)?;
+                        (0..many).try_for_each(|at| {
+                            let key = next + at;
+                            let key = if is_random { key.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { key };
+                            bytes.insert(key, value(key, 0, random.below(600))).map(drop)
+                        })
+                    };
+                    match change().and_then(|()| tx.commit_with(Durability::Lazy).map(drop)) {
+                        Ok(()) => next += many,
+                        Err(error) => break assert!(is_no_space(&error), "{error}"),
+                    }
+                }
+            }
+            let middle = if is_random { u64::MAX / 2 } else { next / 2 };
+            let removed = db.update(|tx| tx.table(&BYTES)?.delete_range(..middle)).unwrap();
+            assert!(removed > next / 3, "{removed} of {next}");
+            assert_clean(&db);
+            db.update(|tx| {
+                let mut bytes = tx.table(&BYTES)?;
+                (0..100).try_for_each(|key| bytes.insert(key, value(key, 0, 500)).map(drop))
+            })
+            .unwrap();
+            assert_clean(&db);
+            let insert = |key| {
+                let tx = db.write()?;
+                tx.table(&BYTES)?.insert(key, value(0, 0, 3000))?;
+                tx.commit_with(Durability::Lazy)
+            };
+            assert!((next..next + 5000).any(|key| insert(key).is_err()), "it is full again");
+            db.update(|tx| tx.table(&BYTES)?.clear()).unwrap();
+            assert_clean(&db);
+        }
     }
 }

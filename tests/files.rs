@@ -4,11 +4,11 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
-use mapleaf::{Db, Durability, ReadTxn, Table, WriteMode};
+use mapleaf::{Db, Durability, Error, ReadTxn, Table, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
 const SMALL: Table<u64, u64> = Table::new("small");
@@ -376,5 +376,137 @@ fn change_small(db: &Db) {
             Ok(keys.len() as u64)
         });
         assert_eq!(changed.unwrap(), LARGE_COUNT * SMALL_COUNT);
+    }
+}
+
+/// A mount, undone with its value.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// `None`, said on standard output, if it cannot be mounted here.
+    fn new(kind: &str, options: &str, source: &Path, at: PathBuf) -> Option<Mounted> {
+        fs::create_dir(&at).unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", kind, "-o", options]).arg(source).arg(&at);
+        let is_mounted = command.output().is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            println!("skipped: {kind} cannot be mounted here");
+        }
+        is_mounted.then_some(Mounted(at))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// overlayfs, with a database in the lower layer: the disk that both layers are on, and the two as one.
+fn overlay(folder: &Path) -> Option<(Mounted, Mounted)> {
+    let disk = Mounted::new("tmpfs", "size=64m", Path::new("mapleaf-test"), folder.join("disk"))?;
+    let layer = |name: &str| disk.0.join(name);
+    for name in ["lower", "upper", "work"] {
+        fs::create_dir(layer(name)).unwrap();
+    }
+    let db = Db::open(layer("lower/a")).unwrap();
+    (0..4).for_each(|_| _ = stamp(&db, 10));
+    drop(db);
+    fs::remove_file(layer("lower/a-lock")).unwrap();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        layer("lower").display(),
+        layer("upper").display(),
+        layer("work").display()
+    );
+    let merged = Mounted::new("overlay", &options, Path::new("overlay"), layer("merged"))?;
+    Some((disk, merged))
+}
+
+/// Gives each of `count` entries the transaction's id for a value.
+fn stamp(db: &Db, count: u64) -> u64 {
+    db.update(|tx| {
+        let mut small = tx.table(&SMALL)?;
+        (0..count).try_for_each(|key| small.insert(key, tx.id()).map(drop))?;
+        Ok(tx.id())
+    })
+    .unwrap()
+}
+
+#[track_caller]
+fn assert_stamped(rx: &ReadTxn) {
+    let small = rx.table(&SMALL).unwrap();
+    assert!(small.len() >= 10);
+    small.iter().unwrap().for_each(|entry| assert_eq!(entry.unwrap().1, rx.id()));
+}
+
+#[test]
+fn a_reader_on_overlayfs_is_told_when_its_file_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((_disk, merged)) = overlay(folder.path()) else { return };
+    let path = merged.0.join("a");
+    let open_to_read = || Db::options().read_only(true).open(&path).unwrap();
+    let before = open_to_read();
+    let old = before.read().unwrap();
+    assert_stamped(&old);
+    let db = Db::open(&path).unwrap();
+    assert_stamped(&before.read().unwrap()); // nothing has been written yet
+    let after = open_to_read();
+    for count in [10, 10, 100_000] {
+        let id = stamp(&db, count);
+        // Small, and then longer than the file in the lower layer.
+        let error = before.read().expect_err("it has the lower layer's file");
+        assert!(matches!(error, Error::Replaced { .. }), "{error}");
+        assert!(
+            error.to_string().contains("overlayfs") && error.to_string().contains("open it again"),
+            "{error}"
+        );
+        assert!(matches!(before.check(), Err(Error::Replaced { .. })));
+        assert_stamped(&old);
+        for reader in [&after, &open_to_read()] {
+            let rx = reader.read().unwrap();
+            assert_eq!(rx.id(), id);
+            assert_stamped(&rx);
+            assert_clean(reader);
+        }
+    }
+    drop((before, old, after, db));
+    // A file that is in the upper layer already is the one that writers write.
+    let before = open_to_read();
+    let db = Db::open(&path).unwrap();
+    for count in [100_000, 200_000] {
+        let id = stamp(&db, count);
+        let rx = before.read().unwrap();
+        assert_eq!(rx.id(), id);
+        assert_stamped(&rx);
+    }
+    assert_clean(&db);
+}
+
+#[test]
+fn a_database_on_vfat_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    let made = Command::new("mkfs.vfat").arg(&image).output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no mkfs.vfat here");
+        return;
+    }
+    let Some(disk) = Mounted::new("vfat", "loop", &image, folder.path().join("disk")) else { return };
+    let path = disk.0.join("a.mapleaf");
+    for mode in BOTH_MODES {
+        let db = open(&path, mode);
+        let reader = Db::options().read_only(true).open(&path).unwrap();
+        for count in [10, 50_000, 20] {
+            stamp(&db, count);
+            assert_eq!(reader.read().unwrap().id(), db.read().unwrap().id());
+            assert_clean(&reader);
+        }
+        reader.read().unwrap().copy_to(disk.0.join("copy")).unwrap();
+        assert_clean(&Db::open(disk.0.join("copy")).unwrap());
+        fs::remove_file(disk.0.join("copy")).unwrap();
+        drop((reader, db));
+        assert_clean(&open(&path, mode));
     }
 }

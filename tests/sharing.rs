@@ -1158,6 +1158,7 @@ fn few_descriptors() {
             Err(error) => {
                 refused += 1;
                 assert!(matches!(error, Error::Io { .. }), "{error:?}");
+                assert!(error.to_string().contains("(ulimit -n)"), "{error}");
             }
         }
         // Who has it open goes on.
@@ -1207,6 +1208,7 @@ fn little_address_space() {
         }
         Err(error) => {
             assert!(matches!(error, Error::Io { .. }), "{error:?}");
+            assert!(error.to_string().contains("ulimit -v"), "{error}");
             assert!(more < 100 << 20, "{more} bytes should do: {error}");
             println!("{more} more bytes: {error}");
         }

@@ -474,7 +474,13 @@ fn tables_say_what_is_in_them_while_they_are_open() {
     let tables: Vec<(String, u64)> =
         tx.tables().unwrap().into_iter().map(|info| (info.name, info.entries)).collect();
     assert_eq!(tables, [("bytes".to_owned(), 1), ("renamed".to_owned(), 1)]);
+    let mut renamed = tx.table(&Table::<u64, u64>::new("renamed")).unwrap();
+    (0..100_000).for_each(|number| assert_eq!(renamed.insert(number, number).unwrap(), number != 2));
+    drop(renamed);
+    let inside = tx.tables().unwrap()[1].clone();
+    assert_eq!((inside.entries, inside.depth), (100_000, 3));
     tx.commit().unwrap();
+    assert_eq!(db.read().unwrap().tables().unwrap()[1], inside);
     assert_clean(&db);
 }
 

@@ -127,6 +127,8 @@ fn check_head(
     onlooker: Onlooker<'_>,
 ) -> Result<CheckReport> {
     let snapshot = head.snapshot;
+    core.check_reach(snapshot.length_pages)?;
+    core.pages.check_layer(&snapshot)?;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check {
         onlooker,

@@ -14,6 +14,7 @@ use crate::copy::lineage::new_identity;
 use crate::copy::plan::Plan;
 use crate::error::{Error, Result};
 use crate::format::table_root::{TableEntry, decode_name};
+use crate::sys;
 use crate::tree::RangeCursor;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
@@ -45,7 +46,7 @@ pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u6
 }
 
 fn complete(plan: &Plan, file: &File) -> io::Result<()> {
-    file.set_len(plan.length())?;
+    sys::set_length(file, plan.length())?;
     plan.store_around(file)
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn increment_to_writer(
 pub(crate) fn increment_to_file(reader: &SnapshotReader, since: u64, path: &Path) -> Result<Increment> {
     let (parts, increment) = Parts::find(reader, since)?;
     let fill = |file: &std::fs::File| {
-        let mut writer = io::BufWriter::with_capacity(PIECE_BYTES, file);
+        let mut writer = io::BufWriter::with_capacity(PIECE_BYTES, sys::FileWriter::new(file));
         parts.write(reader, &mut writer)
     };
     let writing = |source| Error::Io { action: "write an increment to", path: path.to_owned(), source };

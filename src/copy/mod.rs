@@ -41,13 +41,17 @@ use crate::txn::read::SnapshotReader;
 /// Bytes that one write to a stream takes.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// An error if somebody has cut the file under us: to look at what is gone would end the process.
+/// Returns an error if the file is shorter than the snapshot, or longer than this handle has mapped: to look at what is
+/// cut off would end the process.
 fn check_length(reader: &SnapshotReader) -> Result<()> {
-    let pages = reader.pages();
-    let expected = PageNumber(reader.snapshot.length_pages).offset(pages.page_size);
-    let found = pages.storage.file_length().map_err(pages.io_error("examine"))?;
-    match found < expected {
-        true => Err(Error::Truncated { path: pages.path.clone(), expected, found }),
+    let (pages, length_pages) = (reader.pages(), reader.snapshot.length_pages);
+    let expected = PageNumber(length_pages).offset(pages.page_size);
+    let found = pages.storage.refresh_length().map_err(pages.io_error("examine"))?;
+    if found < expected {
+        return Err(Error::Truncated { path: pages.path.clone(), expected, found });
+    }
+    match length_pages > pages.limit_pages() {
+        true => Err(pages.mapping_too_small(length_pages)),
         false => Ok(()),
     }
 }

@@ -35,7 +35,7 @@ use crate::format::increment::{HEADER_LEN, IncrementHeader, PAIR_LEN};
 use crate::format::page;
 use crate::format::record::{Identity, RECORD_PAGES};
 use crate::share::heads::Snapshot;
-use crate::sys::{self, Access, FileStorage, Rights, Storage};
+use crate::sys::{self, Access, FileStorage, Reservation, Rights, Storage};
 use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::read_records;
@@ -118,7 +118,7 @@ pub(super) struct State {
 
 /// Opens a copy that nobody has open, to be read.
 pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
-    let storage = open_alone(path)?;
+    let storage = open_alone(path, Reservation::Bytes(0))?;
     let records = read_records(&storage)?;
     let Some(record) = records.first() else {
         return Err(Error::NotADatabase { path: path.to_owned(), found: "it has no record of one".into() });
@@ -148,7 +148,7 @@ impl Target<'_> {
     ) -> Result<(u64, u64)> {
         let length = PageNumber(self.state.snapshot.length_pages).offset(self.state.page_size);
         let records = PageNumber(RECORD_PAGES).offset(self.state.page_size);
-        self.file.set_len(length).map_err(storing)?;
+        sys::set_length(self.file, length).map_err(storing)?;
         base.copy_out(records, length - records, self.file).map_err(storing)?;
         for increment in increments {
             self.apply(increment)?;
@@ -169,7 +169,7 @@ impl Target<'_> {
             self.check_kept(PageNumber(number), checksum)?;
         }
         let length = PageNumber(header.length_pages.max(self.state.snapshot.length_pages));
-        self.file.set_len(length.offset(header.page_size)).map_err(storing)?;
+        sys::set_length(self.file, length.offset(header.page_size)).map_err(storing)?;
         for _ in 0..header.run_count {
             let (first, count) = stream.pair()?;
             let run = PageRun { first: PageNumber(first), count };
@@ -271,7 +271,7 @@ impl Target<'_> {
                 zero(end, first)?;
                 end = first + u64::from(part.page_count()) * page_size as u64;
             }
-            self.file.set_len(plan.length())?;
+            sys::set_length(self.file, plan.length())?;
             plan.store_around(self.file)
         };
         store().map_err(storing)?;

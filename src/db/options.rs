@@ -71,10 +71,11 @@ impl Default for Options {
                 mode: None,
                 write_mode: WriteMode::default(),
                 verify: Verify::default(),
+                any_file_system: false,
                 settings: Settings {
                     read_only: false,
                     dirty_memory: None,
-                    max_size: 1 << 40,
+                    max_size: None,
                     syncs_in_background: true,
                 },
             },
@@ -144,11 +145,26 @@ impl Options {
         self
     }
 
-    /// Bytes that the file may grow to: 1 TiB by default. It costs address space, not memory; where the
-    /// system refuses as much address space, half of it is tried, and so on. At least 1 MiB. What would grow beyond is
+    /// Bytes that the file may grow to through this handle, 1 MiB at least. What would grow beyond is
     /// [`Error::Full`](crate::Error::Full).
+    ///
+    /// The handle reserves as much address space, which costs no memory. By default it reserves 1 TiB if few databases
+    /// are open in the process (their reservations are below 32 TiB), 64 GiB while they are below 96 TiB, and 1 GiB
+    /// after that; but at least four times the file's length. So a thousand databases leave addresses to the program.
+    /// Where the system refuses as much, half of it is tried, and so on. A file that would outgrow the reservation, or
+    /// that another handle has made longer than it, is
+    /// [`Error::MappingTooSmall`](crate::Error::MappingTooSmall): opened again, the handle reserves more.
     pub fn max_size(mut self, bytes: u64) -> Options {
-        self.settings.settings.max_size = bytes;
+        self.settings.settings.max_size = Some(bytes);
+        self
+    }
+
+    /// Allows a database on a file system that other machines, or a server, may use too: NFS, SMB, 9p, FUSE and the
+    /// like, which are refused otherwise. There it must be open on one machine only, and the file system must keep
+    /// mappings and stores of this machine in step (9p without a cache does not): otherwise values are wrong without an
+    /// error. What a sync is worth there is the server's matter.
+    pub fn any_file_system(mut self, allowed: bool) -> Options {
+        self.settings.any_file_system = allowed;
         self
     }
 

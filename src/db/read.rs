@@ -71,10 +71,6 @@ impl ReadTxn {
         &self.reader
     }
 
-    pub(super) fn catalog_entries(&self) -> u64 {
-        self.reader.snapshot.catalog.entries
-    }
-
     /// The transaction whose state this is.
     pub fn id(&self) -> u64 {
         self.reader.snapshot.id.0

@@ -39,13 +39,14 @@ pub struct Stats {
 impl Stats {
     pub(super) fn of(db: &Db) -> Result<Stats> {
         let core = &db.handle.core;
+        core.check_not_forked()?;
         let mut readers = 0;
         let mut oldest_reader: Option<u64> = None;
         core.shared.read_snapshots(|id| {
             readers += 1;
             oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
         })?;
-        let tables = db.read()?.catalog_entries();
+        let tables = core.shared.visible_snapshot()?.catalog.entries; // a word: no reader slot is needed
         // Head is read last, and is at least what the others were.
         let (durable, visible) = (core.shared.durable().0, core.shared.visible().0);
         let head = core.shared.head()?;

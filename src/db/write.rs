@@ -102,7 +102,7 @@ impl WriteTxn {
     }
 
     /// All tables, by name, as they are in this transaction; but a table that is open just now is listed with the
-    /// entries that it had when the transaction began.
+    /// entries and the depth that it had when the transaction began.
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         self.transaction.check_usable()?;
         let catalog = self.transaction.catalog.borrow();
@@ -111,7 +111,9 @@ impl WriteTxn {
         let mut tables = Vec::new();
         while let Some((name, entry)) = cursor.next(nodes)? {
             let mut info = TableInfo::decode(&name, entry)?;
-            info.entries = self.transaction.entries_of(&info.name).unwrap_or(info.entries);
+            if let Some((entries, depth)) = self.transaction.size_of(&info.name) {
+                (info.entries, info.depth) = (entries, depth);
+            }
             tables.push(info);
         }
         Ok(tables)
@@ -278,10 +280,10 @@ pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
 
 /// A table in a write transaction: reads what the transaction has written, and writes.
 ///
-/// A key that is too long, a value that is too large or cannot be encoded, and an old value that cannot be decoded change
-/// nothing, and the transaction goes on. After another error of a change (no space, damage), and after a panic in a
-/// change, it may be left half-way: then whatever it is asked for is [`Error::TransactionFailed`], and it can only be
-/// aborted.
+/// A key that is too long, a value that is too large, for which there is no memory, or which cannot be encoded, and an old
+/// value that cannot be decoded change nothing, and the transaction goes on. After another error of a change (no space,
+/// damage), and after a panic in a change, it may be left half-way: then whatever it is asked for is
+/// [`Error::TransactionFailed`], and it can only be aborted.
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     pub(super) transaction: &'tx Transaction,
     /// There until it is dropped.

@@ -12,6 +12,7 @@
 use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::error::{Result, corrupt};
 use crate::format::page::{self, HEADER_LEN, PageKind};
+use crate::sys;
 
 const PAGE_COUNT: usize = 20;
 const VALUE_LEN: usize = 24;
@@ -26,11 +27,11 @@ pub(crate) fn page_count(page_size: usize, value_len: u64) -> u32 {
 }
 
 /// A run for a value of `value_len` bytes, which is at most [`MAX_VALUE_LEN`]; the value is all zeros yet.
-pub(crate) fn new_run(page_size: usize, value_len: u64) -> Box<[u8]> {
+pub(crate) fn new_run(page_size: usize, value_len: u64) -> Result<Box<[u8]>> {
     let pages = page_count(page_size, value_len);
-    let mut run = vec![0; pages as usize * page_size].into_boxed_slice();
+    let mut run = sys::zeroed(pages as usize * page_size)?;
     run[..HEADER_LEN].copy_from_slice(&new_header(page_size, value_len));
-    run
+    Ok(run)
 }
 
 /// The header of a run for a value of `value_len` bytes, before it is sealed.
@@ -101,7 +102,7 @@ mod tests {
     fn a_run_ends_with_its_value() {
         let page_size = page::MIN_PAGE_SIZE;
         for value_len in [0, 1, page_size - HEADER_LEN, page_size - HEADER_LEN + 1, 3 * page_size] {
-            let mut run = new_run(page_size, value_len as u64);
+            let mut run = new_run(page_size, value_len as u64).unwrap();
             assert_eq!(run.len() / page_size, (value_len + HEADER_LEN).div_ceil(page_size));
             value_mut(&mut run).fill(7);
             verify_run(&run, page_size).unwrap();
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn a_header_that_contradicts_itself_or_the_slice_is_refused() {
         let page_size = page::MIN_PAGE_SIZE;
-        let run = new_run(page_size, 10_000);
+        let run = new_run(page_size, 10_000).unwrap();
         assert!(verify_run(&run[..2 * page_size], page_size).is_err());
         for (at, byte) in [(16, 1), (PAGE_COUNT, 9), (VALUE_LEN, 9), (VALUE_LEN + 1, 255), (VALUE_LEN + 6, 1)]
         {

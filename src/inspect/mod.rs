@@ -26,7 +26,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::format::page::{self, PageKind, is_page_size};
 use crate::format::record::{MAGIC, RECORD_PAGES, Record, candidate_page_sizes};
 use crate::format::{free_log, overflow};
-use crate::sys::{Access, FileStorage, Storage, WriteMode};
+use crate::sys::{Access, FileStorage, Reservation, Storage, WriteMode};
 use crate::txn::recover::read_records;
 
 /// How often a page is read before it is said to be damaged: somebody may be writing it.
@@ -73,8 +73,8 @@ impl Inspector {
             let sizes: Vec<usize> = candidate_page_sizes().collect();
             return Err(Error::InvalidOption { problem: format!("pages of {size} bytes: {sizes:?} can be") });
         }
-        let storage =
-            FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(io_error("open"))?;
+        let storage = FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, Reservation::Nothing)
+            .map_err(io_error("open"))?;
         let length = storage.file_length().map_err(io_error("examine"))?;
         let found = match page_size {
             Some(size) => Some(size),

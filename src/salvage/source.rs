@@ -17,7 +17,7 @@ use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, candidate_page_sizes};
 use crate::space::Space;
-use crate::sys::{FileStorage, Rights, Storage};
+use crate::sys::{self, FileStorage, Reservation, Rights, Storage};
 use crate::txn::open::open_alone;
 use crate::txn::recover::read_records;
 
@@ -39,7 +39,7 @@ pub(super) type Page = Box<[u8]>;
 impl Source {
     /// Opens the file, finds its page size, and answers the good records, newest first, as well.
     pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Record>)> {
-        let storage = open_alone(path)?;
+        let storage = open_alone(path, Reservation::Nothing)?;
         let records = read_records(&storage)?;
         let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
         let length = storage.file_length().map_err(examining)?;
@@ -112,9 +112,9 @@ impl Source {
     /// The bytes of a run of pages, not verified.
     fn bytes(&self, run: PageRun) -> Result<Vec<u8>> {
         self.check_inside(run)?;
-        let mut bytes = vec![0; run.count as usize * self.page_size];
+        let mut bytes = sys::zeroed(run.count as usize * self.page_size)?;
         self.read(run.first.offset(self.page_size), &mut bytes, run.first)?;
-        Ok(bytes)
+        Ok(bytes.into_vec())
     }
 
     /// A page of any kind but an overflow run, whose checksum goes beyond the page.

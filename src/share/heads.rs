@@ -151,6 +151,17 @@ impl Shared {
         Err(corrupt(None, "lock file", "a descriptor of the head", "none"))
     }
 
+    /// What readers see, for its numbers: nothing protects its pages.
+    pub(crate) fn visible_snapshot(&self) -> Result<Snapshot> {
+        for _ in 0..LOOKS {
+            if let Some(found) = self.snapshot(self.visible()) {
+                return Ok(found);
+            }
+            std::hint::spin_loop();
+        }
+        Err(corrupt(None, "lock file", "a descriptor of the visible snapshot", "none"))
+    }
+
     /// The snapshot that new readers start from.
     #[inline]
     pub(crate) fn visible(&self) -> TransactionId {

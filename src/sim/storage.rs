@@ -17,7 +17,7 @@ use super::disk::Event;
 use crate::base::TransactionId;
 use crate::format::record::MAGIC;
 use crate::sys::calls::before_call;
-use crate::sys::{FileIdentity, FileStorage, Mapping, Storage, WriteMode};
+use crate::sys::{FileIdentity, FileStorage, Mapping, Reservation, Storage, WriteMode};
 
 /// What can go wrong with a storage that does not lose power.
 ///
@@ -110,14 +110,14 @@ pub(crate) struct SimulatedStorage {
     /// There until the storage is dropped.
     inner: Option<FileStorage>,
     /// How the file in memory was made; `None` if it was given.
-    made_as: Option<(WriteMode, u64)>,
+    made_as: Option<(WriteMode, Reservation)>,
     log: Arc<Mutex<Log>>,
 }
 
 std::thread_local! {
     /// The file of the last storage: an exploration needs one after the other, and making one costs more than
     /// using it.
-    static LAST: RefCell<Option<((WriteMode, u64), FileStorage)>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<((WriteMode, Reservation), FileStorage)>> = const { RefCell::new(None) };
 }
 
 impl SimulatedStorage {
@@ -125,13 +125,13 @@ impl SimulatedStorage {
     pub(crate) fn new(
         image: &[u8],
         write_mode: WriteMode,
-        reserve_bytes: u64,
+        reservation: impl Into<Reservation>,
     ) -> io::Result<SimulatedStorage> {
-        let made_as = (write_mode, reserve_bytes);
+        let made_as = (write_mode, reservation.into());
         let last = LAST.take().filter(|(last, _)| *last == made_as);
         let inner = match last {
             Some((_, inner)) => inner,
-            None => FileStorage::in_memory(write_mode, reserve_bytes)?,
+            None => FileStorage::in_memory(write_mode, made_as.1)?,
         };
         let (length, wanted) = (inner.file_length()?, image.len() as u64);
         match length > wanted {

@@ -5,23 +5,55 @@
 use super::gather;
 use super::mapping::Mapping;
 use super::platform;
+use super::size_limit::check_file_size;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 
 /// Bytes that one write takes.
 const PIECE_BYTES: u64 = 8 << 20;
 
 /// Makes `file` `length` bytes long, and reserves the room where the file system can.
 pub(crate) fn reserve_space(file: &File, length: u64) -> io::Result<()> {
+    check_file_size(length)?;
     match platform::allocate(file, 0, length) {
         Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
         _ => file.set_len(length),
     }
 }
 
+/// Makes `file` `length` bytes long.
+pub(crate) fn set_length(file: &File, length: u64) -> io::Result<()> {
+    check_file_size(length)?;
+    file.set_len(length)
+}
+
 /// Stores `bytes` from `offset` on.
 pub(crate) fn store_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     gather::write_all_at(file, offset, &[bytes])
+}
+
+/// Stores what is written to it one behind the other, from the file's beginning.
+pub(crate) struct FileWriter<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl FileWriter<'_> {
+    pub(crate) fn new(file: &File) -> FileWriter<'_> {
+        FileWriter { file, at: 0 }
+    }
+}
+
+impl Write for FileWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        store_at(self.file, self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Stores a part of the mapping at the same place in `to`.

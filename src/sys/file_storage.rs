@@ -12,15 +12,18 @@
 //!   open file of a failed write once only. An error of starting write-back counts as one of a sync.
 #![allow(unsafe_code)]
 
+use super::address_space::{Reservation, Reserved, reserve};
 use super::calls::before_call;
 use super::copy;
+use super::file_system;
 use super::fork::LockDescription;
 use super::gather;
 use super::lock::open_again;
-use super::mapping::{Mapping, reserve};
+use super::mapping::Mapping;
 use super::platform::{self, status_of};
 use super::rights::Rights;
 use super::signals::uninterrupted;
+use super::size_limit::check_file_size;
 use super::storage::{FileIdentity, FileStatus, Storage, WriteMode};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
@@ -48,9 +51,11 @@ pub(crate) struct FileStorage {
     mapping: Arc<Mapping>,
     access: Access,
     /// There exactly in [`WriteMode::Mapped`] with [`Access::ReadWrite`].
-    writable: Option<MmapRaw>,
+    writable: Option<Reserved>,
     /// False for memory, where there is nothing to sync.
     outlives_power: bool,
+    /// Opened for reading on overlayfs, so that the mapping may be of the lower layer for good.
+    has_layers: bool,
     length_lock: Mutex<()>,
     /// Held during a sync. Says whether one has failed.
     has_sync_failed: Mutex<bool>,
@@ -59,12 +64,12 @@ pub(crate) struct FileStorage {
 }
 
 impl FileStorage {
-    /// Opens an existing file; `reserve_bytes` is how far it may grow (see [`Mapping`]).
+    /// Opens an existing file; `reservation` is how far it may grow (see [`Mapping`]).
     pub(crate) fn open(
         path: &Path,
         access: Access,
         write_mode: WriteMode,
-        reserve_bytes: u64,
+        reservation: impl Into<Reservation>,
     ) -> io::Result<FileStorage> {
         before_call();
         let file = options(access).open(path)?;
@@ -75,36 +80,46 @@ impl FileStorage {
         if !kind.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        FileStorage::over(file, access, write_mode, reserve_bytes, true)
+        FileStorage::over(file, access, write_mode, reservation.into(), true)
     }
 
     /// An empty storage in memory. It has no name, and is gone when the last handle is.
-    pub(crate) fn in_memory(write_mode: WriteMode, reserve_bytes: u64) -> io::Result<FileStorage> {
-        FileStorage::over(platform::memory_file()?, Access::ReadWrite, write_mode, reserve_bytes, false)
+    pub(crate) fn in_memory(
+        write_mode: WriteMode,
+        reservation: impl Into<Reservation>,
+    ) -> io::Result<FileStorage> {
+        FileStorage::over(platform::memory_file()?, Access::ReadWrite, write_mode, reservation.into(), false)
     }
 
-    /// A file that no other handle knows; `reserve_bytes` is how far it may grow.
-    pub(crate) fn of_file(file: File, access: Access, reserve_bytes: u64) -> io::Result<FileStorage> {
-        FileStorage::over(file, access, WriteMode::Syscall, reserve_bytes, true)
+    /// A file that no other handle knows; `reservation` is how far it may grow.
+    pub(crate) fn of_file(
+        file: File,
+        access: Access,
+        reservation: impl Into<Reservation>,
+    ) -> io::Result<FileStorage> {
+        FileStorage::over(file, access, WriteMode::Syscall, reservation.into(), true)
     }
 
     fn over(
         file: File,
         access: Access,
         write_mode: WriteMode,
-        reserve_bytes: u64,
+        reservation: Reservation,
         outlives_power: bool,
     ) -> io::Result<FileStorage> {
         let FileStatus { identity, length } = status_of(&file)?;
+        let has_layers = access == Access::ReadOnly && file_system::has_layers(&file)?;
         let mut writable = None;
         if write_mode == WriteMode::Mapped && access == Access::ReadWrite {
             fill_holes(&file, length)?;
-            writable =
-                Some(reserve(length, reserve_bytes, |bytes| MmapOptions::new().len(bytes).map_raw(&file))?);
+            writable = Some(reserve(length, reservation.bytes_for(length), |bytes| {
+                MmapOptions::new().len(bytes).map_raw(&file)
+            })?);
         }
         // The file must not outgrow the smaller of the two mappings.
-        let reserve_bytes = writable.as_ref().map_or(reserve_bytes, |memory| memory.len() as u64);
-        let mapping = Arc::new(Mapping::new(&file, length, reserve_bytes)?);
+        let reservation =
+            writable.as_ref().map_or(reservation, |memory| Reservation::Bytes(memory.len() as u64));
+        let mapping = Arc::new(Mapping::new(&file, length, reservation)?);
         Ok(FileStorage {
             file,
             identity,
@@ -112,10 +127,16 @@ impl FileStorage {
             access,
             writable,
             outlives_power,
+            has_layers,
             length_lock: Mutex::new(()),
             has_sync_failed: Mutex::new(false),
             held: None,
         })
+    }
+
+    /// An error that names the file system if a database cannot be there.
+    pub(crate) fn check_file_system(&self) -> io::Result<()> {
+        file_system::check_open_file(&self.file)
     }
 
     /// The open file. It is mapped: locks belong to a description of their own.
@@ -143,6 +164,7 @@ impl FileStorage {
 
     /// Makes the file longer, all of it allocated.
     fn extend(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
+        check_file_size(to)?;
         match platform::allocate(&self.file, from, to) {
             // Where nothing can be allocated ahead, writing zeros is what makes the blocks exist.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
@@ -209,6 +231,7 @@ impl Storage for FileStorage {
     }
 
     fn copy_out(&self, offset: u64, length: u64, to: &File) -> io::Result<()> {
+        check_file_size(offset.saturating_add(length))?;
         let done = platform::copy_file_range(&self.file, offset, length, to)?;
         copy::copy_mapped(&self.mapping, offset + done, length - done, to)
     }
@@ -289,6 +312,20 @@ impl Storage for FileStorage {
         Some(found.length)
     }
 
+    fn is_mapping_current(&self, path: &Path, offset: u64, length: usize) -> io::Result<bool> {
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        let mut expected = vec![0; length];
+        match file.read_exact_at(&mut expected, offset) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            other => other?,
+        }
+        Ok(self.mapping.copy_of(offset, length)?.is_some_and(|mapped| mapped == expected))
+    }
+
+    fn has_layers(&self) -> bool {
+        self.has_layers
+    }
+
     fn identity(&self) -> FileIdentity {
         self.identity
     }
@@ -328,6 +365,7 @@ fn fill_holes(file: &File, length: u64) -> io::Result<()> {
     if fs2::FileExt::allocated_size(file)? >= length {
         return Ok(());
     }
+    check_file_size(length)?;
     platform::allocate(file, 0, length).map_err(|error| match error.kind() {
         ErrorKind::Unsupported => io::Error::new(
             ErrorKind::Unsupported,

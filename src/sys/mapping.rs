@@ -11,24 +11,25 @@
 //!   is one sync of the file (I4).
 #![allow(unsafe_code)]
 
+use super::address_space::{Reservation, Reserved, reserve};
+use super::platform;
 use super::prefetch::{LINE_BYTES, prefetch_at};
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::MmapOptions;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// More than any system can reserve, and far from any overflow.
-const MOST_RESERVED_BYTES: u64 = (isize::MAX / 2) as u64;
 
 /// A file in memory, for reading.
 pub(crate) struct Mapping {
     /// The start of `memory`, kept apart so that `slice` inlines to a few instructions.
     start: NonNull<u8>,
     mapped_length: AtomicU64,
-    pub(super) memory: MmapRaw,
+    pub(super) memory: Reserved,
 }
 
 // SAFETY: `start` points into `memory`, which this struct owns and which never moves; through it memory is only
@@ -38,11 +39,15 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps `file`, of which `length` bytes exist, over a range of `reserve_bytes`: fewer, by halves, if
-    /// the system refuses, but never less than the file.
-    pub(crate) fn new(file: &File, length: u64, reserve_bytes: u64) -> io::Result<Mapping> {
-        let memory =
-            reserve(length, reserve_bytes, |bytes| MmapOptions::new().len(bytes).map_raw_read_only(file))?;
+    /// Maps `file`, of which `length` bytes exist, over a range that `reservation` says: shorter if the system refuses,
+    /// but never shorter than the file.
+    pub(crate) fn new(file: &File, length: u64, reservation: impl Into<Reservation>) -> io::Result<Mapping> {
+        let reservation = reservation.into();
+        // Without a reservation one page is mapped, and nothing of it is known to exist.
+        let length = if reservation == Reservation::Nothing { 0 } else { length };
+        let memory = reserve(length, reservation.bytes_for(length), |bytes| {
+            MmapOptions::new().len(bytes).map_raw_read_only(file)
+        })?;
         let start = NonNull::new(memory.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { start, mapped_length: AtomicU64::new(length), memory })
     }
@@ -59,6 +64,29 @@ impl Mapping {
         // below the reserved length, which is one. The bytes do not change while visible (I1), and any
         // value of them is valid for u8 (I5).
         Some(unsafe { slice::from_raw_parts(self.start.as_ptr().add(offset as usize), length) })
+    }
+
+    /// A copy of `length` bytes of the mapping from `offset` on, whether or not the file has them; `None` if what is
+    /// mapped ends before. The kernel copies them, so that it is no SIGBUS.
+    pub(crate) fn copy_of(&self, offset: u64, length: usize) -> io::Result<Option<Vec<u8>>> {
+        if offset.checked_add(length as u64).is_none_or(|end| end > self.reserved_length()) {
+            return Ok(None);
+        }
+        let file = platform::memory_file()?;
+        // SAFETY: the range is within the mapping, which lives as long as `self`; only the kernel reads it, and returns
+        // an error where there is nothing to be read.
+        let copied = unsafe {
+            libc::pwrite(file.as_raw_fd(), self.start.as_ptr().add(offset as usize).cast(), length, 0)
+        };
+        if usize::try_from(copied) != Ok(length) {
+            return match io::Error::last_os_error() {
+                error if copied < 0 && error.raw_os_error() != Some(libc::EFAULT) => Err(error),
+                _ => Ok(None),
+            };
+        }
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(Some(bytes))
     }
 
     /// Asks for `lines` cache lines from `offset` on, wherever that is: a hint.
@@ -114,41 +142,6 @@ impl Mapping {
         let start = range.start.min(end);
         (start as usize, (end - start) as usize)
     }
-}
-
-/// Calls `map` with `reserve_bytes`, halved until the system agrees, and then once more, so that a process which has
-/// little address space keeps some; but not below `length`. Both are rounded up to whole pages of the system.
-pub(super) fn reserve(
-    length: u64,
-    reserve_bytes: u64,
-    map: impl Fn(usize) -> io::Result<MmapRaw>,
-) -> io::Result<MmapRaw> {
-    let least = round_to_system_pages(length.max(1))?;
-    let mut bytes = round_to_system_pages(reserve_bytes.min(MOST_RESERVED_BYTES))?.max(least);
-    let mut is_refused = false;
-    loop {
-        match map(bytes) {
-            Err(_) if bytes > least => {
-                bytes = round_to_system_pages(bytes as u64 / 2)?.max(least);
-                is_refused = true;
-            }
-            // Once more by half: what is left may be needed for anything else.
-            Ok(memory) if is_refused && bytes > least => {
-                drop(memory);
-                return map(round_to_system_pages(bytes as u64 / 2)?.max(least));
-            }
-            result => return result,
-        }
-    }
-}
-
-fn round_to_system_pages(bytes: u64) -> io::Result<usize> {
-    let rounded = bytes.checked_next_multiple_of(system_page_size() as u64);
-    // Pointer arithmetic is defined for distances up to isize::MAX only.
-    let fits = rounded.and_then(|bytes| isize::try_from(bytes).ok());
-    fits.map(|bytes| bytes as usize).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::FileTooLarge, "the file is larger than this process's address space")
-    })
 }
 
 /// The size of a page of the system, which is not the database's, in bytes.

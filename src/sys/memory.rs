@@ -1,10 +1,33 @@
-//! How much memory this process may use.
+//! Memory: how much of it this process may use, and large pieces of it, which the system may refuse.
 //!
-//! Linux alone says it, in text files: the system's memory, and the limits of the control groups that the process is
+//! How much there is Linux alone says, in text files: the system's memory, and the limits of the control groups that the process is
 //! in, of either version. A container sees its own limit at the root of its groups.
+#![allow(unsafe_code)]
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::ptr;
+
+use crate::error::{Error, Result};
+
+/// `length` zeros, or [`Error::OutOfMemory`]: for lengths that a caller or a file chooses, for which
+/// `vec![0; length]` would end the process. The system hands the zeros out as they are touched.
+pub(crate) fn zeroed(length: usize) -> Result<Box<[u8]>> {
+    let refused = || Error::OutOfMemory { bytes: length as u64 };
+    let layout = Layout::array::<u8>(length).map_err(|_| refused())?;
+    if length == 0 {
+        return Ok(Box::default());
+    }
+    // SAFETY: the layout is not empty.
+    let start = unsafe { alloc_zeroed(layout) };
+    if start.is_null() {
+        return Err(refused());
+    }
+    // SAFETY: the memory was allocated as `Box<[u8]>` allocates it, by the global allocator with the layout of `length`
+    // bytes; zeros are bytes, and nothing else owns them.
+    Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start, length)) })
+}
 
 /// Bytes of memory, if the system says how many.
 pub(crate) fn memory_bytes() -> Option<u64> {
@@ -48,6 +71,15 @@ fn limit_in(file: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zeros_are_there_or_an_error() {
+        assert!(zeroed(0).unwrap().is_empty());
+        assert_eq!(zeroed(10_000).unwrap()[..], [0; 10_000]);
+        for absurd in [isize::MAX as usize, usize::MAX] {
+            assert!(matches!(zeroed(absurd), Err(Error::OutOfMemory { .. })));
+        }
+    }
 
     #[test]
     fn total_is_read_in_kibibytes() {

@@ -4,11 +4,13 @@
 //! place. What differs between systems lies in whole files behind one name: `platform`, `folder`,
 //! `range_lock` and `futex`.
 
+mod address_space;
 pub(crate) mod atomic;
 pub(crate) mod calls;
 mod copy;
 mod create;
 mod file_storage;
+mod file_system;
 mod fork;
 mod gather;
 mod lock;
@@ -19,6 +21,7 @@ mod path;
 mod prefetch;
 mod rights;
 mod signals;
+mod size_limit;
 mod storage;
 
 #[cfg(not(all(test, loom)))]
@@ -58,15 +61,17 @@ mod range_lock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use copy::{reserve_space, store_at};
+pub(crate) use address_space::Reservation;
+pub(crate) use copy::{FileWriter, reserve_space, set_length, store_at};
 pub(crate) use create::{StagedFile, check_is_free, create_file, create_file_with, sync_name};
 pub(crate) use file_storage::{Access, FileStorage};
+pub(crate) use file_system::check_folder_of;
 pub(crate) use fork::{ForkMark, LockDescription};
 pub(crate) use gather::pieces;
 pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
-pub(crate) use memory::memory_bytes;
+pub(crate) use memory::{memory_bytes, zeroed};
 pub(crate) use path::resolve;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
 pub(crate) use prefetch::{LINE_BYTES, prefetch};

@@ -147,6 +147,20 @@ fn status_in(metadata: fs::Metadata) -> FileStatus {
     FileStatus { identity, length: metadata.len() }
 }
 
+/// The number of the file system that `file` is on.
+pub(super) fn file_system_of(file: &File) -> io::Result<u64> {
+    let mut found = MaybeUninit::<libc::statfs>::uninit();
+    retry(|| {
+        // SAFETY: the descriptor is open, and `found` has room for the answer.
+        match unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })?;
+    // SAFETY: the call has filled it in. The number has 32 bits; where the field is longer, its sign may be in the rest.
+    Ok(unsafe { found.assume_init() }.f_type as u64 & 0xffff_ffff)
+}
+
 /// A new file that lives in memory.
 pub(super) fn memory_file() -> io::Result<File> {
     // SAFETY: the name is a C string that lives through the call.

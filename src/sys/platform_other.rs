@@ -43,6 +43,11 @@ fn status_in(metadata: fs::Metadata) -> FileStatus {
     FileStatus { identity, length: metadata.len() }
 }
 
+/// The number of the file system that `file` is on: what Linux says of none.
+pub(super) fn file_system_of(_: &File) -> io::Result<u64> {
+    Ok(0)
+}
+
 /// A new file without a name, in the folder for temporary files.
 pub(super) fn memory_file() -> io::Result<File> {
     let random = u128::from_le_bytes(random_bytes()?);

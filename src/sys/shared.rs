@@ -11,6 +11,7 @@
 #![allow(unsafe_code)]
 
 use super::signals::retry;
+use super::size_limit::check_file_size;
 use super::{gather, platform};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -84,7 +85,9 @@ impl SharedWords {
             return Ok(());
         }
         if let Some(file) = &self.file {
-            platform::allocate(file, 0, bytes_of(count)? as u64)?;
+            let bytes = bytes_of(count)? as u64;
+            check_file_size(bytes)?;
+            platform::allocate(file, 0, bytes)?;
         }
         match self.has(count)? {
             true => Ok(()),
@@ -109,6 +112,7 @@ impl SharedWords {
 /// block that has been written exists. Then all `most` bytes are, for nothing can be allocated in this way later, while
 /// others store.
 fn fill_holes(file: &File, length: u64, most: u64) -> io::Result<()> {
+    check_file_size(length)?;
     match platform::allocate(file, 0, length) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {}
         result => return result,

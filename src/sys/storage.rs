@@ -111,6 +111,17 @@ pub(crate) trait Storage: Send + Sync {
         None
     }
 
+    /// Whether `length` bytes from `offset` on, which are those of a page that does not change (I1), are in the mapping
+    /// what they are in the file that `path` leads to now. Asked where [`Storage::has_layers`], for each snapshot.
+    fn is_mapping_current(&self, _path: &Path, _offset: u64, _length: usize) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Whether another file may take the place of the one that is mapped, and keep its identity (overlayfs).
+    fn has_layers(&self) -> bool {
+        false
+    }
+
     /// Device and inode of the open file.
     fn identity(&self) -> FileIdentity;
 

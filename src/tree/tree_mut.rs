@@ -42,15 +42,27 @@ pub(crate) enum NewValue<'a> {
     Stored { first: PageNumber, length: u64 },
     /// So many zeros.
     Zeroed(usize),
+    /// On overflow pages in a frame.
+    InFrame { first: ChildRef, length: u64 },
 }
 
 impl NewValue<'_> {
     fn len(&self) -> u64 {
         match self {
             NewValue::Bytes(bytes) => bytes.len() as u64,
-            NewValue::Stored { length, .. } => *length,
+            NewValue::Stored { length, .. } | NewValue::InFrame { length, .. } => *length,
             NewValue::Zeroed(length) => *length as u64,
         }
+    }
+}
+
+/// What the leaf gets for `value`: itself, or the place of its overflow run.
+fn payload(value: NewValue<'_>) -> Payload<'_> {
+    match value {
+        NewValue::Stored { first, length } => Payload::Overflow { first: ChildRef::to_page(first), length },
+        NewValue::InFrame { first, length } => Payload::Overflow { first, length },
+        NewValue::Bytes(bytes) => Payload::Inline(bytes),
+        NewValue::Zeroed(length) => Payload::Zeroed(length),
     }
 }
 
@@ -199,6 +211,7 @@ impl TreeMut {
         value: NewValue<'_>,
     ) -> Result<bool> {
         self.check_limits(key, &value)?;
+        let value = self.with_frame(key, value)?;
         if self.top.depth == 0 {
             self.plant(key, value)?;
             return Ok(true);
@@ -231,7 +244,7 @@ impl TreeMut {
             self.entries = self.entries.wrapping_add(1);
         }
         self.is_only_appended = was_only_appended && split == Split::FillLeft;
-        let payload = self.payload(key, value)?;
+        let payload = payload(value);
         if payload.is_overflow() {
             self.flag_path()?;
         }
@@ -313,7 +326,7 @@ impl TreeMut {
 
     /// Makes the first leaf of an empty tree.
     fn plant(&mut self, key: &[u8], value: NewValue<'_>) -> Result<()> {
-        let payload = self.payload(key, value)?;
+        let payload = payload(value);
         let node = self.frames.add_node();
         let page = self.frames.get_mut(node)?;
         let heap = payload.to_entry();
@@ -326,24 +339,21 @@ impl TreeMut {
         Ok(())
     }
 
-    /// What the leaf gets for `value`: itself, or the place of the overflow run that it is put in.
-    fn payload<'v>(&mut self, key: &[u8], value: NewValue<'v>) -> Result<Payload<'v>> {
+    /// Puts a value that is too long for a leaf in a frame of its own. If there is no memory for that, nothing has
+    /// changed.
+    fn with_frame<'v>(&mut self, key: &[u8], value: NewValue<'v>) -> Result<NewValue<'v>> {
         let length = value.len();
         let is_inline = leaf::is_inline(self.page_size, key.len(), length as usize);
-        Ok(match value {
-            NewValue::Stored { first, length } => {
-                Payload::Overflow { first: ChildRef::to_page(first), length }
-            }
-            NewValue::Bytes(bytes) if is_inline => Payload::Inline(bytes),
-            NewValue::Zeroed(length) if is_inline => Payload::Zeroed(length),
-            NewValue::Bytes(_) | NewValue::Zeroed(_) => {
-                let mut run = overflow::new_run(self.page_size, length);
+        match value {
+            NewValue::Bytes(_) | NewValue::Zeroed(_) if !is_inline => {
+                let mut run = overflow::new_run(self.page_size, length)?;
                 if let NewValue::Bytes(bytes) = value {
                     overflow::value_mut(&mut run).copy_from_slice(bytes);
                 }
-                Payload::Overflow { first: self.frames.add(run), length }
+                Ok(NewValue::InFrame { first: self.frames.add(run), length })
             }
-        })
+            _ => Ok(value),
+        }
     }
 
     /// Gives up the old value; writes the new one over it if it takes as many bytes in the leaf.
@@ -364,7 +374,7 @@ impl TreeMut {
         if was_overflow != is_overflow || (!is_overflow && old_len as u64 != value.len()) {
             return Ok(false);
         }
-        let payload = self.payload(key, value)?;
+        let payload = payload(value);
         payload.write(leaf::payload_mut(self.frames.get_mut(leaf)?, index)?);
         Ok(true)
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - I6: a page number is given out only when its place in the file is reserved; a full disk is an error here.
+//! - What frees space works in a full file: free pages below the reserve go only to transactions that give back as many.
 //! - A longer file is durable before any record that refers to it is stored: whoever stores the record sees to that
 //!   ([`crate::txn::sync`]). Growth itself waits for no disk.
 //! - R1: what is reclaimed is needed by no protected snapshot, the head included.
@@ -20,10 +21,13 @@ const SLOW_GROWTH_BYTES: u64 = 256 << 10;
 const LEAST_GROWTH_BYTES: u64 = 1 << 16;
 const MOST_GROWTH_BYTES: u64 = 4 << 20;
 
-/// So much of `max_size` is kept for transactions that do not need more pages than they give back: a full database can
-/// be changed in place, and emptied. One part of so many, and so many pages at most.
+/// The reserve, for transactions that take no more pages than they give back: a database at its `max_size`, or on a full
+/// disk, can be changed in place, and emptied. It is one part in this many of the file, up to this many pages, for the
+/// paths of trees that such a transaction copies; and a smaller part for what the free log says of the pages given back,
+/// 4 bytes for each run.
 const RESERVE_DIVISOR: u32 = 32;
 const MOST_RESERVE_PAGES: u32 = 64;
+const LOG_RESERVE_DIVISOR: u32 = 1024;
 
 /// A commit of so many pages at most is small: most likely one leaf and the pages above it.
 const SMALL_COMMIT_PAGES: u32 = 8;
@@ -35,7 +39,8 @@ const UNUSED_FOR_RUNS: u32 = 4;
 impl Core {
     /// Takes `count` pages, in as few runs as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
-        let missing = |space: &Space| count - space.free().page_count();
+        // Below a ceiling too few may be free though there are enough: then `grow` refuses.
+        let missing = |space: &Space| count.saturating_sub(space.free().page_count());
         self.reclaim_until(space, count, |space| space.allocate(count), missing)
     }
 
@@ -63,7 +68,7 @@ impl Core {
             // If the file cannot grow, shorter runs will do.
             let _ = self.grow(space, count, count);
         }
-        if space.free().page_count() < count {
+        if space.free().page_count() < count || !self.leaves_reserve(space, count) {
             return self.allocate(space, count);
         }
         let mut runs = space.allocate(1).unwrap_or_default();
@@ -103,7 +108,7 @@ impl Core {
 
     /// Takes `count` pages that follow each other.
     pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<PageRun> {
-        let missing = |space: &Space| count - space.free_tail().map_or(0, |run| run.count);
+        let missing = |space: &Space| count.saturating_sub(space.free_tail().map_or(0, |run| run.count));
         self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
     }
 
@@ -116,20 +121,22 @@ impl Core {
         allocate: impl Fn(&mut Space) -> Option<T>,
         missing: impl Fn(&Space) -> u32,
     ) -> Result<T> {
-        let allocate = |space: &mut Space| {
+        let allocate_above_reserve = |space: &mut Space| {
             space.reclaim(&self.shared.protected()?)?;
-            self.check_reserve(space, count).map(|()| allocate(space))
+            self.check_reserve(space, count)?;
+            Ok::<_, Error>(if self.leaves_reserve(space, count) { allocate(space) } else { None })
         };
-        if let Ok(Some(allocated)) = allocate(space) {
+        if let Ok(Some(allocated)) = allocate_above_reserve(space) {
             return Ok(allocated);
         }
         self.reclaim_from_dead(space)?;
-        if let Some(allocated) = allocate(space)? {
+        if let Some(allocated) = allocate_above_reserve(space)? {
             return Ok(allocated);
         }
-        let missing = missing(space);
+        let with_reserve = count.saturating_add(self.free_reserve(space));
+        let missing = missing(space).max(with_reserve.saturating_sub(space.free().page_count()));
         self.grow(space, count, missing)?;
-        Ok(allocate(space)?.expect("the file has grown by what was missing"))
+        Ok(allocate(space).expect("the file has grown by what was missing"))
     }
 
     /// Frees what no snapshot needs any more, those of readers that have died included: before the file grows.
@@ -139,35 +146,61 @@ impl Core {
         Ok(())
     }
 
-    /// An error if `count` more pages would leave less than the reserve to others.
+    /// An error if `count` more pages would leave less of `max_size` than the reserve to others.
     fn check_reserve(&self, space: &Space, count: u32) -> Result<()> {
         let limit = self.limit_pages();
-        let reserve = (limit / RESERVE_DIVISOR).min(MOST_RESERVE_PAGES);
         let room = limit.saturating_sub(space.length_pages()).saturating_add(space.free().page_count());
-        if room >= count.saturating_add(reserve) {
-            return Ok(());
+        match room >= count.saturating_add(reserve_of(limit)) || gives_back(space, count) {
+            true => Ok(()),
+            false => Err(self.limit_met(space.length_pages().saturating_add(count))),
         }
-        if u64::from(space.taken_pages()) + u64::from(count) > space.retiring_pages() {
-            return Err(Error::Full { max_size: self.settings.max_size });
-        }
-        Ok(())
+    }
+
+    /// Whether the file has free pages for others when `count` have been taken. If not it grows first: on a full disk
+    /// that is refused, and what is free stays so for those who give back more.
+    fn leaves_reserve(&self, space: &Space, count: u32) -> bool {
+        space.free().page_count() >= count.saturating_add(self.free_reserve(space))
+            || gives_back(space, count)
+            || space.ceiling().is_some()
+    }
+
+    /// Free pages that the file keeps as a reserve.
+    fn free_reserve(&self, space: &Space) -> u32 {
+        reserve_of(space.length_pages().min(self.limit_pages()))
+    }
+
+    /// `max_size`, or what the format allows, in bytes.
+    fn max_size(&self) -> u64 {
+        let of_format = u64::from(PageNumber::LIMIT) * self.pages.page_size as u64;
+        self.settings.max_size.map_or(of_format, |max_size| max_size.min(of_format))
     }
 
     fn limit_pages(&self) -> u32 {
-        let limit = self.settings.max_size / self.pages.page_size as u64;
+        let limit = self.max_size() / self.pages.page_size as u64;
         limit.min(u64::from(self.pages.limit_pages())) as u32
+    }
+
+    /// Which limit keeps the file from having `length_pages` pages.
+    fn limit_met(&self, length_pages: u32) -> Error {
+        let max_size = self.max_size();
+        match self.pages.storage.mapping().reserved_length() < max_size {
+            true => self.pages.mapping_too_small(length_pages),
+            false => Error::Full { max_size },
+        }
     }
 
     /// Makes the file longer by `missing` pages at least, for one who is about to take `count`.
     pub(crate) fn grow(&self, space: &mut Space, count: u32, missing: u32) -> Result<()> {
         let page_size = self.pages.page_size as u64;
-        let full = || Error::Full { max_size: self.settings.max_size };
         let from = u64::from(space.length_pages()) * page_size;
         let needed = from + u64::from(missing) * page_size;
         let limit = u64::from(self.limit_pages()) * page_size;
-        // Who makes room at the file's end does not make the file longer for that.
-        if needed > limit || space.ceiling().is_some() {
-            return Err(full());
+        // A transaction that makes room at the file's end does not make the file longer for that.
+        if space.ceiling().is_some() {
+            return Err(Error::Full { max_size: from });
+        }
+        if needed > limit {
+            return Err(self.limit_met(space.length_pages().saturating_add(missing)));
         }
         let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
         let wished = (needed + ahead).next_multiple_of(page_size).min(limit);
@@ -184,6 +217,16 @@ impl Core {
     }
 }
 
+/// The reserve of a file of `length_pages` pages, in pages.
+fn reserve_of(length_pages: u32) -> u32 {
+    (length_pages / RESERVE_DIVISOR).min(MOST_RESERVE_PAGES) + length_pages / LOG_RESERVE_DIVISOR
+}
+
+/// Whether the transaction in progress, when it has taken `count` pages more, has taken no more than it gives back.
+fn gives_back(space: &Space, count: u32) -> bool {
+    u64::from(space.taken_pages()) + u64::from(count) <= space.retiring_pages()
+}
+
 /// Numbers for the pages of one commit, or of one spill: planned in one piece, so that they are contiguous as
 /// far as free space allows.
 pub(crate) struct Numbers<'a> {
@@ -195,8 +238,7 @@ pub(crate) struct Numbers<'a> {
 
 impl<'a> Numbers<'a> {
     pub(crate) fn plan(core: &'a Core, space: &'a mut Space, count: usize) -> Result<Numbers<'a>> {
-        let max_size = core.settings.max_size;
-        let count = u32::try_from(count).map_err(|_| Error::Full { max_size })?;
+        let count = u32::try_from(count).map_err(|_| Error::Full { max_size: core.max_size() })?;
         let mut runs = match count {
             0 => Vec::new(),
             _ if space.ceiling().is_some() => core.allocate(space, count)?,

@@ -43,10 +43,11 @@ impl Building {
             mode: None,
             write_mode: WriteMode::default(),
             verify: Verify::default(),
+            any_file_system: false,
             settings: Settings {
                 read_only: false,
                 dirty_memory: Some(DIRTY_MEMORY),
-                max_size: (1 << 40).max(length.saturating_mul(2)),
+                max_size: Some((1 << 40).max(length.saturating_mul(2))),
                 syncs_in_background: false,
             },
         };

@@ -185,7 +185,7 @@ impl Compactor {
         if moved > 0 {
             match transaction.commit(Durability::Durable) {
                 // Others have left less room than there seemed to be.
-                Err(Error::Full { .. }) => self.place = Place::End,
+                Err(Error::Full { .. } | Error::MappingTooSmall { .. }) => self.place = Place::End,
                 committed => {
                     committed?;
                     self.progress.commits += 1;

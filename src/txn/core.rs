@@ -57,7 +57,8 @@ pub(crate) struct Settings {
     pub(crate) read_only: bool,
     /// Bytes of unwritten pages that a transaction may hold before it spills; by default a part of the memory there is.
     pub(crate) dirty_memory: Option<usize>,
-    pub(crate) max_size: u64,
+    /// `None`: as far as the addresses reach that the file's mapping has.
+    pub(crate) max_size: Option<u64>,
     /// Whether a thread syncs what is deferred. Without it whoever waits first does.
     pub(crate) syncs_in_background: bool,
 }
@@ -160,12 +161,11 @@ impl Core {
         self.turns.as_ref().map_or(Ok(()), |turns| turns.check_names(&self.pages.path))
     }
 
-    /// An error if others, who may have it so, have made the file longer than this handle can see.
+    /// Returns [`Error::MappingTooSmall`] if another handle, with more addresses, has made the file longer than this one
+    /// has mapped.
     pub(crate) fn check_reach(&self, length_pages: u32) -> Result<()> {
         match length_pages > self.pages.limit_pages() {
-            true => Err(Error::Full {
-                max_size: u64::from(self.pages.limit_pages()) * self.pages.page_size as u64,
-            }),
+            true => Err(self.pages.mapping_too_small(length_pages)),
             false => Ok(()),
         }
     }

@@ -24,8 +24,8 @@ use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::sys::{
-    self, Access, Advice, FileStorage, ForkMark, LockDescription, LockFile, Rights, SharedWords, Storage,
-    WriteMode, status_at,
+    self, Access, Advice, FileStorage, ForkMark, LockDescription, LockFile, Reservation, Rights, SharedWords,
+    Storage, WriteMode, status_at,
 };
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
 use crate::txn::page_file::{PageFile, Verify};
@@ -53,6 +53,8 @@ pub(crate) struct OpenSettings {
     pub(crate) mode: Option<u32>,
     pub(crate) write_mode: WriteMode,
     pub(crate) verify: Verify,
+    /// Also one that other machines may use.
+    pub(crate) any_file_system: bool,
     pub(crate) settings: Settings,
 }
 
@@ -65,11 +67,8 @@ impl OpenSettings {
             ));
         }
         let least = (MAX_PAGE_SIZE * 16) as u64;
-        if self.settings.max_size < least {
-            return invalid(format!(
-                "max_size is {} bytes; it must be {least} at least",
-                self.settings.max_size
-            ));
+        if let Some(max_size) = self.settings.max_size.filter(|&max_size| max_size < least) {
+            return invalid(format!("max_size is {max_size} bytes; it must be {least} at least"));
         }
         if let Some(mode) = self.mode.filter(|mode| mode & !0o666 != 0 || mode & 0o600 != 0o600) {
             return invalid(format!(
@@ -101,7 +100,7 @@ impl OpenSettings {
                 Err(source) if !path.exists() && LockFile::path_for(path).symlink_metadata().is_err() => {
                     return Err(Error::Io { action: "create", path: path.to_owned(), source });
                 }
-                other => other.map_err(|source| lock_error(path, source))?,
+                other => other.map_err(lock_file_error(path, "open"))?,
             };
             match self.open_with(path, lock) {
                 // There is a lock file, but the disk is too full for what it is to hold.
@@ -135,6 +134,11 @@ impl OpenSettings {
             };
             if let Some(storage) = &storage {
                 read_slots(storage).map_err(|error| explain(error, path))?;
+            } else if !self.any_file_system {
+                // Before a lock file is created. What else is wrong with the folder creating says.
+                sys::check_folder_of(path)
+                    .or_else(|error| if error.kind() == ErrorKind::Unsupported { Err(error) } else { Ok(()) })
+                    .map_err(io_error("create"))?;
             }
             let action = if storage.is_some() { "find" } else { "create" };
             let resolved = sys::resolve(path).map_err(io_error(action))?;
@@ -179,7 +183,7 @@ impl OpenSettings {
     /// Opens, with one handle at a time going through the gate; `None` if a file was removed or replaced meanwhile.
     fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Core>> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
-        let locking = |source| lock_error(path, source);
+        let locking = |source| lock_file_error(path, "lock")(source);
         turns::close_gate(&lock).map_err(locking)?;
         lock.file().and_then(check_lock_file).map_err(locking)?;
         if self.may_create() && !path.exists() {
@@ -210,7 +214,7 @@ impl OpenSettings {
         data: LockDescription,
         storage: Box<dyn Storage>,
     ) -> Result<Option<Core>> {
-        let locking = |source| lock_error(path, source);
+        let locking = |source| lock_file_error(path, "lock")(source);
         let turns = Turns::enter(lock, data).map_err(locking)?;
         // From here on a handle that comes by another lock file sees this one.
         if turns.check_names(path).is_err() {
@@ -226,9 +230,10 @@ impl OpenSettings {
         };
         let memory = match turns.lock_file().open_memory() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            memory => memory.map_err(locking)?,
+            memory => memory.map_err(lock_file_error(path, "open"))?,
         };
-        let words = SharedWords::of_file(memory, FIRST_WORD_COUNT, WORD_COUNT, is_alone).map_err(locking)?;
+        let words = SharedWords::of_file(memory, FIRST_WORD_COUNT, WORD_COUNT, is_alone)
+            .map_err(lock_file_error(path, "map"))?;
         let core = self.start(storage, path, Shared::new(words), Some(turns), is_alone)?;
         let turns = core.turns.as_ref().expect("it was given to the database");
         turns::open_gate(turns.lock_file()).map_err(locking)?;
@@ -259,7 +264,11 @@ impl OpenSettings {
     }
 
     fn open_storage(&self, path: &Path) -> std::io::Result<FileStorage> {
-        FileStorage::open(path, self.access(), self.write_mode, self.settings.max_size)
+        let storage = FileStorage::open(path, self.access(), self.write_mode, self.settings.max_size)?;
+        if !self.any_file_system {
+            storage.check_file_system()?;
+        }
+        Ok(storage)
     }
 
     /// The record pages of a new database: one record, and an empty slot.
@@ -368,17 +377,22 @@ impl OpenSettings {
     }
 }
 
-/// Opens a file to be read as it is, whatever is in it and whoever has it open.
+/// Opens a file to be read as it is by system calls, whatever is in it and whoever has it open.
 pub(crate) fn open_to_read(path: &Path) -> Result<FileStorage> {
-    let opening = |source| Error::Io { action: "open", path: path.to_owned(), source };
-    FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, 0).map_err(opening)
+    open_as_it_is(path, Reservation::Nothing)
 }
 
-/// Opens a file that nobody has open, to be read as it is, whatever is in it. Nobody writes to it until it is closed.
-pub(crate) fn open_alone(path: &Path) -> Result<FileStorage> {
-    let mut storage = open_to_read(path)?;
+/// Opens a file that no other handle has open, to be read as it is, whatever is in it. No handle writes to it until it
+/// is closed.
+pub(crate) fn open_alone(path: &Path, reservation: Reservation) -> Result<FileStorage> {
+    let mut storage = open_as_it_is(path, reservation)?;
     keep_others_out(&mut storage, path)?;
     Ok(storage)
+}
+
+fn open_as_it_is(path: &Path, reservation: Reservation) -> Result<FileStorage> {
+    let opening = |source| Error::Io { action: "open", path: path.to_owned(), source };
+    FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, reservation).map_err(opening)
 }
 
 /// Keeps writers from writing while the file is open; an error if somebody else has it open.
@@ -415,8 +429,8 @@ fn another_lock_file(path: &Path) -> Error {
     Error::Replaced { path, problem: "the handles that have the database open use another" }
 }
 
-fn lock_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { action: "lock", path: LockFile::path_for(path), source }
+fn lock_file_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { action, path: LockFile::path_for(path), source }
 }
 
 fn new_identity() -> Result<Identity> {

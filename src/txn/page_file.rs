@@ -15,6 +15,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, slot_offset};
+use crate::share::heads::Snapshot;
 use crate::sys::{LINE_BYTES, Mapping, Rights, SharedWords, Storage, pieces};
 use crate::tree::pages::{PageSource, SealedPages};
 
@@ -48,6 +49,9 @@ pub(crate) struct PageFile {
     verified: SharedWords,
     barriers: AtomicU64,
     written_bytes: AtomicU64,
+    /// See [`PageFile::check_layer`].
+    has_layers: bool,
+    current_snapshot: AtomicU64,
 }
 
 impl PageFile {
@@ -66,6 +70,8 @@ impl PageFile {
         })?;
         Ok(PageFile {
             mapping: Arc::clone(storage.mapping()),
+            has_layers: storage.has_layers(),
+            current_snapshot: AtomicU64::new(0),
             storage,
             page_size,
             path: path.to_owned(),
@@ -76,6 +82,30 @@ impl PageFile {
         })
     }
 
+    /// On overlayfs: an error if the mapping is of a file that is no longer the one that is written. Every transaction
+    /// that changes anything writes the catalog's root, so a snapshot whose root is in the mapping is in it as a whole:
+    /// the lower layer does not change. Before this has returned nothing of a new snapshot is touched; an old one stays
+    /// readable, for what it has is in both files.
+    #[inline]
+    pub(crate) fn check_layer(&self, snapshot: &Snapshot) -> Result<()> {
+        if self.has_layers { self.compare_layers(snapshot) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn compare_layers(&self, snapshot: &Snapshot) -> Result<()> {
+        if self.current_snapshot.load(Relaxed) == snapshot.id.0 || snapshot.catalog.depth == 0 {
+            return Ok(());
+        }
+        let offset = snapshot.catalog.page.offset(self.page_size);
+        let is_current = self.storage.is_mapping_current(&self.path, offset, self.page_size);
+        if !is_current.map_err(self.io_error("compare the mapping with"))? {
+            let problem = "a writer has come, and overlayfs has copied the file for it into the upper layer";
+            return Err(Error::Replaced { path: self.path.clone(), problem });
+        }
+        self.current_snapshot.store(snapshot.id.0, Relaxed);
+        Ok(())
+    }
+
     pub(crate) fn io_error(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         move |source| Error::Io { action, path: self.path.clone(), source }
     }
@@ -83,6 +113,16 @@ impl PageFile {
     /// Who may use what is made from the file.
     pub(crate) fn rights(&self) -> Result<Rights> {
         self.storage.rights().map_err(self.io_error("examine"))
+    }
+
+    /// The file has, or is to have, `length_pages` pages, which is more than this handle has mapped.
+    #[cold]
+    pub(crate) fn mapping_too_small(&self, length_pages: u32) -> Error {
+        Error::MappingTooSmall {
+            path: self.path.clone(),
+            needed: PageNumber(length_pages).offset(self.page_size),
+            mapped: self.mapping.reserved_length(),
+        }
     }
 
     /// How many pages the file can have, at most.
@@ -179,6 +219,10 @@ impl PageFile {
             self.storage.refresh_length().map_err(self.io_error("examine"))?;
             if let Some(bytes) = self.mapping.slice(offset, length) {
                 return Ok(bytes);
+            }
+            // The snapshot is sound, and this handle cannot see all of it.
+            if length_pages > self.limit_pages() {
+                return Err(self.mapping_too_small(length_pages));
             }
         }
         Err(outside(run, length_pages))

@@ -29,7 +29,9 @@ impl SnapshotReader {
     pub(crate) fn begin(handle: &Arc<Handle>) -> Result<SnapshotReader> {
         handle.core.check_not_forked()?;
         let (slot, snapshot) = handle.core.shared.begin_read(handle.core.member)?;
-        Ok(SnapshotReader { handle: Arc::clone(handle), slot, snapshot })
+        let reader = SnapshotReader { handle: Arc::clone(handle), slot, snapshot };
+        reader.pages().check_layer(&snapshot)?;
+        Ok(reader)
     }
 
     /// An error in a forked child: what the parent reads is protected only as long as the parent says so.

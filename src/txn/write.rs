@@ -282,10 +282,10 @@ impl Transaction {
         catalog.get(&self.core().pages, name.as_bytes())?.map(TableEntry::decode).transpose()
     }
 
-    /// How many entries a table has, if it has been opened here and is not open now.
-    pub(crate) fn entries_of(&self, name: &str) -> Option<u64> {
+    /// How many entries and levels a table has, if it has been opened here and is not open now.
+    pub(crate) fn size_of(&self, name: &str) -> Option<(u64, u8)> {
         let tables = self.tables.borrow();
-        tables.get(name)?.as_ref().map(|table| table.tree.len())
+        tables.get(name)?.as_ref().map(|table| (table.tree.len(), table.tree.top().depth))
     }
 
     fn put_entry(&self, name: &str, entry: &TableEntry) -> Result<()> {
@@ -344,8 +344,12 @@ impl Transaction {
     ) -> Result<T> {
         self.check_usable()?;
         self.spill_if_needed(table)?;
-        let is_refusal =
-            |error: &Error| matches!(error, Error::KeyTooLong { .. } | Error::ValueTooLarge { .. });
+        let is_refusal = |error: &Error| {
+            matches!(
+                error,
+                Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::OutOfMemory { .. }
+            )
+        };
         self.guard_unless(is_refusal, || change(table, &self.core().pages))
     }
 

@@ -38,10 +38,11 @@ pub(super) fn options(dirty_memory: usize) -> OpenSettings {
         mode: None,
         write_mode: WriteMode::Syscall,
         verify: Verify::FirstTouch,
+        any_file_system: false,
         settings: Settings {
             read_only: false,
             dirty_memory: Some(dirty_memory),
-            max_size: MAX_SIZE,
+            max_size: Some(MAX_SIZE),
             syncs_in_background: true,
         },
     }

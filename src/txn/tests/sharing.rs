@@ -201,7 +201,7 @@ fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
 /// A handle with `max_size` bytes of addresses.
 fn open_with(path: &std::path::Path, max_size: u64) -> Arc<Handle> {
     let mut options = options(1 << 20);
-    options.settings.max_size = max_size;
+    options.settings.max_size = Some(max_size);
     options.settings.syncs_in_background = false;
     Arc::new(Handle::new(options.open(path).unwrap()))
 }
@@ -254,7 +254,7 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
     let path = folder.path().join("db");
     let open = |max_size, syncs_in_background| {
         let mut options = options(1 << 20);
-        options.settings.max_size = max_size;
+        options.settings.max_size = Some(max_size);
         options.settings.syncs_in_background = syncs_in_background;
         Arc::new(Handle::new(options.open(&path).unwrap()))
     };
