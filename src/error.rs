@@ -194,7 +194,7 @@ pub enum Error {
         /// The greatest length, in bytes.
         limit: u64,
     },
-    /// A value could not be encoded (a serde value whose `Serialize` failed).
+    /// A value cannot be encoded: a serde value whose `Serialize` failed, or that would not read back as it is.
     Encode {
         /// The value's type.
         type_name: String,

@@ -1,8 +1,8 @@
 //! Keys that are arrays and vectors of other keys than bytes.
 //!
 //! Encodings: an array is the tuple of its elements. In a vector each element follows a byte 01, and is
-//! self-delimiting; unless the vector ends the key, its end is marked 00. So the order is that of the first element that
-//! differs, and a vector sorts before those that it is the beginning of.
+//! self-delimiting; unless the vector ends the key, its end is marked 00. So the order is that of the first element
+//! that differs, and a vector sorts before those that it is the beginning of.
 
 use std::borrow::Cow;
 

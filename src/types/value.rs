@@ -140,8 +140,8 @@ pub trait EncodeValue<V: Value + ?Sized> {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`](crate::Error::Encode) if the value has none; of the library's own types only
-    /// `Serde` can fail.
+    /// [`Error::Encode`](crate::Error::Encode) if the value has none; of the library's own types only `Serde` and
+    /// `MessagePack` can fail.
     fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()>;
 
     /// The encoding, if it is lying in `self` already; then nothing is copied.
