@@ -59,8 +59,8 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
     }
 }
 
-/// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: a page may be damaged, or an
-/// entry not be one of the table's types.
+/// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: a page may be damaged, or
+/// an entry not be one of the table's types.
 ///
 /// **An error does not move the iterator.** Asked again, from either end, it tries the same entry again and returns the
 /// same error, never `None` as if there were no more entries. So a loop must stop at the first error, as `?` does. The
@@ -219,8 +219,8 @@ impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for Range<'_, K, V>
 
 impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for Range<'_, K, V> {}
 
-/// An iterator that keeps its transaction alive, and so borrows from nothing. Its values are owned. An error does not move
-/// it, as with [`Range`]. Made by [`OwnedTable`](crate::OwnedTable).
+/// An iterator that keeps its transaction alive, and so borrows from nothing. Its values are owned. An error does not
+/// move it, as with [`Range`]. Made by [`OwnedTable`](crate::OwnedTable).
 #[must_use = "iterators are lazy"]
 pub struct OwnedRange<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,

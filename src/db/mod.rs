@@ -8,6 +8,7 @@ mod options;
 mod raw;
 mod read;
 mod stats;
+mod ticket;
 mod watch;
 mod write;
 
@@ -22,8 +23,9 @@ pub use self::iter::{OwnedRange, Range};
 pub use self::options::{AccessPattern, Options};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;
+pub use self::ticket::Ticket;
 pub use self::watch::Watch;
-pub use self::write::{TableInfo, TableMut, Ticket, WriteTxn};
+pub use self::write::{TableInfo, TableMut, WriteTxn};
 
 use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;

@@ -5,13 +5,12 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::base::TransactionId;
 use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
+use crate::db::ticket::Ticket;
 use crate::error::{Error, Result, corrupt};
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};
 use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Table, Value};
@@ -194,42 +193,11 @@ impl WriteTxn {
         handle.owner.start_helper()?;
         let id = self.transaction.publish(Durability::Durable)?;
         handle.core.sync.ring();
-        Ok(Ticket { handle, id })
+        Ok(Ticket::new(handle, id))
     }
 
     /// Undoes everything. Dropping the transaction does the same.
     pub fn abort(self) {}
-}
-
-/// A deferred commit, to be waited for.
-#[derive(Debug)]
-#[must_use = "the commit is not known to be durable before `wait` has returned"]
-pub struct Ticket {
-    handle: Arc<Handle>,
-    id: TransactionId,
-}
-
-impl Ticket {
-    /// The transaction's id.
-    pub fn id(&self) -> u64 {
-        self.id.0
-    }
-
-    /// Whether the transaction is durable by now. Does not wait.
-    pub fn is_durable(&self) -> bool {
-        self.handle.core.shared.durable() >= self.id
-    }
-
-    /// Returns once the transaction is durable and visible; answers its id.
-    ///
-    /// # Errors
-    ///
-    /// If the sync failed, it is unknown whether the transaction will survive: [`Error::Io`] or [`Error::Poisoned`].
-    pub fn wait(self) -> Result<u64> {
-        self.handle.core.wait_durable(self.id)?;
-        self.handle.core.pages.storage.acknowledged(self.id);
-        Ok(self.id.0)
-    }
 }
 
 /// A table's name, types and size.
@@ -280,9 +248,9 @@ pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
 
 /// A table in a write transaction: reads what the transaction has written, and writes.
 ///
-/// A key that is too long, a value that is too large, for which there is no memory, or which cannot be encoded, and an old
-/// value that cannot be decoded change nothing, and the transaction goes on. After another error of a change (no space,
-/// damage), and after a panic in a change, it may be left half-way: then whatever it is asked for is
+/// A key that is too long, a value that is too large, for which there is no memory, or which cannot be encoded, and an
+/// old value that cannot be decoded change nothing, and the transaction goes on. After another error of a change (no
+/// space, damage), and after a panic in a change, it may be left half-way: then whatever it is asked for is
 /// [`Error::TransactionFailed`], and it can only be aborted.
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     pub(super) transaction: &'tx Transaction,
@@ -598,8 +566,8 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// copy of a large value is needed. A value that was there under the same key is gone. The value is in memory until
     /// the transaction commits, or stores it because of [`Options::dirty_memory`](crate::Options::dirty_memory).
     ///
-    /// The entry is in the table from now on. A caller that stops half-way through filling it (with an error, or a panic
-    /// that is caught) leaves zeros in the rest, and has to remove the entry, or to abort.
+    /// The entry is in the table from now on. A caller that stops half-way through filling it (with an error, or a
+    /// panic that is caught) leaves zeros in the rest, and has to remove the entry, or to abort.
     ///
     /// ```
     /// use mapleaf::{Db, Table};

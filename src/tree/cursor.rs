@@ -12,9 +12,9 @@
 //! - `front` stands before the next entry to come from the front, `back` behind the next to come from the back. The
 //!   range is used up when `front` is not before `back`, by comparing the indexes on their paths: so inverted
 //!   bounds are an empty range like any other.
-//! - A step that fails moves neither end: the next one comes to the same entry, or page, and fails in the same way, from
-//!   whichever end. So what cannot be read is never passed over, and no error is followed by an end that is none. What a
-//!   step needs of other nodes it reads before it moves its path; a step over an entry is taken back.
+//! - A step that fails moves neither end: the next one comes to the same entry, or page, and fails in the same way,
+//!   from whichever end. So what cannot be read is never passed over, and no error is followed by an end that is none.
+//!   What a step needs of other nodes it reads before it moves its path; a step over an entry is taken back.
 //! - Having returned `None`, the cursor stays ended.
 //! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go there
 //!   while the other stands still. Whatever else moves makes it anew.

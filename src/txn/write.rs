@@ -75,7 +75,8 @@ enum Condition {
     Failed,
 }
 
-/// A change made of several ([`Transaction::guard_whole`]) that has not come to its end: dropped, it fails the transaction.
+/// A change made of several ([`Transaction::guard_whole`]) that has not come to its end: dropped, it fails the
+/// transaction.
 struct Unfinished<'a>(&'a Transaction);
 
 impl Drop for Unfinished<'_> {
