@@ -12,10 +12,13 @@
 
 mod page_use;
 mod report;
+mod unused;
 
 pub use self::page_use::{PageRole, PageUse};
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
+pub(crate) use self::unused::unused_pages;
+use self::unused::visit_unused;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -144,6 +147,7 @@ fn check_head(
     };
     let mut seen = PageSet::new(snapshot.length_pages);
     check.report.counts.total = snapshot.length_pages;
+    check.report.counts.records = RECORD_PAGES;
     if is_mutated(Mutation::CheckFindsNothing) {
         return Ok(check.report);
     }
@@ -262,16 +266,14 @@ impl Check<'_> {
             self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
-        self.report.counts.retired = log.space.retired().page_count();
-        self.report.counts.free = log.space.free().page_count();
-        for retired in log.space.retired().iter() {
-            let is_needed = self.protected.iter().any(|id| (retired.birth..retired.death).contains(id));
-            let role = PageRole::Retired { death: retired.death.0, is_needed };
-            self.tell(&PageUse::of_none(retired.run, role, Some(retired.birth.0)));
-        }
-        for run in log.space.free().iter() {
-            self.tell(&PageUse::of_none(run, PageRole::Free, None));
-        }
+        let Check { onlooker, report, protected, .. } = self;
+        visit_unused(&log.space, protected, |page_use| {
+            match page_use.role {
+                PageRole::Retired { is_needed: true, .. } => report.counts.retired += page_use.count,
+                _ => report.counts.free += page_use.count,
+            }
+            onlooker(page_use, &report.counts);
+        });
         let mut reachable: Vec<PageRun> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
         reachable.append(&mut self.log_pages);
         self.partition(&log.space, &reachable);

@@ -84,6 +84,8 @@ pub struct CheckReport {
 pub struct PageCounts {
     /// All pages of the file, as the newest transaction left it.
     pub total: u32,
+    /// Pages that have room for a record.
+    pub records: u32,
     /// Leaves: entries.
     pub leaves: u32,
     /// Branches: keys that lead to leaves.
@@ -92,9 +94,9 @@ pub struct PageCounts {
     pub overflow: u32,
     /// Pages of the free log.
     pub free_log: u32,
-    /// Pages that some snapshot may still need.
+    /// Pages that the newest transaction does not use, but a snapshot that is being read, or the durable one.
     pub retired: u32,
-    /// Free pages.
+    /// Pages that no snapshot needs: the next commit may use them.
     pub free: u32,
     /// Tables.
     pub tables: u64,
@@ -142,13 +144,23 @@ impl CheckReport {
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PageCounts {
-            total, leaves, branches, overflow, free_log, retired, free, tables, entries, ..
+            total,
+            records,
+            leaves,
+            branches,
+            overflow,
+            free_log,
+            retired,
+            free,
+            tables,
+            entries,
+            ..
         } = self.counts;
         writeln!(f, "{tables} tables, {entries} entries")?;
         writeln!(
             f,
-            "{total} pages: {leaves} leaves, {branches} branches, {overflow} overflow, {free_log} free log, \
-             {retired} retired, {free} free"
+            "{total} pages: {records} records, {leaves} leaves, {branches} branches, {overflow} overflow, {free_log} free \
+             log, {retired} retired, {free} free"
         )?;
         write!(f, "{}{} problems", self.problems, self.problems.count())
     }

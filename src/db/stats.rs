@@ -1,5 +1,6 @@
 //! What the database says of itself.
 
+use crate::check::{self, PageUse};
 use crate::db::Db;
 use crate::error::Result;
 
@@ -13,9 +14,10 @@ pub struct Stats {
     pub file_bytes: u64,
     /// Pages of the file, as the newest transaction left it.
     pub pages: u32,
-    /// Pages that are free.
+    /// Pages that are free, as the newest transaction counted them.
     pub free_pages: u32,
-    /// Pages that the newest transaction does not use, but perhaps some snapshot.
+    /// Pages that the newest transaction does not use, but perhaps some snapshot: as it counted them. Since then they
+    /// may have become free; [`Db::unused_pages`] counts them now.
     pub retired_pages: u32,
     /// The newest transaction.
     pub head: u64,
@@ -65,5 +67,34 @@ impl Stats {
             barriers: core.pages.barrier_count(),
             written_bytes: core.pages.written_bytes(),
         })
+    }
+}
+
+impl Db {
+    /// Calls `each` with the pages that the newest transaction does not use: retired ones, and whether a snapshot needs
+    /// them, and free ones. Reads what the file says of its free space, and no other page. The counts are those of
+    /// [`Db::check`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::check`]; damage to the description of free space is [`Error::Corrupt`](crate::Error::Corrupt).
+    ///
+    /// ```
+    /// use mapleaf::{Db, PageRole, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| (0..1000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
+    /// db.update(|tx| tx.table(&HITS)?.clear())?;
+    /// let mut free = 0;
+    /// db.unused_pages(|page| match page.role {
+    ///     PageRole::Retired { is_needed: true, .. } => {}
+    ///     _ => free += page.count,
+    /// })?;
+    /// assert_eq!(free, db.check()?.counts().free);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn unused_pages(&self, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
+        check::unused_pages(&self.handle.core, each)
     }
 }

@@ -1,0 +1,31 @@
+//! Pages that the newest transaction does not use: which of them are free, and which of them a snapshot still needs.
+
+use super::{PageRole, PageUse, VerifyingSource, protected_head};
+use crate::base::TransactionId;
+use crate::error::Result;
+use crate::space::Space;
+use crate::tree::pages::PageSource;
+use crate::txn::core::Core;
+use crate::txn::log::WriterLog;
+
+/// What [`Db::unused_pages`](crate::Db::unused_pages) does: reads the free log, and no other page.
+pub(crate) fn unused_pages(core: &Core, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
+    core.check_not_forked()?;
+    let (_reader, head) = protected_head(core)?;
+    let source = VerifyingSource { pages: &core.pages, length_pages: head.snapshot.length_pages };
+    let log = WriterLog::load_from(&head, |number| source.page(number))?;
+    visit_unused(&log.space, &core.shared.protected()?, each);
+    Ok(())
+}
+
+/// Calls `each` for the retired runs of `space`, and then for the free ones.
+pub(super) fn visit_unused(space: &Space, protected: &[TransactionId], mut each: impl FnMut(&PageUse<'_>)) {
+    for retired in space.retired().iter() {
+        let is_needed = protected.iter().any(|id| (retired.birth..retired.death).contains(id));
+        let role = PageRole::Retired { death: retired.death.0, is_needed };
+        each(&PageUse::of_none(retired.run, role, Some(retired.birth.0)));
+    }
+    for run in space.free().iter() {
+        each(&PageUse::of_none(run, PageRole::Free, None));
+    }
+}
