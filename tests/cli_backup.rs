@@ -96,12 +96,12 @@ fn wrong_backups_are_refused() {
     refused(at, &["backup", "--since", "compact", "a.mapleaf", "new"], 2, "no copy of this database");
     refused(at, &["backup", "--since", "99", "a.mapleaf", "new"], 2, "transaction 99");
     refused(at, &["backup", "--since", "nothing", "a.mapleaf", "new"], 4, "nothing");
-    refused(at, &["backup", "--since", "sunday", "a.mapleaf", "monday"], 4, "is there already");
+    refused(at, &["backup", "--since", "sunday", "a.mapleaf", "monday"], 4, "exists already");
     refused(at, &["restore", "other", "monday", "new"], 2, "another database");
     refused(at, &["restore", "sunday", "sunday", "new"], 2, "no increment");
     refused(at, &["restore", "sunday", "nothing", "new"], 4, "nothing");
     refused(at, &["restore", "sunday", "monday", "monday", "new"], 2, "begins with transaction");
-    refused(at, &["restore", "sunday", "monday", "compact"], 4, "is there already");
+    refused(at, &["restore", "sunday", "monday", "compact"], 4, "exists already");
     refused(at, &["restore", "sunday", "new"], 2, "required");
     let bytes = fs::read(at.join("monday")).unwrap();
     fs::write(at.join("cut"), &bytes[..bytes.len() - 10]).unwrap();

@@ -58,12 +58,12 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
     load("{\"table\":\"t\",\"key\":\"a\"}\n", "line 1: no \"value\"");
     load(
         &format!("{head} {}\n 62\nDATA=END\n", "61".repeat(1985)),
-        "line 7: a key of 1985 bytes, 1984 at most",
+        "line 7: a key of 1985 bytes, more than the 1984",
     );
     let duplicates = "VERSION=3\nformat=print\ndatabase=d\ntype=btree\ndupsort=1\nHEADER=END\n \
                       a\n 1\n a\n 2\n b\\00\n 1\nDATA=END\n";
     load(duplicates, "DUPSORT");
-    refused(at, &["load", "--table", "t", "new.mapleaf"], b"a\tb\nc\n", 2, "line 2: no tabulator");
+    refused(at, &["load", "--table", "t", "new.mapleaf"], b"a\tb\nc\n", 2, "line 2: no tab");
     let integers = ["load", "--table", "t", "--types", "u64,u64", "new.mapleaf"];
     refused(at, &integers, b"1\t2\nx\t2\n", 2, "line 2: expected an integer for u64");
     // Whoever should have written it may have failed.
@@ -155,6 +155,8 @@ fn exchange_with_lmdb() {
         let dump = run(at, &[&["dump", "a.mapleaf"], form].concat(), b"").stdout;
         let name = format!("lmdb-{}", form.len());
         lmdb(at, "mdb_load", &["-n", &name], &dump);
+        let advice = format!("mdb_dump -n -a {name} | mapleaf load new");
+        refused(at, &["load", "new", &name], b"", 2, &advice);
         // As hexadecimal digits: `mdb_dump -p` of LMDB 0.9.24 does not mark backslashes.
         let there = lmdb(at, "mdb_dump", &["-n", "-a", &name], b"");
         let copy = format!("copy-{}", form.len());
@@ -173,7 +175,7 @@ fn exchange_with_lmdb() {
     assert!(data(&lmdb(at, "mdb_dump", &["-n", "-a", "third"], b"")) == data(&output.stdout));
     // Names that LMDB cannot hold.
     db.update(|tx| tx.create_table("two\nlines", "u64", "str")).unwrap();
-    refused(at, &["dump", "a.mapleaf", "two\nlines"], b"", 2, r#"no table of the name "two\nlines""#);
+    refused(at, &["dump", "a.mapleaf", "two\nlines"], b"", 2, r#"cannot hold a table named "two\nlines""#);
     refused(at, &["dump", "--unsuitable", "keep", "a.mapleaf", "two\nlines"], b"", 2, "two\\nlines");
     let skipped = run(at, &["dump", "--unsuitable", "skip", "a.mapleaf"], b"");
     assert!(text(&skipped.stderr).contains("left out") && data(&skipped.stdout) == data(&output.stdout));
@@ -193,4 +195,68 @@ fn exchange_with_lmdb() {
     let there = lmdb(at, "mdb_dump", &["-n", "sixth"], b"");
     answer_to(at, &["load", "--table", "names", "--types", "str,str", "main"], &there);
     assert_eq!(answer(at, &["scan", "main", "names"]), answer(at, &["scan", "a.mapleaf", "names"]));
+}
+
+/// Types that this program does not know go through a dump as their names.
+#[test]
+fn types_of_an_application_go_through_dumps() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let db = Db::open(at.join("a.mapleaf")).unwrap();
+    db.update(|tx| {
+        tx.create_table("users", "str", "serde")?;
+        tx.raw_table("users")?.insert(b"ada", b"\x07\xff").map(drop)
+    })
+    .unwrap();
+    for form in [&["--types"][..], &["--format", "json"]] {
+        let dump = run(at, &[&["dump"], form, &["a.mapleaf"]].concat(), b"");
+        let copy = format!("copy-{}", form.len());
+        answer_to(at, &["load", &copy], &dump.stdout);
+        assert_eq!(answer(at, &["tables", &copy]), answer(at, &["tables", "a.mapleaf"]), "{form:?}");
+        assert_eq!(answer(at, &["scan", &copy, "users"]), "ada\t{\"encoded\":\"07ff\"}\n");
+    }
+}
+
+/// Files that are not text are named, with what reads them; nothing is created.
+#[test]
+fn input_that_is_not_text_is_recognised() {
+    let (folder, path) = world();
+    let at = folder.path();
+    answer(at, &["copy", "a.mapleaf", "copy"]);
+    Db::open(&path).unwrap().update(|tx| tx.table(&NAMES)?.insert("new", "x")).unwrap();
+    answer(at, &["backup", "--since", "copy", "a.mapleaf", "increment"]);
+    let mut lmdb_file = vec![0; 4096];
+    lmdb_file[16..20].copy_from_slice(&0xbeef_c0de_u32.to_le_bytes());
+    for (name, bytes) in [
+        ("old.lmdb", &lmdb_file[..]),
+        ("sqlite", b"SQLite format 3\0\x10\0"),
+        ("packed.gz", b"\x1f\x8b\x08\0"),
+        ("packed.xz", b"\xfd7zXZ\0\0\x04"),
+        ("packed.zst", b"\x28\xb5\x2f\xfd\x24"),
+    ] {
+        std::fs::write(at.join(name), bytes).unwrap();
+    }
+    std::fs::create_dir(at.join("folder.lmdb")).unwrap();
+    std::fs::write(at.join("folder.lmdb/data.mdb"), &lmdb_file).unwrap();
+    std::fs::create_dir(at.join("empty")).unwrap();
+    let before = files(at);
+    for (name, part) in [
+        (
+            "old.lmdb",
+            "is an LMDB database, not text; its named tables are loaded by: mdb_dump -n -a old.lmdb | mapleaf load new",
+        ),
+        ("folder.lmdb", "mdb_dump -a folder.lmdb | mapleaf load new"),
+        ("sqlite", "an SQLite database"),
+        ("copy", "mapleaf dump --types copy | mapleaf load new"),
+        ("increment", "mapleaf restore COPY increment NEW_FILE"),
+        ("packed.gz", "gzip -dc packed.gz | mapleaf load new"),
+        ("packed.xz", "xz -dc packed.xz | mapleaf load new"),
+        ("packed.zst", "zstd -dc packed.zst | mapleaf load new"),
+        ("empty", "a folder, not a file"),
+    ] {
+        refused(at, &["load", "new", name], b"", 2, part);
+        refused(at, &["load", "--table", "t", "--format", "tsv", "new", name], b"", 2, part);
+    }
+    refused(at, &["load", "new"], &lmdb_file, 2, "standard input is an LMDB database, not text");
+    assert_eq!(files(at), before);
 }

@@ -137,7 +137,7 @@ fn new_file_is_nobodys_until_all_is_loaded() {
     let mut failing = begin();
     assert_eq!(files(at), ["new.mapleaf-staging"]);
     refused(at, &arguments, b"a\tb\n", 4, "another process is creating new.mapleaf");
-    failing.stdin.take().unwrap().write_all(b"no tabulator\n").unwrap();
+    failing.stdin.take().unwrap().write_all(b"no tab\n").unwrap();
     assert_eq!(failing.wait_with_output().unwrap().status.code(), Some(2));
     assert!(files(at).is_empty());
     assert_interrupted(&interrupt(begin()), "interrupted: nothing was loaded");

@@ -1,15 +1,17 @@
-//! The command-line program: answers, exit codes, and what is left behind when something is wrong. Exchange with LMDB
-//! is tried where its own tools are installed.
+//! The command-line program: answers, exit codes, and what is left when something is wrong. Exchange with LMDB is
+//! tested where its own tools are installed.
 #![cfg(unix)]
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod care;
-mod entries;
+mod copies_and_checks;
+mod entry_commands;
 mod exchange;
 mod interrupts;
+mod manual;
 mod pictures;
+mod table_commands;
 
 use std::fs;
 use std::io::Write;
@@ -45,7 +47,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What it answers, when all is well.
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Its standard output, when all is well.
 #[track_caller]
 fn answer(folder: &Path, arguments: &[&str]) -> String {
     answer_to(folder, arguments, b"")

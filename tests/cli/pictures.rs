@@ -3,13 +3,8 @@
 use std::fs;
 
 use mapleaf::{Db, Table};
-use serde_json::Value;
 
-use crate::{NAMES, VISITS, answer, files, refused, run, text, world};
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
+use crate::{NAMES, VISITS, answer, files, json, refused, run, text, world};
 
 /// A file with two levels, large values, and free pages.
 fn larger_world() -> (tempfile::TempDir, Db) {
@@ -108,6 +103,11 @@ fn maps_count_every_page() {
         assert_eq!(map["cells"].as_array().unwrap().len() as u64, sum.div_ceil(3));
         assert_eq!((pages("?"), pages("R"), pages("C")), (0, 2, 1));
         assert!(pages("X") > 0, "the reader needs the pages of its snapshot");
+        assert_eq!(pages("X"), stat["pinned_pages"].as_u64().unwrap());
+        assert_eq!(
+            (&stat["free_pages"], &stat["retired_pages"]),
+            (&pages(".").into(), &(pages("x") + pages("X")).into())
+        );
         if by == "kind" {
             let counts = report.counts();
             let found = (pages("l") + pages("C"), pages("b"), pages("o"));
@@ -126,6 +126,54 @@ fn maps_count_every_page() {
     // Scaled: half a row of cells.
     let map = answer(at, &["map", "--pages-per-cell", "64", "--width", "2", "a.mapleaf"]);
     assert!(map.contains("a cell is 64 pages, 256.00 KiB"), "{map}");
+}
+
+/// With pages of all kinds, some of them pinned by a reader.
+#[test]
+fn stat_check_and_map_count_the_same_way() {
+    let (folder, db) = larger_world();
+    let at = folder.path();
+    let reader = db.read().unwrap();
+    db.update(|tx| tx.table(&NAMES)?.insert("last", "y")).unwrap();
+    db.update(|tx| tx.table(&NAMES)?.delete_range("name 2"..)).unwrap();
+    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    let stat = json(&answer(at, &["stat", "--pages", "--json", "a.mapleaf"]));
+    let check = json(&answer(at, &["check", "--json", "a.mapleaf"]));
+    let map = json(&answer(at, &["map", "--json", "a.mapleaf"]));
+    let mapped = |letters: &str| -> u64 {
+        let classes = map["classes"].as_array().unwrap().iter();
+        let chosen = classes.filter(|class| letters.contains(class["letter"].as_str().unwrap()));
+        chosen.map(|class| number(&class["pages"])).sum()
+    };
+    let parts = ["records", "leaves", "branches", "overflow", "free_log"];
+    let in_use: u64 = parts.iter().map(|part| number(&check[part])).sum();
+    let found = |in_use: u64, free: u64, retired: u64| {
+        assert!(free > 0 && retired > 0);
+        (in_use, free, retired)
+    };
+    let checked = found(in_use, number(&check["free"]), number(&check["retired"]));
+    assert_eq!(found(mapped("RFCblo"), mapped("."), mapped("xX")), checked, "map");
+    let stated = ["in_use_pages", "free_pages", "retired_pages"].map(|name| number(&stat[name]));
+    assert_eq!(found(stated[0], stated[1], stated[2]), checked, "stat");
+    assert_eq!(number(&stat["pinned_pages"]), mapped("X"));
+    assert!(mapped("X") > 0, "the reader needs the pages of its snapshot");
+    // All of the file.
+    let page_size = number(&stat["page_size"]);
+    assert_eq!(stated.iter().sum::<u64>(), number(&check["pages"]));
+    assert_eq!(number(&stat["reserved_bytes"]), mapped(" ") * page_size);
+    assert_eq!(number(&stat["file_bytes"]), number(&map["pages"]) * page_size);
+    let said = answer(at, &["stat", "a.mapleaf"]);
+    assert!(said.contains(&format!("\nin use     {} (", bytes_text(in_use * page_size))), "{said}");
+    drop(reader);
+}
+
+/// As the program writes it.
+fn bytes_text(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{:.2} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.2} MiB", bytes as f64 / 1048576.0),
+    }
 }
 
 #[test]
@@ -155,6 +203,11 @@ fn maps_show_damage() {
     fs::write(&path, &bytes).unwrap();
     refused(at, &["map", "a.mapleaf"], b"", 3, "map --raw");
     refused(at, &["map", "--raw", "--by", "age", "a.mapleaf"], b"", 2, "only --by kind");
+    refused(at, &["map", "--raw", "a.mapleaf"], b"", 3, "--page-size");
+    let with_size = json(&answer(at, &["map", "--raw", "--page-size", "4096", "--json", "a.mapleaf"]));
+    assert_eq!(raw["cells"].as_array().unwrap()[2..], with_size["cells"].as_array().unwrap()[2..]);
+    refused(at, &["map", "--page-size", "4096", "a.mapleaf"], b"", 2, "--raw");
+    refused(at, &["map", "--raw", "--page-size", "5000", "a.mapleaf"], b"", 2, "16384");
     bytes[..8].copy_from_slice(b"mapleaf\0");
     bytes[60] ^= 1;
     fs::write(&path, &bytes).unwrap();

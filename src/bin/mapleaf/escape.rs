@@ -49,7 +49,7 @@ pub(crate) fn unescape(text: &[u8]) -> Result<Vec<u8>, String> {
             [b'n', ..] => (b'\n', 1),
             [b'r', ..] => (b'\r', 1),
             [b'x', high, low, ..] => (hex_byte(*high, *low)?, 3),
-            _ => return Err("a backslash without \\, t, n, r or xNN behind it".to_owned()),
+            _ => return Err("a backslash without \\, t, n, r or xNN after it".to_owned()),
         };
         bytes.push(byte);
         rest = &rest[length..];

@@ -39,12 +39,12 @@ pub(crate) fn end_on_interrupt() {
     drop(set);
 }
 
-/// Says what an interruption means from now on, for instance ": nothing was changed".
+/// Sets what an interruption means from now on, for instance ": nothing was changed".
 pub(crate) fn on_interrupt(effect: impl Into<String>) {
     *locked(&EFFECT) = effect.into();
 }
 
-/// From now on the first interruption only says, by [`is_asked_to_stop`], that the command is to end.
+/// From now on the first interruption only makes [`is_asked_to_stop`] true, and the command ends by itself.
 pub(crate) fn stop_by_itself() {
     STOPS_BY_ITSELF.store(true, SeqCst);
 }

@@ -23,7 +23,9 @@ mod pictures;
 mod problems;
 mod progress;
 mod staging;
+mod table_types;
 mod types;
+mod unused;
 
 use std::process::ExitCode;
 
@@ -33,10 +35,10 @@ use outcome::{Answer, Failure};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the answer is no (no such key, problems found, something lost); 2 the command line or the input
-is wrong; 3 the file cannot be used as a database; 4 the system, or others, refused; 130 interrupted; 141 whoever read
-the output has gone.";
+is wrong; 3 the file cannot be used as a database; 4 the system, or another process that uses the database, refused;
+130 interrupted; 141 the process that read the output is gone.";
 
-/// Looks into mapleaf databases, moves, checks and mends them.
+/// Reads, changes, checks, copies and repairs mapleaf databases.
 #[derive(Parser)]
 #[command(version, after_help = EXIT_CODES)]
 struct Cli {
@@ -53,6 +55,9 @@ enum Command {
     Delete(commands::Delete),
     Scan(commands::Scan),
     Count(commands::Count),
+    Drop(commands::Drop),
+    Rename(commands::Rename),
+    Clear(commands::Clear),
     Check(commands::Check),
     Page(commands::Page),
     Map(commands::Map),
@@ -80,6 +85,9 @@ fn run(cli: &Cli) -> Result<Answer, Failure> {
         Command::Delete(delete) => delete.run(),
         Command::Scan(scan) => scan.run(),
         Command::Count(count) => count.run(),
+        Command::Drop(drop) => drop.run(),
+        Command::Rename(rename) => rename.run(),
+        Command::Clear(clear) => clear.run(),
         Command::Check(check) => check.run(),
         Command::Page(page) => page.run(),
         Command::Map(map) => map.run(),

@@ -27,12 +27,12 @@ pub(crate) struct Notation {
 
 impl Notation {
     pub(crate) fn new(form: Form, table: &TableInfo) -> Notation {
-        Notation { form, key: Type::parse(&table.key_type), value: Type::parse(&table.value_type) }
+        Notation { form, key: Type::of_name(&table.key_type), value: Type::of_name(&table.value_type) }
     }
 
     /// Of bytes whose types are not known.
     pub(crate) fn of_bytes(form: Form) -> Notation {
-        Notation { form, key: Type::parse("bytes"), value: Type::parse("bytes") }
+        Notation { form, key: Type::of_name("bytes"), value: Type::of_name("bytes") }
     }
 
     fn type_of(&self, role: Role) -> &Type {
@@ -75,28 +75,4 @@ impl Notation {
             Form::Hex => to_hex(bytes).into(),
         }
     }
-}
-
-/// Splits "u64,str" where the first type ends.
-pub(crate) fn split_types(types: &str) -> Result<(&str, &str), Failure> {
-    let mut depth = 0;
-    for (at, character) in types.char_indices() {
-        match character {
-            '(' | '<' | '[' => depth += 1,
-            ')' | '>' | ']' => depth -= 1,
-            ',' if depth == 0 => {
-                let (key_type, value_type) = (&types[..at], &types[at + 1..]);
-                for name in [key_type, value_type] {
-                    if Type::parse(name) == Type::Other {
-                        return Err(wrong(format!(
-                            "{name:?} is no type of mapleaf's; examples: str, bytes, u64, (u64,str)"
-                        )));
-                    }
-                }
-                return Ok((key_type, value_type));
-            }
-            _ => {}
-        }
-    }
-    Err(wrong(format!("{types:?} are not two types with a comma between them, as in u64,str")))
 }

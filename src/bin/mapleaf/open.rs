@@ -2,30 +2,57 @@
 
 use std::path::Path;
 
-use mapleaf::{Db, ReadTxn, TableInfo};
+use mapleaf::inspect::Inspector;
+use mapleaf::{Db, Error, ReadTxn, TableInfo, WriteTxn};
 
-use crate::outcome::{Failure, wrong};
+use crate::outcome::{Failure, UNUSABLE_FILE, wrong};
 
-/// Opens a database to look at it. Nobody is disturbed by that.
+/// Opens a database for reading. No other process waits for that.
 pub(crate) fn open_read_only(path: &Path) -> Result<Db, Failure> {
     Ok(Db::options().read_only(true).create(false).open(path)?)
 }
 
-/// Opens a database that is there, to change it.
+/// Opens an existing database for writing.
 pub(crate) fn open_existing(path: &Path) -> Result<Db, Failure> {
     Ok(Db::options().create(false).open(path)?)
 }
 
-/// What the catalog says of a table.
+/// Opens any file to read its pages. `page_size` is their size in bytes, if no record has it any more.
+pub(crate) fn open_pages(path: &Path, page_size: Option<usize>) -> Result<Inspector, Failure> {
+    Inspector::open(path, page_size).map_err(|error| match error {
+        Error::NotADatabase { path, found } => Failure {
+            code: UNUSABLE_FILE,
+            message: format!(
+                "{} is not a mapleaf database, or its records are lost: {found}; give the size of its pages with \
+                 --page-size",
+                path.display()
+            ),
+        },
+        other => other.into(),
+    })
+}
+
+/// The catalog's entry of a table.
 pub(crate) fn find_table(rx: &ReadTxn, name: &str) -> Result<TableInfo, Failure> {
-    let found = rx.tables()?.into_iter().find(|table| table.name == name);
-    match found {
-        Some(table) => Ok(table),
-        None => Err(no_table(name, &table_names(rx)?)),
+    find_in(rx.tables()?, name)
+}
+
+/// The same in a transaction that is to change the table.
+pub(crate) fn find_table_to_change(tx: &WriteTxn, name: &str) -> Result<TableInfo, Failure> {
+    find_in(tx.tables()?, name)
+}
+
+fn find_in(tables: Vec<TableInfo>, name: &str) -> Result<TableInfo, Failure> {
+    match tables.iter().find(|table| table.name == name) {
+        Some(table) => Ok(table.clone()),
+        None => {
+            let names: Vec<String> = tables.into_iter().map(|table| table.name).collect();
+            Err(no_table(name, &names))
+        }
     }
 }
 
-/// There is no such table. Says which of the others may have been meant.
+/// A failure that says that a table does not exist, with the table that may have been meant.
 pub(crate) fn no_table(name: &str, names: &[String]) -> Failure {
     let nearest = names.iter().map(|other| (distance(name, other), other)).min();
     let hint = match nearest {

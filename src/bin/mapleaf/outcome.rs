@@ -8,8 +8,8 @@ use mapleaf::Error;
 /// The command line or the input is wrong.
 pub(crate) const WRONG_INPUT: u8 = 2;
 /// The file cannot be used as a database.
-const UNUSABLE_FILE: u8 = 3;
-/// The system, or others who use the database, refused.
+pub(crate) const UNUSABLE_FILE: u8 = 3;
+/// The system, or another process that uses the database, refused.
 pub(crate) const REFUSED: u8 = 4;
 /// As shells have it for SIGINT and SIGPIPE.
 pub(crate) const INTERRUPTED: i32 = 130;
@@ -25,7 +25,7 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
-    /// One line, or some; empty if there is nobody to read it.
+    /// One or more lines; empty if the process that read the output is gone.
     pub(crate) message: String,
 }
 
@@ -64,14 +64,47 @@ impl From<Error> for Failure {
             | Error::PageSizeMismatch { .. } => WRONG_INPUT,
             _ => REFUSED,
         };
-        let message = match error {
-            Error::Corrupt(problem) => format!(
-                "the file is damaged: {problem}; `mapleaf check` lists all damage, a backup restores it, `mapleaf \
-                 salvage` rescues what can be read"
-            ),
-            other => other.to_string(),
-        };
-        Failure { code, message }
+        Failure { code, message: message_of(&error) }
+    }
+}
+
+/// What is said of an error. The library's own text names its functions where a command line has commands and options.
+fn message_of(error: &Error) -> String {
+    match error {
+        Error::Corrupt(problem) => format!(
+            "the file is damaged: {problem}; `mapleaf check` lists all damage, a backup restores it, `mapleaf salvage` \
+             rescues what can be read"
+        ),
+        Error::Truncated { path, expected, found } => format!(
+            "{} is truncated: expected {expected} bytes, found {found}; restore it from a backup, or rescue what is \
+             left with `mapleaf salvage`",
+            path.display()
+        ),
+        Error::Poisoned => {
+            "an earlier sync failed, so what is on the disk is unknown; end all programs that have the \
+                            database open: the next one recovers the last durable commit"
+                .to_owned()
+        }
+        Error::PageSizeMismatch { requested, found } => format!(
+            "the file has pages of {found} bytes, not of {requested}; leave --page-size out, or give {found}"
+        ),
+        Error::InvalidOption { problem } => {
+            format!("invalid option: {}", problem.replace("page_size", "--page-size"))
+        }
+        Error::ReadOnly => "the database was opened read-only: this command does not write".to_owned(),
+        Error::Full { max_size } => format!(
+            "the database cannot grow beyond {max_size} bytes, the address space that this system reserves for it; \
+             remove data"
+        ),
+        Error::TransactionFailed => {
+            "an earlier step of the transaction failed: nothing was changed".to_owned()
+        }
+        Error::TableNotFound { name } => format!("there is no table {name:?}"),
+        Error::TableExists { name } => {
+            format!("there is a table {name:?} already: `mapleaf drop` drops it, `mapleaf rename` renames it")
+        }
+        Error::TableInUse { name } => format!("table {name:?} is open already in this transaction"),
+        other => other.to_string(),
     }
 }
 
@@ -88,5 +121,60 @@ impl From<io::Error> for Failure {
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Failure {
         io::Error::from(error).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use mapleaf::Corruption;
+
+    use super::*;
+
+    /// All errors that a command can meet.
+    fn errors() -> Vec<Error> {
+        let (path, name) = (PathBuf::from("app.mapleaf"), "users".to_owned());
+        let text = |text: &str| text.to_owned();
+        let corruption =
+            Corruption { page: Some(7), what: "checksum", expected: text("1"), found: text("2") };
+        vec![
+            Error::Io { action: "open", path: path.clone(), source: io::ErrorKind::NotFound.into() },
+            Error::Corrupt(Box::new(corruption)),
+            Error::Poisoned,
+            Error::NotADatabase { path: path.clone(), found: text("it is empty") },
+            Error::NewerFormat { found: 9, supported: 2 },
+            Error::PageSizeMismatch { requested: 4096, found: 8192 },
+            Error::Truncated { path: path.clone(), expected: 8192, found: 4096 },
+            Error::InvalidOption { problem: text("page_size is 5; it must be a power of two") },
+            Error::InUse { path: path.clone() },
+            Error::WrongBase { path: path.clone(), problem: text("it has been written to") },
+            Error::BadIncrement { problem: text("it ends too early") },
+            Error::ReadOnly,
+            Error::ReadersFull { slots: 1 },
+            Error::HandlesFull { limit: 1 },
+            Error::Forked,
+            Error::Replaced { path, problem: "it was removed" },
+            Error::Full { max_size: 1 },
+            Error::TransactionFailed,
+            Error::TableNotFound { name: name.clone() },
+            Error::TableExists { name: name.clone() },
+            Error::TableInUse { name: name.clone() },
+            Error::TableTypeMismatch { name, requested: text("u8 to u8"), found: text("str to str") },
+            Error::TableNameTooLong { length: 9000, limit: 1024 },
+            Error::KeyTooLong { length: 9000, limit: 1984 },
+            Error::ValueTooLarge { length: 9, limit: 8 },
+            Error::Encode { type_name: text("u8"), problem: text("none") },
+            Error::Decode { type_name: text("u8"), problem: text("none") },
+        ]
+    }
+
+    #[test]
+    fn messages_name_commands_and_options_not_functions() {
+        for error in errors() {
+            let message = Failure::from(error).message;
+            let is_of_code = |word: &str| word.contains("()") || word.contains("::") || word.contains('_');
+            assert!(!message.split(' ').any(is_of_code), "{message}");
+        }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Towards `total` of something; towards an unknown end if that is 0.
+    /// Progress towards a total; 0 if the total is not known.
     pub(crate) fn new(total: u64, what: &str) -> Progress {
         let bar = if total > 0 { ProgressBar::new(total) } else { ProgressBar::new_spinner() };
         let form = match total {
@@ -27,7 +27,7 @@ impl Progress {
         self.bar.set_position(position);
     }
 
-    /// Takes the bar away; answers the time that it took.
+    /// Removes the bar; returns how long it was there.
     pub(crate) fn finish(self) -> Duration {
         self.bar.finish_and_clear();
         self.begun.elapsed()

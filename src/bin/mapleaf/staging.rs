@@ -4,7 +4,7 @@
 //! A file is written in a folder of its own, `NAME-staging`, beside its destination. Ctrl-C, whose handler runs in a
 //! thread of its own while the command goes on, removes that folder; after that the command can create nothing in it.
 //! The folder is created, and the file gets its name, while [`interrupt`](crate::interrupt)'s lock is held, which the
-//! handler takes and keeps. So a file that was said not to be there does not come into being afterwards.
+//! handler takes and keeps. So no file appears after the handler has reported that there is none.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -128,7 +128,7 @@ pub(crate) fn create_file<T, E: Into<Failure>>(
     write: impl FnOnce(&Path) -> Result<T, E>,
 ) -> Result<T, Failure> {
     if destination.symlink_metadata().is_ok() {
-        let message = format!("{} is there already: nothing was done", destination.display());
+        let message = format!("{} exists already: nothing was done", destination.display());
         return Err(Failure { code: REFUSED, message });
     }
     let staged = StagedFile { folder: StagingFolder::create(destination)?, destination };

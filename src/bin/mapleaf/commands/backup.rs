@@ -11,7 +11,7 @@ use crate::open::open_read_only;
 use crate::outcome::{Answer, Failure, wrong};
 use crate::staging::create_file;
 
-/// Writes what has changed since the last backup, while others go on writing. The first backup of all is a `copy`.
+/// Writes what has changed since the last backup, while others go on writing. The first backup is a `copy`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf copy app.mapleaf sunday.mapleaf
@@ -33,7 +33,9 @@ impl Backup {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let is_stream = self.increment == Path::new("-");
         if is_stream && stdout().is_terminal() {
-            return Err(wrong("an increment is nothing for a terminal: send it to a file or a pipe"));
+            return Err(wrong(
+                "an increment is not text for a terminal: redirect standard output to a file or a pipe",
+            ));
         }
         let db = open_read_only(&self.file)?;
         let rx = db.read()?;

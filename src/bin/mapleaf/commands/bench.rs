@@ -45,7 +45,7 @@ pub(crate) struct Bench {
     /// How long each measurement takes, in seconds.
     #[arg(long, default_value = "2", value_parser = parse_seconds)]
     seconds: Duration,
-    /// Answer with one line of JSON; times in seconds.
+    /// Print one line of JSON; times in seconds.
     #[arg(long)]
     json: bool,
 }
@@ -133,7 +133,7 @@ impl Bench {
         }
     }
 
-    /// Durable commits of so many threads, each of which replaces one entry.
+    /// Durable commits by `writers` threads, each of which replaces one entry.
     fn commits(&self, db: &Db, writers: u64) -> Result<Commits, Failure> {
         let before = db.stats()?;
         let begun = Instant::now();
@@ -191,9 +191,9 @@ impl Bench {
             let line = format!("{:>9} a second, {each:.0} ns each", count(rate(gets.0, gets.1)));
             writeln!(out, "  {:<28} {line}", "get, at random, 1 thread")?;
             for (writers, commits) in [(1, alone), (WRITERS, together)] {
-                let who = if writers == 1 { "1 thread".to_owned() } else { format!("{writers} threads") };
+                let threads = if writers == 1 { "1 thread".to_owned() } else { format!("{writers} threads") };
                 let line = commits.times.describe(commits.time);
-                writeln!(out, "  {:<28} {line}", format!("durable commit, {who}"))?;
+                writeln!(out, "  {:<28} {line}", format!("durable commit, {threads}"))?;
                 writeln!(
                     out,
                     "  {:<28} {:>9} and {:.2} barriers for each",
@@ -275,7 +275,7 @@ impl Times {
         self.total += other.total;
     }
 
-    /// The time than which so many of a thousand took no longer.
+    /// The longest time of the fastest `of_thousand` of a thousand.
     fn quantile(&self, of_thousand: usize) -> Duration {
         let mut sorted = self.list.clone();
         sorted.sort_unstable();
@@ -320,7 +320,7 @@ fn key_of(index: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Says what is being measured, on a terminal.
+/// Shows what is being measured, on a terminal.
 fn say(what: &str) {
     if std::io::IsTerminal::is_terminal(&stderr()) {
         eprint!("\r\x1b[K{what}");

@@ -13,7 +13,7 @@ use crate::problems::problems_json;
 use crate::progress::Progress;
 
 /// Checks a database: every page, every checksum, order and count, and that each page has exactly one use. Prints all
-/// that is wrong, with page numbers; the exit code is 1 then. Makes nobody wait.
+/// problems, with page numbers; the exit code is 1 if there are any. No other process waits for it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf check app.mapleaf
@@ -21,7 +21,7 @@ use crate::progress::Progress;
 pub(crate) struct Check {
     /// The database.
     file: PathBuf,
-    /// Answer with one line of JSON.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -44,7 +44,7 @@ impl Check {
             let line = json!({
                 "clean": report.is_clean(), "problems": problems_json(report.problems()),
                 "more_problems": report.more_problems(), "tables": counts.tables, "entries": counts.entries,
-                "pages": counts.total, "leaves": counts.leaves, "branches": counts.branches,
+                "pages": counts.total, "records": counts.records, "leaves": counts.leaves, "branches": counts.branches,
                 "overflow": counts.overflow, "free_log": counts.free_log, "retired": counts.retired,
                 "free": counts.free, "used_bytes": counts.used_bytes,
             });

@@ -13,21 +13,21 @@ use crate::open::open_existing;
 use crate::outcome::{Answer, Failure, interrupted};
 use crate::progress::Progress;
 
-/// Makes a database file shorter while others use it: moves pages from its end to free space further down, in small
-/// transactions, and cuts off the end. Ctrl-C ends it after the step that it is in; what was moved stays.
+/// Makes a database file shorter while others use it: moves pages from its end to free pages further down, in small
+/// transactions, and cuts off the end. Ctrl-C ends it after the current transaction; what was moved stays.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf compact app.mapleaf
   mapleaf compact --step-pages 64 app.mapleaf     others wait for shorter times
 
-How full the pages are does not change. `mapleaf copy --compact` writes every table anew, to another file.")]
+It does not change how full the pages are. `mapleaf copy --compact` writes every table again, to another file.")]
 pub(crate) struct Compact {
     /// The database.
     file: PathBuf,
     /// Pages that one transaction may take.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(32..))]
     step_pages: u32,
-    /// Answer with one line of JSON.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -82,13 +82,13 @@ impl Compact {
         )?;
         if progress.pinned_pages > 0 {
             let pinned = count(progress.pinned_pages.into());
-            writeln!(out, "{pinned} pages are kept by snapshots: `mapleaf readers` says whose")?;
+            writeln!(out, "{pinned} pages are kept by snapshots: `mapleaf readers` lists them")?;
         }
         if progress.unmovable_pages > 0 {
             let pages = count(progress.unmovable_pages.into());
             writeln!(
                 out,
-                "{pages} pages of large values find no room further down: `mapleaf copy --compact`"
+                "{pages} pages of large values find no room further down: `mapleaf copy --compact` moves them"
             )?;
         }
         Ok(())

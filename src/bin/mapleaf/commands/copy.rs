@@ -15,16 +15,16 @@ use crate::staging::create_file;
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf copy app.mapleaf backup-$(date +%F).mapleaf
-  mapleaf copy --compact app.mapleaf small.mapleaf     every table written anew, in the order of its keys
+  mapleaf copy --compact app.mapleaf small.mapleaf     every table written again, in full pages
   mapleaf copy app.mapleaf - | ssh host 'cat > app.mapleaf && sync app.mapleaf'
 
-The copy is another database, with an identity of its own. A file that is there is never replaced.")]
+The copy is another database, with an identity of its own. An existing file is never replaced.")]
 pub(crate) struct Copy {
     /// The database.
     file: PathBuf,
     /// The new file; - for standard output.
     new_file: PathBuf,
-    /// Write every table anew: full pages, none free. Takes longer. Not to standard output.
+    /// Write every table again: full pages, none free. Takes longer. Not to standard output.
     #[arg(long)]
     compact: bool,
 }
@@ -36,7 +36,9 @@ impl Copy {
             return Err(wrong("a compacting copy goes to a file: name one, and send that"));
         }
         if is_stream && stdout().is_terminal() {
-            return Err(wrong("a copy is nothing for a terminal: send standard output to a file or a pipe"));
+            return Err(wrong(
+                "a copy is not text for a terminal: redirect standard output to a file or a pipe",
+            ));
         }
         on_interrupt(if is_stream { ": the copy is not complete" } else { ": there is no copy" });
         let db = open_read_only(&self.file)?;

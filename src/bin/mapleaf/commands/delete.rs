@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::human::entries_text;
 use crate::interrupt::on_interrupt;
 use crate::key_range::RangeArgs;
 use crate::notation::{Form, Notation};
-use crate::open::{find_table, open_existing};
+use crate::open::{find_table_to_change, open_existing};
 use crate::outcome::{Answer, Failure, wrong};
 use crate::types::Role;
 
@@ -35,13 +36,12 @@ pub(crate) struct Delete {
 impl Delete {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         if self.keys.is_empty() == self.range.is_all() {
-            return Err(wrong("delete wants keys, or a range (--from, --to, --prefix): one of the two"));
+            return Err(wrong("give keys or a range (--from, --to, --prefix): one of the two"));
         }
         on_interrupt(": nothing was changed");
         let db = open_existing(&self.file)?;
         let tx = db.write()?;
-        let rx = db.read()?;
-        let notation = Notation::new(self.form, &find_table(&rx, &self.table)?);
+        let notation = Notation::new(self.form, &find_table_to_change(&tx, &self.table)?);
         let mut table = tx.raw_table(&self.table)?;
         let mut removed = 0;
         for key in &self.keys {
@@ -52,7 +52,7 @@ impl Delete {
         }
         drop(table);
         tx.commit()?;
-        eprintln!("{removed} entries removed");
+        eprintln!("{} removed", entries_text(removed));
         Ok(if removed > 0 { Answer::Done } else { Answer::No })
     }
 }

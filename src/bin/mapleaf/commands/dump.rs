@@ -11,13 +11,14 @@ use crate::escape::to_hex;
 use crate::exchange::format::{Format, Unsuitable};
 use crate::exchange::lmdb::{self, Header, MAX_KEY_LEN};
 use crate::exchange::pairs::{PAIR_TYPES, split_pair};
+use crate::human::entries_text;
 use crate::notation::{Form, Notation};
 use crate::open::{find_table, open_read_only};
 use crate::outcome::{Answer, Failure, wrong};
 use crate::progress::Progress;
 use crate::types::Role;
 
-/// So many of them are named.
+/// At most this many of them are listed.
 const MOST_NAMED: u64 = 20;
 
 /// Writes tables as text to standard output: all of one snapshot, in the order of their keys.
@@ -30,7 +31,7 @@ const MOST_NAMED: u64 = 20;
 pub(crate) struct Dump {
     /// The database.
     file: PathBuf,
-    /// Which tables; without any, all.
+    /// The tables; all, if none is named.
     tables: Vec<String>,
     /// How entries are written.
     #[arg(long, value_enum, default_value_t = Format::Lmdb)]
@@ -41,7 +42,7 @@ pub(crate) struct Dump {
     /// In LMDB's format: without the table's name, for LMDB's main table.
     #[arg(long)]
     unnamed: bool,
-    /// In LMDB's format: name the types of mapleaf's tables, for `mapleaf load` (`mdb_load` says that it ignores them).
+    /// In LMDB's format: name the types of the tables, for `mapleaf load` (`mdb_load` warns that it ignores them).
     #[arg(long)]
     types: bool,
     /// In LMDB's format: tables of type (bytes,bytes) to () as tables with duplicates (DUPSORT).
@@ -61,10 +62,7 @@ impl Dump {
             names => names.iter().map(|name| find_table(&rx, name)).collect::<Result<_, _>>()?,
         };
         if tables.len() != 1 && (self.format == Format::Tsv || self.unnamed) {
-            return Err(wrong(format!(
-                "this form has room for one table, and these are {}: name one",
-                tables.len()
-            )));
+            return Err(wrong(format!("this format holds one table, not {}: name one", tables.len())));
         }
         if self.format == Format::Lmdb {
             self.look_at_names(&mut tables)?;
@@ -92,7 +90,7 @@ impl Dump {
         out.flush()?;
         progress.finish();
         if skipped > 0 {
-            eprintln!("{skipped} entries left out");
+            eprintln!("{} left out", entries_text(skipped));
         }
         Ok(Answer::Done)
     }
@@ -130,7 +128,7 @@ impl Dump {
             _ => (1..=MAX_KEY_LEN).contains(&name.len()) && !name.contains(['\n', '\0']),
         };
         for table in tables.iter().filter(|table| !is_good(&table.name)) {
-            let problem = format!("LMDB can have no table of the name {:?}", table.name);
+            let problem = format!("LMDB cannot hold a table named {:?}", table.name);
             if self.unsuitable != Unsuitable::Skip {
                 return Err(wrong(problem));
             }
@@ -166,7 +164,7 @@ fn name_unsuitable(table: &str, key: &[u8], count: u64) {
             let shown = to_hex(&key[..key.len().min(24)]);
             let more = if key.len() > 24 { ".." } else { "" };
             eprintln!(
-                "table {table:?}: a key of {} bytes, 1 to {MAX_KEY_LEN} can be: {shown}{more}",
+                "table {table:?}: a key of {} bytes, not of 1 to {MAX_KEY_LEN}: {shown}{more}",
                 key.len()
             );
         }
@@ -204,7 +202,7 @@ impl<W: Write> TableWriter<'_, W> {
         Ok(())
     }
 
-    /// Answers whether the entry could be written.
+    /// Writes an entry. Returns whether the other side can hold it.
     fn entry(&mut self, key: &[u8], value: &[u8], skipped: u64) -> Result<bool, Failure> {
         let notation = || Notation::new(Form::Typed, self.table);
         match self.dump.format {

@@ -10,7 +10,7 @@ use crate::open::{find_table, open_read_only};
 use crate::outcome::{Answer, Failure};
 use crate::types::Role;
 
-/// Prints the value of a key. The exit code is 1 if it is not there.
+/// Prints the value of a key. The exit code is 1 if the table does not have the key.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf get app.mapleaf users ada
@@ -28,10 +28,10 @@ pub(crate) struct Get {
     /// How the key is given and the value shown.
     #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
     form: Form,
-    /// Write the stored bytes as they are, without a new line.
+    /// Write the stored bytes as they are, without a line end.
     #[arg(long)]
     raw: bool,
-    /// Answer with one line of JSON.
+    /// Print one line of JSON.
     #[arg(long, conflicts_with = "raw")]
     json: bool,
 }

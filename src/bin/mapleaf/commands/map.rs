@@ -1,55 +1,61 @@
-//! `map`: a picture of the file, one cell for so many pages, each in the color of what most of them are.
+//! `map`: a picture of the file, in cells of one or more pages, each in the color of what most of its pages are.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::inspect::{Content, Inspector};
+use mapleaf::inspect::Content;
 use mapleaf::{Db, PageUse};
 
 use crate::escape::escape;
-use crate::open::{open_read_only, table_names};
+use crate::human::parse_page_size;
+use crate::open::{open_pages, open_read_only, table_names};
 use crate::outcome::{Answer, Failure, wrong};
 use crate::pictures::file_map::{FileMap, Layout};
-use crate::pictures::page_classes::{BEHIND, By, Class, Classes, UNKNOWN};
+use crate::pictures::page_classes::{By, Class, Classes, RESERVED, UNKNOWN};
 use crate::progress::Progress;
+use crate::unused::ReadSnapshots;
 
 /// Cells in a picture, at most, unless asked for more.
 const CELLS_IN_TERMINAL: u32 = 64 * 40;
 const CELLS_IN_SVG: u32 = 100 * 60;
 
-/// Draws the file: one cell for so many pages, in the color of what they are. Reads and verifies all of it, as a
-/// reader, and makes nobody wait.
+/// Draws the pages of the file, one or more in a cell, in the color of what they are. Reads and verifies the whole
+/// file; no other process waits for it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf map app.mapleaf
   mapleaf map --by table app.mapleaf
   mapleaf map --by age --svg app.mapleaf > age.svg
   mapleaf map --by fill --pages-per-cell 1 app.mapleaf | less -R
+  mapleaf map --raw --page-size 4096 damaged.mapleaf     if even the records are lost
   mapleaf map --json app.mapleaf | jq '.classes'
 
-A cell that stands for several pages has the color of what most of them are; one with a page that is damaged or lost
-always says so. Without colors (NO_COLOR, or into a file), the letters say it.")]
+A cell of several pages has the color of what most of them are; a cell with a page that is damaged or lost always has
+that color. Without colors (NO_COLOR, or in a file) the letters remain.")]
 pub(crate) struct Map {
     /// The database.
     file: PathBuf,
-    /// What the colors say.
+    /// What the colors mean.
     #[arg(long, value_enum, default_value_t = By::Kind)]
     by: By,
     /// Cells in a row [default: 64; in SVG 100].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     width: Option<u32>,
-    /// Pages in a cell; without it, as many as make a picture of a few thousand cells.
+    /// Pages in a cell [default: as many as make a picture of a few thousand cells].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pages_per_cell: Option<u32>,
     /// Write an SVG map.
     #[arg(long, conflicts_with = "json")]
     svg: bool,
-    /// By what the headers of pages say of themselves alone: for a file that cannot be opened any more. Which pages are
-    /// in use is not known then. Only --by kind.
+    /// Only read the headers of the pages: for a file that cannot be opened any more. Which pages are in use is not
+    /// known then. Only --by kind.
     #[arg(long)]
     raw: bool,
-    /// Answer with one line of JSON: classes, and the number of pages in each, for the file and for each cell.
+    /// With --raw: bytes in a page, if no record has it any more.
+    #[arg(long, requires = "raw", value_parser = parse_page_size)]
+    page_size: Option<usize>,
+    /// Print one line of JSON: classes, and the number of pages in each, for the file and for each cell.
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +65,7 @@ impl Map {
         if self.raw && self.by != By::Kind {
             return Err(wrong("--raw: only --by kind"));
         }
-        let map = if self.raw { self.look_at_headers()? } else { self.look_at_use()? };
+        let map = if self.raw { self.map_headers()? } else { self.map_use()? };
         // Colors are taken out where they are not wanted.
         let mut out = anstream::AutoStream::auto(stdout().lock());
         if self.json {
@@ -82,9 +88,9 @@ impl Map {
     }
 
     /// What each page is used for, as a check finds it.
-    fn look_at_use(&self) -> Result<FileMap, Failure> {
+    fn map_use(&self) -> Result<FileMap, Failure> {
         let db = open_read_only(&self.file).map_err(|failure| Failure {
-            message: format!("{}; `map --raw` looks at the pages alone", failure.message),
+            message: format!("{}; `mapleaf map --raw` reads the pages alone", failure.message),
             ..failure
         })?;
         let stats = db.stats()?;
@@ -92,12 +98,12 @@ impl Map {
         let file_pages = (stats.file_bytes / stats.page_size as u64) as u32;
         let mut map = self.file_map(classes.list.clone(), file_pages, stats.page_size);
         let progress = Progress::new(stats.pages.into(), "pages");
-        let mut told = 0;
+        let mut reached = 0;
         let report = db.check_pages(|page: &PageUse<'_>| {
-            told += u64::from(page.count);
-            progress.set(told);
-            map.grow(page.first + page.count, BEHIND);
-            map.paint(page.first, page.count, BEHIND, classes.of(page));
+            reached += u64::from(page.count);
+            progress.set(reached);
+            map.grow(page.first + page.count, RESERVED);
+            map.paint(page.first, page.count, RESERVED, classes.of(page));
         })?;
         progress.finish();
         map.settle(report.counts().total);
@@ -106,16 +112,17 @@ impl Map {
 
     fn classes(&self, db: &Db) -> Result<Classes, Failure> {
         let rx = db.read()?;
-        let tables = table_names(&rx)?;
-        let snapshots = db.readers()?.iter().map(|reader| reader.snapshot).collect();
-        Ok(Classes::new(self.by, tables, snapshots, rx.id(), db.stats()?.page_size))
+        let mut classes = Classes::new(self.by, table_names(&rx)?, db.page_size());
+        classes.snapshots = ReadSnapshots::of(db)?;
+        classes.newest = rx.id();
+        Ok(classes)
     }
 
-    /// What each page says of itself.
-    fn look_at_headers(&self) -> Result<FileMap, Failure> {
-        let inspector = Inspector::open(&self.file, None)?;
+    /// What each page is by its own header.
+    fn map_headers(&self) -> Result<FileMap, Failure> {
+        let inspector = open_pages(&self.file, self.page_size)?;
         let pages = inspector.page_count();
-        let classes = Classes::new(By::Kind, Vec::new(), Vec::new(), 0, inspector.page_size());
+        let classes = Classes::new(By::Kind, Vec::new(), inspector.page_size());
         let place =
             |letter: char| classes.list.iter().position(|class| class.letter == letter).unwrap_or(UNKNOWN);
         let mut map = self.file_map(classes.list.clone(), pages, inspector.page_size());
@@ -132,15 +139,15 @@ impl Map {
                 Content::Branch(_) => (place('b'), 1),
                 Content::Overflow { pages, .. } => (place('o'), *pages),
                 Content::FreeLog { .. } => (place('F'), 1),
-                Content::Empty => (BEHIND, 1),
+                Content::Empty => (RESERVED, 1),
                 _ => (UNKNOWN, 1),
             };
             let length = length.clamp(1, pages - next);
-            map.paint(next, length, BEHIND, class);
+            map.paint(next, length, RESERVED, class);
             next += length;
         }
         progress.finish();
-        map.rename(BEHIND, "zeros");
+        map.rename(RESERVED, "zeros");
         map.rename(UNKNOWN, "nothing known, or damaged");
         Ok(map)
     }

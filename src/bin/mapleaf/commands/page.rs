@@ -4,17 +4,17 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::inspect::{Anatomy, Inspector};
+use mapleaf::inspect::Anatomy;
 use mapleaf::{PageRole, TableInfo};
 
-use crate::human::pages_text;
+use crate::human::{pages_text, parse_page_size};
 use crate::notation::{Form, Notation};
-use crate::open::{find_table, open_read_only};
+use crate::open::{find_table, open_pages, open_read_only};
 use crate::outcome::{Answer, Failure};
 use crate::page_view::{PageText, page_json};
 
-/// Takes a page apart: every field named, entries with their places, and all that is wrong with it; the exit code is 1
-/// then. The file may be damaged, or in use. A page that is free shows what it had when it was used.
+/// Takes a page apart: every field named, entries with their offsets, and all problems; the exit code is 1 if there are
+/// any. The file may be damaged, or in use. A free page shows what it held when it was last used.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf page app.mapleaf 0                the record in slot 0 (1: in slot 1)
@@ -33,20 +33,20 @@ pub(crate) struct Page {
     /// Show all bytes of the page too.
     #[arg(long, conflicts_with = "json")]
     hex: bool,
-    /// How keys and values are shown; as a table's types say only with --whose.
+    /// How keys and values are shown; as the table's types define only with --whose.
     #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
     form: Form,
-    /// Bytes in a page, if the file does not say it any more.
-    #[arg(long)]
+    /// Bytes in a page, if no record has it any more.
+    #[arg(long, value_parser = parse_page_size)]
     page_size: Option<usize>,
-    /// Answer with one line of JSON, in which keys and values are hexadecimal digits.
+    /// Print one line of JSON, in which keys and values are hexadecimal digits.
     #[arg(long)]
     json: bool,
 }
 
 impl Page {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
-        let inspector = Inspector::open(&self.file, self.page_size)?;
+        let inspector = open_pages(&self.file, self.page_size)?;
         let page = inspector.page(self.number)?;
         let whose = if self.whose { Some(find_use(self, &page)?) } else { None };
         let mut out = BufWriter::new(stdout().lock());
@@ -96,7 +96,7 @@ fn find_use(command: &Page, page: &Anatomy) -> Result<Use, Failure> {
         };
         let place = match page.number - page_use.first {
             0 => String::new(),
-            place => format!(", {place} behind its beginning, page {}", page_use.first),
+            place => format!(", {place} after its first, page {}", page_use.first),
         };
         let text = match page_use.role {
             PageRole::Record => "room for a record".to_owned(),
@@ -107,14 +107,14 @@ fn find_use(command: &Page, page: &Anatomy) -> Result<Use, Failure> {
             }
             PageRole::FreeLog => "a part of the log of free space".to_owned(),
             PageRole::Retired { is_needed: false, .. } => {
-                "nothing any more: nobody reads a snapshot that has it".to_owned()
+                "nothing any more: no reader's snapshot has it".to_owned()
             }
             PageRole::Retired { death, .. } => {
                 let birth = page_use.birth.unwrap_or_default();
                 format!("the snapshots of transactions {birth} to {}, not for the newest", death - 1)
             }
             PageRole::Free => "nothing: it is free".to_owned(),
-            _ => "something that this program does not know".to_owned(),
+            _ => "a use that this program does not know".to_owned(),
         };
         let is_tree = matches!(page_use.role, PageRole::Leaf | PageRole::Branch { .. });
         found = Some((text, page_use.table.filter(|_| is_tree).map(str::to_owned)));
@@ -122,7 +122,7 @@ fn find_use(command: &Page, page: &Anatomy) -> Result<Use, Failure> {
     let (text, table) = match found {
         Some(found) => found,
         None if page.number >= report.counts().total => {
-            ("behind the end of the newest transaction's file: means nothing".to_owned(), None)
+            ("nothing: it lies after the last page of the newest transaction".to_owned(), None)
         }
         None => ("nothing: it is damaged, lies below a damaged page, or is lost".to_owned(), None),
     };

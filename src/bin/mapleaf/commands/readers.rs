@@ -1,4 +1,4 @@
-//! `readers`: who reads which snapshot.
+//! `readers`: which process reads which snapshot.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use serde_json::json;
 use crate::open::{open_existing, open_read_only};
 use crate::outcome::{Answer, Failure};
 
-/// Lists who reads which snapshot, the oldest first.
+/// Lists the readers: process, snapshot, and for how long, the oldest snapshot first.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf readers app.mapleaf
-  mapleaf readers --pins app.mapleaf     and what each of them keeps from being used again")]
+  mapleaf readers --pins app.mapleaf     and how many pages each of them keeps")]
 pub(crate) struct Readers {
     /// The database.
     file: PathBuf,
-    /// Also count the pages that each reader keeps. Opens the database for writing, and, if nobody writes just now, has
-    /// the writer's turn for a moment.
+    /// Also count the pages that each reader keeps. Opens the database for writing, and, if no process is writing,
+    /// takes the writer lock for a moment.
     #[arg(long)]
     pins: bool,
-    /// Answer with a line of JSON for each reader.
+    /// Print a line of JSON for each reader.
     #[arg(long)]
     json: bool,
 }

@@ -20,7 +20,7 @@ use crate::staging::create_file;
 
 Every page of the new database is verified before it gets its name. A file that is there is never replaced.")]
 pub(crate) struct Restore {
-    /// The copy, or an earlier restored one, to which nobody has written.
+    /// The copy, or a database that was restored earlier; it must not have been written to.
     copy: PathBuf,
     /// The increments, oldest first; - for standard input. Then the new file.
     #[arg(required = true, num_args = 2.., value_names = ["INCREMENTS", "NEW_FILE"])]

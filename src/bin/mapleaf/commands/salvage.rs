@@ -7,12 +7,13 @@ use clap::Args;
 use mapleaf::SalvageOptions;
 use serde_json::{Value, json};
 
+use crate::human::parse_page_size;
 use crate::interrupt::on_interrupt;
 use crate::outcome::{Answer, Failure};
 use crate::problems::problems_json;
 use crate::staging::create_file;
 
-/// Rescues what can be read of a damaged database into a new one, and says what was lost; the exit code is 1 if
+/// Rescues what can be read of a damaged database into a new one, and lists what was lost; the exit code is 1 if
 /// anything was. The damaged file is only read.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -23,10 +24,10 @@ pub(crate) struct Salvage {
     file: PathBuf,
     /// The new database.
     new_file: PathBuf,
-    /// Bytes in a page of the damaged file, if it does not say any more.
-    #[arg(long)]
+    /// Bytes in a page of the damaged file, if no record has it any more.
+    #[arg(long, value_parser = parse_page_size)]
     page_size: Option<usize>,
-    /// Answer with one line of JSON.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }

@@ -12,7 +12,7 @@ use crate::open::{find_table, open_read_only};
 use crate::outcome::{Answer, Failure};
 use crate::types::Role;
 
-/// Prints entries in the order of their keys: key, tabulator, value.
+/// Prints entries in the order of their keys: key, tab, value.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf scan app.mapleaf users
@@ -26,10 +26,10 @@ pub(crate) struct Scan {
     table: String,
     #[command(flatten)]
     range: RangeArgs,
-    /// From the greatest key to the least.
+    /// From the last key to the first.
     #[arg(long)]
     reverse: bool,
-    /// So many entries at most.
+    /// At most this many entries.
     #[arg(long)]
     limit: Option<u64>,
     /// Without the values.

@@ -9,12 +9,12 @@ use crate::human::bytes;
 use crate::open::open_existing;
 use crate::outcome::{Answer, Failure};
 
-/// Gives free pages at the end of a database file back to the system, all but some for the next commits.
+/// Gives free pages at the end of a database file back to the system, except some for the next commits.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf shrink app.mapleaf
 
-It moves nothing; `mapleaf compact` does. The file is cut when nobody can see its end any more.")]
+It moves nothing; `mapleaf compact` does. The file is cut when no reader can see its end any more.")]
 pub(crate) struct Shrink {
     /// The database.
     file: PathBuf,
@@ -28,7 +28,7 @@ impl Shrink {
         let after = db.stats()?.file_bytes;
         let mut out = stdout().lock();
         if has_given_up && after == before {
-            writeln!(out, "{} now, less when the snapshots end that readers hold", bytes(after))?;
+            writeln!(out, "{} now, less when the readers of its end are gone", bytes(after))?;
         } else {
             writeln!(out, "{} of {} left", bytes(after), bytes(before))?;
         }

@@ -5,28 +5,32 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::{Db, Error, PageCounts, PageRole};
+use mapleaf::{Db, Error, PageCounts, PageRole, Stats, TableInfo};
 use serde_json::{Value, json};
 
 use crate::escape::escape;
-use crate::human::{bytes, count};
-use crate::open::{entries_of_all_tables, open_read_only};
+use crate::human::{bytes, count, pages_text};
+use crate::open::open_read_only;
 use crate::outcome::{Answer, Failure};
+use crate::unused::UnusedCounts;
 
-/// Says how large a database is, what of it is free, and who reads it.
+/// Shows how large a database is, what its pages are used for, and who reads it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf stat app.mapleaf
   mapleaf stat --pages app.mapleaf     what each table takes; reads the whole file
-  mapleaf stat --json app.mapleaf | jq .free_bytes")]
+  mapleaf stat --json app.mapleaf | jq .free_bytes
+
+In use are the pages of the newest transaction. Retired are those that only an older snapshot needs, of a reader
+(pinned) or until the newest transaction is durable. Free are all others: the next commit may use them. Reserved is
+what the file has after its last page, for commits to come. `check` and `map` count the same way.")]
 pub(crate) struct Stat {
     /// The database.
     file: PathBuf,
-    /// Also count each table's pages, and say how full they are, and how many pages are kept for readers. Reads and
-    /// verifies the whole file.
+    /// Also count each table's pages, and show how full they are. Reads and verifies the whole file.
     #[arg(long)]
     pages: bool,
-    /// Answer with one line of JSON.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -36,102 +40,136 @@ impl Stat {
         let db = open_read_only(&self.file)?;
         let stats = db.stats()?;
         let rx = db.read()?;
-        let tables = rx.tables()?;
-        let page = stats.page_size as u64;
-        let (free, retired) = (u64::from(stats.free_pages) * page, u64::from(stats.retired_pages) * page);
-        let parts = if self.pages { Some(Parts::of(&db)?) } else { None };
+        let unused = UnusedCounts::of(&db, &stats)?;
+        let found = Found {
+            in_use_pages: stats.pages.saturating_sub(unused.free + unused.retired),
+            unused,
+            reserved_bytes: stats.file_bytes.saturating_sub(u64::from(stats.pages) * stats.page_size as u64),
+            tables: rx.tables()?,
+            table_pages: if self.pages { Some(table_pages(&db)?) } else { None },
+            stats,
+        };
         let mut out = stdout().lock();
         if self.json {
-            let mut answer = json!({
-                "file_bytes": stats.file_bytes, "page_size": page, "pages": stats.pages,
-                "free_pages": stats.free_pages, "free_bytes": free,
-                "retired_pages": stats.retired_pages, "retired_bytes": retired,
-                "tables": stats.tables, "entries": entries_of_all_tables(&rx)?,
-                "head": stats.head, "visible": stats.visible, "durable": stats.durable,
-                "readers": stats.readers, "oldest_reader": stats.oldest_reader,
-            });
-            if let Some(parts) = &parts {
-                let tables = parts.tables.iter().map(|(name, pages)| pages_json(name, pages, page));
-                answer["table_pages"] = tables.collect();
-                answer["pinned_pages"] = parts.pinned.into();
-            }
-            writeln!(out, "{answer}")?;
-            return Ok(Answer::Done);
-        }
-        writeln!(
-            out,
-            "file       {} ({} pages of {page} bytes)",
-            bytes(stats.file_bytes),
-            count(stats.pages.into())
-        )?;
-        writeln!(out, "free       {} ({} pages)", bytes(free), count(stats.free_pages.into()))?;
-        writeln!(out, "retired    {} ({} pages)", bytes(retired), count(stats.retired_pages.into()))?;
-        writeln!(out, "tables     {}, with {} entries", stats.tables, count(entries_of_all_tables(&rx)?))?;
-        writeln!(out, "newest     transaction {}, durable {}", stats.head, stats.durable)?;
-        match stats.oldest_reader {
-            Some(oldest) => {
-                writeln!(out, "readers    {}, the oldest at transaction {oldest}", stats.readers)?
-            }
-            None => writeln!(out, "readers    none")?,
-        }
-        if let Some(parts) = &parts {
-            let pinned = u64::from(parts.pinned);
-            writeln!(out, "pinned     {} ({} pages)", bytes(pinned * page), count(pinned))?;
-            writeln!(
-                out,
-                "\n{:>12} {:>5} {:>9} {:>9} {:>9} {:>5}  table",
-                "bytes", "depth", "leaves", "branches", "overflow", "full"
-            )?;
-            for table in &tables {
-                let pages = parts.tables.get(&table.name).copied().unwrap_or_default();
-                writeln!(
-                    out,
-                    "{:>12} {:>5} {:>9} {:>9} {:>9} {:>4}%  {}",
-                    u64::from(pages.total) * page,
-                    table.depth,
-                    pages.leaves,
-                    pages.branches,
-                    pages.overflow,
-                    fill(&pages, page),
-                    escape(table.name.as_bytes())
-                )?;
-            }
+            writeln!(out, "{}", found.json())?
+        } else {
+            found.write_text(&mut out)?
         }
         Ok(Answer::Done)
     }
 }
 
-/// What the pages of the file are used for.
-struct Parts {
-    tables: BTreeMap<String, PageCounts>,
-    /// Pages that the newest transaction does not use, and that are kept for readers.
-    pinned: u32,
+/// All that is shown.
+struct Found {
+    stats: Stats,
+    unused: UnusedCounts,
+    in_use_pages: u32,
+    reserved_bytes: u64,
+    tables: Vec<TableInfo>,
+    table_pages: Option<TablePages>,
 }
 
-impl Parts {
-    fn of(db: &Db) -> Result<Parts, Failure> {
-        let mut parts = Parts { tables: BTreeMap::new(), pinned: 0 };
-        for table in db.read()?.tables()? {
-            let pages = parts.tables.entry(table.name).or_default();
-            pages.entries = table.entries;
+impl Found {
+    fn page_bytes(&self, pages: u32) -> u64 {
+        u64::from(pages) * self.stats.page_size as u64
+    }
+
+    fn entries(&self) -> u64 {
+        self.tables.iter().map(|table| table.entries).sum()
+    }
+
+    fn json(&self) -> Value {
+        let Found { stats, unused, .. } = self;
+        let mut answer = json!({
+            "file_bytes": stats.file_bytes, "page_size": stats.page_size, "pages": stats.pages,
+            "in_use_pages": self.in_use_pages, "in_use_bytes": self.page_bytes(self.in_use_pages),
+            "free_pages": unused.free, "free_bytes": self.page_bytes(unused.free),
+            "retired_pages": unused.retired, "retired_bytes": self.page_bytes(unused.retired),
+            "pinned_pages": unused.pinned, "reserved_bytes": self.reserved_bytes,
+            "tables": stats.tables, "entries": self.entries(),
+            "head": stats.head, "visible": stats.visible, "durable": stats.durable,
+            "readers": stats.readers, "oldest_reader": stats.oldest_reader,
+        });
+        if let Some(table_pages) = &self.table_pages {
+            let page = stats.page_size as u64;
+            let tables = table_pages.iter().map(|(name, pages)| pages_json(name, pages, page));
+            answer["table_pages"] = tables.collect();
         }
-        let report = db.check_pages(|page| {
-            if matches!(page.role, PageRole::Retired { is_needed: true, .. }) {
-                parts.pinned += page.count;
-            }
-            let Some(pages) = page.table.and_then(|name| parts.tables.get_mut(name)) else { return };
-            match page.role {
-                PageRole::Leaf => pages.leaves += page.count,
-                PageRole::Branch { .. } => pages.branches += page.count,
-                _ => pages.overflow += page.count,
-            }
-            pages.total += page.count;
-            pages.used_bytes += page.used_bytes;
-        })?;
-        match report.problems().first() {
-            None => Ok(parts),
-            Some(problem) => Err(Error::Corrupt(Box::new(problem.clone())).into()),
+        answer
+    }
+
+    fn write_text(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let stats = &self.stats;
+        let line = |pages: u32| format!("{} ({})", bytes(self.page_bytes(pages)), pages_text(pages.into()));
+        let all = pages_text(stats.pages.into());
+        writeln!(out, "file       {} ({all} of {} bytes)", bytes(stats.file_bytes), stats.page_size)?;
+        writeln!(out, "in use     {}", line(self.in_use_pages))?;
+        writeln!(out, "free       {}", line(self.unused.free))?;
+        writeln!(out, "retired    {}", line(self.unused.retired))?;
+        if self.unused.pinned > 0 {
+            writeln!(out, "  pinned   {}, by readers", line(self.unused.pinned))?;
         }
+        writeln!(out, "reserved   {}", bytes(self.reserved_bytes))?;
+        writeln!(out, "tables     {}, with {} entries", stats.tables, count(self.entries()))?;
+        writeln!(out, "newest     transaction {}, durable {}", stats.head, stats.durable)?;
+        match stats.oldest_reader {
+            Some(oldest) => {
+                writeln!(out, "readers    {}, the oldest at transaction {oldest}", stats.readers)?;
+            }
+            None => writeln!(out, "readers    none")?,
+        }
+        match &self.table_pages {
+            Some(table_pages) => self.write_tables(out, table_pages),
+            None => Ok(()),
+        }
+    }
+
+    fn write_tables(&self, out: &mut impl Write, table_pages: &TablePages) -> Result<(), Failure> {
+        writeln!(
+            out,
+            "\n{:>12} {:>5} {:>9} {:>9} {:>9} {:>5}  table",
+            "bytes", "depth", "leaves", "branches", "overflow", "full"
+        )?;
+        for table in &self.tables {
+            let pages = table_pages.get(&table.name).copied().unwrap_or_default();
+            writeln!(
+                out,
+                "{:>12} {:>5} {:>9} {:>9} {:>9} {:>4}%  {}",
+                self.page_bytes(pages.total),
+                table.depth,
+                pages.leaves,
+                pages.branches,
+                pages.overflow,
+                fill(&pages, self.stats.page_size as u64),
+                escape(table.name.as_bytes())
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The pages of each table.
+type TablePages = BTreeMap<String, PageCounts>;
+
+/// Counts the pages of each table, and verifies them.
+fn table_pages(db: &Db) -> Result<TablePages, Failure> {
+    let mut tables = TablePages::new();
+    for table in db.read()?.tables()? {
+        tables.entry(table.name).or_default().entries = table.entries;
+    }
+    let report = db.check_pages(|page| {
+        let Some(pages) = page.table.and_then(|name| tables.get_mut(name)) else { return };
+        match page.role {
+            PageRole::Leaf => pages.leaves += page.count,
+            PageRole::Branch { .. } => pages.branches += page.count,
+            _ => pages.overflow += page.count,
+        }
+        pages.total += page.count;
+        pages.used_bytes += page.used_bytes;
+    })?;
+    match report.problems().first() {
+        None => Ok(tables),
+        Some(problem) => Err(Error::Corrupt(Box::new(problem.clone())).into()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::outcome::{Answer, Failure};
 pub(crate) struct Tables {
     /// The database.
     file: PathBuf,
-    /// Answer with a line of JSON for each table.
+    /// Print a line of JSON for each table.
     #[arg(long)]
     json: bool,
 }

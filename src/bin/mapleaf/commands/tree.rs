@@ -25,7 +25,7 @@ pub(crate) struct Tree {
     /// Write an SVG picture.
     #[arg(long, conflicts_with = "json")]
     svg: bool,
-    /// Answer with one line of JSON.
+    /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }
@@ -37,10 +37,10 @@ impl Tree {
         let table = find_table(&rx, &self.table)?;
         let mut shape = TreeShape::new(table, db.stats()?.page_size as u64);
         let progress = Progress::new(0, "pages");
-        let mut told = 0;
+        let mut reached = 0;
         rx.table_pages_with(&self.table, |page| {
-            told += 1;
-            progress.set(told);
+            reached += 1;
+            progress.set(reached);
             shape.add(page);
         })?;
         progress.finish();

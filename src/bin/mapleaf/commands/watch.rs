@@ -11,7 +11,7 @@ use crate::human::parse_seconds;
 use crate::open::{entries_of_all_tables, open_read_only};
 use crate::outcome::{Answer, Failure};
 
-/// Prints a line for each commit as it happens, by whatever process; several at once are one line.
+/// Prints a line for each commit, by any process, as it happens; several at once are one line.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf watch app.mapleaf
@@ -19,10 +19,10 @@ use crate::outcome::{Answer, Failure};
 pub(crate) struct Watch {
     /// The database.
     file: PathBuf,
-    /// End after so many lines.
+    /// End after this many lines.
     #[arg(long)]
     count: Option<u64>,
-    /// End when nothing has been committed for so many seconds; the exit code is 1 then.
+    /// End when nothing has been committed for this many seconds, with exit code 1.
     #[arg(long, value_parser = parse_seconds)]
     timeout: Option<Duration>,
     /// Print lines of JSON.

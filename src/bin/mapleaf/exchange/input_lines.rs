@@ -23,7 +23,7 @@ impl InputLines {
         self.line.clear();
         let count = self.input.read_until(b'\n', &mut self.line);
         let count = count.map_err(|error| {
-            let message = format!("cannot read {} behind line {}: {error}", self.name, self.number);
+            let message = format!("cannot read {} after line {}: {error}", self.name, self.number);
             Failure { code: REFUSED, message }
         })?;
         if count == 0 {

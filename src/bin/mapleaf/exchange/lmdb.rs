@@ -1,7 +1,7 @@
-//! The text format of LMDB's `mdb_dump` and `mdb_load` (and, but for its records by number, of Berkeley DB's).
+//! The text format of LMDB's `mdb_dump` and `mdb_load` (and of Berkeley DB's, except records by number).
 //!
 //! A dump is a section for each table: lines `NAME=VALUE` up to `HEADER=END`, then two lines for each entry, key and
-//! value, each behind a space, up to `DATA=END`. Bytes are two hexadecimal digits each (`format=bytevalue`), or
+//! value, each after a space, up to `DATA=END`. Bytes are two hexadecimal digits each (`format=bytevalue`), or
 //! printable ASCII as it is and `\xx` otherwise (`format=print`).
 
 use std::io::{self, Write};
@@ -12,11 +12,11 @@ use crate::outcome::Failure;
 
 /// The longest key that LMDB holds as it is usually built; the shortest has one byte.
 pub(crate) const MAX_KEY_LEN: usize = 511;
-/// What the names of types are behind. `mdb_load` says that it ignores the line.
+/// The header's line with the names of the types. `mdb_load` warns that it ignores the line.
 const TYPES: &str = "mapleaf_types";
 
-const BARE_BACKSLASH: &str = "a backslash without two hexadecimal digits behind it: `mdb_dump -p` of LMDB 0.9.24 does \
-     not mark backslashes, so that nobody can tell what they mean; dump without -p";
+const BARE_BACKSLASH: &str = "a backslash without two hexadecimal digits after it: `mdb_dump -p` of LMDB 0.9.24 does \
+     not escape backslashes, so the bytes cannot be recovered; dump without -p";
 
 /// The header of a section.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -75,7 +75,7 @@ pub(crate) fn read_header(lines: &mut InputLines) -> Result<Option<Header>, Fail
 /// Key and value.
 type Entry = (Vec<u8>, Vec<u8>);
 
-/// Reads a key and a value; `None` behind the last.
+/// Reads a key and a value; `None` after the last.
 pub(crate) fn read_entry(lines: &mut InputLines, is_print: bool) -> Result<Option<Entry>, Failure> {
     let Some(key) = read_line(lines, is_print)? else { return Ok(None) };
     match read_line(lines, is_print)? {

@@ -1,6 +1,8 @@
 //! Tables as text: what `dump` writes and `load` reads.
 
+pub(crate) mod foreign;
 pub(crate) mod format;
 pub(crate) mod input_lines;
 pub(crate) mod lmdb;
+pub(crate) mod loader;
 pub(crate) mod pairs;

@@ -1,38 +1,19 @@
-//! Tables with duplicates (LMDB's DUPSORT): kept as tables whose keys are the pairs.
+//! Tables with duplicates (LMDB's DUPSORT): kept as tables whose keys are the pairs of key and value.
 
-/// The types of a table whose keys are the pairs of a table with duplicates.
+use mapleaf::{EncodeKey, Key, KeyBytes};
+
+/// The types of such a table.
 pub(crate) const PAIR_TYPES: (&str, &str) = ("(bytes,bytes)", "()");
 
-/// A key of two byte strings.
-pub(crate) fn join_pair(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut pair = Vec::with_capacity(key.len() + value.len() + 2);
-    for &byte in key {
-        pair.push(byte);
-        if byte == 0 {
-            pair.push(0xff);
-        }
-    }
-    pair.extend([0, 0]);
-    pair.extend(value);
-    pair
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// The key that stands for a key and one of its values.
+pub(crate) fn join_pair(key: Vec<u8>, value: Vec<u8>) -> Vec<u8> {
+    EncodeKey::<Pair>::encode_key(&(key, value)).to_vec()
 }
 
-/// Takes a key of two byte strings apart: 00 FF in the first stands for 00, and 00 00 ends it.
-pub(crate) fn split_pair(key: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut first = Vec::new();
-    let mut rest = key;
-    loop {
-        rest = match rest {
-            [0, 0, second @ ..] => return Some((first, second)),
-            [0, 0xff, after @ ..] => {
-                first.push(0);
-                after
-            }
-            [0, ..] | [] => return None,
-            [byte, after @ ..] => {
-                first.push(*byte);
-                after
-            }
-        };
-    }
+/// The reverse of [`join_pair`]; `None` if `pair` is not such a key.
+pub(crate) fn split_pair(pair: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let (key, value) = <Pair as Key>::decode(KeyBytes::from(pair)).ok()?;
+    Some((key.to_vec(), &pair[pair.len() - value.len()..]))
 }

@@ -78,7 +78,7 @@ fn field_json(value: &FieldValue) -> Value {
     }
 }
 
-/// Ranges have a `start` and an `end`, which is the page behind the last.
+/// Ranges have a `start` and an `end`, which is the page after the last.
 fn log_json(entry: &LogEntry) -> Value {
     match entry {
         LogEntry::Base { length_pages, free, retired } => {

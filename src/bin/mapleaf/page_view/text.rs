@@ -11,7 +11,7 @@ use crate::human::{count, pages_text};
 use crate::notation::Notation;
 use crate::types::Role;
 
-/// Keys and values are cut to so many characters.
+/// Keys and values are cut to this many characters.
 const MOST_SHOWN: usize = 40;
 
 pub(crate) struct PageText<'a> {

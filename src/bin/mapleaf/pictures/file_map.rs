@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::human::{bytes, count};
 use crate::outcome::Failure;
-use crate::pictures::page_classes::{BEHIND, By, Class, FIRST_OWN, UNKNOWN};
+use crate::pictures::page_classes::{By, Class, FIRST_OWN, RESERVED, UNKNOWN};
 use crate::pictures::svg::{Anchor, Color, INK, PALE_INK, Svg};
 
 /// How large a picture is.
@@ -32,7 +32,7 @@ pub(crate) struct FileMap {
 }
 
 impl FileMap {
-    /// A map of `pages` pages, all of which are behind the end until [`FileMap::paint`] says what they are.
+    /// A map of `pages` pages, all of them reserved until [`FileMap::paint`] gives them another class.
     pub(crate) fn new(
         title: String,
         by: By,
@@ -43,7 +43,7 @@ impl FileMap {
     ) -> FileMap {
         let Layout { width, per_cell } = layout;
         let mut map = FileMap { title, by, classes, cells: Vec::new(), pages: 0, per_cell, width, page_size };
-        map.grow(pages, BEHIND);
+        map.grow(pages, RESERVED);
         map
     }
 
@@ -66,7 +66,7 @@ impl FileMap {
     /// Some pages are no longer of class `from`, but of class `to`.
     pub(crate) fn paint(&mut self, first: u32, count: u32, from: usize, to: usize) {
         self.change(first, count, |cell, pages| {
-            // A page with two uses keeps the first: then there are less of them left than are told.
+            // A page with two uses keeps the first, so fewer pages may be left than are painted.
             let pages = pages.min(cell[from]);
             cell[from] -= pages;
             cell[to] += pages;
@@ -85,16 +85,16 @@ impl FileMap {
         }
     }
 
-    /// What has not been told of is unknown, up to page `end`.
+    /// Pages below `end` that were not painted are unknown.
     pub(crate) fn settle(&mut self, end: u32) {
         let (per_cell, cells) = (self.per_cell, self.cells.len());
         for index in 0..cells {
             let first = index as u32 * per_cell;
             let inside = end.saturating_sub(first).min(per_cell);
             let cell = &mut self.cells[index];
-            let told: u32 = cell.iter().sum::<u32>() - cell[BEHIND];
-            let unknown = inside.saturating_sub(told).min(cell[BEHIND]);
-            cell[BEHIND] -= unknown;
+            let painted: u32 = cell.iter().sum::<u32>() - cell[RESERVED];
+            let unknown = inside.saturating_sub(painted).min(cell[RESERVED]);
+            cell[RESERVED] -= unknown;
             cell[UNKNOWN] += unknown;
         }
     }
@@ -214,7 +214,7 @@ impl FileMap {
     }
 }
 
-/// The letter stands on its color, in whichever of black and white can be read there.
+/// A letter on its color, in black or white, whichever has more contrast.
 fn style_of(Color(red, green, blue): Color) -> Style {
     let brightness = 299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue);
     let ink = if brightness > 140_000 { AnsiColor::Black } else { AnsiColor::BrightWhite };

@@ -1,12 +1,12 @@
-//! Into which classes the pages of a picture fall, by what one asks: what they are for, whose they are, how old, how
-//! full.
+//! The classes of pages in a picture: by kind, by table, by age, or by how full they are.
 
 use clap::ValueEnum;
 use mapleaf::{PageRole, PageUse};
 
 use crate::pictures::svg::Color;
+use crate::unused::{ReadSnapshots, Unused};
 
-/// What a picture tells.
+/// What a picture shows.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum By {
     /// What pages are: leaves, branches, large values, free, retired...
@@ -33,16 +33,16 @@ pub(crate) struct Classes {
     /// For programs and for people, in the order of the legend.
     pub(crate) list: Vec<Class>,
     tables: Vec<String>,
-    /// Snapshots that are being read.
-    snapshots: Vec<u64>,
-    newest: u64,
+    pub(crate) snapshots: ReadSnapshots,
+    /// The newest transaction.
+    pub(crate) newest: u64,
     page_size: u64,
 }
 
-/// The first class: what nobody has told of. Damaged, below what is damaged, or lost.
+/// The first class: pages that the check did not reach. They are damaged, lie below a damaged page, or are lost.
 pub(crate) const UNKNOWN: usize = 0;
-/// The second: pages that the file has, and no transaction.
-pub(crate) const BEHIND: usize = 1;
+/// The second: pages that the file has beyond the last page of the newest transaction.
+pub(crate) const RESERVED: usize = 1;
 const FREE: usize = 2;
 const RETIRED: usize = 3;
 const PINNED: usize = 4;
@@ -50,14 +50,14 @@ const PINNED: usize = 4;
 const RECORD: usize = 5;
 const FREE_LOG: usize = 6;
 const CATALOG: usize = 7;
-/// Those from here on depend on what the picture tells.
+/// Those from here on depend on what the picture shows.
 pub(crate) const FIRST_OWN: usize = 8;
 
 const COMMON: [(&str, Color, char); FIRST_OWN] = [
     ("damaged or lost", Color(0xff, 0x00, 0xff), '?'),
-    ("behind the end", Color(0xf7, 0xf7, 0xf8), ' '),
+    ("reserved, after the last page", Color(0xf7, 0xf7, 0xf8), ' '),
     ("free", Color(0xdd, 0xe1, 0xe6), '.'),
-    ("retired, until the next commit", Color(0xf3, 0xb4, 0xa9), 'x'),
+    ("retired", Color(0xf3, 0xb4, 0xa9), 'x'),
     ("retired, and pinned by a reader", Color(0xd6, 0x27, 0x28), 'X'),
     ("record", Color(0x22, 0x26, 0x2b), 'R'),
     ("free log", Color(0x8e, 0x6b, 0xbf), 'F'),
@@ -68,7 +68,7 @@ const KINDS: [(&str, Color, char); 3] = [
     ("leaf", Color(0x4c, 0x9f, 0x70), 'l'),
     ("large value", Color(0xe6, 0x9f, 0x00), 'o'),
 ];
-/// For tables; those behind the last have one color together.
+/// For tables; those after the last color share another one.
 const PALETTE: [Color; 10] = [
     Color(0x4c, 0x78, 0xa8),
     Color(0xf5, 0x85, 0x18),
@@ -97,13 +97,8 @@ const AGES: [u64; 5] = [0, 10, 100, 1000, 10_000];
 const FILLS: [u64; 5] = [25, 50, 70, 80, 90];
 
 impl Classes {
-    pub(crate) fn new(
-        by: By,
-        tables: Vec<String>,
-        snapshots: Vec<u64>,
-        newest: u64,
-        page_size: usize,
-    ) -> Classes {
+    /// Classes of pages that no reader pins, and of transaction 0.
+    pub(crate) fn new(by: By, tables: Vec<String>, page_size: usize) -> Classes {
         let own: Vec<Class> = match by {
             By::Kind => KINDS.iter().map(|&(name, color, letter)| class(name, color, letter)).collect(),
             By::Table => {
@@ -129,20 +124,21 @@ impl Classes {
         };
         let common = COMMON.iter().map(|&(name, color, letter)| class(name, color, letter));
         let list = common.chain(own).collect();
-        Classes { by, list, tables, snapshots, newest, page_size: page_size as u64 }
+        let snapshots = ReadSnapshots::default();
+        Classes { by, list, tables, snapshots, newest: 0, page_size: page_size as u64 }
     }
 
     /// The class that pages are in.
     pub(crate) fn of(&self, page: &PageUse<'_>) -> usize {
+        match self.snapshots.classify(page) {
+            Some(Unused::Free) => return FREE,
+            Some(Unused::Retired) => return RETIRED,
+            Some(Unused::Pinned) => return PINNED,
+            None => {}
+        }
         match (page.role, page.table) {
             (PageRole::Record, _) => RECORD,
             (PageRole::FreeLog, _) => FREE_LOG,
-            (PageRole::Free, _) => FREE,
-            (PageRole::Retired { is_needed: false, .. }, _) => FREE,
-            (PageRole::Retired { death, .. }, _) => {
-                let life = page.birth.unwrap_or(0)..death;
-                if self.snapshots.iter().any(|snapshot| life.contains(snapshot)) { PINNED } else { RETIRED }
-            }
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, None) => CATALOG,
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, Some(_)) => {
                 FIRST_OWN + self.own(page)

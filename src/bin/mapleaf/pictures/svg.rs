@@ -65,7 +65,7 @@ impl Svg {
         ));
     }
 
-    /// The whole file. `title` is what programs that read aloud say of it.
+    /// The whole file. `title` is what screen readers read.
     pub(crate) fn finish(self, width: f64, height: f64, title: &str) -> String {
         let (width, height) = (Rounded(width), Rounded(height));
         format!(

@@ -18,7 +18,7 @@ const BAR_CHARACTERS: u64 = 40;
 struct Level {
     pages: u64,
     used_bytes: u64,
-    /// How many of them are full by so many times ten percent.
+    /// How many of them are 0 to 10 % full, 10 to 20 % full, and so on.
     histogram: [u64; CLASSES],
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct TreeShape {
     large_values: u64,
     large_pages: u64,
     large_bytes: u64,
-    /// Leaves that lie right behind the leaf before them.
+    /// Leaves that lie in the page after that of the leaf before them.
     neighbours: u64,
     last_leaf: Option<u32>,
 }
@@ -206,7 +206,7 @@ impl TreeShape {
     }
 }
 
-/// Draws how full the leaves are; answers where it ends.
+/// Draws how full the leaves are; returns where the drawing ends.
 fn histogram(svg: &mut Svg, y: f64, leaves: &Level, color: Color) -> f64 {
     const HEIGHT: f64 = 120.0;
     const STEP: f64 = 66.0;

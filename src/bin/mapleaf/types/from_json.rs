@@ -1,14 +1,17 @@
-//! From JSON, or a word of the command line, to the bytes that a table stores: the reverse of `decode`.
+//! From JSON, or a word of the command line, to the bytes that a table stores: the reverse of `to_json`.
 
-use serde_json::Value;
+use mapleaf::{EncodeKey, EncodeValue};
+use serde_json::Value as Json;
 
-use super::decode::{Role, Type};
+use super::role::Role;
+use super::scalar::Scalar;
+use super::stored_type::Type;
 use crate::escape::{from_hex, unescape};
 
 impl Type {
     /// A key or value that was given as JSON.
-    pub(crate) fn encode(&self, value: &Value, role: Role) -> Result<Vec<u8>, String> {
-        if let Some(digits) = field(value, "encoded").and_then(Value::as_str) {
+    pub(crate) fn encode(&self, value: &Json, role: Role) -> Result<Vec<u8>, String> {
+        if let Some(digits) = field(value, "encoded").and_then(Json::as_str) {
             return from_hex(digits.as_bytes());
         }
         let mut bytes = Vec::new();
@@ -27,7 +30,7 @@ impl Type {
             },
             _ => {
                 let value = serde_json::from_slice(word)
-                    .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(word).into_owned()));
+                    .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(word).into_owned()));
                 self.encode(&value, role)
             }
         }
@@ -36,18 +39,18 @@ impl Type {
     /// The same of text in which [`crate::escape::escape`] has replaced what is not printable.
     pub(crate) fn encode_escaped(&self, text: &[u8], role: Role) -> Result<Vec<u8>, String> {
         match self {
-            Type::Bytes | Type::Str | Type::Char => self.encode_word(&unescape(text)?, role),
+            Type::Bytes | Type::Str | Type::Scalar(Scalar::Char) => self.encode_word(&unescape(text)?, role),
             _ => self.encode_word(text, role),
         }
     }
 
     /// The bytes with which all keys begin whose first elements are those of the array `word`, if this is a tuple or a
-    /// vector; if it is text or bytes, all that begin with `word`.
+    /// vector; if it is text or bytes, the bytes with which all keys begin that begin with `word`.
     pub(crate) fn encode_prefix(&self, word: &[u8]) -> Result<Vec<u8>, String> {
         match self {
             Type::Str | Type::Bytes => Ok(word.to_vec()),
             Type::Tuple(elements) => {
-                let values: Vec<Value> =
+                let values: Vec<Json> =
                     serde_json::from_slice(word).map_err(|_| self.expected("an array of first elements"))?;
                 if values.len() > elements.len() {
                     return Err(format!("{} elements, the keys have {}", values.len(), elements.len()));
@@ -59,7 +62,7 @@ impl Type {
                 Ok(bytes)
             }
             Type::Vec(element) => {
-                let values: Vec<Value> =
+                let values: Vec<Json> =
                     serde_json::from_slice(word).map_err(|_| self.expected("an array of first elements"))?;
                 let mut bytes = Vec::new();
                 element.push_vector(&values, Role::Key, true, &mut bytes)?;
@@ -73,26 +76,10 @@ impl Type {
         format!("expected {what} for {self}")
     }
 
-    fn push(&self, value: &Value, role: Role, is_last: bool, out: &mut Vec<u8>) -> Result<(), String> {
+    fn push(&self, value: &Json, role: Role, is_last: bool, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
-            Type::Unit if value.is_null() || value == "" => {}
-            Type::Unit => return Err(self.expected("null")),
-            Type::Bool => out.push(u8::from(value.as_bool().ok_or_else(|| self.expected("true or false"))?)),
-            Type::Char => {
-                let mut characters = value.as_str().unwrap_or_default().chars();
-                let (Some(character), None) = (characters.next(), characters.next()) else {
-                    return Err(self.expected("one character"));
-                };
-                push_unsigned(u128::from(u32::from(character)), 4, role, out);
-            }
-            Type::Int { size, is_signed } => {
-                let bits =
-                    int_bits(value, *size, *is_signed, role).ok_or_else(|| self.expected("an integer"))?;
-                push_unsigned(bits, *size, role, out);
-            }
-            Type::Float { size } => {
-                let bits = float_bits(value, *size).ok_or_else(|| self.expected("a number"))?;
-                push_unsigned(ordered(bits, *size, role), *size, role, out);
+            Type::Scalar(scalar) => {
+                out.extend(scalar.encode(value, role).ok_or_else(|| self.expected(scalar.form()))?);
             }
             Type::Array(length) => {
                 let bytes = bytes_of(value).ok_or_else(|| self.expected("text, or {\"hex\": ..}"))??;
@@ -115,12 +102,10 @@ impl Type {
                 out.push(1);
                 inner.push(value, role, is_last, out)?;
             }
-            Type::NonZero(inner) => {
-                let start = out.len();
-                inner.push(value, role, is_last, out)?;
-                if inner.to_json(&out[start..], role) == 0 || value == "0" {
-                    return Err(self.expected("another number than 0"));
-                }
+            Type::NonZero(scalar) => {
+                let is_zero = value == 0 || value == "0";
+                let bytes = scalar.encode(value, role).filter(|_| !is_zero);
+                out.extend(bytes.ok_or_else(|| self.expected("an integer other than 0"))?);
             }
             Type::Tuple(elements) => push_elements(elements.iter(), value, role, is_last, out)?,
             Type::Repeated(element, length) => {
@@ -132,12 +117,12 @@ impl Type {
             }
             Type::OfStd(kind) => {
                 let text = match value {
-                    Value::Number(number) => number.to_string(),
+                    Json::Number(number) => number.to_string(),
                     _ => value.as_str().unwrap_or_default().to_owned(),
                 };
-                out.extend(kind.encode(&text, role).ok_or_else(|| self.expected("text such as is shown"))?);
+                out.extend(kind.encode(&text, role).ok_or_else(|| self.expected("text as it is shown"))?);
             }
-            Type::Other => return Err("the type is not known here: give {\"encoded\": \"..\"}".to_owned()),
+            Type::Other => return Err(UNKNOWN_TYPE.to_owned()),
         }
         Ok(())
     }
@@ -145,7 +130,7 @@ impl Type {
     /// Appends a vector of this.
     fn push_vector(
         &self,
-        values: &[Value],
+        values: &[Json],
         role: Role,
         is_last: bool,
         out: &mut Vec<u8>,
@@ -166,21 +151,26 @@ impl Type {
     }
 
     /// Appends an element of a value that something follows.
-    fn push_delimited(&self, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+    fn push_delimited(&self, value: &Json, out: &mut Vec<u8>) -> Result<(), String> {
         let mut bytes = Vec::new();
         self.push(value, Role::Value, true, &mut bytes)?;
-        if self.fixed_size().is_none() {
-            push_length(bytes.len(), out);
+        if self.fixed_size().is_some() {
+            out.extend(bytes);
+            return Ok(());
         }
-        out.extend(bytes);
+        // As an element of a tuple in which nothing comes after it.
+        let encoded = EncodeValue::<(Vec<u8>, ())>::encode_value(&(bytes, ())).map(|bytes| bytes.to_vec());
+        out.extend(encoded.map_err(|error| error.to_string())?);
         Ok(())
     }
 }
 
+const UNKNOWN_TYPE: &str = "this program does not know the type: give {\"encoded\": \"..\"}, or --as hex";
+
 /// Appends the elements of a tuple or an array.
 fn push_elements<'a>(
     elements: impl ExactSizeIterator<Item = &'a Type>,
-    value: &Value,
+    value: &Json,
     role: Role,
     is_last: bool,
     out: &mut Vec<u8>,
@@ -199,85 +189,24 @@ fn push_elements<'a>(
 }
 
 /// The field of an object that has no other.
-fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+fn field<'a>(value: &'a Json, name: &str) -> Option<&'a Json> {
     value.as_object().filter(|object| object.len() == 1)?.get(name)
 }
 
-fn bytes_of(value: &Value) -> Option<Result<Vec<u8>, String>> {
+fn bytes_of(value: &Json) -> Option<Result<Vec<u8>, String>> {
     match value.as_str() {
         Some(text) => Some(Ok(text.as_bytes().to_vec())),
-        None => field(value, "hex").and_then(Value::as_str).map(|digits| from_hex(digits.as_bytes())),
+        None => field(value, "hex").and_then(Json::as_str).map(|digits| from_hex(digits.as_bytes())),
     }
 }
 
-fn push_unsigned(bits: u128, size: usize, role: Role, out: &mut Vec<u8>) {
-    let bytes = &bits.to_le_bytes()[..size];
-    match role {
-        Role::Key => out.extend(bytes.iter().rev()),
-        Role::Value => out.extend(bytes),
-    }
-}
-
-/// Large numbers may be given as text.
-fn int_bits(value: &Value, size: usize, is_signed: bool, role: Role) -> Option<u128> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    let all = u128::MAX >> (128 - size * 8);
-    if !is_signed {
-        return text.parse::<u128>().ok().filter(|&number| number <= all);
-    }
-    let number = text.parse::<i128>().ok()?;
-    let greatest = (all >> 1) as i128;
-    let sign = if role == Role::Key { 1u128 << (size * 8 - 1) } else { 0 };
-    (-greatest - 1..=greatest).contains(&number).then_some((number as u128 & all) ^ sign)
-}
-
-fn float_bits(value: &Value, size: usize) -> Option<u64> {
-    if let Some(digits) = field(value, "hex").and_then(Value::as_str) {
-        return (digits.len() == size * 2).then(|| u64::from_str_radix(digits, 16).ok())?;
-    }
-    let text = value.as_number()?.to_string();
-    match size {
-        4 => text.parse::<f32>().ok().map(|number| u64::from(number.to_bits())),
-        _ => text.parse::<f64>().ok().map(f64::to_bits),
-    }
-}
-
-/// The bits of a float such that keys are in order.
-fn ordered(bits: u64, size: usize, role: Role) -> u128 {
-    let sign = 1u64 << (size * 8 - 1);
-    let bits = match role {
-        Role::Value => bits,
-        Role::Key if bits & sign != 0 => bits ^ (sign | (sign - 1)),
-        Role::Key => bits ^ sign,
-    };
-    u128::from(bits)
-}
-
-/// In a key, unless they are its end: 00 FF for 00, and 00 00 at the end.
+/// In a key in which other elements follow, text and bytes are delimited.
 fn push_bytes(bytes: &[u8], role: Role, is_last: bool, out: &mut Vec<u8>) {
-    if role == Role::Value || is_last {
-        return out.extend(bytes);
+    match role {
+        // As an element of a tuple in which nothing comes after it.
+        Role::Key if !is_last => out.extend(&*EncodeKey::<(Vec<u8>, ())>::encode_key(&(bytes, ()))),
+        _ => out.extend(bytes),
     }
-    for &byte in bytes {
-        out.push(byte);
-        if byte == 0 {
-            out.push(0xff);
-        }
-    }
-    out.extend([0, 0]);
-}
-
-fn push_length(length: usize, out: &mut Vec<u8>) {
-    let mut left = length;
-    while left >= 0x80 {
-        out.push(left as u8 | 0x80);
-        left >>= 7;
-    }
-    out.push(left as u8);
 }
 
 #[cfg(test)]
@@ -290,15 +219,15 @@ mod tests {
     use mapleaf::{EncodeKey, EncodeValue, Key, Value as StoredValue};
     use serde_json::{Value, json};
 
-    use super::{Role, Type};
+    use crate::types::{Role, Type};
 
-    /// What the library stores for `given`, its own types' encodings, is what JSON says, in both directions.
+    /// What the library stores for `given`, its own types' encodings, is what JSON means, in both directions.
     #[track_caller]
     fn agrees<T>(given: T, expected: Value)
     where
         T: Key + StoredValue + EncodeKey<T> + EncodeValue<T> + Debug,
     {
-        let key_type = Type::parse(&<T as Key>::type_name());
+        let key_type = Type::of_name(&<T as Key>::type_name());
         let key = given.encode_key().to_vec();
         assert_eq!(key_type.to_json(&key, Role::Key), expected, "{given:?} as a key");
         assert_eq!(key_type.encode(&expected, Role::Key), Ok(key), "{given:?} as a key");
@@ -355,22 +284,22 @@ mod tests {
     #[test]
     fn what_is_no_encoding_is_shown_as_it_is_stored() {
         let encoded = json!({ "encoded": "07" });
-        assert_eq!(Type::parse("u64").to_json(&[7], Role::Key), encoded);
-        assert_eq!(Type::parse("serde").to_json(&[7], Role::Value), encoded);
-        assert_eq!(Type::parse("u64").encode(&encoded, Role::Key), Ok(vec![7]));
-        assert_eq!(Type::parse("nonzero<u8>").to_json(&[0], Role::Key), json!({ "encoded": "00" }));
-        assert_eq!(Type::parse("[();4000000000]").to_json(&[], Role::Key), json!({ "encoded": "" }));
-        assert_eq!(Type::parse("[[u8;2];1]").to_json(b"ab", Role::Value), json!(["ab"]));
-        assert_eq!(Type::parse("vec<()>").to_json(&[1], Role::Value), json!({ "encoded": "01" }));
+        assert_eq!(Type::of_name("u64").to_json(&[7], Role::Key), encoded);
+        assert_eq!(Type::of_name("serde").to_json(&[7], Role::Value), encoded);
+        assert_eq!(Type::of_name("u64").encode(&encoded, Role::Key), Ok(vec![7]));
+        assert_eq!(Type::of_name("nonzero<u8>").to_json(&[0], Role::Key), json!({ "encoded": "00" }));
+        assert_eq!(Type::of_name("[();4000000000]").to_json(&[], Role::Key), json!({ "encoded": "" }));
+        assert_eq!(Type::of_name("[[u8;2];1]").to_json(b"ab", Role::Value), json!(["ab"]));
+        assert_eq!(Type::of_name("vec<()>").to_json(&[1], Role::Value), json!({ "encoded": "01" }));
         let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 3, 0);
-        let shown = Type::parse("socketaddrv6").to_json(&address.encode_key(), Role::Key);
+        let shown = Type::of_name("socketaddrv6").to_json(&address.encode_key(), Role::Key);
         assert!(shown.get("encoded").is_some(), "{shown}");
-        assert!(Type::parse("nonzero<i8>").encode(&json!(0), Role::Key).is_err());
-        assert_eq!(Type::parse("vec<u16>").encode_prefix(b"[1]"), Ok(vec![1, 0, 1]));
-        assert!(Type::parse("vec<u8>").encode(&json!([256]), Role::Key).is_err());
-        assert!(Type::parse("ipaddr").encode(&json!("10.0.0"), Role::Key).is_err());
-        assert!(Type::parse("u8").encode(&json!(256), Role::Key).is_err());
-        assert!(Type::parse("i8").encode(&json!(-129), Role::Key).is_err());
-        assert!(Type::parse("(u8,str)").encode(&json!([1]), Role::Key).is_err());
+        assert!(Type::of_name("nonzero<i8>").encode(&json!(0), Role::Key).is_err());
+        assert_eq!(Type::of_name("vec<u16>").encode_prefix(b"[1]"), Ok(vec![1, 0, 1]));
+        assert!(Type::of_name("vec<u8>").encode(&json!([256]), Role::Key).is_err());
+        assert!(Type::of_name("ipaddr").encode(&json!("10.0.0"), Role::Key).is_err());
+        assert!(Type::of_name("u8").encode(&json!(256), Role::Key).is_err());
+        assert!(Type::of_name("i8").encode(&json!(-129), Role::Key).is_err());
+        assert!(Type::of_name("(u8,str)").encode(&json!([1]), Role::Key).is_err());
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mapleaf::{EncodeKey, EncodeValue, Key, KeyBytes, Value};
 
-use super::decode::{Role, take};
+use super::role::Role;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -93,6 +93,13 @@ impl OfStd {
             OfStd::Socket => encode(text.parse::<SocketAddr>().ok()?, role),
         }
     }
+}
+
+/// Takes bytes off the front of `rest`.
+pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, after) = rest.split_at_checked(count)?;
+    *rest = after;
+    Some(taken)
 }
 
 fn decode<T: Key<Out = T> + for<'a> Value<Ref<'a> = T>>(bytes: &[u8], role: Role) -> Option<T> {

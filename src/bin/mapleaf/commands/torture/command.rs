@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{kill, run, verify};
 
-/// Commits and is killed, again and again: is all there that was acknowledged?
+/// Commits and is killed, again and again, and verifies that every acknowledged commit is there.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf torture kill --database /on/your/disk/t.mapleaf --rounds 1000
@@ -24,14 +24,14 @@ pub(crate) struct Torture {
 enum Command {
     /// Commit, and print `ACK n` (or `ACK worker n`) once commit n is durable
     Run(run::RunArguments),
-    /// See that a database has all that was acknowledged, and nothing else
+    /// Verify that a database has every commit that was acknowledged, and nothing else
     Verify(verify::VerifyArguments),
-    /// Start `run`, kill it, and see that all is there, again and again
+    /// Start `run`, kill it and verify, again and again
     Kill(kill::KillArguments),
 }
 
 impl Torture {
-    /// `own_arguments` are those by which this program is told to do this.
+    /// `own_arguments` are those with which this program runs this command.
     pub(crate) fn run(&self, own_arguments: &[&str]) -> ExitCode {
         let done = match &self.command {
             Command::Run(arguments) => run::run(arguments).map(|()| ExitCode::SUCCESS),

@@ -26,7 +26,7 @@ pub(crate) fn refilled_table(worker: u64) -> Table<u64, [u8]> {
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Begins where all of the seeds together say.
+    /// Begins where all of the seeds together lead.
     pub(crate) fn new(seeds: &[u64]) -> Random {
         let mut random = Random(0);
         for seed in seeds {
@@ -74,7 +74,7 @@ enum Change {
         from: u64,
         to: u64,
     },
-    /// Drop the worker's own table, and make it anew if it is to have entries.
+    /// Drop the worker's own table, and create it again if it is to have entries.
     Refill {
         entries: u64,
     },

@@ -1,9 +1,9 @@
 //! `torture kill`: starts `run`, reads its acknowledgements through a pipe, kills it with SIGKILL at a random moment,
-//! and looks whether all is there, again and again.
+//! and verifies that every acknowledged commit is there, again and again.
 //!
 //! What was written to a pipe is read even if the writer is dead: an acknowledgement that was printed counts. Half of
-//! the rounds are followed by the next `run` instead of a look, so that this one recovers, and is killed while it
-//! does.
+//! the rounds are followed by the next `run` instead of a verification, so that this one recovers, and is killed while
+//! it does.
 
 use std::io::BufReader;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -44,16 +44,16 @@ pub(crate) struct KillArguments {
 struct Totals {
     rounds: u64,
     killed: u64,
-    looks: u64,
+    verified: u64,
     acknowledged: Acknowledged,
 }
 
 impl Totals {
     fn describe(&self) -> String {
         let commits: u64 = self.acknowledged.values().sum();
-        let Totals { rounds, killed, looks, .. } = self;
+        let Totals { rounds, killed, verified, .. } = self;
         format!(
-            "{rounds} rounds, {killed} processes killed, {commits} commits acknowledged, looked {looks} times"
+            "{rounds} rounds, {killed} processes killed, {commits} commits acknowledged, verified {verified} times"
         )
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &KillArguments, own_arguments: &[&str]) -> Result<E
         round(arguments, own_arguments, &mut random, &mut totals, &is_interrupted)?;
         let is_last = totals.rounds == arguments.rounds || is_interrupted.load(Ordering::Relaxed);
         if is_last || random.one_in(2) {
-            totals.looks += 1;
+            totals.verified += 1;
             found = verify::verify(&arguments.writing.database, &totals.acknowledged)?;
             if found.is_err() {
                 break;
@@ -107,7 +107,7 @@ fn round(
     {
         thread::sleep(left.min(Duration::from_millis(50)));
     }
-    // In half of the rounds those who are left go on for a moment without those who are dead.
+    // In half of the rounds the processes that are left go on for a moment without the killed ones.
     let pause = Duration::from_micros(if random.one_in(2) { random.below(5000) } else { 0 });
     while !running.is_empty() {
         let process = running.swap_remove(random.below(running.len() as u64) as usize);
@@ -166,7 +166,7 @@ impl Running {
         Ok(Running { _input: child.stdin.take(), child, acknowledged: Some(acknowledged) })
     }
 
-    /// Kills it, and answers what it had acknowledged. That it had ended before by itself is an error: it has said why.
+    /// Kills it; returns what it had acknowledged. If it had ended by itself, that is an error, which it has printed.
     fn kill(mut self) -> Result<Acknowledged> {
         if let Some(status) = self.child.try_wait()? {
             bail!("a worker ended by itself, with {status}");

@@ -1,5 +1,5 @@
-//! What workers say: a line `ACK n`, or `ACK worker n` where there are several, for each commit that is durable. It
-//! says so of all commits of the worker before, too.
+//! What workers print: a line `ACK n`, or `ACK worker n` where there are several, for each commit that is durable. All
+//! earlier commits of the worker are durable too.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 /// The last commit that each worker has acknowledged.
 pub(crate) type Acknowledged = BTreeMap<u64, u64>;
 
-/// Says that commit `number` is durable, in one piece, so that lines of processes that share an output stay lines.
+/// Prints that commit `number` is durable, in one piece, so that lines of processes that share an output stay lines.
 pub(crate) fn acknowledge(worker: Option<u64>, number: u64) -> io::Result<()> {
     let line = match worker {
         None => format!("ACK {number}\n"),
@@ -29,7 +29,7 @@ fn parse(line: &str) -> Option<(u64, u64)> {
     }
 }
 
-/// Reads to the end. The last line counts only if it is whole: of `ACK 12 7` the beginning would say something else.
+/// Reads to the end. The last line counts only if it is whole: the beginning of `ACK 12 7` would be another one.
 pub(crate) fn read(mut from: impl BufRead, mut each: impl FnMut(u64, u64)) -> io::Result<()> {
     let mut line = Vec::new();
     while from.read_until(b'\n', &mut line)? > 0 {

@@ -1,5 +1,5 @@
-//! `torture`: workers that commit and say so; and a look, after they were killed or the power was cut, whether all that
-//! they said is there. The example `torture` is a program with nothing else in it, of the same code.
+//! `torture`: workers that commit and acknowledge; and a verification, after they were killed or the power was cut,
+//! that every acknowledged commit is there. The example `torture` is a program of the same code, with nothing else.
 //!
 //! ```text
 //! mapleaf torture run --database t.mapleaf         prints `ACK 1`, `ACK 2`... until killed
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Run on a machine, real or virtual, whose power is cut, it shows what the disk has then. docs/TESTING.md, *Pulling
-//! the plug*, says how.
+//! the plug*, explains how.
 //!
 //! Exit codes: 0 all is well; 1 something acknowledged is lost, or something is wrong; 2 it could not be tried.
 

@@ -1,4 +1,4 @@
-//! `torture run`: workers that commit. What is said to be durable was so before the line that says it: a line is
+//! `torture run`: workers that commit. A commit is durable before the line that acknowledges it: a line is
 //! printed after `commit`, `sync` or `Ticket::wait` has returned.
 
 use std::collections::VecDeque;
@@ -23,11 +23,11 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     writing: Writing,
 
-    /// End after so many seconds; without this or --commits it goes on until it is killed
+    /// End after this many seconds; without this or --commits it goes on until it is killed
     #[arg(long, value_name = "NUMBER", value_parser = parse_seconds)]
     seconds: Option<Duration>,
 
-    /// End after so many commits of each worker
+    /// End after this many commits of each worker
     #[arg(long, value_name = "NUMBER")]
     commits: Option<u64>,
 
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
     })
 }
 
-/// Whoever reads the output has seen enough: `| head` is no error.
+/// The process that reads the output has ended: `| head` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -105,7 +105,7 @@ struct Worker<'db> {
     db: &'db Db,
     plan: Plan,
     number: u64,
-    /// Its lines need not say whose they are.
+    /// Its lines do not have the worker's number.
     is_alone: bool,
     acknowledged: u64,
     tickets: VecDeque<(u64, Ticket)>,
@@ -130,7 +130,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Makes the next commit, and acknowledges what is durable with it; answers its number.
+    /// Makes the next commit, and acknowledges what is durable with it; returns its number.
     fn commit(&mut self, durability: Durability, random: &mut Random) -> Result<u64> {
         let tx = self.db.write()?;
         let number = tx.table(&NUMBERS)?.get(self.number)?.unwrap_or(0) + 1;
@@ -170,7 +170,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Says that `number` is durable, unless that has been said, or follows from what has been said.
+    /// Acknowledges `number`, unless a line for it, or for a later commit, was printed.
     fn acknowledge(&mut self, number: u64) -> Result<()> {
         if number > self.acknowledged {
             log::acknowledge((!self.is_alone).then_some(self.number), number)?;

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode> {
     Ok(conclude(&verify(&arguments.database, &acknowledged)?))
 }
 
-/// Tells what was found, and answers with the exit code for it.
+/// Prints what was found, and returns the exit code for it.
 pub(super) fn conclude(found: &Result<String, Wrong>) -> ExitCode {
     match found {
         Ok(good) => {
@@ -81,7 +81,7 @@ macro_rules! wrong {
 
 /// What is there, in a sentence, or what is wrong with it. The outer error: neither could be found out.
 pub(crate) fn verify(path: &Path, acknowledged: &Acknowledged) -> Result<Result<String, Wrong>> {
-    match look(path, acknowledged) {
+    match check(path, acknowledged) {
         // What lies in the file is wrong.
         Err(error @ (Error::Corrupt(_) | Error::NotADatabase { .. } | Error::Truncated { .. })) => {
             Ok(Err(Wrong(format!("WRONG: {error}"))))
@@ -90,7 +90,7 @@ pub(crate) fn verify(path: &Path, acknowledged: &Acknowledged) -> Result<Result<
     }
 }
 
-fn look(path: &Path, acknowledged: &Acknowledged) -> mapleaf::Result<Result<String, Wrong>> {
+fn check(path: &Path, acknowledged: &Acknowledged) -> mapleaf::Result<Result<String, Wrong>> {
     let db = match Db::options().create(false).open(path) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             if acknowledged.values().any(|&number| number > 0) {

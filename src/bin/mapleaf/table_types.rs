@@ -1,0 +1,58 @@
+//! The types of a table's keys and values, as one word: "u64,str".
+
+use std::fmt;
+use std::str::FromStr;
+
+use mapleaf::TableInfo;
+
+use crate::types::{Type, split_at_commas};
+
+/// The names of both types, as the catalog has them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TableTypes {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+const KNOWN_TYPES: &str = "u8 to u128, i8 to i128, nonzero<u64>, f32, f64, bool, char, (), str (for String), bytes \
+     (for [u8] and Vec<u8>), [u8;16], option<u64>, vec<u64>, (u64,str), duration, systemtime, ipaddr and socketaddr";
+
+impl TableTypes {
+    pub(crate) fn new(key: &str, value: &str) -> TableTypes {
+        TableTypes { key: key.to_owned(), value: value.to_owned() }
+    }
+
+    /// Takes the names apart as the catalog has them: they may be of types that this program does not know.
+    pub(crate) fn named(names: &str) -> Result<TableTypes, String> {
+        match split_at_commas(names)[..] {
+            [key, value] => Ok(TableTypes::new(key, value)),
+            _ => Err(format!("{names:?} is not two types with a comma between them, as in u64,str")),
+        }
+    }
+}
+
+/// As a person writes them: there may be spaces, and the types must be known.
+impl FromStr for TableTypes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<TableTypes, String> {
+        let TableTypes { key, value } = TableTypes::named(text)?;
+        let name = |given: &str| match Type::given(given) {
+            Some(known) => Ok(known.to_string()),
+            None => Err(format!("{:?} is not a type of mapleaf's; there are {KNOWN_TYPES}", given.trim())),
+        };
+        Ok(TableTypes { key: name(&key)?, value: name(&value)? })
+    }
+}
+
+impl From<&TableInfo> for TableTypes {
+    fn from(table: &TableInfo) -> TableTypes {
+        TableTypes::new(&table.key_type, &table.value_type)
+    }
+}
+
+impl fmt::Display for TableTypes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.key, self.value)
+    }
+}
