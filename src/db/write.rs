@@ -192,7 +192,7 @@ impl WriteTxn {
         let handle = Arc::clone(&self.transaction.handle);
         handle.owner.start_helper()?;
         let id = self.transaction.publish(Durability::Durable)?;
-        handle.core.sync.ring();
+        handle.core.sync.announce_work();
         Ok(Ticket::new(handle, id))
     }
 

@@ -24,7 +24,7 @@ use crate::sys::ForkMark;
 use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
 use crate::txn::seat::{Seated, WriterSeat, WriterState};
-use crate::txn::sync::SyncDesk;
+use crate::txn::sync::SyncState;
 use crate::txn::turns::{Patience, Turns};
 
 /// Looking for the dead costs a system call for each other handle.
@@ -43,7 +43,7 @@ pub(crate) struct Core {
     /// not answer for those (R10).
     pub(crate) inherited: TransactionId,
     pub(crate) seat: WriterSeat,
-    pub(crate) sync: SyncDesk,
+    pub(crate) sync: SyncState,
     pub(crate) fork: ForkMark,
     pub(crate) reader_limit: Option<ReaderLimit>,
     /// None if nobody can share the database: it is in memory, or nobody can write. Last: the locks are free when all

@@ -13,7 +13,7 @@ pub(crate) mod seat;
 
 pub(crate) mod commit;
 pub(crate) mod compaction;
-mod desk;
+mod group_commit;
 pub(crate) mod sync;
 pub(crate) mod write;
 

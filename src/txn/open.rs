@@ -31,7 +31,7 @@ use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
 use crate::txn::seat::WriterSeat;
-use crate::txn::sync::SyncDesk;
+use crate::txn::sync::SyncState;
 use crate::txn::turns::{self, Others, Turns};
 
 /// How often the files may be replaced while they are opened. On a file system that gives a file another inode number
@@ -369,7 +369,7 @@ impl OpenSettings {
             settings: self.settings,
             inherited,
             seat: WriterSeat::new(),
-            sync: SyncDesk::default(),
+            sync: SyncState::default(),
             fork,
             reader_limit: None,
             turns,

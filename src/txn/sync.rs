@@ -27,20 +27,20 @@ use crate::share::handover::CommitDelta;
 use crate::share::heads::{Head, Snapshot};
 use crate::share::{RING_LEN, Shared};
 use crate::txn::core::Core;
-use crate::txn::desk::{Desk, Post};
 use crate::txn::fresh_pages::FreshPages;
+use crate::txn::group_commit::{GroupCommit, Leader};
 use crate::txn::recover::verify_listed;
 use crate::txn::store_again;
 
 /// What the syncs of a handle need besides the words that all share.
 #[derive(Default)]
-pub(crate) struct SyncDesk {
-    desk: Desk,
+pub(crate) struct SyncState {
+    group: GroupCommit,
     /// What this handle's own newest commits did: also those that are too large for the shared memory.
     own_deltas: Mutex<BTreeMap<TransactionId, CommitDelta>>,
 }
 
-impl SyncDesk {
+impl SyncState {
     /// Remembers what a transaction of this handle did, once it has happened.
     pub(crate) fn remember(&self, id: TransactionId, delta: CommitDelta) {
         let mut deltas = self.own_deltas.lock();
@@ -61,12 +61,12 @@ impl SyncDesk {
 
     /// Ends the helper thread, once what is pending is synced.
     pub(crate) fn close(&self) {
-        self.desk.close();
+        self.group.close();
     }
 
     /// Wakes the helper thread.
-    pub(crate) fn ring(&self) {
-        self.desk.ring();
+    pub(crate) fn announce_work(&self) {
+        self.group.announce_work();
     }
 }
 
@@ -107,19 +107,19 @@ impl Core {
                 return Err(Error::Poisoned);
             }
             let is_done = || is_reached(self) || self.shared.is_poisoned();
-            if let Some(post) = self.sync.desk.wait(is_done, || self.pages.storage.about_to_wait()) {
-                self.sync_in_turn(post, &is_reached)?;
+            if let Some(leader) = self.sync.group.wait(is_done, || self.pages.storage.about_to_wait()) {
+                self.sync_in_turn(leader, &is_reached)?;
             }
         }
     }
 
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
-    fn sync_in_turn(&self, post: Post<'_>, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
-        let mut syncing = Syncing { core: self, post, is_in_doubt: Cell::new(false) };
+    fn sync_in_turn(&self, leader: Leader<'_>, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+        let mut syncing = Syncing { core: self, leader, is_in_doubt: Cell::new(false) };
         if let Some(turns) = &self.turns {
             turns.take_sync().map_err(self.pages.io_error("lock"))?;
         }
-        syncing.post.begin();
+        syncing.leader.begin();
         if is_reached(self) || self.shared.is_poisoned() {
             return Ok(());
         }
@@ -237,7 +237,7 @@ impl Core {
         let has_work = |given_up: TransactionId| {
             pending() > self.shared.durable().max(given_up) && !self.shared.is_poisoned()
         };
-        while self.sync.desk.wait_for_work(|| has_work(given_up)) {
+        while self.sync.group.wait_for_work(|| has_work(given_up)) {
             let target = pending();
             // Every ticket, and every writer, is told the error when it asks.
             if self.sync_until(|core| core.shared.durable() >= target).is_err() {
@@ -253,7 +253,7 @@ struct Syncing<'a> {
     /// Something has been stored, or is being stored, and what becomes of it is not known.
     is_in_doubt: Cell<bool>,
     /// Given up when the turn is free.
-    post: Post<'a>,
+    leader: Leader<'a>,
 }
 
 impl Drop for Syncing<'_> {

@@ -264,7 +264,7 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
         let tx = Transaction::begin(handle, Patience::Forever).unwrap().expect("no deadline");
         put(&tx, b"key", value).unwrap();
         tx.publish(Durability::Durable).unwrap();
-        handle.core.sync.ring();
+        handle.core.sync.announce_work();
     };
     // So the helper thread comes to its turn when the file is too long for it.
     let turns = large.core.turns.as_ref().unwrap();

@@ -1,7 +1,7 @@
 //! Where the committers of a handle wait while one of them syncs for all.
 //!
 //! Invariants:
-//! - One thread at most has the post: it syncs. It gives the post up however its work ends ([`Post`]), and leaves it
+//! - One thread at most has the post: it syncs. It gives the post up however its work ends ([`Leader`]), and leaves it
 //!   open to one that waits and was not served, if there is one: that one is woken first, for its barrier is
 //!   what everybody waits for.
 //! - Each thread that waits sleeps on a condition of its own, in the line. Who ends a sync takes those out of the line
@@ -17,7 +17,7 @@
 //! are quick and barriers are slow. So the first who comes, and has the post, waits for as many as were there when the
 //! last sync ended, if the others come, at their pace, within two thirds of the time that it took. (The last third is
 //! for what a barrier takes longer the more commits it is for; and one that was held up counts as
-//! [`LONGEST_USUAL`].) Two threads that do nothing but commit gather on any disk, eight where a barrier takes a
+//! [`MAX_USUAL_SYNC`].) Two threads that do nothing but commit gather on any disk, eight where a barrier takes a
 //! millisecond. Who is alone never waits: he is all that are expected.
 
 use std::collections::VecDeque;
@@ -27,42 +27,42 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 /// A barrier that was held up for longer than this is no reason to wait as long for company.
-const LONGEST_USUAL: Duration = Duration::from_millis(100);
+const MAX_USUAL_SYNC: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct GroupCommit {
     state: Mutex<State>,
     /// For the helper thread: rings when there may be something to be synced.
-    bell: Condvar,
+    work_available: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    post: PostState,
+    leader: LeaderState,
     /// Threads that sleep.
-    line: VecDeque<Waiter>,
+    followers: VecDeque<Follower>,
     /// Threads that have come here so far, and how many of them the syncs so far were for.
     arrived: u64,
     served: u64,
     last_sync: Option<LastSync>,
     /// Of those who have come since the last sync, each took so long after the one before.
-    pace: Duration,
+    arrival_interval: Duration,
     /// The helper thread is to end.
     is_closed: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum PostState {
+enum LeaderState {
     #[default]
-    Vacant,
+    None,
     /// The thread with this number waits for company, or has been woken. Any thread that finds company complete may
     /// take the post before it.
-    OpenTo(u64),
-    Taken,
+    Designated(u64),
+    Active,
 }
 
 /// A thread that sleeps.
-struct Waiter {
+struct Follower {
     number: u64,
     condition: Arc<Condvar>,
 }
@@ -81,106 +81,107 @@ impl State {
     fn arrive(&mut self) -> u64 {
         self.arrived += 1;
         if let Some(last) = &self.last_sync {
-            self.pace = last.ended.elapsed() / u32::try_from(self.arrived - last.arrived).unwrap_or(u32::MAX);
+            self.arrival_interval =
+                last.ended.elapsed() / u32::try_from(self.arrived - last.arrived).unwrap_or(u32::MAX);
         }
         self.arrived
     }
 
     /// When to sync at the latest, if it pays to wait for others.
-    fn company_until(&self) -> Option<Instant> {
+    fn commit_delay_until(&self) -> Option<Instant> {
         let last = self.last_sync.as_ref()?;
         if self.arrived - self.served >= last.expected {
             return None;
         }
         let expected = u32::try_from(last.expected).unwrap_or(u32::MAX);
-        let until = last.ended + self.pace * expected * 3 / 2;
-        let pays = self.pace * (expected - 1) <= last.took.min(LONGEST_USUAL) * 2 / 3;
+        let until = last.ended + self.arrival_interval * expected * 3 / 2;
+        let pays = self.arrival_interval * (expected - 1) <= last.took.min(MAX_USUAL_SYNC) * 2 / 3;
         (pays && Instant::now() < until).then_some(until)
     }
 }
 
-impl Desk {
+impl GroupCommit {
     /// Waits until `is_done`, which nobody but a sync makes true, or until it falls to this thread to sync.
-    pub(super) fn wait(&self, is_done: impl Fn() -> bool, about_to_wait: impl Fn()) -> Option<Post<'_>> {
+    pub(super) fn wait(&self, is_done: impl Fn() -> bool, about_to_wait: impl Fn()) -> Option<Leader<'_>> {
         let mut state = self.state.lock();
         let number = state.arrive();
         let own = Arc::new(Condvar::new());
         loop {
-            let is_own = state.post == PostState::OpenTo(number);
+            let is_own = state.leader == LeaderState::Designated(number);
             if !is_own && is_done() {
                 return None;
             }
             let mut until = None;
-            if state.post != PostState::Taken {
-                until = state.company_until();
+            if state.leader != LeaderState::Active {
+                until = state.commit_delay_until();
                 if until.is_none() {
-                    state.post = PostState::Taken;
-                    return Some(Post { desk: self, serves: 0, begun: Instant::now() });
+                    state.leader = LeaderState::Active;
+                    return Some(Leader { group: self, serves: 0, begun: Instant::now() });
                 }
             }
-            if state.post == PostState::Vacant {
-                state.post = PostState::OpenTo(number);
+            if state.leader == LeaderState::None {
+                state.leader = LeaderState::Designated(number);
             }
             about_to_wait();
-            state.line.push_back(Waiter { number, condition: Arc::clone(&own) });
-            match until.filter(|_| state.post == PostState::OpenTo(number)) {
+            state.followers.push_back(Follower { number, condition: Arc::clone(&own) });
+            match until.filter(|_| state.leader == LeaderState::Designated(number)) {
                 Some(until) => drop(own.wait_until(&mut state, until)),
                 None => own.wait(&mut state),
             }
-            state.line.retain(|waiter| waiter.number != number);
+            state.followers.retain(|follower| follower.number != number);
         }
     }
 
     /// The helper thread waits here until `has_work` and nobody does it; false if it is to end.
     pub(super) fn wait_for_work(&self, has_work: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
-        while !has_work() || state.post != PostState::Vacant {
+        while !has_work() || state.leader != LeaderState::None {
             if state.is_closed {
                 return false;
             }
-            self.bell.wait(&mut state);
+            self.work_available.wait(&mut state);
         }
         true
     }
 
     /// Wakes the helper thread.
-    pub(super) fn ring(&self) {
+    pub(super) fn announce_work(&self) {
         drop(self.state.lock()); // whoever is about to wait has looked before, or waits by now
-        self.bell.notify_all();
+        self.work_available.notify_all();
     }
 
     /// How many threads sleep here, but for the helper thread.
     #[cfg(test)]
     fn sleepers(&self) -> usize {
-        self.state.lock().line.len()
+        self.state.lock().followers.len()
     }
 
     /// Ends the helper thread, once what is pending is synced.
     pub(super) fn close(&self) {
         self.state.lock().is_closed = true;
-        self.bell.notify_all();
+        self.work_available.notify_all();
     }
 }
 
 /// The right, and the duty, to sync.
-pub(super) struct Post<'a> {
-    desk: &'a Desk,
+pub(super) struct Leader<'a> {
+    group: &'a GroupCommit,
     /// Of those who have arrived, so many had published their commits when the sync began.
     serves: u64,
     begun: Instant,
 }
 
-impl Post<'_> {
+impl Leader<'_> {
     /// The sync begins: it is for all who are here.
     pub(super) fn begin(&mut self) {
-        self.serves = self.desk.state.lock().arrived;
+        self.serves = self.group.state.lock().arrived;
         self.begun = Instant::now();
     }
 }
 
-impl Drop for Post<'_> {
+impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        let mut state = self.desk.state.lock();
+        let mut state = self.group.state.lock();
         state.last_sync = Some(LastSync {
             ended: Instant::now(),
             took: self.begun.elapsed(),
@@ -189,19 +190,20 @@ impl Drop for Post<'_> {
         });
         state.served = state.served.max(self.serves);
         let through = state.served;
-        let (served, line): (VecDeque<Waiter>, _) =
-            state.line.drain(..).partition(|waiter| waiter.number <= through);
-        state.line = line;
-        let next = state.line.front().map(|next| (next.number, Arc::clone(&next.condition)));
-        state.post = next.as_ref().map_or(PostState::Vacant, |&(number, _)| PostState::OpenTo(number));
+        let (served, followers): (VecDeque<Follower>, _) =
+            state.followers.drain(..).partition(|follower| follower.number <= through);
+        state.followers = followers;
+        let next = state.followers.front().map(|next| (next.number, Arc::clone(&next.condition)));
+        state.leader =
+            next.as_ref().map_or(LeaderState::None, |&(number, _)| LeaderState::Designated(number));
         drop(state);
         if let Some((_, condition)) = next {
             condition.notify_one();
         }
-        for waiter in served {
-            waiter.condition.notify_one();
+        for follower in served {
+            follower.condition.notify_one();
         }
-        self.desk.bell.notify_all();
+        self.group.work_available.notify_all();
     }
 }
 
@@ -215,47 +217,47 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(1);
 
-    /// As if `expected` had been here when a sync of `took` ended just now, and one came each `pace` before.
-    fn state(expected: u64, took: Duration, pace: Duration) -> State {
+    /// As if `expected` had been here when a sync of `took` ended just now, and one came each `arrival_interval` before.
+    fn state(expected: u64, took: Duration, arrival_interval: Duration) -> State {
         let last_sync = Some(LastSync { ended: Instant::now(), took, arrived: 100, expected });
-        State { arrived: 100, served: 100, last_sync, pace, ..State::default() }
+        State { arrived: 100, served: 100, last_sync, arrival_interval, ..State::default() }
     }
 
     #[test]
     fn a_sync_waits_for_those_who_come_soon_enough() {
-        let slow = LONGEST_USUAL;
+        let slow = MAX_USUAL_SYNC;
         let mut state = state(8, slow, slow / 11);
         let last = state.last_sync.as_mut().unwrap();
         last.ended += Duration::from_secs(1000); // the clock must not run out here
         let ended = last.ended;
-        let until = state.company_until().expect("7 / 11 is less than two thirds");
+        let until = state.commit_delay_until().expect("7 / 11 is less than two thirds");
         assert!(until > ended + slow * 8 / 11 && until < ended + slow * 2);
-        state.pace = slow / 10;
-        assert_eq!(state.company_until(), None, "7 / 10 is more");
-        state.pace = slow / 11;
+        state.arrival_interval = slow / 10;
+        assert_eq!(state.commit_delay_until(), None, "7 / 10 is more");
+        state.arrival_interval = slow / 11;
         state.arrived += 7;
-        assert!(state.company_until().is_some(), "one is missing");
+        assert!(state.commit_delay_until().is_some(), "one is missing");
         state.arrived += 1;
-        assert_eq!(state.company_until(), None, "all are here");
+        assert_eq!(state.commit_delay_until(), None, "all are here");
     }
 
     #[test]
     fn a_barrier_that_was_held_up_makes_nobody_wait_as_long() {
-        let hiccup = LONGEST_USUAL * 50;
-        let mut state = state(2, hiccup, LONGEST_USUAL);
-        assert_eq!(state.company_until(), None, "the other takes as long as a long barrier");
-        state.pace = LONGEST_USUAL / 2;
+        let hiccup = MAX_USUAL_SYNC * 50;
+        let mut state = state(2, hiccup, MAX_USUAL_SYNC);
+        assert_eq!(state.commit_delay_until(), None, "the other takes as long as a long barrier");
+        state.arrival_interval = MAX_USUAL_SYNC / 2;
         let ended = state.last_sync.as_ref().unwrap().ended;
-        assert!(state.company_until().is_none_or(|until| until < ended + LONGEST_USUAL * 2));
+        assert!(state.commit_delay_until().is_none_or(|until| until < ended + MAX_USUAL_SYNC * 2));
     }
 
     #[test]
     fn a_sync_does_not_wait_for_those_who_do_not_come() {
-        assert_eq!(State::default().company_until(), None, "nobody is known to come");
+        assert_eq!(State::default().commit_delay_until(), None, "nobody is known to come");
         let mut late = state(2, SHORT, SHORT / 100);
         late.arrived += 1;
         std::thread::sleep(SHORT);
-        assert_eq!(late.company_until(), None);
+        assert_eq!(late.commit_delay_until(), None);
     }
 
     #[test]
@@ -263,30 +265,33 @@ mod tests {
         let mut state = state(3, SHORT, Duration::ZERO);
         std::thread::sleep(SHORT * 4);
         assert_eq!([state.arrive(), state.arrive()], [101, 102]);
-        assert!(state.pace >= SHORT * 2 && state.pace < state.last_sync.unwrap().ended.elapsed());
+        assert!(
+            state.arrival_interval >= SHORT * 2
+                && state.arrival_interval < state.last_sync.unwrap().ended.elapsed()
+        );
     }
 
     /// Five threads wait for `durable` to be what they say. Each tells how its waiting ended, and how often it looked.
     #[test]
     fn who_ends_a_sync_wakes_those_whom_it_served_and_one_that_syncs_next() {
-        let (desk, durable) = (Desk::default(), AtomicU64::new(0));
-        let mut first = desk.wait(|| false, || ()).expect("nobody else is here");
+        let (group, durable) = (GroupCommit::default(), AtomicU64::new(0));
+        let mut first = group.wait(|| false, || ()).expect("nobody else is here");
         let (told, tells) = channel();
         std::thread::scope(|scope| {
             let come = |wanted: u64| {
-                let (desk, durable, told, here) = (&desk, &durable, told.clone(), desk.sleepers() + 1);
+                let (group, durable, told, here) = (&group, &durable, told.clone(), group.sleepers() + 1);
                 scope.spawn(move || {
                     let woken = AtomicU64::new(0);
                     let is_done = || woken.fetch_add(1, SeqCst) > 0 && durable.load(SeqCst) >= wanted;
-                    if let Some(mut post) = desk.wait(is_done, || ()) {
-                        post.begin();
+                    if let Some(mut leader) = group.wait(is_done, || ()) {
+                        leader.begin();
                         durable.store(2, SeqCst);
                         told.send((wanted, true, woken.load(SeqCst))).unwrap();
                         return;
                     }
                     told.send((wanted, false, woken.load(SeqCst))).unwrap();
                 });
-                while desk.sleepers() < here {
+                while group.sleepers() < here {
                     std::thread::yield_now();
                 }
             };
@@ -304,20 +309,20 @@ mod tests {
             assert_eq!(all[..4], [(1, false, 2), (1, false, 2), (2, false, 2), (2, false, 2)]);
             assert_eq!((all[4].0, all[4].1), (2, true));
         });
-        assert!(desk.state.lock().post == PostState::Vacant);
+        assert!(group.state.lock().leader == LeaderState::None);
     }
 
     #[test]
     fn a_post_is_not_lost_with_a_panic() {
-        let desk = Desk::default();
-        let post = desk.wait(|| false, || ()).expect("nobody else is here");
+        let group = GroupCommit::default();
+        let leader = group.wait(|| false, || ()).expect("nobody else is here");
         std::thread::scope(|scope| {
-            let next = scope.spawn(|| desk.wait(|| false, || ()).map(drop).is_some());
-            while desk.sleepers() == 0 {
+            let next = scope.spawn(|| group.wait(|| false, || ()).map(drop).is_some());
+            while group.sleepers() == 0 {
                 std::thread::yield_now();
             }
             let syncs = scope.spawn(move || {
-                let _post = post;
+                let _post = leader;
                 std::panic::resume_unwind(Box::new("in a sync"));
             });
             assert!(syncs.join().is_err() && next.join().unwrap());
