@@ -41,9 +41,9 @@ use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::txn::core::Core;
 use crate::txn::log::WriterLog;
 use crate::txn::page_file::PageFile;
-use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
+use crate::txn::writer_lock::WriterState;
 
 /// Who has published a commit takes the syncer's turn at once. After so long without it he is not there any more.
 const LONGEST_UNSYNCED: Duration = Duration::from_secs(1);
@@ -59,8 +59,8 @@ pub(crate) fn check(core: &Core, onlooker: Onlooker<'_>) -> Result<CheckReport> 
         let (_reader, head) = protected_head(core)?;
         return check_head(core, &head, None, onlooker);
     }
-    let seat = core.take_seat(Patience::Forever)?;
-    check_seated(core, &mut seat.expect("it waits for as long as it takes"), onlooker)
+    let seat = core.lock_writer(Patience::Forever)?;
+    check_locked(core, &mut seat.expect("it waits for as long as it takes"), onlooker)
 }
 
 /// Ends a read transaction when it is dropped.
@@ -112,7 +112,7 @@ fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
-fn check_seated(core: &Core, state: &mut WriterState, onlooker: Onlooker<'_>) -> Result<CheckReport> {
+fn check_locked(core: &Core, state: &mut WriterState, onlooker: Onlooker<'_>) -> Result<CheckReport> {
     let head = core.shared.head()?;
     if state.log.is_none() {
         return check_head(core, &head, None, onlooker);

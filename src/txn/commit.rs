@@ -75,7 +75,7 @@ impl Transaction {
         let (snapshot, log) = parts.store()?;
         Parts::check_before_publishing(self.core(), &self.base, id)?;
         self.parts().advance_head(snapshot, log, durability);
-        self.give_back_seat();
+        self.unlock_writer();
         Ok(id)
     }
 }

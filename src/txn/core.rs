@@ -23,9 +23,9 @@ use crate::share::members::Member;
 use crate::sys::ForkMark;
 use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
-use crate::txn::seat::{Seated, WriterSeat, WriterState};
 use crate::txn::sync::SyncState;
 use crate::txn::turns::{Patience, Turns};
+use crate::txn::writer_lock::{WriterGuard, WriterLock, WriterState};
 
 /// Looking for the dead costs a system call for each other handle.
 const CUTS_BETWEEN_BURIALS: u64 = 16;
@@ -42,7 +42,7 @@ pub(crate) struct Core {
     /// The newest transaction of which pages may have been stored before this handle opened the file: its barriers do
     /// not answer for those (R10).
     pub(crate) inherited: TransactionId,
-    pub(crate) seat: WriterSeat,
+    pub(crate) writer_lock: WriterLock,
     pub(crate) sync: SyncState,
     pub(crate) fork: ForkMark,
     pub(crate) reader_limit: Option<ReaderLimit>,
@@ -82,20 +82,20 @@ impl Core {
     }
 
     /// Takes the seat and then the writer's turn; `None` if patience came to its end.
-    pub(crate) fn take_seat(&self, patience: Patience) -> Result<Option<Seated<'_>>> {
+    pub(crate) fn lock_writer(&self, patience: Patience) -> Result<Option<WriterGuard<'_>>> {
         self.check_not_forked()?;
-        let taken = match (self.seat.take(Patience::None), patience) {
+        let taken = match (self.writer_lock.take(Patience::None), patience) {
             (None, Patience::Until(_) | Patience::Forever) => {
                 self.pages.storage.about_to_wait();
-                self.seat.take(patience)
+                self.writer_lock.take(patience)
             }
             (at_once, _) => at_once,
         };
         let Some(state) = taken else { return Ok(None) };
         match self.turns.as_ref().map_or(Ok(true), |turns| self.take_turn(turns, patience)) {
-            Ok(true) => Ok(Some(Seated::new(self, state))),
+            Ok(true) => Ok(Some(WriterGuard::new(self, state))),
             other => {
-                self.seat.give_back(state);
+                self.writer_lock.give_back(state);
                 other.map(|_| None)
             }
         }
@@ -117,7 +117,7 @@ impl Core {
         turns.take_writer(&self.shared, patience).map_err(locking())
     }
 
-    pub(crate) fn give_seat_back(&self, mut state: Box<WriterState>) {
+    pub(crate) fn unlock_writer(&self, mut state: Box<WriterState>) {
         // A child that was forked in the middle of a transaction must not end its parent's turn; and another thread of
         // the parent may have had the seat's lock just then, which nobody gives back in the child.
         if self.fork.is_inherited() {
@@ -129,7 +129,7 @@ impl Core {
         if let Some(turns) = &self.turns {
             turns.release_writer();
         }
-        self.seat.give_back(state);
+        self.writer_lock.give_back(state);
     }
 
     /// An error if somebody has cut, or replaced, the data file or the lock file under us, of which `base` is the
@@ -199,7 +199,7 @@ impl Core {
         if self.shared.is_poisoned() || self.shared.shrunk_in().is_none() {
             return;
         }
-        let Ok(Some(mut seat)) = self.take_seat(Patience::None) else { return };
+        let Ok(Some(mut seat)) = self.lock_writer(Patience::None) else { return };
         let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) else { return };
         let length_pages = head.snapshot.length_pages;
         let is_unseen_by =

@@ -9,7 +9,7 @@ pub(crate) mod open;
 pub(crate) mod page_file;
 pub(crate) mod read;
 pub(crate) mod recover;
-pub(crate) mod seat;
+pub(crate) mod writer_lock;
 
 pub(crate) mod commit;
 pub(crate) mod compaction;

@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::core::Core;
-use crate::txn::seat::WriterState;
 use crate::txn::turns::{Patience, Turns};
 use crate::txn::write::load_log;
+use crate::txn::writer_lock::WriterState;
 
 /// A live read transaction, in this process or another.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,7 +93,7 @@ impl Core {
     }
 
     fn seen_readers(&self) -> Result<Vec<ReaderInfo>> {
-        let seat = if self.settings.read_only { None } else { self.take_seat(Patience::None)? };
+        let seat = if self.settings.read_only { None } else { self.lock_writer(Patience::None)? };
         let Some(mut seat) = seat else {
             return Ok(sorted(self.shared.reader_list()?.iter().map(|reader| info(reader, None)).collect()));
         };

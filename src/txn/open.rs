@@ -30,9 +30,9 @@ use crate::sys::{
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
-use crate::txn::seat::WriterSeat;
 use crate::txn::sync::SyncState;
 use crate::txn::turns::{self, Others, Turns};
+use crate::txn::writer_lock::WriterLock;
 
 /// How often the files may be replaced while they are opened. On a file system that gives a file another inode number
 /// each time that it is asked they always seem to be.
@@ -368,7 +368,7 @@ impl OpenSettings {
             identity: database,
             settings: self.settings,
             inherited,
-            seat: WriterSeat::new(),
+            writer_lock: WriterLock::new(),
             sync: SyncState::default(),
             fork,
             reader_limit: None,

@@ -30,8 +30,8 @@ use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
 use crate::txn::onlookers::ReaderInfo;
 use crate::txn::page_file::PageFile;
-use crate::txn::seat::WriterState;
 use crate::txn::turns::Patience;
+use crate::txn::writer_lock::WriterState;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
 const DIRECT_VALUE_LEN: usize = 256 << 10;
@@ -54,7 +54,7 @@ pub(crate) struct Transaction {
     /// The head that it builds on.
     pub(crate) base: Snapshot,
     /// There until the transaction ends.
-    seat: RefCell<Option<Box<WriterState>>>,
+    writer: RefCell<Option<Box<WriterState>>>,
     pub(crate) catalog: RefCell<TreeMut>,
     /// Every table that has been opened: with its tree, or without while a `TableMut` has it.
     tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
@@ -142,7 +142,7 @@ impl Transaction {
 
     fn begin_in_turn(handle: &Arc<Handle>, patience: Patience) -> Result<Option<Transaction>> {
         handle.core.check_writable()?;
-        let Some(seat) = handle.core.take_seat(patience)? else { return Ok(None) };
+        let Some(writer) = handle.core.lock_writer(patience)? else { return Ok(None) };
         let core = &handle.core;
         let base = core.shared.head_snapshot()?;
         let id = core.shared.next_id();
@@ -151,7 +151,7 @@ impl Transaction {
             handle: Arc::clone(handle),
             id,
             base,
-            seat: RefCell::new(Some(seat.into_state())),
+            writer: RefCell::new(Some(writer.into_state())),
             catalog: RefCell::new(catalog),
             tables: RefCell::default(),
             stored: RefCell::default(),
@@ -173,8 +173,8 @@ impl Transaction {
     /// Now and then looks whether readers have died, so that what they protect comes back by itself. Answers those of
     /// whom the application is to be told.
     fn look_after_readers(&self) -> Result<Vec<ReaderInfo>> {
-        let mut seat = self.seat.borrow_mut();
-        let state = seat.as_mut().expect("the transaction has just begun");
+        let mut writer = self.writer.borrow_mut();
+        let state = writer.as_mut().expect("the transaction has just begun");
         // Counted here: turns that are taken for something else would hit, or miss, the multiples each time.
         state.transactions += 1;
         if state.transactions.is_multiple_of(TRANSACTIONS_BETWEEN_BURIALS) {
@@ -379,8 +379,8 @@ impl Transaction {
 
     /// Works on free space, which is loaded at first use.
     pub(crate) fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
-        let mut seat = self.seat.borrow_mut();
-        let state = seat.as_mut().expect("the transaction has not ended");
+        let mut writer = self.writer.borrow_mut();
+        let state = writer.as_mut().expect("the transaction has not ended");
         // What failed has changed nothing, or the caller knows; what panicked may be anywhere.
         self.guard_unless(|_| true, || work(&mut load_log(self.core(), state, &self.base)?.space))
     }
@@ -482,7 +482,7 @@ impl Transaction {
             core: &self.handle.core,
             id: self.id,
             base: &self.base,
-            state: self.seat.get_mut().as_mut().expect("the transaction has not ended"),
+            state: self.writer.get_mut().as_mut().expect("the transaction has not ended"),
             catalog: self.catalog.get_mut(),
             tables: self.tables.get_mut(),
             stored: self.stored.get_mut(),
@@ -491,9 +491,9 @@ impl Transaction {
     }
 
     /// Gives the seat back: the transaction has ended.
-    pub(crate) fn give_back_seat(&mut self) {
-        if let Some(state) = self.seat.get_mut().take() {
-            self.handle.core.give_seat_back(state);
+    pub(crate) fn unlock_writer(&mut self) {
+        if let Some(state) = self.writer.get_mut().take() {
+            self.handle.core.unlock_writer(state);
         }
     }
 }
@@ -501,14 +501,14 @@ impl Transaction {
 impl Drop for Transaction {
     /// A transaction that has not been committed never happened.
     fn drop(&mut self) {
-        if let Some(state) = self.seat.get_mut().as_mut() {
+        if let Some(state) = self.writer.get_mut().as_mut() {
             // If what was done cannot be taken back, free space is loaded again from the log when it is needed.
             let may_be_halfway = self.condition.get() == Condition::Changing || std::thread::panicking();
             if may_be_halfway || state.log.as_mut().is_some_and(|log| log.space.abort().is_err()) {
                 state.log = None;
             }
         }
-        self.give_back_seat();
+        self.unlock_writer();
     }
 }
 

@@ -64,8 +64,8 @@ fn assert_first_come_first_served(
 #[test]
 fn threads_of_a_handle_write_in_the_order_in_which_they_came() {
     let engine = Engine::new();
-    let seat = &engine.handle.core.seat;
-    let is_waiting = |number: usize, given_up: usize| seat.queue_len() + given_up > number;
+    let writer_lock = &engine.handle.core.writer_lock;
+    let is_waiting = |number: usize, given_up: usize| writer_lock.queue_len() + given_up > number;
     assert_first_come_first_served(&engine, &[Arc::clone(&engine.handle)], is_waiting);
 }
 

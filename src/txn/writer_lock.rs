@@ -1,7 +1,7 @@
 //! The right of one thread of a handle to write: first come, first served.
 //!
 //! Invariants:
-//! - The writer's state is in the seat, or with one thread, which gives it back however its work ends ([`Seated`],
+//! - The writer's state is in the seat, or with one thread, which gives it back however its work ends ([`WriterGuard`],
 //!   `Transaction::drop`). If that was a panic, what it knew of free space is not believed any more.
 //! - Threads that wait stand in a queue. When the state comes back the first is woken and takes it, and nobody else
 //!   does. Who gives up leaves the queue; the first gives up only while the state is not there.
@@ -32,7 +32,7 @@ pub(crate) struct WriterState {
 }
 
 /// Where the writer's state is while nobody writes, and where the threads of a handle wait for it.
-pub(crate) struct WriterSeat {
+pub(crate) struct WriterLock {
     queue: Mutex<Queue>,
 }
 
@@ -48,9 +48,9 @@ impl Queue {
     }
 }
 
-impl WriterSeat {
-    pub(crate) fn new() -> WriterSeat {
-        WriterSeat { queue: Mutex::new(Queue { state: Some(Box::default()), waiting: VecDeque::new() }) }
+impl WriterLock {
+    pub(crate) fn new() -> WriterLock {
+        WriterLock { queue: Mutex::new(Queue { state: Some(Box::default()), waiting: VecDeque::new() }) }
     }
 
     /// The state, once it is there and all who came before have had it; `None` if patience comes to its end.
@@ -93,24 +93,24 @@ impl WriterSeat {
 }
 
 /// The seat and the writer's turn, taken: given back when this is dropped.
-pub(crate) struct Seated<'a> {
+pub(crate) struct WriterGuard<'a> {
     core: &'a Core,
     /// There until it is given back, or to a transaction.
     state: Option<Box<WriterState>>,
 }
 
-impl<'a> Seated<'a> {
-    pub(super) fn new(core: &'a Core, state: Box<WriterState>) -> Seated<'a> {
-        Seated { core, state: Some(state) }
+impl<'a> WriterGuard<'a> {
+    pub(super) fn new(core: &'a Core, state: Box<WriterState>) -> WriterGuard<'a> {
+        WriterGuard { core, state: Some(state) }
     }
 
-    /// For whoever gives it back by [`Core::give_seat_back`].
+    /// For whoever gives it back by [`Core::unlock_writer`].
     pub(super) fn into_state(mut self) -> Box<WriterState> {
         self.state.take().expect("it is here until now")
     }
 }
 
-impl Deref for Seated<'_> {
+impl Deref for WriterGuard<'_> {
     type Target = WriterState;
 
     fn deref(&self) -> &WriterState {
@@ -118,16 +118,16 @@ impl Deref for Seated<'_> {
     }
 }
 
-impl DerefMut for Seated<'_> {
+impl DerefMut for WriterGuard<'_> {
     fn deref_mut(&mut self) -> &mut WriterState {
         self.state.as_mut().expect("it is here until it is given back")
     }
 }
 
-impl Drop for Seated<'_> {
+impl Drop for WriterGuard<'_> {
     fn drop(&mut self) {
         if let Some(state) = self.state.take() {
-            self.core.give_seat_back(state);
+            self.core.unlock_writer(state);
         }
     }
 }
