@@ -39,9 +39,9 @@ use crate::tree::nodes::resolve;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::txn::core::Core;
+use crate::txn::file_locks::Patience;
 use crate::txn::log::WriterLog;
 use crate::txn::page_file::PageFile;
-use crate::txn::turns::Patience;
 use crate::txn::write::load_log;
 use crate::txn::writer_lock::WriterState;
 
@@ -92,8 +92,8 @@ fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
             return Err(Error::Poisoned); // the head will never be visible
         }
         drop(reader);
-        let is_syncing = match &core.turns {
-            Some(turns) => turns.is_sync_taken().map_err(core.pages.io_error("lock"))?,
+        let is_syncing = match &core.locks {
+            Some(locks) => locks.is_syncer_locked().map_err(core.pages.io_error("lock"))?,
             None => true,
         };
         match unsynced {

@@ -19,8 +19,8 @@ use crate::tree::RangeCursor;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
+use crate::txn::file_locks::Patience;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 /// Writes the snapshot anew to a new file; answers its length.

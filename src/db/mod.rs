@@ -31,9 +31,9 @@ use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
+use crate::txn::file_locks::Patience;
 use crate::txn::onlookers::ReaderInfo;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 /// The types of a table, in what is of no size.

@@ -21,7 +21,7 @@ use crate::salvage::survey::note;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::turns::Patience;
+use crate::txn::file_locks::Patience;
 use crate::txn::write::{OpenTable, Transaction};
 
 /// What has been written, and what could not be.

@@ -39,7 +39,7 @@ use crate::space::Space;
 use crate::tree::move_down::Moving;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::turns::Patience;
+use crate::txn::file_locks::Patience;
 use crate::txn::write::Transaction;
 
 /// Nodes that a step looks at, at most: who waits for his turn waits for so many lookups.

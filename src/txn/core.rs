@@ -5,7 +5,7 @@
 //!   [`Handle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has a handle of its own, so
 //!   that threads which have a clone each share no reference count either (I8).
 //! - Among the threads of a handle the seat ([`crate::txn::seat`]) belongs to one write transaction at a time; among
-//!   handles and processes the writer's turn ([`Turns`]). What the writer knows of free space stays with the seat.
+//!   handles and processes the writer's turn ([`FileLocks`]). What the writer knows of free space stays with the seat.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,10 +21,10 @@ use crate::share::Shared;
 use crate::share::heads::Snapshot;
 use crate::share::members::Member;
 use crate::sys::ForkMark;
+use crate::txn::file_locks::{FileLocks, Patience};
 use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
 use crate::txn::sync::SyncState;
-use crate::txn::turns::{Patience, Turns};
 use crate::txn::writer_lock::{WriterGuard, WriterLock, WriterState};
 
 /// Looking for the dead costs a system call for each other handle.
@@ -48,7 +48,7 @@ pub(crate) struct Core {
     pub(crate) reader_limit: Option<ReaderLimit>,
     /// None if nobody can share the database: it is in memory, or nobody can write. Last: the locks are free when all
     /// else is closed.
-    pub(crate) turns: Option<Turns>,
+    pub(crate) locks: Option<FileLocks>,
 }
 
 /// Options that matter after opening.
@@ -92,7 +92,7 @@ impl Core {
             (at_once, _) => at_once,
         };
         let Some(state) = taken else { return Ok(None) };
-        match self.turns.as_ref().map_or(Ok(true), |turns| self.take_turn(turns, patience)) {
+        match self.locks.as_ref().map_or(Ok(true), |locks| self.take_turn(locks, patience)) {
             Ok(true) => Ok(Some(WriterGuard::new(self, state))),
             other => {
                 self.writer_lock.give_back(state);
@@ -103,18 +103,18 @@ impl Core {
 
     /// Takes the writer's turn; false if patience came to its end. An error if a reader that is not in the shared
     /// memory holds writers off until then, or for [`HELD_OFF_PATIENCE`]: nothing tells how long it will stay.
-    fn take_turn(&self, turns: &Turns, patience: Patience) -> Result<bool> {
+    fn take_turn(&self, locks: &FileLocks, patience: Patience) -> Result<bool> {
         let locking = || self.pages.io_error("lock");
-        if turns.take_writer(&self.shared, Patience::None).map_err(locking())? {
+        if locks.lock_writer(&self.shared, Patience::None).map_err(locking())? {
             return Ok(true);
         }
         if let Patience::None = patience {
             return Ok(false);
         }
-        if !turns.wait_while_held_off(patience.at_most(HELD_OFF_PATIENCE)).map_err(locking())? {
+        if !locks.wait_while_held_off(patience.at_most(HELD_OFF_PATIENCE)).map_err(locking())? {
             return Err(Error::HeldOff { path: self.pages.path.clone() });
         }
-        turns.take_writer(&self.shared, patience).map_err(locking())
+        locks.lock_writer(&self.shared, patience).map_err(locking())
     }
 
     pub(crate) fn unlock_writer(&self, mut state: Box<WriterState>) {
@@ -126,8 +126,8 @@ impl Core {
         if std::thread::panicking() {
             state.log = None; // it may be half changed: it is loaded again when it is needed
         }
-        if let Some(turns) = &self.turns {
-            turns.release_writer();
+        if let Some(locks) = &self.locks {
+            locks.unlock_writer();
         }
         self.writer_lock.give_back(state);
     }
@@ -138,7 +138,7 @@ impl Core {
         self.check_reach(base.length_pages)?;
         let storage = &self.pages.storage;
         // The data file's name, if it still leads there, tells the length as well.
-        let length_by_name = self.turns.as_ref().and_then(|_| storage.refresh_length_at(&self.pages.path));
+        let length_by_name = self.locks.as_ref().and_then(|_| storage.refresh_length_at(&self.pages.path));
         let found = match length_by_name {
             Some(length) => length,
             None => storage.refresh_length().map_err(self.pages.io_error("examine"))?,
@@ -147,9 +147,9 @@ impl Core {
         if found < expected {
             return Err(Error::Truncated { path: self.pages.path.clone(), expected, found });
         }
-        match &self.turns {
-            Some(turns) if length_by_name.is_some() => turns.check_lock_name(),
-            Some(turns) => turns.check_names(&self.pages.path),
+        match &self.locks {
+            Some(locks) if length_by_name.is_some() => locks.check_lock_name(),
+            Some(locks) => locks.check_names(&self.pages.path),
             None => Ok(()),
         }
     }
@@ -158,7 +158,7 @@ impl Core {
     /// head advances, and before a commit is said to be durable: a name may be lost at any moment, and what is
     /// committed to a file without one is lost with the last handle.
     pub(crate) fn check_names(&self) -> Result<()> {
-        self.turns.as_ref().map_or(Ok(()), |turns| turns.check_names(&self.pages.path))
+        self.locks.as_ref().map_or(Ok(()), |locks| locks.check_names(&self.pages.path))
     }
 
     /// Returns [`Error::MappingTooSmall`] if another handle, with more addresses, has made the file longer than this one
@@ -172,8 +172,8 @@ impl Core {
 
     /// Frees what readers protect that have died. Only with the writer's turn.
     pub(crate) fn bury_dead(&self) -> Result<()> {
-        let Some(turns) = &self.turns else { return Ok(()) };
-        let file = turns.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
+        let Some(locks) = &self.locks else { return Ok(()) };
+        let file = locks.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
         self.shared.bury_dead(self.member, file)
     }
 

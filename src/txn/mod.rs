@@ -22,12 +22,12 @@ mod run;
 
 pub(crate) mod allocation;
 pub(crate) mod building;
+pub(crate) mod file_locks;
 pub(crate) mod fresh_pages;
 mod left_state;
 pub(crate) mod log;
 pub(crate) mod onlookers;
 pub(crate) mod store_again;
-pub(crate) mod turns;
 pub(crate) mod warm;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::core::Core;
-use crate::txn::turns::{Patience, Turns};
+use crate::txn::file_locks::{FileLocks, Patience};
 use crate::txn::write::load_log;
 use crate::txn::writer_lock::WriterState;
 
@@ -82,7 +82,7 @@ impl Core {
     pub(crate) fn readers(&self) -> Result<Vec<ReaderInfo>> {
         self.check_not_forked()?;
         let mut readers = self.seen_readers()?;
-        let is_held_off = self.turns.as_ref().map_or(Ok(false), Turns::is_held_off);
+        let is_held_off = self.locks.as_ref().map_or(Ok(false), FileLocks::is_held_off);
         if is_held_off.map_err(self.pages.io_error("lock"))? {
             // Nothing has been committed since it came.
             let snapshot = self.shared.visible().0;

@@ -28,10 +28,10 @@ use crate::sys::{
     Storage, WriteMode, status_at,
 };
 use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
+use crate::txn::file_locks::{self, FileLocks, Others};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
 use crate::txn::sync::SyncState;
-use crate::txn::turns::{self, Others, Turns};
 use crate::txn::writer_lock::WriterLock;
 
 /// How often the files may be replaced while they are opened. On a file system that gives a file another inode number
@@ -184,10 +184,10 @@ impl OpenSettings {
     fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Core>> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let locking = |source| lock_file_error(path, "lock")(source);
-        turns::close_gate(&lock).map_err(locking)?;
+        file_locks::lock_open(&lock).map_err(locking)?;
         lock.file().and_then(check_lock_file).map_err(locking)?;
         if self.may_create() && !path.exists() {
-            if turns::is_lock_file_in_use(&lock).map_err(locking)? {
+            if file_locks::is_lock_file_in_use(&lock).map_err(locking)? {
                 return Err(Error::Replaced { path: path.to_owned(), problem: ANOTHER_DATA_FILE });
             }
             match sys::create_file(path, self.rights_of_new(), &[&self.first_pages(new_identity()?)?]) {
@@ -215,12 +215,12 @@ impl OpenSettings {
         storage: Box<dyn Storage>,
     ) -> Result<Option<Core>> {
         let locking = |source| lock_file_error(path, "lock")(source);
-        let turns = Turns::enter(lock, data).map_err(locking)?;
+        let locks = FileLocks::enter(lock, data).map_err(locking)?;
         // From here on a handle that comes by another lock file sees this one.
-        if turns.check_names(path).is_err() {
+        if locks.check_names(path).is_err() {
             return Ok(None);
         }
-        let is_alone = match turns.others().map_err(locking)? {
+        let is_alone = match locks.others().map_err(locking)? {
             Others::None => true,
             Others::UseBothFiles => false,
             Others::UseAnotherLockFile => return Err(another_lock_file(path)),
@@ -228,15 +228,15 @@ impl OpenSettings {
                 return Err(Error::Replaced { path: path.to_owned(), problem: ANOTHER_DATA_FILE });
             }
         };
-        let memory = match turns.lock_file().open_memory() {
+        let memory = match locks.lock_file().open_memory() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             memory => memory.map_err(lock_file_error(path, "open"))?,
         };
         let words = SharedWords::of_file(memory, FIRST_WORD_COUNT, WORD_COUNT, is_alone)
             .map_err(lock_file_error(path, "map"))?;
-        let core = self.start(storage, path, Shared::new(words), Some(turns), is_alone)?;
-        let turns = core.turns.as_ref().expect("it was given to the database");
-        turns::open_gate(turns.lock_file()).map_err(locking)?;
+        let core = self.start(storage, path, Shared::new(words), Some(locks), is_alone)?;
+        let locks = core.locks.as_ref().expect("it was given to the database");
+        file_locks::unlock_open(locks.lock_file()).map_err(locking)?;
         Ok(Some(core))
     }
 
@@ -307,7 +307,7 @@ impl OpenSettings {
         storage: Box<dyn Storage>,
         path: &Path,
         shared: Shared,
-        turns: Option<Turns>,
+        locks: Option<FileLocks>,
         is_alone: bool,
     ) -> Result<Core> {
         let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, path))?;
@@ -319,7 +319,7 @@ impl OpenSettings {
         // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
         pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
         let file = pages.storage.identity();
-        let boot = match turns {
+        let boot = match locks {
             Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,
             None => [0; 16], // no other process reads what it would be written to
         };
@@ -334,12 +334,12 @@ impl OpenSettings {
             false => shared.is_unrecovered() && !self.settings.read_only,
         };
         if must_recover {
-            if is_alone && turns.is_some() {
+            if is_alone && locks.is_some() {
                 shared.clear(); // memory of our own is new, and zero
             }
             slots.recover(&pages, &shared, self.settings.read_only)?;
-            if let Some(turns) = turns.as_ref().filter(|_| !self.settings.read_only) {
-                turns.sync_name(path).map_err(pages.io_error("sync the folder of"))?;
+            if let Some(locks) = locks.as_ref().filter(|_| !self.settings.read_only) {
+                locks.sync_name(path).map_err(pages.io_error("sync the folder of"))?;
             }
             shared.complete(&identity);
         }
@@ -353,9 +353,9 @@ impl OpenSettings {
         if is_alone && pages.existing_pages() > head.length_pages && shared.shrunk_in().is_none() {
             shared.set_shrunk_in(Some(head.id)); // a crash has left the file longer: its end may be cut off
         }
-        let member = match &turns {
-            Some(turns) => {
-                let file = turns.lock_file().file().map_err(pages.io_error("lock"))?;
+        let member = match &locks {
+            Some(locks) => {
+                let file = locks.lock_file().file().map_err(pages.io_error("lock"))?;
                 shared.join(file)?
             }
             None => shared.join_alone(),
@@ -372,7 +372,7 @@ impl OpenSettings {
             sync: SyncState::default(),
             fork,
             reader_limit: None,
-            turns,
+            locks,
         })
     }
 }
@@ -399,8 +399,8 @@ fn open_as_it_is(path: &Path, reservation: Reservation) -> Result<FileStorage> {
 fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
     let locking = |source| Error::Io { action: "lock", path: path.to_owned(), source };
     let lock = storage.open_for_locks(path).map_err(locking)?;
-    let is_held = turns::try_hold_off_writers(&lock).map_err(locking)?;
-    if !is_held || !turns::is_nobody_present(&lock).map_err(locking)? {
+    let is_held = file_locks::try_hold_off_writers(&lock).map_err(locking)?;
+    if !is_held || !file_locks::is_nobody_present(&lock).map_err(locking)? {
         return Err(Error::InUse { path: path.to_owned() });
     }
     storage.hold(lock);

@@ -12,7 +12,7 @@
 //! - The record goes to the slot that does not hold the last durable one, and never has the id of that.
 //!   The slot changes together with the durable id, in one store.
 //! - Within a handle one thread syncs ([`crate::txn::desk`]); among handles, one that has the syncer's turn
-//!   ([`crate::txn::turns::Turns`]), which is free when its process dies.
+//!   ([`crate::txn::file_locks::FileLocks`]), which is free when its process dies.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -116,8 +116,8 @@ impl Core {
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
     fn sync_in_turn(&self, leader: Leader<'_>, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
         let mut syncing = Syncing { core: self, leader, is_in_doubt: Cell::new(false) };
-        if let Some(turns) = &self.turns {
-            turns.take_sync().map_err(self.pages.io_error("lock"))?;
+        if let Some(locks) = &self.locks {
+            locks.lock_syncer().map_err(self.pages.io_error("lock"))?;
         }
         syncing.leader.begin();
         if is_reached(self) || self.shared.is_poisoned() {
@@ -264,8 +264,8 @@ impl Drop for Syncing<'_> {
         } else if self.is_in_doubt.get() {
             self.core.shared.poison();
         }
-        if let Some(turns) = &self.core.turns {
-            turns.release_sync();
+        if let Some(locks) = &self.core.locks {
+            locks.unlock_syncer();
         }
     }
 }

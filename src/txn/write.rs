@@ -26,11 +26,11 @@ use crate::tree::pages::{RetiredPages, SealedPages};
 use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
 use crate::txn::core::{Core, Handle};
+use crate::txn::file_locks::Patience;
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
 use crate::txn::onlookers::ReaderInfo;
 use crate::txn::page_file::PageFile;
-use crate::txn::turns::Patience;
 use crate::txn::writer_lock::WriterState;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.

@@ -14,8 +14,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::share::readers::LiveReader;
 use crate::txn::core::Core;
+use crate::txn::file_locks::Patience;
 use crate::txn::log::WriterLog;
-use crate::txn::turns::Patience;
 
 /// What only the writer needs; it goes from one write transaction to the next.
 #[derive(Default)]

@@ -18,10 +18,10 @@ use crate::sys::{Access, FileStorage, LockFile, Rights, WriteMode};
 use crate::tree::{NewValue, RangeCursor, get};
 use crate::txn::commit::Durability;
 use crate::txn::core::{Handle, Settings};
+use crate::txn::file_locks::{self, Patience};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::{self, Patience};
 use crate::txn::write::Transaction;
 
 pub(super) const PAGE: usize = 4096;
@@ -91,7 +91,7 @@ impl Engine {
     /// Opens the file at `path` together with all others who do: as another process would.
     pub(super) fn share(path: &Path) -> Result<Engine> {
         let lock = LockFile::open_or_create(path, Rights::default(), &FIRST_BYTES).unwrap();
-        turns::close_gate(&lock).unwrap();
+        file_locks::lock_open(&lock).unwrap();
         if !path.exists() {
             std::fs::write(path, new_image()).unwrap();
         }

@@ -10,7 +10,7 @@ use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::turns::Patience;
+use crate::txn::file_locks::Patience;
 use crate::txn::write::Transaction;
 
 #[test]

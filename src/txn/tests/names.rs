@@ -14,8 +14,8 @@ use crate::sys::calls::set_before_call;
 use crate::sys::{FileIdentity, status_at};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
+use crate::txn::file_locks::Patience;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 /// What is done to the files.
@@ -258,8 +258,8 @@ fn at_every_call_do(change: Change, operation: Operation) {
 }
 
 fn status_of_lock(party: &Party) -> FileIdentity {
-    let turns = party.handle.core.turns.as_ref().unwrap();
-    crate::sys::status_of(turns.lock_file().file().unwrap()).unwrap().identity
+    let locks = party.handle.core.locks.as_ref().unwrap();
+    crate::sys::status_of(locks.lock_file().file().unwrap()).unwrap().identity
 }
 
 /// As [`Place::open`], with a storage whose calls are seen.

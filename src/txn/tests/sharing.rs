@@ -15,8 +15,8 @@ use crate::sim::Fault;
 use crate::sim::disk::Event;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
+use crate::txn::file_locks::Patience;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 fn entry(key: &str, value: u8) -> Entries {
@@ -267,11 +267,11 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
         handle.core.sync.announce_work();
     };
     // So the helper thread comes to its turn when the file is too long for it.
-    let turns = large.core.turns.as_ref().unwrap();
-    turns.take_sync().unwrap();
+    let locks = large.core.locks.as_ref().unwrap();
+    locks.lock_syncer().unwrap();
     defer(&small, b"short");
     defer(&large, &vec![1; 3 << 20]);
-    turns.release_sync();
+    locks.unlock_syncer();
     let (told, tells) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         drop(small);

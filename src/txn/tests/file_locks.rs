@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use super::fixture::{Engine, entries_of, put};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
+use crate::txn::file_locks::Patience;
 use crate::txn::read::SnapshotReader;
-use crate::txn::turns::Patience;
 use crate::txn::write::Transaction;
 
 /// How long each waits: some for ever, some with a deadline that is far; one gives up.
@@ -76,8 +76,8 @@ fn handles_write_in_the_order_in_which_they_came() {
     let writes = Engine::share(&path).unwrap();
     let engines: Vec<Engine> = WAITERS.iter().map(|_| Engine::share(&path).unwrap()).collect();
     let handles: Vec<Arc<Handle>> = engines.iter().map(|engine| Arc::clone(&engine.handle)).collect();
-    let turns = writes.handle.core.turns.as_ref().unwrap();
-    let is_waiting = |number: usize, given_up: usize| given_up > 0 || turns.is_taken(number as u64);
+    let locks = writes.handle.core.locks.as_ref().unwrap();
+    let is_waiting = |number: usize, given_up: usize| given_up > 0 || locks.is_taken(number as u64);
     assert_first_come_first_served(&writes, &handles, is_waiting);
 }
 
@@ -87,8 +87,8 @@ fn trying_does_not_overtake_those_who_wait() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.mapleaf");
     let [waits, tries] = [(); 2].map(|()| Engine::share(&path).unwrap());
-    let turns = waits.handle.core.turns.as_ref().unwrap();
-    turns.take_place(7).unwrap(); // and here it is suspended
+    let locks = waits.handle.core.locks.as_ref().unwrap();
+    locks.take_place(7).unwrap(); // and here it is suspended
     assert!(Transaction::begin(&tries.handle, Patience::None).unwrap().is_none());
     let soon = Patience::Until(Instant::now() + Duration::from_millis(20));
     assert!(

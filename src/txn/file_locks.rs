@@ -27,7 +27,7 @@ use crate::sys::{
 };
 
 // Bytes of the lock file; below those of the members.
-const GATE: Range<u64> = 1 << 39..(1 << 39) + 1;
+const OPEN: Range<u64> = 1 << 39..(1 << 39) + 1;
 const SYNC: Range<u64> = (1 << 39) + 2..(1 << 39) + 3;
 /// The places of writers that wait, behind the bytes of the members. Nobody locks the first byte.
 const QUEUE: Range<u64> = 1 << 41..1 << 62;
@@ -85,7 +85,7 @@ pub(crate) enum Others {
 
 /// The locks of one handle.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub(crate) struct FileLocks {
     lock: LockFile,
     /// The data file.
     data: LockDescription,
@@ -94,13 +94,13 @@ pub(crate) struct Turns {
     data_identity: FileIdentity,
 }
 
-impl Turns {
+impl FileLocks {
     /// Makes this handle present; it is until this is dropped. The gate must be held.
-    pub(crate) fn enter(lock: LockFile, data: LockDescription) -> io::Result<Turns> {
+    pub(crate) fn enter(lock: LockFile, data: LockDescription) -> io::Result<FileLocks> {
         lock_range(data.file()?, LockKind::Shared, PRESENCE)?;
         let lock_identity = status_of(lock.file()?)?.identity;
         let data_identity = status_of(data.file()?)?.identity;
-        Ok(Turns { lock, data, lock_identity, data_identity })
+        Ok(FileLocks { lock, data, lock_identity, data_identity })
     }
 
     /// Which files the other handles use. The gate must be held, so that none comes by this lock file meanwhile.
@@ -140,8 +140,8 @@ impl Turns {
     }
 
     /// Takes the writer's turn; false if patience came to its end.
-    pub(crate) fn take_writer(&self, shared: &Shared, patience: Patience) -> io::Result<bool> {
-        if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_writer()? {
+    pub(crate) fn lock_writer(&self, shared: &Shared, patience: Patience) -> io::Result<bool> {
+        if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_lock_writer()? {
             return Ok(true);
         }
         if let Patience::None = patience {
@@ -173,7 +173,7 @@ impl Turns {
         }
         match patience {
             Patience::Forever => lock_whole(self.data.file()?).map(|()| true),
-            _ => poll(patience, || self.try_writer()),
+            _ => poll(patience, || self.try_lock_writer()),
         }
     }
 
@@ -191,7 +191,7 @@ impl Turns {
         lock_range(self.lock.file()?, LockKind::Exclusive, place..place + 1)
     }
 
-    fn try_writer(&self) -> io::Result<bool> {
+    fn try_lock_writer(&self) -> io::Result<bool> {
         try_lock_whole(self.data.file()?, LockKind::Exclusive)
     }
 
@@ -209,34 +209,34 @@ impl Turns {
     }
 
     /// Ends the writer's turn.
-    pub(crate) fn release_writer(&self) {
+    pub(crate) fn unlock_writer(&self) {
         // It cannot fail for a lock that is held; if it did, closing the file would free it.
         let _ = self.data.file().and_then(unlock_whole);
     }
 
     /// Takes the syncer's turn: waits while another process syncs.
-    pub(crate) fn take_sync(&self) -> io::Result<()> {
+    pub(crate) fn lock_syncer(&self) -> io::Result<()> {
         lock_range(self.lock.file()?, LockKind::Exclusive, SYNC)
     }
 
     /// Whether another handle has the syncer's turn.
-    pub(crate) fn is_sync_taken(&self) -> io::Result<bool> {
+    pub(crate) fn is_syncer_locked(&self) -> io::Result<bool> {
         Ok(!range_is_free(self.lock.file()?, LockKind::Exclusive, SYNC)?)
     }
 
     /// Ends the syncer's turn.
-    pub(crate) fn release_sync(&self) {
+    pub(crate) fn unlock_syncer(&self) {
         let _ = self.lock.file().and_then(|file| unlock_range(file, SYNC));
     }
 }
 
-/// Takes the gate: one handle at a time is being opened. Free when the lock file is closed, or by [`open_gate`].
-pub(crate) fn close_gate(lock: &LockFile) -> io::Result<()> {
-    lock_range(lock.file()?, LockKind::Exclusive, GATE)
+/// Takes the gate: one handle at a time is being opened. Free when the lock file is closed, or by [`unlock_open`].
+pub(crate) fn lock_open(lock: &LockFile) -> io::Result<()> {
+    lock_range(lock.file()?, LockKind::Exclusive, OPEN)
 }
 
-pub(crate) fn open_gate(lock: &LockFile) -> io::Result<()> {
-    unlock_range(lock.file()?, GATE)
+pub(crate) fn unlock_open(lock: &LockFile) -> io::Result<()> {
+    unlock_range(lock.file()?, OPEN)
 }
 
 /// Whether no handle, except one that uses the same description as `lock`, is a member.
