@@ -39,7 +39,7 @@ use crate::tree::nodes::resolve;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::txn::core::Core;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::log::WriterLog;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::load_log;
@@ -59,7 +59,7 @@ pub(crate) fn check(core: &Core, onlooker: Onlooker<'_>) -> Result<CheckReport> 
         let (_reader, head) = protected_head(core)?;
         return check_head(core, &head, None, onlooker);
     }
-    let seat = core.lock_writer(Patience::Forever)?;
+    let seat = core.lock_writer(Wait::Forever)?;
     check_locked(core, &mut seat.expect("it waits for as long as it takes"), onlooker)
 }
 

@@ -19,7 +19,7 @@ use crate::tree::RangeCursor;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
@@ -51,8 +51,7 @@ fn complete(plan: &Plan, file: &File) -> io::Result<()> {
 }
 
 fn write_tables(reader: &SnapshotReader, handle: &Arc<Handle>) -> Result<()> {
-    let transaction =
-        Transaction::begin(handle, Patience::Forever)?.expect("it waits for as long as it takes");
+    let transaction = Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes");
     let mut tables = RangeCursor::new(&reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
     while let Some((name, entry)) = tables.next(reader)? {
         let entry = TableEntry::decode(entry)?;

@@ -31,7 +31,7 @@ use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::onlookers::ReaderInfo;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
@@ -144,7 +144,7 @@ impl Db {
     /// lock file,
     /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     pub fn write(&self) -> Result<WriteTxn> {
-        let transaction = Transaction::begin(&self.handle, Patience::Forever)?;
+        let transaction = Transaction::begin(&self.handle, Wait::Forever)?;
         Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
     }
 
@@ -160,7 +160,7 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn try_write(&self) -> Result<Option<WriteTxn>> {
-        Ok(Transaction::begin(&self.handle, Patience::None)?.map(WriteTxn::new))
+        Ok(Transaction::begin(&self.handle, Wait::No)?.map(WriteTxn::new))
     }
 
     /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not. While it waits it has its
@@ -169,8 +169,8 @@ impl Db {
     /// [`Error::HeldOff`](crate::Error::HeldOff) also after a shorter timeout.
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
         let deadline = Instant::now().checked_add(timeout);
-        let patience = deadline.map_or(Patience::Forever, Patience::Until);
-        Ok(Transaction::begin(&self.handle, patience)?.map(WriteTxn::new))
+        let wait = deadline.map_or(Wait::Forever, Wait::Until);
+        Ok(Transaction::begin(&self.handle, wait)?.map(WriteTxn::new))
     }
 
     /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise. Errors are those of

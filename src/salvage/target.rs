@@ -21,7 +21,7 @@ use crate::salvage::survey::note;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::write::{OpenTable, Transaction};
 
 /// What has been written, and what could not be.
@@ -48,8 +48,7 @@ pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
 }
 
 fn write_tables(state: &mut State<'_>, handle: &Arc<Handle>) -> Result<Written> {
-    let transaction =
-        Transaction::begin(handle, Patience::Forever)?.expect("it waits for as long as it takes");
+    let transaction = Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes");
     let source = state.survey.source;
     let mut written = Written::default();
     let mut claimed = PageSet::new(source.page_count);

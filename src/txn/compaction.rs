@@ -39,7 +39,7 @@ use crate::space::Space;
 use crate::tree::move_down::Moving;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
 /// Nodes that a step looks at, at most: who waits for his turn waits for so many lookups.
@@ -305,7 +305,7 @@ impl Compactor {
 }
 
 fn begin(handle: &Arc<Handle>) -> Result<Transaction> {
-    Ok(Transaction::begin(handle, Patience::Forever)?.expect("it waits for as long as it takes"))
+    Ok(Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes"))
 }
 
 fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {

@@ -21,7 +21,7 @@ use crate::share::Shared;
 use crate::share::heads::Snapshot;
 use crate::share::members::Member;
 use crate::sys::ForkMark;
-use crate::txn::file_locks::{FileLocks, Patience};
+use crate::txn::file_locks::{FileLocks, Wait};
 use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
 use crate::txn::sync::SyncState;
@@ -82,17 +82,17 @@ impl Core {
     }
 
     /// Takes the seat and then the writer's turn; `None` if patience came to its end.
-    pub(crate) fn lock_writer(&self, patience: Patience) -> Result<Option<WriterGuard<'_>>> {
+    pub(crate) fn lock_writer(&self, wait: Wait) -> Result<Option<WriterGuard<'_>>> {
         self.check_not_forked()?;
-        let taken = match (self.writer_lock.take(Patience::None), patience) {
-            (None, Patience::Until(_) | Patience::Forever) => {
+        let taken = match (self.writer_lock.take(Wait::No), wait) {
+            (None, Wait::Until(_) | Wait::Forever) => {
                 self.pages.storage.about_to_wait();
-                self.writer_lock.take(patience)
+                self.writer_lock.take(wait)
             }
             (at_once, _) => at_once,
         };
         let Some(state) = taken else { return Ok(None) };
-        match self.locks.as_ref().map_or(Ok(true), |locks| self.take_turn(locks, patience)) {
+        match self.locks.as_ref().map_or(Ok(true), |locks| self.take_turn(locks, wait)) {
             Ok(true) => Ok(Some(WriterGuard::new(self, state))),
             other => {
                 self.writer_lock.give_back(state);
@@ -103,18 +103,18 @@ impl Core {
 
     /// Takes the writer's turn; false if patience came to its end. An error if a reader that is not in the shared
     /// memory holds writers off until then, or for [`HELD_OFF_PATIENCE`]: nothing tells how long it will stay.
-    fn take_turn(&self, locks: &FileLocks, patience: Patience) -> Result<bool> {
+    fn take_turn(&self, locks: &FileLocks, wait: Wait) -> Result<bool> {
         let locking = || self.pages.io_error("lock");
-        if locks.lock_writer(&self.shared, Patience::None).map_err(locking())? {
+        if locks.lock_writer(&self.shared, Wait::No).map_err(locking())? {
             return Ok(true);
         }
-        if let Patience::None = patience {
+        if let Wait::No = wait {
             return Ok(false);
         }
-        if !locks.wait_while_held_off(patience.at_most(HELD_OFF_PATIENCE)).map_err(locking())? {
+        if !locks.wait_while_held_off(wait.at_most(HELD_OFF_PATIENCE)).map_err(locking())? {
             return Err(Error::HeldOff { path: self.pages.path.clone() });
         }
-        locks.lock_writer(&self.shared, patience).map_err(locking())
+        locks.lock_writer(&self.shared, wait).map_err(locking())
     }
 
     pub(crate) fn unlock_writer(&self, mut state: Box<WriterState>) {
@@ -199,7 +199,7 @@ impl Core {
         if self.shared.is_poisoned() || self.shared.shrunk_in().is_none() {
             return;
         }
-        let Ok(Some(mut seat)) = self.lock_writer(Patience::None) else { return };
+        let Ok(Some(mut seat)) = self.lock_writer(Wait::No) else { return };
         let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) else { return };
         let length_pages = head.snapshot.length_pages;
         let is_unseen_by =

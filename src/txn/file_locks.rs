@@ -44,28 +44,28 @@ const LONGEST_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 5 } els
 
 /// How long to wait for a turn.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
-    None,
+pub(crate) enum Wait {
+    No,
     Until(Instant),
     Forever,
 }
 
-impl Patience {
+impl Wait {
     pub(crate) fn is_over(self) -> bool {
         match self {
-            Patience::None => true,
-            Patience::Until(deadline) => Instant::now() >= deadline,
-            Patience::Forever => false,
+            Wait::No => true,
+            Wait::Until(deadline) => Instant::now() >= deadline,
+            Wait::Forever => false,
         }
     }
 
     /// The same, but for no longer than `limit` from now on.
-    pub(crate) fn at_most(self, limit: Duration) -> Patience {
+    pub(crate) fn at_most(self, limit: Duration) -> Wait {
         let latest = Instant::now() + limit;
         match self {
-            Patience::None => Patience::None,
-            Patience::Until(deadline) => Patience::Until(deadline.min(latest)),
-            Patience::Forever => Patience::Until(latest),
+            Wait::No => Wait::No,
+            Wait::Until(deadline) => Wait::Until(deadline.min(latest)),
+            Wait::Forever => Wait::Until(latest),
         }
     }
 }
@@ -106,7 +106,7 @@ impl FileLocks {
     /// Which files the other handles use. The gate must be held, so that none comes by this lock file meanwhile.
     pub(crate) fn others(&self) -> io::Result<Others> {
         let mut others = Others::None;
-        poll(Patience::Until(Instant::now() + LONGEST_FAREWELL), || {
+        poll(Wait::Until(Instant::now() + LONGEST_FAREWELL), || {
             others = match (is_nobody_present(&self.data)?, is_lock_file_free(&self.lock)?) {
                 (true, true) => Others::None,
                 (false, false) => Others::UseBothFiles,
@@ -140,26 +140,26 @@ impl FileLocks {
     }
 
     /// Takes the writer's turn; false if patience came to its end.
-    pub(crate) fn lock_writer(&self, shared: &Shared, patience: Patience) -> io::Result<bool> {
+    pub(crate) fn lock_writer(&self, shared: &Shared, wait: Wait) -> io::Result<bool> {
         if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_lock_writer()? {
             return Ok(true);
         }
-        if let Patience::None = patience {
+        if let Wait::No = wait {
             return Ok(false);
         }
         let place = place_of(shared.take_ticket());
-        let taken = self.wait_at(place, patience);
+        let taken = self.wait_at(place, wait);
         // It cannot fail for a lock that is held, nor for one that could not be had.
         let _ = unlock_range(self.lock.file()?, place..place + 1);
         taken
     }
 
     /// Waits in the queue, and then for the writer lock.
-    fn wait_at(&self, place: u64, patience: Patience) -> io::Result<bool> {
+    fn wait_at(&self, place: u64, wait: Wait) -> io::Result<bool> {
         let file = self.lock.file()?;
-        let lock = |kind, range: Range<u64>| match patience {
-            Patience::Forever => lock_range(file, kind, range).map(|()| true),
-            _ => poll(patience, || try_lock_range(file, kind, range.clone())),
+        let lock = |kind, range: Range<u64>| match wait {
+            Wait::Forever => lock_range(file, kind, range).map(|()| true),
+            _ => poll(wait, || try_lock_range(file, kind, range.clone())),
         };
         if !lock(LockKind::Exclusive, place..place + 1)? {
             return Ok(false); // somebody looks just now whether this place is free
@@ -171,9 +171,9 @@ impl FileLocks {
             }
             unlock_range(file, before)?;
         }
-        match patience {
-            Patience::Forever => lock_whole(self.data.file()?).map(|()| true),
-            _ => poll(patience, || self.try_lock_writer()),
+        match wait {
+            Wait::Forever => lock_whole(self.data.file()?).map(|()| true),
+            _ => poll(wait, || self.try_lock_writer()),
         }
     }
 
@@ -204,8 +204,8 @@ impl FileLocks {
     }
 
     /// Waits until no reader holds writers off unseen; false if patience came to its end.
-    pub(crate) fn wait_while_held_off(&self, patience: Patience) -> io::Result<bool> {
-        poll(patience, || self.is_held_off().map(|is_held_off| !is_held_off))
+    pub(crate) fn wait_while_held_off(&self, wait: Wait) -> io::Result<bool> {
+        poll(wait, || self.is_held_off().map(|is_held_off| !is_held_off))
     }
 
     /// Ends the writer's turn.
@@ -246,8 +246,7 @@ fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
 
 /// Whether handles are open that use this lock file. The gate must be held.
 pub(crate) fn is_lock_file_in_use(lock: &LockFile) -> io::Result<bool> {
-    poll(Patience::Until(Instant::now() + LONGEST_FAREWELL), || is_lock_file_free(lock))
-        .map(|is_free| !is_free)
+    poll(Wait::Until(Instant::now() + LONGEST_FAREWELL), || is_lock_file_free(lock)).map(|is_free| !is_free)
 }
 
 /// Whether no handle, except for one that uses the same description as `data`, is present.
@@ -276,10 +275,10 @@ fn place_of(ticket: u64) -> u64 {
 
 /// Asks until the answer is true; false if patience comes to its end before. The kernel has no lock with a deadline: so
 /// it is asked again and again, soon at first, and at least every millisecond, as others may wait behind this one.
-fn poll(patience: Patience, mut ask: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+fn poll(wait: Wait, mut ask: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     let mut nap = Duration::from_micros(50);
     while !ask()? {
-        if patience.is_over() {
+        if wait.is_over() {
             return Ok(false);
         }
         std::thread::sleep(nap);

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::core::Core;
-use crate::txn::file_locks::{FileLocks, Patience};
+use crate::txn::file_locks::{FileLocks, Wait};
 use crate::txn::write::load_log;
 use crate::txn::writer_lock::WriterState;
 
@@ -93,7 +93,7 @@ impl Core {
     }
 
     fn seen_readers(&self) -> Result<Vec<ReaderInfo>> {
-        let seat = if self.settings.read_only { None } else { self.lock_writer(Patience::None)? };
+        let seat = if self.settings.read_only { None } else { self.lock_writer(Wait::No)? };
         let Some(mut seat) = seat else {
             return Ok(sorted(self.shared.reader_list()?.iter().map(|reader| info(reader, None)).collect()));
         };

@@ -26,7 +26,7 @@ use crate::tree::pages::{RetiredPages, SealedPages};
 use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
 use crate::txn::core::{Core, Handle};
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
 use crate::txn::onlookers::ReaderInfo;
@@ -127,8 +127,8 @@ pub(crate) struct Parts<'a> {
 
 impl Transaction {
     /// Begins, once it is this one's turn; `None` if patience comes to its end before that.
-    pub(crate) fn begin(handle: &Arc<Handle>, patience: Patience) -> Result<Option<Transaction>> {
-        let Some(transaction) = Transaction::begin_in_turn(handle, patience)? else { return Ok(None) };
+    pub(crate) fn begin(handle: &Arc<Handle>, wait: Wait) -> Result<Option<Transaction>> {
+        let Some(transaction) = Transaction::begin_in_turn(handle, wait)? else { return Ok(None) };
         let old = transaction.look_after_readers()?;
         if old.is_empty() {
             return Ok(Some(transaction));
@@ -137,12 +137,12 @@ impl Transaction {
         // however many readers become old meanwhile, this one comes to write.
         drop(transaction);
         handle.core.report(&old);
-        Transaction::begin_in_turn(handle, patience)
+        Transaction::begin_in_turn(handle, wait)
     }
 
-    fn begin_in_turn(handle: &Arc<Handle>, patience: Patience) -> Result<Option<Transaction>> {
+    fn begin_in_turn(handle: &Arc<Handle>, wait: Wait) -> Result<Option<Transaction>> {
         handle.core.check_writable()?;
-        let Some(writer) = handle.core.lock_writer(patience)? else { return Ok(None) };
+        let Some(writer) = handle.core.lock_writer(wait)? else { return Ok(None) };
         let core = &handle.core;
         let base = core.shared.head_snapshot()?;
         let id = core.shared.next_id();

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::share::readers::LiveReader;
 use crate::txn::core::Core;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::log::WriterLog;
 
 /// What only the writer needs; it goes from one write transaction to the next.
@@ -54,21 +54,21 @@ impl WriterLock {
     }
 
     /// The state, once it is there and all who came before have had it; `None` if patience comes to its end.
-    pub(super) fn take(&self, patience: Patience) -> Option<Box<WriterState>> {
+    pub(super) fn take(&self, wait: Wait) -> Option<Box<WriterState>> {
         let mut queue = self.queue.lock();
         if queue.waiting.is_empty() && queue.state.is_some() {
             return queue.state.take();
         }
-        if let Patience::None = patience {
+        if let Wait::No = wait {
             return None;
         }
         let own = Arc::new(Condvar::new());
         queue.waiting.push_back(Arc::clone(&own));
         let mut is_over = false;
         while !is_over && (queue.place_of(&own) != Some(0) || queue.state.is_none()) {
-            match patience {
-                Patience::Until(deadline) => is_over = own.wait_until(&mut queue, deadline).timed_out(),
-                Patience::None | Patience::Forever => own.wait(&mut queue),
+            match wait {
+                Wait::Until(deadline) => is_over = own.wait_until(&mut queue, deadline).timed_out(),
+                Wait::No | Wait::Forever => own.wait(&mut queue),
             }
         }
         let place = queue.place_of(&own);

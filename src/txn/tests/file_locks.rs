@@ -10,18 +10,18 @@ use parking_lot::Mutex;
 use super::fixture::{Engine, entries_of, put};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
 /// How long each waits: some for ever, some with a deadline that is far; one gives up.
 const WAITERS: [&str; 8] = ["far", "ever", "short", "ever", "far", "ever", "far", "ever"];
 
-fn patience(name: &str) -> Patience {
+fn wait(name: &str) -> Wait {
     match name {
-        "ever" => Patience::Forever,
-        "far" => Patience::Until(Instant::now() + Duration::from_secs(600)),
-        _ => Patience::Until(Instant::now() + Duration::from_millis(300)),
+        "ever" => Wait::Forever,
+        "far" => Wait::Until(Instant::now() + Duration::from_secs(600)),
+        _ => Wait::Until(Instant::now() + Duration::from_millis(300)),
     }
 }
 
@@ -37,7 +37,7 @@ fn assert_first_come_first_served(
     thread::scope(|scope| {
         for (number, name) in WAITERS.into_iter().enumerate() {
             let (handle, order, given_up) = (&handles[number % handles.len()], &order, &given_up);
-            scope.spawn(move || match Transaction::begin(handle, patience(name)).unwrap() {
+            scope.spawn(move || match Transaction::begin(handle, wait(name)).unwrap() {
                 Some(tx) => {
                     order.lock().push(number);
                     put(&tx, &[number as u8], b"x").unwrap();
@@ -89,8 +89,8 @@ fn trying_does_not_overtake_those_who_wait() {
     let [waits, tries] = [(); 2].map(|()| Engine::share(&path).unwrap());
     let locks = waits.handle.core.locks.as_ref().unwrap();
     locks.take_place(7).unwrap(); // and here it is suspended
-    assert!(Transaction::begin(&tries.handle, Patience::None).unwrap().is_none());
-    let soon = Patience::Until(Instant::now() + Duration::from_millis(20));
+    assert!(Transaction::begin(&tries.handle, Wait::No).unwrap().is_none());
+    let soon = Wait::Until(Instant::now() + Duration::from_millis(20));
     assert!(
         Transaction::begin(&tries.handle, soon).unwrap().is_some(),
         "its ticket says that it came before"
@@ -98,7 +98,7 @@ fn trying_does_not_overtake_those_who_wait() {
     for _ in 0..7 {
         tries.handle.core.shared.take_ticket();
     }
-    assert!(Transaction::begin(&tries.handle, patience("short")).unwrap().is_none());
+    assert!(Transaction::begin(&tries.handle, wait("short")).unwrap().is_none());
     drop(waits); // as if it were killed
-    assert!(Transaction::begin(&tries.handle, Patience::None).unwrap().is_some());
+    assert!(Transaction::begin(&tries.handle, Wait::No).unwrap().is_some());
 }

@@ -18,7 +18,7 @@ use crate::sys::{Access, FileStorage, LockFile, Rights, WriteMode};
 use crate::tree::{NewValue, RangeCursor, get};
 use crate::txn::commit::Durability;
 use crate::txn::core::{Handle, Settings};
-use crate::txn::file_locks::{self, Patience};
+use crate::txn::file_locks::{self, Wait};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::read::SnapshotReader;
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     pub(super) fn begin(&self) -> Result<Transaction> {
-        Ok(Transaction::begin(&self.handle, Patience::Forever)?.expect("no deadline"))
+        Ok(Transaction::begin(&self.handle, Wait::Forever)?.expect("no deadline"))
     }
 
     pub(super) fn commit(&self, changes: &Entries, durability: Durability) -> Result<TransactionId> {

@@ -10,7 +10,7 @@ use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
 /// So many barriers for `commits` durable commits of each of `threads`, over a disk whose barriers take far longer than
@@ -29,7 +29,7 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
     let storage = Hooked { inner, on_read: Box::new(|_| ()), on_barrier, on_growth: Box::new(|_| ()) };
     let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(slow)")).unwrap();
     let handle = Arc::new(Handle::new(core));
-    let tx = Transaction::begin(&handle, Patience::Forever).unwrap().expect("no deadline");
+    let tx = Transaction::begin(&handle, Wait::Forever).unwrap().expect("no deadline");
     put(&tx, b"long", &[0; 400_000]).unwrap(); // the file need not grow after this
     tx.commit(Durability::Durable).unwrap();
     let before = barriers.load(Ordering::Relaxed);
@@ -38,7 +38,7 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
             let handle = &handle;
             scope.spawn(move || {
                 for commit in 0..commits {
-                    let tx = Transaction::begin(handle, Patience::Forever).unwrap().expect("no deadline");
+                    let tx = Transaction::begin(handle, Wait::Forever).unwrap().expect("no deadline");
                     put(&tx, &[thread], &[commit]).unwrap();
                     tx.commit(Durability::Durable).unwrap();
                 }

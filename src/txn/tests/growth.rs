@@ -10,7 +10,7 @@ use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
 #[test]
@@ -32,7 +32,7 @@ fn only_those_who_take_little_find_zeros_in_a_longer_file() {
     let mut next_key = 0u32;
     let mut growths_of = |value_len: usize, count: u32| {
         for _ in 0..count {
-            let tx = Transaction::begin(&handle, Patience::Forever).unwrap().expect("no deadline");
+            let tx = Transaction::begin(&handle, Wait::Forever).unwrap().expect("no deadline");
             put(&tx, &next_key.to_be_bytes(), &vec![1; value_len]).unwrap();
             tx.commit(Durability::Durable).unwrap();
             next_key += 1;

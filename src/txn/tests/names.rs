@@ -14,7 +14,7 @@ use crate::sys::calls::set_before_call;
 use crate::sys::{FileIdentity, status_at};
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
@@ -130,13 +130,13 @@ struct Party {
 
 impl Party {
     fn publish(&self, key: &str, durability: Durability) -> Result<()> {
-        let tx = Transaction::begin(&self.handle, Patience::Forever)?.expect("no deadline");
+        let tx = Transaction::begin(&self.handle, Wait::Forever)?.expect("no deadline");
         put_all(&tx, &entry(key))?;
         tx.publish(durability).map(drop)
     }
 
     fn commit(&mut self, key: &str) -> Result<()> {
-        let tx = Transaction::begin(&self.handle, Patience::Forever)?.expect("no deadline");
+        let tx = Transaction::begin(&self.handle, Wait::Forever)?.expect("no deadline");
         put_all(&tx, &entry(key))?;
         tx.commit(Durability::Durable)?;
         self.acknowledged.extend(entry(key));

@@ -15,7 +15,7 @@ use crate::sim::Fault;
 use crate::sim::disk::Event;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
-use crate::txn::file_locks::Patience;
+use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
@@ -213,7 +213,7 @@ fn a_handle_that_has_mapped_less_than_the_head_leaves_it_to_others() {
     let path = folder.path().join("db");
     let [small, large] = [2 << 20, 64 << 20].map(|max_size| open_with(&path, max_size));
     let durable = small.core.shared.durable();
-    let tx = Transaction::begin(&large, Patience::Forever).unwrap().expect("no deadline");
+    let tx = Transaction::begin(&large, Wait::Forever).unwrap().expect("no deadline");
     put(&tx, b"key", &vec![1; 3 << 20]).unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
     let in_doubt = Cell::default();
@@ -261,7 +261,7 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
     let (small, large) = (open(2 << 20, true), open(64 << 20, false));
     let defer = |handle: &Arc<Handle>, value: &[u8]| {
         handle.owner.start_helper().unwrap();
-        let tx = Transaction::begin(handle, Patience::Forever).unwrap().expect("no deadline");
+        let tx = Transaction::begin(handle, Wait::Forever).unwrap().expect("no deadline");
         put(&tx, b"key", value).unwrap();
         tx.publish(Durability::Durable).unwrap();
         handle.core.sync.announce_work();
