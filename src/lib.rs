@@ -35,8 +35,8 @@ pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salva
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
 pub use txn::compaction::CompactionProgress;
-pub use txn::onlookers::ReaderInfo;
 pub use txn::page_file::Verify;
+pub use txn::readers::ReaderInfo;
 pub use txn::warm::Warmed;
 #[cfg(feature = "messagepack")]
 pub use types::MessagePack;

@@ -536,7 +536,7 @@ fn too_many_readers_are_an_error_until_some_end() {
     assert!(peer.ask("park").contains("ReadersFull"));
     peer.kill();
     overwrite(&db, 130, 10, 2);
-    assert_eq!(db.stats().unwrap().readers, 101, "somebody who writes buries the dead");
+    assert_eq!(db.stats().unwrap().readers, 101, "somebody who writes reaps the dead");
     for _ in 0..3 {
         let other = Db::open(&path).unwrap();
         let all: Vec<ReadTxn> = (0..16384 - 101).map(|_| other.read().unwrap()).collect();

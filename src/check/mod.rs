@@ -50,17 +50,17 @@ const LONGEST_UNSYNCED: Duration = Duration::from_secs(1);
 
 /// Who is told what each page is used for, as it is found, and what has been counted so far. In a sound file each page
 /// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
-pub(crate) type Onlooker<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
 
 /// Checks the head, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
-pub(crate) fn check(core: &Core, onlooker: Onlooker<'_>) -> Result<CheckReport> {
+pub(crate) fn check(core: &Core, observer: Observer<'_>) -> Result<CheckReport> {
     core.check_not_forked()?;
     if core.settings.read_only {
         let (_reader, head) = protected_head(core)?;
-        return check_head(core, &head, None, onlooker);
+        return check_head(core, &head, None, observer);
     }
     let seat = core.lock_writer(Wait::Forever)?;
-    check_locked(core, &mut seat.expect("it waits for as long as it takes"), onlooker)
+    check_locked(core, &mut seat.expect("it waits for as long as it takes"), observer)
 }
 
 /// Ends a read transaction when it is dropped.
@@ -112,14 +112,14 @@ fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
-fn check_locked(core: &Core, state: &mut WriterState, onlooker: Onlooker<'_>) -> Result<CheckReport> {
+fn check_locked(core: &Core, state: &mut WriterState, observer: Observer<'_>) -> Result<CheckReport> {
     let head = core.shared.head()?;
     if state.log.is_none() {
-        return check_head(core, &head, None, onlooker);
+        return check_head(core, &head, None, observer);
     }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
     let space = load_log(core, state, &head.snapshot).map(|log| &log.space);
-    check_head(core, &head, space.ok(), onlooker)
+    check_head(core, &head, space.ok(), observer)
 }
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
@@ -127,14 +127,14 @@ fn check_head(
     core: &Core,
     head: &Head,
     writer_space: Option<&Space>,
-    onlooker: Onlooker<'_>,
+    observer: Observer<'_>,
 ) -> Result<CheckReport> {
     let snapshot = head.snapshot;
     core.check_reach(snapshot.length_pages)?;
     core.pages.check_layer(&snapshot)?;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
     let mut check = Check {
-        onlooker,
+        observer,
         source,
         newest: snapshot.id,
         protected: core.shared.protected()?,
@@ -160,7 +160,7 @@ fn check_head(
 const CATALOG: &str = "the catalog";
 
 struct Check<'a> {
-    onlooker: Onlooker<'a>,
+    observer: Observer<'a>,
     source: VerifyingSource<'a>,
     /// The transaction that the head is of: no page is younger.
     newest: TransactionId,
@@ -266,13 +266,13 @@ impl Check<'_> {
             self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
-        let Check { onlooker, report, protected, .. } = self;
+        let Check { observer, report, protected, .. } = self;
         visit_unused(&log.space, protected, |page_use| {
             match page_use.role {
                 PageRole::Retired { is_needed: true, .. } => report.counts.retired += page_use.count,
                 _ => report.counts.free += page_use.count,
             }
-            onlooker(page_use, &report.counts);
+            observer(page_use, &report.counts);
         });
         let mut reachable: Vec<PageRun> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
         reachable.append(&mut self.log_pages);
@@ -285,7 +285,7 @@ impl Check<'_> {
     }
 
     fn tell(&mut self, page_use: &PageUse<'_>) {
-        (self.onlooker)(page_use, &self.report.counts);
+        (self.observer)(page_use, &self.report.counts);
     }
 
     fn partition(&mut self, space: &Space, reachable: &[PageRun]) {
@@ -324,7 +324,7 @@ impl Check<'_> {
 impl Visitor for Check<'_> {
     fn visit(&mut self, pages: &VisitedPages) {
         self.report.counts.add(pages);
-        (self.onlooker)(&PageUse::of_tree(pages, self.table.as_deref()), &self.report.counts);
+        (self.observer)(&PageUse::of_tree(pages, self.table.as_deref()), &self.report.counts);
         if pages.header.kind == PageKind::Leaf && self.place == CATALOG {
             self.leaves.push(pages.header.number);
         }

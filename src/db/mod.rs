@@ -32,8 +32,8 @@ use crate::error::Result;
 use crate::txn::commit::Durability;
 use crate::txn::core::Handle;
 use crate::txn::file_locks::Wait;
-use crate::txn::onlookers::ReaderInfo;
 use crate::txn::read::SnapshotReader;
+use crate::txn::readers::ReaderInfo;
 use crate::txn::write::Transaction;
 
 /// The types of a table, in what is of no size.

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::sys::Storage;
 use crate::sys::{Advice, WriteMode};
 use crate::txn::core::{Core, Handle, Settings};
-use crate::txn::onlookers::{ReaderInfo, ReaderLimit};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
+use crate::txn::readers::{ReaderInfo, ReaderLimit};
 
 /// How the file is going to be read: what the system is told of it (`madvise`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

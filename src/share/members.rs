@@ -59,7 +59,7 @@ impl Shared {
 
     /// Clears up after members that died: their snapshots are no longer protected. Costs a system call for each
     /// other member.
-    pub(crate) fn bury_dead(&self, own: Member, lock_file: &File) -> Result<()> {
+    pub(crate) fn reap_dead_readers(&self, own: Member, lock_file: &File) -> Result<()> {
         let others = (0..MEMBER_COUNT).map(Member).filter(|&member| member != own && self.pid(member) != 0);
         for member in others {
             if try_lock_range(lock_file, LockKind::Exclusive, member.byte()).map_err(cannot_lock)? {

@@ -141,7 +141,7 @@ impl Core {
 
     /// Frees what no snapshot needs any more, those of readers that have died included: before the file grows.
     fn reclaim_from_dead(&self, space: &mut Space) -> Result<()> {
-        self.bury_dead()?;
+        self.reap_dead_readers()?;
         space.reclaim(&self.shared.protected()?)?;
         Ok(())
     }

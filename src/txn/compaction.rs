@@ -200,7 +200,7 @@ impl Compactor {
     /// Finds the ceiling, and how many pages this step may take.
     fn look(&mut self, transaction: &Transaction, space: &mut Space) -> Result<(Room, u32, u32)> {
         let core = transaction.core();
-        core.bury_dead()?;
+        core.reap_dead_readers()?;
         space.reclaim(&core.shared.protected()?)?;
         let room = Room::of(space, core.pages.page_size);
         let moved_before = self.progress.moved_pages;
@@ -320,7 +320,7 @@ fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
 pub(crate) fn cut(handle: &Arc<Handle>) -> Result<bool> {
     let transaction = begin(handle)?;
     let to = transaction.with_space(|space| {
-        handle.core.bury_dead()?;
+        handle.core.reap_dead_readers()?;
         space.reclaim(&handle.core.shared.protected()?)?;
         let target = Room::of(space, handle.core.pages.page_size).target;
         let to = space.free_tail().map(|tail| tail.first.0.max(target));

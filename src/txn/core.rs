@@ -22,8 +22,8 @@ use crate::share::heads::Snapshot;
 use crate::share::members::Member;
 use crate::sys::ForkMark;
 use crate::txn::file_locks::{FileLocks, Wait};
-use crate::txn::onlookers::ReaderLimit;
 use crate::txn::page_file::PageFile;
+use crate::txn::readers::ReaderLimit;
 use crate::txn::sync::SyncState;
 use crate::txn::writer_lock::{WriterGuard, WriterLock, WriterState};
 
@@ -171,10 +171,10 @@ impl Core {
     }
 
     /// Frees what readers protect that have died. Only with the writer's turn.
-    pub(crate) fn bury_dead(&self) -> Result<()> {
+    pub(crate) fn reap_dead_readers(&self) -> Result<()> {
         let Some(locks) = &self.locks else { return Ok(()) };
         let file = locks.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
-        self.shared.bury_dead(self.member, file)
+        self.shared.reap_dead_readers(self.member, file)
     }
 
     /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
@@ -208,7 +208,7 @@ impl Core {
         let mut may_cut = is_unseen() || is_mutated(Mutation::CutTooEarly);
         if !may_cut {
             // A failure to look leaves the file longer than it need be, as one to cut does, and both are tried again.
-            may_cut = looks(seat.cuts_put_off) && self.bury_dead().is_ok() && is_unseen();
+            may_cut = looks(seat.cuts_put_off) && self.reap_dead_readers().is_ok() && is_unseen();
             seat.cuts_put_off += 1;
         }
         if may_cut && self.pages.truncate(length_pages).is_ok() {

@@ -26,7 +26,7 @@ pub(crate) mod file_locks;
 pub(crate) mod fresh_pages;
 mod left_state;
 pub(crate) mod log;
-pub(crate) mod onlookers;
+pub(crate) mod readers;
 pub(crate) mod store_again;
 pub(crate) mod warm;
 

@@ -29,8 +29,8 @@ use crate::txn::core::{Core, Handle};
 use crate::txn::file_locks::Wait;
 use crate::txn::fresh_pages::FreshPages;
 use crate::txn::log::WriterLog;
-use crate::txn::onlookers::ReaderInfo;
 use crate::txn::page_file::PageFile;
+use crate::txn::readers::ReaderInfo;
 use crate::txn::writer_lock::WriterState;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
@@ -129,7 +129,7 @@ impl Transaction {
     /// Begins, once it is this one's turn; `None` if patience comes to its end before that.
     pub(crate) fn begin(handle: &Arc<Handle>, wait: Wait) -> Result<Option<Transaction>> {
         let Some(transaction) = Transaction::begin_in_turn(handle, wait)? else { return Ok(None) };
-        let old = transaction.look_after_readers()?;
+        let old = transaction.reap_and_report_readers()?;
         if old.is_empty() {
             return Ok(Some(transaction));
         }
@@ -172,13 +172,13 @@ impl Transaction {
 
     /// Now and then looks whether readers have died, so that what they protect comes back by itself. Answers those of
     /// whom the application is to be told.
-    fn look_after_readers(&self) -> Result<Vec<ReaderInfo>> {
+    fn reap_and_report_readers(&self) -> Result<Vec<ReaderInfo>> {
         let mut writer = self.writer.borrow_mut();
         let state = writer.as_mut().expect("the transaction has just begun");
         // Counted here: turns that are taken for something else would hit, or miss, the multiples each time.
         state.transactions += 1;
         if state.transactions.is_multiple_of(TRANSACTIONS_BETWEEN_BURIALS) {
-            self.core().bury_dead()?;
+            self.core().reap_dead_readers()?;
             self.core().shared.narrow_reader_table()?;
         }
         self.core().new_old_readers(state)

@@ -97,7 +97,7 @@ impl Core {
         let Some(mut seat) = seat else {
             return Ok(sorted(self.shared.reader_list()?.iter().map(|reader| info(reader, None)).collect()));
         };
-        self.bury_dead()?;
+        self.reap_dead_readers()?;
         self.readers_with_pins(&mut seat, |_| true)
     }
 
@@ -127,7 +127,7 @@ impl Core {
         if old.is_empty() {
             return Ok(Vec::new());
         }
-        self.bury_dead()?;
+        self.reap_dead_readers()?;
         let readers = self.readers_with_pins(state, |reader| old.contains(reader))?;
         state.reported_readers.extend(old);
         Ok(readers)
