@@ -40,9 +40,9 @@ use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::txn::core::Core;
 use crate::txn::file_locks::Wait;
-use crate::txn::log::WriterLog;
+use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
-use crate::txn::write::load_log;
+use crate::txn::write::load_free_space;
 use crate::txn::writer_lock::WriterState;
 
 /// Who has published a commit takes the syncer's turn at once. After so long without it he is not there any more.
@@ -118,7 +118,7 @@ fn check_locked(core: &Core, state: &mut WriterState, observer: Observer<'_>) ->
         return check_head(core, &head, None, observer);
     }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
-    let space = load_log(core, state, &head.snapshot).map(|log| &log.space);
+    let space = load_free_space(core, state, &head.snapshot).map(|log| &log.space);
     check_head(core, &head, space.ok(), observer)
 }
 
@@ -250,7 +250,7 @@ impl Check<'_> {
         let records = PageRun::new(0, RECORD_PAGES);
         self.tell(&PageUse::of_none(records, PageRole::Record, None));
         let source = self.source;
-        let log = WriterLog::load_from(head, |number| {
+        let log = WriterFreeSpace::load_from(head, |number| {
             self.log_pages.push(PageRun { first: number, count: 1 });
             source.page(number)
         });

@@ -6,14 +6,14 @@ use crate::error::Result;
 use crate::space::Space;
 use crate::tree::pages::PageSource;
 use crate::txn::core::Core;
-use crate::txn::log::WriterLog;
+use crate::txn::free_space::WriterFreeSpace;
 
 /// What [`Db::unused_pages`](crate::Db::unused_pages) does: reads the free log, and no other page.
 pub(crate) fn unused_pages(core: &Core, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
     core.check_not_forked()?;
     let (_reader, head) = protected_head(core)?;
     let source = VerifyingSource { pages: &core.pages, length_pages: head.snapshot.length_pages };
-    let log = WriterLog::load_from(&head, |number| source.page(number))?;
+    let log = WriterFreeSpace::load_from(&head, |number| source.page(number))?;
     visit_unused(&log.space, &core.shared.protected()?, each);
     Ok(())
 }

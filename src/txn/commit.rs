@@ -28,8 +28,8 @@ use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
 use crate::txn::allocation::Numbers;
 use crate::txn::core::Core;
-use crate::txn::fresh_pages::FreshPages;
-use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_log, retire_all};
+use crate::txn::unsynced_pages::UnsyncedPages;
+use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_free_space, retire_all};
 
 /// When a commit returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -92,7 +92,7 @@ impl Parts<'_> {
     fn store(self) -> Result<(Snapshot, FreeLog)> {
         let Parts { core, id, base, state, catalog, tables, stored, cut_to } = self;
         let pages = &core.pages;
-        let log = load_log(core, state, base)?;
+        let log = load_free_space(core, state, base)?;
         // A table that ends as it began, empty, may have stored pages meanwhile, and given them up again.
         for table in tables.values_mut().flatten() {
             retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
@@ -131,7 +131,7 @@ impl Parts<'_> {
         }
         pages.store(&mut sealed)?;
         if is_mutated(Mutation::SpilledNotListed) {
-            *stored = FreshPages::default();
+            *stored = UnsyncedPages::default();
         }
         add_all(stored, &sealed, pages.page_size);
         let snapshot = Snapshot { id, length_pages: log.space.length_pages(), catalog: catalog.root() };

@@ -26,10 +26,10 @@ use crate::share::heads::{Head, Snapshot};
 use crate::space::Space;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;
-use crate::txn::log::WriterLog;
+use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
 use crate::txn::recover::head_of;
-use crate::txn::sync::fresh_pages;
+use crate::txn::sync::unsynced_pages;
 
 /// Whether the file has all pages of `head`, and of what readers see, given that `durable` is on the disk.
 pub(super) fn is_in_file(head: &Head, durable: &Record, shared: &Shared, pages: &PageFile) -> bool {
@@ -43,7 +43,8 @@ pub(super) fn is_in_file(head: &Head, durable: &Record, shared: &Shared, pages: 
             let known = shared.snapshot(durable.snapshot.id);
             return known == Some(durable.snapshot) && head.is_none_or(|head| *head == durable);
         }
-        match fresh_pages(shared, snapshot.id, |id| shared.load_delta(id)).and_then(|fresh| fresh.units()) {
+        match unsynced_pages(shared, snapshot.id, |id| shared.load_delta(id)).and_then(|fresh| fresh.units())
+        {
             Some(units) => units.iter().all(|&(run, checksum)| {
                 let found = pages.verify_unit(run.first, snapshot.length_pages);
                 found.is_ok_and(|(header, count)| (count, header.checksum) == (run.count, checksum))
@@ -63,7 +64,7 @@ fn find_newer_pages(
     head: Option<&Head>,
     durable: &Head,
 ) -> Result<()> {
-    let space = WriterLog::load(pages, durable)?.space;
+    let space = WriterFreeSpace::load(pages, durable)?.space;
     let mut found = NewPages {
         pages,
         snapshot,

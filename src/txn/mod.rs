@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`core`] (who holds what), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
 //! [`recover`] (its mirror image), [`left_state`] (instead of it, where that is enough), [`bulk`] and [`run`] (many entries at once), then what serves them: [`desk`],
-//! [`page_file`], [`allocation`], [`log`], [`fresh_pages`], [`store_again`].
+//! [`page_file`], [`allocation`], [`free_space`], [`unsynced_pages`], [`redirty`].
 
 pub(crate) mod core;
 pub(crate) mod open;
@@ -23,11 +23,11 @@ mod run;
 pub(crate) mod allocation;
 pub(crate) mod building;
 pub(crate) mod file_locks;
-pub(crate) mod fresh_pages;
+pub(crate) mod free_space;
 mod left_state;
-pub(crate) mod log;
 pub(crate) mod readers;
-pub(crate) mod store_again;
+pub(crate) mod redirty;
+pub(crate) mod unsynced_pages;
 pub(crate) mod warm;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::core::Core;
 use crate::txn::file_locks::{FileLocks, Wait};
-use crate::txn::write::load_log;
+use crate::txn::write::load_free_space;
 use crate::txn::writer_lock::WriterState;
 
 /// A live read transaction, in this process or another.
@@ -108,7 +108,7 @@ impl Core {
         wanted: impl Fn(&LiveReader) -> bool,
     ) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
-        let space = &mut load_log(self, state, &self.shared.head_snapshot()?)?.space;
+        let space = &mut load_free_space(self, state, &self.shared.head_snapshot()?)?.space;
         space.reclaim(&self.shared.protected()?)?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
         let readers = self.shared.reader_list()?;

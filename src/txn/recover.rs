@@ -32,7 +32,7 @@ use crate::share::heads::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::left_state;
 use crate::txn::page_file::PageFile;
-use crate::txn::store_again;
+use crate::txn::redirty;
 
 /// How often the slots are read before they are said to hold no record.
 const READ_TRIES: u64 = 4;
@@ -225,7 +225,7 @@ impl Slots {
         }
         if !read_only {
             if !is_mutated(Mutation::NotStoredAgain) {
-                store_again::record(pages, slot, &record)?;
+                redirty::record(pages, slot, &record)?;
             }
             let has_older_record = index == 0 && self.found.len() == 2;
             let is_spared = is_mutated(Mutation::RejectedNotErased)

@@ -27,10 +27,10 @@ use crate::share::handover::CommitDelta;
 use crate::share::heads::{Head, Snapshot};
 use crate::share::{RING_LEN, Shared};
 use crate::txn::core::Core;
-use crate::txn::fresh_pages::FreshPages;
 use crate::txn::group_commit::{GroupCommit, Leader};
 use crate::txn::recover::verify_listed;
-use crate::txn::store_again;
+use crate::txn::redirty;
+use crate::txn::unsynced_pages::UnsyncedPages;
 
 /// What the syncs of a handle need besides the words that all share.
 #[derive(Default)]
@@ -151,9 +151,9 @@ impl Core {
         }
         let mut record = self.record_of(&head);
         let delta_of = |id| self.sync.own_delta(id).or_else(|| self.shared.load_delta(id));
-        let fresh = fresh_pages(&self.shared, record.id, delta_of);
+        let fresh = unsynced_pages(&self.shared, record.id, delta_of);
         if self.inherited > durable {
-            store_again::pages_of(&self.pages, &head, durable, self.inherited, fresh.as_ref())?; // R10
+            redirty::pages_of(&self.pages, &head, durable, self.inherited, fresh.as_ref())?; // R10
         }
         let capacity = list_capacity(self.pages.page_size, record.log_tail.len());
         match fresh.and_then(|fresh| fresh.list(capacity)) {
@@ -202,7 +202,7 @@ impl Core {
             self.check_reach(record.length_pages)?;
             is_in_doubt.set(true);
             verify_listed(&self.pages, &record)?;
-            store_again::record(&self.pages, slot, &record)?;
+            redirty::record(&self.pages, slot, &record)?;
             self.pages.barrier(record.length_pages)?;
             self.shared.finish_sync(target, slot);
         }
@@ -272,11 +272,11 @@ impl Drop for Syncing<'_> {
 
 /// The pages of `head` that were born after the durable transaction, from the deltas of all commits since then. `None`
 /// if one of them is not known.
-pub(crate) fn fresh_pages(
+pub(crate) fn unsynced_pages(
     shared: &Shared,
     head: TransactionId,
     delta_of: impl Fn(TransactionId) -> Option<CommitDelta>,
-) -> Option<FreshPages> {
+) -> Option<UnsyncedPages> {
     let durable = shared.durable();
     let mut first = durable.next().max(shared.first_id());
     if is_mutated(Mutation::OnlyLastCommitListed) {
@@ -285,7 +285,7 @@ pub(crate) fn fresh_pages(
     if head.0.saturating_sub(durable.0) > RING_LEN as u64 {
         return None;
     }
-    let mut fresh = FreshPages::default();
+    let mut fresh = UnsyncedPages::default();
     for id in (first.0..=head.0).map(TransactionId) {
         let delta = delta_of(id)?;
         if !is_mutated(Mutation::DeadPagesListed) {

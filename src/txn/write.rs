@@ -27,10 +27,10 @@ use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
 use crate::txn::core::{Core, Handle};
 use crate::txn::file_locks::Wait;
-use crate::txn::fresh_pages::FreshPages;
-use crate::txn::log::WriterLog;
+use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
 use crate::txn::readers::ReaderInfo;
+use crate::txn::unsynced_pages::UnsyncedPages;
 use crate::txn::writer_lock::WriterState;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
@@ -59,7 +59,7 @@ pub(crate) struct Transaction {
     /// Every table that has been opened: with its tree, or without while a `TableMut` has it.
     tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
     /// Pages that it has stored before its commit and not dropped again, with their checksums.
-    stored: RefCell<FreshPages>,
+    stored: RefCell<UnsyncedPages>,
     condition: Cell<Condition>,
     /// The length that the file is to have, in pages, if this transaction gives up free pages at its end.
     cut_to: Cell<Option<u32>>,
@@ -121,7 +121,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) catalog: &'a mut TreeMut,
     pub(crate) tables: &'a mut BTreeMap<String, Option<Box<OpenTable>>>,
-    pub(crate) stored: &'a mut FreshPages,
+    pub(crate) stored: &'a mut UnsyncedPages,
     pub(crate) cut_to: Option<u32>,
 }
 
@@ -382,7 +382,7 @@ impl Transaction {
         let mut writer = self.writer.borrow_mut();
         let state = writer.as_mut().expect("the transaction has not ended");
         // What failed has changed nothing, or the caller knows; what panicked may be anywhere.
-        self.guard_unless(|_| true, || work(&mut load_log(self.core(), state, &self.base)?.space))
+        self.guard_unless(|_| true, || work(&mut load_free_space(self.core(), state, &self.base)?.space))
     }
 
     /// Notes what a tree no longer uses: free at once if this transaction had stored it, retired otherwise.
@@ -514,11 +514,11 @@ impl Drop for Transaction {
 
 /// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is the head,
 /// and stays it, as it is the caller's turn.
-pub(crate) fn load_log<'a>(
+pub(crate) fn load_free_space<'a>(
     core: &Core,
     state: &'a mut WriterState,
     base: &Snapshot,
-) -> Result<&'a mut WriterLog> {
+) -> Result<&'a mut WriterFreeSpace> {
     let known = match state.log.take() {
         // An aborted transaction of ours may have made the file longer, and another process have cut it again.
         Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(&core.pages)),
@@ -527,7 +527,7 @@ pub(crate) fn load_log<'a>(
     };
     let log = match known {
         Some(log) => log,
-        None => WriterLog::load(&core.pages, &core.shared.head()?)?,
+        None => WriterFreeSpace::load(&core.pages, &core.shared.head()?)?,
     };
     Ok(state.log.insert(log))
 }
@@ -535,7 +535,7 @@ pub(crate) fn load_log<'a>(
 /// Pages that were born in this transaction are free at once: nobody else has ever seen them.
 pub(crate) fn retire_all(
     space: &mut Space,
-    stored: &mut FreshPages,
+    stored: &mut UnsyncedPages,
     retired: Vec<RetiredPages>,
     id: TransactionId,
 ) -> Result<()> {
@@ -551,7 +551,7 @@ pub(crate) fn retire_all(
 }
 
 /// Notes pages that are stored.
-pub(crate) fn add_all(stored: &mut FreshPages, sealed: &[SealedPages], page_size: usize) {
+pub(crate) fn add_all(stored: &mut UnsyncedPages, sealed: &[SealedPages], page_size: usize) {
     for pages in sealed {
         let count = (pages.bytes.len() / page_size) as u32;
         stored.add(PageRun { first: pages.first, count }, pages.checksum);

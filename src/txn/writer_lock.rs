@@ -15,14 +15,14 @@ use parking_lot::{Condvar, Mutex};
 use crate::share::readers::LiveReader;
 use crate::txn::core::Core;
 use crate::txn::file_locks::Wait;
-use crate::txn::log::WriterLog;
+use crate::txn::free_space::WriterFreeSpace;
 
 /// What only the writer needs; it goes from one write transaction to the next.
 #[derive(Default)]
 pub(crate) struct WriterState {
     /// Free space and its log, as of the newest transaction that this handle has written or seen; loaded by the
     /// first one that needs a page.
-    pub(crate) log: Option<WriterLog>,
+    pub(crate) log: Option<WriterFreeSpace>,
     /// Write transactions that have begun, for which readers are looked after now and then.
     pub(crate) transactions: u64,
     /// How often the file's end could not be cut off because a reader is in the way.

@@ -152,7 +152,7 @@ impl Model {
         for ((page, content), birth) in snapshot.pages().into_iter().zip(births) {
             let is_doubtful = birth > state.words.checkpointed && birth <= inherited;
             if is_doubtful && self.cache(state, usize::from(page)) == content {
-                self.store_again(state, usize::from(page));
+                self.redirty(state, usize::from(page));
             }
         }
     }

@@ -112,7 +112,7 @@ impl Model {
         self.change(state, at, Change::Store(content));
     }
 
-    pub(crate) fn store_again(&mut self, state: &mut State, at: usize) {
+    pub(crate) fn redirty(&mut self, state: &mut State, at: usize) {
         self.store(state, at, self.cache(state, at));
     }
 

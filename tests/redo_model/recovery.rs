@@ -189,7 +189,7 @@ impl Model {
         let replay = self.replay(state, slot).expect("it was chosen");
         let other = SLOTS + 1 - usize::from(slot);
         if self.keeps(LeftOut::MetaStoredAgain) {
-            self.store_again(&mut next, SLOTS + usize::from(slot));
+            self.redirty(&mut next, SLOTS + usize::from(slot));
         }
         let is_record = self.meta_in(state, 1 - slot).is_some();
         let reads_zeros = self.cache(state, other) == ZEROS;
@@ -199,7 +199,7 @@ impl Model {
         }
         if self.keeps(LeftOut::RecoveryStoresLargeAgain) {
             for page in (0..DATA_PAGES).filter(|page| replay.large_pages >> page & 1 == 1) {
-                self.store_again(&mut next, page);
+                self.redirty(&mut next, page);
             }
         }
         if self.keeps(LeftOut::BarrierBeforeReplay) {

@@ -149,7 +149,7 @@ impl Model {
     fn store_large_again(&mut self, state: &mut State, up_to: Id) {
         for (page, content) in self.unsynced_large(state, up_to) {
             if self.cache(state, page) == content {
-                self.store_again(state, page);
+                self.redirty(state, page);
             }
         }
     }

@@ -343,7 +343,7 @@ impl Model {
                 snapshot.large = large;
                 (snapshot.leaf, snapshot.leaf_content, snapshot.leaf_birth) = (page, content, record.id);
                 snapshot.tree.leaf_value = record.leaf_value;
-                self.store_again(&mut next, usize::from(page));
+                self.redirty(&mut next, usize::from(page));
             }
             let copies_leaf = record.leaf_value != 0 && large.is_none();
             let kept_leaf = (!copies_leaf).then_some(snapshot.leaf);

@@ -21,23 +21,23 @@ use crate::space::save::FreeLog;
 use crate::txn::page_file::PageFile;
 
 /// What the writer knows of free space, as transaction `id` left it.
-pub(crate) struct WriterLog {
+pub(crate) struct WriterFreeSpace {
     pub(crate) space: Space,
     pub(crate) log: FreeLog,
     id: TransactionId,
 }
 
-impl WriterLog {
+impl WriterFreeSpace {
     /// Reads the log of `head`.
-    pub(crate) fn load(pages: &PageFile, head: &Head) -> Result<WriterLog> {
-        WriterLog::load_from(head, |number| pages.page(number, head.snapshot.length_pages))
+    pub(crate) fn load(pages: &PageFile, head: &Head) -> Result<WriterFreeSpace> {
+        WriterFreeSpace::load_from(head, |number| pages.page(number, head.snapshot.length_pages))
     }
 
     /// Reads the log of `head`, whose pages `read` answers, verified.
     pub(crate) fn load_from<'a>(
         head: &Head,
         read: impl FnMut(PageNumber) -> Result<&'a [u8]>,
-    ) -> Result<WriterLog> {
+    ) -> Result<WriterFreeSpace> {
         let length_pages = head.snapshot.length_pages;
         let SpaceState { log_page, log_tail, .. } = &head.space;
         let chain = free_log::read_chain(*log_page, log_tail, read)?;
@@ -45,7 +45,7 @@ impl WriterLog {
         if space.length_pages() != length_pages {
             return Err(corrupt(None, "length in the free log", length_pages, space.length_pages()));
         }
-        Ok(WriterLog { log: FreeLog::from_chain(&chain, log_tail), space, id: head.snapshot.id })
+        Ok(WriterFreeSpace { log: FreeLog::from_chain(&chain, log_tail), space, id: head.snapshot.id })
     }
 
     /// Whether this is what transaction `id` has left.
@@ -60,7 +60,7 @@ impl WriterLog {
 
     /// Applies what others have committed up to `head`; `None` if that cannot be told from what was added to the log.
     /// Damage is one reason: loading the whole log says so.
-    pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Option<WriterLog> {
+    pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Option<WriterFreeSpace> {
         let newer = self.newer_entries(pages, head).ok()??;
         for delta in newer.deltas {
             if delta.id != self.id.next() {

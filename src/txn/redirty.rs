@@ -21,8 +21,8 @@ use crate::format::table_root::TableEntry;
 use crate::share::heads::Head;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;
-use crate::txn::fresh_pages::FreshPages;
 use crate::txn::page_file::PageFile;
+use crate::txn::unsynced_pages::UnsyncedPages;
 
 /// Memory that storing again takes at most, in bytes, however long a run is.
 const PIECE_BYTES: usize = 1 << 20;
@@ -40,11 +40,11 @@ pub(crate) fn pages_of(
     head: &Head,
     durable: TransactionId,
     newest: TransactionId,
-    fresh: Option<&FreshPages>,
+    fresh: Option<&UnsyncedPages>,
 ) -> Result<()> {
     let length_pages = head.snapshot.length_pages;
     let mut doubtful = Doubtful { pages, length_pages, newest, tables: Vec::new() };
-    if let Some(units) = fresh.and_then(FreshPages::units) {
+    if let Some(units) = fresh.and_then(UnsyncedPages::units) {
         return units.into_iter().try_for_each(|(run, checksum)| doubtful.store(run, Some(checksum)));
     }
     let log = free_log::read_chain(head.space.log_page, &[], |number| pages.page(number, length_pages))?;

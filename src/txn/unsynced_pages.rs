@@ -18,14 +18,14 @@ const PAGE_LIMIT: u32 = if cfg!(test) { 300 } else { 4096 };
 
 /// Pages and overflow runs (*units*: what has one checksum), until there are too many.
 #[derive(Default, Debug)]
-pub(crate) struct FreshPages {
+pub(crate) struct UnsyncedPages {
     /// First page to length and checksum.
     units: BTreeMap<PageNumber, (u32, u32)>,
     page_count: u32,
     is_given_up: bool,
 }
 
-impl FreshPages {
+impl UnsyncedPages {
     /// Pages that have been stored.
     pub(crate) fn add(&mut self, run: PageRun, checksum: u32) {
         self.page_count = self.page_count.saturating_add(run.count);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_was_stored_and_not_retired_is_listed() {
-        let mut fresh = FreshPages::default();
+        let mut fresh = UnsyncedPages::default();
         fresh.add(PageRun::new(10, 1), 100);
         fresh.add(PageRun::new(11, 3), 110);
         fresh.add(PageRun::new(20, 1), 200);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn too_many_pages_are_given_up() {
-        let mut fresh = FreshPages::default();
+        let mut fresh = UnsyncedPages::default();
         fresh.add(PageRun::new(2, PAGE_LIMIT), 0);
         assert!(fresh.list(1).is_some());
         fresh.add(PageRun::new(2 + PAGE_LIMIT, 1), 0);
