@@ -16,7 +16,7 @@
 
 use crate::error::Result;
 use crate::tree::NewValue;
-use crate::txn::run::Run;
+use crate::txn::sorter::SortBuffer;
 use crate::txn::write::{OpenTable, Transaction};
 
 /// Keys that ascend through so many bytes are expected to go on so.
@@ -30,7 +30,7 @@ const ROOM_DIVISOR: usize = 16;
 pub(crate) struct BulkLoader<'a> {
     transaction: &'a Transaction,
     table: &'a mut OpenTable,
-    run: Run,
+    run: SortBuffer,
     /// While entries go to the tree as they come: the key of the last one.
     last: Option<Vec<u8>>,
     entries_before: u64,
@@ -40,7 +40,7 @@ impl<'a> BulkLoader<'a> {
     pub(crate) fn new(transaction: &'a Transaction, table: &'a mut OpenTable) -> Result<BulkLoader<'a>> {
         transaction.check_usable()?;
         let entries_before = table.tree.len();
-        let run = Run::default();
+        let run = SortBuffer::default();
         Ok(BulkLoader { transaction, table, run, last: None, entries_before })
     }
 
@@ -56,7 +56,7 @@ impl<'a> BulkLoader<'a> {
             }
             self.last = None;
         }
-        let memory = Run::entry_len(key, value);
+        let memory = SortBuffer::entry_len(key, value);
         let is_too_large = self.transaction.is_stored_directly(value.len()) || !self.may_hold(memory);
         if is_too_large || !self.may_hold(self.run.memory() + memory) {
             self.insert_run()?;

@@ -18,7 +18,7 @@ pub(crate) mod sync;
 pub(crate) mod write;
 
 pub(crate) mod bulk;
-mod run;
+mod sorter;
 
 pub(crate) mod allocation;
 pub(crate) mod building;

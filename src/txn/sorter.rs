@@ -32,7 +32,7 @@ const PREFETCHED_LEN: usize = 512;
 
 /// Entries to be sorted.
 #[derive(Default)]
-pub(super) struct Run {
+pub(super) struct SortBuffer {
     bytes: Vec<u8>,
     items: Vec<u128>,
     /// Whether the keys have ascended so far.
@@ -41,7 +41,7 @@ pub(super) struct Run {
     last: usize,
 }
 
-impl Run {
+impl SortBuffer {
     /// Bytes of memory that an entry takes.
     pub(super) fn entry_len(key: &[u8], value: &[u8]) -> usize {
         LENGTHS_LEN + key.len() + value.len() + size_of::<u128>()
@@ -218,5 +218,5 @@ fn common_len(bytes: &[u8], items: &[u128], start: usize) -> usize {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
+#[path = "sorter_tests.rs"]
 mod tests;

@@ -19,7 +19,7 @@ fn some_key(kind: usize, random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn entries_come_out_in_order_and_of_equal_keys_the_last() {
-    let mut run = Run::default();
+    let mut run = SortBuffer::default();
     for seed in 0..if cfg!(miri) { 7 } else { 140 } {
         let mut random = Random::new(seed);
         let count = [0, 1, 2, FEW + 1, 100, 3000][random.below(if cfg!(miri) { 5 } else { 6 })];
