@@ -36,8 +36,8 @@ pub use sys::WriteMode;
 pub use txn::commit::Durability;
 pub use txn::compaction::CompactionProgress;
 pub use txn::page_file::Verify;
+pub use txn::prefetch::Prefetched;
 pub use txn::readers::ReaderInfo;
-pub use txn::warm::Warmed;
 #[cfg(feature = "messagepack")]
 pub use types::MessagePack;
 #[cfg(feature = "serde")]

@@ -11,8 +11,8 @@ use crate::db::write::{TableInfo, check_types};
 use crate::error::{Error, Result};
 use crate::format::table_root::{TableEntryView, TreeRoot};
 use crate::tree::{self, RangeCursor};
+use crate::txn::prefetch::Prefetched;
 use crate::txn::read::SnapshotReader;
-use crate::txn::warm::Warmed;
 use crate::types::{EncodeKey, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 
 /// A read transaction: one snapshot of the whole database, which does not change while it is held.
@@ -263,14 +263,14 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// # let db = Db::in_memory()?;
     /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
     /// let rx = db.read()?;
-    /// let warmed = rx.table(&HITS)?.warm(..)?;
-    /// assert_eq!(warmed.pages, 1);
+    /// let prefetched = rx.table(&HITS)?.prefetch(..)?;
+    /// assert_eq!(prefetched.pages, 1);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn warm(&self, range: impl KeyRange<K>) -> Result<Warmed> {
+    pub fn prefetch(&self, range: impl KeyRange<K>) -> Result<Prefetched> {
         let (lower, upper) = range.encode_range();
         let bounds = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
-        self.reader.warm(&self.root, bounds)
+        self.reader.prefetch(&self.root, bounds)
     }
 }
 

@@ -25,10 +25,10 @@ pub(crate) mod building;
 pub(crate) mod file_locks;
 pub(crate) mod free_space;
 mod left_state;
+pub(crate) mod prefetch;
 pub(crate) mod readers;
 pub(crate) mod redirty;
 pub(crate) mod unsynced_pages;
-pub(crate) mod warm;
 
 #[cfg(test)]
 mod tests;

@@ -195,8 +195,8 @@ impl PageFile {
         self.bytes(run, length_pages)?;
         let start = run.first.offset(self.page_size);
         let end = start + u64::from(run.count) * self.page_size as u64;
-        let brought_in = self.mapping.bring_in(start..end).map_err(self.io_error("read ahead in"))?;
-        Ok(brought_in.div_ceil(self.page_size as u64))
+        let pages_read = self.mapping.bring_in(start..end).map_err(self.io_error("read ahead in"))?;
+        Ok(pages_read.div_ceil(self.page_size as u64))
     }
 
     #[inline]

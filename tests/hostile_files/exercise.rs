@@ -323,9 +323,9 @@ impl Exercise<'_> {
             self.value(Stage::Reading, end);
         }
         if self.random.one_in(4) {
-            let warmed = table.warm(..);
-            if let Some(warmed) = self.value(Stage::Reading, warmed) {
-                assert!(warmed.pages <= room * room, "{warmed:?}");
+            let prefetched = table.prefetch(..);
+            if let Some(prefetched) = self.value(Stage::Reading, prefetched) {
+                assert!(prefetched.pages <= room * room, "{prefetched:?}");
             }
         }
     }
@@ -357,8 +357,8 @@ impl Exercise<'_> {
         let lower = self.random.pick(probes);
         let has = table.contains_key(lower);
         self.value(Stage::Reading, has);
-        let warmed = table.warm(&lower[..]..);
-        self.value(Stage::Reading, warmed);
+        let prefetched = table.prefetch(&lower[..]..);
+        self.value(Stage::Reading, prefetched);
         let owned = rx.owned_table(&definition).and_then(|table| table.iter());
         if let Some(owned) = self.value(Stage::Reading, owned) {
             for entry in owned.take(50) {

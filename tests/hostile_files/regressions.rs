@@ -106,7 +106,7 @@ fn more_ways_through_a_tree_than_anybody_can_go_are_not_gone() {
         table.iter().unwrap().collect::<Result<Vec<_>, _>>().map(drop),
         table.iter().unwrap().rev().collect::<Result<Vec<_>, _>>().map(drop),
         table.range(&b"\x01"[..]..).unwrap().collect::<Result<Vec<_>, _>>().map(drop),
-        table.warm(..).map(drop),
+        table.prefetch(..).map(drop),
     ] {
         corrupt(ways, "leaves of a tree");
     }

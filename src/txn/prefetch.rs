@@ -12,41 +12,41 @@ use crate::txn::read::SnapshotReader;
 
 /// What [`TableRef::warm`](crate::TableRef::warm) did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Warmed {
+pub struct Prefetched {
     /// Pages of the file that hold the range: leaves, and overflow pages of large values.
     pub pages: u64,
     /// How many of them were not in memory before.
-    pub brought_in: u64,
+    pub pages_read: u64,
 }
 
 impl SnapshotReader {
     /// Brings in the leaves between the bounds, and the overflow pages of their values.
-    pub(crate) fn warm(
+    pub(crate) fn prefetch(
         &self,
         root: &TreeRoot,
         (lower, upper): (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> Result<Warmed> {
+    ) -> Result<Prefetched> {
         let mut leaves = Vec::new();
         leaves_in_range(self, root, lower, upper, &mut |leaf: ChildRef| {
             // A reference to a frame is damage, which reading will find.
             leaf.page().into_iter().for_each(|first| push(&mut leaves, PageRun { first, count: 1 }));
             Ok(())
         })?;
-        let mut warmed = Warmed::default();
+        let mut prefetched = Prefetched::default();
         for run in leaves {
-            self.bring_in(run, &mut warmed)?;
+            self.bring_in(run, &mut prefetched)?;
             for number in run.first.0..run.end() {
                 for value in self.overflow_runs_of(PageNumber(number))? {
-                    self.bring_in(value, &mut warmed)?;
+                    self.bring_in(value, &mut prefetched)?;
                 }
             }
         }
-        Ok(warmed)
+        Ok(prefetched)
     }
 
-    fn bring_in(&self, run: PageRun, warmed: &mut Warmed) -> Result<()> {
-        warmed.pages += u64::from(run.count);
-        warmed.brought_in += self.pages().bring_in(run, self.snapshot.length_pages)?;
+    fn bring_in(&self, run: PageRun, prefetched: &mut Prefetched) -> Result<()> {
+        prefetched.pages += u64::from(run.count);
+        prefetched.pages_read += self.pages().bring_in(run, self.snapshot.length_pages)?;
         Ok(())
     }
 
