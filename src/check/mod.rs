@@ -38,7 +38,7 @@ use crate::space::partition::PartitionProblem;
 use crate::tree::nodes::resolve;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
@@ -53,7 +53,7 @@ const LONGEST_UNSYNCED: Duration = Duration::from_secs(1);
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
 
 /// Checks the head, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
-pub(crate) fn check(core: &Core, observer: Observer<'_>) -> Result<CheckReport> {
+pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckReport> {
     core.check_not_forked()?;
     if core.settings.read_only {
         let (_reader, head) = protected_head(core)?;
@@ -65,7 +65,7 @@ pub(crate) fn check(core: &Core, observer: Observer<'_>) -> Result<CheckReport> 
 
 /// Ends a read transaction when it is dropped.
 struct Reader<'a> {
-    core: &'a Core,
+    core: &'a Database,
     slot: ReaderSlot,
 }
 
@@ -79,7 +79,7 @@ impl Drop for Reader<'_> {
 /// others when the log begins anew. While a commit is being synced the head is not visible, and nobody can read it;
 /// then it waits. But not for ever: who was to sync may have been killed before, and then the next writer does it,
 /// whenever he comes.
-fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
+fn protected_head(core: &Database) -> Result<(Reader<'_>, Head)> {
     let mut unsynced: Option<(TransactionId, Instant)> = None;
     loop {
         let (slot, snapshot) = core.shared.begin_read(core.member)?;
@@ -112,7 +112,7 @@ fn protected_head(core: &Core) -> Result<(Reader<'_>, Head)> {
 }
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
-fn check_locked(core: &Core, state: &mut WriterState, observer: Observer<'_>) -> Result<CheckReport> {
+fn check_locked(core: &Database, state: &mut WriterState, observer: Observer<'_>) -> Result<CheckReport> {
     let head = core.shared.head()?;
     if state.log.is_none() {
         return check_head(core, &head, None, observer);
@@ -124,7 +124,7 @@ fn check_locked(core: &Core, state: &mut WriterState, observer: Observer<'_>) ->
 
 /// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
 fn check_head(
-    core: &Core,
+    core: &Database,
     head: &Head,
     writer_space: Option<&Space>,
     observer: Observer<'_>,

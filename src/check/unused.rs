@@ -5,11 +5,11 @@ use crate::base::TransactionId;
 use crate::error::Result;
 use crate::space::Space;
 use crate::tree::pages::PageSource;
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 use crate::txn::free_space::WriterFreeSpace;
 
 /// What [`Db::unused_pages`](crate::Db::unused_pages) does: reads the free log, and no other page.
-pub(crate) fn unused_pages(core: &Core, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
+pub(crate) fn unused_pages(core: &Database, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
     core.check_not_forked()?;
     let (_reader, head) = protected_head(core)?;
     let source = VerifyingSource { pages: &core.pages, length_pages: head.snapshot.length_pages };

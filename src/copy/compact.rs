@@ -18,7 +18,7 @@ use crate::sys;
 use crate::tree::RangeCursor;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
@@ -50,7 +50,7 @@ fn complete(plan: &Plan, file: &File) -> io::Result<()> {
     plan.store_around(file)
 }
 
-fn write_tables(reader: &SnapshotReader, handle: &Arc<Handle>) -> Result<()> {
+fn write_tables(reader: &SnapshotReader, handle: &Arc<DbHandle>) -> Result<()> {
     let transaction = Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes");
     let mut tables = RangeCursor::new(&reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
     while let Some((name, entry)) = tables.next(reader)? {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::db::Db;
 use crate::error::Result;
 use crate::txn::compaction::{CompactionProgress, Compactor, cut};
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 
 /// Pages that a step takes, at most, if not told otherwise.
 const STEP_PAGES: u32 = 256;
@@ -100,7 +100,7 @@ impl Db {
 /// A compaction under way, from [`Db::compaction`]: an iterator over its steps.
 #[must_use = "nothing is moved but by its steps"]
 pub struct Compaction {
-    handle: Arc<Handle>,
+    handle: Arc<DbHandle>,
     compactor: Compactor,
     is_over: bool,
 }

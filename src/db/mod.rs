@@ -30,7 +30,7 @@ pub use self::write::{TableInfo, TableMut, WriteTxn};
 use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::readers::ReaderInfo;
@@ -76,18 +76,18 @@ type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;
 ///   gives values or [`Error::Corrupt`](crate::Error::Corrupt).
 #[derive(Debug)]
 pub struct Db {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<DbHandle>,
 }
 
 impl Clone for Db {
     fn clone(&self) -> Db {
-        Db { handle: Arc::new(self.handle.another()) }
+        Db { handle: Arc::new(DbHandle::clone(&self.handle)) }
     }
 }
 
-impl fmt::Debug for Handle {
+impl fmt::Debug for DbHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("path", &self.core.pages.path).finish_non_exhaustive()
+        f.debug_struct("DbHandle").field("path", &self.core.pages.path).finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 #[cfg(any(test, feature = "sim"))]
 use crate::sys::Storage;
 use crate::sys::{Advice, WriteMode};
-use crate::txn::core::{Core, Handle, Settings};
+use crate::txn::database::{Database, DbHandle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::readers::{ReaderInfo, ReaderLimit};
@@ -27,7 +27,7 @@ pub enum AccessPattern {
     Sequential,
 }
 
-pub(super) fn advise(core: &Core, pattern: AccessPattern) -> Result<()> {
+pub(super) fn advise(core: &Database, pattern: AccessPattern) -> Result<()> {
     let advice = match pattern {
         AccessPattern::Random => Advice::Random,
         AccessPattern::Normal => Advice::Normal,
@@ -240,7 +240,7 @@ impl Options {
         &self.settings
     }
 
-    fn finish(&self, mut core: Core) -> Result<Db> {
+    fn finish(&self, mut core: Database) -> Result<Db> {
         core.reader_limit = self.reader_limit.clone();
         advise(&core, self.access_pattern)?;
         if self.huge_pages {
@@ -250,6 +250,6 @@ impl Options {
                 other => other.map_err(core.pages.io_error("ask for huge pages for"))?,
             }
         }
-        Ok(Db { handle: Arc::new(Handle::new(core)) })
+        Ok(Db { handle: Arc::new(DbHandle::new(core)) })
     }
 }

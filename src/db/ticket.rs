@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use crate::base::TransactionId;
 use crate::error::Result;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 
 /// A deferred commit, to be waited for.
 #[derive(Debug)]
 #[must_use = "the commit is not known to be durable before `wait` has returned"]
 pub struct Ticket {
-    handle: Arc<Handle>,
+    handle: Arc<DbHandle>,
     id: TransactionId,
 }
 
 impl Ticket {
-    pub(super) fn new(handle: Arc<Handle>, id: TransactionId) -> Ticket {
+    pub(super) fn new(handle: Arc<DbHandle>, id: TransactionId) -> Ticket {
         Ticket { handle, id }
     }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::base::TransactionId;
 use crate::error::Result;
-use crate::txn::core::{Core, Handle};
+use crate::txn::database::{Database, DbHandle};
 
 /// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`.
-pub(super) fn wait_for_commit(core: &Core, after: u64, deadline: Option<Instant>) -> Result<Option<u64>> {
+pub(super) fn wait_for_commit(core: &Database, after: u64, deadline: Option<Instant>) -> Result<Option<u64>> {
     Ok(core.wait_for_commit(TransactionId(after), deadline)?.map(|id| id.0))
 }
 
@@ -21,12 +21,12 @@ pub(super) fn wait_for_commit(core: &Core, after: u64, deadline: Option<Instant>
 /// an error where [`Db::wait_for_commit`](crate::Db::wait_for_commit) has one; so is each after it.
 #[must_use = "iterators are lazy"]
 pub struct Watch {
-    handle: Arc<Handle>,
+    handle: Arc<DbHandle>,
     after: u64,
 }
 
 impl Watch {
-    pub(super) fn new(handle: &Arc<Handle>, after: u64) -> Watch {
+    pub(super) fn new(handle: &Arc<DbHandle>, after: u64) -> Watch {
         Watch { handle: Arc::clone(handle), after }
     }
 

@@ -20,7 +20,7 @@ use crate::salvage::state::{Orphan, State, Table};
 use crate::salvage::survey::note;
 use crate::txn::building::Building;
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::{OpenTable, Transaction};
 
@@ -47,7 +47,7 @@ pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
     Ok(written)
 }
 
-fn write_tables(state: &mut State<'_>, handle: &Arc<Handle>) -> Result<Written> {
+fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written> {
     let transaction = Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes");
     let source = state.survey.source;
     let mut written = Written::default();

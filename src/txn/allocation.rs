@@ -11,7 +11,7 @@ use crate::base::{PageNumber, PageRun};
 use crate::error::{Error, Result};
 use crate::space::Space;
 use crate::tree::pages::NumberSupply;
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 
 /// Growth for a transaction that takes less than this is slow growth: the new part is filled with zeros at once, so
 /// that at the commits that will use it the file system need not note, each time, that blocks are written now. One that
@@ -36,7 +36,7 @@ const FREE_FOR_RUNS: u32 = 16;
 /// For a commit that is not small: while a smaller part of it than this is not in use.
 const UNUSED_FOR_RUNS: u32 = 4;
 
-impl Core {
+impl Database {
     /// Takes `count` pages, in as few runs as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
         // Below a ceiling too few may be free though there are enough: then `grow` refuses.
@@ -230,14 +230,14 @@ fn gives_back(space: &Space, count: u32) -> bool {
 /// Numbers for the pages of one commit, or of one spill: planned in one piece, so that they are contiguous as
 /// far as free space allows.
 pub(crate) struct Numbers<'a> {
-    core: &'a Core,
+    core: &'a Database,
     space: &'a mut Space,
     /// What is left of the plan, first run last.
     runs: Vec<PageRun>,
 }
 
 impl<'a> Numbers<'a> {
-    pub(crate) fn plan(core: &'a Core, space: &'a mut Space, count: usize) -> Result<Numbers<'a>> {
+    pub(crate) fn plan(core: &'a Database, space: &'a mut Space, count: usize) -> Result<Numbers<'a>> {
         let count = u32::try_from(count).map_err(|_| Error::Full { max_size: core.max_size() })?;
         let mut runs = match count {
             0 => Vec::new(),

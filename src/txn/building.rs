@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::sys::{Rights, StagedFile, WriteMode};
-use crate::txn::core::{Handle, Settings};
+use crate::txn::database::{DbHandle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 
@@ -36,7 +36,7 @@ impl Building {
         rights: Rights,
         page_size: usize,
         length: u64,
-    ) -> Result<(Building, Arc<Handle>)> {
+    ) -> Result<(Building, Arc<DbHandle>)> {
         let settings = OpenSettings {
             page_size: Some(page_size),
             create: true,
@@ -53,7 +53,7 @@ impl Building {
         };
         let staged = StagedFile::begin(path, rights).map_err(creating(path))?;
         let core = settings.create_in(staged.file(), path)?;
-        Ok((Building { staged, path: path.to_owned() }, Arc::new(Handle::new(core))))
+        Ok((Building { staged, path: path.to_owned() }, Arc::new(DbHandle::new(core))))
     }
 
     /// The file.

@@ -27,7 +27,7 @@ use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
 use crate::txn::allocation::Numbers;
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 use crate::txn::unsynced_pages::UnsyncedPages;
 use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_free_space, retire_all};
 
@@ -140,7 +140,7 @@ impl Parts<'_> {
 
     /// Step 4, before it changes anything: a file may be removed or replaced at any moment, and a transaction that would
     /// be committed to a file without a name never happens.
-    fn check_before_publishing(core: &Core, base: &Snapshot, id: TransactionId) -> Result<()> {
+    fn check_before_publishing(core: &Database, base: &Snapshot, id: TransactionId) -> Result<()> {
         core.check_names()?;
         let shared = &core.shared;
         if shared.head_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
@@ -172,7 +172,7 @@ impl Parts<'_> {
     }
 }
 
-/// A large free end is given up: the record will say that the file is shorter, and [`Core::cut_free_tail`] cuts it
+/// A large free end is given up: the record will say that the file is shorter, and [`Database::cut_free_tail`] cuts it
 /// when nobody can see it any more. The thresholds are well above what growth leaves free, so that a file
 /// does not swing.
 fn shrink(space: &mut Space, page_size: usize) -> Result<()> {

@@ -21,7 +21,7 @@
 //! the pass began. Another pass than those two begins only if the last one has moved pages and left the file shorter
 //! than it was before it. A length cannot fall for ever.
 //!
-//! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Core::grow`). Others may grow
+//! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Database::grow`). Others may grow
 //! it.
 //!
 //! **What keeps the file long** is told ([`CompactionProgress`]): retired pages that a snapshot pins, and values on
@@ -38,7 +38,7 @@ use crate::format::table_root::decode_name;
 use crate::space::Space;
 use crate::tree::move_down::Moving;
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
@@ -162,7 +162,7 @@ impl Compactor {
     }
 
     /// One transaction, or none if it finds nothing to do where it looks.
-    pub(crate) fn step(&mut self, handle: &Arc<Handle>) -> Result<CompactionProgress> {
+    pub(crate) fn step(&mut self, handle: &Arc<DbHandle>) -> Result<CompactionProgress> {
         if self.progress.is_done {
             return Ok(self.progress);
         }
@@ -304,7 +304,7 @@ impl Compactor {
     }
 }
 
-fn begin(handle: &Arc<Handle>) -> Result<Transaction> {
+fn begin(handle: &Arc<DbHandle>) -> Result<Transaction> {
     Ok(Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes"))
 }
 
@@ -317,7 +317,7 @@ fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
 
 /// Gives up the free pages at the end of the file, but for some that the next commits will need. Answers whether there
 /// were any. The file is cut as soon as nobody can see its end.
-pub(crate) fn cut(handle: &Arc<Handle>) -> Result<bool> {
+pub(crate) fn cut(handle: &Arc<DbHandle>) -> Result<bool> {
     let transaction = begin(handle)?;
     let to = transaction.with_space(|space| {
         handle.core.reap_dead_readers()?;

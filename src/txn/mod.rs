@@ -4,7 +4,7 @@
 //! [`recover`] (its mirror image), [`left_state`] (instead of it, where that is enough), [`bulk`] and [`run`] (many entries at once), then what serves them: [`desk`],
 //! [`page_file`], [`allocation`], [`free_space`], [`unsynced_pages`], [`redirty`].
 
-pub(crate) mod core;
+pub(crate) mod database;
 pub(crate) mod open;
 pub(crate) mod page_file;
 pub(crate) mod read;

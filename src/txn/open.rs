@@ -27,7 +27,7 @@ use crate::sys::{
     self, Access, Advice, FileStorage, ForkMark, LockDescription, LockFile, Reservation, Rights, SharedWords,
     Storage, WriteMode, status_at,
 };
-use crate::txn::core::{Core, FIRST_TRANSACTION, Settings};
+use crate::txn::database::{Database, FIRST_TRANSACTION, Settings};
 use crate::txn::file_locks::{self, FileLocks, Others};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
@@ -88,7 +88,7 @@ impl OpenSettings {
     }
 
     /// Opens the database at `path`, which is created if it is not there.
-    pub(crate) fn open(&self, path: &Path) -> Result<Core> {
+    pub(crate) fn open(&self, path: &Path) -> Result<Database> {
         self.check()?;
         let (path, rights) = &self.find(path)?;
         for _ in 0..OPEN_TRIES {
@@ -171,7 +171,7 @@ impl OpenSettings {
     }
 
     /// Makes a database of an empty file that is going to be `path` and that no other process can open, and opens it.
-    pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Core> {
+    pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Database> {
         self.check()?;
         let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
         sys::store_at(file, 0, &self.first_pages(new_identity()?)?).map_err(io_error)?;
@@ -181,7 +181,7 @@ impl OpenSettings {
     }
 
     /// Opens, with one handle at a time going through the gate; `None` if a file was removed or replaced meanwhile.
-    fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Core>> {
+    fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Database>> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let locking = |source| lock_file_error(path, "lock")(source);
         file_locks::lock_open(&lock).map_err(locking)?;
@@ -213,7 +213,7 @@ impl OpenSettings {
         lock: LockFile,
         data: LockDescription,
         storage: Box<dyn Storage>,
-    ) -> Result<Option<Core>> {
+    ) -> Result<Option<Database>> {
         let locking = |source| lock_file_error(path, "lock")(source);
         let locks = FileLocks::enter(lock, data).map_err(locking)?;
         // From here on a handle that comes by another lock file sees this one.
@@ -243,7 +243,7 @@ impl OpenSettings {
     /// Opens for reading where no lock file can be written: on a read-only file system, or without permission. Nobody
     /// sees such a reader; so it keeps writers from writing for as long as it is open, and cannot be there
     /// while others have the database open.
-    fn open_unseen(&self, path: &Path) -> Result<Core> {
+    fn open_unseen(&self, path: &Path) -> Result<Database> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let mut storage = self.open_storage(path).map_err(io_error("open"))?;
         keep_others_out(&mut storage, path)?;
@@ -251,7 +251,7 @@ impl OpenSettings {
     }
 
     /// A database in memory.
-    pub(crate) fn open_in_memory(&self) -> Result<Core> {
+    pub(crate) fn open_in_memory(&self) -> Result<Database> {
         self.check()?;
         let path = Path::new("(memory)");
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
@@ -294,7 +294,7 @@ impl OpenSettings {
     }
 
     /// Recovers a database that this handle has for itself.
-    pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Core> {
+    pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Database> {
         let io_error = |source| Error::Io { action: "reserve memory for", path: path.to_owned(), source };
         let words = SharedWords::anonymous(WORD_COUNT).map_err(io_error)?;
         self.start(storage, path, Shared::new(words), None, true)
@@ -309,7 +309,7 @@ impl OpenSettings {
         shared: Shared,
         locks: Option<FileLocks>,
         is_alone: bool,
-    ) -> Result<Core> {
+    ) -> Result<Database> {
         let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, path))?;
         if let Some(requested) = self.page_size.filter(|&size| size != slots.page_size) {
             return Err(Error::PageSizeMismatch { requested, found: slots.page_size });
@@ -361,7 +361,7 @@ impl OpenSettings {
             None => shared.join_alone(),
         };
         let fork = ForkMark::new().map_err(pages.io_error("reserve memory for"))?;
-        Ok(Core {
+        Ok(Database {
             pages,
             shared,
             member,

@@ -15,18 +15,18 @@ use crate::format::record::Identity;
 use crate::share::heads::Snapshot;
 use crate::share::readers::ReaderSlot;
 use crate::tree::pages::PageSource;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::page_file::PageFile;
 
 pub(crate) struct SnapshotReader {
-    handle: Arc<Handle>,
+    handle: Arc<DbHandle>,
     slot: ReaderSlot,
     pub(crate) snapshot: Snapshot,
 }
 
 impl SnapshotReader {
     #[inline(always)]
-    pub(crate) fn begin(handle: &Arc<Handle>) -> Result<SnapshotReader> {
+    pub(crate) fn begin(handle: &Arc<DbHandle>) -> Result<SnapshotReader> {
         handle.core.check_not_forked()?;
         let (slot, snapshot) = handle.core.shared.begin_read(handle.core.member)?;
         let reader = SnapshotReader { handle: Arc::clone(handle), slot, snapshot };

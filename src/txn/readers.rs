@@ -11,7 +11,7 @@ use crate::base::TransactionId;
 use crate::error::{Error, Result};
 use crate::share::readers::LiveReader;
 use crate::sys::coarse_milliseconds;
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 use crate::txn::file_locks::{FileLocks, Wait};
 use crate::txn::write::load_free_space;
 use crate::txn::writer_lock::WriterState;
@@ -60,7 +60,7 @@ fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
     }
 }
 
-impl Core {
+impl Database {
     /// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`. After a
     /// failed sync none will come as long as anybody has the database open.
     pub(crate) fn wait_for_commit(
@@ -117,7 +117,7 @@ impl Core {
     }
 
     /// Readers that have become too old and of which the application has not been told: it is to be, by
-    /// [`Core::report`]. At the beginning of a write transaction.
+    /// [`Database::report`]. At the beginning of a write transaction.
     pub(crate) fn new_old_readers(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
         let Some(ReaderLimit { max_age, .. }) = &self.reader_limit else { return Ok(Vec::new()) };
         let mut old = self.shared.reader_list()?;

@@ -26,7 +26,7 @@ use crate::format::record::{Record, list_capacity};
 use crate::share::handover::CommitDelta;
 use crate::share::heads::{Head, Snapshot};
 use crate::share::{RING_LEN, Shared};
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 use crate::txn::group_commit::{GroupCommit, Leader};
 use crate::txn::recover::verify_listed;
 use crate::txn::redirty;
@@ -70,7 +70,7 @@ impl SyncState {
     }
 }
 
-impl Core {
+impl Database {
     /// Returns once `id` is visible: if its commit asked for durability, once it is durable (I3).
     pub(crate) fn wait_visible(&self, id: TransactionId) -> Result<()> {
         self.sync_until(|core| core.shared.visible() >= id)
@@ -97,7 +97,7 @@ impl Core {
     }
 
     /// Syncs, or waits for whoever syncs, until `is_reached`.
-    fn sync_until(&self, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+    fn sync_until(&self, is_reached: impl Fn(&Database) -> bool) -> Result<()> {
         self.check_not_forked()?; // who syncs may be a thread that was not forked
         loop {
             if is_reached(self) {
@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
-    fn sync_in_turn(&self, leader: Leader<'_>, is_reached: impl Fn(&Core) -> bool) -> Result<()> {
+    fn sync_in_turn(&self, leader: Leader<'_>, is_reached: impl Fn(&Database) -> bool) -> Result<()> {
         let mut syncing = Syncing { core: self, leader, is_in_doubt: Cell::new(false) };
         if let Some(locks) = &self.locks {
             locks.lock_syncer().map_err(self.pages.io_error("lock"))?;
@@ -249,7 +249,7 @@ impl Core {
 
 /// A thread that syncs for its handle, and the turn that it takes for that.
 struct Syncing<'a> {
-    core: &'a Core,
+    core: &'a Database,
     /// Something has been stored, or is being stored, and what becomes of it is not known.
     is_in_doubt: Cell<bool>,
     /// Given up when the turn is free.

@@ -25,7 +25,7 @@ use crate::sys;
 use crate::tree::pages::{RetiredPages, SealedPages};
 use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
-use crate::txn::core::{Core, Handle};
+use crate::txn::database::{Database, DbHandle};
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
@@ -49,7 +49,7 @@ const TRANSACTIONS_BETWEEN_BURIALS: u64 = 64;
 
 /// A write transaction without types.
 pub(crate) struct Transaction {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) handle: Arc<DbHandle>,
     pub(crate) id: TransactionId,
     /// The head that it builds on.
     pub(crate) base: Snapshot,
@@ -115,7 +115,7 @@ impl OpenTable {
 
 /// A transaction taken apart, for its commit.
 pub(crate) struct Parts<'a> {
-    pub(crate) core: &'a Core,
+    pub(crate) core: &'a Database,
     pub(crate) id: TransactionId,
     pub(crate) base: &'a Snapshot,
     pub(crate) state: &'a mut WriterState,
@@ -127,7 +127,7 @@ pub(crate) struct Parts<'a> {
 
 impl Transaction {
     /// Begins, once it is this one's turn; `None` if patience comes to its end before that.
-    pub(crate) fn begin(handle: &Arc<Handle>, wait: Wait) -> Result<Option<Transaction>> {
+    pub(crate) fn begin(handle: &Arc<DbHandle>, wait: Wait) -> Result<Option<Transaction>> {
         let Some(transaction) = Transaction::begin_in_turn(handle, wait)? else { return Ok(None) };
         let old = transaction.reap_and_report_readers()?;
         if old.is_empty() {
@@ -140,7 +140,7 @@ impl Transaction {
         Transaction::begin_in_turn(handle, wait)
     }
 
-    fn begin_in_turn(handle: &Arc<Handle>, wait: Wait) -> Result<Option<Transaction>> {
+    fn begin_in_turn(handle: &Arc<DbHandle>, wait: Wait) -> Result<Option<Transaction>> {
         handle.core.check_writable()?;
         let Some(writer) = handle.core.lock_writer(wait)? else { return Ok(None) };
         let core = &handle.core;
@@ -184,7 +184,7 @@ impl Transaction {
         self.core().new_old_readers(state)
     }
 
-    pub(crate) fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Database {
         &self.handle.core
     }
 
@@ -515,7 +515,7 @@ impl Drop for Transaction {
 /// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is the head,
 /// and stays it, as it is the caller's turn.
 pub(crate) fn load_free_space<'a>(
-    core: &Core,
+    core: &Database,
     state: &'a mut WriterState,
     base: &Snapshot,
 ) -> Result<&'a mut WriterFreeSpace> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::share::readers::LiveReader;
-use crate::txn::core::Core;
+use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
 
@@ -94,17 +94,17 @@ impl WriterLock {
 
 /// The seat and the writer's turn, taken: given back when this is dropped.
 pub(crate) struct WriterGuard<'a> {
-    core: &'a Core,
+    core: &'a Database,
     /// There until it is given back, or to a transaction.
     state: Option<Box<WriterState>>,
 }
 
 impl<'a> WriterGuard<'a> {
-    pub(super) fn new(core: &'a Core, state: Box<WriterState>) -> WriterGuard<'a> {
+    pub(super) fn new(core: &'a Database, state: Box<WriterState>) -> WriterGuard<'a> {
         WriterGuard { core, state: Some(state) }
     }
 
-    /// For whoever gives it back by [`Core::unlock_writer`].
+    /// For whoever gives it back by [`Database::unlock_writer`].
     pub(super) fn into_state(mut self) -> Box<WriterState> {
         self.state.take().expect("it is here until now")
     }

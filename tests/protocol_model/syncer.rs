@@ -1,4 +1,4 @@
-//! The syncer: `Core::sync_head` and `Shared::finish_sync`.
+//! The syncer: `Database::sync_head` and `Shared::finish_sync`.
 
 use crate::disk::{Content, ContentId};
 use crate::explore::{Model, Steps};

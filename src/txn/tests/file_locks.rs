@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::fixture::{Engine, entries_of, put};
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
@@ -29,7 +29,7 @@ fn wait(name: &str) -> Wait {
 /// first ends. Those who have not given up meanwhile must have their turns in the order in which they came.
 fn assert_first_come_first_served(
     writes: &Engine,
-    handles: &[Arc<Handle>],
+    handles: &[Arc<DbHandle>],
     is_waiting: impl Fn(usize, usize) -> bool,
 ) {
     let (order, given_up) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
@@ -75,7 +75,7 @@ fn handles_write_in_the_order_in_which_they_came() {
     let path = folder.path().join("a.mapleaf");
     let writes = Engine::share(&path).unwrap();
     let engines: Vec<Engine> = WAITERS.iter().map(|_| Engine::share(&path).unwrap()).collect();
-    let handles: Vec<Arc<Handle>> = engines.iter().map(|engine| Arc::clone(&engine.handle)).collect();
+    let handles: Vec<Arc<DbHandle>> = engines.iter().map(|engine| Arc::clone(&engine.handle)).collect();
     let locks = writes.handle.core.locks.as_ref().unwrap();
     let is_waiting = |number: usize, given_up: usize| given_up > 0 || locks.is_taken(number as u64);
     assert_first_come_first_served(&writes, &handles, is_waiting);

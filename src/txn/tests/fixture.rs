@@ -17,7 +17,7 @@ use crate::sim::storage::{Log, SimulatedStorage};
 use crate::sys::{Access, FileStorage, LockFile, Rights, WriteMode};
 use crate::tree::{NewValue, RangeCursor, get};
 use crate::txn::commit::Durability;
-use crate::txn::core::{Handle, Settings};
+use crate::txn::database::{DbHandle, Settings};
 use crate::txn::file_locks::{self, Wait};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
@@ -55,7 +55,7 @@ pub(super) fn new_image() -> Vec<u8> {
 
 /// An open database over a [`SimulatedStorage`].
 pub(super) struct Engine {
-    pub(super) handle: Arc<Handle>,
+    pub(super) handle: Arc<DbHandle>,
     /// What it was opened with.
     pub(super) start: Vec<u8>,
     log: Arc<Mutex<Log>>,
@@ -81,7 +81,7 @@ impl Engine {
         log.lock().fault = fault;
         let core = options(dirty_memory).start_unshared(Box::new(storage), Path::new("(simulated)"));
         let engine = core.map(|core| Engine {
-            handle: Arc::new(Handle::new(core)),
+            handle: Arc::new(DbHandle::new(core)),
             start: image.to_vec(),
             log: Arc::clone(&log),
         });
@@ -101,7 +101,7 @@ impl Engine {
         let log = storage.log();
         let core = options(256 << 20).join(path, lock, data, Box::new(storage))?;
         let core = core.expect("nobody removes the lock file");
-        Ok(Engine { handle: Arc::new(Handle::new(core)), start: Vec::new(), log })
+        Ok(Engine { handle: Arc::new(DbHandle::new(core)), start: Vec::new(), log })
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {

@@ -9,7 +9,7 @@ use super::fixture::{new_image, options, put};
 use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
@@ -28,7 +28,7 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
     });
     let storage = Hooked { inner, on_read: Box::new(|_| ()), on_barrier, on_growth: Box::new(|_| ()) };
     let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(slow)")).unwrap();
-    let handle = Arc::new(Handle::new(core));
+    let handle = Arc::new(DbHandle::new(core));
     let tx = Transaction::begin(&handle, Wait::Forever).unwrap().expect("no deadline");
     put(&tx, b"long", &[0; 400_000]).unwrap(); // the file need not grow after this
     tx.commit(Durability::Durable).unwrap();

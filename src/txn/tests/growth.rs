@@ -9,7 +9,7 @@ use super::fixture::{new_image, options, put};
 use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
@@ -28,7 +28,7 @@ fn only_those_who_take_little_find_zeros_in_a_longer_file() {
         on_growth: Box::new(move |zero| log.lock().push(zero)),
     };
     let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(memory)")).unwrap();
-    let handle = Arc::new(Handle::new(core));
+    let handle = Arc::new(DbHandle::new(core));
     let mut next_key = 0u32;
     let mut growths_of = |value_len: usize, count: u32| {
         for _ in 0..count {

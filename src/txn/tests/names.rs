@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::sys::calls::set_before_call;
 use crate::sys::{FileIdentity, status_at};
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
@@ -118,13 +118,13 @@ impl Place {
 
     fn open(&self) -> Result<Party> {
         let core = options(256 << 20).open(&self.path)?;
-        Ok(Party { handle: Arc::new(Handle::new(core)), acknowledged: Entries::new() })
+        Ok(Party { handle: Arc::new(DbHandle::new(core)), acknowledged: Entries::new() })
     }
 }
 
 /// A handle, and what was acknowledged to it.
 struct Party {
-    handle: Arc<Handle>,
+    handle: Arc<DbHandle>,
     acknowledged: Entries,
 }
 

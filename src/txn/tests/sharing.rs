@@ -14,7 +14,7 @@ use crate::format::free_log;
 use crate::sim::Fault;
 use crate::sim::disk::Event;
 use crate::txn::commit::Durability;
-use crate::txn::core::Handle;
+use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
@@ -199,11 +199,11 @@ fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
 }
 
 /// A handle with `max_size` bytes of addresses.
-fn open_with(path: &std::path::Path, max_size: u64) -> Arc<Handle> {
+fn open_with(path: &std::path::Path, max_size: u64) -> Arc<DbHandle> {
     let mut options = options(1 << 20);
     options.settings.max_size = Some(max_size);
     options.settings.syncs_in_background = false;
-    Arc::new(Handle::new(options.open(path).unwrap()))
+    Arc::new(DbHandle::new(options.open(path).unwrap()))
 }
 
 /// The head may have moved beyond what a handle has mapped at any moment until it is the target.
@@ -256,10 +256,10 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
         let mut options = options(1 << 20);
         options.settings.max_size = Some(max_size);
         options.settings.syncs_in_background = syncs_in_background;
-        Arc::new(Handle::new(options.open(&path).unwrap()))
+        Arc::new(DbHandle::new(options.open(&path).unwrap()))
     };
     let (small, large) = (open(2 << 20, true), open(64 << 20, false));
-    let defer = |handle: &Arc<Handle>, value: &[u8]| {
+    let defer = |handle: &Arc<DbHandle>, value: &[u8]| {
         handle.owner.start_helper().unwrap();
         let tx = Transaction::begin(handle, Wait::Forever).unwrap().expect("no deadline");
         put(&tx, b"key", value).unwrap();

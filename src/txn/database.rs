@@ -1,8 +1,8 @@
 //! One open database: the file, the shared memory, the writer's seat, the syncer's desk.
 //!
 //! Who holds what:
-//! - [`Core`] is the database, as one handle has opened it. [`Owner`] keeps it open, with its helper thread;
-//!   [`Handle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has a handle of its own, so
+//! - [`Database`] is the database, as one handle has opened it. [`Owner`] keeps it open, with its helper thread;
+//!   [`DbHandle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has a handle of its own, so
 //!   that threads which have a clone each share no reference count either (I8).
 //! - Among the threads of a handle the seat ([`crate::txn::seat`]) belongs to one write transaction at a time; among
 //!   handles and processes the writer's turn ([`FileLocks`]). What the writer knows of free space stays with the seat.
@@ -33,7 +33,7 @@ const CUTS_BETWEEN_BURIALS: u64 = 16;
 const HELD_OFF_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The database, as long as anything of it is open.
-pub(crate) struct Core {
+pub(crate) struct Database {
     pub(crate) pages: PageFile,
     pub(crate) shared: Shared,
     pub(crate) member: Member,
@@ -63,7 +63,7 @@ pub(crate) struct Settings {
     pub(crate) syncs_in_background: bool,
 }
 
-impl Core {
+impl Database {
     /// An error if writing is out of the question.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_not_forked()?;
@@ -218,7 +218,7 @@ impl Core {
     }
 }
 
-impl Drop for Core {
+impl Drop for Database {
     /// Lazy commits become durable by closing. Whoever wants to know whether that went well calls `Db::close`.
     fn drop(&mut self) {
         if self.fork.is_inherited() {
@@ -234,7 +234,7 @@ impl Drop for Core {
 
 /// Keeps the database open, and its helper thread running.
 pub(crate) struct Owner {
-    core: Arc<Core>,
+    core: Arc<Database>,
     helper: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -268,21 +268,23 @@ impl Drop for Owner {
 }
 
 /// What a `Db` holds, and with it each transaction that was begun there.
-pub(crate) struct Handle {
-    pub(crate) core: Arc<Core>,
+pub(crate) struct DbHandle {
+    pub(crate) core: Arc<Database>,
     pub(crate) owner: Arc<Owner>,
 }
 
-impl Handle {
-    pub(crate) fn new(core: Core) -> Handle {
+impl DbHandle {
+    pub(crate) fn new(core: Database) -> DbHandle {
         let core = Arc::new(core);
         let owner = Arc::new(Owner { core: Arc::clone(&core), helper: Mutex::new(None) });
-        Handle { core, owner }
+        DbHandle { core, owner }
     }
+}
 
-    /// Another handle of the same database.
-    pub(crate) fn another(&self) -> Handle {
-        Handle { core: Arc::clone(&self.core), owner: Arc::clone(&self.owner) }
+impl Clone for DbHandle {
+    /// The same opening, with reference counts of its own.
+    fn clone(&self) -> DbHandle {
+        DbHandle { core: Arc::clone(&self.core), owner: Arc::clone(&self.owner) }
     }
 }
 
