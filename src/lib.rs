@@ -9,7 +9,7 @@ mod format;
 mod space;
 mod tree;
 
-mod share;
+mod shm;
 mod txn;
 
 mod check;

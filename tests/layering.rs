@@ -13,15 +13,15 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("format", &["error", "base", "sys"]), // of sys: the prefetch hint
     ("space", &["error", "base", "format"]),
     ("tree", &["error", "base", "format"]),
-    ("share", &["error", "base", "sys", "format"]),
-    ("txn", &["error", "base", "sys", "format", "space", "tree", "share"]),
-    ("check", &["error", "base", "format", "space", "tree", "share", "txn"]),
-    ("copy", &["error", "base", "sys", "format", "space", "tree", "share", "txn", "check"]),
+    ("shm", &["error", "base", "sys", "format"]),
+    ("txn", &["error", "base", "sys", "format", "space", "tree", "shm"]),
+    ("check", &["error", "base", "format", "space", "tree", "shm", "txn"]),
+    ("copy", &["error", "base", "sys", "format", "space", "tree", "shm", "txn", "check"]),
     ("salvage", &["error", "base", "sys", "format", "space", "tree", "txn", "check"]),
     ("inspect", &["error", "base", "sys", "format", "tree", "txn"]),
     ("types", &["error", "base"]),
-    ("db", &["error", "base", "sys", "format", "space", "tree", "share", "txn", "check", "copy", "types"]),
-    ("sim", &["error", "base", "sys", "format", "tree", "share", "txn", "check", "types", "db"]),
+    ("db", &["error", "base", "sys", "format", "space", "tree", "shm", "txn", "check", "copy", "types"]),
+    ("sim", &["error", "base", "sys", "format", "tree", "shm", "txn", "check", "types", "db"]),
 ];
 /// Names that the crate's root passes on from the room `error`.
 const ERROR_NAMES: [&str; 3] = ["Error", "Result", "Corruption"];

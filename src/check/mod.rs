@@ -31,8 +31,8 @@ use crate::format::leaf::LeafView;
 use crate::format::page::{PageHeader, PageKind};
 use crate::format::record::RECORD_PAGES;
 use crate::format::table_root::{TableEntry, decode_name};
-use crate::share::heads::{Head, Snapshot};
-use crate::share::readers::ReaderSlot;
+use crate::shm::reader_table::ReaderSlot;
+use crate::shm::watermarks::{Head, Snapshot};
 use crate::space::Space;
 use crate::space::partition::PartitionProblem;
 use crate::tree::nodes::resolve;
@@ -82,7 +82,7 @@ impl Drop for Reader<'_> {
 fn protected_head(core: &Database) -> Result<(Reader<'_>, Head)> {
     let mut unsynced: Option<(TransactionId, Instant)> = None;
     loop {
-        let (slot, snapshot) = core.shared.begin_read(core.member)?;
+        let (slot, snapshot) = core.shared.begin_read(core.handle)?;
         let reader = Reader { core, slot };
         let head = core.shared.head()?;
         if head.snapshot.id == snapshot.id {

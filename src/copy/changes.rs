@@ -16,7 +16,7 @@ use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::overflow;
 use crate::format::page;
 use crate::format::table_root::{TableEntry, TreeRoot};
-use crate::share::heads::Snapshot;
+use crate::shm::watermarks::Snapshot;
 use crate::tree::nodes::{resolve, view};
 use crate::tree::pages::PageSource;
 

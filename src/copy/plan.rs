@@ -12,7 +12,7 @@ use crate::format::free_log::{self, Base, FIRST_PAGE};
 use crate::format::page;
 use crate::format::record::{Identity, RECORD_PAGES, Record, TAIL_LIMIT};
 use crate::format::table_root::{TableEntry, decode_name};
-use crate::share::heads::Snapshot;
+use crate::shm::watermarks::Snapshot;
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
 use crate::sys;

@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::format::increment::{HEADER_LEN, IncrementHeader, PAIR_LEN};
 use crate::format::page;
 use crate::format::record::{Identity, RECORD_PAGES};
-use crate::share::heads::Snapshot;
+use crate::shm::watermarks::Snapshot;
 use crate::sys::{self, Access, FileStorage, Reservation, Rights, Storage};
 use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};

@@ -7,7 +7,7 @@ use crate::check::{PageCounts, PageUse, VerifyingSource, verify_tree};
 use crate::db::read::{ReadTxn, TableRef};
 use crate::db::write::{TableMut, WriteTxn};
 use crate::error::{Error, Result};
-use crate::share::heads::Snapshot;
+use crate::shm::watermarks::Snapshot;
 
 impl ReadTxn {
     /// Opens a table whatever its types are: keys and values are the bytes that are stored. For tools that look at

@@ -12,7 +12,7 @@ use super::storage::{Fault, Log, SimulatedStorage};
 use crate::base::TransactionId;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::share::Shared;
+use crate::shm::SharedMemory;
 
 /// Puts work aside for the next barrier of a storage.
 #[derive(Debug, Clone)]
@@ -146,7 +146,7 @@ fn follows_from(fault: Option<Fault>, error: &Error) -> bool {
     }
 }
 
-pub(super) fn shared(db: &Db) -> &Shared {
+pub(super) fn shared(db: &Db) -> &SharedMemory {
     &db.handle.core.shared
 }
 

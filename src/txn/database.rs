@@ -17,9 +17,9 @@ use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::record::Identity;
-use crate::share::Shared;
-use crate::share::heads::Snapshot;
-use crate::share::members::Member;
+use crate::shm::SharedMemory;
+use crate::shm::handles::HandleNumber;
+use crate::shm::watermarks::Snapshot;
 use crate::sys::ForkMark;
 use crate::txn::file_locks::{FileLocks, Wait};
 use crate::txn::page_file::PageFile;
@@ -35,8 +35,8 @@ const HELD_OFF_PATIENCE: Duration = Duration::from_secs(5);
 /// The database, as long as anything of it is open.
 pub(crate) struct Database {
     pub(crate) pages: PageFile,
-    pub(crate) shared: Shared,
-    pub(crate) member: Member,
+    pub(crate) shared: SharedMemory,
+    pub(crate) handle: HandleNumber,
     pub(crate) identity: Identity,
     pub(crate) settings: Settings,
     /// The newest transaction of which pages may have been stored before this handle opened the file: its barriers do
@@ -174,7 +174,7 @@ impl Database {
     pub(crate) fn reap_dead_readers(&self) -> Result<()> {
         let Some(locks) = &self.locks else { return Ok(()) };
         let file = locks.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
-        self.shared.reap_dead_readers(self.member, file)
+        self.shared.reap_dead_readers(self.handle, file)
     }
 
     /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
@@ -228,7 +228,7 @@ impl Drop for Database {
             let _ = self.sync_everything();
             self.bury_dead_and_cut();
         }
-        self.shared.leave(self.member);
+        self.shared.leave(self.handle);
     }
 }
 

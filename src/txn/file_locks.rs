@@ -6,7 +6,7 @@
 //!   open-file-description locks belong to what this handle alone has opened, and no forked child keeps
 //!   ([`LockDescription`]). In a child every function here is an error, or does nothing.
 //! - Two files are one database: each handle has a lock on the data file (presence) and one on the lock file (its
-//!   member's byte). A newcomer looks for both: so it notices handles that use its data file with another lock file,
+//!   handle's byte). A newcomer looks for both: so it notices handles that use its data file with another lock file,
 //!   and handles that use its lock file with another data file, whichever of the two was removed or replaced.
 //! - Writers queue: each has a place, a byte that it keeps locked, and waits until no place before it is locked.
 //!   The first waits for the writer lock. So nobody writes twice before one that waits, and one that gives up, or
@@ -19,17 +19,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::share::Shared;
-use crate::share::members::MEMBERS;
+use crate::shm::SharedMemory;
+use crate::shm::handles::MEMBERS;
 use crate::sys::{
     self, FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free,
     status_at, status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
-// Bytes of the lock file; below those of the members.
+// Bytes of the lock file; below those of the handles.
 const OPEN: Range<u64> = 1 << 39..(1 << 39) + 1;
 const SYNC: Range<u64> = (1 << 39) + 2..(1 << 39) + 3;
-/// The places of writers that wait, behind the bytes of the members. Nobody locks the first byte.
+/// The places of writers that wait, behind the bytes of the handles. Nobody locks the first byte.
 const QUEUE: Range<u64> = 1 << 41..1 << 62;
 const _: () = assert!(MEMBERS.end <= QUEUE.start);
 /// A byte of the data file that no file system can hold.
@@ -140,7 +140,7 @@ impl FileLocks {
     }
 
     /// Takes the writer's turn; false if patience came to its end.
-    pub(crate) fn lock_writer(&self, shared: &Shared, wait: Wait) -> io::Result<bool> {
+    pub(crate) fn lock_writer(&self, shared: &SharedMemory, wait: Wait) -> io::Result<bool> {
         if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_lock_writer()? {
             return Ok(true);
         }
@@ -239,7 +239,7 @@ pub(crate) fn unlock_open(lock: &LockFile) -> io::Result<()> {
     unlock_range(lock.file()?, OPEN)
 }
 
-/// Whether no handle, except one that uses the same description as `lock`, is a member.
+/// Whether no handle, except one that uses the same description as `lock`, is a handle.
 fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
     range_is_free(lock.file()?, LockKind::Exclusive, MEMBERS)
 }

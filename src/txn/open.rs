@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{Identity, RECORD_PAGES, Record};
 use crate::format::table_root::TreeRoot;
-use crate::share::identity::{FIRST_BYTES, SharedIdentity, check_lock_file};
-use crate::share::{FIRST_WORD_COUNT, Shared, WORD_COUNT};
+use crate::shm::owner::{FIRST_BYTES, SharedOwner, check_lock_file};
+use crate::shm::{FIRST_WORD_COUNT, SharedMemory, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::sys::{
@@ -234,7 +234,7 @@ impl OpenSettings {
         };
         let words = SharedWords::of_file(memory, FIRST_WORD_COUNT, WORD_COUNT, is_alone)
             .map_err(lock_file_error(path, "map"))?;
-        let core = self.start(storage, path, Shared::new(words), Some(locks), is_alone)?;
+        let core = self.start(storage, path, SharedMemory::new(words), Some(locks), is_alone)?;
         let locks = core.locks.as_ref().expect("it was given to the database");
         file_locks::unlock_open(locks.lock_file()).map_err(locking)?;
         Ok(Some(core))
@@ -297,7 +297,7 @@ impl OpenSettings {
     pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Database> {
         let io_error = |source| Error::Io { action: "reserve memory for", path: path.to_owned(), source };
         let words = SharedWords::anonymous(WORD_COUNT).map_err(io_error)?;
-        self.start(storage, path, Shared::new(words), None, true)
+        self.start(storage, path, SharedMemory::new(words), None, true)
     }
 
     /// Joins those who share the database. The first sets the shared state: to what killed processes have left, if
@@ -306,7 +306,7 @@ impl OpenSettings {
         &self,
         storage: Box<dyn Storage>,
         path: &Path,
-        shared: Shared,
+        shared: SharedMemory,
         locks: Option<FileLocks>,
         is_alone: bool,
     ) -> Result<Database> {
@@ -323,7 +323,7 @@ impl OpenSettings {
             Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,
             None => [0; 16], // no other process reads what it would be written to
         };
-        let identity = SharedIdentity { boot, file, database };
+        let identity = SharedOwner { boot, file, database };
         let is_ours = shared.belongs_to(&identity);
         if !is_alone && !is_ours {
             return Err(another_lock_file(path));
@@ -353,7 +353,7 @@ impl OpenSettings {
         if is_alone && pages.existing_pages() > head.length_pages && shared.shrunk_in().is_none() {
             shared.set_shrunk_in(Some(head.id)); // a crash has left the file longer: its end may be cut off
         }
-        let member = match &locks {
+        let handle = match &locks {
             Some(locks) => {
                 let file = locks.lock_file().file().map_err(pages.io_error("lock"))?;
                 shared.join(file)?
@@ -364,7 +364,7 @@ impl OpenSettings {
         Ok(Database {
             pages,
             shared,
-            member,
+            handle,
             identity: database,
             settings: self.settings,
             inherited,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
 use crate::format::record::{RECORD_PAGES, Record, slot_offset};
-use crate::share::heads::Snapshot;
+use crate::shm::watermarks::Snapshot;
 use crate::sys::{LINE_BYTES, Mapping, Rights, SharedWords, Storage, pieces};
 use crate::tree::pages::{PageSource, SealedPages};
 

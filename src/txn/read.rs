@@ -12,8 +12,8 @@ use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{self, HEADER_LEN};
 use crate::format::record::Identity;
-use crate::share::heads::Snapshot;
-use crate::share::readers::ReaderSlot;
+use crate::shm::reader_table::ReaderSlot;
+use crate::shm::watermarks::Snapshot;
 use crate::tree::pages::PageSource;
 use crate::txn::database::DbHandle;
 use crate::txn::page_file::PageFile;
@@ -28,7 +28,7 @@ impl SnapshotReader {
     #[inline(always)]
     pub(crate) fn begin(handle: &Arc<DbHandle>) -> Result<SnapshotReader> {
         handle.core.check_not_forked()?;
-        let (slot, snapshot) = handle.core.shared.begin_read(handle.core.member)?;
+        let (slot, snapshot) = handle.core.shared.begin_read(handle.core.handle)?;
         let reader = SnapshotReader { handle: Arc::clone(handle), slot, snapshot };
         reader.pages().check_layer(&snapshot)?;
         Ok(reader)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
-use crate::share::readers::LiveReader;
+use crate::shm::reader_table::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::database::Database;
 use crate::txn::file_locks::{FileLocks, Wait};

@@ -26,9 +26,9 @@ use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
-use crate::share::Shared;
-use crate::share::handover::SpaceState;
-use crate::share::heads::{Head, Snapshot, first_id_after};
+use crate::shm::SharedMemory;
+use crate::shm::commit_info::SpaceState;
+use crate::shm::watermarks::{Head, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::left_state;
 use crate::txn::page_file::PageFile;
@@ -186,7 +186,7 @@ impl Slots {
     /// The lock file describes a page cache that may be gone: the file system was mounted again, or the volume put back
     /// as it had been. And the data file may have been put back over itself, with the same inode. So nothing of it is
     /// believed but what the data file bears out.
-    pub(crate) fn is_as_left(&self, shared: &Shared, pages: &PageFile) -> bool {
+    pub(crate) fn is_as_left(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
         let is_in_order = shared.ids_are_in_order()
             && shared.has_reader_table()
             && !shared.is_poisoned()
@@ -197,7 +197,7 @@ impl Slots {
 
     /// The record of what `shared` says is durable, if it is there and no record is newer: the other slot may have an
     /// older one, or that of a sync whose process was killed.
-    fn durable_record(&self, shared: &Shared) -> Option<&Record> {
+    fn durable_record(&self, shared: &SharedMemory) -> Option<&Record> {
         let (slot, durable) = (shared.durable_slot(), shared.durable());
         let is_known = |found: &&Found| {
             let Found { slot: found_slot, record } = found;
@@ -213,7 +213,7 @@ impl Slots {
     }
 
     /// Steps 2 to 6: sets `shared` to what is found.
-    pub(crate) fn recover(self, pages: &PageFile, shared: &Shared, read_only: bool) -> Result<()> {
+    pub(crate) fn recover(self, pages: &PageFile, shared: &SharedMemory, read_only: bool) -> Result<()> {
         let greatest_id = self.newest().id;
         let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();

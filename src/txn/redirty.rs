@@ -18,7 +18,7 @@ use crate::error::{Result, corrupt};
 use crate::format::free_log;
 use crate::format::record::Record;
 use crate::format::table_root::TableEntry;
-use crate::share::heads::Head;
+use crate::shm::watermarks::Head;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;
 use crate::txn::page_file::PageFile;

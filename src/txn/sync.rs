@@ -23,9 +23,9 @@ use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::record::{Record, list_capacity};
-use crate::share::handover::CommitDelta;
-use crate::share::heads::{Head, Snapshot};
-use crate::share::{RING_LEN, Shared};
+use crate::shm::commit_info::CommitDelta;
+use crate::shm::watermarks::{Head, Snapshot};
+use crate::shm::{RING_LEN, SharedMemory};
 use crate::txn::database::Database;
 use crate::txn::group_commit::{GroupCommit, Leader};
 use crate::txn::recover::verify_listed;
@@ -273,7 +273,7 @@ impl Drop for Syncing<'_> {
 /// The pages of `head` that were born after the durable transaction, from the deltas of all commits since then. `None`
 /// if one of them is not known.
 pub(crate) fn unsynced_pages(
-    shared: &Shared,
+    shared: &SharedMemory,
     head: TransactionId,
     delta_of: impl Fn(TransactionId) -> Option<CommitDelta>,
 ) -> Option<UnsyncedPages> {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
 use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
-use crate::share::heads::Snapshot;
+use crate::shm::watermarks::Snapshot;
 use crate::space::Space;
 use crate::sys;
 use crate::tree::pages::{RetiredPages, SealedPages};

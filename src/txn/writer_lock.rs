@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::share::readers::LiveReader;
+use crate::shm::reader_table::LiveReader;
 use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::fixture::{Engine, Entries, PAGE, clear, disk, entries_of, new_image, put, put_all};
 use crate::base::TransactionId;
 use crate::error::Error;
-use crate::share::{Shared, WORD_COUNT};
+use crate::shm::{SharedMemory, WORD_COUNT};
 use crate::sim::disk::Event;
 use crate::sim::{Fault, Random};
 use crate::sys::{FileStorage, SharedWords, Storage, WriteMode};
@@ -126,7 +126,7 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
     storage.grow(0, image.len() as u64, false).unwrap();
     storage.write(0, &[&image]).unwrap();
     let pages = PageFile::new(Box::new(storage), PAGE, Path::new("(memory)"), Verify::FirstTouch).unwrap();
-    let shared = Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap());
+    let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
     let recover = |read_only| {
         let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a record") };
         slots.recover(&pages, &shared, read_only)

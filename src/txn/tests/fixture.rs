@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::TransactionId;
 use crate::error::Result;
 use crate::format::table_root::TableEntry;
-use crate::share::identity::FIRST_BYTES;
+use crate::shm::owner::FIRST_BYTES;
 use crate::sim::Fault;
 use crate::sim::disk::Disk;
 use crate::sim::storage::{Log, SimulatedStorage};

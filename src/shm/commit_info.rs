@@ -17,7 +17,9 @@
 
 use std::sync::atomic::Ordering::{Release, SeqCst};
 
-use super::{AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, IS_SMALL, RING_LEN, Shared, load_bytes, store_bytes};
+use super::{
+    AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, IS_SMALL, RING_LEN, SharedMemory, load_bytes, store_bytes,
+};
 use crate::base::bytes::{get_u32, put_u32};
 use crate::base::checksum::checksum_of_parts;
 use crate::base::{PageNumber, PageRun, TransactionId};
@@ -103,7 +105,7 @@ impl EncodedDelta {
     }
 }
 
-impl Shared {
+impl SharedMemory {
     /// Stores the state of free space after transaction `id` in area 0 or 1.
     pub(super) fn store_space(&self, area: usize, id: TransactionId, space: &SpaceState) {
         let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
@@ -174,11 +176,11 @@ fn whole<T>(stamp: &AtomicU64, id: TransactionId, load: impl FnOnce() -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::share::WORD_COUNT;
+    use crate::shm::WORD_COUNT;
     use crate::sys::SharedWords;
 
-    fn shared() -> Shared {
-        Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap())
+    fn shared() -> SharedMemory {
+        SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap())
     }
 
     #[test]

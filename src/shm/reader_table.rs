@@ -3,12 +3,12 @@
 //! Invariants:
 //! - I8: beginning and ending a read transaction is a store to its own line and loads of shared words; no
 //!   lock, no system call.
-//! - A slot is free, or names its member and its snapshot in one word. So one compare-and-swap claims it, publishes
-//!   the snapshot and says whose it is: at whatever instruction a reader may have died, its slot is its member's or
+//! - A slot is free, or names its handle and its snapshot in one word. So one compare-and-swap claims it, publishes
+//!   the snapshot and says whose it is: at whatever instruction a reader may have died, its slot is its handle's or
 //!   free, and what is free is anybody's.
 //! - A snapshot in a slot is protected if visible still was that snapshot after the slot was published.
 //!   Otherwise the reader publishes again. (Publish, fence, look again, here; fence, scan, in
-//!   [`Shared::protected`]: either the writer's scan sees the slot, or the reader sees visible move.
+//!   [`SharedMemory::protected`]: either the writer's scan sees the slot, or the reader sees visible move.
 //!   Compare-and-swap and loads are sequentially consistent, so the fence is in them.)
 //! - [`Bounds`]: a reader keeps a slot only if its block was open after the slot was published; a block is left out of
 //!   the scan only if it was closed before all its slots were found free. So for a slot that the scan leaves out
@@ -18,14 +18,14 @@ use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
-use super::members::Member;
+use super::handles::HandleNumber;
 use super::{
-    BLOCK_COUNT, BLOCK_LEN, HEADS_AT, IS_SMALL, LINE, MEMBER_COUNT, READER_SLOTS, READERS_AT, Shared, Step,
-    is_left_out,
+    BLOCK_COUNT, BLOCK_LEN, HANDLE_COUNT, HEADS_AT, IS_SMALL, LINE, READER_SLOTS, READERS_AT, SharedMemory,
+    Step, is_left_out,
 };
 use crate::base::TransactionId;
 use crate::error::{Error, Result, corrupt};
-use crate::share::heads::{LOOKS, Snapshot};
+use crate::shm::watermarks::{MAX_SPINS, Snapshot};
 use crate::sys::atomic::AtomicU64;
 use crate::sys::coarse_milliseconds;
 
@@ -35,7 +35,7 @@ const FREE: u64 = 0;
 /// Blocks that stay open above what is in use.
 const SPARE_BLOCKS: usize = if IS_SMALL { 0 } else { 8 };
 
-const _: () = assert!(MEMBER_COUNT < 1 << (64 - TransactionId::BITS), "a member and an id fit into a word");
+const _: () = assert!(HANDLE_COUNT < 1 << (64 - TransactionId::BITS), "a handle and an id fit into a word");
 
 #[cfg(not(all(test, loom)))]
 thread_local! {
@@ -60,10 +60,10 @@ pub(crate) struct LiveReader {
     pub(crate) since_milliseconds: u64,
 }
 
-/// What a slot says while `member` reads `snapshot`.
+/// What a slot says while `handle` reads `snapshot`.
 #[inline]
-fn slot_word(member: Member, snapshot: TransactionId) -> u64 {
-    (member.0 as u64 + 1) << TransactionId::BITS | snapshot.0 & TransactionId::MAX.0
+fn slot_word(handle: HandleNumber, snapshot: TransactionId) -> u64 {
+    (handle.0 as u64 + 1) << TransactionId::BITS | snapshot.0 & TransactionId::MAX.0
 }
 
 fn snapshot_in(word: u64) -> TransactionId {
@@ -71,9 +71,9 @@ fn snapshot_in(word: u64) -> TransactionId {
 }
 
 /// None if no reader has ever stored that word.
-fn member_in(word: u64) -> Option<Member> {
-    let member = (word >> TransactionId::BITS).checked_sub(1)? as usize;
-    (member < MEMBER_COUNT).then_some(Member(member))
+fn handle_in(word: u64) -> Option<HandleNumber> {
+    let handle = (word >> TransactionId::BITS).checked_sub(1)? as usize;
+    (handle < HANDLE_COUNT).then_some(HandleNumber(handle))
 }
 
 /// Which blocks of slots are in use, in one word, which changes by compare-and-swap only. Each bound is at least as
@@ -117,7 +117,7 @@ impl Bounds {
     }
 }
 
-impl Shared {
+impl SharedMemory {
     #[inline]
     fn reader(&self, slot: usize) -> &AtomicU64 {
         self.word(word_of(slot))
@@ -148,26 +148,26 @@ impl Shared {
         Bounds::of(self.word(BOUNDS).load(SeqCst))
     }
 
-    /// Begins to read the newest visible snapshot. It stays protected until [`Shared::end_read`].
+    /// Begins to read the newest visible snapshot. It stays protected until [`SharedMemory::end_read`].
     #[inline(always)]
-    pub(crate) fn begin_read(&self, member: Member) -> Result<(ReaderSlot, Snapshot)> {
+    pub(crate) fn begin_read(&self, handle: HandleNumber) -> Result<(ReaderSlot, Snapshot)> {
         let seen = self.visible();
-        let slot = self.claim_slot(slot_word(member, seen))?;
+        let slot = self.claim_slot(slot_word(handle, seen))?;
         self.since(slot).store(coarse_milliseconds(), Relaxed);
         let now = if is_left_out(Step::LookAgain) { seen } else { self.visible() };
         match self.snapshot(seen) {
             Some(snapshot) if now == seen => Ok((ReaderSlot(slot), snapshot)),
-            _ => self.follow_visible(member, slot),
+            _ => self.follow_visible(handle, slot),
         }
     }
 
     /// Visible moved on between the two looks: a writer may have scanned before the slot was published. So it is
     /// published again, until visible stands still.
     #[cold]
-    fn follow_visible(&self, member: Member, slot: usize) -> Result<(ReaderSlot, Snapshot)> {
-        for _ in 0..LOOKS {
+    fn follow_visible(&self, handle: HandleNumber, slot: usize) -> Result<(ReaderSlot, Snapshot)> {
+        for _ in 0..MAX_SPINS {
             let seen = self.visible();
-            self.reader(slot).store(slot_word(member, seen), SeqCst);
+            self.reader(slot).store(slot_word(handle, seen), SeqCst);
             let now = if is_left_out(Step::LookAgain) { seen } else { self.visible() };
             if now == seen
                 && let Some(snapshot) = self.snapshot(seen)
@@ -259,10 +259,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Frees the slots of a member that is dead, or has no more readers.
-    pub(super) fn free_slots_of(&self, member: Member) -> Result<()> {
+    /// Frees the slots of a handle that is dead, or has no more readers.
+    pub(super) fn free_slots_of(&self, handle: HandleNumber) -> Result<()> {
         self.live_slots(self.bounds().ever, |slot, word| {
-            if member_in(word) == Some(member) || is_left_out(Step::OwnSlotsOnly) {
+            if handle_in(word) == Some(handle) || is_left_out(Step::OwnSlotsOnly) {
                 self.reader(slot).store(FREE, SeqCst);
             }
         })
@@ -293,7 +293,7 @@ impl Shared {
     pub(crate) fn reader_list(&self) -> Result<Vec<LiveReader>> {
         let mut readers = Vec::new();
         self.live_readers(|slot, word| {
-            let pid = member_in(word).map_or(0, |member| self.pid(member));
+            let pid = handle_in(word).map_or(0, |handle| self.pid(handle));
             let since_milliseconds = self.since(slot).load(Relaxed);
             readers.push(LiveReader { pid, snapshot: snapshot_in(word), since_milliseconds });
         })?;
@@ -307,7 +307,7 @@ fn first_look(reader: u64) -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     match IS_SMALL {
         true => 0, // each execution of an exploration is the same
-        false => member_in(reader).map_or(0, |member| member.0 * 4) + THREADS.fetch_add(1, Relaxed),
+        false => handle_in(reader).map_or(0, |handle| handle.0 * 4) + THREADS.fetch_add(1, Relaxed),
     }
 }
 
@@ -337,32 +337,32 @@ mod tests {
     use super::*;
     use crate::base::PageNumber;
     use crate::format::table_root::TreeRoot;
-    use crate::share::WORD_COUNT;
-    use crate::share::handover::SpaceState;
-    use crate::share::heads::Head;
+    use crate::shm::WORD_COUNT;
+    use crate::shm::commit_info::SpaceState;
+    use crate::shm::watermarks::Head;
     use crate::sys::SharedWords;
 
-    const OWN: Member = Member(0);
-    const OTHER: Member = Member(1023);
+    const OWN: HandleNumber = HandleNumber(0);
+    const OTHER: HandleNumber = HandleNumber(1023);
 
-    fn shared(id: u64) -> Shared {
-        let shared = Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap());
+    fn shared(id: u64) -> SharedMemory {
+        let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
         let catalog = TreeRoot { page: PageNumber(0), depth: 0, entries: 0 };
         let snapshot = Snapshot { id: TransactionId(id), length_pages: 2, catalog };
         shared.start_at(&Head { snapshot, space: SpaceState::default() }, 0, TransactionId(id + 1));
         shared
     }
 
-    fn begin(shared: &Shared, member: Member) -> ReaderSlot {
-        shared.begin_read(member).unwrap().0
+    fn begin(shared: &SharedMemory, handle: HandleNumber) -> ReaderSlot {
+        shared.begin_read(handle).unwrap().0
     }
 
-    fn bounds(shared: &Shared) -> (usize, usize, usize) {
+    fn bounds(shared: &SharedMemory) -> (usize, usize, usize) {
         let Bounds { open, scanned, ever } = shared.bounds();
         (open, scanned, ever)
     }
 
-    fn live(shared: &Shared) -> usize {
+    fn live(shared: &SharedMemory) -> usize {
         shared.reader_list().unwrap().len()
     }
 
@@ -410,7 +410,7 @@ mod tests {
         let shared = shared(TransactionId::MAX.0);
         begin(&shared, OTHER);
         let mut found = Vec::new();
-        shared.live_readers(|_, word| found.push((member_in(word), snapshot_in(word)))).unwrap();
+        shared.live_readers(|_, word| found.push((handle_in(word), snapshot_in(word)))).unwrap();
         assert_eq!(found, [(Some(OTHER), TransactionId::MAX)]);
     }
 

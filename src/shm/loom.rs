@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64 as Counter, Ordering::Relaxed};
 use loom::sync::Arc;
 use loom::thread;
 
-use super::heads::{Head, Snapshot};
-use super::members::Member;
-use super::{Shared, Step, WORD_COUNT};
+use super::handles::HandleNumber;
+use super::watermarks::{Head, Snapshot};
+use super::{SharedMemory, Step, WORD_COUNT};
 use crate::base::{PageNumber, TransactionId};
 use crate::format::table_root::TreeRoot;
-use crate::share::handover::SpaceState;
+use crate::shm::commit_info::SpaceState;
 use crate::sys::SharedWords;
 use crate::sys::atomic::Watched;
 
@@ -35,7 +35,7 @@ pub(super) fn is_left_out(step: Step) -> bool {
 }
 
 struct World {
-    shared: Shared,
+    shared: SharedMemory,
     places: [Watched; PLACES],
     /// Commits that ask for durability, a bit for each id.
     durable_ids: u64,
@@ -43,7 +43,7 @@ struct World {
 
 impl World {
     fn new(durable_ids: u64) -> World {
-        let shared = Shared::new(SharedWords::anonymous(WORD_COUNT).unwrap());
+        let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
         shared.start_at(&head_at(FIRST, 0), 0, FIRST.next());
         World { shared, places: [1, 0, 0, 0].map(Watched::new), durable_ids }
     }
@@ -59,8 +59,8 @@ impl World {
     }
 
     /// A whole read transaction.
-    fn read_once(&self, member: Member) {
-        let (slot, snapshot) = self.shared.begin_read(member).unwrap();
+    fn read_once(&self, handle: HandleNumber) {
+        let (slot, snapshot) = self.shared.begin_read(handle).unwrap();
         self.read(&snapshot);
         let durable = self.shared.durable();
         let is_early = |id: &TransactionId| self.is_durable_commit(*id) && *id > durable;
@@ -150,8 +150,8 @@ fn bound(preemptions: usize) -> usize {
     more.unwrap_or(preemptions)
 }
 
-const READER: Member = Member(0);
-const OTHER_READER: Member = Member(1);
+const READER: HandleNumber = HandleNumber(0);
+const OTHER_READER: HandleNumber = HandleNumber(1);
 
 /// A reader begins while lazy commits move visible on and reuse pages between them.
 fn lazy_commits(used_again: &Counter) {
@@ -184,9 +184,9 @@ fn durable_commits(used_again: &Counter) {
 /// Readers of two handles claim slots, and one of them begins twice.
 fn two_readers(used_again: &Counter) {
     let world = Arc::new(World::new(0));
-    let readers = [(READER, 2), (OTHER_READER, 1)].map(|(member, times)| {
+    let readers = [(READER, 2), (OTHER_READER, 1)].map(|(handle, times)| {
         let reading = Arc::clone(&world);
-        thread::spawn(move || (0..times).for_each(|_| reading.read_once(member)))
+        thread::spawn(move || (0..times).for_each(|_| reading.read_once(handle)))
     });
     let mut writer = Writer::new();
     for _ in 0..3 {
@@ -248,7 +248,7 @@ fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
     used_again.fetch_add(writer.join().unwrap(), Relaxed);
 }
 
-/// What a dead member has left is freed while a reader of another member begins.
+/// What a dead handle has left is freed while a reader of another handle begins.
 fn burial(used_again: &Counter) {
     let world = Arc::new(World::new(0));
     world.shared.begin_read(READER).unwrap(); // and here it dies

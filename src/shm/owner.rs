@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{IDENTITY_AT, Shared, WORD_COUNT};
+use super::{IDENTITY_AT, SharedMemory, WORD_COUNT};
 use crate::base::bytes::get_u64;
 use crate::sys::FileIdentity;
 
@@ -59,14 +59,14 @@ pub(crate) fn check_lock_file(file: &File) -> io::Result<()> {
 
 /// What the shared memory must belong to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SharedIdentity {
+pub(crate) struct SharedOwner {
     pub(crate) boot: [u8; 16],
     pub(crate) file: FileIdentity,
     /// The database's own identity, from its records.
     pub(crate) database: [u8; 16],
 }
 
-impl SharedIdentity {
+impl SharedOwner {
     fn words(&self) -> [u64; IDENTITY_LEN] {
         [
             VERSION,
@@ -81,9 +81,9 @@ impl SharedIdentity {
     }
 }
 
-impl Shared {
+impl SharedMemory {
     /// Whether the memory is complete, and belongs to the database and the file of `identity`, whatever the boot.
-    pub(crate) fn belongs_to(&self, identity: &SharedIdentity) -> bool {
+    pub(crate) fn belongs_to(&self, identity: &SharedOwner) -> bool {
         let words = identity.words();
         let is_same = |at: usize| BOOT.contains(&at) || self.word(IDENTITY_AT + at).load(SeqCst) == words[at];
         (0..IDENTITY_LEN).all(is_same) && self.word(COMPLETE).load(SeqCst) == 1
@@ -91,7 +91,7 @@ impl Shared {
 
     /// Whether the memory is known to be from the boot of `identity`. If the system does not say which boot this is, it
     /// is not: memory that no process has open may then be from an earlier one.
-    pub(crate) fn is_of_boot(&self, identity: &SharedIdentity) -> bool {
+    pub(crate) fn is_of_boot(&self, identity: &SharedOwner) -> bool {
         let words = identity.words();
         identity.boot != [0; 16]
             && BOOT.clone().all(|at| self.word(IDENTITY_AT + at).load(SeqCst) == words[at])
@@ -110,7 +110,7 @@ impl Shared {
     }
 
     /// The memory is complete, and others may join.
-    pub(crate) fn complete(&self, identity: &SharedIdentity) {
+    pub(crate) fn complete(&self, identity: &SharedOwner) {
         for (word, own) in self.words(IDENTITY_AT, IDENTITY_LEN).iter().zip(identity.words()) {
             word.store(own, SeqCst);
         }

@@ -17,8 +17,8 @@
 use std::sync::atomic::Ordering::{Release, SeqCst};
 use std::time::{Duration, Instant};
 
-use super::handover::{CommitDelta, EncodedDelta, SpaceState};
-use super::{HEADS_AT, LINE, RING_AT, RING_LEN, Shared, Step, is_left_out};
+use super::commit_info::{CommitDelta, EncodedDelta, SpaceState};
+use super::{HEADS_AT, LINE, RING_AT, RING_LEN, SharedMemory, Step, is_left_out};
 use crate::base::checksum::checksum_of_parts;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, TransactionId};
@@ -56,7 +56,7 @@ impl Head {
 }
 
 /// After so many looks at a descriptor that is never whole, the shared memory is damaged.
-pub(super) const LOOKS: u32 = 1_000_000;
+pub(super) const MAX_SPINS: u32 = 1_000_000;
 /// Who sleeps looks again after this long at the latest.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
@@ -97,7 +97,7 @@ pub(crate) fn first_id_after(recovered: TransactionId, greatest: TransactionId) 
     TransactionId(recovered.0 + lost.next_multiple_of(RING_LEN as u64)).next()
 }
 
-impl Shared {
+impl SharedMemory {
     #[inline]
     fn id(&self, word: usize) -> TransactionId {
         TransactionId(self.word(word).load(SeqCst))
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     fn look_at_head<T>(&self, look: impl Fn(TransactionId) -> Option<T>) -> Result<T> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_SPINS {
             if let Some(found) = look(self.head_id()) {
                 return Ok(found);
             }
@@ -153,7 +153,7 @@ impl Shared {
 
     /// What readers see, for its numbers: nothing protects its pages.
     pub(crate) fn visible_snapshot(&self) -> Result<Snapshot> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_SPINS {
             if let Some(found) = self.snapshot(self.visible()) {
                 return Ok(found);
             }

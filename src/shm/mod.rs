@@ -1,25 +1,25 @@
-//! What all users of one database share, in every process: where the transactions stand ([`heads`]), what the next
-//! writer and the next syncer must know ([`handover`]), who is here ([`members`]), who reads what ([`readers`]).
+//! What all users of one database share, in every process: where the transactions stand ([`watermarks`]), what the next
+//! writer and the next syncer must know ([`commit_info`]), who is here ([`handles`]), who reads what ([`reader_table`]).
 //! Plain atomic words over shared memory: a process may be killed between any two stores and
 //! leaves nothing that another one could wait for.
 //!
 //! | words | content |
 //! |---|---|
-//! | 0..16 | whose memory this is: version, boot, data file; whether it is complete ([`identity`]) |
-//! | 64..192 | heads, those that are often written in cache lines of their own ([`heads`]) |
-//! | 192..2240 | snapshot descriptors: a ring of 256, a cache line each ([`heads`]) |
-//! | 2240..3296 | what a writer leaves to the next one: two areas of 528 words ([`handover`]) |
-//! | 3296..36064 | what each commit stored and retired: a ring of 256, 128 words each ([`handover`]) |
-//! | 36064..44256 | members: 1024, a cache line each ([`members`]) |
-//! | 44256.. | reader slots, a cache line each: 1024 blocks of 16 ([`readers`]) |
+//! | 0..16 | whose memory this is: version, boot, data file; whether it is complete ([`owner`]) |
+//! | 64..192 | heads, those that are often written in cache lines of their own ([`watermarks`]) |
+//! | 192..2240 | snapshot descriptors: a ring of 256, a cache line each ([`watermarks`]) |
+//! | 2240..3296 | what a writer leaves to the next one: two areas of 528 words ([`commit_info`]) |
+//! | 3296..36064 | what each commit stored and retired: a ring of 256, 128 words each ([`commit_info`]) |
+//! | 36064..44256 | handles: 1024, a cache line each ([`handles`]) |
+//! | 44256.. | reader slots, a cache line each: 1024 blocks of 16 ([`reader_table`]) |
 
+pub(crate) mod commit_info;
+pub(crate) mod handles;
 #[cfg(all(test, loom))]
-mod explored;
-pub(crate) mod handover;
-pub(crate) mod heads;
-pub(crate) mod identity;
-pub(crate) mod members;
-pub(crate) mod readers;
+mod loom;
+pub(crate) mod owner;
+pub(crate) mod reader_table;
+pub(crate) mod watermarks;
 
 use std::sync::atomic::Ordering::{Release, SeqCst};
 
@@ -39,10 +39,10 @@ const AREAS_AT: usize = RING_AT + RING_LEN * LINE;
 const AREA_LEN: usize = if IS_SMALL { 9 } else { 528 };
 const DELTAS_AT: usize = AREAS_AT + 2 * AREA_LEN;
 const DELTA_LEN: usize = if IS_SMALL { 4 } else { 128 };
-const MEMBERS_AT: usize = DELTAS_AT + RING_LEN * DELTA_LEN;
+const HANDLES_AT: usize = DELTAS_AT + RING_LEN * DELTA_LEN;
 /// How many handles there can be at one time, in all processes.
-pub(crate) const MEMBER_COUNT: usize = if IS_SMALL { 2 } else { 1024 };
-const READERS_AT: usize = MEMBERS_AT + MEMBER_COUNT * LINE;
+pub(crate) const HANDLE_COUNT: usize = if IS_SMALL { 2 } else { 1024 };
+const READERS_AT: usize = HANDLES_AT + HANDLE_COUNT * LINE;
 /// The reader table is made longer, and shorter, by blocks.
 const BLOCK_COUNT: usize = if IS_SMALL { 3 } else { 1024 };
 /// Reader slots in a block.
@@ -55,7 +55,7 @@ pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
 /// Words that there are at first, with reader slots for 128 readers: 362 kB. The reader table grows.
 pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + (if IS_SMALL { 3 } else { 8 }) * BLOCK_LEN * LINE;
 
-const _: () = assert!(IS_SMALL || AREAS_AT == 2240 && DELTAS_AT == 3296 && MEMBERS_AT == 36064);
+const _: () = assert!(IS_SMALL || AREAS_AT == 2240 && DELTAS_AT == 3296 && HANDLES_AT == 36064);
 const _: () = assert!(IS_SMALL || READERS_AT == 44256 && READERS_AT.is_multiple_of(LINE));
 
 /// Steps of the protocol that an exploration leaves out, to see that it then finds a violation.
@@ -77,7 +77,7 @@ enum Step {
     OpenAfterClaim,
     /// A block is closed before its slots are looked at, and left out of the scan after that.
     CloseFirst,
-    /// A burial frees the slots of the dead member only.
+    /// A burial frees the slots of the dead handle only.
     OwnSlotsOnly,
 }
 
@@ -87,17 +87,17 @@ const fn is_left_out(_: Step) -> bool {
 }
 
 #[cfg(all(test, loom))]
-use explored::is_left_out;
+use loom::is_left_out;
 
 /// The shared memory of one open database.
-pub(crate) struct Shared {
+pub(crate) struct SharedMemory {
     memory: SharedWords,
 }
 
-impl Shared {
-    pub(crate) fn new(memory: SharedWords) -> Shared {
+impl SharedMemory {
+    pub(crate) fn new(memory: SharedWords) -> SharedMemory {
         assert!(memory.words().len() >= FIRST_WORD_COUNT);
-        Shared { memory }
+        SharedMemory { memory }
     }
 
     #[inline]

@@ -1,0 +1,91 @@
+//! Who has the database open: a handle for each open handle, in whatever process.
+//!
+//! Invariants:
+//! - I7: a handle is alive exactly as long as its byte of the lock file is locked. The kernel frees the lock
+//!   when the process dies, in whatever PID namespace; process ids are shown to people and decide nothing.
+//! - Whoever clears up after a handle holds that byte meanwhile: so a handle is cleared up once at a time, and
+//!   its place is not taken by a newcomer before that is done. (One thread of a handle does so at a time: the one
+//!   whose turn it is to write, or that is opening it. Threads of one handle do not exclude each other here.)
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::{HANDLE_COUNT, HANDLES_AT, LINE, SharedMemory};
+use crate::error::{Error, Result};
+use crate::sys::{LockKind, try_lock_range, unlock_range};
+
+/// Where the bytes of the handles begin in the lock file. Locks may lie far behind a file's end.
+const HANDLE_BYTES: u64 = 1 << 40;
+/// The bytes of all handles.
+pub(crate) const MEMBERS: Range<u64> = HANDLE_BYTES..HANDLE_BYTES + HANDLE_COUNT as u64;
+
+/// A handle's place among the handles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct HandleNumber(pub(super) usize);
+
+impl HandleNumber {
+    fn byte(self) -> Range<u64> {
+        let at = HANDLE_BYTES + self.0 as u64;
+        at..at + 1
+    }
+}
+
+impl SharedMemory {
+    /// Takes a place among the handles. It is kept until `lock_file` is closed, whose description no other handle may
+    /// use.
+    pub(crate) fn join(&self, lock_file: &File) -> Result<HandleNumber> {
+        for handle in (0..HANDLE_COUNT).map(HandleNumber) {
+            if try_lock_range(lock_file, LockKind::Exclusive, handle.byte()).map_err(cannot_lock)? {
+                self.clear_up(handle)?;
+                self.word(HANDLES_AT + handle.0 * LINE).store(u64::from(std::process::id()), SeqCst);
+                return Ok(handle);
+            }
+        }
+        Err(Error::HandlesFull { limit: HANDLE_COUNT })
+    }
+
+    /// The only handle of a database that nobody shares.
+    pub(crate) fn join_alone(&self) -> HandleNumber {
+        self.word(HANDLES_AT).store(u64::from(std::process::id()), SeqCst);
+        HandleNumber(0)
+    }
+
+    /// The process that a handle said it was in.
+    pub(crate) fn pid(&self, handle: HandleNumber) -> u32 {
+        self.word(HANDLES_AT + handle.0 * LINE).load(SeqCst) as u32
+    }
+
+    /// Clears up after handles that died: their snapshots are no longer protected. Costs a system call for each
+    /// other handle.
+    pub(crate) fn reap_dead_readers(&self, own: HandleNumber, lock_file: &File) -> Result<()> {
+        let others =
+            (0..HANDLE_COUNT).map(HandleNumber).filter(|&handle| handle != own && self.pid(handle) != 0);
+        for handle in others {
+            if try_lock_range(lock_file, LockKind::Exclusive, handle.byte()).map_err(cannot_lock)? {
+                let cleared = self.clear_up(handle);
+                unlock_range(lock_file, handle.byte()).map_err(cannot_lock)?;
+                cleared?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A handle leaves: its place is free when its lock file is closed.
+    pub(crate) fn leave(&self, handle: HandleNumber) {
+        // What cannot be freed now is freed by the next handle that takes the place.
+        let _ = self.clear_up(handle);
+    }
+
+    /// Frees what a handle has left that is dead, or whose place has just been taken.
+    fn clear_up(&self, handle: HandleNumber) -> Result<()> {
+        self.free_slots_of(handle)?;
+        self.word(HANDLES_AT + handle.0 * LINE).store(0, SeqCst);
+        Ok(())
+    }
+}
+
+fn cannot_lock(source: io::Error) -> Error {
+    Error::Io { action: "lock", path: "the lock file".into(), source }
+}
