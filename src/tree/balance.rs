@@ -5,7 +5,7 @@
 //! anew gives a sibling its outermost entries, and neither is written anew (`share`); and behind a full last leaf the
 //! next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a sibling, or
 //! takes over some of its items.
-//! A `turn` is a place in the path: the node's distance from the root.
+//! A `depth` is a place in the path: the node's distance from the root.
 //!
 //! Invariants:
 //! - All nodes of the path are frames. Nodes above the one that is being balanced are sound.
@@ -31,27 +31,27 @@ const MAX_DEPTH: u8 = 32;
 type NewChildren = Vec<(Vec<u8>, ChildRef)>;
 
 impl TreeMut {
-    /// Puts `new` items in at `index` of the node at `turn`, which has no room for them as it is: it is built anew, or
+    /// Puts `new` items in at `index` of the node at `depth`, which has no room for them as it is: it is built anew, or
     /// shared with a sibling, or split.
-    pub(super) fn place<S: PageSource>(
+    pub(super) fn insert_items<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         index: usize,
         new: &[Entry<'_>],
         split: Split,
     ) -> Result<()> {
-        let here = self.path[turn].node;
-        let level = self.level_of(turn);
+        let here = self.path[depth].node;
+        let level = self.level_of(depth);
         if let (0, Split::FillLeft, [entry]) = (level, split, new)
-            && let Some(next) = self.begin_next_leaf(turn, entry)?
+            && let Some(next) = self.begin_next_leaf(depth, entry)?
         {
-            return self.put_behind(source, turn, next, split);
+            return self.put_behind(source, depth, next, split);
         }
-        if turn > 0 && split == Split::Even {
-            self.prefetch_siblings(source, turn)?;
+        if depth > 0 && split == Split::Even {
+            self.prefetch_siblings(source, depth)?;
             if let (0, [entry]) = (level, new)
-                && self.share_leaf(source, turn, index, *entry)?
+                && self.share_leaf(source, depth, index, *entry)?
             {
                 return Ok(());
             }
@@ -65,7 +65,7 @@ impl TreeMut {
             self.frames.recycle(old);
             return Ok(());
         }
-        if turn > 0 && split == Split::Even && self.share_with_sibling(source, turn, &items)? {
+        if depth > 0 && split == Split::Even && self.share_with_sibling(source, depth, &items)? {
             drop(items);
             self.frames.recycle(old);
             return Ok(());
@@ -74,7 +74,7 @@ impl TreeMut {
         let children = self.spread(&items, &cuts, &[here])?;
         drop(items);
         self.frames.recycle(old);
-        self.put_behind(source, turn, children, split)
+        self.put_behind(source, depth, children, split)
     }
 
     /// The items of a node, and `new` ones at `index`.
@@ -107,26 +107,26 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Puts new nodes right behind the one at `turn`, in its parent, which may be a new root.
+    /// Puts new nodes right behind the one at `depth`, in its parent, which may be a new root.
     fn put_behind<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         children: NewChildren,
         split: Split,
     ) -> Result<()> {
-        if turn == 0 {
+        if depth == 0 {
             return self.grow_root(children);
         }
-        let behind = self.path[turn - 1].index + 1;
-        self.replace_children(source, turn - 1, behind, 0, children, split)
+        let behind = self.path[depth - 1].index + 1;
+        self.replace_children(source, depth - 1, behind, 0, children, split)
     }
 
     /// Begins a leaf with `entry`, which belongs behind all of the last leaf, if building that one anew would make no
     /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the prefix
     /// that the entry has in common with all before it, as those that follow most likely will too.
-    fn begin_next_leaf(&mut self, turn: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
-        let page = self.frames.get(self.path[turn].node)?;
+    fn begin_next_leaf(&mut self, depth: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
+        let page = self.frames.get(self.path[depth].node)?;
         let view: LeafView<'_> = view_any_count(page, 0)?;
         let Some(last) = view.count().checked_sub(1) else { return Ok(None) };
         let common = entry.common_len(&view.leaf_entry(0)?);
@@ -151,15 +151,15 @@ impl TreeMut {
         Ok(Some(vec![(separator, node)]))
     }
 
-    /// Balances the node at `turn`, and those above that change with it, if they have become too empty.
-    pub(super) fn rebalance<S: PageSource>(&mut self, source: &S, mut turn: usize) -> Result<()> {
-        while turn > 0 && self.is_underfull(turn)? {
-            if !self.merge_with_sibling(source, turn)? {
+    /// Balances the node at `depth`, and those above that change with it, if they have become too empty.
+    pub(super) fn rebalance<S: PageSource>(&mut self, source: &S, mut depth: usize) -> Result<()> {
+        while depth > 0 && self.is_underfull(depth)? {
+            if !self.merge_with_sibling(source, depth)? {
                 return Ok(());
             }
-            turn -= 1;
+            depth -= 1;
         }
-        if turn == 0 { self.shrink_root() } else { Ok(()) }
+        if depth == 0 { self.shrink_root() } else { Ok(()) }
     }
 
     /// Lets the root go while it only leads to another node, or is an empty leaf.
@@ -200,18 +200,18 @@ impl TreeMut {
         Ok(new)
     }
 
-    /// In the branch at `turn`: takes out `removed` children from child `at` on, and puts `new` ones there.
+    /// In the branch at `depth`: takes out `removed` children from child `at` on, and puts `new` ones there.
     /// Child 0 always stays.
     pub(super) fn replace_children<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         at: usize,
         removed: usize,
         new: NewChildren,
         split: Split,
     ) -> Result<()> {
-        let page = self.frames.get_mut(self.path[turn].node)?;
+        let page = self.frames.get_mut(self.path[depth].node)?;
         if let ([(separator, child)], 1) = (&new[..], removed)
             && branch::replace_separator(page, at - 1, separator)?
         {
@@ -225,7 +225,7 @@ impl TreeMut {
             }
             let rest: Vec<Entry<'_>> =
                 new[done..].iter().map(|(separator, child)| Entry::of_branch(separator, *child)).collect();
-            return self.place(source, turn, at + done, &rest, split);
+            return self.insert_items(source, depth, at + done, &rest, split);
         }
         Ok(())
     }
@@ -256,20 +256,20 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Shares the items for the node at `turn` with a sibling, if one has room to spare.
+    /// Shares the items for the node at `depth` with a sibling, if one has room to spare.
     fn share_with_sibling<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         items: &Items<'_>,
     ) -> Result<bool> {
-        let Some((left, _)) = self.roomy_sibling(source, turn)? else { return Ok(false) };
-        let pair = self.pair(source, turn, left)?;
-        let is_left = left == self.path[turn - 1].index;
+        let Some((left, _)) = self.roomy_sibling(source, depth)? else { return Ok(false) };
+        let pair = self.pair(source, depth, left)?;
+        let is_left = left == self.path[depth - 1].index;
         let sibling = pair[usize::from(is_left)];
-        let separator = self.separator_between(turn, left)?;
+        let separator = self.separator_between(depth, left)?;
         let lifted = self.frames.lift(sibling)?;
-        let others = items_of(&lifted, self.level_of(turn))?;
+        let others = items_of(&lifted, self.level_of(depth))?;
         let has_overflow = node::has_overflow(&lifted);
         let both = items.joined_with(&others, &separator, is_left, has_overflow)?;
         let cuts = both.cuts(Split::Even);
@@ -281,26 +281,26 @@ impl TreeMut {
         let new = self.spread(&both, &cuts, &pair)?;
         drop((both, others));
         self.frames.recycle(lifted);
-        self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+        self.replace_children(source, depth - 1, left + 1, 1, new, Split::Even)?;
         Ok(true)
     }
 
-    /// The emptier sibling of the node at `turn`, if it has room to spare: the index of the pair's left node, and the
+    /// The emptier sibling of the node at `depth`, if it has room to spare: the index of the pair's left node, and the
     /// bytes that the sibling uses.
     pub(super) fn roomy_sibling<S: PageSource>(
         &self,
         source: &S,
-        turn: usize,
+        depth: usize,
     ) -> Result<Option<(usize, usize)>> {
         // An eighth free, for the fill factor of a random load: 0.78 with a quarter, 0.81 with an eighth.
         let capacity = node::capacity(self.page_size);
-        Ok(self.emptier_sibling(source, turn)?.filter(|(_, used)| *used <= capacity - capacity / 8))
+        Ok(self.emptier_sibling(source, depth)?.filter(|(_, used)| *used <= capacity - capacity / 8))
     }
 
-    fn emptier_sibling<S: PageSource>(&self, source: &S, turn: usize) -> Result<Option<(usize, usize)>> {
+    fn emptier_sibling<S: PageSource>(&self, source: &S, depth: usize) -> Result<Option<(usize, usize)>> {
         let mut emptier: Option<(usize, usize)> = None;
-        for left in self.sibling_pairs(turn)?.into_iter().flatten() {
-            let used = self.sibling_used_bytes(source, turn, left)?;
+        for left in self.sibling_pairs(depth)?.into_iter().flatten() {
+            let used = self.sibling_used_bytes(source, depth, left)?;
             if emptier.is_none_or(|(_, least)| used < least) {
                 emptier = Some((left, used));
             }
@@ -308,13 +308,13 @@ impl TreeMut {
         Ok(emptier)
     }
 
-    /// Merges the node at `turn` with the emptier of its siblings, or shares items out evenly between the two.
+    /// Merges the node at `depth` with the emptier of its siblings, or shares items out evenly between the two.
     /// Answers whether the parent has a child less.
-    fn merge_with_sibling<S: PageSource>(&mut self, source: &S, turn: usize) -> Result<bool> {
-        let Some((left, _)) = self.emptier_sibling(source, turn)? else { return Ok(false) };
-        let pair = self.pair(source, turn, left)?;
-        let separator = self.separator_between(turn, left)?;
-        let level = self.level_of(turn);
+    fn merge_with_sibling<S: PageSource>(&mut self, source: &S, depth: usize) -> Result<bool> {
+        let Some((left, _)) = self.emptier_sibling(source, depth)? else { return Ok(false) };
+        let pair = self.pair(source, depth, left)?;
+        let separator = self.separator_between(depth, left)?;
+        let level = self.level_of(depth);
         let [left_page, right_page] = [self.frames.lift(pair[0])?, self.frames.lift(pair[1])?];
         let others = items_of(&right_page, level)?;
         let own = items_of(&left_page, level)?;
@@ -325,21 +325,21 @@ impl TreeMut {
         drop((own, others, both));
         self.frames.recycle(left_page);
         self.frames.recycle(right_page);
-        self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+        self.replace_children(source, depth - 1, left + 1, 1, new, Split::Even)?;
         Ok(cuts.is_empty())
     }
 
-    /// The pairs of siblings that the node at `turn` is one of, by the index of the left one.
-    fn sibling_pairs(&self, turn: usize) -> Result<[Option<usize>; 2]> {
-        let parent = self.path[turn - 1];
+    /// The pairs of siblings that the node at `depth` is one of, by the index of the left one.
+    fn sibling_pairs(&self, depth: usize) -> Result<[Option<usize>; 2]> {
+        let parent = self.path[depth - 1];
         let last = node::key_count(self.frames.get(parent.node)?);
         Ok([parent.index.checked_sub(1), (parent.index < last).then_some(parent.index)])
     }
 
     /// Asks for the siblings' headers, which will tell how full they are.
-    fn prefetch_siblings<S: PageSource>(&self, source: &S, turn: usize) -> Result<()> {
-        let parent = self.path[turn - 1];
-        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(turn) + 1)?;
+    fn prefetch_siblings<S: PageSource>(&self, source: &S, depth: usize) -> Result<()> {
+        let parent = self.path[depth - 1];
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(depth) + 1)?;
         for index in [parent.index.checked_sub(1), Some(parent.index + 1)].into_iter().flatten() {
             if index < branch.child_count() {
                 self.nodes(source).prefetch(branch.child(index)?);
@@ -349,9 +349,9 @@ impl TreeMut {
     }
 
     /// Bytes that the other node of the pair uses.
-    fn sibling_used_bytes<S: PageSource>(&self, source: &S, turn: usize, left: usize) -> Result<usize> {
-        let parent = self.path[turn - 1];
-        let level = self.level_of(turn);
+    fn sibling_used_bytes<S: PageSource>(&self, source: &S, depth: usize, left: usize) -> Result<usize> {
+        let parent = self.path[depth - 1];
+        let level = self.level_of(depth);
         let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, level + 1)?;
         let sibling = branch.child(if left == parent.index { left + 1 } else { left })?;
         let page = self.nodes(source).node(sibling)?;
@@ -368,12 +368,12 @@ impl TreeMut {
     pub(super) fn pair<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         left: usize,
     ) -> Result<[ChildRef; 2]> {
-        let parent = self.path[turn - 1];
-        let level = self.level_of(turn);
-        let mut frames = [self.path[turn].node; 2];
+        let parent = self.path[depth - 1];
+        let level = self.level_of(depth);
+        let mut frames = [self.path[depth].node; 2];
         for (side, frame) in frames.iter_mut().enumerate() {
             let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, level + 1)?;
             let child = branch.child(left + side)?;
@@ -384,15 +384,15 @@ impl TreeMut {
     }
 
     /// What sets the nodes of a pair apart.
-    fn separator_between(&self, turn: usize, left: usize) -> Result<KeyBuf> {
-        let parent = self.path[turn - 1];
-        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(turn) + 1)?;
+    fn separator_between(&self, depth: usize, left: usize) -> Result<KeyBuf> {
+        let parent = self.path[depth - 1];
+        let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(depth) + 1)?;
         branch.key(left)
     }
 
-    fn is_underfull(&self, turn: usize) -> Result<bool> {
-        let page = self.frames.get(self.path[turn].node)?;
-        let used = if self.level_of(turn) == 0 {
+    fn is_underfull(&self, depth: usize) -> Result<bool> {
+        let page = self.frames.get(self.path[depth].node)?;
+        let used = if self.level_of(depth) == 0 {
             node::used_bytes::<false>(page)
         } else {
             node::used_bytes::<true>(page)

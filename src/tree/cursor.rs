@@ -395,9 +395,9 @@ fn extend_to<'a>(
 /// that has gone from leaf to leaf before will do it again, so the leaf after the next is asked for; a short range is
 /// over before that.
 fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
-    for turn in (0..path.above.len()).rev() {
-        let level = (path.above.len() - turn) as u8;
-        let Step { node, index } = path.above[turn];
+    for depth in (0..path.above.len()).rev() {
+        let level = (path.above.len() - depth) as u8;
+        let Step { node, index } = path.above[depth];
         let branch = branch_at(nodes, node, level)?;
         if index >= branch.count() {
             continue;
@@ -406,7 +406,7 @@ fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCou
         if leaves.is_some() && level == 1 && index < branch.count() {
             nodes.prefetch_whole(branch.child(index + 1)?);
         }
-        move_to_child(nodes, path, turn, (branch, index), leaves, End::Front)?;
+        move_to_child(nodes, path, depth, (branch, index), leaves, End::Front)?;
         return Ok(true);
     }
     Ok(false)
@@ -414,9 +414,9 @@ fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCou
 
 /// Moves from any place in a leaf to the end of the leaf before, likewise.
 fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
-    for turn in (0..path.above.len()).rev() {
-        let level = (path.above.len() - turn) as u8;
-        let Step { node, index } = path.above[turn];
+    for depth in (0..path.above.len()).rev() {
+        let level = (path.above.len() - depth) as u8;
+        let Step { node, index } = path.above[depth];
         if index == 0 {
             continue;
         }
@@ -425,29 +425,29 @@ fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut Lea
         if leaves.is_some() && level == 1 && index > 0 {
             nodes.prefetch_whole(branch.child(index - 1)?);
         }
-        move_to_child(nodes, path, turn, (branch, index), leaves, End::Back)?;
+        move_to_child(nodes, path, depth, (branch, index), leaves, End::Back)?;
         return Ok(true);
     }
     Ok(false)
 }
 
-/// Moves a path to the first or the last place below a child of its branch at `turn`. Counts the leaf. If that fails,
+/// Moves a path to the first or the last place below a child of its branch at `depth`. Counts the leaf. If that fails,
 /// nothing has moved.
 fn move_to_child<'a>(
     nodes: impl Nodes<'a>,
     path: &mut Path,
-    turn: usize,
+    depth: usize,
     (branch, index): (BranchView<'a>, usize),
     leaves: &mut LeafCount,
     end: End,
 ) -> Result<()> {
     let mut counted = *leaves;
     counted.add(nodes)?;
-    let level = (path.above.len() - turn) as u8;
+    let level = (path.above.len() - depth) as u8;
     let mut below = Vec::new(); // takes no memory for a leaf beside this one
     let leaf = extend_to(nodes, &mut below, branch.child(index)?, level - 1, end)?;
-    path.above[turn].index = index;
-    path.above.truncate(turn + 1);
+    path.above[depth].index = index;
+    path.above.truncate(depth + 1);
     path.above.append(&mut below);
     path.leaf = leaf;
     *leaves = counted;

@@ -16,9 +16,9 @@ pub(crate) mod newer;
 pub(crate) mod node_check;
 pub(crate) mod nodes;
 pub(crate) mod pages;
+mod redistribute;
 mod remove;
 mod seal;
-mod share;
 mod tree_mut;
 pub(crate) mod walk;
 

@@ -100,15 +100,15 @@ impl TreeMut {
     ) -> Result<Option<Vec<u8>>> {
         let high = self.path.iter().filter(|step| moving.is_high(step.node)).count();
         if high > 0 {
-            self.own_path(source)?;
+            self.copy_path(source)?;
             moving.moved += high as u32;
         }
-        let turn = self.path.len() - 1;
-        let first = self.path[turn].index;
+        let depth = self.path.len() - 1;
+        let first = self.path[depth].index;
         let mut index = first;
         loop {
             let nodes = FramesOverPages { source, frames: &self.frames };
-            let page = nodes.node(self.path[turn].node)?;
+            let page = nodes.node(self.path[depth].node)?;
             let branch: BranchView<'_> = view_any_count(page, 1)?;
             if index == branch.child_count() {
                 return Ok(None);
@@ -122,7 +122,7 @@ impl TreeMut {
             moving.visits -= 1;
             if moving.is_high(leaf) || node::has_overflow(page) {
                 let least_key = least_key()?;
-                self.path[turn].index = index;
+                self.path[depth].index = index;
                 self.path.push(Step { node: leaf, index: 0 });
                 let is_done = self.move_leaf(source, moving)?;
                 self.path.pop();
@@ -137,19 +137,19 @@ impl TreeMut {
     /// Moves the leaf at the path's end, if it is high, and its values that are. `false` if not all of them, because
     /// the budget was spent.
     fn move_leaf<S: PageSource>(&mut self, source: &S, moving: &mut Moving<'_>) -> Result<bool> {
-        let turn = self.path.len() - 1;
-        if moving.is_high(self.path[turn].node) {
-            self.own_path(source)?;
+        let depth = self.path.len() - 1;
+        if moving.is_high(self.path[depth].node) {
+            self.copy_path(source)?;
             moving.moved += 1;
         }
         let nodes = FramesOverPages { source, frames: &self.frames };
-        let page = nodes.node(self.path[turn].node)?;
+        let page = nodes.node(self.path[depth].node)?;
         let count = view::<false>(page, 0)?.count();
         if !node::has_overflow(page) {
             return Ok(true);
         }
         for index in 0..count {
-            if !self.move_value(source, turn, index, moving)? {
+            if !self.move_value(source, depth, index, moving)? {
                 return Ok(false);
             }
         }
@@ -161,12 +161,12 @@ impl TreeMut {
     fn move_value<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         index: usize,
         moving: &mut Moving<'_>,
     ) -> Result<bool> {
         let nodes = FramesOverPages { source, frames: &self.frames };
-        let leaf: LeafView<'_> = view(nodes.node(self.path[turn].node)?, 0)?;
+        let leaf: LeafView<'_> = view(nodes.node(self.path[depth].node)?, 0)?;
         let LeafValue::Overflow { first, length } = leaf.value(index)? else { return Ok(true) };
         let number = finished(first)?;
         let is_sound = length <= overflow::MAX_VALUE_LEN; // what is not is found when the run is read
@@ -183,9 +183,9 @@ impl TreeMut {
             moving.without_run += count;
             return Ok(true);
         };
-        self.own_path(source)?;
+        self.copy_path(source)?;
         self.release_run(source, first)?;
-        let leaf = self.frames.get_mut(self.path[turn].node)?;
+        let leaf = self.frames.get_mut(self.path[depth].node)?;
         leaf::set_overflow_first(leaf, index, ChildRef::to_page(lower))?;
         moving.taken += count;
         moving.moved += count;
@@ -195,9 +195,9 @@ impl TreeMut {
     /// The least key behind all that lies below the last node of the path; `None` if there is nothing behind it.
     fn key_behind_path<S: PageSource>(&self, source: &S) -> Result<Option<Vec<u8>>> {
         let nodes = FramesOverPages { source, frames: &self.frames };
-        for turn in (0..self.path.len() - 1).rev() {
-            let Step { node, index } = self.path[turn];
-            let branch: BranchView<'_> = view_any_count(nodes.node(node)?, self.level_of(turn))?;
+        for depth in (0..self.path.len() - 1).rev() {
+            let Step { node, index } = self.path[depth];
+            let branch: BranchView<'_> = view_any_count(nodes.node(node)?, self.level_of(depth))?;
             if index < branch.count() {
                 return Ok(Some(branch.key(index)?.to_vec()));
             }

@@ -43,13 +43,13 @@ impl TreeMut {
         if !place.found {
             return Ok(false);
         }
-        self.own_path(source)?;
-        let turn = self.path.len() - 1;
-        let leaf = self.path[turn].node;
+        self.copy_path(source)?;
+        let depth = self.path.len() - 1;
+        let leaf = self.path[depth].node;
         self.release_value(source, leaf, place.index)?;
         leaf::remove(self.frames.get_mut(leaf)?, place.index..place.index + 1)?;
         self.count_removed(1)?;
-        self.rebalance(source, turn)?;
+        self.rebalance(source, depth)?;
         Ok(true)
     }
 
@@ -258,12 +258,12 @@ impl TreeMut {
                 continue;
             }
             self.locate(source, key)?;
-            let turn = usize::from(self.top.depth - 1 - level);
-            if !self.path[turn].node.is_frame() {
+            let depth = usize::from(self.top.depth - 1 - level);
+            if !self.path[depth].node.is_frame() {
                 // A clean page has not been cut, nor has anything below it.
                 break;
             }
-            self.rebalance(source, turn)?;
+            self.rebalance(source, depth)?;
         }
         Ok(())
     }

@@ -213,7 +213,7 @@ impl TreeMut {
         self.check_limits(key, &value)?;
         let value = self.with_frame(key, value)?;
         if self.top.depth == 0 {
-            self.plant(key, value)?;
+            self.create_root(key, value)?;
             return Ok(true);
         }
         if let NewValue::Bytes(value) = value
@@ -222,16 +222,16 @@ impl TreeMut {
             return Ok(true);
         }
         let was_only_appended = self.is_only_appended;
-        let place = match self.place_at_end(key)? {
+        let place = match self.position_at_end(key)? {
             Some(place) => place,
             None => {
                 let length = leaf::entry_len(key.len(), (value.len() as usize).min(self.page_size));
                 let place = self.locate_with_room(source, key, length)?;
-                self.own_path(source)?;
+                self.copy_path(source)?;
                 place
             }
         };
-        let (turn, leaf) = self.leaf_of_path();
+        let (depth, leaf) = self.leaf_of_path();
         if place.found && self.replace_in_place(source, leaf, place.index, key, value)? {
             return Ok(false);
         }
@@ -253,9 +253,9 @@ impl TreeMut {
         if is_full || !leaf::insert(self.frames.get_mut(leaf)?, place.index, key, payload)? {
             let heap = payload.to_entry();
             let entry = Entry::of_leaf(key, &heap, payload.is_overflow());
-            self.place(source, turn, place.index, &[entry], split)?;
+            self.insert_items(source, depth, place.index, &[entry], split)?;
         } else if place.found {
-            self.rebalance(source, turn)?;
+            self.rebalance(source, depth)?;
         } else {
             self.is_path_to_end = split == Split::FillLeft;
         }
@@ -325,7 +325,7 @@ impl TreeMut {
     }
 
     /// Makes the first leaf of an empty tree.
-    fn plant(&mut self, key: &[u8], value: NewValue<'_>) -> Result<()> {
+    fn create_root(&mut self, key: &[u8], value: NewValue<'_>) -> Result<()> {
         let payload = payload(value);
         let node = self.frames.add_node();
         let page = self.frames.get_mut(node)?;
@@ -382,17 +382,17 @@ impl TreeMut {
     // ---- the path ----
 
     /// The place of a key behind all others, if the path leads there.
-    fn place_at_end(&mut self, key: &[u8]) -> Result<Option<Place>> {
+    fn position_at_end(&mut self, key: &[u8]) -> Result<Option<Place>> {
         if !self.is_path_to_end {
             return Ok(None);
         }
-        let (turn, leaf) = self.leaf_of_path();
+        let (depth, leaf) = self.leaf_of_path();
         let leaf: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
         let place = leaf.search(key)?;
         if place.found || place.index < leaf.count() {
             return Ok(None);
         }
-        self.path[turn].index = place.index;
+        self.path[depth].index = place.index;
         Ok(Some(place))
     }
 
@@ -426,15 +426,15 @@ impl TreeMut {
     }
 
     /// Makes all nodes on the path the transaction's own.
-    pub(super) fn own_path<S: PageSource>(&mut self, source: &S) -> Result<()> {
-        for turn in 0..self.path.len() {
-            let node = self.path[turn].node;
+    pub(super) fn copy_path<S: PageSource>(&mut self, source: &S) -> Result<()> {
+        for depth in 0..self.path.len() {
+            let node = self.path[depth].node;
             if node.is_frame() {
                 continue;
             }
-            let owned = self.own(source, node, self.level_of(turn))?;
-            self.path[turn].node = owned;
-            match turn.checked_sub(1) {
+            let owned = self.own(source, node, self.level_of(depth))?;
+            self.path[depth].node = owned;
+            match depth.checked_sub(1) {
                 None => self.top.node = owned,
                 Some(above) => {
                     let parent = self.path[above];
@@ -462,13 +462,13 @@ impl TreeMut {
     }
 
     /// The level of the nodes at this turn of the path.
-    pub(super) fn level_of(&self, turn: usize) -> u8 {
-        self.top.depth - 1 - turn as u8
+    pub(super) fn level_of(&self, depth: usize) -> u8 {
+        self.top.depth - 1 - depth as u8
     }
 
     fn leaf_of_path(&self) -> (usize, ChildRef) {
-        let turn = self.path.len() - 1;
-        (turn, self.path[turn].node)
+        let depth = self.path.len() - 1;
+        (depth, self.path[depth].node)
     }
 
     /// How to split if the path's leaf has no room for a new entry: at the outermost places of the tree so that the

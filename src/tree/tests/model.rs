@@ -174,10 +174,10 @@ fn apply(store: &mut Store, model: &mut Model, step: usize, op: &Op) -> Option<T
 /// Takes entries from both ends in turns; all come once.
 fn assert_ends_meet(store: &Store, mut cursor: RangeCursor, mut expected: Model, seed: usize) {
     let nodes = store.tree.nodes(&store.pages);
-    let mut turn = seed;
+    let mut depth = seed;
     loop {
-        turn = turn.wrapping_mul(25_214_903_917).wrapping_add(11);
-        let from_front = turn & (1 << 20) == 0;
+        depth = depth.wrapping_mul(25_214_903_917).wrapping_add(11);
+        let from_front = depth & (1 << 20) == 0;
         let found = if from_front { cursor.next(nodes) } else { cursor.next_back(nodes) }.unwrap();
         let wanted = if from_front { expected.pop_first() } else { expected.pop_last() };
         assert_eq!(found.map(|(key, value)| (key.to_vec(), value.to_vec())), wanted);

@@ -155,22 +155,22 @@ impl<'a> FullLeaf<'a> {
 }
 
 impl TreeMut {
-    /// Puts an entry in at `index` of the leaf at `turn`, which has no room for it, by giving outermost entries to the
+    /// Puts an entry in at `index` of the leaf at `depth`, which has no room for it, by giving outermost entries to the
     /// emptier sibling. `false`, and nothing changed, if that cannot be done so simply.
     pub(super) fn share_leaf<S: PageSource>(
         &mut self,
         source: &S,
-        turn: usize,
+        depth: usize,
         index: usize,
         new: Entry<'_>,
     ) -> Result<bool> {
-        let here = self.path[turn].node;
+        let here = self.path[depth].node;
         if !FullLeaf::new(self.frames.get(here)?, index, new)?.is_sure()? {
             return Ok(false);
         }
-        let Some((left, sibling_used)) = self.roomy_sibling(source, turn)? else { return Ok(false) };
-        let to_right = left == self.path[turn - 1].index;
-        let pair = self.pair(source, turn, left)?;
+        let Some((left, sibling_used)) = self.roomy_sibling(source, depth)? else { return Ok(false) };
+        let to_right = left == self.path[depth - 1].index;
+        let pair = self.pair(source, depth, left)?;
         let sibling = pair[usize::from(to_right)];
         let [page, sibling_page] = self.frames.get_two_mut([here, sibling])?;
         let full = FullLeaf::new(page, index, new)?;
@@ -189,7 +189,7 @@ impl TreeMut {
             self.build_anew(here, 0, index, &[new])?;
         }
         let new = vec![(separator, pair[1])];
-        self.replace_children(source, turn - 1, left + 1, 1, new, Split::Even)?;
+        self.replace_children(source, depth - 1, left + 1, 1, new, Split::Even)?;
         Ok(true)
     }
 }
