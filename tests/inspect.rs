@@ -69,7 +69,7 @@ fn pages_have_what_the_database_has() {
                     || page.problems.is_empty()
             );
             let expected = match page_use.role {
-                PageRole::Record => "record",
+                PageRole::Meta => "record",
                 PageRole::Leaf => "leaf",
                 PageRole::Branch { .. } => "branch",
                 PageRole::Overflow => "overflow",
@@ -173,7 +173,7 @@ fn log_of_free_space_is_told_from_record_and_pages() {
             }
         }
     };
-    let Content::Record { log, .. } = &newest.content else { panic!("{newest:?}") };
+    let Content::Meta { log, .. } = &newest.content else { panic!("{newest:?}") };
     take(log);
     let mut next = number(&newest, "free log: newest page") as u32;
     while next != 0 {

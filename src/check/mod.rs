@@ -28,8 +28,8 @@ use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
+use crate::format::meta::META_PAGES;
 use crate::format::page::{PageHeader, PageKind};
-use crate::format::record::RECORD_PAGES;
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::shm::reader_table::ReaderSlot;
 use crate::shm::watermarks::{Head, Snapshot};
@@ -147,7 +147,7 @@ fn check_head(
     };
     let mut seen = PageSet::new(snapshot.length_pages);
     check.report.counts.total = snapshot.length_pages;
-    check.report.counts.records = RECORD_PAGES;
+    check.report.counts.records = META_PAGES;
     if is_mutated(Mutation::CheckFindsNothing) {
         return Ok(check.report);
     }
@@ -247,8 +247,8 @@ impl Check<'_> {
 
     fn free_space(&mut self, head: &Head, writer_space: Option<&Space>, seen: &PageSet) -> Result<()> {
         self.place = "the free log".into();
-        let records = PageRun::new(0, RECORD_PAGES);
-        self.tell(&PageUse::of_none(records, PageRole::Record, None));
+        let records = PageRun::new(0, META_PAGES);
+        self.tell(&PageUse::of_none(records, PageRole::Meta, None));
         let source = self.source;
         let log = WriterFreeSpace::load_from(head, |number| {
             self.log_pages.push(PageRun { first: number, count: 1 });

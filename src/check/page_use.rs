@@ -27,7 +27,7 @@ pub struct PageUse<'a> {
 #[non_exhaustive]
 pub enum PageRole {
     /// It has room for a record: the first two pages.
-    Record,
+    Meta,
     /// Entries of a table, or of the catalog.
     Leaf,
     /// Keys that lead to leaves.

@@ -9,7 +9,7 @@
 
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
-use crate::format::record::Identity;
+use crate::format::meta::Identity;
 use crate::sys;
 
 const MARK_AT: usize = 8;

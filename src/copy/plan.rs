@@ -9,8 +9,8 @@ use crate::check::{VerifyingSource, verify_tree};
 use crate::copy::Part;
 use crate::error::{Error, Result};
 use crate::format::free_log::{self, Base, FIRST_PAGE};
+use crate::format::meta::{Identity, META_PAGES, Meta, TAIL_LIMIT};
 use crate::format::page;
-use crate::format::record::{Identity, RECORD_PAGES, Record, TAIL_LIMIT};
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::shm::watermarks::Snapshot;
 use crate::space::Space;
@@ -53,7 +53,7 @@ impl Plan {
         })?;
         let mut log_pages = saved.pages;
         log_pages.iter_mut().for_each(|(number, bytes)| _ = page::seal(bytes, *number, id));
-        let record = Record {
+        let record = Meta {
             page_size,
             identity,
             id,
@@ -67,7 +67,7 @@ impl Plan {
             digest: 0,
         };
         let mut record_pages = record.encode();
-        record_pages.resize(RECORD_PAGES as usize * page_size, 0);
+        record_pages.resize(META_PAGES as usize * page_size, 0);
         Ok(Plan { page_size, used, log_pages, record_pages, length_pages: space.length_pages() })
     }
 

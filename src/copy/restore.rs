@@ -32,8 +32,8 @@ use crate::copy::lineage::{has_pages_of, identity_of_copy, new_identity};
 use crate::copy::plan::Plan;
 use crate::error::{Error, Result};
 use crate::format::increment::{HEADER_LEN, IncrementHeader, PAIR_LEN};
+use crate::format::meta::{Identity, META_PAGES};
 use crate::format::page;
-use crate::format::record::{Identity, RECORD_PAGES};
 use crate::shm::watermarks::Snapshot;
 use crate::sys::{self, Access, FileStorage, Reservation, Rights, Storage};
 use crate::txn::open::{open_alone, open_to_read};
@@ -147,7 +147,7 @@ impl Target<'_> {
         increments: impl IntoIterator<Item = R>,
     ) -> Result<(u64, u64)> {
         let length = PageNumber(self.state.snapshot.length_pages).offset(self.state.page_size);
-        let records = PageNumber(RECORD_PAGES).offset(self.state.page_size);
+        let records = PageNumber(META_PAGES).offset(self.state.page_size);
         sys::set_length(self.file, length).map_err(storing)?;
         base.copy_out(records, length - records, self.file).map_err(storing)?;
         for increment in increments {
@@ -174,9 +174,9 @@ impl Target<'_> {
             let (first, count) = stream.pair()?;
             let run = PageRun { first: PageNumber(first), count };
             let is_inside =
-                first >= RECORD_PAGES && first < header.length_pages && count <= header.length_pages - first;
+                first >= META_PAGES && first < header.length_pages && count <= header.length_pages - first;
             if !is_inside {
-                return Err(bad(format!("it has pages that do not lie within {RECORD_PAGES}..{length}")));
+                return Err(bad(format!("it has pages that do not lie within {META_PAGES}..{length}")));
             }
             self.store_run(run, &mut stream)?;
         }
@@ -214,7 +214,7 @@ impl Target<'_> {
     /// Compares a page that stays with what it was when the increment was made.
     fn check_kept(&self, number: PageNumber, checksum: u32) -> Result<()> {
         let mut header = [0; page::HEADER_LEN];
-        let is_inside = (RECORD_PAGES..self.state.snapshot.length_pages).contains(&number.0);
+        let is_inside = (META_PAGES..self.state.snapshot.length_pages).contains(&number.0);
         let is_same = is_inside
             && self.file.read_exact_at(&mut header, number.offset(self.state.page_size)).is_ok()
             && page::number(&header) == number
@@ -265,7 +265,7 @@ impl Target<'_> {
             Ok(())
         };
         let store = || -> io::Result<()> {
-            let mut end = PageNumber(RECORD_PAGES).offset(page_size);
+            let mut end = PageNumber(META_PAGES).offset(page_size);
             for part in plan.parts() {
                 let first = part.first().offset(page_size);
                 zero(end, first)?;

@@ -27,7 +27,7 @@ use crate::error::{Result, corrupt};
 use crate::format::entry::Entry;
 use crate::format::heads::{head_of, heads_below, padded_head};
 use crate::format::leaf::{self, Candidate, LeafView, Payload};
-use crate::format::node::{self, COUNT, FLAGS, HEAD_LEN, Place};
+use crate::format::node::{self, COUNT, FLAGS, HEAD_LEN, Position};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 use crate::sys::prefetch;
 
@@ -177,7 +177,7 @@ impl<'a> LeafView<'a> {
 /// Finds `key` in a dense leaf, or where it belongs. Not inline, and given no view, so that the search in other pages
 /// is as short as if there were no such leaves.
 #[inline(never)]
-pub(super) fn search(page: &[u8], key: &[u8]) -> Result<Place> {
+pub(super) fn search(page: &[u8], key: &[u8]) -> Result<Position> {
     LeafView::new(page)?.search_heads(key, |_| ())
 }
 

@@ -32,7 +32,7 @@ fn assert_holds(page: &[u8], entries: &[(Vec<u8>, Vec<u8>)]) {
     assert_eq!(view.count(), entries.len());
     view.check_header().unwrap();
     for (index, (key, value)) in entries.iter().enumerate() {
-        assert_eq!(view.search(key).unwrap(), Place { index, found: true }, "{key:?}");
+        assert_eq!(view.search(key).unwrap(), Position { index, found: true }, "{key:?}");
         let (found, in_place) = view.entry(index).unwrap();
         assert_eq!((&*found, in_place), (&key[..], LeafValue::Inline(value)));
         let (found, in_place) = view.short_dense_entry(index).unwrap();
@@ -83,14 +83,14 @@ fn keys_are_found_wherever_the_header_says_that_they_are() {
         put_u32(&mut page, LAST_HEAD, last_head);
         let view = LeafView::new(&page).unwrap();
         for (index, (key, _)) in entries.iter().enumerate() {
-            assert_eq!(view.search(key).unwrap(), Place { index, found: true });
+            assert_eq!(view.search(key).unwrap(), Position { index, found: true });
             let behind = [&key[..7], &[key[7] ^ 1]].concat();
             let expected = entries.partition_point(|(key, _)| *key < behind);
             let found = entries.get(expected).is_some_and(|(key, _)| *key == behind);
-            assert_eq!(view.search(&behind).unwrap(), Place { index: expected, found });
+            assert_eq!(view.search(&behind).unwrap(), Position { index: expected, found });
         }
         for (key, index) in [(&b""[..], 0), (b"o", 0), (b"pp", 0), (b"q", 220), (&[0xff; 9], 220)] {
-            assert_eq!(view.search(key).unwrap(), Place { index, found: false }, "{key:?}");
+            assert_eq!(view.search(key).unwrap(), Position { index, found: false }, "{key:?}");
         }
         assert_eq!(view.check_header().is_err(), last_head != get_u32(&page, HEADER_LEN + 4 * 219));
     }

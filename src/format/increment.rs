@@ -31,8 +31,8 @@ use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::checksum;
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result};
+use crate::format::meta::{Identity, META_PAGES};
 use crate::format::page::is_page_size;
-use crate::format::record::{Identity, RECORD_PAGES};
 use crate::format::table_root::TreeRoot;
 
 pub(crate) const MAGIC: &[u8; 8] = b"mapleafi";
@@ -118,9 +118,9 @@ impl IncrementHeader {
             run_count: get_u32(bytes, 72),
         };
         let are_lengths_right = is_page_size(header.page_size)
-            && (RECORD_PAGES..=PageNumber::LIMIT).contains(&header.length_pages)
+            && (META_PAGES..=PageNumber::LIMIT).contains(&header.length_pages)
             && (header.catalog.depth == 0
-                || (RECORD_PAGES..header.length_pages).contains(&header.catalog.page.0));
+                || (META_PAGES..header.length_pages).contains(&header.catalog.page.0));
         let are_ids_right =
             header.since.0 > 0 && header.since <= header.id && header.id <= TransactionId::MAX;
         if !are_lengths_right || !are_ids_right {

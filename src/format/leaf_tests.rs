@@ -1,5 +1,5 @@
 use super::*;
-use crate::format::node::Place;
+use crate::format::node::Position;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 
 fn leaf_of(page_size: usize, prefix: &[u8], keys: &[&[u8]]) -> Vec<u8> {
@@ -17,7 +17,7 @@ fn assert_holds(page: &[u8], keys: &[&[u8]]) {
     let view = LeafView::new(page).unwrap();
     assert_eq!(view.count(), keys.len());
     for (index, key) in keys.iter().enumerate() {
-        assert_eq!(view.search(key).unwrap(), Place { index, found: true }, "{key:?}");
+        assert_eq!(view.search(key).unwrap(), Position { index, found: true }, "{key:?}");
         let (found, value) = view.entry(index).unwrap();
         assert_eq!((&*found, value), (*key, LeafValue::Inline(key)));
     }
@@ -59,7 +59,7 @@ fn keys_beside_the_prefix_sort_before_or_behind_all() {
     assert_holds(&page, &[b"user/", b"user/1", b"user/2"]);
     let view = LeafView::new(&page).unwrap();
     for (key, index) in [(&b"use"[..], 0), (b"user.zzz", 0), (b"user0", 3), (b"v", 3), (b"", 0)] {
-        assert_eq!(view.search(key).unwrap(), Place { index, found: false }, "{key:?}");
+        assert_eq!(view.search(key).unwrap(), Position { index, found: false }, "{key:?}");
     }
     let mut page = page;
     assert!(!insert(&mut page, 3, b"v", Payload::Inline(b"")).unwrap(), "prefix is not shared");

@@ -55,7 +55,7 @@ pub(crate) const fn capacity(page_size: usize) -> usize {
 
 /// Where a key is in a page, or belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// How many keys of the page are less.
     pub(crate) index: usize,
     /// Whether the key at `index` is the one.
@@ -228,14 +228,14 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
 
     /// Finds `key`, or where it belongs.
     #[inline(always)]
-    pub(crate) fn search(&self, key: &[u8]) -> Result<Place> {
+    pub(crate) fn search(&self, key: &[u8]) -> Result<Position> {
         self.search_telling(key, |_| ())
     }
 
     /// The same. Unless this is a dense leaf, `tell` hears where the key is or belongs, keys with the same head aside,
     /// as soon as that is known: before the memory of any entry is waited for.
     #[inline(always)]
-    pub(crate) fn search_telling(&self, key: &[u8], tell: impl FnOnce(usize)) -> Result<Place> {
+    pub(crate) fn search_telling(&self, key: &[u8], tell: impl FnOnce(usize)) -> Result<Position> {
         if self.shape().is_some() {
             return dense_leaf::search(self.page, key);
         }
@@ -244,9 +244,9 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
 
     /// The same, with what a dense leaf does otherwise still to be asked for.
     #[inline(always)]
-    pub(super) fn search_heads(&self, key: &[u8], tell: impl FnOnce(usize)) -> Result<Place> {
+    pub(super) fn search_heads(&self, key: &[u8], tell: impl FnOnce(usize)) -> Result<Position> {
         let Some(suffix) = self.suffix_of(key) else {
-            let place = self.place_beside_all(key);
+            let place = self.position_beside_all(key);
             tell(place.index);
             return Ok(place);
         };
@@ -254,14 +254,17 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         let index = self.lower_bound(head);
         tell(index);
         if self.heads.get(index) != Some(&head.to_le_bytes()) {
-            return Ok(Place { index, found: false });
+            return Ok(Position { index, found: false });
         }
         if BRANCH || self.heads.get(index + 1) == Some(&head.to_le_bytes()) {
             return self.search_equal_heads(suffix, head, index);
         }
         self.prefetch_entry_at(self.slot(index)?);
         let order = self.compare(suffix, index)?;
-        Ok(Place { index: index + usize::from(order == Ordering::Greater), found: order == Ordering::Equal })
+        Ok(Position {
+            index: index + usize::from(order == Ordering::Greater),
+            found: order == Ordering::Equal,
+        })
     }
 
     /// What of `key` is behind the page's prefix, if it begins with that.
@@ -273,13 +276,13 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
 
     /// Where a key belongs that does not begin with the page's prefix.
     #[cold]
-    fn place_beside_all(self, key: &[u8]) -> Place {
-        Place { index: if key < self.prefix { 0 } else { self.count() }, found: false }
+    fn position_beside_all(self, key: &[u8]) -> Position {
+        Position { index: if key < self.prefix { 0 } else { self.count() }, found: false }
     }
 
     /// Goes on with the search among the keys from `first` on that have the same head.
     #[inline(never)]
-    pub(super) fn search_equal_heads(self, suffix: &[u8], head: u32, first: usize) -> Result<Place> {
+    pub(super) fn search_equal_heads(self, suffix: &[u8], head: u32, first: usize) -> Result<Position> {
         let beyond = &self.heads[first..];
         let equal = match head.checked_add(1) {
             Some(next) => heads_below(beyond, next),
@@ -293,12 +296,12 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         while low < high {
             let middle = low.midpoint(high);
             match self.compare(suffix, middle)? {
-                Ordering::Equal => return Ok(Place { index: middle, found: true }),
+                Ordering::Equal => return Ok(Position { index: middle, found: true }),
                 Ordering::Less => high = middle,
                 Ordering::Greater => low = middle + 1,
             }
         }
-        Ok(Place { index: low, found: false })
+        Ok(Position { index: low, found: false })
     }
 
     /// Compares `suffix` to the key at `index`, which has the same head.

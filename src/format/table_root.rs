@@ -12,7 +12,7 @@
 use crate::base::PageNumber;
 use crate::base::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::error::{Result, corrupt};
-use crate::format::record::RECORD_PAGES;
+use crate::format::meta::META_PAGES;
 
 const FIXED_LEN: usize = 16;
 const ORDERED_TABLE: u8 = 1;
@@ -110,7 +110,7 @@ impl<'a> TableEntryView<'a> {
     pub(crate) fn by_chance(name: &[u8], bytes: &'a [u8], page_count: u32) -> Option<TableEntryView<'a>> {
         let entry = TableEntryView::new(bytes).ok().filter(|_| decode_name(name).is_ok())?;
         let TreeRoot { page, depth, entries } = entry.root;
-        let is_place = depth == 0 || (RECORD_PAGES..page_count).contains(&page.0);
+        let is_place = depth == 0 || (META_PAGES..page_count).contains(&page.0);
         let is_tree = depth <= MOST_LEVELS && (depth == 0) == (entries == 0);
         let is_type_name =
             |name: &str| !name.is_empty() && name.bytes().all(|byte| (b' '..=b'~').contains(&byte));

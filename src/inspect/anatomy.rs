@@ -72,7 +72,7 @@ pub enum Content {
     /// What cannot be told: the middle of a large value has no header, and damage can look like anything.
     Unknown,
     /// A record.
-    Record {
+    Meta {
         /// The pages that this commit stored, if the record vouches for them.
         listed: Vec<Range<u32>>,
         /// The newest part of the log of free space.

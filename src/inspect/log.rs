@@ -5,11 +5,11 @@ use std::ops::Range;
 use super::anatomy::{Content, LogEntry};
 use crate::base::PageRun;
 use crate::format::free_log::{self, Entry};
-use crate::format::record::Record;
+use crate::format::meta::Meta;
 
-pub(super) fn record_content(record: &Record) -> Content {
+pub(super) fn record_content(record: &Meta) -> Content {
     // The tail begins with an entry: when it moves to pages, all of it does.
-    Content::Record { listed: ranges(&record.listed), log: entries_from(&record.log_tail, 0) }
+    Content::Meta { listed: ranges(&record.listed), log: entries_from(&record.log_tail, 0) }
 }
 
 /// The entries that begin at byte `start` of the log, or behind it. Ends with the first that is not whole.

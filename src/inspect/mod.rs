@@ -23,8 +23,8 @@ use std::time::Duration;
 use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::error::{Corruption, Error, Result};
+use crate::format::meta::{MAGIC, META_PAGES, Meta, candidate_page_sizes};
 use crate::format::page::{self, PageKind, is_page_size};
-use crate::format::record::{MAGIC, RECORD_PAGES, Record, candidate_page_sizes};
 use crate::format::{free_log, overflow};
 use crate::sys::{Access, FileStorage, Reservation, Storage, WriteMode};
 use crate::txn::recover::read_records;
@@ -130,7 +130,7 @@ impl Inspector {
             content: Content::Unknown,
             problems: Vec::new(),
         };
-        if number < RECORD_PAGES {
+        if number < META_PAGES {
             self.take_record(&mut page)?
         } else {
             self.take_page(&mut page)?
@@ -144,7 +144,7 @@ impl Inspector {
             page.content = Content::Empty;
             return Ok(());
         }
-        match Record::decode(&page.bytes, page.number) {
+        match Meta::decode(&page.bytes, page.number) {
             Ok(record) => page.content = log::record_content(&record),
             Err(Error::Corrupt(problem)) => page.problems.push(*problem),
             Err(error) => return Err(error),
@@ -152,7 +152,7 @@ impl Inspector {
         if page.bytes.starts_with(MAGIC) {
             page.fields = fields::of_record(&page.bytes);
             page.stored_checksum = Some(get_u32(&page.bytes, 8));
-            page.computed_checksum = Record::checksum_in(&page.bytes);
+            page.computed_checksum = Meta::checksum_in(&page.bytes);
         }
         Ok(())
     }

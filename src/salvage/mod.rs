@@ -31,8 +31,8 @@ use std::path::Path;
 
 use crate::base::{PageNumber, PageSet};
 use crate::error::{Error, Result};
+use crate::format::meta::Meta;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
-use crate::format::record::Record;
 use crate::salvage::scan::Scan;
 use crate::salvage::source::{Source, nothing_found};
 use crate::salvage::state::State;
@@ -159,7 +159,7 @@ pub fn salvage_with(
 }
 
 /// The state of a record, and what belongs to it though no readable branch refers to it.
-fn with_record<'a>(mut state: State<'a>, record: &Record, report: &mut SalvageReport) -> State<'a> {
+fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageReport) -> State<'a> {
     report.has_record = true;
     report.transaction = Some(record.id.0);
     let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
@@ -201,7 +201,7 @@ fn add_strays(state: &mut State<'_>, scan: &Scan, is_live_known: bool, report: &
 }
 
 /// Pages that the free log says are free or retired; `None` if it cannot be read.
-fn unused_pages(source: &Source, record: &Record) -> Option<PageSet> {
+fn unused_pages(source: &Source, record: &Meta) -> Option<PageSet> {
     let space = source.space(record).ok()?;
     let mut unused = PageSet::new(source.page_count);
     let retired = space.retired().iter().map(|retired| retired.run);

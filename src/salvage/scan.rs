@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::meta::META_PAGES;
 use crate::format::page::{self, PageKind};
-use crate::format::record::RECORD_PAGES;
 use crate::format::table_root::{MOST_LEVELS, TableEntryView, TreeRoot};
 use crate::salvage::source::Source;
 use crate::tree::nodes::view;
@@ -44,8 +44,7 @@ impl Scan {
         newest: TransactionId,
     ) -> Scan {
         let mut scan = Scan::default();
-        for number in
-            (RECORD_PAGES..source.page_count).map(PageNumber).filter(|&number| !seen.contains(number))
+        for number in (META_PAGES..source.page_count).map(PageNumber).filter(|&number| !seen.contains(number))
         {
             let Some(page) = source.tree_page_by_chance(number) else { continue };
             let stray = Stray { number: number.0, level: page::level(&page), birth: page::birth(&page) };

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::free_log;
+use crate::format::meta::{META_PAGES, Meta, candidate_page_sizes};
 use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page::{self, HEADER_LEN, PageKind};
-use crate::format::record::{RECORD_PAGES, Record, candidate_page_sizes};
 use crate::space::Space;
 use crate::sys::{self, FileStorage, Reservation, Rights, Storage};
 use crate::txn::open::open_alone;
@@ -38,7 +38,7 @@ pub(super) type Page = Box<[u8]>;
 
 impl Source {
     /// Opens the file, finds its page size, and answers the good records, newest first, as well.
-    pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Record>)> {
+    pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Meta>)> {
         let storage = open_alone(path, Reservation::Nothing)?;
         let records = read_records(&storage)?;
         let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
@@ -70,7 +70,7 @@ impl Source {
         let mut best = (0, None);
         for page_size in candidate_page_sizes() {
             (self.page_size, self.page_count) = (page_size, page_count(length, page_size));
-            let pages = (RECORD_PAGES..self.page_count).map(PageNumber);
+            let pages = (META_PAGES..self.page_count).map(PageNumber);
             let is_good = |&number: &PageNumber| {
                 self.looks_like_a_page(number)
                     && self.any_page(number).is_ok_and(|page| page::kind(&page).is_some())
@@ -97,14 +97,13 @@ impl Source {
     }
 
     fn check_inside(&self, run: PageRun) -> Result<()> {
-        let is_inside = run.first.0 >= RECORD_PAGES
+        let is_inside = run.first.0 >= META_PAGES
             && run.first.0 < self.page_count
             && run.count <= self.page_count - run.first.0;
         if is_inside {
             return Ok(());
         }
-        let expected =
-            format_args!("pages within {RECORD_PAGES}..{}, all that the file has", self.page_count);
+        let expected = format_args!("pages within {META_PAGES}..{}, all that the file has", self.page_count);
         let found = format_args!("{} from {}", run.count, run.first);
         Err(corrupt(Some(run.first.0), "page reference", expected, found))
     }
@@ -172,7 +171,7 @@ impl Source {
     }
 
     /// Free space as of `record`.
-    pub(super) fn space(&self, record: &Record) -> Result<Space> {
+    pub(super) fn space(&self, record: &Meta) -> Result<Space> {
         let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
         Space::load(&chain.bytes, record.id)
     }

@@ -6,9 +6,9 @@ use crate::base::TransactionId;
 use crate::check::Problems;
 use crate::error::{Result, corrupt};
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::meta::Meta;
 use crate::format::overflow;
 use crate::format::page;
-use crate::format::record::Record;
 use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
 use crate::salvage::source::Source;
 use crate::salvage::survey::{Piece, Survey, Tree, note};
@@ -68,7 +68,7 @@ impl<'a> State<'a> {
 
     /// The state of the newest record; of the one before, if that can be read as a whole and has no fewer entries to be
     /// read: then the newest is that of a commit that has never come to its end.
-    pub(super) fn of_records(source: &'a Source, records: &[Record]) -> Option<(State<'a>, Record)> {
+    pub(super) fn of_records(source: &'a Source, records: &[Meta]) -> Option<(State<'a>, Meta)> {
         let (newest, older) = records.split_first()?;
         let state = State::of_catalog(source, &newest.catalog, newest.id);
         if state.damaged > 0

@@ -24,7 +24,7 @@ use crate::base::bytes::{get_u32, put_u32};
 use crate::base::checksum::checksum_of_parts;
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::format::free_log::FIRST_PAGE;
-use crate::format::record::TAIL_LIMIT;
+use crate::format::meta::TAIL_LIMIT;
 use crate::sys::atomic::AtomicU64;
 
 /// Words of an area before the bytes of the log's tail.

@@ -12,7 +12,7 @@ use super::tale::{Expected, Tale, fingerprint};
 use super::visit::Tour;
 use crate::base::TransactionId;
 use crate::db::Db;
-use crate::format::record::{RECORD_PAGES, Record};
+use crate::format::meta::{META_PAGES, Meta};
 use crate::txn::read::SnapshotReader;
 
 impl<S: Scenario> Tour<'_, S> {
@@ -131,8 +131,8 @@ impl Recovery {
 fn ids_are_new(db: &Db, disk: &Disk, recovery: &[Event]) -> Result<(), Problem> {
     let next = shared(db).next_id();
     let newest_in = |image: &[u8]| {
-        let slots = image.chunks(db.page_size()).take(RECORD_PAGES as usize);
-        slots.filter_map(|slot| Record::decode(slot, 0).ok()).map(|record| record.id).max()
+        let slots = image.chunks(db.page_size()).take(META_PAGES as usize);
+        slots.filter_map(|slot| Meta::decode(slot, 0).ok()).map(|record| record.id).max()
     };
     let mut newest = newest_in(disk.cache());
     if disk.is_in_doubt() {

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::disk::Event;
 use crate::base::TransactionId;
-use crate::format::record::MAGIC;
+use crate::format::meta::MAGIC;
 use crate::sys::calls::before_call;
 use crate::sys::{FileIdentity, FileStorage, Mapping, Reservation, Storage, WriteMode};
 

@@ -10,7 +10,7 @@ use super::run::{Life, open};
 use super::scenario::{Scenario, Story, Told};
 use crate::base::TransactionId;
 use crate::error::Result;
-use crate::format::record::{RECORD_PAGES, Record};
+use crate::format::meta::{META_PAGES, Meta};
 use crate::format::table_root::TableEntry;
 use crate::tree::RangeCursor;
 use crate::txn::read::SnapshotReader;
@@ -103,8 +103,8 @@ impl<'a, Step> Tale<'a, Step> {
         for event in &life.events {
             disk.apply(event);
             let Event::Store { offset, bytes } = event else { continue };
-            let Ok(record) = Record::decode(bytes, 0) else { continue };
-            let is_record = *offset < u64::from(RECORD_PAGES) * record.page_size as u64;
+            let Ok(record) = Meta::decode(bytes, 0) else { continue };
+            let is_record = *offset < u64::from(META_PAGES) * record.page_size as u64;
             if is_record && !self.left.contains_key(&record.id) {
                 let (found, left) = look(scenario, &disk)?;
                 if found == record.id {

@@ -23,7 +23,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafValue, LeafView, Payload};
-use crate::format::node::{self, Place};
+use crate::format::node::{self, Position};
 use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page;
 use crate::tree::cursor::RangeCursor;
@@ -382,7 +382,7 @@ impl TreeMut {
     // ---- the path ----
 
     /// The place of a key behind all others, if the path leads there.
-    fn position_at_end(&mut self, key: &[u8]) -> Result<Option<Place>> {
+    fn position_at_end(&mut self, key: &[u8]) -> Result<Option<Position>> {
         if !self.is_path_to_end {
             return Ok(None);
         }
@@ -397,12 +397,12 @@ impl TreeMut {
     }
 
     /// Descends to `key` without changing anything; the way is in `path` then. The tree is not empty.
-    pub(super) fn locate<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Place> {
+    pub(super) fn locate<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Position> {
         self.locate_with_room(source, key, 0)
     }
 
     /// The same; and asks for what is written where an entry of `length` bytes is put into the leaf.
-    fn locate_with_room<S: PageSource>(&mut self, source: &S, key: &[u8], length: usize) -> Result<Place> {
+    fn locate_with_room<S: PageSource>(&mut self, source: &S, key: &[u8], length: usize) -> Result<Position> {
         let nodes = FramesOverPages { source, frames: &self.frames };
         self.path.clear();
         self.is_path_to_end = false;

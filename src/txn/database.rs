@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
-use crate::format::record::Identity;
+use crate::format::meta::Identity;
 use crate::shm::SharedMemory;
 use crate::shm::handles::HandleNumber;
 use crate::shm::watermarks::Snapshot;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::base::{PageNumber, PageRun, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Chain, Entry};
-use crate::format::record::Record;
+use crate::format::meta::Meta;
 use crate::format::table_root::TableEntry;
 use crate::shm::SharedMemory;
 use crate::shm::watermarks::{Head, Snapshot};
@@ -32,7 +32,7 @@ use crate::txn::recover::head_of;
 use crate::txn::sync::unsynced_pages;
 
 /// Whether the file has all pages of `head`, and of what readers see, given that `durable` is on the disk.
-pub(super) fn is_in_file(head: &Head, durable: &Record, shared: &SharedMemory, pages: &PageFile) -> bool {
+pub(super) fn is_in_file(head: &Head, durable: &Meta, shared: &SharedMemory, pages: &PageFile) -> bool {
     let Some(visible) = shared.snapshot(shared.visible()) else { return false };
     if head.snapshot.length_pages > pages.existing_pages() {
         return false;

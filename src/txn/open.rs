@@ -16,8 +16,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::format::meta::{Identity, META_PAGES, Meta};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
-use crate::format::record::{Identity, RECORD_PAGES, Record};
 use crate::format::table_root::TreeRoot;
 use crate::shm::owner::{FIRST_BYTES, SharedOwner, check_lock_file};
 use crate::shm::{FIRST_WORD_COUNT, SharedMemory, WORD_COUNT};
@@ -274,12 +274,12 @@ impl OpenSettings {
     /// The record pages of a new database: one record, and an empty slot.
     pub(crate) fn first_pages(&self, identity: Identity) -> Result<Vec<u8>> {
         let page_size = self.page_size.unwrap_or(MIN_PAGE_SIZE);
-        let log = FreeLog::new(&Space::new(RECORD_PAGES));
-        let record = Record {
+        let log = FreeLog::new(&Space::new(META_PAGES));
+        let record = Meta {
             page_size,
             identity,
             id: FIRST_TRANSACTION,
-            length_pages: RECORD_PAGES,
+            length_pages: META_PAGES,
             free_pages: 0,
             retired_pages: 0,
             catalog: TreeRoot::default(),
@@ -289,7 +289,7 @@ impl OpenSettings {
             digest: 0,
         };
         let mut pages = record.encode();
-        pages.resize(RECORD_PAGES as usize * page_size, 0);
+        pages.resize(META_PAGES as usize * page_size, 0);
         Ok(pages)
     }
 

@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::{PageNumber, PageRun};
 use crate::error::{Error, Result, corrupt};
+use crate::format::meta::{META_PAGES, Meta, slot_offset};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
-use crate::format::record::{RECORD_PAGES, Record, slot_offset};
 use crate::shm::watermarks::Snapshot;
 use crate::sys::{LINE_BYTES, Mapping, Rights, SharedWords, Storage, pieces};
 use crate::tree::pages::{PageSource, SealedPages};
@@ -140,7 +140,7 @@ impl PageFile {
     /// A leaf or branch page of a snapshot that is `length_pages` long.
     #[inline(always)]
     pub(crate) fn page(&self, number: PageNumber, length_pages: u32) -> Result<&[u8]> {
-        if (RECORD_PAGES..length_pages).contains(&number.0)
+        if (META_PAGES..length_pages).contains(&number.0)
             && let Some(bytes) = self.mapping.slice(number.offset(self.page_size), self.page_size)
             && self.is_verified(number)
         {
@@ -201,7 +201,7 @@ impl PageFile {
 
     #[inline]
     fn bytes(&self, run: PageRun, length_pages: u32) -> Result<&[u8]> {
-        let inside = run.first.0 >= RECORD_PAGES
+        let inside = run.first.0 >= META_PAGES
             && run.first.0 < length_pages
             && run.count <= length_pages - run.first.0;
         let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
@@ -316,11 +316,11 @@ impl PageFile {
     }
 
     /// The record in a slot, if there is one. Read by a system call: what changes is never borrowed (I1).
-    pub(crate) fn read_record(&self, slot: usize) -> Result<Option<Record>> {
+    pub(crate) fn read_record(&self, slot: usize) -> Result<Option<Meta>> {
         let mut bytes = vec![0; self.page_size];
         let offset = slot_offset(slot, self.page_size);
         self.storage.read(offset, &mut bytes).map_err(self.io_error("read a record of"))?;
-        Ok(Record::decode(&bytes, slot as u32).ok())
+        Ok(Meta::decode(&bytes, slot as u32).ok())
     }
 
     /// Stores `record` in a slot.
@@ -376,7 +376,7 @@ fn outside(run: PageRun, length_pages: u32) -> Error {
     corrupt(
         Some(run.first.0),
         "page reference",
-        format_args!("pages within {RECORD_PAGES}..{length_pages}"),
+        format_args!("pages within {META_PAGES}..{length_pages}"),
         run,
     )
 }

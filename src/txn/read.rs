@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
+use crate::format::meta::Identity;
 use crate::format::page::{self, HEADER_LEN};
-use crate::format::record::Identity;
 use crate::shm::reader_table::ReaderSlot;
 use crate::shm::watermarks::Snapshot;
 use crate::tree::pages::PageSource;

@@ -24,8 +24,8 @@ use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result, corrupt};
+use crate::format::meta::{self, Identity, META_PAGES, Meta, candidate_page_sizes, slot_offset};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
-use crate::format::record::{self, Identity, RECORD_PAGES, Record, candidate_page_sizes, slot_offset};
 use crate::shm::SharedMemory;
 use crate::shm::commit_info::SpaceState;
 use crate::shm::watermarks::{Head, Snapshot, first_id_after};
@@ -41,7 +41,7 @@ const READ_TRIES: u64 = 4;
 #[derive(Clone, Debug)]
 struct Found {
     slot: usize,
-    record: Record,
+    record: Meta,
 }
 
 /// What the two slots hold.
@@ -66,13 +66,13 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
 }
 
 /// The good records of a file of which nothing else need be right, newest first; none if there are none.
-pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Record>> {
+pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Meta>> {
     let length = storage.file_length().unwrap_or(0);
-    let decode = |slot: usize, page_size: usize| -> Result<Option<Record>> {
+    let decode = |slot: usize, page_size: usize| -> Result<Option<Meta>> {
         let offset = slot_offset(slot, page_size);
         let mut bytes = vec![0; length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize];
         let read = storage.read(offset, &mut bytes).ok();
-        match read.map(|()| Record::decode(&bytes, slot as u32)) {
+        match read.map(|()| Meta::decode(&bytes, slot as u32)) {
             Some(Err(error @ Error::NewerFormat { .. })) => Err(error),
             Some(Ok(record)) if slot == 0 || record.page_size == page_size => Ok(Some(record)),
             _ => Ok(None),
@@ -80,7 +80,7 @@ pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Record>> {
     };
     let first = decode(0, MIN_PAGE_SIZE)?;
     let page_size = first.as_ref().map(|record| record.page_size);
-    let mut records: Vec<Record> = first.into_iter().collect();
+    let mut records: Vec<Meta> = first.into_iter().collect();
     for candidate in candidate_page_sizes().filter(|&size| page_size.is_none_or(|known| known == size)) {
         records.extend(decode(1, candidate)?);
     }
@@ -92,14 +92,14 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let length = storage.file_length().map_err(SlotsError::Io)?;
     let read = |offset: u64| read_slot(storage, offset, length);
     let first_bytes = read(0)?;
-    let first = match Record::decode(&first_bytes, 0) {
+    let first = match Meta::decode(&first_bytes, 0) {
         Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
         other => other,
     };
     if let Ok(record) = &first {
         let page_size = record.page_size;
         let second_bytes = read(slot_offset(1, page_size))?;
-        let second = Record::decode(&second_bytes, 1);
+        let second = Meta::decode(&second_bytes, 1);
         if let Err(error @ Error::NewerFormat { .. }) = second {
             return Err(SlotsError::Unusable(error)); // a newer library's commit, which is not to be erased
         }
@@ -107,7 +107,7 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         return Ok(Slots::new(page_size, found));
     }
     for page_size in candidate_page_sizes() {
-        match Record::decode(&read(slot_offset(1, page_size))?, 1) {
+        match Meta::decode(&read(slot_offset(1, page_size))?, 1) {
             Ok(record) if record.page_size == page_size => {
                 return Ok(Slots::new(page_size, [None, Some(record)]));
             }
@@ -115,8 +115,8 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
             _ => {}
         }
     }
-    let is_ours = first_bytes.starts_with(record::MAGIC);
-    let expected = u64::from(RECORD_PAGES) * declared_page_size(&first_bytes) as u64;
+    let is_ours = first_bytes.starts_with(meta::MAGIC);
+    let expected = u64::from(META_PAGES) * declared_page_size(&first_bytes) as u64;
     match first {
         Err(_) if is_ours && length < expected => Err(SlotsError::Short { expected, found: length }),
         Err(error) if is_ours => Err(SlotsError::Unusable(error)),
@@ -134,7 +134,7 @@ fn read_slot(storage: &dyn Storage, offset: u64, file_length: u64) -> Result<Vec
         Ok(bytes)
     };
     let bytes = read(MIN_PAGE_SIZE)?;
-    match record::declared_length(&bytes) {
+    match meta::declared_length(&bytes) {
         Some(length) if length > bytes.len() => read(length),
         _ => Ok(bytes),
     }
@@ -161,7 +161,7 @@ pub(crate) enum SlotsError {
 }
 
 impl Slots {
-    fn new(page_size: usize, records: [Option<Record>; 2]) -> Slots {
+    fn new(page_size: usize, records: [Option<Meta>; 2]) -> Slots {
         let mut found: Vec<Found> = records
             .into_iter()
             .enumerate()
@@ -176,7 +176,7 @@ impl Slots {
         self.newest().identity
     }
 
-    fn newest(&self) -> &Record {
+    fn newest(&self) -> &Meta {
         &self.found.first().expect("read_slots has found a record").record
     }
 
@@ -197,11 +197,11 @@ impl Slots {
 
     /// The record of what `shared` says is durable, if it is there and no record is newer: the other slot may have an
     /// older one, or that of a sync whose process was killed.
-    fn durable_record(&self, shared: &SharedMemory) -> Option<&Record> {
+    fn durable_record(&self, shared: &SharedMemory) -> Option<&Meta> {
         let (slot, durable) = (shared.durable_slot(), shared.durable());
         let is_known = |found: &&Found| {
             let Found { slot: found_slot, record } = found;
-            let is_stored_last = Record::checksum_of(&record.encode()) == shared.slot_checksum(*found_slot);
+            let is_stored_last = Meta::checksum_of(&record.encode()) == shared.slot_checksum(*found_slot);
             match *found_slot == slot {
                 true => record.id == durable && is_stored_last,
                 false => record.id < durable || shared.left_target() == Some(record.id) && is_stored_last,
@@ -240,7 +240,7 @@ impl Slots {
                 }
             }
         }
-        let checksum = Record::checksum_of(&record.encode());
+        let checksum = Meta::checksum_of(&record.encode());
         let head = head_of(&record);
         if joined.is_none() {
             let first_id = match is_mutated(Mutation::IdUsedAgain) {
@@ -272,7 +272,7 @@ impl Slots {
 }
 
 /// The state that a record describes.
-pub(super) fn head_of(record: &Record) -> Head {
+pub(super) fn head_of(record: &Meta) -> Head {
     Head {
         snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
         space: SpaceState {
@@ -291,7 +291,7 @@ fn reads_as_zeros(pages: &PageFile, slot: usize) -> bool {
 }
 
 /// A longer file is durable before a record speaks of it: so a file that is too short has been cut.
-fn check_length(pages: &PageFile, record: &Record) -> Result<()> {
+fn check_length(pages: &PageFile, record: &Meta) -> Result<()> {
     let expected = u64::from(record.length_pages) * pages.page_size as u64;
     let found = pages.storage.mapping().mapped_length();
     if found < expected {
@@ -301,7 +301,7 @@ fn check_length(pages: &PageFile, record: &Record) -> Result<()> {
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.
-pub(super) fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
+pub(super) fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
     let mut checksums = Vec::new();
     for run in &record.listed {
         let mut next = run.first.0;
@@ -319,7 +319,7 @@ pub(super) fn verify_listed(pages: &PageFile, record: &Record) -> Result<()> {
             next += count;
         }
     }
-    let found = record::digest(checksums);
+    let found = meta::digest(checksums);
     let is_right = found == record.digest || is_mutated(Mutation::DigestNotCompared);
     if !record.listed.is_empty() && !is_right {
         let expected = format_args!("{:08x}", record.digest);

@@ -16,7 +16,7 @@
 use crate::base::{PageRun, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log;
-use crate::format::record::Record;
+use crate::format::meta::Meta;
 use crate::format::table_root::TableEntry;
 use crate::shm::watermarks::Head;
 use crate::tree::newer::{NewerPages, walk_newer};
@@ -28,7 +28,7 @@ use crate::txn::unsynced_pages::UnsyncedPages;
 const PIECE_BYTES: usize = 1 << 20;
 
 /// A record, and the pages that it lists, which have been verified.
-pub(crate) fn record(pages: &PageFile, slot: usize, record: &Record) -> Result<()> {
+pub(crate) fn record(pages: &PageFile, slot: usize, record: &Meta) -> Result<()> {
     record.listed.iter().try_for_each(|&run| store(pages, run))?;
     pages.store_record(slot, &record.encode())
 }

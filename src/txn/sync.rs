@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
-use crate::format::record::{Record, list_capacity};
+use crate::format::meta::{Meta, list_capacity};
 use crate::shm::commit_info::CommitDelta;
 use crate::shm::watermarks::{Head, Snapshot};
 use crate::shm::{RING_LEN, SharedMemory};
@@ -164,7 +164,7 @@ impl Database {
             None => self.pages.barrier(record.length_pages)?,
         }
         let encoded = record.encode();
-        self.shared.set_slot_checksum(slot, Record::checksum_of(&encoded));
+        self.shared.set_slot_checksum(slot, Meta::checksum_of(&encoded));
         self.pages.store_record(slot, &encoded)?;
         if is_mutated(Mutation::DurableTooEarly) {
             self.shared.finish_sync(record.id, slot);
@@ -210,8 +210,8 @@ impl Database {
         Ok(())
     }
 
-    fn record_of(&self, head: &Head) -> Record {
-        Record {
+    fn record_of(&self, head: &Head) -> Meta {
+        Meta {
             page_size: self.pages.page_size,
             identity: self.identity,
             id: head.snapshot.id,

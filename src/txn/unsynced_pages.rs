@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{PageNumber, PageRun};
-use crate::format::record;
+use crate::format::meta;
 
 /// More pages than this between two durable records are synced with two barriers (16 MiB at 4 KiB).
 /// Fewer in tests, so that small histories get there too.
@@ -63,7 +63,7 @@ impl UnsyncedPages {
                 _ => runs.push(run),
             }
         }
-        let digest = record::digest(units.into_iter().map(|(_, checksum)| checksum));
+        let digest = meta::digest(units.into_iter().map(|(_, checksum)| checksum));
         (runs.len() <= capacity).then_some((runs, digest))
     }
 }
@@ -83,7 +83,7 @@ mod tests {
         fresh.remove(PageRun::new(500, 9));
         let (runs, digest) = fresh.list(9).unwrap();
         assert_eq!(runs, [PageRun::new(10, 4), PageRun::new(21, 1)]);
-        assert_eq!(digest, record::digest([100, 110, 210]));
+        assert_eq!(digest, meta::digest([100, 110, 210]));
         assert!(fresh.list(1).is_none(), "does not fit");
         fresh.remove(PageRun::new(10, 4));
         assert_eq!(fresh.list(9).unwrap().0, [PageRun::new(21, 1)], "several units named as one run");

@@ -62,7 +62,7 @@ fn only_reading_a_record_flips_a_bit_and_once() {
     let mut bytes = [0; 200];
     storage.read(0, &mut bytes).unwrap();
     assert_eq!(bytes, [0; 200]);
-    let record = [&crate::format::record::MAGIC[..], &[0; 192]].concat();
+    let record = [&crate::format::meta::MAGIC[..], &[0; 192]].concat();
     storage.write(0, &[&record]).unwrap();
     storage.read(0, &mut bytes).unwrap();
     let different = bytes.iter().zip(&record).filter(|(read, stored)| read != stored);

@@ -2,8 +2,8 @@
 
 use super::mixed::{Kind, Mixed};
 use crate::base::TransactionId;
+use crate::format::meta::Meta;
 use crate::format::page;
-use crate::format::record::Record;
 use crate::sim::disk::{Disk, Event};
 use crate::sim::run::live;
 use crate::sim::{Explorer, Random, Scenario};
@@ -21,9 +21,9 @@ fn events_of(kind: Kind, seed: u64) -> (Vec<Event>, u64) {
     (live(&scenario, &disk, &steps, None).ok().unwrap().events, length)
 }
 
-fn record_in(event: &Event) -> Option<Record> {
+fn record_in(event: &Event) -> Option<Meta> {
     match event {
-        Event::Store { offset, bytes } if *offset < 2 * 4096 => Record::decode(bytes, 0).ok(),
+        Event::Store { offset, bytes } if *offset < 2 * 4096 => Meta::decode(bytes, 0).ok(),
         _ => None,
     }
 }
@@ -35,7 +35,7 @@ fn the_scenarios_reach_what_they_are_for() {
     assert!(events.iter().any(|event| matches!(event, Event::Lengthened { .. })));
     let (events, _) = events_of(Kind::Fragmented, 0);
     // The first record is recovery's, of a database without pages.
-    let records: Vec<Record> = events.iter().filter_map(record_in).skip(1).collect();
+    let records: Vec<Meta> = events.iter().filter_map(record_in).skip(1).collect();
     assert!(records.iter().any(|record| record.listed.is_empty()), "two barriers");
     assert!(records.iter().any(|record| record.listed.len() > 2), "several runs");
     let (events, _) = events_of(Kind::Long, 0);

@@ -1,16 +1,16 @@
 //! Power is cut at moments that matter, one by one. (All moments are in `src/sim/tests`.)
 
 use super::fixture::{Engine, Entries, PAGE, clear, put};
-use crate::format::record::Record;
+use crate::format::meta::Meta;
 use crate::sim::disk::Event;
 use crate::sim::{Fault, Random};
 use crate::txn::commit::Durability;
 
 /// Where a record was stored, and what it said. (An erased record is none.)
-fn record_writes(calls: &[Event]) -> impl Iterator<Item = (usize, Record)> {
+fn record_writes(calls: &[Event]) -> impl Iterator<Item = (usize, Meta)> {
     calls.iter().enumerate().filter_map(|(at, call)| match call {
         Event::Store { offset, bytes } if *offset < 2 * PAGE as u64 => {
-            Some((at, Record::decode(bytes, 0).ok()?))
+            Some((at, Meta::decode(bytes, 0).ok()?))
         }
         _ => None,
     })
@@ -164,9 +164,9 @@ fn a_page_that_was_born_after_its_snapshot_is_corrupt() {
     let mut image = engine.image();
     image[..2 * PAGE].copy_from_slice(&before[..2 * PAGE]);
     let listed =
-        Record::decode(&image[PAGE..2 * PAGE], 1).or_else(|_| Record::decode(&image[..PAGE], 0)).unwrap();
-    let slot = if Record::decode(&image[PAGE..2 * PAGE], 1).is_ok() { 1 } else { 0 };
-    let unlisted = Record { listed: Vec::new(), digest: 0, ..listed }.encode();
+        Meta::decode(&image[PAGE..2 * PAGE], 1).or_else(|_| Meta::decode(&image[..PAGE], 0)).unwrap();
+    let slot = if Meta::decode(&image[PAGE..2 * PAGE], 1).is_ok() { 1 } else { 0 };
+    let unlisted = Meta { listed: Vec::new(), digest: 0, ..listed }.encode();
     image[slot * PAGE..][..PAGE].fill(0);
     image[slot * PAGE..][..unlisted.len()].copy_from_slice(&unlisted);
     let recovered = Engine::open(&image, 0).unwrap();

@@ -99,7 +99,7 @@ fn find_use(command: &Page, page: &Anatomy) -> Result<Use, Failure> {
             place => format!(", {place} after its first, page {}", page_use.first),
         };
         let text = match page_use.role {
-            PageRole::Record => "room for a record".to_owned(),
+            PageRole::Meta => "room for a record".to_owned(),
             PageRole::Leaf => format!("a leaf {of}"),
             PageRole::Branch { level } => format!("a branch {of}, {level} above the leaves"),
             PageRole::Overflow => {

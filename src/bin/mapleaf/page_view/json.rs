@@ -17,7 +17,7 @@ pub(crate) fn page_json(page: &Anatomy) -> Value {
         "problems": problems_json(&page.problems),
     });
     match &page.content {
-        Content::Record { listed, log } => {
+        Content::Meta { listed, log } => {
             answer["listed"] = json!(listed);
             answer["log"] = log.iter().map(log_json).collect();
         }

@@ -59,7 +59,7 @@ impl PageText<'_> {
     /// What the header is followed by.
     pub(crate) fn write_content(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.page.content {
-            Content::Record { listed, log } => {
+            Content::Meta { listed, log } => {
                 writeln!(out, "\nlisted pages: {}", ranges(listed))?;
                 write_log(out, log)
             }

@@ -137,7 +137,7 @@ impl Classes {
             None => {}
         }
         match (page.role, page.table) {
-            (PageRole::Record, _) => RECORD,
+            (PageRole::Meta, _) => RECORD,
             (PageRole::FreeLog, _) => FREE_LOG,
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, None) => CATALOG,
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, Some(_)) => {

@@ -48,7 +48,7 @@ const RUN_LEN: usize = 8;
 pub(crate) const FORMAT_VERSION: u32 = 2;
 
 /// Pages at the head of the file that hold the two records.
-pub(crate) const RECORD_PAGES: u32 = 2;
+pub(crate) const META_PAGES: u32 = 2;
 
 /// The longest tail of the free log that a record carries; what is longer goes to pages of its own.
 /// Leaves room for a list of at least 64 runs in the smallest page.
@@ -59,7 +59,7 @@ pub(crate) type Identity = [u8; 16];
 
 /// The contents of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Record {
+pub(crate) struct Meta {
     pub(crate) page_size: usize,
     pub(crate) identity: Identity,
     pub(crate) id: TransactionId,
@@ -94,7 +94,7 @@ pub(crate) fn digest(checksums: impl IntoIterator<Item = u32>) -> u32 {
     hasher.finalize()
 }
 
-impl Record {
+impl Meta {
     /// The record as it is stored. It fits a page if the list and the tail obey [`list_capacity`] and
     /// [`TAIL_LIMIT`].
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -129,7 +129,7 @@ impl Record {
         bytes
     }
 
-    /// The checksum that [`Record::encode`] has put into a record.
+    /// The checksum that [`Meta::encode`] has put into a record.
     pub(crate) fn checksum_of(encoded: &[u8]) -> u32 {
         get_u32(encoded, 8)
     }
@@ -141,7 +141,7 @@ impl Record {
     }
 
     /// Reads the record in `slot`, the bytes of a record page (or as many of them as there are, or the record has).
-    pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Record> {
+    pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Meta> {
         let wrong = |what, expected: String, found: String| corrupt(Some(slot_number), what, expected, found);
         if slot.len() < FIXED_LEN || &slot[..8] != MAGIC {
             return Err(wrong("record magic", "mapleaf".into(), "other bytes".into()));
@@ -186,7 +186,7 @@ impl Record {
                 tail_len.to_string(),
             ));
         }
-        let record = Record {
+        let record = Meta {
             page_size,
             identity: slot[24..40].try_into().expect("16 bytes"),
             id: TransactionId(get_u64(slot, 40)),
@@ -216,14 +216,14 @@ impl Record {
             corrupt(
                 Some(slot_number),
                 what,
-                format_args!("within {RECORD_PAGES}..{}", self.length_pages),
+                format_args!("within {META_PAGES}..{}", self.length_pages),
                 found,
             )
         };
-        if self.length_pages < RECORD_PAGES || self.length_pages > PageNumber::LIMIT {
+        if self.length_pages < META_PAGES || self.length_pages > PageNumber::LIMIT {
             return Err(wrong("file length in pages", self.length_pages));
         }
-        let within = |page: PageNumber| (RECORD_PAGES..self.length_pages).contains(&page.0);
+        let within = |page: PageNumber| (META_PAGES..self.length_pages).contains(&page.0);
         if self.catalog.depth > 0 && !within(self.catalog.page) {
             return Err(wrong("catalog root", self.catalog.page.0));
         }
@@ -233,7 +233,7 @@ impl Record {
         if self.id.0 == 0 || self.id.0 > TransactionId::MAX.0 {
             return Err(corrupt(Some(slot_number), "transaction id", "a positive number", self.id));
         }
-        let mut end = RECORD_PAGES;
+        let mut end = META_PAGES;
         for run in &self.listed {
             let run_end = run.first.0.checked_add(run.count);
             if run.count == 0 || run.first.0 < end || run_end.is_none_or(|e| e > self.length_pages) {
@@ -261,8 +261,8 @@ pub(crate) fn candidate_page_sizes() -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    fn sample() -> Record {
-        Record {
+    fn sample() -> Meta {
+        Meta {
             page_size: 4096,
             identity: *b"0123456789abcdef",
             id: TransactionId(77),
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn round_trip_also_at_the_limits() {
         for (runs, tail) in [(0, 0), (2, 100), (64, TAIL_LIMIT), (list_capacity(4096, 0), 0)] {
-            let record = Record {
+            let record = Meta {
                 listed: (0..runs as u32).map(|i| PageRun::new(2 + i * 2, 1)).collect(),
                 length_pages: 100_000,
                 log_tail: vec![1; tail],
@@ -288,7 +288,7 @@ mod tests {
             };
             let bytes = record.encode();
             assert!(bytes.len() <= 4096);
-            assert_eq!(Record::decode(&bytes, 0).unwrap(), record);
+            assert_eq!(Meta::decode(&bytes, 0).unwrap(), record);
         }
     }
 
@@ -296,15 +296,15 @@ mod tests {
     fn torn_or_half_written_record_is_refused() {
         let bytes = sample().encode();
         for cut in 0..bytes.len() {
-            assert!(Record::decode(&bytes[..cut], 0).is_err(), "cut at {cut}");
+            assert!(Meta::decode(&bytes[..cut], 0).is_err(), "cut at {cut}");
             let mut torn = bytes.clone();
             torn[cut..].fill(0);
-            assert!(torn == bytes || Record::decode(&torn, 0).is_err(), "zeros from {cut}");
+            assert!(torn == bytes || Meta::decode(&torn, 0).is_err(), "zeros from {cut}");
         }
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Record::decode(&flipped, 0).is_err(), "bit {bit}");
+            assert!(Meta::decode(&flipped, 0).is_err(), "bit {bit}");
         }
     }
 
@@ -314,15 +314,15 @@ mod tests {
         put_u32(&mut bytes, 16, FORMAT_VERSION + 1);
         let sum = checksum(&bytes[12..]);
         put_u32(&mut bytes, 8, sum);
-        assert!(matches!(Record::decode(&bytes, 0), Err(Error::NewerFormat { found: 3, supported: 2 })));
+        assert!(matches!(Meta::decode(&bytes, 0), Err(Error::NewerFormat { found: 3, supported: 2 })));
     }
 
     #[test]
     fn forged_record_with_right_checksum_names_no_page_outside() {
-        let forged = |change: fn(&mut Record)| {
+        let forged = |change: fn(&mut Meta)| {
             let mut record = sample();
             change(&mut record);
-            Record::decode(&record.encode(), 0)
+            Meta::decode(&record.encode(), 0)
         };
         assert!(forged(|r| r.catalog.page = PageNumber(1000)).is_err());
         assert!(forged(|r| r.catalog.page = PageNumber(1)).is_err());
@@ -332,7 +332,7 @@ mod tests {
         assert!(forged(|r| r.listed[1] = PageRun::new(900, u32::MAX)).is_err());
         assert!(forged(|r| r.length_pages = 1).is_err());
         assert!(forged(|r| r.id = TransactionId(u64::MAX)).is_err());
-        let long_tail = |r: &mut Record| (r.page_size, r.log_tail) = (65536, vec![0; TAIL_LIMIT + 1]);
+        let long_tail = |r: &mut Meta| (r.page_size, r.log_tail) = (65536, vec![0; TAIL_LIMIT + 1]);
         assert!(forged(long_tail).is_err());
     }
 }
