@@ -43,8 +43,8 @@ pub use types::MessagePack;
 #[cfg(feature = "serde")]
 pub use types::Serde;
 pub use types::{
-    Element, EncodeKey, EncodeValue, Encoded, Encoder, Key, KeyBytes, KeyPrefix, KeyRange, KeyReader, KeyStr,
-    Place, Table, Value,
+    Element, EncodeKey, EncodeValue, Encoded, Encoder, Key, KeyBytes, KeyPosition, KeyPrefix, KeyRange,
+    KeyReader, KeyStr, Table, Value,
 };
 
 /// The programs in the README are tests.

@@ -55,17 +55,17 @@ impl Drop for Mounted<'_> {
 }
 
 /// Where it all happens: in memory, if there is such a place.
-struct Place {
+struct KeyPosition {
     folder: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Place {
+impl KeyPosition {
+    fn new() -> KeyPosition {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         for name in ["log", "mounted"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Place { folder }
+        KeyPosition { folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -185,7 +185,7 @@ fn what_was_acknowledged_survives_losses_of_power() {
     let seed = common::seeds(1, 1)[0];
     let _replay = Replay { test: "what_was_acknowledged_survives_losses_of_power", seed };
     let mut random = Random::new(seed);
-    let place = Place::new();
+    let place = KeyPosition::new();
     let empty = place.empty_disk().expect("mkfs.ext4 makes a file system");
     for (number, (arguments, options)) in RECORDINGS.into_iter().enumerate() {
         let log = place.record(&empty, arguments, options).expect("FUSE and loop devices can be mounted");

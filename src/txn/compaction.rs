@@ -78,7 +78,7 @@ pub struct CompactionProgress {
 
 /// How far a pass is.
 #[derive(Clone, Debug)]
-enum Place {
+enum Cursor {
     /// In this table, at this key.
     Table(String, Vec<u8>),
     /// All tables are done; in the catalog, at this key.
@@ -87,16 +87,16 @@ enum Place {
     End,
 }
 
-impl Place {
-    fn start() -> Place {
-        Place::Table(String::new(), Vec::new())
+impl Cursor {
+    fn start() -> Cursor {
+        Cursor::Table(String::new(), Vec::new())
     }
 }
 
 /// A compaction that is under way.
 pub(crate) struct Compactor {
     step_pages: u32,
-    place: Place,
+    cursor: Cursor,
     passes: u64,
     /// There once the first step has begun.
     pass: Option<Pass>,
@@ -154,7 +154,7 @@ impl Compactor {
     pub(crate) fn new(step_pages: u32) -> Compactor {
         Compactor {
             step_pages: step_pages.max(SPARE_PAGES),
-            place: Place::start(),
+            cursor: Cursor::start(),
             passes: 0,
             pass: None,
             progress: CompactionProgress::default(),
@@ -171,7 +171,7 @@ impl Compactor {
         }
         let transaction = begin(handle)?;
         let (room, ceiling, budget) = transaction.with_space(|space| self.look(&transaction, space))?;
-        let is_at_end = matches!(self.place, Place::End);
+        let is_at_end = matches!(self.cursor, Cursor::End);
         if is_at_end || self.progress.remaining_pages == 0 || budget < SPARE_PAGES {
             drop(transaction);
             let is_cut = cut(handle)?;
@@ -185,7 +185,7 @@ impl Compactor {
         if moved > 0 {
             match transaction.commit(Durability::Durable) {
                 // Others have left less room than there seemed to be.
-                Err(Error::Full { .. } | Error::MappingTooSmall { .. }) => self.place = Place::End,
+                Err(Error::Full { .. } | Error::MappingTooSmall { .. }) => self.cursor = Cursor::End,
                 committed => {
                     committed?;
                     self.progress.commits += 1;
@@ -252,29 +252,29 @@ impl Compactor {
         };
         let is_over = |moving: &Moving<'_>| moving.visits == 0 || moving.taken >= moving.budget;
         while !is_over(&moving) {
-            let stopped = match &self.place {
-                Place::Table(name, from) => {
+            let stopped = match &self.cursor {
+                Cursor::Table(name, from) => {
                     let Some(next) = next_table(transaction, name)? else {
-                        self.place = Place::Catalog(Vec::new());
+                        self.cursor = Cursor::Catalog(Vec::new());
                         continue;
                     };
                     let from = if next == *name { from.clone() } else { Vec::new() };
                     let stopped = transaction.move_table_down(&next, &from, &mut moving)?;
                     let is_stopped = stopped.is_some();
                     // The least name behind this one.
-                    self.place = match stopped {
-                        Some(from) => Place::Table(next, from),
-                        None => Place::Table(next + "\0", Vec::new()),
+                    self.cursor = match stopped {
+                        Some(from) => Cursor::Table(next, from),
+                        None => Cursor::Table(next + "\0", Vec::new()),
                     };
                     is_stopped
                 }
-                Place::Catalog(from) => {
+                Cursor::Catalog(from) => {
                     let stopped = transaction.move_catalog_down(from, &mut moving)?;
                     let is_stopped = stopped.is_some();
-                    self.place = stopped.map_or(Place::End, Place::Catalog);
+                    self.cursor = stopped.map_or(Cursor::End, Cursor::Catalog);
                     is_stopped
                 }
-                Place::End => true,
+                Cursor::End => true,
             };
             moving.visits = moving.visits.saturating_sub(1);
             if stopped {
@@ -283,7 +283,7 @@ impl Compactor {
         }
         pass.visits_left = pass.visits_left.saturating_sub(u64::from(visits - moving.visits));
         if pass.visits_left == 0 {
-            self.place = Place::End;
+            self.cursor = Cursor::End;
         }
         self.progress.unmovable_pages += moving.without_run;
         Ok(moving.moved)
@@ -296,7 +296,7 @@ impl Compactor {
         let is_shorter = self.progress.pages < pass.length_before;
         self.passes += 1;
         if (pass.values_only || (has_moved && is_shorter)) && self.progress.pages > room.target {
-            self.place = Place::start();
+            self.cursor = Cursor::start();
             self.progress.unmovable_pages = 0;
         } else {
             self.progress.is_done = true;

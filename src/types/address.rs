@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use super::{EncodeKey, EncodeValue, Encoder, Key, KeyReader, Place, Value, decode_error};
+use super::{EncodeKey, EncodeValue, Encoder, Key, KeyPosition, KeyReader, Value, decode_error};
 use crate::Result;
 
 const PROBLEM: &str = "expected a byte 4 or 6 first";
@@ -19,8 +19,8 @@ macro_rules! of_either_version {
                 Cow::Borrowed($name)
             }
 
-            fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<$address> {
-                match u8::read(reader, Place::Inner)? {
+            fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<$address> {
+                match u8::read(reader, KeyPosition::Inner)? {
                     4 => $v4::read(reader, place).map($address::V4),
                     6 => $v6::read(reader, place).map($address::V6),
                     _ => Err(decode_error($name, PROBLEM)),
@@ -29,7 +29,7 @@ macro_rules! of_either_version {
         }
 
         impl EncodeKey<$address> for $address {
-            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
                 match self {
                     $address::V4(address) => {
                         encoder.push(&[4]);

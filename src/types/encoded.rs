@@ -15,7 +15,7 @@ const INLINE_LEN: usize = 38;
 /// what it was given. The last element of a key ends where the key ends; one before it has to say
 /// where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum KeyPosition {
     /// Something may follow this element.
     Inner,
     /// The key ends with this element.

@@ -1,14 +1,14 @@
 //! What a key is: the traits, and the reader that takes encoded keys apart.
 //!
-//! Invariants: an encoding in [`Place::Inner`] is self-delimiting (no encoding of the type is a proper
+//! Invariants: an encoding in [`KeyPosition::Inner`] is self-delimiting (no encoding of the type is a proper
 //! prefix of another), so whatever follows it neither changes the order nor the way it is read;
-//! an encoding in [`Place::Last`] need not be.
+//! an encoding in [`KeyPosition::Last`] need not be.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lists::for_pointers;
-use super::{Encoded, Encoder, KeyBytes, Place, decode_error, wrong_length};
+use super::{Encoded, Encoder, KeyBytes, KeyPosition, decode_error, wrong_length};
 use crate::Result;
 
 /// A type whose values are the keys of a table.
@@ -56,7 +56,7 @@ use crate::Result;
 ///
 /// ```
 /// use std::borrow::Cow;
-/// use mapleaf::{EncodeKey, Encoder, Key, KeyReader, Place, Result};
+/// use mapleaf::{EncodeKey, Encoder, Key, KeyReader, KeyPosition, Result};
 ///
 /// #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 /// struct UserId(u64);
@@ -68,13 +68,13 @@ use crate::Result;
 ///         <u64 as Key>::type_name()
 ///     }
 ///
-///     fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<UserId> {
+///     fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<UserId> {
 ///         <u64 as Key>::read(reader, place).map(UserId)
 ///     }
 /// }
 ///
 /// impl EncodeKey<UserId> for UserId {
-///     fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+///     fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
 ///         EncodeKey::<u64>::encode_key_into(&self.0, encoder, place);
 ///     }
 /// }
@@ -102,10 +102,10 @@ pub trait Key {
     /// # Errors
     ///
     /// [`Error::Decode`](crate::Error::Decode) if that is not an encoding of this type.
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out>;
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out>;
 
     /// Decodes a whole key. Whoever writes this anew answers what [`Key::read`] answers of the same bytes with
-    /// [`Place::Last`], which is asked instead where that is faster.
+    /// [`KeyPosition::Last`], which is asked instead where that is faster.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ pub trait Key {
 #[inline]
 pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Out> {
     let mut reader = KeyReader::new(bytes);
-    let key = K::read(&mut reader, Place::Last)?;
+    let key = K::read(&mut reader, KeyPosition::Last)?;
     match reader.len() {
         0 => Ok(key),
         extra => Err(decode_error(K::type_name(), format!("{extra} bytes too many"))),
@@ -159,10 +159,10 @@ pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Out> {
     label = "not a key of this table"
 )]
 pub trait EncodeKey<K: Key + ?Sized> {
-    /// Appends the key's encoding. In [`Place::Inner`] it has to be self-delimiting.
-    fn encode_key_into(&self, encoder: &mut Encoder, place: Place);
+    /// Appends the key's encoding. In [`KeyPosition::Inner`] it has to be self-delimiting.
+    fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition);
 
-    /// The encoding in [`Place::Last`], if it is lying in `self` already; then nothing is copied.
+    /// The encoding in [`KeyPosition::Last`], if it is lying in `self` already; then nothing is copied.
     #[inline]
     fn as_key_bytes(&self) -> Option<&[u8]> {
         None
@@ -175,7 +175,7 @@ pub trait EncodeKey<K: Key + ?Sized> {
             Some(bytes) => Encoded::borrowed(bytes),
             None => {
                 let mut encoder = Encoder::new();
-                self.encode_key_into(&mut encoder, Place::Last);
+                self.encode_key_into(&mut encoder, KeyPosition::Last);
                 encoder.finish()
             }
         }
@@ -187,7 +187,7 @@ macro_rules! encode_key_behind {
     ($pointer:ty, Q: $($bounds:tt)*) => {
         impl<K: Key + ?Sized, Q: EncodeKey<K> + $($bounds)*> EncodeKey<K> for $pointer {
             #[inline]
-            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
                 (**self).encode_key_into(encoder, place);
             }
 

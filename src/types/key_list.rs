@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::element::array_of;
-use super::{Element, EncodeKey, Encoded, Encoder, Key, KeyPrefix, KeyReader, Place, decode_error};
+use super::{Element, EncodeKey, Encoded, Encoder, Key, KeyPosition, KeyPrefix, KeyReader, decode_error};
 use crate::{Error, Result};
 
 impl<K: Key + Element, const N: usize> Key for [K; N] {
@@ -17,15 +17,15 @@ impl<K: Key + Element, const N: usize> Key for [K; N] {
         Cow::Owned(format!("[{};{N}]", K::type_name()))
     }
 
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out> {
-        array_of(|index| K::read(reader, if index + 1 == N { place } else { Place::Inner }))
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
+        array_of(|index| K::read(reader, if index + 1 == N { place } else { KeyPosition::Inner }))
     }
 }
 
 impl<K: Key + Element, Q: EncodeKey<K>, const N: usize> EncodeKey<[K; N]> for [Q; N] {
-    fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+    fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
         if let [elements @ .., last] = &self[..] {
-            elements.iter().for_each(|element| element.encode_key_into(encoder, Place::Inner));
+            elements.iter().for_each(|element| element.encode_key_into(encoder, KeyPosition::Inner));
             last.encode_key_into(encoder, place);
         }
     }
@@ -38,12 +38,12 @@ impl<K: Key + Element> Key for Vec<K> {
         Cow::Owned(format!("vec<{}>", K::type_name()))
     }
 
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
         let mut elements = Vec::new();
-        while place == Place::Inner || reader.len() > 0 {
+        while place == KeyPosition::Inner || reader.len() > 0 {
             match (reader.take(<Self as Key>::type_name)?, place) {
-                ([1], _) => elements.push(K::read(reader, Place::Inner)?),
-                ([0], Place::Inner) => break,
+                ([1], _) => elements.push(K::read(reader, KeyPosition::Inner)?),
+                ([0], KeyPosition::Inner) => break,
                 ([other], _) => return Err(not_a_mark(<Self as Key>::type_name(), *other)),
             }
         }
@@ -60,12 +60,12 @@ fn not_a_mark(type_name: Cow<'static, str>, found: u8) -> Error {
 macro_rules! encode_vector {
     ([$($generics:tt)*] $given:ty) => {
         impl<K: Key + Element, Q: EncodeKey<K>, $($generics)*> EncodeKey<Vec<K>> for $given {
-            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
                 for element in self {
                     encoder.push(&[1]);
-                    element.encode_key_into(encoder, Place::Inner);
+                    element.encode_key_into(encoder, KeyPosition::Inner);
                 }
-                if place == Place::Inner {
+                if place == KeyPosition::Inner {
                     encoder.push(&[0]);
                 }
             }

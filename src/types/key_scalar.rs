@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use super::{EncodeKey, Encoder, Key, KeyReader, Place, decode_error};
+use super::{EncodeKey, Encoder, Key, KeyPosition, KeyReader, decode_error};
 use crate::Result;
 
 macro_rules! integer_keys {
@@ -21,7 +21,7 @@ macro_rules! integer_keys {
             }
 
             #[inline]
-            fn read(reader: &mut KeyReader<'_>, _place: Place) -> Result<$integer> {
+            fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<$integer> {
                 let bytes = reader.take(<Self as Key>::type_name)?;
                 Ok(<$integer>::from_be_bytes(*bytes) ^ <$integer>::MIN)
             }
@@ -29,7 +29,7 @@ macro_rules! integer_keys {
 
         impl EncodeKey<$integer> for $integer {
             #[inline]
-            fn encode_key_into(&self, encoder: &mut Encoder, _place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, _place: KeyPosition) {
                 // MIN is 0 if unsigned, the sign bit alone if signed.
                 encoder.push(&(*self ^ <$integer>::MIN).to_be_bytes());
             }
@@ -49,7 +49,7 @@ macro_rules! float_keys {
             }
 
             #[inline]
-            fn read(reader: &mut KeyReader<'_>, _place: Place) -> Result<$float> {
+            fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<$float> {
                 const SIGN: $bits = !($bits::MAX >> 1);
                 let bits = $bits::from_be_bytes(*reader.take(<Self as Key>::type_name)?);
                 Ok($float::from_bits(if bits & SIGN == 0 { !bits } else { bits ^ SIGN }))
@@ -58,7 +58,7 @@ macro_rules! float_keys {
 
         impl EncodeKey<$float> for $float {
             #[inline]
-            fn encode_key_into(&self, encoder: &mut Encoder, _place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, _place: KeyPosition) {
                 const SIGN: $bits = !($bits::MAX >> 1);
                 let bits = self.to_bits();
                 let ordered = if bits & SIGN == 0 { bits ^ SIGN } else { !bits };
@@ -78,7 +78,7 @@ impl Key for bool {
     }
 
     #[inline]
-    fn read(reader: &mut KeyReader<'_>, _place: Place) -> Result<bool> {
+    fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<bool> {
         match reader.take(<Self as Key>::type_name)? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -89,7 +89,7 @@ impl Key for bool {
 
 impl EncodeKey<bool> for bool {
     #[inline]
-    fn encode_key_into(&self, encoder: &mut Encoder, _place: Place) {
+    fn encode_key_into(&self, encoder: &mut Encoder, _place: KeyPosition) {
         encoder.push(&[u8::from(*self)]);
     }
 }
@@ -102,7 +102,7 @@ impl Key for char {
     }
 
     #[inline]
-    fn read(reader: &mut KeyReader<'_>, _place: Place) -> Result<char> {
+    fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<char> {
         let scalar = u32::from_be_bytes(*reader.take(<Self as Key>::type_name)?);
         char::from_u32(scalar)
             .ok_or_else(|| decode_error("char", format!("{scalar:#x} is not a Unicode scalar value")))
@@ -111,7 +111,7 @@ impl Key for char {
 
 impl EncodeKey<char> for char {
     #[inline]
-    fn encode_key_into(&self, encoder: &mut Encoder, _place: Place) {
+    fn encode_key_into(&self, encoder: &mut Encoder, _place: KeyPosition) {
         encoder.push(&u32::from(*self).to_be_bytes());
     }
 }
@@ -124,14 +124,14 @@ impl Key for () {
     }
 
     #[inline]
-    fn read(_reader: &mut KeyReader<'_>, _place: Place) -> Result<()> {
+    fn read(_reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<()> {
         Ok(())
     }
 }
 
 impl EncodeKey<()> for () {
     #[inline]
-    fn encode_key_into(&self, _encoder: &mut Encoder, _place: Place) {}
+    fn encode_key_into(&self, _encoder: &mut Encoder, _place: KeyPosition) {}
 }
 
 impl<K: Key> Key for Option<K> {
@@ -142,7 +142,7 @@ impl<K: Key> Key for Option<K> {
     }
 
     #[inline]
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
         match reader.take(<Self as Key>::type_name)? {
             [0] => Ok(None),
             [1] => K::read(reader, place).map(Some),
@@ -156,7 +156,7 @@ impl<K: Key> Key for Option<K> {
 
 impl<K: Key, Q: EncodeKey<K>> EncodeKey<Option<K>> for Option<Q> {
     #[inline]
-    fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+    fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
         match self {
             None => encoder.push(&[0]),
             Some(key) => {

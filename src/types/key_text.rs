@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lists::for_text_and_bytes;
-use super::{EncodeKey, Encoder, Key, KeyBytes, KeyReader, KeyStr, Place, decode_error};
+use super::{EncodeKey, Encoder, Key, KeyBytes, KeyPosition, KeyReader, KeyStr, decode_error};
 use crate::Result;
 
 impl Key for str {
@@ -21,7 +21,7 @@ impl Key for str {
         Cow::Borrowed("str")
     }
 
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<KeyStr> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<KeyStr> {
         KeyStr::from_utf8(<[u8]>::read(reader, place)?)
     }
 
@@ -41,7 +41,7 @@ macro_rules! owned_keys {
                 Cow::Borrowed($name)
             }
 
-            fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<$key> {
+            fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<$key> {
                 let bytes = read_bytes(reader, place, $name)?.into_owned();
                 $make(bytes).map(<$key>::from)
             }
@@ -71,7 +71,7 @@ impl Key for [u8] {
         Cow::Borrowed("bytes")
     }
 
-    fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<KeyBytes> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<KeyBytes> {
         Ok(match read_bytes(reader, place, "bytes")? {
             Cow::Borrowed(bytes) => KeyBytes::from(bytes),
             Cow::Owned(bytes) => KeyBytes::from(bytes),
@@ -92,14 +92,14 @@ impl<const N: usize> Key for [u8; N] {
     }
 
     #[inline]
-    fn read(reader: &mut KeyReader<'_>, _place: Place) -> Result<[u8; N]> {
+    fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<[u8; N]> {
         reader.take(<Self as Key>::type_name).copied()
     }
 }
 
 impl<const N: usize> EncodeKey<[u8; N]> for [u8; N] {
     #[inline]
-    fn encode_key_into(&self, encoder: &mut Encoder, _place: Place) {
+    fn encode_key_into(&self, encoder: &mut Encoder, _place: KeyPosition) {
         encoder.push(self);
     }
 
@@ -114,7 +114,7 @@ macro_rules! encode_key {
     ([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
         impl<$($generics)*> EncodeKey<$key> for $given {
             #[inline]
-            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
                 let $name = self;
                 push_bytes(encoder, $bytes, place);
             }
@@ -132,10 +132,10 @@ for_text_and_bytes!(encode_key);
 
 /// Appends text or bytes, escaped and ended unless they end the key.
 #[inline]
-fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: Place) {
+fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: KeyPosition) {
     match place {
-        Place::Last => encoder.push(bytes),
-        Place::Inner => {
+        KeyPosition::Last => encoder.push(bytes),
+        KeyPosition::Inner => {
             for (index, piece) in bytes.split(|&byte| byte == 0).enumerate() {
                 if index > 0 {
                     encoder.push(&[0x00, 0xff]);
@@ -149,10 +149,10 @@ fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: Place) {
 
 /// Takes text or bytes, which end the key or are escaped and ended.
 #[inline]
-fn read_bytes<'a>(reader: &mut KeyReader<'a>, place: Place, type_name: &str) -> Result<Cow<'a, [u8]>> {
+fn read_bytes<'a>(reader: &mut KeyReader<'a>, place: KeyPosition, type_name: &str) -> Result<Cow<'a, [u8]>> {
     match place {
-        Place::Last => Ok(Cow::Borrowed(reader.take_rest())),
-        Place::Inner => read_escaped(reader, type_name).map(Cow::Owned),
+        KeyPosition::Last => Ok(Cow::Borrowed(reader.take_rest())),
+        KeyPosition::Inner => read_escaped(reader, type_name).map(Cow::Owned),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Keys that are tuples: their elements' encodings, one after the other.
 //!
-//! All but the last element stand in `Place::Inner` and are self-delimiting, so the order is that of the
+//! All but the last element stand in `KeyPosition::Inner` and are self-delimiting, so the order is that of the
 //! first element that differs. The last has the tuple's own place.
 
 use std::borrow::Cow;
 
 use super::lists::for_tuples;
-use super::{EncodeKey, Encoder, Key, KeyReader, Place};
+use super::{EncodeKey, Encoder, Key, KeyPosition, KeyReader};
 use crate::Result;
 
 /// One implementation per list of elements: key type, given type, index; the last one apart.
@@ -21,8 +21,8 @@ macro_rules! tuple_key {
             }
 
             #[inline]
-            fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<Self::Out> {
-                Ok(($($key::read(reader, Place::Inner)?,)* $last_key::read(reader, place)?,))
+            fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
+                Ok(($($key::read(reader, KeyPosition::Inner)?,)* $last_key::read(reader, place)?,))
             }
         }
 
@@ -30,8 +30,8 @@ macro_rules! tuple_key {
             EncodeKey<($($key,)* $last_key,)> for ($($given,)* $last_given,)
         {
             #[inline]
-            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
-                $(self.$index.encode_key_into(encoder, Place::Inner);)*
+            fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
+                $(self.$index.encode_key_into(encoder, KeyPosition::Inner);)*
                 self.$last_index.encode_key_into(encoder, place);
             }
         }

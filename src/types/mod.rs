@@ -44,7 +44,7 @@ mod value_tuple;
 mod tests;
 
 pub use self::element::Element;
-pub use self::encoded::{Encoded, Encoder, Place};
+pub use self::encoded::{Encoded, Encoder, KeyPosition};
 pub(crate) use self::key::decode_key;
 pub use self::key::{EncodeKey, Key, KeyReader};
 pub use self::key_bytes::KeyBytes;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lists::{for_pointers, for_text_and_bytes};
-use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyStr, Place};
+use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyPosition, KeyStr};
 
 /// What can be given where the beginning of keys of type `K` is wanted.
 ///
@@ -106,7 +106,7 @@ macro_rules! tuple_prefix {
         {
             fn encode_prefix(&self) -> Encoded<'_> {
                 let mut encoder = Encoder::new();
-                $(self.$index.encode_key_into(&mut encoder, Place::Inner);)+
+                $(self.$index.encode_key_into(&mut encoder, KeyPosition::Inner);)+
                 encoder.finish()
             }
         }

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZero;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{EncodeKey, EncodeValue, Encoder, Key, KeyReader, Place, Value, decode_error};
+use super::{EncodeKey, EncodeValue, Encoder, Key, KeyPosition, KeyReader, Value, decode_error};
 use crate::Result;
 
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
@@ -29,7 +29,7 @@ macro_rules! represented {
             }
 
             #[inline]
-            fn read(reader: &mut KeyReader<'_>, place: Place) -> Result<$type> {
+            fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<$type> {
                 let $read = <$stored as Key>::read(reader, place)?;
                 $from.ok_or_else(|| decode_error($name, $problem))
             }
@@ -37,7 +37,7 @@ macro_rules! represented {
 
         impl EncodeKey<$type> for $type {
             #[inline]
-            fn encode_key_into(&self, encoder: &mut Encoder, place: Place) {
+            fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition) {
                 let $value = *self;
                 EncodeKey::<$stored>::encode_key_into(&$to, encoder, place);
             }

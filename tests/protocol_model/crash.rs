@@ -1,6 +1,6 @@
 //! What may go wrong: loss of power, deaths of processes, barriers that fail.
 
-use crate::disk::{Place, TORN};
+use crate::disk::{KeyPosition, TORN};
 use crate::explore::{Model, Steps};
 use crate::options::LeftOut;
 use crate::state::{DATA_PAGES, Phase, Reader, State, Syncer, Writer, bit};
@@ -32,7 +32,7 @@ impl Model {
         let mut closed = state.clone();
         closed.power_losses += 1;
         close(&mut closed);
-        let outcomes = |index: usize, place: &Place| -> Vec<Place> {
+        let outcomes = |index: usize, place: &KeyPosition| -> Vec<KeyPosition> {
             let may_tear = index >= DATA_PAGES || self.options.bounds.torn_pages;
             place.after_power_loss(may_tear).collect()
         };
@@ -113,7 +113,7 @@ impl Model {
 
     /// The barrier in flight may finish or not; the target stays protected (R4).
     fn kill_syncer(&self, state: &mut State) {
-        state.places.iter_mut().for_each(Place::abandon_barrier);
+        state.places.iter_mut().for_each(KeyPosition::abandon_barrier);
         state.syncer = Syncer::Idle;
         state.dead_targets |= bit(state.target);
         state.target = 0;
@@ -134,7 +134,7 @@ impl Model {
 
 /// Nobody has the database open any more, and nothing is known but what is in the file.
 fn close(state: &mut State) {
-    state.places.iter_mut().for_each(Place::abandon_barrier);
+    state.places.iter_mut().for_each(KeyPosition::abandon_barrier);
     state.phase = Phase::Closed;
     state.writer = Writer::Idle;
     state.syncer = Syncer::Idle;
@@ -153,8 +153,8 @@ fn close(state: &mut State) {
 /// All combinations of what may become of each place.
 fn every_outcome(
     closed: State,
-    places: &[Place],
-    outcomes: impl Fn(usize, &Place) -> Vec<Place>,
+    places: &[KeyPosition],
+    outcomes: impl Fn(usize, &KeyPosition) -> Vec<KeyPosition>,
 ) -> Vec<State> {
     let mut states = vec![closed];
     for (index, place) in places.iter().enumerate() {

@@ -94,7 +94,7 @@ impl Set {
 
 /// One page or slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Place {
+pub(crate) struct KeyPosition {
     /// What every process sees.
     pub(crate) cache: ContentId,
     /// May be on the disk until the barrier in flight has finished.
@@ -104,10 +104,10 @@ pub(crate) struct Place {
     after: Set,
 }
 
-impl Place {
+impl KeyPosition {
     /// A place that has this content, durably.
-    pub(crate) fn durable(content: ContentId) -> Place {
-        Place { cache: content, before: Set::default(), after: Set::of(content) }
+    pub(crate) fn durable(content: ContentId) -> KeyPosition {
+        KeyPosition { cache: content, before: Set::default(), after: Set::of(content) }
     }
 
     pub(crate) fn store(&mut self, content: ContentId) {
@@ -140,19 +140,19 @@ impl Place {
     }
 
     /// What loss of power may leave here.
-    pub(crate) fn after_power_loss(&self, may_tear: bool) -> impl Iterator<Item = Place> + use<> {
+    pub(crate) fn after_power_loss(&self, may_tear: bool) -> impl Iterator<Item = KeyPosition> + use<> {
         let mut possible = self.possible();
         if may_tear && possible.len() > 1 {
             possible.add(TORN);
         }
-        possible.iter().map(Place::durable)
+        possible.iter().map(KeyPosition::durable)
     }
 
     /// What a failed barrier may leave here: cache and disk agree, or the cache is clean and the disk has
     /// something else.
-    pub(crate) fn after_failed_barrier(&self) -> Vec<Place> {
+    pub(crate) fn after_failed_barrier(&self) -> Vec<KeyPosition> {
         let others = self.possible().without(self.cache);
-        let place = |after| Place { cache: self.cache, before: Set::default(), after };
+        let place = |after| KeyPosition { cache: self.cache, before: Set::default(), after };
         let mut outcomes = Vec::new();
         if self.after.has(self.cache) {
             outcomes.push(place(Set::of(self.cache)));

@@ -1,6 +1,6 @@
 //! A state of the whole system: disk, shared words, and where writer, syncer and reader stand.
 
-use crate::disk::{Content, ContentId, Contents, Place, ZEROS};
+use crate::disk::{Content, ContentId, Contents, KeyPosition, ZEROS};
 
 /// Data pages. The two record slots follow them.
 pub(crate) const DATA_PAGES: usize = 5;
@@ -113,7 +113,7 @@ pub(crate) enum Reader {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    pub(crate) places: [Place; PLACES],
+    pub(crate) places: [KeyPosition; PLACES],
     /// Snapshots that anything may refer to yet, ascending.
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) phase: Phase,
@@ -153,10 +153,10 @@ impl State {
         let leaf_content = contents.id(Content::Leaf { birth: 1, version: 0 });
         let root_content = contents.id(Content::Root { birth: 1, version: 0, leaf: 1 });
         let record = contents.id(Content::Record { id: 1, root: 0, listed: Vec::new() });
-        let mut places = [Place::durable(ZEROS); PLACES];
-        places[0] = Place::durable(root_content);
-        places[1] = Place::durable(leaf_content);
-        places[DATA_PAGES] = Place::durable(record);
+        let mut places = [KeyPosition::durable(ZEROS); PLACES];
+        places[0] = KeyPosition::durable(root_content);
+        places[1] = KeyPosition::durable(leaf_content);
+        places[DATA_PAGES] = KeyPosition::durable(record);
         let first = Snapshot {
             id: 1,
             wants_durable: true,

@@ -1,6 +1,6 @@
 //! What may go wrong with the disk: loss of power, and writes that fail.
 
-use crate::disk::{Content, ContentId, Place, TORN, ZEROS};
+use crate::disk::{Content, ContentId, KeyPosition, TORN, ZEROS};
 use crate::explore::Steps;
 use crate::model::Model;
 use crate::state::{
@@ -49,7 +49,7 @@ impl Model {
         let tree_pages: Vec<usize> = (0..DATA_PAGES).collect();
         for mut lost in self.every_outcome(closed, &later, Disaster::PowerLoss) {
             if self.cache(&lost, LENGTH) == ZEROS {
-                let zeros = self.disk.place_id(Place::durable(ZEROS));
+                let zeros = self.disk.place_id(KeyPosition::durable(ZEROS));
                 (NEW_RING..NEW_RING + NEW_RING_PAGES).for_each(|at| lost.places[at] = zeros);
             }
             self.forget_unreferenced(&mut lost);

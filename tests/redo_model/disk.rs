@@ -106,20 +106,20 @@ struct Possible {
 
 /// One page.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Place {
+pub(crate) struct KeyPosition {
     /// What every process sees. If it is not among the possible ones, the page is clean and its content lost.
     pub(crate) cache: ContentId,
     possible: Vec<Possible>,
 }
 
-impl Place {
-    pub(crate) fn durable(content: ContentId) -> Place {
-        Place { cache: content, possible: vec![Possible { content, survives: [true; 2] }] }
+impl KeyPosition {
+    pub(crate) fn durable(content: ContentId) -> KeyPosition {
+        KeyPosition { cache: content, possible: vec![Possible { content, survives: [true; 2] }] }
     }
 
     /// A clean page whose content is lost: the disk has one of these.
-    fn lost(cache: ContentId, contents: Vec<ContentId>) -> Place {
-        let mut place = Place { cache, possible: Vec::new() };
+    fn lost(cache: ContentId, contents: Vec<ContentId>) -> KeyPosition {
+        let mut place = KeyPosition { cache, possible: Vec::new() };
         contents.into_iter().for_each(|content| place.add(content));
         place
     }
@@ -148,7 +148,7 @@ impl Place {
         }
     }
 
-    fn changed(&self, change: Change) -> Place {
+    fn changed(&self, change: Change) -> KeyPosition {
         let mut place = self.clone();
         match change {
             Change::Store(content) => {
@@ -172,8 +172,8 @@ impl Place {
     }
 
     /// The page with contents replaced by others that differ in nothing that matters any more.
-    pub(crate) fn renamed(&self, rename: impl Fn(ContentId) -> ContentId) -> Place {
-        let mut renamed = Place { cache: rename(self.cache), possible: Vec::new() };
+    pub(crate) fn renamed(&self, rename: impl Fn(ContentId) -> ContentId) -> KeyPosition {
+        let mut renamed = KeyPosition { cache: rename(self.cache), possible: Vec::new() };
         for possible in &self.possible {
             let content = rename(possible.content);
             match renamed.possible.iter_mut().find(|other| other.content == content) {
@@ -213,7 +213,7 @@ pub(crate) type PlaceId = u16;
 /// All pages and contents that have come up, by number, and what became of them.
 pub(crate) struct Disk {
     contents: Interner<Content>,
-    places: Interner<Place>,
+    places: Interner<KeyPosition>,
     changes: HashMap<(PlaceId, Change), PlaceId, FastHash>,
     losses: HashMap<(PlaceId, Tearing), Vec<PlaceId>, FastHash>,
     failures: HashMap<(PlaceId, Tearing), Vec<PlaceId>, FastHash>,
@@ -251,11 +251,11 @@ impl Disk {
         if let Content::Record(record) = self.content(id) { Some(*record) } else { None }
     }
 
-    pub(crate) fn place(&self, id: PlaceId) -> &Place {
+    pub(crate) fn place(&self, id: PlaceId) -> &KeyPosition {
         self.places.get(id)
     }
 
-    pub(crate) fn place_id(&mut self, place: Place) -> PlaceId {
+    pub(crate) fn place_id(&mut self, place: KeyPosition) -> PlaceId {
         self.places.number(place)
     }
 
@@ -322,7 +322,7 @@ impl Disk {
         contents.sort_unstable();
         contents.dedup();
         let outcomes: Vec<PlaceId> =
-            contents.into_iter().map(|content| self.place_id(Place::durable(content))).collect();
+            contents.into_iter().map(|content| self.place_id(KeyPosition::durable(content))).collect();
         self.losses.insert((place, tearing), outcomes.clone());
         outcomes
     }
@@ -333,17 +333,17 @@ impl Disk {
         if let Some(outcomes) = self.failures.get(&(place, tearing)) {
             return outcomes.clone();
         }
-        let Place { cache, .. } = *self.place(place);
+        let KeyPosition { cache, .. } = *self.place(place);
         let contents: Vec<ContentId> = self.place(place).on_disk().collect();
         let mut others = self.torn_forms(&contents, tearing);
         others.extend(&contents);
         others.retain(|&content| content != cache);
         let mut outcomes = Vec::new();
         if contents.contains(&cache) {
-            outcomes.push(self.place_id(Place::durable(cache)));
+            outcomes.push(self.place_id(KeyPosition::durable(cache)));
         }
         if !others.is_empty() {
-            outcomes.push(self.place_id(Place::lost(cache, others)));
+            outcomes.push(self.place_id(KeyPosition::lost(cache, others)));
         }
         self.failures.insert((place, tearing), outcomes.clone());
         outcomes

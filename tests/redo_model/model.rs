@@ -1,6 +1,6 @@
 //! The model's tables, and what every part of it asks of a state.
 
-use crate::disk::{Barrier, Change, Content, ContentId, Disk, Meta, Place, Tearing, Tree, ZEROS};
+use crate::disk::{Barrier, Change, Content, ContentId, Disk, KeyPosition, Meta, Tearing, Tree, ZEROS};
 use crate::explore::Steps;
 use crate::intern::Interner;
 use crate::options::{LeftOut, Options, Torn};
@@ -59,10 +59,10 @@ impl Model {
             ..Snapshot::default()
         };
         let meta = self.meta_of(&snapshot);
-        let zeros = self.disk.place_id(Place::durable(ZEROS));
+        let zeros = self.disk.place_id(KeyPosition::durable(ZEROS));
         let mut places = [zeros; PLACES];
         for (place, content) in [(0, root_content), (1, leaf_content), (SLOTS, meta)] {
-            places[place] = self.disk.place_id(Place::durable(content));
+            places[place] = self.disk.place_id(KeyPosition::durable(content));
         }
         let mut snapshots = Snapshots::default();
         snapshots.push(self.snapshots.number(snapshot));
@@ -96,7 +96,7 @@ impl Model {
 
     // ---- pages ----
 
-    pub(crate) fn place(&self, state: &State, at: usize) -> &Place {
+    pub(crate) fn place(&self, state: &State, at: usize) -> &KeyPosition {
         self.disk.place(state.places[at])
     }
 

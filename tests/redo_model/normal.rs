@@ -2,7 +2,7 @@
 //! situations are equal states.
 
 use crate::disk::Content;
-use crate::disk::{ContentId, Place, TORN, USED_AGAIN};
+use crate::disk::{ContentId, KeyPosition, TORN, USED_AGAIN};
 use crate::model::{Model, forget_unpublished};
 use crate::options::LeftOut;
 use crate::state::{
@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    fn without_old_records(&mut self, place: Place, least: u8) -> Place {
+    fn without_old_records(&mut self, place: KeyPosition, least: u8) -> KeyPosition {
         let contents: Vec<ContentId> = place.on_disk().chain([place.cache]).collect();
         let renamed: Vec<(ContentId, ContentId)> =
             contents.into_iter().map(|content| (content, self.without_old_record(content, least))).collect();

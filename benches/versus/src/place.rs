@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::machine::check_is_on_disk;
 
 #[derive(clap::Args)]
-pub struct Place {
+pub struct KeyPosition {
     /// Where the databases are made, in a new folder that is removed at the end; on a disk, not in memory.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
@@ -22,7 +22,7 @@ pub struct Place {
     pub markdown: bool,
 }
 
-impl Place {
+impl KeyPosition {
     /// A new folder to work in, which is gone when this is dropped.
     pub fn new_folder(&self) -> Result<TempDir> {
         check_is_on_disk(&self.folder)?;

@@ -12,7 +12,7 @@ use self::rows::Row;
 use self::stage::Stage;
 use crate::engines::Engine;
 use crate::machine::Machine;
-use crate::place::Place;
+use crate::place::KeyPosition;
 use crate::report::{Column, Figures, Report, Sheet};
 
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',')]
     engines: Vec<Engine>,
     #[command(flatten)]
-    place: Place,
+    place: KeyPosition,
 }
 
 /// How much of everything.

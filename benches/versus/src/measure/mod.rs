@@ -18,7 +18,7 @@ use statrs::statistics::{Data, OrderStatistics};
 use crate::duration::duration;
 use crate::engines::{Engine, Order};
 use crate::measure::child::Child;
-use crate::place::Place;
+use crate::place::KeyPosition;
 use crate::run::{BuildArguments, Taken};
 
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "mapleaf,lmdb")]
     engines: Vec<Engine>,
     #[command(flatten)]
-    place: Place,
+    place: KeyPosition,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]

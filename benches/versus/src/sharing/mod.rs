@@ -17,7 +17,7 @@ use statrs::statistics::{Data, OrderStatistics};
 use crate::engines::{Engine, Order};
 use crate::machine::Machine;
 use crate::measure::child;
-use crate::place::Place;
+use crate::place::KeyPosition;
 use crate::run::BuildArguments;
 
 #[derive(clap::Args)]
@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "mapleaf,lmdb")]
     engines: Vec<Engine>,
     #[command(flatten)]
-    place: Place,
+    place: KeyPosition,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
