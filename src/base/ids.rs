@@ -51,14 +51,14 @@ impl fmt::Display for TransactionId {
 
 /// `count` pages that follow each other, from `first` on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct PageRun {
+pub(crate) struct Extent {
     pub(crate) first: PageNumber,
     pub(crate) count: u32,
 }
 
-impl PageRun {
-    pub(crate) fn new(first: u32, count: u32) -> PageRun {
-        PageRun { first: PageNumber(first), count }
+impl Extent {
+    pub(crate) fn new(first: u32, count: u32) -> Extent {
+        Extent { first: PageNumber(first), count }
     }
 
     /// The first page number behind the run.
@@ -67,7 +67,7 @@ impl PageRun {
     }
 }
 
-impl fmt::Display for PageRun {
+impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..{}", self.first, self.end())
     }

@@ -11,6 +11,6 @@ pub(crate) mod page_set;
 #[cfg(test)]
 pub(crate) mod property;
 
-pub(crate) use ids::{ChildRef, PageNumber, PageRun, TransactionId};
+pub(crate) use ids::{ChildRef, Extent, PageNumber, TransactionId};
 pub(crate) use key_buf::KeyBuf;
 pub(crate) use page_set::PageSet;

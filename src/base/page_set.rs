@@ -3,7 +3,7 @@
 //! Invariant: one bit for each page of the file, so the memory it takes is a fixed share of the file's size (1/32768
 //! with pages of 4 KiB), whatever the pages refer to.
 
-use crate::base::{PageNumber, PageRun};
+use crate::base::{Extent, PageNumber};
 
 /// Some pages of a file.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl PageSet {
     }
 
     /// Adds those pages of `run` that the file has.
-    pub(crate) fn insert_run(&mut self, run: PageRun) {
+    pub(crate) fn insert_run(&mut self, run: Extent) {
         let end = run.first.0.saturating_add(run.count).min(self.length_pages);
         for page in run.first.0..end {
             self.insert(PageNumber(page));
@@ -54,12 +54,12 @@ impl PageSet {
     }
 
     /// The pages that are in, from `first` on, as runs that ascend and do not touch.
-    pub(crate) fn runs_from(&self, first: PageNumber) -> impl Iterator<Item = PageRun> + '_ {
+    pub(crate) fn runs_from(&self, first: PageNumber) -> impl Iterator<Item = Extent> + '_ {
         let mut next = first.0;
         std::iter::from_fn(move || {
             let start = self.next_page(next, true)?;
             next = self.next_page(start, false).unwrap_or(self.length_pages);
-            Some(PageRun::new(start, next - start))
+            Some(Extent::new(start, next - start))
         })
     }
 
@@ -91,19 +91,19 @@ mod tests {
         }
         assert!(!pages.insert(PageNumber(130)) && !pages.contains(PageNumber(130)), "behind the end");
         assert!(!pages.contains(PageNumber(u32::MAX)));
-        pages.insert_run(PageRun::new(127, u32::MAX));
-        let runs: Vec<PageRun> = pages.runs_from(PageNumber(3)).collect();
-        assert_eq!(runs, [PageRun::new(3, 1), PageRun::new(63, 3), PageRun::new(127, 3)]);
+        pages.insert_run(Extent::new(127, u32::MAX));
+        let runs: Vec<Extent> = pages.runs_from(PageNumber(3)).collect();
+        assert_eq!(runs, [Extent::new(3, 1), Extent::new(63, 3), Extent::new(127, 3)]);
         pages.remove(PageNumber(64));
         pages.remove(PageNumber(u32::MAX));
-        assert_eq!(pages.runs_from(PageNumber(4)).next(), Some(PageRun::new(63, 1)));
+        assert_eq!(pages.runs_from(PageNumber(4)).next(), Some(Extent::new(63, 1)));
         assert_eq!(PageSet::new(0).runs_from(PageNumber(0)).count(), 0);
         let full = |length: u32| {
             let mut pages = PageSet::new(length);
-            pages.insert_run(PageRun::new(0, length));
-            pages.runs_from(PageNumber(1)).collect::<Vec<PageRun>>()
+            pages.insert_run(Extent::new(0, length));
+            pages.runs_from(PageNumber(1)).collect::<Vec<Extent>>()
         };
-        assert_eq!(full(64), [PageRun::new(1, 63)]);
-        assert_eq!(full(65), [PageRun::new(1, 64)]);
+        assert_eq!(full(64), [Extent::new(1, 63)]);
+        assert_eq!(full(65), [Extent::new(1, 64)]);
     }
 }

@@ -24,7 +24,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
+use crate::base::{Extent, PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
@@ -174,7 +174,7 @@ struct Check<'a> {
     /// The leaves of the catalog.
     leaves: Vec<PageNumber>,
     /// The pages of the free log.
-    log_pages: Vec<PageRun>,
+    log_pages: Vec<Extent>,
     /// Whether there are damaged pages with others below them.
     is_some_hidden: bool,
 }
@@ -247,11 +247,11 @@ impl Check<'_> {
 
     fn free_space(&mut self, head: &Head, writer_space: Option<&Space>, seen: &PageSet) -> Result<()> {
         self.place = "the free log".into();
-        let records = PageRun::new(0, META_PAGES);
+        let records = Extent::new(0, META_PAGES);
         self.tell(&PageUse::of_none(records, PageRole::Meta, None));
         let source = self.source;
         let log = WriterFreeSpace::load_from(head, |number| {
-            self.log_pages.push(PageRun { first: number, count: 1 });
+            self.log_pages.push(Extent { first: number, count: 1 });
             source.page(number)
         });
         let log = match log {
@@ -262,7 +262,7 @@ impl Check<'_> {
             if birth > self.newest {
                 self.note(corrupt(Some(page.0), "birth", format_args!("at most {}", self.newest), birth))?;
             }
-            let run = PageRun { first: page, count: 1 };
+            let run = Extent { first: page, count: 1 };
             self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
@@ -274,7 +274,7 @@ impl Check<'_> {
             }
             observer(page_use, &report.counts);
         });
-        let mut reachable: Vec<PageRun> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
+        let mut reachable: Vec<Extent> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
         reachable.append(&mut self.log_pages);
         self.partition(&log.space, &reachable);
         if let Some(space) = writer_space {
@@ -288,7 +288,7 @@ impl Check<'_> {
         (self.observer)(page_use, &self.report.counts);
     }
 
-    fn partition(&mut self, space: &Space, reachable: &[PageRun]) {
+    fn partition(&mut self, space: &Space, reachable: &[Extent]) {
         let (mut hidden_pages, mut first_hidden) = (0, None);
         space.verify_partition(reachable, |problem| {
             let (run, expected, found) = match problem {

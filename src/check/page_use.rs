@@ -1,6 +1,6 @@
 //! What pages are used for: told page by page, for pictures and figures of a file.
 
-use crate::base::PageRun;
+use crate::base::Extent;
 use crate::format::page::PageKind;
 use crate::tree::walk::VisitedPages;
 
@@ -53,7 +53,7 @@ pub enum PageRole {
 
 impl<'a> PageUse<'a> {
     /// Of pages that belong to no tree.
-    pub(super) fn of_none(run: PageRun, role: PageRole, birth: Option<u64>) -> PageUse<'a> {
+    pub(super) fn of_none(run: Extent, role: PageRole, birth: Option<u64>) -> PageUse<'a> {
         PageUse { first: run.first.0, count: run.count, role, table: None, birth, used_bytes: 0 }
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Invariant (I5): each younger page is visited once at most, so the walk ends whatever the pages refer to.
 
-use crate::base::{ChildRef, PageNumber, PageRun, PageSet, TransactionId};
+use crate::base::{ChildRef, Extent, PageNumber, PageSet, TransactionId};
 use crate::check::VerifyingSource;
 use crate::error::{Result, corrupt};
 use crate::format::branch::BranchView;
@@ -102,7 +102,7 @@ impl Walk<'_> {
         let Some(first) = self.is_new(at)? else { return Ok(()) };
         let run = self.source.overflow(first)?;
         let count = overflow::checked_page_count(run, self.source.page_size())?;
-        self.changes.young.insert_run(PageRun { first, count });
+        self.changes.young.insert_run(Extent { first, count });
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::check::VerifyingSource;
 use crate::copy::changes::Changes;
 use crate::copy::{PIECE_BYTES, check_length};
@@ -58,7 +58,7 @@ pub(crate) fn increment_to_file(reader: &SnapshotReader, since: u64, path: &Path
 
 struct Parts {
     header: IncrementHeader,
-    runs: Vec<PageRun>,
+    runs: Vec<Extent>,
     kept: Vec<(PageNumber, u32)>,
 }
 
@@ -73,7 +73,7 @@ impl Parts {
         }
         let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };
         let Changes { young, kept } = Changes::find(source, snapshot, TransactionId(since))?;
-        let runs: Vec<PageRun> = young.runs_from(PageNumber(FIRST_PAGE)).collect();
+        let runs: Vec<Extent> = young.runs_from(PageNumber(FIRST_PAGE)).collect();
         let header = IncrementHeader {
             page_size: reader.pages().page_size,
             origin: reader.identity(),

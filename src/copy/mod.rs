@@ -32,7 +32,7 @@ pub(crate) use self::increment::{increment_to_file, increment_to_writer};
 pub use self::restore::restore;
 pub(crate) use self::restore::transaction_of_backup;
 
-use crate::base::{PageNumber, PageRun};
+use crate::base::{Extent, PageNumber};
 use crate::copy::plan::Plan;
 use crate::error::{Error, Result};
 use crate::sys;
@@ -136,7 +136,7 @@ fn write_zeros(writer: &mut impl Write, count: u64) -> io::Result<()> {
 
 /// What follows the record pages, but for what is free.
 enum Part<'a> {
-    Used(PageRun),
+    Used(Extent),
     Log(PageNumber, &'a [u8]),
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 
-use crate::base::{PageNumber, PageRun, PageSet, TransactionId};
+use crate::base::{Extent, PageNumber, PageSet, TransactionId};
 use crate::check::{VerifyingSource, verify_tree};
 use crate::copy::Part;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use crate::txn::page_file::PageFile;
 pub(super) struct Plan {
     pub(super) page_size: usize,
     /// Pages of trees, ascending.
-    pub(super) used: Vec<PageRun>,
+    pub(super) used: Vec<Extent>,
     /// Pages of the free log, sealed. They lie where nothing is used.
     log_pages: Vec<(PageNumber, Box<[u8]>)>,
     /// Both record pages.
@@ -40,7 +40,7 @@ impl Plan {
         identity: Identity,
     ) -> Result<Plan> {
         let page_size = pages.page_size;
-        let used: Vec<PageRun> = verified_pages(pages, snapshot)?.runs_from(PageNumber(FIRST_PAGE)).collect();
+        let used: Vec<Extent> = verified_pages(pages, snapshot)?.runs_from(PageNumber(FIRST_PAGE)).collect();
         let mut space = Space::load(&free_log::encode_base(&base(&used)), id)?;
         let limits = LogLimits { page_size, tail_len: TAIL_LIMIT };
         let saved = space.save(&FreeLog::new(&space), id, limits, |space, count| {
@@ -107,12 +107,12 @@ fn verified_pages(pages: &PageFile, snapshot: &Snapshot) -> Result<PageSet> {
 }
 
 /// Free space of a file of which `used` is used, up to its end.
-fn base(used: &[PageRun]) -> Base {
+fn base(used: &[Extent]) -> Base {
     let mut end = FIRST_PAGE;
     let mut free = Vec::new();
     for run in used {
         if run.first.0 > end {
-            free.push(PageRun::new(end, run.first.0 - end));
+            free.push(Extent::new(end, run.first.0 - end));
         }
         end = run.end();
     }

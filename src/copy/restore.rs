@@ -26,7 +26,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::base::bytes::get_u32;
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::copy::PIECE_BYTES;
 use crate::copy::lineage::{has_pages_of, identity_of_copy, new_identity};
 use crate::copy::plan::Plan;
@@ -172,7 +172,7 @@ impl Target<'_> {
         sys::set_length(self.file, length.offset(header.page_size)).map_err(storing)?;
         for _ in 0..header.run_count {
             let (first, count) = stream.pair()?;
-            let run = PageRun { first: PageNumber(first), count };
+            let run = Extent { first: PageNumber(first), count };
             let is_inside =
                 first >= META_PAGES && first < header.length_pages && count <= header.length_pages - first;
             if !is_inside {
@@ -232,7 +232,7 @@ impl Target<'_> {
         Error::WrongBase { path: self.base_path.to_owned(), problem }
     }
 
-    fn store_run(&self, run: PageRun, stream: &mut Stream<impl Read>) -> Result<()> {
+    fn store_run(&self, run: Extent, stream: &mut Stream<impl Read>) -> Result<()> {
         let (mut at, mut left) =
             (run.first.offset(self.state.page_size), u64::from(run.count) * self.state.page_size as u64);
         let mut buffer = vec![0; left.min(PIECE_BYTES as u64) as usize];

@@ -28,7 +28,7 @@
 use std::collections::HashSet;
 
 use crate::base::bytes::{get_u16, get_u32, push_varint, put_u16, put_u32, take_varint};
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 
@@ -53,7 +53,7 @@ const FLAG_BEGINS_BASE: u16 = 1;
 /// A run that was born in one transaction and replaced in another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct RetiredRun {
-    pub(crate) run: PageRun,
+    pub(crate) run: Extent,
     pub(crate) birth: TransactionId,
     pub(crate) death: TransactionId,
 }
@@ -62,7 +62,7 @@ pub(crate) struct RetiredRun {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Base {
     pub(crate) length_pages: u32,
-    pub(crate) free: Vec<PageRun>,
+    pub(crate) free: Vec<Extent>,
     pub(crate) retired: Vec<RetiredRun>,
 }
 
@@ -74,9 +74,9 @@ pub(crate) struct Delta {
     pub(crate) id: TransactionId,
     /// Length of the file after the transaction.
     pub(crate) length_pages: u32,
-    pub(crate) taken: Vec<PageRun>,
+    pub(crate) taken: Vec<Extent>,
     /// Run and birth; the death is `id`.
-    pub(crate) retired: Vec<(PageRun, TransactionId)>,
+    pub(crate) retired: Vec<(Extent, TransactionId)>,
 }
 
 /// One entry of the log.
@@ -120,7 +120,7 @@ pub(crate) fn encode_delta(delta: &Delta) -> Vec<u8> {
     out
 }
 
-fn push_runs(out: &mut Vec<u8>, runs: &[PageRun]) {
+fn push_runs(out: &mut Vec<u8>, runs: &[Extent]) {
     push_varint(out, runs.len() as u64);
     let mut end = FIRST_PAGE;
     for &run in runs {
@@ -129,7 +129,7 @@ fn push_runs(out: &mut Vec<u8>, runs: &[PageRun]) {
 }
 
 /// Appends a run as its distance from `end`, the end of the run before.
-fn push_run(out: &mut Vec<u8>, end: &mut u32, run: PageRun) {
+fn push_run(out: &mut Vec<u8>, end: &mut u32, run: Extent) {
     assert!(run.first.0 >= *end && run.count > 0, "runs ascend and have pages");
     push_varint(out, u64::from(run.first.0 - *end));
     push_varint(out, u64::from(run.count - 1));
@@ -221,7 +221,7 @@ fn take_delta(input: &mut &[u8]) -> Result<Delta> {
 fn take_list<'a, T>(
     input: &mut &'a [u8],
     length_pages: u32,
-    mut complete: impl FnMut(&mut &'a [u8], PageRun) -> Result<T>,
+    mut complete: impl FnMut(&mut &'a [u8], Extent) -> Result<T>,
 ) -> Result<Vec<T>> {
     let count = take_number(input)?;
     // Each run has two bytes at least: no count makes us reserve more than the input can fill.
@@ -239,13 +239,13 @@ fn take_list<'a, T>(
     Ok(items)
 }
 
-fn take_run(input: &mut &[u8], end: u32, length_pages: u32) -> Result<PageRun> {
+fn take_run(input: &mut &[u8], end: u32, length_pages: u32) -> Result<Extent> {
     let first = take_number(input)?.checked_add(u64::from(end));
     let less_one = take_number(input)?;
     let run_end = first.and_then(|first| first.checked_add(less_one)).and_then(|last| last.checked_add(1));
     match (first, run_end) {
         (Some(first), Some(run_end)) if run_end <= u64::from(length_pages) => {
-            Ok(PageRun::new(first as u32, (run_end - first) as u32))
+            Ok(Extent::new(first as u32, (run_end - first) as u32))
         }
         _ => Err(corrupt(
             None,
@@ -256,7 +256,7 @@ fn take_run(input: &mut &[u8], end: u32, length_pages: u32) -> Result<PageRun> {
     }
 }
 
-fn take_birth(input: &mut &[u8], run: PageRun, death: u64) -> Result<TransactionId> {
+fn take_birth(input: &mut &[u8], run: Extent, death: u64) -> Result<TransactionId> {
     let less_one = take_number(input)?;
     let birth = death.checked_sub(less_one).and_then(|birth| birth.checked_sub(1));
     birth.map(TransactionId).ok_or_else(|| bad_life(run, death, less_one))
@@ -277,7 +277,7 @@ fn take_number(input: &mut &[u8]) -> Result<u64> {
 }
 
 #[cold]
-fn bad_life(run: PageRun, newest: u64, age: u64) -> Error {
+fn bad_life(run: Extent, newest: u64, age: u64) -> Error {
     corrupt(Some(run.first.0), "life of a retired run", format_args!("less than {newest}"), age)
 }
 

@@ -35,7 +35,7 @@
 use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::checksum;
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::table_root::TreeRoot;
@@ -71,7 +71,7 @@ pub(crate) struct Meta {
     /// The newest page of the free log; 0 if all of it is in the tail.
     pub(crate) log_page: PageNumber,
     pub(crate) log_tail: Vec<u8>,
-    pub(crate) listed: Vec<PageRun>,
+    pub(crate) listed: Vec<Extent>,
     pub(crate) digest: u32,
 }
 
@@ -202,7 +202,7 @@ impl Meta {
             log_tail: slot[length - tail_len..length].to_vec(),
             listed: (0..run_count)
                 .map(|i| FIXED_LEN + i * RUN_LEN)
-                .map(|at| PageRun::new(get_u32(slot, at), get_u32(slot, at + 4)))
+                .map(|at| Extent::new(get_u32(slot, at), get_u32(slot, at + 4)))
                 .collect(),
             digest: get_u32(slot, 80),
         };
@@ -272,7 +272,7 @@ mod tests {
             catalog: TreeRoot { page: PageNumber(12), depth: 1, entries: 3 },
             log_page: PageNumber(9),
             log_tail: vec![5; 100],
-            listed: vec![PageRun::new(2, 3), PageRun::new(12, 1)],
+            listed: vec![Extent::new(2, 3), Extent::new(12, 1)],
             digest: 0x1234,
         }
     }
@@ -281,7 +281,7 @@ mod tests {
     fn round_trip_also_at_the_limits() {
         for (runs, tail) in [(0, 0), (2, 100), (64, TAIL_LIMIT), (list_capacity(4096, 0), 0)] {
             let record = Meta {
-                listed: (0..runs as u32).map(|i| PageRun::new(2 + i * 2, 1)).collect(),
+                listed: (0..runs as u32).map(|i| Extent::new(2 + i * 2, 1)).collect(),
                 length_pages: 100_000,
                 log_tail: vec![1; tail],
                 ..sample()
@@ -327,9 +327,9 @@ mod tests {
         assert!(forged(|r| r.catalog.page = PageNumber(1000)).is_err());
         assert!(forged(|r| r.catalog.page = PageNumber(1)).is_err());
         assert!(forged(|r| r.log_page = PageNumber(u32::MAX)).is_err());
-        assert!(forged(|r| r.listed[1] = PageRun::new(999, 2)).is_err());
-        assert!(forged(|r| r.listed[1] = PageRun::new(4, 1)).is_err());
-        assert!(forged(|r| r.listed[1] = PageRun::new(900, u32::MAX)).is_err());
+        assert!(forged(|r| r.listed[1] = Extent::new(999, 2)).is_err());
+        assert!(forged(|r| r.listed[1] = Extent::new(4, 1)).is_err());
+        assert!(forged(|r| r.listed[1] = Extent::new(900, u32::MAX)).is_err());
         assert!(forged(|r| r.length_pages = 1).is_err());
         assert!(forged(|r| r.id = TransactionId(u64::MAX)).is_err());
         let long_tail = |r: &mut Meta| (r.page_size, r.log_tail) = (65536, vec![0; TAIL_LIMIT + 1]);

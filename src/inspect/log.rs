@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::anatomy::{Content, LogEntry};
-use crate::base::PageRun;
+use crate::base::Extent;
 use crate::format::free_log::{self, Entry};
 use crate::format::meta::Meta;
 
@@ -46,10 +46,10 @@ fn describe(entry: &Entry) -> LogEntry {
     }
 }
 
-fn ranges(runs: &[PageRun]) -> Vec<Range<u32>> {
+fn ranges(runs: &[Extent]) -> Vec<Range<u32>> {
     runs.iter().copied().map(range).collect()
 }
 
-fn range(run: PageRun) -> Range<u32> {
+fn range(run: Extent) -> Range<u32> {
     run.first.0..run.end()
 }

@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::free_log;
 use crate::format::meta::{META_PAGES, Meta, candidate_page_sizes};
@@ -96,7 +96,7 @@ impl Source {
         self.storage.read(offset, buffer).map_err(unreadable)
     }
 
-    fn check_inside(&self, run: PageRun) -> Result<()> {
+    fn check_inside(&self, run: Extent) -> Result<()> {
         let is_inside = run.first.0 >= META_PAGES
             && run.first.0 < self.page_count
             && run.count <= self.page_count - run.first.0;
@@ -109,7 +109,7 @@ impl Source {
     }
 
     /// The bytes of a run of pages, not verified.
-    fn bytes(&self, run: PageRun) -> Result<Vec<u8>> {
+    fn bytes(&self, run: Extent) -> Result<Vec<u8>> {
         self.check_inside(run)?;
         let mut bytes = sys::zeroed(run.count as usize * self.page_size)?;
         self.read(run.first.offset(self.page_size), &mut bytes, run.first)?;
@@ -118,7 +118,7 @@ impl Source {
 
     /// A page of any kind but an overflow run, whose checksum goes beyond the page.
     fn any_page(&self, number: PageNumber) -> Result<Page> {
-        let bytes = self.bytes(PageRun { first: number, count: 1 })?;
+        let bytes = self.bytes(Extent { first: number, count: 1 })?;
         let header = page::verify(&bytes, number)?;
         if header.kind == PageKind::Overflow {
             let found = "the beginning of an overflow run";
@@ -145,18 +145,18 @@ impl Source {
     }
 
     /// The pages of a large value, as a leaf refers to them.
-    pub(super) fn run_of_value(&self, first: ChildRef, length: u64) -> Result<PageRun> {
+    pub(super) fn run_of_value(&self, first: ChildRef, length: u64) -> Result<Extent> {
         if length > MAX_VALUE_LEN {
             let expected = format_args!("at most {MAX_VALUE_LEN}");
             return Err(corrupt(Some(first.0), "length of a value", expected, length));
         }
-        let run = PageRun::new(first.0, overflow::page_count(self.page_size, length));
+        let run = Extent::new(first.0, overflow::page_count(self.page_size, length));
         self.check_inside(run)?;
         Ok(run)
     }
 
     /// An overflow run of transaction `newest` or before.
-    pub(super) fn overflow_run(&self, run: PageRun, newest: TransactionId) -> Result<Vec<u8>> {
+    pub(super) fn overflow_run(&self, run: Extent, newest: TransactionId) -> Result<Vec<u8>> {
         let bytes = self.bytes(run)?;
         let found = overflow::checked_page_count(&bytes, self.page_size)?;
         if found != run.count {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::base::bytes::{get_u32, put_u32};
 use crate::base::checksum::checksum_of_parts;
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::meta::TAIL_LIMIT;
 use crate::sys::atomic::AtomicU64;
@@ -49,8 +49,8 @@ pub(crate) struct SpaceState {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct CommitDelta {
     /// Pages, or overflow runs, and their checksums.
-    pub(crate) stored: Vec<(PageRun, u32)>,
-    pub(crate) retired: Vec<PageRun>,
+    pub(crate) stored: Vec<(Extent, u32)>,
+    pub(crate) retired: Vec<Extent>,
 }
 
 impl CommitDelta {
@@ -95,7 +95,7 @@ impl EncodedDelta {
         let run = |bytes: &[u8]| {
             let (first, count) = (get_u32(bytes, 0), get_u32(bytes, 4));
             let end = first.checked_add(count)?;
-            (first >= FIRST_PAGE && count > 0 && end <= PageNumber::LIMIT).then(|| PageRun::new(first, count))
+            (first >= FIRST_PAGE && count > 0 && end <= PageNumber::LIMIT).then(|| Extent::new(first, count))
         };
         let unit = |bytes: &[u8]| Some((run(bytes)?, get_u32(bytes, 8)));
         Some(CommitDelta {
@@ -199,8 +199,8 @@ mod tests {
         assert_eq!(shared.load_space(0, id), None);
 
         let delta = CommitDelta {
-            stored: vec![(PageRun::new(2, 1), 77), (PageRun::new(3, 5), 78)],
-            retired: vec![PageRun::new(100, 1)],
+            stored: vec![(Extent::new(2, 1), 77), (Extent::new(3, 5), 78)],
+            retired: vec![Extent::new(100, 1)],
         };
         let store = |delta: &CommitDelta| {
             let encoded = delta.encode();
@@ -213,7 +213,7 @@ mod tests {
         shared.descriptor(id)[6].fetch_xor(1, SeqCst);
         assert_eq!(shared.load_delta(id), None, "of another time than its descriptor");
         assert_eq!(shared.load_delta(TransactionId(7 + RING_LEN as u64)), None, "the same place, another id");
-        let large = CommitDelta { stored: vec![(PageRun::new(2, 1), 0); 1000], retired: Vec::new() };
+        let large = CommitDelta { stored: vec![(Extent::new(2, 1), 0); 1000], retired: Vec::new() };
         store(&large);
         assert_eq!(shared.load_delta(id), None, "too large to be handed over");
     }

@@ -9,7 +9,7 @@
 //! Loading costs O(n log n) for n runs in the log.
 
 use super::Space;
-use crate::base::{PageRun, TransactionId};
+use crate::base::{Extent, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Base, Delta, Entry, RetiredRun};
 
@@ -66,7 +66,7 @@ impl Space {
             self.add_retired(RetiredRun { run, birth, death: delta.id })?;
         }
         if delta.length_pages < self.length_pages {
-            let cut = PageRun::new(delta.length_pages, self.length_pages - delta.length_pages);
+            let cut = Extent::new(delta.length_pages, self.length_pages - delta.length_pages);
             self.remove_unused(cut)?;
             self.length_pages = delta.length_pages;
         }
@@ -75,10 +75,10 @@ impl Space {
     }
 
     /// Removes `run` from what is free and what is retired, piece by piece.
-    fn remove_unused(&mut self, run: PageRun) -> Result<()> {
+    fn remove_unused(&mut self, run: Extent) -> Result<()> {
         let mut first = run.first.0;
         while first < run.end() {
-            let piece_up_to = |end: u32| PageRun::new(first, end.min(run.end()) - first);
+            let piece_up_to = |end: u32| Extent::new(first, end.min(run.end()) - first);
             let piece = if let Some(free) = self.free.containing(first) {
                 let piece = piece_up_to(free.end());
                 self.free.take_exact(piece)?;

@@ -11,18 +11,18 @@
 //! - I5: a page that is not in the state that an operation needs is answered as an error, never ignored:
 //!   births and page numbers come from the file.
 
-pub(crate) mod free_runs;
+pub(crate) mod free_extents;
 pub(crate) mod load;
 pub(crate) mod partition;
 pub(crate) mod retired;
 pub(crate) mod save;
 
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::free_log::{Base, Delta, FIRST_PAGE, RetiredRun};
 
-use free_runs::FreeRuns;
-use retired::RetiredRuns;
+use free_extents::FreeExtents;
+use retired::RetiredExtents;
 
 /// Pages are taken all over the file only while a smaller part of it than this is free: no end of a file is cut that is
 /// smaller.
@@ -31,7 +31,7 @@ const ROVING_DIVISOR: u32 = 8;
 /// A run of pages that is not in the state that an operation needs. It becomes [`Error::Corrupt`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Conflict {
-    pub(crate) run: PageRun,
+    pub(crate) run: Extent,
     pub(crate) expected: &'static str,
     pub(crate) found: &'static str,
 }
@@ -51,13 +51,13 @@ impl From<Conflict> for Error {
 /// All free space of a file, and what the transaction in progress does to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Space {
-    free: FreeRuns,
-    retired: RetiredRuns,
+    free: FreeExtents,
+    retired: RetiredExtents,
     length_pages: u32,
     /// The length before the transaction in progress.
     length_pages_before: u32,
     /// Runs that the transaction in progress has allocated: they would be free again if it were aborted.
-    taken: FreeRuns,
+    taken: FreeExtents,
     /// Runs that it has retired. They stand in `retired` too.
     retiring: Vec<RetiredRun>,
     /// Where the pages end that it may take.
@@ -71,11 +71,11 @@ impl Space {
     pub(crate) fn new(length_pages: u32) -> Space {
         assert!((FIRST_PAGE..=PageNumber::LIMIT).contains(&length_pages), "a file has its record pages");
         Space {
-            free: FreeRuns::default(),
-            retired: RetiredRuns::default(),
+            free: FreeExtents::default(),
+            retired: RetiredExtents::default(),
             length_pages,
             length_pages_before: length_pages,
-            taken: FreeRuns::default(),
+            taken: FreeExtents::default(),
             retiring: Vec::new(),
             ceiling: None,
             next_run: FIRST_PAGE,
@@ -88,12 +88,12 @@ impl Space {
     }
 
     /// What is free now.
-    pub(crate) fn free(&self) -> &FreeRuns {
+    pub(crate) fn free(&self) -> &FreeExtents {
         &self.free
     }
 
     /// What is retired, the transaction in progress included.
-    pub(crate) fn retired(&self) -> &RetiredRuns {
+    pub(crate) fn retired(&self) -> &RetiredExtents {
         &self.retired
     }
 
@@ -123,14 +123,14 @@ impl Space {
         assert!(grows, "a file grows, up to its limit");
         let added = new_length_pages - self.length_pages;
         if added > 0 {
-            let run = PageRun::new(self.length_pages, added);
+            let run = Extent::new(self.length_pages, added);
             self.free.insert(run).expect("nothing behind the end is free");
             self.length_pages = new_length_pages;
         }
     }
 
     /// The free run at the end of the file: what [`Space::shrink`] can cut off.
-    pub(crate) fn free_tail(&self) -> Option<PageRun> {
+    pub(crate) fn free_tail(&self) -> Option<Extent> {
         self.free.tail_run(self.length_pages)
     }
 
@@ -139,7 +139,7 @@ impl Space {
         let shrinks = (FIRST_PAGE..=self.length_pages).contains(&new_length_pages);
         assert!(shrinks, "a file shrinks, down to its record pages");
         if new_length_pages < self.length_pages {
-            let cut = PageRun::new(new_length_pages, self.length_pages - new_length_pages);
+            let cut = Extent::new(new_length_pages, self.length_pages - new_length_pages);
             self.free.take_exact(cut)?;
             self.length_pages = new_length_pages;
         }
@@ -148,7 +148,7 @@ impl Space {
 
     /// Takes `count` pages in as few runs as there can be, ascending. `None`, and nothing has changed, if
     /// fewer are free: then grow.
-    pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<PageRun>> {
+    pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<Extent>> {
         let runs = match self.ceiling {
             Some(ceiling) => self.free.allocate_lowest(count, ceiling)?,
             None => match self.allocate_before_tail(count) {
@@ -163,7 +163,7 @@ impl Space {
     }
 
     /// Takes `count` pages that follow each other: the best fit. `None` if there is no such run.
-    pub(crate) fn allocate_run(&mut self, count: u32) -> Option<PageRun> {
+    pub(crate) fn allocate_run(&mut self, count: u32) -> Option<Extent> {
         let run = match self.ceiling {
             Some(ceiling) => self.free.allocate_run_below(count, ceiling)?,
             None => self.allocate_before_tail(count).or_else(|| self.free.allocate_run(count))?,
@@ -175,12 +175,12 @@ impl Space {
     /// Takes `count` pages that follow each other, right behind those that it took the last time, or the next that
     /// there are, going round: so what is taken for one transaction after the other lies side by side. `None` if there
     /// are none, or if so much is free that the lowest places are better, for then the file's end may become free.
-    pub(crate) fn allocate_next_run(&mut self, count: u32) -> Option<PageRun> {
+    pub(crate) fn allocate_next_run(&mut self, count: u32) -> Option<Extent> {
         let end = self.length_pages;
         if self.free.page_count() >= end / ROVING_DIVISOR {
             return None;
         }
-        let behind = PageRun::new(self.next_run, count);
+        let behind = Extent::new(self.next_run, count);
         let run = if self.free.take_exact(behind).is_ok() {
             Some(behind)
         } else {
@@ -195,12 +195,12 @@ impl Space {
 
     /// Takes a run from anywhere but the end of the file. The free end comes last, though it may fit best: so what is
     /// left there moves away with time, and a file that is mostly free can be cut.
-    fn allocate_before_tail(&mut self, count: u32) -> Option<PageRun> {
+    fn allocate_before_tail(&mut self, count: u32) -> Option<Extent> {
         if count == 0 { None } else { self.free.allocate_run_before(count, self.length_pages) }
     }
 
     /// Gives back pages that this very transaction has taken.
-    pub(crate) fn release(&mut self, run: PageRun) -> Result<()> {
+    pub(crate) fn release(&mut self, run: Extent) -> Result<()> {
         self.verify_range(run)?;
         self.taken.take_exact(run)?;
         self.free.insert(run)?;
@@ -208,7 +208,7 @@ impl Space {
     }
 
     /// Notes that transaction `death`, in progress, replaces `run`, which was born in `birth` before it.
-    pub(crate) fn retire(&mut self, run: PageRun, birth: TransactionId, death: TransactionId) -> Result<()> {
+    pub(crate) fn retire(&mut self, run: Extent, birth: TransactionId, death: TransactionId) -> Result<()> {
         let same = self.retiring.last().is_none_or(|last| last.death == death);
         assert!(same, "one transaction is in progress at a time");
         let retired = RetiredRun { run, birth, death };
@@ -235,7 +235,7 @@ impl Space {
     }
 
     /// Whether `run`, from the file, has pages, all of them within it. Only then has it an end in 32 bits.
-    fn verify_range(&self, run: PageRun) -> Result<()> {
+    fn verify_range(&self, run: Extent) -> Result<()> {
         let first = u64::from(run.first.0);
         let end = first + u64::from(run.count);
         if run.count == 0 || first < u64::from(FIRST_PAGE) || end > u64::from(self.length_pages) {
@@ -257,7 +257,7 @@ impl Space {
     pub(crate) fn delta(&self, id: TransactionId) -> Delta {
         let mut runs = self.retiring.clone();
         runs.sort_unstable();
-        let mut retired: Vec<(PageRun, TransactionId)> = Vec::new();
+        let mut retired: Vec<(Extent, TransactionId)> = Vec::new();
         for RetiredRun { run, birth, death } in runs {
             assert_eq!(death, id, "runs die in the transaction in progress");
             match retired.last_mut() {
@@ -289,7 +289,7 @@ impl Space {
     /// Ends the transaction in progress: it has happened.
     pub(crate) fn commit(&mut self) {
         self.length_pages_before = self.length_pages;
-        self.taken = FreeRuns::default();
+        self.taken = FreeExtents::default();
         self.retiring.clear();
         self.ceiling = None;
     }

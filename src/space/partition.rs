@@ -5,7 +5,7 @@
 //!   transaction in progress is reported, and nothing else is.
 
 use super::Space;
-use crate::base::PageRun;
+use crate::base::Extent;
 use crate::format::free_log::FIRST_PAGE;
 
 /// What a run of pages is used for.
@@ -23,17 +23,17 @@ pub(crate) enum PageUse {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PartitionProblem {
     /// No use: the pages are lost.
-    Missing { run: PageRun },
+    Missing { run: Extent },
     /// Two uses. A third one is reported again.
-    Double { run: PageRun, uses: (PageUse, PageUse) },
+    Double { run: Extent, uses: (PageUse, PageUse) },
     /// The run is not within `2..length_pages`, or has no page.
-    Outside { run: PageRun, page_use: PageUse },
+    Outside { run: Extent, page_use: PageUse },
 }
 
 impl Space {
     /// Reports each run of pages that is not used exactly once. `reachable` is what the head reaches.
-    pub(crate) fn verify_partition(&self, reachable: &[PageRun], report: impl FnMut(PartitionProblem)) {
-        let mut uses: Vec<(PageRun, PageUse)> = Vec::new();
+    pub(crate) fn verify_partition(&self, reachable: &[Extent], report: impl FnMut(PartitionProblem)) {
+        let mut uses: Vec<(Extent, PageUse)> = Vec::new();
         uses.extend(reachable.iter().map(|&run| (run, PageUse::Reachable)));
         uses.extend(self.taken.iter().map(|run| (run, PageUse::Taken)));
         uses.extend(self.retired.iter().map(|retired| (retired.run, PageUse::Retired)));
@@ -44,7 +44,7 @@ impl Space {
 }
 
 /// Reports what is not used exactly once in `uses`, ascending.
-fn verify_uses(uses: &[(PageRun, PageUse)], length_pages: u32, mut report: impl FnMut(PartitionProblem)) {
+fn verify_uses(uses: &[(Extent, PageUse)], length_pages: u32, mut report: impl FnMut(PartitionProblem)) {
     // All pages below `end` have been dealt with; the last of them is used for `last_use`.
     let mut end = FIRST_PAGE;
     let mut last_use = None;
@@ -56,11 +56,11 @@ fn verify_uses(uses: &[(PageRun, PageUse)], length_pages: u32, mut report: impl 
             continue;
         }
         if run.first.0 > end {
-            report(PartitionProblem::Missing { run: PageRun::new(end, run.first.0 - end) });
+            report(PartitionProblem::Missing { run: Extent::new(end, run.first.0 - end) });
         }
         if let Some(earlier) = last_use.filter(|_| run.first.0 < end) {
             let count = run.end().min(end) - run.first.0;
-            let run = PageRun::new(run.first.0, count);
+            let run = Extent::new(run.first.0, count);
             report(PartitionProblem::Double { run, uses: (earlier, page_use) });
         }
         if run.end() > end {
@@ -69,7 +69,7 @@ fn verify_uses(uses: &[(PageRun, PageUse)], length_pages: u32, mut report: impl 
         }
     }
     if end < length_pages {
-        report(PartitionProblem::Missing { run: PageRun::new(end, length_pages - end) });
+        report(PartitionProblem::Missing { run: Extent::new(end, length_pages - end) });
     }
 }
 

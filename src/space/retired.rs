@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - I2, the interval rule: a run born in `b` and replaced in `d` is needed by snapshot `r` if and only if
-//!   `b <= r < d`. [`RetiredRuns::reclaim`] answers exactly those runs that no protected snapshot needs.
+//!   `b <= r < d`. [`RetiredExtents::reclaim`] answers exactly those runs that no protected snapshot needs.
 //! - Runs never overlap.
 //! - Every run is named by the list that its `pinned_by` says: the bucket of the smallest protected
 //!   snapshot that needed it when it was sorted, or `unsorted`. As long as that snapshot is protected,
@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 
 use super::Conflict;
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::base::{PageRun, TransactionId};
+use crate::base::{Extent, TransactionId};
 use crate::format::free_log::RetiredRun;
 
 /// Retired runs, grouped by the snapshot that pins them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RetiredRuns {
+pub(crate) struct RetiredExtents {
     /// First page to the rest of the run.
     by_start: BTreeMap<u32, Entry>,
     /// First pages of the runs that were retired since the last `reclaim`.
@@ -50,7 +50,7 @@ struct Bucket {
 
 impl Entry {
     fn with_first(self, first: u32) -> RetiredRun {
-        RetiredRun { run: PageRun::new(first, self.count), birth: self.birth, death: self.death }
+        RetiredRun { run: Extent::new(first, self.count), birth: self.birth, death: self.death }
     }
 
     /// Whether a new run with this life can become one with `self`.
@@ -59,7 +59,7 @@ impl Entry {
     }
 }
 
-impl RetiredRuns {
+impl RetiredExtents {
     /// Pages in all runs together.
     pub(crate) fn page_count(&self) -> u32 {
         self.page_count
@@ -126,7 +126,7 @@ impl RetiredRuns {
     }
 
     /// Removes and answers the runs that none of the `protected` snapshots, ascending, needs.
-    pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Vec<PageRun> {
+    pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Vec<Extent> {
         assert!(protected.is_sorted(), "protected snapshots ascend");
         let is_gone = |snapshot: &&TransactionId| protected.binary_search(snapshot).is_err();
         let gone: Vec<TransactionId> = self.buckets.keys().filter(is_gone).copied().collect();
@@ -146,7 +146,7 @@ impl RetiredRuns {
         list: Option<TransactionId>,
         starts: Vec<u32>,
         protected: &[TransactionId],
-        freed: &mut Vec<PageRun>,
+        freed: &mut Vec<Extent>,
     ) {
         #[cfg(test)]
         {
@@ -163,7 +163,7 @@ impl RetiredRuns {
                 bucket.starts.push(first);
                 bucket.page_count += entry.count;
             } else {
-                freed.push(PageRun::new(first, entry.count));
+                freed.push(Extent::new(first, entry.count));
                 self.page_count -= entry.count;
                 self.by_start.remove(&first);
             }
@@ -171,7 +171,7 @@ impl RetiredRuns {
     }
 
     /// Removes `run`, which must lie within one retired run, whoever pins it.
-    pub(crate) fn take(&mut self, run: PageRun) -> Result<(), Conflict> {
+    pub(crate) fn take(&mut self, run: Extent) -> Result<(), Conflict> {
         assert!(run.count > 0, "a run has pages");
         let holder = self.last_before(run.end()).map(|retired| retired.run);
         let Some(holder) = holder.filter(|holder| holder.first <= run.first && run.end() <= holder.end())

@@ -10,7 +10,7 @@
 //!   as long as a base could be, and some pages. So a base costs each commit O(1) on average.
 
 use super::Space;
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::Result;
 use crate::format::free_log::{self, Chain};
 
@@ -109,7 +109,7 @@ impl Space {
         let begins_anew = log.is_outgrown(self, limits.page_size) || log.is_too_high(self);
         if begins_anew {
             for &(number, birth) in log.pages() {
-                self.retire(PageRun { first: number, count: 1 }, birth, id)?;
+                self.retire(Extent { first: number, count: 1 }, birth, id)?;
             }
         }
         let (mut pages, mut bytes) = match begins_anew {

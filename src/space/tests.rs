@@ -160,7 +160,7 @@ impl Simulation {
         self.head = id;
     }
 
-    fn allocate(&mut self, transaction: &Transaction, id: TransactionId) -> Vec<PageRun> {
+    fn allocate(&mut self, transaction: &Transaction, id: TransactionId) -> Vec<Extent> {
         let mut runs = Vec::new();
         if transaction.run > 0 {
             let run = self.space.allocate_run(transaction.run).unwrap_or_else(|| {
@@ -182,7 +182,7 @@ impl Simulation {
     }
 
     /// Allocated pages must be free: those of the test, and those of the log.
-    fn take(&mut self, run: PageRun, birth: TransactionId) {
+    fn take(&mut self, run: Extent, birth: TransactionId) {
         self.pages.resize(self.pages.len().max(self.space.length_pages() as usize), PageState::Free);
         let pages = &mut self.pages[run.first.0 as usize..run.end() as usize];
         assert!(pages.iter().all(|&page| page == PageState::Free), "{run} was not free");
@@ -194,7 +194,7 @@ impl Simulation {
         for page in (FIRST_PAGE..self.pages.len() as u32).rev() {
             let PageState::Used { birth } = self.pages[page as usize] else { continue };
             if page & mask == mask && birth < id && !is_log_page(page) {
-                self.space.retire(PageRun::new(page, 1), birth, id).unwrap();
+                self.space.retire(Extent::new(page, 1), birth, id).unwrap();
                 self.pages[page as usize] = PageState::Retired { birth, death: id };
             }
         }
@@ -207,7 +207,7 @@ impl Simulation {
             }
         }
         for (number, mut bytes) in saved.pages {
-            self.take(PageRun { first: number, count: 1 }, id);
+            self.take(Extent { first: number, count: 1 }, id);
             page::seal(&mut bytes, number, id);
             self.disk.insert(number, bytes);
         }
@@ -240,9 +240,9 @@ impl Simulation {
         self.space.verify_partition(&self.used(), |problem| panic!("{problem:?}"));
     }
 
-    fn used(&self) -> Vec<PageRun> {
+    fn used(&self) -> Vec<Extent> {
         let is_used = |page: &u32| matches!(self.pages[*page as usize], PageState::Used { .. });
-        (FIRST_PAGE..self.pages.len() as u32).filter(is_used).map(|page| PageRun::new(page, 1)).collect()
+        (FIRST_PAGE..self.pages.len() as u32).filter(is_used).map(|page| Extent::new(page, 1)).collect()
     }
 
     /// What the log says, and what the other process knows, is what the writer knows.
@@ -279,7 +279,7 @@ fn grow_by(space: &mut Space, count: u32) -> Result<()> {
 fn pages_of(space: &Space) -> impl Iterator<Item = RetiredRun> {
     let one_page = |retired: RetiredRun| {
         (retired.run.first.0..retired.run.end())
-            .map(move |page| RetiredRun { run: PageRun::new(page, 1), ..retired })
+            .map(move |page| RetiredRun { run: Extent::new(page, 1), ..retired })
     };
     space.retired().iter().flat_map(one_page)
 }
@@ -326,32 +326,32 @@ fn what_is_wrong_with_retired_pages_is_an_error() {
     space.grow(120);
     let taken = space.allocate(5).unwrap()[0];
     for (run, birth) in [
-        (PageRun::new(50, 1), new),
-        (PageRun::new(50, 1), TransactionId(u64::MAX)),
-        (PageRun::new(50, 0), old),
-        (PageRun::new(0, 3), old),
-        (PageRun::new(119, 2), old),
-        (PageRun::new(u32::MAX, u32::MAX), old),
-        (PageRun::new(110, 1), old),
+        (Extent::new(50, 1), new),
+        (Extent::new(50, 1), TransactionId(u64::MAX)),
+        (Extent::new(50, 0), old),
+        (Extent::new(0, 3), old),
+        (Extent::new(119, 2), old),
+        (Extent::new(u32::MAX, u32::MAX), old),
+        (Extent::new(110, 1), old),
         (taken, old),
     ] {
         assert!(matches!(space.retire(run, birth, new), Err(Error::Corrupt(_))), "{run:?}");
         assert!(run == taken || matches!(space.release(run), Err(Error::Corrupt(_))), "{run:?}");
     }
-    space.retire(PageRun::new(50, 2), old, new).unwrap();
-    assert!(matches!(space.retire(PageRun::new(51, 2), old, new), Err(Error::Corrupt(_))), "twice");
+    space.retire(Extent::new(50, 2), old, new).unwrap();
+    assert!(matches!(space.retire(Extent::new(51, 2), old, new), Err(Error::Corrupt(_))), "twice");
 }
 
 #[test]
 fn only_a_free_tail_is_cut_off() {
     let mut space = Space::new(10);
     space.grow(20);
-    assert_eq!(space.free_tail(), Some(PageRun::new(10, 10)));
+    assert_eq!(space.free_tail(), Some(Extent::new(10, 10)));
     assert!(space.shrink(9).is_err());
     space.shrink(15).unwrap();
-    assert_eq!((space.length_pages(), space.free_tail()), (15, Some(PageRun::new(10, 5))));
+    assert_eq!((space.length_pages(), space.free_tail()), (15, Some(Extent::new(10, 5))));
     let mut problems = Vec::new();
-    space.verify_partition(&[PageRun::new(2, 8)], |problem| problems.push(problem));
+    space.verify_partition(&[Extent::new(2, 8)], |problem| problems.push(problem));
     assert_eq!(problems, Vec::<PartitionProblem>::new());
 }
 
@@ -363,7 +363,7 @@ fn abort_brings_a_tail_back_that_was_cut_off() {
     space.shrink(12).unwrap();
     space.allocate(2).unwrap();
     space.abort().unwrap();
-    assert_eq!((space.length_pages(), space.free_tail()), (20, Some(PageRun::new(10, 10))));
+    assert_eq!((space.length_pages(), space.free_tail()), (20, Some(Extent::new(10, 10))));
 }
 
 /// Moves would lead nowhere if what is moved could come to lie at or behind the ceiling again.
@@ -375,17 +375,17 @@ fn with_a_ceiling_only_pages_below_it_are_taken_the_lowest_first() {
         space.allocate(98).unwrap();
         // Free: 10, 20..24, 30, 60..64, and the end.
         for (first, count) in [(10, 1), (20, 4), (30, 1), (60, 4), (90, 10)] {
-            space.release(PageRun::new(first, count)).unwrap();
+            space.release(Extent::new(first, count)).unwrap();
         }
         space.commit();
         space.set_ceiling(50);
         space
     };
     let mut space = scattered();
-    let runs = [PageRun::new(10, 1), PageRun::new(20, 4)];
+    let runs = [Extent::new(10, 1), Extent::new(20, 4)];
     assert_eq!(space.allocate(5).as_deref(), Some(&runs[..]));
     assert_eq!(space.allocate(2), None, "only page 30 is left");
-    assert_eq!(space.allocate_run(1), Some(PageRun::new(30, 1)));
+    assert_eq!(space.allocate_run(1), Some(Extent::new(30, 1)));
     assert_eq!(space.allocate_run(1), None);
     // It holds for one transaction, whichever way that ends.
     let (mut committed, mut aborted) = (space.clone(), space);
@@ -394,15 +394,15 @@ fn with_a_ceiling_only_pages_below_it_are_taken_the_lowest_first() {
     aborted.abort().unwrap();
     assert!(aborted.ceiling().is_none() && aborted.allocate_run(10).is_some());
     assert_eq!(scattered().allocate_run(5), None, "no such run below the ceiling");
-    assert_eq!(scattered().allocate_run(2), Some(PageRun::new(20, 2)));
+    assert_eq!(scattered().allocate_run(2), Some(Extent::new(20, 2)));
 }
 
 #[test]
 fn runs_for_one_transaction_after_the_other_lie_side_by_side() {
     let mut space = Space::new(FIRST_PAGE);
     space.grow(200);
-    space.free.take_exact(PageRun::new(2, 198)).unwrap();
-    for free in [PageRun::new(5, 3), PageRun::new(20, 10), PageRun::new(190, 10)] {
+    space.free.take_exact(Extent::new(2, 198)).unwrap();
+    for free in [Extent::new(5, 3), Extent::new(20, 10), Extent::new(190, 10)] {
         space.free.insert(free).unwrap();
     }
     let next = |space: &mut Space| {
@@ -412,15 +412,15 @@ fn runs_for_one_transaction_after_the_other_lie_side_by_side() {
     };
     assert_eq!([(); 4].map(|()| next(&mut space)), [5, 20, 23, 26].map(Some));
     // One page is left there. What is free by now further up is not gone back for before what lies behind.
-    space.free.insert(PageRun::new(5, 3)).unwrap();
-    space.free.insert(PageRun::new(40, 3)).unwrap();
+    space.free.insert(Extent::new(5, 3)).unwrap();
+    space.free.insert(Extent::new(40, 3)).unwrap();
     assert_eq!([(); 2].map(|()| next(&mut space)), [40, 5].map(Some));
     // The file's end comes last, but is gone on with once it was needed.
     assert_eq!(next(&mut space), Some(190));
-    space.free.insert(PageRun::new(5, 3)).unwrap();
+    space.free.insert(Extent::new(5, 3)).unwrap();
     assert_eq!([(); 4].map(|()| next(&mut space)), [Some(193), Some(196), Some(5), None]);
 
     // Where much is free, the end may come to be cut: the caller takes the lowest places.
-    space.free.insert(PageRun::new(100, 50)).unwrap();
+    space.free.insert(Extent::new(100, 50)).unwrap();
     assert_eq!(next(&mut space), None);
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
 use crate::error::Result;
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
@@ -19,7 +19,7 @@ use crate::tree::pages::{PageSource, TreeRoot};
 /// Who is told what the walk finds.
 pub(crate) trait NewerPages {
     /// A page, or an overflow run, born after the transaction.
-    fn page(&mut self, run: PageRun) -> Result<()>;
+    fn page(&mut self, run: Extent) -> Result<()>;
 
     /// A value of a new leaf.
     fn value(&mut self, bytes: &[u8]) -> Result<()>;
@@ -62,7 +62,7 @@ impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
         if !self.seen.insert(number) {
             return Ok(());
         }
-        self.visitor.page(PageRun { first: number, count: 1 })?;
+        self.visitor.page(Extent { first: number, count: 1 })?;
         if level > 0 {
             let branch: BranchView<'_> = view(page, level)?;
             return (0..branch.child_count())
@@ -85,7 +85,7 @@ impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
             return Ok(());
         }
         let count = overflow::checked_page_count(run, self.source.page_size())?;
-        self.visitor.page(PageRun { first, count })?;
+        self.visitor.page(Extent { first, count })?;
         self.visitor.value(overflow::value(run, length)?)
     }
 }

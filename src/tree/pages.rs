@@ -1,6 +1,6 @@
 //! What the tree asks of those below and above it.
 
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::Result;
 pub(crate) use crate::format::table_root::TreeRoot;
 
@@ -55,6 +55,6 @@ pub(crate) struct SealedPages {
 /// (If `birth` is this very transaction, they were spilled and nobody else has ever seen them.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RetiredPages {
-    pub(crate) run: PageRun,
+    pub(crate) run: Extent,
     pub(crate) birth: TransactionId,
 }

@@ -18,7 +18,7 @@
 
 use std::ops::Bound;
 
-use crate::base::{ChildRef, PageNumber, PageRun, TransactionId};
+use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::entry::Entry;
@@ -497,7 +497,7 @@ impl TreeMut {
     // ---- giving up ----
 
     pub(super) fn retire(&mut self, first: PageNumber, count: u32, header: &[u8]) {
-        self.retired.push(RetiredPages { run: PageRun { first, count }, birth: page::birth(header) });
+        self.retired.push(RetiredPages { run: Extent { first, count }, birth: page::birth(header) });
     }
 
     /// Gives up the overflow run of an entry, if it has one. The entry itself is the caller's to remove.

@@ -7,7 +7,7 @@
 //! Invariant (I5): each page is visited, and its checksum computed, once at most, by all walks that share a set of
 //! pages together. So they end in time that is in proportion to the file's, whatever the pages refer to.
 
-use crate::base::{ChildRef, PageNumber, PageRun, PageSet, TransactionId};
+use crate::base::{ChildRef, Extent, PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
@@ -20,7 +20,7 @@ use crate::tree::pages::{PageSource, TreeRoot};
 
 /// One node or one overflow run of the tree.
 pub(crate) struct VisitedPages {
-    pub(crate) run: PageRun,
+    pub(crate) run: Extent,
     pub(crate) header: PageHeader,
     /// Bytes that are in use, headers included.
     pub(crate) used_bytes: u64,
@@ -210,7 +210,7 @@ impl<S: PageSource> Walk<'_, S> {
             kind,
             level: page::level(page),
         };
-        let run = PageRun { first: header.number, count: pages };
+        let run = Extent { first: header.number, count: pages };
         let used_bytes = (page::HEADER_LEN + used) as u64;
         self.visitor.visit(&VisitedPages { run, header, used_bytes });
     }

@@ -7,7 +7,7 @@
 //!   ([`crate::txn::sync`]). Growth itself waits for no disk.
 //! - R1: what is reclaimed is needed by no protected snapshot, the head included.
 
-use crate::base::{PageNumber, PageRun};
+use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result};
 use crate::space::Space;
 use crate::tree::pages::NumberSupply;
@@ -38,7 +38,7 @@ const UNUSED_FOR_RUNS: u32 = 4;
 
 impl Database {
     /// Takes `count` pages, in as few runs as free space allows.
-    pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
+    pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
         // Below a ceiling too few may be free though there are enough: then `grow` refuses.
         let missing = |space: &Space| count.saturating_sub(space.free().page_count());
         self.reclaim_until(space, count, |space| space.allocate(count), missing)
@@ -54,7 +54,7 @@ impl Database {
     ///
     /// Each run is taken right behind that of the commit before, if it is free there: then the runs of all commits that
     /// share a barrier are few places, for which it waits less.
-    fn allocate_for_small_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
+    fn allocate_for_small_commit(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
         space.reclaim(&self.shared.protected()?)?;
         if self.check_reserve(space, count).is_err() {
             return self.allocate(space, count);
@@ -90,7 +90,7 @@ impl Database {
     /// What a snapshot still needs of the retired pages counts as unused: while a reader stays, the file grows by what
     /// he pins, and no longer for the sake of runs. Neither does it for a transaction that has stored pages early: that
     /// changes some of them again, so its file would have holes and be long besides.
-    fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<PageRun>> {
+    fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
         space.reclaim(&self.shared.protected()?)?;
         let may_grow = |space: &Space| {
             let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
@@ -107,7 +107,7 @@ impl Database {
     }
 
     /// Takes `count` pages that follow each other.
-    pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<PageRun> {
+    pub(crate) fn allocate_run(&self, space: &mut Space, count: u32) -> Result<Extent> {
         let missing = |space: &Space| count.saturating_sub(space.free_tail().map_or(0, |run| run.count));
         self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
     }
@@ -233,7 +233,7 @@ pub(crate) struct Numbers<'a> {
     core: &'a Database,
     space: &'a mut Space,
     /// What is left of the plan, first run last.
-    runs: Vec<PageRun>,
+    runs: Vec<Extent>,
 }
 
 impl<'a> Numbers<'a> {
@@ -258,7 +258,7 @@ impl<'a> Numbers<'a> {
     fn take(&mut self, count: u32) -> Option<PageNumber> {
         let run = self.runs.last_mut().filter(|run| run.count >= count)?;
         let first = run.first;
-        *run = PageRun::new(first.0 + count, run.count - count);
+        *run = Extent::new(first.0 + count, run.count - count);
         if run.count == 0 {
             self.runs.pop();
         }

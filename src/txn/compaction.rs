@@ -30,7 +30,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::base::{PageNumber, PageRun};
+use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::overflow;
@@ -351,7 +351,7 @@ fn store_lower(
         if has_pages && free.has_run_below(count, ceiling) {
             return Ok(Some(ceiling));
         }
-        Ok(free.lowest_place(count, ceiling, from.0).map(PageRun::end))
+        Ok(free.lowest_place(count, ceiling, from.0).map(Extent::end))
     })?;
     let Some(limit) = limit else { return Ok(None) };
     set_ceiling(transaction, limit)?;
@@ -398,11 +398,11 @@ mod tests {
         space.allocate(998).unwrap();
         // In use: 2..12 and 900..910. Pinned below that and within: 12..112, and 800..810 far behind.
         for (first, end) in [(112, 800), (810, 900), (910, 1000)] {
-            space.release(PageRun::new(first, end - first)).unwrap();
+            space.release(Extent::new(first, end - first)).unwrap();
         }
         space.commit();
         for (first, count) in [(12, 100), (800, 10)] {
-            space.retire(PageRun::new(first, count), TransactionId(2), TransactionId(3)).unwrap();
+            space.retire(Extent::new(first, count), TransactionId(2), TransactionId(3)).unwrap();
         }
         space.commit();
         let room = Room::of(&space, 4096);
@@ -413,7 +413,7 @@ mod tests {
             [10, 10, 10, 5, 0]
         );
         // It is no longer than it is, whatever is pinned.
-        space.retire(PageRun::new(2, 10), TransactionId(2), TransactionId(4)).unwrap();
+        space.retire(Extent::new(2, 10), TransactionId(2), TransactionId(4)).unwrap();
         space.commit();
         space.shrink(910).unwrap();
         assert!(Room::of(&space, 4096).target <= 910);

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Chain, Entry};
 use crate::format::meta::Meta;
@@ -83,7 +83,7 @@ fn find_newer_pages(
     Space::load(&log.bytes, snapshot.id)?;
     for &(number, birth) in &log.pages {
         match birth > found.durable {
-            true => found.page(PageRun { first: number, count: 1 })?,
+            true => found.page(Extent { first: number, count: 1 })?,
             false => found.older_page(number)?,
         }
     }
@@ -133,7 +133,7 @@ impl NewPages<'_> {
 }
 
 impl NewerPages for NewPages<'_> {
-    fn page(&mut self, run: PageRun) -> Result<()> {
+    fn page(&mut self, run: Extent) -> Result<()> {
         let (header, count) = self.pages.verify_unit(run.first, self.snapshot.length_pages)?;
         if count != run.count || header.birth > self.snapshot.id {
             let expected = format_args!("{} pages, born in {} at the latest", run.count, self.snapshot.id);
@@ -164,7 +164,7 @@ impl NewerPages for NewPages<'_> {
 struct Catalog<'a, 'b>(&'a mut NewPages<'b>);
 
 impl NewerPages for Catalog<'_, '_> {
-    fn page(&mut self, run: PageRun) -> Result<()> {
+    fn page(&mut self, run: Extent) -> Result<()> {
         self.0.page(run)
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::base::{PageNumber, PageRun};
+use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result, corrupt};
 use crate::format::meta::{META_PAGES, Meta, slot_offset};
 use crate::format::overflow;
@@ -152,7 +152,7 @@ impl PageFile {
     #[cold]
     #[inline(never)]
     fn page_not_seen_before(&self, number: PageNumber, length_pages: u32) -> Result<&[u8]> {
-        let bytes = self.bytes(PageRun { first: number, count: 1 }, length_pages)?;
+        let bytes = self.bytes(Extent { first: number, count: 1 }, length_pages)?;
         if !self.is_verified(number) {
             self.verify(number, bytes)?;
         }
@@ -167,9 +167,9 @@ impl PageFile {
 
     /// A whole overflow run.
     pub(crate) fn overflow(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
-        let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let head = self.bytes(Extent { first, count: 1 }, length_pages)?;
         let count = overflow::checked_page_count(head, self.page_size)?;
-        let run = self.bytes(PageRun { first, count }, length_pages)?;
+        let run = self.bytes(Extent { first, count }, length_pages)?;
         if !self.is_verified(first) {
             self.verify(first, run)?;
         }
@@ -179,19 +179,19 @@ impl PageFile {
 
     /// The header of a page, or of an overflow run, not verified.
     pub(crate) fn header(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
-        let page = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let page = self.bytes(Extent { first, count: 1 }, length_pages)?;
         Ok(&page[..page::HEADER_LEN])
     }
 
     /// How many pages the overflow run at `first` has; reads its header only.
     pub(crate) fn overflow_page_count(&self, first: PageNumber, length_pages: u32) -> Result<u32> {
-        let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let head = self.bytes(Extent { first, count: 1 }, length_pages)?;
         let count = overflow::checked_page_count(head, self.page_size)?;
-        self.bytes(PageRun { first, count }, length_pages).map(|_| count)
+        self.bytes(Extent { first, count }, length_pages).map(|_| count)
     }
 
     /// Brings pages into memory; answers how many of them were not there.
-    pub(crate) fn bring_in(&self, run: PageRun, length_pages: u32) -> Result<u64> {
+    pub(crate) fn bring_in(&self, run: Extent, length_pages: u32) -> Result<u64> {
         self.bytes(run, length_pages)?;
         let start = run.first.offset(self.page_size);
         let end = start + u64::from(run.count) * self.page_size as u64;
@@ -200,7 +200,7 @@ impl PageFile {
     }
 
     #[inline]
-    fn bytes(&self, run: PageRun, length_pages: u32) -> Result<&[u8]> {
+    fn bytes(&self, run: Extent, length_pages: u32) -> Result<&[u8]> {
         let inside = run.first.0 >= META_PAGES
             && run.first.0 < length_pages
             && run.count <= length_pages - run.first.0;
@@ -213,7 +213,7 @@ impl PageFile {
 
     /// Another process may have made the file longer since this one looked.
     #[cold]
-    fn bytes_of_longer_file(&self, run: PageRun, length_pages: u32, inside: bool) -> Result<&[u8]> {
+    fn bytes_of_longer_file(&self, run: Extent, length_pages: u32, inside: bool) -> Result<&[u8]> {
         let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
         if inside {
             self.storage.refresh_length().map_err(self.io_error("examine"))?;
@@ -252,12 +252,12 @@ impl PageFile {
     /// Compares the checksum of a page, or of the overflow run that begins there, whatever the options say.
     /// Answers its header and its length in pages.
     pub(crate) fn verify_unit(&self, first: PageNumber, length_pages: u32) -> Result<(PageHeader, u32)> {
-        let head = self.bytes(PageRun { first, count: 1 }, length_pages)?;
+        let head = self.bytes(Extent { first, count: 1 }, length_pages)?;
         let count = match page::kind(head) {
             Some(PageKind::Overflow) => overflow::checked_page_count(head, self.page_size)?,
             _ => 1,
         };
-        let header = page::verify(self.bytes(PageRun { first, count }, length_pages)?, first)?;
+        let header = page::verify(self.bytes(Extent { first, count }, length_pages)?, first)?;
         Ok((header, count))
     }
 
@@ -372,7 +372,7 @@ fn total_length(buffers: &[&[u8]]) -> usize {
 }
 
 #[cold]
-fn outside(run: PageRun, length_pages: u32) -> Error {
+fn outside(run: Extent, length_pages: u32) -> Error {
     corrupt(
         Some(run.first.0),
         "page reference",

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use crate::base::{ChildRef, PageNumber, PageRun};
+use crate::base::{ChildRef, Extent, PageNumber};
 use crate::error::Result;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::table_root::TreeRoot;
@@ -29,7 +29,7 @@ impl SnapshotReader {
         let mut leaves = Vec::new();
         leaves_in_range(self, root, lower, upper, &mut |leaf: ChildRef| {
             // A reference to a frame is damage, which reading will find.
-            leaf.page().into_iter().for_each(|first| push(&mut leaves, PageRun { first, count: 1 }));
+            leaf.page().into_iter().for_each(|first| push(&mut leaves, Extent { first, count: 1 }));
             Ok(())
         })?;
         let mut prefetched = Prefetched::default();
@@ -44,13 +44,13 @@ impl SnapshotReader {
         Ok(prefetched)
     }
 
-    fn bring_in(&self, run: PageRun, prefetched: &mut Prefetched) -> Result<()> {
+    fn bring_in(&self, run: Extent, prefetched: &mut Prefetched) -> Result<()> {
         prefetched.pages += u64::from(run.count);
         prefetched.pages_read += self.pages().bring_in(run, self.snapshot.length_pages)?;
         Ok(())
     }
 
-    fn overflow_runs_of(&self, leaf: PageNumber) -> Result<Vec<PageRun>> {
+    fn overflow_runs_of(&self, leaf: PageNumber) -> Result<Vec<Extent>> {
         let leaf = LeafView::new(self.page(leaf)?)?;
         let mut runs = Vec::new();
         for index in 0..leaf.count() {
@@ -58,7 +58,7 @@ impl SnapshotReader {
                 && let Some(first) = first.page()
             {
                 let count = self.pages().overflow_page_count(first, self.snapshot.length_pages)?;
-                push(&mut runs, PageRun { first, count });
+                push(&mut runs, Extent { first, count });
             }
         }
         Ok(runs)
@@ -66,7 +66,7 @@ impl SnapshotReader {
 }
 
 /// Appends `run`, or lengthens the last one if they are neighbours.
-fn push(runs: &mut Vec<PageRun>, run: PageRun) {
+fn push(runs: &mut Vec<Extent>, run: Extent) {
     match runs.last_mut() {
         Some(last) if last.end() == run.first.0 => last.count += run.count,
         _ => runs.push(run),

@@ -13,7 +13,7 @@
 //!   find the same bytes before, after and in between.
 //! - Each is verified first. What does not verify is lost, and that is an error.
 
-use crate::base::{PageRun, TransactionId};
+use crate::base::{Extent, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log;
 use crate::format::meta::Meta;
@@ -49,7 +49,7 @@ pub(crate) fn pages_of(
     }
     let log = free_log::read_chain(head.space.log_page, &[], |number| pages.page(number, length_pages))?;
     for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > durable) {
-        doubtful.store(PageRun { first, count: 1 }, None)?;
+        doubtful.store(Extent { first, count: 1 }, None)?;
     }
     walk_newer(pages, &head.snapshot.catalog, durable, &mut Catalog(&mut doubtful))?;
     let tables = std::mem::take(&mut doubtful.tables);
@@ -68,7 +68,7 @@ struct Doubtful<'a> {
 
 impl Doubtful<'_> {
     /// Stores again a page or an overflow run, if its checksum is right, and the expected one.
-    fn store(&mut self, run: PageRun, expected: Option<u32>) -> Result<()> {
+    fn store(&mut self, run: Extent, expected: Option<u32>) -> Result<()> {
         let (header, count) = self.pages.verify_unit(run.first, self.length_pages)?;
         let found = (count, header.checksum);
         let expected = (run.count, expected.unwrap_or(header.checksum));
@@ -81,7 +81,7 @@ impl Doubtful<'_> {
 }
 
 impl NewerPages for Doubtful<'_> {
-    fn page(&mut self, run: PageRun) -> Result<()> {
+    fn page(&mut self, run: Extent) -> Result<()> {
         self.store(run, None)
     }
 
@@ -94,7 +94,7 @@ impl NewerPages for Doubtful<'_> {
 struct Catalog<'a, 'b>(&'a mut Doubtful<'b>);
 
 impl NewerPages for Catalog<'_, '_> {
-    fn page(&mut self, run: PageRun) -> Result<()> {
+    fn page(&mut self, run: Extent) -> Result<()> {
         self.0.page(run)
     }
 
@@ -105,7 +105,7 @@ impl NewerPages for Catalog<'_, '_> {
 }
 
 /// Stores pages over themselves, piece by piece.
-fn store(pages: &PageFile, run: PageRun) -> Result<()> {
+fn store(pages: &PageFile, run: Extent) -> Result<()> {
     let bytes = run.count as usize * pages.page_size;
     let mut piece = vec![0; bytes.min(PIECE_BYTES)];
     let mut at = 0;

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{PageNumber, PageRun};
+use crate::base::{Extent, PageNumber};
 use crate::format::meta;
 
 /// More pages than this between two durable records are synced with two barriers (16 MiB at 4 KiB).
@@ -27,7 +27,7 @@ pub(crate) struct UnsyncedPages {
 
 impl UnsyncedPages {
     /// Pages that have been stored.
-    pub(crate) fn add(&mut self, run: PageRun, checksum: u32) {
+    pub(crate) fn add(&mut self, run: Extent, checksum: u32) {
         self.page_count = self.page_count.saturating_add(run.count);
         if self.page_count > PAGE_LIMIT {
             self.is_given_up = true;
@@ -39,7 +39,7 @@ impl UnsyncedPages {
     }
 
     /// Pages that are no longer reachable. They die unit by unit, but several may be named as one run.
-    pub(crate) fn remove(&mut self, run: PageRun) {
+    pub(crate) fn remove(&mut self, run: Extent) {
         while let Some((&first, &(count, _))) = self.units.range(run.first..PageNumber(run.end())).next() {
             self.page_count -= count;
             self.units.remove(&first);
@@ -47,16 +47,15 @@ impl UnsyncedPages {
     }
 
     /// All of them, with their checksums, ascending; `None` if there are too many.
-    pub(crate) fn units(&self) -> Option<Vec<(PageRun, u32)>> {
-        let units =
-            self.units.iter().map(|(&first, &(count, checksum))| (PageRun { first, count }, checksum));
+    pub(crate) fn units(&self) -> Option<Vec<(Extent, u32)>> {
+        let units = self.units.iter().map(|(&first, &(count, checksum))| (Extent { first, count }, checksum));
         (!self.is_given_up).then(|| units.collect())
     }
 
     /// The list for a record, and its digest; `None` if it is not known, or does not fit in `capacity` runs.
-    pub(crate) fn list(&self, capacity: usize) -> Option<(Vec<PageRun>, u32)> {
+    pub(crate) fn list(&self, capacity: usize) -> Option<(Vec<Extent>, u32)> {
         let units = self.units()?;
-        let mut runs: Vec<PageRun> = Vec::new();
+        let mut runs: Vec<Extent> = Vec::new();
         for &(run, _) in &units {
             match runs.last_mut() {
                 Some(last) if last.end() == run.first.0 => last.count += run.count,
@@ -75,28 +74,28 @@ mod tests {
     #[test]
     fn what_was_stored_and_not_retired_is_listed() {
         let mut fresh = UnsyncedPages::default();
-        fresh.add(PageRun::new(10, 1), 100);
-        fresh.add(PageRun::new(11, 3), 110);
-        fresh.add(PageRun::new(20, 1), 200);
-        fresh.add(PageRun::new(21, 1), 210);
-        fresh.remove(PageRun::new(20, 1));
-        fresh.remove(PageRun::new(500, 9));
+        fresh.add(Extent::new(10, 1), 100);
+        fresh.add(Extent::new(11, 3), 110);
+        fresh.add(Extent::new(20, 1), 200);
+        fresh.add(Extent::new(21, 1), 210);
+        fresh.remove(Extent::new(20, 1));
+        fresh.remove(Extent::new(500, 9));
         let (runs, digest) = fresh.list(9).unwrap();
-        assert_eq!(runs, [PageRun::new(10, 4), PageRun::new(21, 1)]);
+        assert_eq!(runs, [Extent::new(10, 4), Extent::new(21, 1)]);
         assert_eq!(digest, meta::digest([100, 110, 210]));
         assert!(fresh.list(1).is_none(), "does not fit");
-        fresh.remove(PageRun::new(10, 4));
-        assert_eq!(fresh.list(9).unwrap().0, [PageRun::new(21, 1)], "several units named as one run");
+        fresh.remove(Extent::new(10, 4));
+        assert_eq!(fresh.list(9).unwrap().0, [Extent::new(21, 1)], "several units named as one run");
     }
 
     #[test]
     fn too_many_pages_are_given_up() {
         let mut fresh = UnsyncedPages::default();
-        fresh.add(PageRun::new(2, PAGE_LIMIT), 0);
+        fresh.add(Extent::new(2, PAGE_LIMIT), 0);
         assert!(fresh.list(1).is_some());
-        fresh.add(PageRun::new(2 + PAGE_LIMIT, 1), 0);
+        fresh.add(Extent::new(2 + PAGE_LIMIT, 1), 0);
         assert!(fresh.list(usize::MAX).is_none());
-        fresh.remove(PageRun::new(2, PAGE_LIMIT));
+        fresh.remove(Extent::new(2, PAGE_LIMIT));
         assert!(fresh.units().is_none());
     }
 }

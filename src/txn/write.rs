@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::base::{PageNumber, PageRun, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
@@ -554,7 +554,7 @@ pub(crate) fn retire_all(
 pub(crate) fn add_all(stored: &mut UnsyncedPages, sealed: &[SealedPages], page_size: usize) {
     for pages in sealed {
         let count = (pages.bytes.len() / page_size) as u32;
-        stored.add(PageRun { first: pages.first, count }, pages.checksum);
+        stored.add(Extent { first: pages.first, count }, pages.checksum);
     }
 }
 

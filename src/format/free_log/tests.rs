@@ -5,16 +5,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::property::cases;
 
-const MOST_RUNS: usize = if cfg!(miri) { 5 } else { 50 };
+const MAX_EXTENTS: usize = if cfg!(miri) { 5 } else { 50 };
 const MOST_BYTES: usize = if cfg!(miri) { 300 } else { 1000 };
 
 /// Distances and counts, mostly small, to be added up to runs that ascend.
-fn runs(most: usize) -> impl Strategy<Value = Vec<PageRun>> {
+fn runs(most: usize) -> impl Strategy<Value = Vec<Extent>> {
     let number = || prop_oneof![4 => 0u32..300, 1 => 0u32..2_000_000];
     prop::collection::vec((number(), number()), 0..most).prop_map(|pairs| {
         let mut end = FIRST_PAGE;
         let run = |(distance, less_one): (u32, u32)| {
-            let run = PageRun::new(end + distance, less_one + 1);
+            let run = Extent::new(end + distance, less_one + 1);
             end = run.end();
             run
         };
@@ -24,13 +24,13 @@ fn runs(most: usize) -> impl Strategy<Value = Vec<PageRun>> {
 
 fn lives() -> impl Strategy<Value = Vec<(u64, u64)>> {
     let number = || prop_oneof![4 => 0u64..1000, 1 => 0u64..u64::MAX / 4];
-    prop::collection::vec((number(), number()), MOST_RUNS)
+    prop::collection::vec((number(), number()), MAX_EXTENTS)
 }
 
 const LENGTH: u32 = PageNumber::LIMIT;
 
 fn base() -> impl Strategy<Value = Base> {
-    (runs(MOST_RUNS), runs(MOST_RUNS), lives()).prop_map(|(free, retired, lives)| Base {
+    (runs(MAX_EXTENTS), runs(MAX_EXTENTS), lives()).prop_map(|(free, retired, lives)| Base {
         length_pages: LENGTH,
         free,
         retired: retired
@@ -46,7 +46,7 @@ fn base() -> impl Strategy<Value = Base> {
 }
 
 fn delta() -> impl Strategy<Value = Delta> {
-    (runs(MOST_RUNS), runs(MOST_RUNS), lives()).prop_map(|(taken, retired, lives)| {
+    (runs(MAX_EXTENTS), runs(MAX_EXTENTS), lives()).prop_map(|(taken, retired, lives)| {
         let id = TransactionId(lives.iter().map(|life| life.0).max().unwrap() + 1);
         let retired =
             retired.into_iter().zip(lives).map(|(run, life)| (run, TransactionId(life.0))).collect();
@@ -105,13 +105,13 @@ proptest! {
         // Behind the last one, and in every gap: each becomes a run of its own or makes one longer.
         let added = more.len();
         for run in &more {
-            longer.taken.push(PageRun::new(end + run.first.0 % 1000, run.count));
+            longer.taken.push(Extent::new(end + run.first.0 % 1000, run.count));
             end = longer.taken.last().unwrap().end();
         }
         let gap = longer.taken.windows(2).position(|pair| pair[0].end() + 2 < pair[1].first.0);
         let gap_count = usize::from(gap.is_some());
         if let Some(at) = gap {
-            let run = PageRun::new(longer.taken[at].end() + 1, 1);
+            let run = Extent::new(longer.taken[at].end() + 1, 1);
             longer.taken.insert(at + 1, run);
         }
         prop_assert!(encode_delta(&longer).len() <= longest_delta_len(before, added + gap_count));
@@ -138,7 +138,7 @@ proptest! {
 
 /// What is decoded from any bytes ascends, does not overlap, lies in the file, and is no longer than the bytes.
 fn decode_anything(bytes: &[u8]) {
-    let in_order = |runs: Vec<PageRun>, length_pages: u32| {
+    let in_order = |runs: Vec<Extent>, length_pages: u32| {
         assert!(runs.len() <= bytes.len() / 2);
         let mut end = FIRST_PAGE;
         for run in runs {

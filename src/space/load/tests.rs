@@ -12,18 +12,18 @@ const NEWEST: TransactionId = TransactionId(u64::MAX);
 
 fn base() -> Base {
     let retired = |first, count, birth, death| RetiredRun {
-        run: PageRun::new(first, count),
+        run: Extent::new(first, count),
         birth: TransactionId(birth),
         death: TransactionId(death),
     };
     Base {
         length_pages: 1000,
-        free: vec![PageRun::new(10, 5), PageRun::new(300, 200)],
+        free: vec![Extent::new(10, 5), Extent::new(300, 200)],
         retired: vec![retired(15, 5, 3, 9), retired(20, 4, 2, 8), retired(700, 300, 1, 9)],
     }
 }
 
-fn delta(id: u64, length_pages: u32, taken: &[PageRun]) -> Delta {
+fn delta(id: u64, length_pages: u32, taken: &[Extent]) -> Delta {
     Delta { id: TransactionId(id), length_pages, taken: taken.to_vec(), retired: Vec::new() }
 }
 
@@ -58,9 +58,9 @@ fn what_has_not_happened_is_not_in_a_log() {
 #[test]
 fn a_delta_takes_across_free_and_retired_runs() {
     let mut space =
-        load(&[encode_base(&base()), encode_delta(&delta(10, 1000, &[PageRun::new(12, 10)]))]).unwrap();
-    assert_eq!(space.free().iter().next(), Some(PageRun::new(10, 2)));
-    assert_eq!(space.retired().iter().next().unwrap().run, PageRun::new(22, 2));
+        load(&[encode_base(&base()), encode_delta(&delta(10, 1000, &[Extent::new(12, 10)]))]).unwrap();
+    assert_eq!(space.free().iter().next(), Some(Extent::new(10, 2)));
+    assert_eq!(space.retired().iter().next().unwrap().run, Extent::new(22, 2));
     assert_eq!(space.retired().page_count(), 302);
     space.reclaim(&[TransactionId(9)]).unwrap();
     assert_eq!(space.free().page_count(), 504);
@@ -70,8 +70,8 @@ fn a_delta_takes_across_free_and_retired_runs() {
 fn a_delta_cuts_off_a_tail_that_still_looks_retired() {
     let log = [encode_base(&base()), encode_delta(&delta(10, 800, &[])), encode_delta(&delta(11, 900, &[]))];
     let space = load(&log).unwrap();
-    assert_eq!(space.free_tail(), Some(PageRun::new(800, 100)));
-    assert_eq!(space.retired().iter().last().unwrap().run, PageRun::new(700, 100));
+    assert_eq!(space.free_tail(), Some(Extent::new(800, 100)));
+    assert_eq!(space.retired().iter().last().unwrap().run, Extent::new(700, 100));
     assert!(load(&[encode_base(&base()), encode_delta(&delta(10, 600, &[]))]).is_err(), "600..700 is in use");
 }
 
@@ -79,19 +79,19 @@ fn a_delta_cuts_off_a_tail_that_still_looks_retired() {
 fn logs_that_no_writer_makes_are_corrupt() {
     let good = encode_base(&base());
     let take = |run| encode_delta(&delta(10, 1000, &[run]));
-    let twice = Delta { retired: vec![(PageRun::new(702, 1), TransactionId(4))], ..delta(10, 1000, &[]) };
-    let free = Delta { retired: vec![(PageRun::new(310, 1), TransactionId(4))], ..delta(10, 1000, &[]) };
-    let both = Base { free: vec![PageRun::new(17, 1)], ..base() };
+    let twice = Delta { retired: vec![(Extent::new(702, 1), TransactionId(4))], ..delta(10, 1000, &[]) };
+    let free = Delta { retired: vec![(Extent::new(310, 1), TransactionId(4))], ..delta(10, 1000, &[]) };
+    let both = Base { free: vec![Extent::new(17, 1)], ..base() };
     let later = encode_delta(&delta(10, 1000, &[]));
     for (what, log) in [
         ("nothing", vec![]),
         ("no base", vec![later.clone()]),
         ("two bases", vec![good.clone(), good.clone()]),
-        ("a page that is in use is taken", vec![good.clone(), take(PageRun::new(24, 1))]),
-        ("a run that is partly in use is taken", vec![good.clone(), take(PageRun::new(23, 2))]),
+        ("a page that is in use is taken", vec![good.clone(), take(Extent::new(24, 1))]),
+        ("a run that is partly in use is taken", vec![good.clone(), take(Extent::new(23, 2))]),
         (
             "the same page is taken twice",
-            vec![good.clone(), take(PageRun::new(10, 1)), take(PageRun::new(10, 1))],
+            vec![good.clone(), take(Extent::new(10, 1)), take(Extent::new(10, 1))],
         ),
         ("a page is retired twice", vec![good.clone(), encode_delta(&twice)]),
         ("a free page is retired", vec![good.clone(), encode_delta(&free)]),
@@ -105,14 +105,11 @@ fn logs_that_no_writer_makes_are_corrupt() {
 #[test]
 fn every_flip_and_truncation_loads_or_is_corrupt() {
     let shrink = Delta {
-        retired: vec![(PageRun::new(30, 2), TransactionId(4)), (PageRun::new(40, 9), TransactionId(1))],
-        ..delta(10, 900, &[PageRun::new(12, 10), PageRun::new(310, 40)])
+        retired: vec![(Extent::new(30, 2), TransactionId(4)), (Extent::new(40, 9), TransactionId(1))],
+        ..delta(10, 900, &[Extent::new(12, 10), Extent::new(310, 40)])
     };
-    let log = [
-        encode_base(&base()),
-        encode_delta(&shrink),
-        encode_delta(&delta(12, 5000, &[PageRun::new(950, 3)])),
-    ];
+    let log =
+        [encode_base(&base()), encode_delta(&shrink), encode_delta(&delta(12, 5000, &[Extent::new(950, 3)]))];
     let log = log.concat();
     Space::load(&log, NEWEST).unwrap();
     for length in 0..log.len() {

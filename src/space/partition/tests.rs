@@ -7,7 +7,7 @@ use crate::base::property::cases;
 
 const LENGTH: u32 = 40;
 
-fn problems_of(uses: &[(PageRun, PageUse)]) -> Vec<PartitionProblem> {
+fn problems_of(uses: &[(Extent, PageUse)]) -> Vec<PartitionProblem> {
     let mut problems = Vec::new();
     verify_uses(uses, LENGTH, |problem| problems.push(problem));
     problems
@@ -20,9 +20,9 @@ proptest! {
     fn each_page_that_is_missing_or_double_is_reported(
         runs in prop::collection::vec((FIRST_PAGE..LENGTH, 1u32..8), 0..16),
     ) {
-        let mut uses: Vec<(PageRun, PageUse)> = runs
+        let mut uses: Vec<(Extent, PageUse)> = runs
             .iter()
-            .map(|&(first, count)| (PageRun::new(first, count.min(LENGTH - first)), PageUse::Reachable))
+            .map(|&(first, count)| (Extent::new(first, count.min(LENGTH - first)), PageUse::Reachable))
             .collect();
         uses.sort_unstable();
         let mut counts = vec![0; LENGTH as usize];
@@ -47,9 +47,9 @@ proptest! {
 
 #[test]
 fn runs_outside_the_file_are_reported_and_not_counted() {
-    let outside = [PageRun::new(0, 2), PageRun::new(39, 2), PageRun::new(u32::MAX, u32::MAX)];
+    let outside = [Extent::new(0, 2), Extent::new(39, 2), Extent::new(u32::MAX, u32::MAX)];
     let mut uses: Vec<_> = outside.iter().map(|&run| (run, PageUse::Reachable)).collect();
-    uses.insert(1, (PageRun::new(2, 38), PageUse::Free));
+    uses.insert(1, (Extent::new(2, 38), PageUse::Free));
     let expected = outside.map(|run| PartitionProblem::Outside { run, page_use: PageUse::Reachable });
     assert_eq!(problems_of(&uses), expected);
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::property::cases;
 
 fn retired(first: u32, count: u32, birth: u64, death: u64) -> RetiredRun {
-    RetiredRun { run: PageRun::new(first, count), birth: TransactionId(birth), death: TransactionId(death) }
+    RetiredRun { run: Extent::new(first, count), birth: TransactionId(birth), death: TransactionId(death) }
 }
 
 fn ids(numbers: &[u64]) -> Vec<TransactionId> {
@@ -20,25 +20,25 @@ fn is_needed(retired: &RetiredRun, protected: &[TransactionId]) -> bool {
 
 #[test]
 fn parked_reader_pins_its_own_snapshot_only() {
-    let mut runs = RetiredRuns::default();
+    let mut runs = RetiredExtents::default();
     runs.retire(retired(10, 3, 4, 6)).unwrap();
     for death in 7..100 {
         let page = 10 * death as u32;
         runs.retire(retired(page, 1, death - 1, death)).unwrap();
         let freed = runs.reclaim(&ids(&[5, death]));
-        assert_eq!(freed, [PageRun::new(page, 1)], "born after snapshot 5: only the head's own is kept");
+        assert_eq!(freed, [Extent::new(page, 1)], "born after snapshot 5: only the head's own is kept");
     }
     assert_eq!((runs.page_count(), runs.pinned_by(TransactionId(5))), (3, 3));
     assert_eq!(runs.reclaim(&ids(&[4, 100])), [], "born in 4: snapshot 4 needs it too");
     assert_eq!(runs.pinned_by(TransactionId(4)), 3);
-    assert_eq!(runs.reclaim(&ids(&[3, 6])), [PageRun::new(10, 3)], "replaced in 6: snapshot 6 does not");
+    assert_eq!(runs.reclaim(&ids(&[3, 6])), [Extent::new(10, 3)], "replaced in 6: snapshot 6 does not");
     assert_eq!((runs.page_count(), runs.run_count()), (0, 0));
 }
 
 #[test]
 fn work_is_in_proportion_to_what_is_freed() {
     const PINNED: u32 = if cfg!(miri) { 100 } else { 1_000_000 };
-    let mut runs = RetiredRuns::default();
+    let mut runs = RetiredExtents::default();
     for page in 0..PINNED {
         runs.retire(retired(2 + 2 * page, 1, 1, 11)).unwrap();
     }
@@ -61,27 +61,27 @@ fn work_is_in_proportion_to_what_is_freed() {
 
 #[test]
 fn retiring_twice_is_an_error_and_changes_nothing() {
-    let mut runs = RetiredRuns::default();
+    let mut runs = RetiredExtents::default();
     runs.retire(retired(10, 4, 1, 9)).unwrap();
     runs.reclaim(&ids(&[3]));
     for (first, count) in [(10, 4), (13, 1), (5, 6), (0, 100)] {
         assert!(runs.retire(retired(first, count, 2, 9)).is_err());
         assert_eq!(runs.page_count(), 4);
     }
-    assert!(runs.take(PageRun::new(9, 2)).is_err());
-    assert!(runs.take(PageRun::new(13, 2)).is_err());
+    assert!(runs.take(Extent::new(9, 2)).is_err());
+    assert!(runs.take(Extent::new(13, 2)).is_err());
 }
 
 #[test]
 fn pages_taken_out_of_a_pinned_run_are_not_freed_with_the_rest() {
-    let mut runs = RetiredRuns::default();
+    let mut runs = RetiredExtents::default();
     runs.retire(retired(10, 10, 1, 9)).unwrap();
     runs.reclaim(&ids(&[3]));
-    runs.take(PageRun::new(13, 2)).unwrap();
+    runs.take(Extent::new(13, 2)).unwrap();
     assert_eq!(runs.pinned_by(TransactionId(3)), 8);
     // The same pages again, with another life: the bucket's old mention of them must not count.
     runs.retire(retired(13, 2, 10, 11)).unwrap();
-    assert_eq!(runs.reclaim(&ids(&[10])), [PageRun::new(10, 3), PageRun::new(15, 5)]);
+    assert_eq!(runs.reclaim(&ids(&[10])), [Extent::new(10, 3), Extent::new(15, 5)]);
     assert_eq!(runs.iter().collect::<Vec<_>>(), [retired(13, 2, 10, 11)]);
     assert_eq!(runs.pinned_by(TransactionId(10)), 2);
 }
@@ -102,12 +102,12 @@ proptest! {
 
 /// One life per page, by brute force, does what the retired runs do.
 fn run_steps(steps: &[Step]) {
-    let mut runs = RetiredRuns::default();
+    let mut runs = RetiredExtents::default();
     let mut pages: Vec<Option<(u64, u64)>> = vec![None; 160];
     let mut protected = ids(&[0]);
     let mut now = 1;
     for &(kind, number, count, age) in steps {
-        let run = PageRun::new(number, count);
+        let run = Extent::new(number, count);
         let slice = number as usize..run.end() as usize;
         match kind {
             0..=3 => {
@@ -143,7 +143,7 @@ fn run_steps(steps: &[Step]) {
 }
 
 fn reclaim_and_compare(
-    runs: &mut RetiredRuns,
+    runs: &mut RetiredExtents,
     pages: &mut [Option<(u64, u64)>],
     protected: &[TransactionId],
 ) {

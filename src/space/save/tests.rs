@@ -14,7 +14,7 @@ fn grow(space: &mut Space, count: u32) -> Result<()> {
 fn fragmented(holes: u32) -> Space {
     let mut space = Space::new(4 + 2 * holes);
     for hole in 0..holes {
-        space.free.insert(PageRun::new(4 + 2 * hole, 1)).unwrap();
+        space.free.insert(Extent::new(4 + 2 * hole, 1)).unwrap();
     }
     space
 }
@@ -70,5 +70,5 @@ fn growing_for_the_log_itself_is_part_of_its_delta() {
     let saved = space.save(&log, TransactionId(2), LIMITS, grow).unwrap();
     assert_eq!(saved.pages.len(), 1);
     let delta = space.delta(TransactionId(2));
-    assert_eq!((delta.length_pages, &delta.taken[..]), (5, &[PageRun::new(4, 1)][..]));
+    assert_eq!((delta.length_pages, &delta.taken[..]), (5, &[Extent::new(4, 1)][..]));
 }

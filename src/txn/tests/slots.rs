@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fixture::options;
 use super::hooked::Hooked;
-use crate::base::{PageRun, TransactionId};
+use crate::base::{Extent, TransactionId};
 use crate::format::meta::{Meta, slot_offset};
 use crate::format::page::MAX_PAGE_SIZE;
 use crate::sys::{FileStorage, Storage, WriteMode};
@@ -21,7 +21,7 @@ fn file_of(page_size: usize, run_count: u32) -> (Hooked, Arc<AtomicUsize>) {
     inner.grow(0, (4 * MAX_PAGE_SIZE) as u64, false).unwrap();
     inner.write(0, &[&first_pages]).unwrap();
     let mut record = Meta::decode(&first_pages, 0).unwrap();
-    record.listed = (0..run_count).map(|number| PageRun::new(2 + 2 * number, 1)).collect();
+    record.listed = (0..run_count).map(|number| Extent::new(2 + 2 * number, 1)).collect();
     record.length_pages = 2 + 2 * run_count;
     for slot in 0..2 {
         record.id = TransactionId(1 + slot as u64);

@@ -9,42 +9,42 @@ const PAGES: u32 = 200;
 const MOST_STEPS: usize = if cfg!(miri) { 20 } else { 400 };
 
 /// Runs of free pages, by brute force.
-fn runs_of(pages: &[bool]) -> Vec<PageRun> {
-    let mut runs: Vec<PageRun> = Vec::new();
+fn runs_of(pages: &[bool]) -> Vec<Extent> {
+    let mut runs: Vec<Extent> = Vec::new();
     for page in (0..pages.len() as u32).filter(|&page| pages[page as usize]) {
         match runs.last_mut() {
             Some(last) if last.end() == page => last.count += 1,
-            _ => runs.push(PageRun::new(page, 1)),
+            _ => runs.push(Extent::new(page, 1)),
         }
     }
     runs
 }
 
-fn slice_of(pages: &mut [bool], run: PageRun) -> &mut [bool] {
+fn slice_of(pages: &mut [bool], run: Extent) -> &mut [bool] {
     &mut pages[run.first.0 as usize..run.end() as usize]
 }
 
 /// The length of the best fit and its lowest place.
-fn best_fit_of(runs: &[PageRun], count: u32) -> Option<PageRun> {
+fn best_fit_of(runs: &[Extent], count: u32) -> Option<Extent> {
     let holder = runs.iter().filter(|run| run.count >= count).min_by_key(|run| (run.count, run.first))?;
-    Some(PageRun::new(holder.first.0, count))
+    Some(Extent::new(holder.first.0, count))
 }
 
 /// The fewest runs that hold `count` pages.
-fn fewest_runs(runs: &[PageRun], count: u32) -> usize {
+fn fewest_runs(runs: &[Extent], count: u32) -> usize {
     let mut counts: Vec<u32> = runs.iter().map(|run| run.count).collect();
     counts.sort_unstable_by(|a, b| b.cmp(a));
     let mut sum = 0;
     1 + counts.iter().take_while(|&&pages| (sum += pages, sum < count).1).count()
 }
 
-fn free_runs_of(pages: &[bool]) -> FreeRuns {
-    let mut free = FreeRuns::default();
+fn free_runs_of(pages: &[bool]) -> FreeExtents {
+    let mut free = FreeExtents::default();
     free.insert_all(runs_of(pages)).unwrap();
     free
 }
 
-fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
+fn step(free: &mut FreeExtents, pages: &mut [bool], kind: u8, run: Extent) {
     let runs = runs_of(pages);
     match kind {
         0 | 1 => {
@@ -83,7 +83,7 @@ fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
         }
         5 => {
             let end = runs.last().map_or(0, |last| last.end());
-            let others: Vec<PageRun> = runs.iter().copied().filter(|run| run.end() != end).collect();
+            let others: Vec<Extent> = runs.iter().copied().filter(|run| run.end() != end).collect();
             let taken = free.allocate_run_before(run.count, end);
             assert_eq!(taken, best_fit_of(&others, run.count), "the best fit before the last run");
             if let Some(taken) = taken {
@@ -93,7 +93,7 @@ fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
         6 => {
             let end = runs.last().map_or(0, |last| last.end());
             let from = run.first.0;
-            let has_room = |free: &&PageRun| free.count >= run.count;
+            let has_room = |free: &&Extent| free.count >= run.count;
             let next = {
                 let behind =
                     runs.iter().filter(has_room).filter(|free| free.first.0 >= from && free.end() != end);
@@ -103,7 +103,7 @@ fn step(free: &mut FreeRuns, pages: &mut [bool], kind: u8, run: PageRun) {
                 lengths.truncate(LENGTHS_LOOKED_AT);
                 behind.filter(|free| lengths.contains(&free.count)).min()
             };
-            let expected = next.map(|free| PageRun::new(free.first.0, run.count));
+            let expected = next.map(|free| Extent::new(free.first.0, run.count));
             let taken = free.allocate_run_behind(from, run.count, end);
             assert_eq!(taken, expected, "the next that is not the last");
             if let Some(taken) = taken {
@@ -130,9 +130,9 @@ proptest! {
         steps in prop::collection::vec((0u8..8, 0..PAGES, 1u32..24), 1..MOST_STEPS),
     ) {
         let mut pages = vec![false; PAGES as usize + 24];
-        let mut free = FreeRuns::default();
+        let mut free = FreeExtents::default();
         for (kind, first, count) in steps {
-            step(&mut free, &mut pages, kind, PageRun::new(first, count));
+            step(&mut free, &mut pages, kind, Extent::new(first, count));
             let runs = runs_of(&pages);
             prop_assert_eq!(free.iter().collect::<Vec<_>>(), &runs[..]);
             prop_assert_eq!(free.run_count(), runs.len());
@@ -146,36 +146,36 @@ proptest! {
 
 #[test]
 fn neighbours_become_one_run() {
-    let mut free = FreeRuns::default();
-    free.insert(PageRun::new(10, 5)).unwrap();
-    free.insert(PageRun::new(20, 5)).unwrap();
+    let mut free = FreeExtents::default();
+    free.insert(Extent::new(10, 5)).unwrap();
+    free.insert(Extent::new(20, 5)).unwrap();
     assert_eq!(free.run_count(), 2);
-    free.insert(PageRun::new(15, 5)).unwrap();
-    assert_eq!(free.iter().collect::<Vec<_>>(), [PageRun::new(10, 15)]);
+    free.insert(Extent::new(15, 5)).unwrap();
+    assert_eq!(free.iter().collect::<Vec<_>>(), [Extent::new(10, 15)]);
 }
 
 #[test]
 fn freeing_twice_is_an_error_and_changes_nothing() {
-    let mut free = FreeRuns::default();
-    free.insert_all(vec![PageRun::new(30, 4), PageRun::new(10, 4), PageRun::new(14, 1)]).unwrap();
+    let mut free = FreeExtents::default();
+    free.insert_all(vec![Extent::new(30, 4), Extent::new(10, 4), Extent::new(14, 1)]).unwrap();
     let before = free.clone();
     for overlapping in [(10, 5), (8, 3), (14, 2), (11, 1), (5, 100), (33, 1)] {
-        let run = PageRun::new(overlapping.0, overlapping.1);
+        let run = Extent::new(overlapping.0, overlapping.1);
         assert_eq!(free.insert(run).unwrap_err().run, run);
         assert_eq!(free, before);
     }
-    assert!(free.insert_all(vec![PageRun::new(50, 2), PageRun::new(51, 2)]).is_err(), "with each other");
+    assert!(free.insert_all(vec![Extent::new(50, 2), Extent::new(51, 2)]).is_err(), "with each other");
 }
 
 #[test]
 fn too_few_pages_change_nothing() {
-    let mut free = FreeRuns::default();
-    free.insert_all(vec![PageRun::new(10, 3), PageRun::new(20, 3)]).unwrap();
+    let mut free = FreeExtents::default();
+    free.insert_all(vec![Extent::new(10, 3), Extent::new(20, 3)]).unwrap();
     let before = free.clone();
     assert_eq!(free.allocate(7), None);
     assert_eq!(free.allocate_run(4), None);
-    assert!(free.take_exact(PageRun::new(12, 2)).is_err(), "not all of it is free");
+    assert!(free.take_exact(Extent::new(12, 2)).is_err(), "not all of it is free");
     assert_eq!(free, before);
     assert_eq!(free.allocate(0), Some(Vec::new()));
-    assert_eq!(free.allocate(4), Some(vec![PageRun::new(10, 3), PageRun::new(20, 1)]));
+    assert_eq!(free.allocate(4), Some(vec![Extent::new(10, 3), Extent::new(20, 1)]));
 }
