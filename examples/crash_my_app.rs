@@ -11,7 +11,7 @@
 //! without thinking of crashes; the explorer finds the moment between them, and says how to come back to it.
 
 use clap::Parser;
-use mapleaf::sim::{Explorer, Fault, Random, Scenario, Stage, Story};
+use mapleaf::sim::{Context, Explorer, Fault, History, Random, Workload};
 use mapleaf::{Db, Error, Result, Table, Value, WriteTxn};
 
 const ACCOUNTS: Table<u64, i64> = Table::new("accounts");
@@ -85,7 +85,7 @@ fn all<V: Value + ?Sized>(db: &Db, table: &Table<u64, V>) -> Result<Vec<(u64, V:
     }
 }
 
-impl Scenario for Ledger {
+impl Workload for Ledger {
     type Step = Transfer;
     type Memory = ();
 
@@ -104,11 +104,11 @@ impl Scenario for Ledger {
         (0..8).map(transfer).collect()
     }
 
-    fn run(&self, stage: &Stage, (): &mut (), transfer: &Transfer) -> Result<()> {
-        self.book(stage.db(), transfer)
+    fn run(&self, context: &Context, (): &mut (), transfer: &Transfer) -> Result<()> {
+        self.book(context.db(), transfer)
     }
 
-    fn check(&self, db: &Db, story: &Story<'_, Transfer>) -> Result<(), String> {
+    fn check(&self, db: &Db, history: &History<'_, Transfer>) -> Result<(), String> {
         let accounts = all(db, &ACCOUNTS).map_err(|error| error.to_string())?;
         let journal = all(db, &JOURNAL).map_err(|error| error.to_string())?;
         let sum: i64 = accounts.iter().map(|(_, balance)| balance).sum();
@@ -129,7 +129,7 @@ impl Scenario for Ledger {
             }
         }
         // The customer was told as soon as `book` had returned.
-        let told_of = story.told().iter().filter(|told| told.ended).map(|told| told.step.number);
+        let told_of = history.outcomes().iter().filter(|told| told.ended).map(|told| told.step.number);
         match told_of.into_iter().find(|number| journal.iter().all(|(booked, _)| booked != number)) {
             Some(number) => Err(format!("transfer {number} is forgotten")),
             None => Ok(()),

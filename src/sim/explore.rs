@@ -1,4 +1,4 @@
-//! The explorer: runs a scenario, cuts it short wherever it can be cut short, and looks at what is left.
+//! The explorer: runs a workload, cuts it short wherever it can be cut short, and looks at what is left.
 //!
 //! The tour through one script: its life is lived once, whole, and its log kept. Then, event by event, the log is
 //! applied to a [`Disk`]; behind each event the states that the disk may be in are visited, all of them if they are
@@ -12,22 +12,22 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::Mutex;
 
+use super::crash_states::{Exploration, Found, Plan};
 use super::disk::{Disk, Event};
 use super::failure::{Failure, Problem, ProblemKind};
+use super::history::FullHistory;
 use super::random::Random;
 use super::replay::{FaultyCall, REPLAY_VARIABLE, Replay, Segment};
 use super::report::{Counters, Report};
-use super::run::{Life, live};
-use super::scenario::Scenario;
+use super::session::{Session, live};
 use super::storage::Fault;
-use super::tale::Tale;
-use super::visit::{Found, Plan, Tour};
+use super::workload::Workload;
 use crate::base::mutation::{current_mutation, set_mutation};
 
 /// How many smaller scripts are tried when one has failed, at most.
 const MOST_SMALLER_SCRIPTS: usize = 400;
 
-/// Explores the crashes of a [`Scenario`]. See [the module](crate::sim) for an example.
+/// Explores the crashes of a [`Workload`]. See [the module](crate::sim) for an example.
 #[derive(Clone, Debug)]
 pub struct Explorer {
     seeds: Range<u64>,
@@ -44,7 +44,7 @@ impl Default for Explorer {
     }
 }
 
-/// One way through a scenario.
+/// One way through a workload.
 #[derive(Clone, Debug)]
 struct Script {
     seed: u64,
@@ -64,7 +64,7 @@ impl Explorer {
                 recovery_depth: 2,
                 every_recovery: false,
                 recovery_faults: true,
-                second_lives: true,
+                second_sessions: true,
                 flipped_bits: false,
             },
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -91,7 +91,7 @@ impl Explorer {
         self
     }
 
-    /// Crashes in every recovery, at each of its calls, instead of in some. For small scenarios.
+    /// Crashes in every recovery, at each of its calls, instead of in some. For small workloads.
     pub fn every_recovery(mut self, every: bool) -> Explorer {
         self.plan.every_recovery = every;
         self
@@ -105,14 +105,14 @@ impl Explorer {
 
     /// Whether some recovered databases live on, through what is left of the script, and crash again. They do if
     /// nothing is said.
-    pub fn second_lives(mut self, second_lives: bool) -> Explorer {
-        self.plan.second_lives = second_lives;
+    pub fn second_sessions(mut self, second_sessions: bool) -> Explorer {
+        self.plan.second_sessions = second_sessions;
         self
     }
 
     /// Faults to inject, besides crashes: the script runs once for each call that each can befall. The step that it
     /// befalls may fail, and those after it for that reason; what was acknowledged must still be there. A kind that
-    /// never befalls anything, because the scenario makes no such call, is an error.
+    /// never befalls anything, because the workload makes no such call, is an error.
     pub fn faults(mut self, faults: &[Fault]) -> Explorer {
         self.faults = faults.to_vec();
         self
@@ -138,33 +138,33 @@ impl Explorer {
     }
 
     /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only the state that it names is visited,
-    /// and nothing of scenarios with other names; the report says so.
+    /// and nothing of workloads with other names; the report says so.
     ///
     /// # Errors
     ///
     /// The first problem that was found, of the smallest script that shows it. [`ProblemKind::Usage`] if there is
     /// nothing to explore, or a kind of fault that was asked for was never met.
-    pub fn explore<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
-        let Ok(text) = std::env::var(REPLAY_VARIABLE) else { return self.explore_all(scenario) };
-        self.explore_replayed(scenario, &text)
+    pub fn explore<S: Workload>(&self, workload: &S) -> Result<Report, Box<Failure>> {
+        let Ok(text) = std::env::var(REPLAY_VARIABLE) else { return self.explore_all(workload) };
+        self.explore_replayed(workload, &text)
     }
 
     /// What `explore` does if `text` is in the variable.
-    pub(super) fn explore_replayed<S: Scenario>(
+    pub(super) fn explore_replayed<S: Workload>(
         &self,
-        scenario: &S,
+        workload: &S,
         text: &str,
     ) -> Result<Report, Box<Failure>> {
         let replay: Replay = text.parse().map_err(Failure::usage)?;
-        let report = match replay.name == scenario.name() {
-            true => self.replay(scenario, text)?,
+        let report = match replay.name == workload.name() {
+            true => self.replay(workload, text)?,
             false => {
                 // Nobody may be listening.
                 let _ = writeln!(
                     std::io::stderr(),
                     "{REPLAY_VARIABLE} is of '{}': nothing of '{}' is visited",
                     replay.name,
-                    scenario.name()
+                    workload.name()
                 );
                 Report::default()
             }
@@ -176,45 +176,45 @@ impl Explorer {
     ///
     /// # Errors
     ///
-    /// [`ProblemKind::Usage`] if there is no such state in this scenario; otherwise what is wrong with it.
-    pub fn replay<S: Scenario>(&self, scenario: &S, replay: &str) -> Result<Report, Box<Failure>> {
+    /// [`ProblemKind::Usage`] if there is no such state in this workload; otherwise what is wrong with it.
+    pub fn replay<S: Workload>(&self, workload: &S, replay: &str) -> Result<Report, Box<Failure>> {
         let replay: Replay = replay.parse().map_err(Failure::usage)?;
-        if replay.name != scenario.name() {
-            let text = format!("the replay string is of '{}', this is '{}'", replay.name, scenario.name());
+        if replay.name != workload.name() {
+            let text = format!("the replay string is of '{}', this is '{}'", replay.name, workload.name());
             return Err(Failure::usage(text));
         }
         let script = Script { seed: replay.seed, kept: replay.steps.clone(), fault: replay.fault };
-        let counters = Counters::new(scenario.name());
-        self.tour(scenario, &script, &counters, Some(&replay.path))
-            .map_err(|found| self.failure(scenario, &script, found, &counters))?;
+        let counters = Counters::new(workload.name());
+        self.exploration(workload, &script, &counters, Some(&replay.path))
+            .map_err(|found| self.failure(workload, &script, found, &counters))?;
         Ok(counters.report())
     }
 
-    fn explore_all<S: Scenario>(&self, scenario: &S) -> Result<Report, Box<Failure>> {
+    fn explore_all<S: Workload>(&self, workload: &S) -> Result<Report, Box<Failure>> {
         let is_in_name = |character: char| character.is_alphanumeric() || "-_".contains(character);
-        if self.seeds.is_empty() || !scenario.name().chars().all(is_in_name) {
-            let (seeds, name) = (&self.seeds, scenario.name());
+        if self.seeds.is_empty() || !workload.name().chars().all(is_in_name) {
+            let (seeds, name) = (&self.seeds, workload.name());
             return Err(Failure::usage(format_args!(
-                "nothing to explore: seeds {seeds:?}, scenario '{name}'"
+                "nothing to explore: seeds {seeds:?}, workload '{name}'"
             )));
         }
-        let counters = Counters::new(scenario.name());
+        let counters = Counters::new(workload.name());
         let fail = |script: &Script, found| {
             let (script, found) = match self.shrinks {
-                true => self.shrink(scenario, script.clone(), found),
+                true => self.shrink(workload, script.clone(), found),
                 false => (script.clone(), found),
             };
-            self.failure(scenario, &script, found, &counters)
+            self.failure(workload, &script, found, &counters)
         };
         for seed in self.seeds.clone() {
             let script = Script { seed, kept: None, fault: None };
-            self.tour(scenario, &script, &counters, None).map_err(|found| fail(&script, found))?;
+            self.exploration(workload, &script, &counters, None).map_err(|found| fail(&script, found))?;
             for &fault in &self.faults {
                 for call in 0.. {
                     let script = Script { seed, kept: None, fault: Some((fault, call)) };
-                    match self.tour(scenario, &script, &counters, None) {
-                        Ok(Toured::FaultNotMet) => break,
-                        Ok(Toured::All) => Counters::add(&counters.faults),
+                    match self.exploration(workload, &script, &counters, None) {
+                        Ok(Explored::FaultNotMet) => break,
+                        Ok(Explored::All) => Counters::add(&counters.faults),
                         Err(found) => return Err(fail(&script, found)),
                     }
                 }
@@ -227,7 +227,7 @@ impl Explorer {
             let text = format!(
                 "{} never met anything in '{}': no call of that kind",
                 unmet.join(", "),
-                scenario.name()
+                workload.name()
             );
             return Err(Failure::usage(text));
         }
@@ -235,34 +235,38 @@ impl Explorer {
     }
 
     /// Lives a script and visits its crash states: those that the plan says, or the one that `guide` leads to.
-    fn tour<S: Scenario>(
+    fn exploration<S: Workload>(
         &self,
-        scenario: &S,
+        workload: &S,
         script: &Script,
         counters: &Counters,
         guide: Option<&[Segment]>,
-    ) -> Result<Toured, Found> {
-        let steps = script.steps(scenario).map_err(|text| Problem::new(ProblemKind::Usage, text))?;
-        let options = scenario.options();
+    ) -> Result<Explored, Found> {
+        let steps = script.steps(workload).map_err(|text| Problem::new(ProblemKind::Usage, text))?;
+        let options = workload.options();
         let image = options.open_settings().first_pages(*b"simulated file  ");
         let image = image.map_err(|error| Problem::new(ProblemKind::Usage, error))?;
         let start = Disk::new(image, options.open_settings().write_mode);
-        let life = live(scenario, &start, &steps, script.fault)?;
+        let session = live(workload, &start, &steps, script.fault)?;
         match script.fault {
-            Some((fault, _)) if life.faults_met > 0 => counters.met(fault),
-            Some(_) if guide.is_none() => return Ok(Toured::FaultNotMet),
+            Some((fault, _)) if session.faults_met > 0 => counters.met(fault),
+            Some(_) if guide.is_none() => return Ok(Explored::FaultNotMet),
             Some(_) => return Err(Problem::new(ProblemKind::Usage, "there is no such call to fail").into()),
             None => {}
         }
-        check_determinism(&life, &live(scenario, &start, &steps, script.fault)?)?;
+        check_determinism(&session, &live(workload, &start, &steps, script.fault)?)?;
         Counters::add(&counters.scripts);
-        let tale = Tale::of(scenario, &start, &life, &steps, None)?;
-        let tour = Tour { scenario, seed: script.seed, plan: &self.plan, counters, guide };
+        let full_history = FullHistory::of(workload, &start, &session, &steps, None)?;
+        let exploration = Exploration { workload, seed: script.seed, plan: &self.plan, counters, guide };
         if guide.is_some() {
-            return tour.life(&life, &start, &tale, self.states, &[], |_| true).map(|()| Toured::All);
+            return exploration
+                .session(&session, &start, &full_history, self.states, &[], |_| true)
+                .map(|()| Explored::All);
         }
-        self.on_threads(|is_mine| tour.life(&life, &start, &tale, self.states, &[], is_mine))?;
-        Ok(Toured::All)
+        self.on_threads(|is_mine| {
+            exploration.session(&session, &start, &full_history, self.states, &[], is_mine)
+        })?;
+        Ok(Explored::All)
     }
 
     /// Has several threads visit moments, each those that are its own. Of the failures that there are it answers that
@@ -292,11 +296,11 @@ impl Explorer {
     }
 
     /// Leaves out steps for as long as what is left still fails in the same way.
-    fn shrink<S: Scenario>(&self, scenario: &S, script: Script, found: Found) -> (Script, Found) {
+    fn shrink<S: Workload>(&self, workload: &S, script: Script, found: Found) -> (Script, Found) {
         if matches!(found.problem.kind, ProblemKind::NotDeterministic | ProblemKind::Usage) {
             return (script, found);
         }
-        let Ok(all) = script.steps(scenario) else { return (script, found) };
+        let Ok(all) = script.steps(workload) else { return (script, found) };
         let mut kept: Vec<usize> = script.kept.clone().unwrap_or_else(|| (0..all.len()).collect());
         let mut best = found;
         let explorer = Explorer { states: self.states.min(2_000), ..self.clone() };
@@ -309,8 +313,8 @@ impl Explorer {
                 let mut fewer = kept.clone();
                 fewer.drain(at..(at + piece).min(kept.len()));
                 let smaller = Script { kept: Some(fewer.clone()), ..script.clone() };
-                let counters = Counters::new(scenario.name());
-                match explorer.tour(scenario, &smaller, &counters, None) {
+                let counters = Counters::new(workload.name());
+                match explorer.exploration(workload, &smaller, &counters, None) {
                     Err(found) if found.problem.kind == best.problem.kind => (kept, best) = (fewer, found),
                     _ => at += piece,
                 }
@@ -319,16 +323,16 @@ impl Explorer {
         }
         let script = Script { kept: Some(kept), ..script };
         // One crash says more than three.
-        let simple = explorer.recovery_depth(0).second_lives(false);
-        match simple.tour(scenario, &script, &Counters::new(scenario.name()), None) {
+        let simple = explorer.recovery_depth(0).second_sessions(false);
+        match simple.exploration(workload, &script, &Counters::new(workload.name()), None) {
             Err(found) if found.problem.kind == best.problem.kind => (script, found),
             _ => (script, best),
         }
     }
 
-    fn failure<S: Scenario>(
+    fn failure<S: Workload>(
         &self,
-        scenario: &S,
+        workload: &S,
         script: &Script,
         found: Found,
         counters: &Counters,
@@ -337,13 +341,13 @@ impl Explorer {
         if failure.problem.kind == ProblemKind::Usage {
             return failure;
         }
-        let steps = script.steps(scenario).unwrap_or_default();
+        let steps = script.steps(workload).unwrap_or_default();
         failure.steps = steps.iter().map(|step| format!("{step:?}")).collect();
-        failure.steps_before = scenario.script(&mut Random::new(script.seed)).len();
+        failure.steps_before = workload.script(&mut Random::new(script.seed)).len();
         failure.circumstances = found.circumstances;
         failure.states_visited = counters.report().states;
         failure.replay = Some(Replay {
-            name: scenario.name().into(),
+            name: workload.name().into(),
             seed: script.seed,
             steps: script.kept.clone(),
             fault: script.fault,
@@ -354,15 +358,15 @@ impl Explorer {
 }
 
 /// How a tour ended that found nothing wrong.
-enum Toured {
+enum Explored {
     All,
     /// The script has fewer calls than the one that was to fail.
     FaultNotMet,
 }
 
 impl Script {
-    fn steps<S: Scenario>(&self, scenario: &S) -> Result<Vec<S::Step>, String> {
-        let all = scenario.script(&mut Random::new(self.seed));
+    fn steps<S: Workload>(&self, workload: &S) -> Result<Vec<S::Step>, String> {
+        let all = workload.script(&mut Random::new(self.seed));
         let Some(kept) = &self.kept else { return Ok(all) };
         let step = |&number: &usize| {
             let step = all.get(number).cloned();
@@ -375,14 +379,14 @@ impl Script {
 }
 
 /// An error if two runs of the same script did not make the same calls.
-fn check_determinism(one: &Life, other: &Life) -> Result<(), Problem> {
+fn check_determinism(one: &Session, other: &Session) -> Result<(), Problem> {
     let differs = one.events.iter().zip(&other.events).position(|(one, other)| one != other);
     let at = match differs {
         Some(at) => at,
         None if one.events.len() != other.events.len() => one.events.len().min(other.events.len()),
         None => return Ok(()),
     };
-    let text = |life: &Life| life.events.get(at).map_or("the end".into(), describe);
+    let text = |session: &Session| session.events.get(at).map_or("the end".into(), describe);
     let step = one.events[..at].iter().filter(|event| matches!(event, Event::StepBegins)).count();
     Err(Problem::new(
         ProblemKind::NotDeterministic,

@@ -26,13 +26,13 @@ pub enum ProblemKind {
     VisibleTooEarly,
     /// Recovery, cut short and begun anew, found something else.
     RecoveryWavers,
-    /// The scenario's own check failed.
+    /// The workload's own check failed.
     Invariant,
     /// A step failed though nothing had been injected.
     StepFailed,
     /// Something panicked.
     Panicked,
-    /// The scenario does not do the same when it is run again.
+    /// The workload does not do the same when it is run again.
     NotDeterministic,
     /// A replay string, or a setting of the explorer, makes no sense.
     Usage,

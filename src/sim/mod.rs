@@ -1,6 +1,6 @@
-//! Crash testing: a simulated disk, and an explorer that cuts power at every moment of a scenario (feature `sim`).
+//! Crash testing: a simulated disk, and an explorer that cuts power at every moment of a workload (feature `sim`).
 //!
-//! A [`Scenario`] is a story in steps, and a check. The [`Explorer`] draws scripts of steps from seeds and runs
+//! A [`Workload`] is a story in steps, and a check. The [`Explorer`] draws scripts of steps from seeds and runs
 //! them on a database whose file lies on a simulated disk. That disk promises what a real one does and no more:
 //! what a barrier has covered is there once it has returned. Everything stored since may be there, lost or torn,
 //! sector by sector (512 bytes) and within a sector, in any order; a change of length may be there or not; and after a
@@ -13,14 +13,14 @@
 //! - whole: [`Db::check`](crate::Db::check) finds nothing;
 //! - not too old: every commit that was acknowledged as durable is there;
 //! - exactly what one of the commits had left, so that what is there is a prefix of what was committed;
-//! - right in the eyes of the scenario: [`Scenario::check`].
+//! - right in the eyes of the workload: [`Workload::check`].
 //!
 //! Some crash again in the middle of recovery, and in the recovery from that; in some recoveries a call fails; some
 //! live on and crash later. [`Fault`]s make calls fail in lives, too. A failure names seed, crash and steps, after
 //! leaving out every step that is not needed for it, with a command that leads to the very same state.
 //!
 //! ```
-//! use mapleaf::sim::{Explorer, Random, Scenario, Stage, Story};
+//! use mapleaf::sim::{Explorer, Random, Workload, Context, History};
 //! use mapleaf::{Db, Error, Result, Table};
 //!
 //! const ACCOUNTS: Table<u64, i64> = Table::new("accounts");
@@ -28,7 +28,7 @@
 //! /// Money moves between four accounts, and never comes from nowhere.
 //! struct Ledger;
 //!
-//! impl Scenario for Ledger {
+//! impl Workload for Ledger {
 //!     type Step = (u64, u64, i64);
 //!     type Memory = ();
 //!
@@ -41,8 +41,8 @@
 //!         (0..5).map(|_| (any(), any(), 1 + any() as i64)).collect()
 //!     }
 //!
-//!     fn run(&self, stage: &Stage, _: &mut (), &(from, to, amount): &(u64, u64, i64)) -> Result<()> {
-//!         stage.db().update(|tx| {
+//!     fn run(&self, context: &Context, _: &mut (), &(from, to, amount): &(u64, u64, i64)) -> Result<()> {
+//!         context.db().update(|tx| {
 //!             let mut accounts = tx.table(&ACCOUNTS)?;
 //!             let balance = accounts.get(from)?.unwrap_or(0);
 //!             accounts.insert(from, balance - amount)?;
@@ -52,7 +52,7 @@
 //!         })
 //!     }
 //!
-//!     fn check(&self, db: &Db, story: &Story<'_, (u64, u64, i64)>) -> Result<(), String> {
+//!     fn check(&self, db: &Db, history: &History<'_, (u64, u64, i64)>) -> Result<(), String> {
 //!         let sum = || -> Result<i64> {
 //!             let rx = db.read()?;
 //!             match rx.table(&ACCOUNTS) {
@@ -62,7 +62,7 @@
 //!         };
 //!         match sum() {
 //!             Ok(0) => Ok(()),
-//!             Ok(sum) => Err(format!("{sum} came from nowhere, after {} transfers", story.kept().count())),
+//!             Ok(sum) => Err(format!("{sum} came from nowhere, after {} transfers", history.kept().count())),
 //!             Err(error) => Err(error.to_string()),
 //!         }
 //!     }
@@ -75,21 +75,21 @@
 //!
 //! `examples/crash_my_app.rs` is a program with a mistake that the explorer finds. What is not simulated: several
 //! processes over one file (killed processes leave a lock file; here there is none, so lazy commits may be gone after
-//! a kill as after a loss of power), and threads: a scenario runs in one, and has others' work done by
-//! [`Stage::during_next_barrier`].
+//! a kill as after a loss of power), and threads: a workload runs in one, and has others' work done by
+//! [`Context::during_next_barrier`].
 
+mod crash_states;
 pub(crate) mod disk;
 mod explore;
 mod failure;
-mod look;
+mod history;
 mod random;
 mod replay;
 mod report;
-mod run;
-mod scenario;
+mod session;
+mod state_checker;
 pub(crate) mod storage;
-mod tale;
-mod visit;
+mod workload;
 
 #[cfg(test)]
 mod tests;
@@ -98,5 +98,5 @@ pub use explore::Explorer;
 pub use failure::{Failure, ProblemKind};
 pub use random::Random;
 pub use report::Report;
-pub use scenario::{Scenario, Stage, Story, Told};
 pub use storage::Fault;
+pub use workload::{Context, History, StepOutcome, Workload};

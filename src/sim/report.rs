@@ -39,12 +39,12 @@ pub struct Report {
     /// How often each fault befell something: a life, or a recovery.
     pub faults_met: BTreeMap<Fault, u64>,
     /// Times that a recovered database lived on.
-    pub second_lives: u64,
+    pub second_sessions: u64,
     /// States that the disk could have been in, at the crash points of first lives.
     pub states_in_all: f64,
     /// How long it took.
     pub elapsed: Duration,
-    /// The variable `MAPLEAF_SIM_REPLAY` has asked for one state only, here or in another scenario: the numbers say
+    /// The variable `MAPLEAF_SIM_REPLAY` has asked for one state only, here or in another workload: the numbers say
     /// nothing about this one.
     pub is_replay: bool,
 }
@@ -59,7 +59,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { scripts, faults, crash_points, exhausted_points, states, .. } = self;
-        let Report { recovery_states: [once, again], kills, dropped, flipped_bits, second_lives, .. } = self;
+        let Report { recovery_states: [once, again], kills, dropped, flipped_bits, second_sessions, .. } =
+            self;
         writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
         writeln!(
             f,
@@ -70,7 +71,7 @@ impl fmt::Display for Report {
             f,
             "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), \
              {flipped_bits} flipped bits, \
-             {second_lives} second lives"
+             {second_sessions} second lives"
         )?;
         let met: Vec<String> =
             self.faults_met.iter().map(|(fault, times)| format!("{fault:?} {times}")).collect();
@@ -91,7 +92,7 @@ pub(super) struct Counters {
     pub(super) dropped: AtomicU64,
     pub(super) flipped_bits: AtomicU64,
     pub(super) faults_met: Mutex<BTreeMap<Fault, u64>>,
-    pub(super) second_lives: AtomicU64,
+    pub(super) second_sessions: AtomicU64,
     pub(super) states_in_all: Mutex<f64>,
     began: Instant,
     last_line: Mutex<Instant>,
@@ -111,7 +112,7 @@ impl Counters {
             dropped: AtomicU64::new(0),
             flipped_bits: AtomicU64::new(0),
             faults_met: Mutex::default(),
-            second_lives: AtomicU64::new(0),
+            second_sessions: AtomicU64::new(0),
             states_in_all: Mutex::new(0.0),
             began: Instant::now(),
             last_line: Mutex::new(Instant::now()),
@@ -160,7 +161,7 @@ impl Counters {
             dropped: self.dropped.load(Relaxed),
             flipped_bits: self.flipped_bits.load(Relaxed),
             faults_met: self.faults_met.lock().clone(),
-            second_lives: self.second_lives.load(Relaxed),
+            second_sessions: self.second_sessions.load(Relaxed),
             states_in_all: *self.states_in_all.lock(),
             elapsed: self.began.elapsed(),
             is_replay: false,

@@ -88,7 +88,7 @@ impl std::fmt::Display for Findings {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum Context {
     Opening,
     Reading,
     Writing,
@@ -117,14 +117,14 @@ pub(crate) fn exercise(
     let mut exercise = Exercise { random, probes, findings, is_clean: false, has_failed_commit: false };
     if plan.reads_first {
         let opened = options().verify(plan.verify).read_only(true).open(path);
-        if let Some(db) = exercise.value(Stage::Opening, opened) {
+        if let Some(db) = exercise.value(Context::Opening, opened) {
             exercise.check(&db);
             exercise.read(&db);
         }
     }
     let opened =
         options().verify(plan.verify).write_mode(plan.write_mode).dirty_memory(plan.dirty_memory).open(path);
-    let Some(db) = exercise.value(Stage::Opening, opened) else { return };
+    let Some(db) = exercise.value(Context::Opening, opened) else { return };
     exercise.findings.opened += 1;
     exercise.is_clean = exercise.check(&db);
     exercise.findings.clean += u64::from(exercise.is_clean);
@@ -140,9 +140,9 @@ pub(crate) fn exercise(
     exercise.read(&db);
     exercise.still_clean(&db);
     let synced = db.close();
-    exercise.value(Stage::Writing, synced);
+    exercise.value(Context::Writing, synced);
     let opened = options().verify(plan.verify_again).open(path);
-    if let Some(db) = exercise.value(Stage::Opening, opened) {
+    if let Some(db) = exercise.value(Context::Opening, opened) {
         exercise.still_clean(&db);
         if exercise.random.one_in(2) {
             exercise.write(&db);
@@ -154,7 +154,7 @@ pub(crate) fn exercise(
 impl Exercise<'_> {
     /// The value, if there is one. An error must be one of those that are documented.
     #[track_caller]
-    fn value<T>(&mut self, stage: Stage, result: Result<T, Error>) -> Option<T> {
+    fn value<T>(&mut self, context: Context, result: Result<T, Error>) -> Option<T> {
         let error = match result {
             Ok(value) => return Some(value),
             Err(error) => error,
@@ -169,20 +169,20 @@ impl Exercise<'_> {
                 true
             }
             Error::NotADatabase { .. } | Error::NewerFormat { .. } | Error::Truncated { .. } => {
-                stage == Stage::Opening
+                context == Context::Opening
             }
             Error::TableNotFound { .. } | Error::TableTypeMismatch { .. } | Error::Decode { .. } => {
-                stage != Stage::Opening
+                context != Context::Opening
             }
             Error::Full { .. } | Error::TransactionFailed | Error::TableExists { .. } => {
-                stage == Stage::Writing
+                context == Context::Writing
             }
-            Error::KeyTooLong { .. } => stage == Stage::Writing,
+            Error::KeyTooLong { .. } => context == Context::Writing,
             // A commit has met damaged pages in its sync: after that nobody commits any more.
-            Error::Poisoned => stage == Stage::Writing && self.has_failed_commit,
+            Error::Poisoned => context == Context::Writing && self.has_failed_commit,
             _ => false,
         };
-        assert!(is_due, "{stage:?} answers {error:?}");
+        assert!(is_due, "{context:?} answers {error:?}");
         let name = match &error {
             Error::Corrupt(corruption) => corruption.what.to_owned(),
             other => format!("{other:?}").chars().take_while(|letter| letter.is_alphanumeric()).collect(),
@@ -193,7 +193,7 @@ impl Exercise<'_> {
 
     fn check(&mut self, db: &Db) -> bool {
         let report = db.check();
-        let Some(report) = self.value(Stage::Reading, report) else { return false };
+        let Some(report) = self.value(Context::Reading, report) else { return false };
         for problem in report.problems() {
             *self.findings.errors.entry(format!("check: {}", problem.what)).or_default() += 1;
         }
@@ -205,7 +205,7 @@ impl Exercise<'_> {
     fn still_clean(&mut self, db: &Db) {
         let was_clean = self.is_clean;
         let report = db.check();
-        let Some(report) = self.value(Stage::Reading, report) else { return };
+        let Some(report) = self.value(Context::Reading, report) else { return };
         assert!(!was_clean || report.is_clean(), "check had found nothing, and now finds {report}");
     }
 
@@ -226,12 +226,12 @@ impl Exercise<'_> {
 
     pub(crate) fn read(&mut self, db: &Db) {
         let stats = db.stats();
-        let Some(stats) = self.value(Stage::Reading, stats) else { return };
+        let Some(stats) = self.value(Context::Reading, stats) else { return };
         assert!(stats.file_bytes >= u64::from(stats.pages) * stats.page_size as u64, "{stats:?}");
         let rx = Arc::new(db.read().unwrap());
         let room = room_for_entries(&stats);
         let tables = rx.tables();
-        let Some(tables) = self.value(Stage::Reading, tables) else {
+        let Some(tables) = self.value(Context::Reading, tables) else {
             return self.read_bytes(&rx, "a", room);
         };
         assert!(tables.len() as u64 <= room, "{} tables", tables.len());
@@ -242,49 +242,49 @@ impl Exercise<'_> {
                 ("bytes", "bytes") => self.read_bytes(&rx, &name, room),
                 ("u64", "str") => {
                     let table = rx.table(&Table::<u64, str>::named(name));
-                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |text| text.len());
                     for number in [0, 1000, 77_000, u64::MAX] {
                         let got = table.get(number).map(drop);
-                        self.value(Stage::Reading, got);
+                        self.value(Context::Reading, got);
                     }
                     let got = table.get_many([3000, 5, 149_000]).map(drop);
-                    self.value(Stage::Reading, got);
+                    self.value(Context::Reading, got);
                 }
                 ("u64", "u64") => {
                     let table = rx.table(&Table::<u64, u64>::named(name));
-                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |number| usize::from(number as u8));
                     let got = table.get(0x9E37_79B9_7F4A_7C15).map(drop);
-                    self.value(Stage::Reading, got);
+                    self.value(Context::Reading, got);
                 }
                 ("(u32,u16)", "()") => {
                     let table = rx.table(&Table::<(u32, u16), ()>::named(name));
-                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |()| 1);
                     let some = table.prefix((7u32,)).map(|entries| entries.take(room as usize).count());
-                    self.value(Stage::Reading, some);
+                    self.value(Context::Reading, some);
                 }
                 ("(str,u64)", "(u32,str)") => {
                     let table = rx.table(&Table::<(String, u64), (u32, String)>::named(name));
-                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |(number, text)| number as usize + text.len());
                     let some = table.prefix(("name3",)).map(|entries| entries.take(room as usize).count());
-                    self.value(Stage::Reading, some);
+                    self.value(Context::Reading, some);
                 }
                 ("option<i32>", "option<bool>") => {
                     let table = rx.table(&Table::<Option<i32>, Option<bool>>::named(name));
-                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |value| usize::from(value.unwrap_or(false)));
                 }
                 ("str", "bytes") => {
                     let table = rx.table(&Table::<str, [u8]>::named(name));
-                    let Some(table) = self.value(Stage::Reading, table) else { continue };
+                    let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, touch);
                 }
                 _ => {
                     let table = rx.table(&Bytes::named(name)).map(drop);
-                    self.value(Stage::Reading, table);
+                    self.value(Context::Reading, table);
                 }
             }
         }
@@ -299,7 +299,7 @@ impl Exercise<'_> {
     ) {
         let mut sum = 0;
         for way in 0..3 {
-            let Some(mut entries) = self.value(Stage::Reading, table.iter()) else { return };
+            let Some(mut entries) = self.value(Context::Reading, table.iter()) else { return };
             let mut count = 0u64;
             loop {
                 let from_back = way == 1 || way == 2 && count % 3 == 1;
@@ -307,7 +307,7 @@ impl Exercise<'_> {
                 let Some(entry) = entry else { break };
                 count += 1;
                 assert!(count <= room + 1, "more than {room} entries");
-                match self.value(Stage::Reading, entry) {
+                match self.value(Context::Reading, entry) {
                     Some((_, value)) => sum += look(value),
                     None if count > 1000 => break,
                     None => {}
@@ -320,11 +320,11 @@ impl Exercise<'_> {
         }
         std::hint::black_box(sum);
         for end in [table.first().map(drop), table.last().map(drop)] {
-            self.value(Stage::Reading, end);
+            self.value(Context::Reading, end);
         }
         if self.random.one_in(4) {
             let prefetched = table.prefetch(..);
-            if let Some(prefetched) = self.value(Stage::Reading, prefetched) {
+            if let Some(prefetched) = self.value(Context::Reading, prefetched) {
                 assert!(prefetched.pages <= room * room, "{prefetched:?}");
             }
         }
@@ -333,36 +333,36 @@ impl Exercise<'_> {
     fn read_bytes(&mut self, rx: &Arc<ReadTxn>, name: &str, room: u64) {
         let definition = Bytes::named(name.to_owned());
         let table = rx.table(&definition);
-        let Some(table) = self.value(Stage::Reading, table) else { return };
+        let Some(table) = self.value(Context::Reading, table) else { return };
         self.scan(table, room, touch);
         let probes = self.probes;
         for probe in probes {
             let got = table.get(probe).map(|value| value.map(touch));
-            self.value(Stage::Reading, got);
+            self.value(Context::Reading, got);
         }
         let got = table.get_many(probes).map(|values| values.into_iter().flatten().map(touch).sum::<usize>());
-        self.value(Stage::Reading, got);
+        self.value(Context::Reading, got);
         for _ in 0..2 {
             let (lower, upper) = (self.random.pick(probes), self.random.pick(probes));
             let some =
                 table.range(&lower[..]..=&upper[..]).map(|entries| entries.take(room as usize + 2).count());
-            let count = self.value(Stage::Reading, some);
+            let count = self.value(Context::Reading, some);
             assert!(
                 count.is_none_or(|count| count as u64 <= room + 1),
                 "more than {room} entries in a range"
             );
             let some = table.prefix(&lower[..lower.len() / 2]).map(|entries| entries.rev().take(100).count());
-            self.value(Stage::Reading, some);
+            self.value(Context::Reading, some);
         }
         let lower = self.random.pick(probes);
         let has = table.contains_key(lower);
-        self.value(Stage::Reading, has);
+        self.value(Context::Reading, has);
         let prefetched = table.prefetch(&lower[..]..);
-        self.value(Stage::Reading, prefetched);
+        self.value(Context::Reading, prefetched);
         let owned = rx.owned_table(&definition).and_then(|table| table.iter());
-        if let Some(owned) = self.value(Stage::Reading, owned) {
+        if let Some(owned) = self.value(Context::Reading, owned) {
             for entry in owned.take(50) {
-                self.value(Stage::Reading, entry);
+                self.value(Context::Reading, entry);
             }
         }
     }
@@ -370,8 +370,8 @@ impl Exercise<'_> {
     // ---- writing ----
 
     fn write(&mut self, db: &Db) {
-        let Some(tx) = self.value(Stage::Writing, db.write()) else { return };
-        let names = match self.value(Stage::Writing, tx.tables()) {
+        let Some(tx) = self.value(Context::Writing, db.write()) else { return };
+        let names = match self.value(Context::Writing, tx.tables()) {
             Some(tables) => {
                 let of_bytes =
                     tables.into_iter().filter(|info| info.key_type == "bytes" && info.value_type == "bytes");
@@ -385,7 +385,7 @@ impl Exercise<'_> {
                 0 => "new".to_owned(),
                 count => names[self.random.below(count)].clone(),
             };
-            let Some(mut table) = self.value(Stage::Writing, tx.table(&Bytes::named(name.clone()))) else {
+            let Some(mut table) = self.value(Context::Writing, tx.table(&Bytes::named(name.clone()))) else {
                 continue;
             };
             for _ in 0..1 + self.random.below(8) {
@@ -403,7 +403,7 @@ impl Exercise<'_> {
             _ => tx.commit(),
         };
         self.has_failed_commit |= matches!(committed, Err(Error::Corrupt(_)));
-        self.findings.commits += u64::from(self.value(Stage::Writing, committed).is_some());
+        self.findings.commits += u64::from(self.value(Context::Writing, committed).is_some());
     }
 
     fn change(&mut self, table: &mut TableMut<'_, [u8], [u8]>, room: &mut u64) {
@@ -415,15 +415,15 @@ impl Exercise<'_> {
         let other = self.random.pick(probes);
         let length = *self.random.pick(&[0, 1, 10, 100, 900, 2000, 5000, 40_000]);
         let value = if self.random.one_in(200) { vec![1; 300_000] } else { vec![2; length] };
-        let stage = Stage::Writing;
+        let context = Context::Writing;
         match self.random.below(17) {
-            0..=3 => drop(self.value(stage, table.insert(&key, &value))),
-            4 => drop(self.value(stage, table.replace(&key, &value))),
-            5..=7 => drop(self.value(stage, table.remove(&key))),
-            8 => drop(self.value(stage, table.take(&key))),
-            9 => drop(self.value(stage, table.pop_first())),
-            10 => drop(self.value(stage, table.pop_last())),
-            11 => drop(self.value(stage, table.delete_range(&key[..]..&other[..]))),
+            0..=3 => drop(self.value(context, table.insert(&key, &value))),
+            4 => drop(self.value(context, table.replace(&key, &value))),
+            5..=7 => drop(self.value(context, table.remove(&key))),
+            8 => drop(self.value(context, table.take(&key))),
+            9 => drop(self.value(context, table.pop_first())),
+            10 => drop(self.value(context, table.pop_last())),
+            11 => drop(self.value(context, table.delete_range(&key[..]..&other[..]))),
             12 => {
                 let mut count = 0u64;
                 let most = *room;
@@ -432,32 +432,32 @@ impl Exercise<'_> {
                     assert!(count <= most, "retain is shown more than {most} entries");
                     key.last().is_none_or(|&byte| byte % 4 != 0)
                 });
-                self.value(stage, retained);
+                self.value(context, retained);
             }
             13 => {
                 let place = table.reserve(&key, length).map(|place| {
                     assert_eq!(place.len(), length);
                     place.fill(9);
                 });
-                self.value(stage, place);
+                self.value(context, place);
             }
-            14 if self.random.one_in(4) => drop(self.value(stage, table.clear())),
+            14 if self.random.one_in(4) => drop(self.value(context, table.clear())),
             15 => {
                 // Some anywhere, and many behind all others.
                 let behind = (0..200u16).map(|number| [&[0xFF; 8][..], &number.to_le_bytes()].concat());
                 let value = &value[..value.len().min(900)];
                 let loaded = table.insert_many(probes.iter().cloned().chain(behind).map(|key| (key, value)));
-                self.value(stage, loaded);
+                self.value(context, loaded);
                 *room += probes.len() as u64 + 200;
             }
             _ => {
                 let got = table.get(&key).map(|value| value.map(touch));
-                self.value(stage, got);
+                self.value(context, got);
                 let got = table.get_many(probes).map(|values| values.len());
-                self.value(stage, got);
+                self.value(context, got);
                 let entries =
                     table.range(&key[..]..).map(|entries| entries.take(*room as usize + 1).count() as u64);
-                let count = self.value(stage, entries);
+                let count = self.value(context, entries);
                 assert!(count.is_none_or(|count| count <= *room), "more than {room} entries");
             }
         }
@@ -467,10 +467,10 @@ impl Exercise<'_> {
 
     fn change_catalog(&mut self, tx: &WriteTxn, name: &str) {
         match self.random.below(4) {
-            0 => drop(self.value(Stage::Writing, tx.drop_table(name))),
-            1 => drop(self.value(Stage::Writing, tx.rename_table(name, "renamed"))),
-            2 => drop(self.value(Stage::Writing, tx.table(&Table::<u64, u64>::new("another")).map(drop))),
-            _ => drop(self.value(Stage::Writing, tx.tables())),
+            0 => drop(self.value(Context::Writing, tx.drop_table(name))),
+            1 => drop(self.value(Context::Writing, tx.rename_table(name, "renamed"))),
+            2 => drop(self.value(Context::Writing, tx.table(&Table::<u64, u64>::new("another")).map(drop))),
+            _ => drop(self.value(Context::Writing, tx.tables())),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Model {
                     next.words.checkpoint_target = 0;
                     Checkpointer::Idle
                 } else {
-                    Checkpointer::Told
+                    Checkpointer::StepOutcome
                 };
                 steps.add(next, || format!("the slot is erased: {:?}", next.checkpointer));
             }
@@ -50,7 +50,7 @@ impl Model {
             Checkpointer::FirstBarrier(target) => self.store_meta(state, target, steps),
             Checkpointer::LastBarrier(target) => {
                 next.checkpointer = if !self.finish_checkpoint_barrier(&mut next) {
-                    Checkpointer::Told
+                    Checkpointer::StepOutcome
                 } else if self.keeps(LeftOut::WordsLast) {
                     Checkpointer::BarriersDone(target)
                 } else {
@@ -63,7 +63,7 @@ impl Model {
                     format!("barrier over the meta record of {target}: {:?}", next.checkpointer)
                 });
             }
-            Checkpointer::Told => self.poison(state, steps),
+            Checkpointer::StepOutcome => self.poison(state, steps),
             Checkpointer::BarriersDone(target) => {
                 if self.keeps(LeftOut::LogStartLast) {
                     self.set_checkpointed(&mut next, target);
@@ -160,7 +160,7 @@ impl Model {
     fn store_meta(&mut self, state: &State, target: Id, steps: &mut Steps) {
         let mut next = *state;
         if self.keeps(LeftOut::BarrierBeforeRecord) && !self.finish_checkpoint_barrier(&mut next) {
-            next.checkpointer = Checkpointer::Told;
+            next.checkpointer = Checkpointer::StepOutcome;
             return steps.add(next, || "the checkpointer is told that its barrier has failed".into());
         }
         let slot = self.slot_to_write(state);

@@ -47,7 +47,7 @@ impl Model {
             next.words.is_new_ring_ready = true;
             Checkpointer::Idle
         } else {
-            Checkpointer::Told
+            Checkpointer::StepOutcome
         };
         steps.add(next, || format!("barrier over the new ring, with the length: {:?}", next.checkpointer));
     }
@@ -83,7 +83,7 @@ impl Model {
             next.checkpointer = Checkpointer::Idle;
             steps.add(next, || "the writer's barrier is done".into());
         } else {
-            next.checkpointer = Checkpointer::Told;
+            next.checkpointer = Checkpointer::StepOutcome;
             steps.add(next, || "the writer is told that the barrier has failed".into());
         }
     }

@@ -59,14 +59,14 @@ impl Model {
             }
             Failure::None => vec![Description::Sound],
             Failure::Untold => vec![Description::WillBeTold],
-            Failure::Told { .. } => vec![Description::WillBeTold, Description::Newcomer],
+            Failure::StepOutcome { .. } => vec![Description::WillBeTold, Description::Newcomer],
         }
     }
 
     /// L3: the newest transaction whose bytes the handle may have to store again; 0: none.
     pub(crate) fn inherited(&self, state: &State, description: Description) -> Id {
         match (description, state.failure) {
-            (Description::Newcomer, Failure::Told { inherited }) => inherited,
+            (Description::Newcomer, Failure::StepOutcome { inherited }) => inherited,
             (Description::Newcomer, Failure::None) if self.options.bounds.has_newcomers => Id::MAX,
             _ => 0,
         }
@@ -85,7 +85,7 @@ impl Model {
         self.change_all(state, Change::AbandonBarrier(kind));
         if state.failure == Failure::Untold {
             let in_progress = u8::from(self.keeps(LeftOut::InheritedInProgress));
-            state.failure = Failure::Told { inherited: state.words.newest + in_progress };
+            state.failure = Failure::StepOutcome { inherited: state.words.newest + in_progress };
         }
         if !self.keeps(LeftOut::TwoDescriptions) {
             // The other turn is the same handle's.
@@ -219,7 +219,7 @@ impl Model {
                 steps.fail(&title, problem);
                 continue;
             }
-            if let Failure::Told { inherited } = &mut next.failure {
+            if let Failure::StepOutcome { inherited } = &mut next.failure {
                 *inherited = words.newest;
             }
             next.kept = 0;
@@ -241,7 +241,7 @@ impl Model {
 
 /// Without `LeftOut::NotOnlyFirst`: a newcomer's second barrier stores nothing again.
 pub(crate) fn forget_inherited(state: &mut State, description: Description) {
-    if description == Description::Newcomer && matches!(state.failure, Failure::Told { .. }) {
+    if description == Description::Newcomer && matches!(state.failure, Failure::StepOutcome { .. }) {
         state.failure = Failure::None;
     }
 }

@@ -211,10 +211,10 @@ impl Model {
         if self.keeps(LeftOut::PoisonLookedAt) {
             self.close(&mut next);
         } else {
-            if state.syncer == Syncer::Told {
+            if state.syncer == Syncer::StepOutcome {
                 next.syncer = Syncer::Idle;
             }
-            if state.checkpointer == Checkpointer::Told {
+            if state.checkpointer == Checkpointer::StepOutcome {
                 next.checkpointer = Checkpointer::Idle;
             }
             next.is_poisoned = true;

@@ -33,7 +33,7 @@ impl Model {
         state.words.is_new_ring_ready &= self.newest(state).new_ring == 0;
         let has_checkpoints = self.options.bounds.has_checkpoints;
         let is_past = |id| id <= words.checkpointed || !has_checkpoints && id <= words.durable;
-        if let Failure::Told { inherited } = state.failure
+        if let Failure::StepOutcome { inherited } = state.failure
             && is_past(inherited)
         {
             state.failure = Failure::None;

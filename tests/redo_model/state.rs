@@ -143,7 +143,7 @@ pub(crate) enum Failure {
     Untold,
     /// It has told a process. Newcomers inherit: transactions up to `inherited` may have stored bytes before these
     /// opened the file.
-    Told {
+    StepOutcome {
         inherited: Id,
     },
 }
@@ -183,7 +183,7 @@ pub(crate) enum Syncer {
     },
     Barrier(Id),
     /// The barrier has failed; the database is about to be poisoned.
-    Told,
+    StepOutcome,
     BarrierDone(Id),
     DurableSet(Id),
     NewestReadAgain {
@@ -218,7 +218,7 @@ pub(crate) enum Checkpointer {
     TargetSet(Id),
     FirstBarrier(Id),
     LastBarrier(Id),
-    Told,
+    StepOutcome,
     BarriersDone(Id),
     /// One of `checkpointed` and log start is set.
     FirstWordSet(Id),
@@ -288,7 +288,7 @@ impl State {
             named |= protected;
         }
         named |= match self.syncer {
-            Syncer::Idle | Syncer::Told => 0,
+            Syncer::Idle | Syncer::StepOutcome => 0,
             Syncer::NewestRead(id)
             | Syncer::TargetSet(id)
             | Syncer::BytesRead { target: id, .. }
@@ -306,7 +306,7 @@ impl State {
             | Checkpointer::Lent
             | Checkpointer::Filling
             | Checkpointer::Erasing
-            | Checkpointer::Told => 0,
+            | Checkpointer::StepOutcome => 0,
             Checkpointer::NewestRead(id)
             | Checkpointer::TargetSet(id)
             | Checkpointer::FirstBarrier(id)

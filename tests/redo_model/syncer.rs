@@ -44,11 +44,11 @@ impl Model {
                     }
                     Syncer::BarrierDone(target)
                 } else {
-                    Syncer::Told
+                    Syncer::StepOutcome
                 };
                 steps.add(next, || format!("barrier over the log up to {target}: {:?}", next.syncer));
             }
-            Syncer::Told => self.poison(state, steps),
+            Syncer::StepOutcome => self.poison(state, steps),
             Syncer::BarrierDone(target) => self.raise_durable(state, target, steps),
             _ => self.raise_visible(state, steps),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::db::{Db, Options, ReadTxn};
 use crate::error::Result;
-use crate::sim::{Explorer, Random, Scenario, Stage, Story};
+use crate::sim::{Context, Explorer, History, Random, Workload};
 use crate::txn::commit::Durability;
 use crate::types::Table;
 
@@ -72,7 +72,7 @@ fn run(db: &Db, step: &Step, reader: &mut Option<ReadTxn>) -> Result<()> {
     }
 }
 
-impl Scenario for Batches {
+impl Workload for Batches {
     type Step = Step;
     type Memory = Option<ReadTxn>;
 
@@ -98,14 +98,14 @@ impl Scenario for Batches {
         steps
     }
 
-    fn run(&self, stage: &Stage, reader: &mut Option<ReadTxn>, step: &Step) -> Result<()> {
-        run(stage.db(), step, reader)
+    fn run(&self, context: &Context, reader: &mut Option<ReadTxn>, step: &Step) -> Result<()> {
+        run(context.db(), step, reader)
     }
 
-    fn check(&self, db: &Db, story: &Story<'_, Step>) -> Result<(), String> {
+    fn check(&self, db: &Db, history: &History<'_, Step>) -> Result<(), String> {
         let mut model = Model::new();
-        for told in story.told().iter().filter(|told| told.kept > 0) {
-            match *told.step {
+        for outcomes in history.outcomes().iter().filter(|outcomes| outcomes.kept > 0) {
+            match *outcomes.step {
                 Step::Fill { from, to } => model.extend((from..to).map(|key| (key, value(key)))),
                 Step::Batch { stamp, .. } => model.extend(entries_of(stamp)),
                 Step::Park => {}

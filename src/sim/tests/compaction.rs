@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::db::{Db, Options};
 use crate::error::Result;
-use crate::sim::{Explorer, Random, Scenario, Stage, Story};
+use crate::sim::{Context, Explorer, History, Random, Workload};
 use crate::txn::commit::Durability;
 use crate::types::Table;
 
@@ -49,7 +49,7 @@ fn put(db: &Db, stamp: u64, durability: Durability) -> Result<()> {
     tx.commit_with(durability).map(drop)
 }
 
-impl Scenario for Compacting {
+impl Workload for Compacting {
     type Step = Step;
     type Memory = ();
 
@@ -78,8 +78,8 @@ impl Scenario for Compacting {
         steps
     }
 
-    fn run(&self, stage: &Stage, _: &mut (), step: &Step) -> Result<()> {
-        let db = stage.db();
+    fn run(&self, context: &Context, _: &mut (), step: &Step) -> Result<()> {
+        let db = context.db();
         match *step {
             Step::Fill { stamp } => db.update(|tx| {
                 let mut entries = tx.table(&ENTRIES)?;
@@ -92,7 +92,7 @@ impl Scenario for Compacting {
             }),
             Step::Compact { steps, pages, meanwhile } => {
                 if let Some(stamp) = meanwhile {
-                    stage.during_next_barrier(move |db| {
+                    context.during_next_barrier(move |db| {
                         // Nobody may wait for the barrier that is under way.
                         let Ok(tx) = db.write() else { return };
                         let Ok(mut entries) = tx.table(&ENTRIES) else { return };
@@ -108,15 +108,15 @@ impl Scenario for Compacting {
         }
     }
 
-    fn check(&self, db: &Db, story: &Story<'_, Step>) -> Result<(), String> {
+    fn check(&self, db: &Db, history: &History<'_, Step>) -> Result<(), String> {
         // Entries as the commits that are there have left them. A compaction's own change none; what was published
         // during its barrier is there or not: then the entry has either value.
         let mut models = vec![Model::new()];
-        for told in story.told() {
-            if told.kept == 0 {
+        for outcomes in history.outcomes() {
+            if outcomes.kept == 0 {
                 continue;
             }
-            match *told.step {
+            match *outcomes.step {
                 Step::Fill { stamp } => models.iter_mut().for_each(|model| {
                     model.extend((0..KEYS).map(|key| (key, value(stamp, key))));
                 }),
@@ -151,8 +151,8 @@ impl Scenario for Compacting {
 /// Without a crash: the steps do what they are for.
 #[test]
 fn the_scenario_moves_pages_and_cuts_the_file() {
-    let scenario = Compacting;
-    let db = scenario.options().in_memory().unwrap();
+    let workload = Compacting;
+    let db = workload.options().in_memory().unwrap();
     let stamp = 5;
     db.update(|tx| {
         (0..KEYS).try_for_each(|key| tx.table(&ENTRIES)?.insert(key, value(stamp, key)).map(drop))

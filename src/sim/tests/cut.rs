@@ -3,7 +3,7 @@
 
 use crate::db::{Db, Options, ReadTxn};
 use crate::error::Result;
-use crate::sim::{Random, Scenario, Stage, Story};
+use crate::sim::{Context, History, Random, Workload};
 use crate::txn::commit::Durability;
 use crate::types::Table;
 
@@ -20,7 +20,7 @@ pub(super) enum Step {
     CommitMeanwhile(u64),
 }
 
-impl Scenario for CutWhileSyncing {
+impl Workload for CutWhileSyncing {
     type Step = Step;
     type Memory = Option<ReadTxn>;
 
@@ -39,8 +39,8 @@ impl Scenario for CutWhileSyncing {
         steps
     }
 
-    fn run(&self, stage: &Stage, reader: &mut Option<ReadTxn>, step: &Step) -> Result<()> {
-        let db = stage.db();
+    fn run(&self, context: &Context, reader: &mut Option<ReadTxn>, step: &Step) -> Result<()> {
+        let db = context.db();
         match *step {
             Step::Fill(entries) => db.update(|tx| {
                 let mut table = tx.table(&ENTRIES)?;
@@ -54,7 +54,7 @@ impl Scenario for CutWhileSyncing {
             Step::Clear => db.update(|tx| tx.table(&ENTRIES)?.clear().map(drop)),
             Step::CommitMeanwhile(key) => {
                 let reader = reader.take();
-                stage.during_next_barrier(move |db| {
+                context.during_next_barrier(move |db| {
                     drop(reader);
                     for round in 0..3u8 {
                         let Ok(tx) = db.write() else { return };
@@ -69,7 +69,7 @@ impl Scenario for CutWhileSyncing {
         }
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, Step>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, Step>) -> Result<(), String> {
         Ok(())
     }
 }

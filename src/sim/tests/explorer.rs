@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::mixed::{Kind, Mixed};
 use crate::db::{Db, Options, Ticket};
 use crate::error::{Error, Result};
-use crate::sim::{Explorer, Fault, ProblemKind, Random, Scenario, Stage, Story};
+use crate::sim::{Context, Explorer, Fault, History, ProblemKind, Random, Workload};
 use crate::types::Table;
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -15,7 +15,7 @@ struct TwoTables {
     in_one: bool,
 }
 
-impl Scenario for TwoTables {
+impl Workload for TwoTables {
     type Step = u64;
     type Memory = ();
 
@@ -27,10 +27,10 @@ impl Scenario for TwoTables {
         (0..6).map(|_| random.next()).collect()
     }
 
-    fn run(&self, stage: &Stage, _: &mut (), step: &u64) -> Result<()> {
-        let put = |key| stage.db().update(|tx| tx.table(&NUMBERS)?.insert(key, *step).map(drop));
+    fn run(&self, context: &Context, _: &mut (), step: &u64) -> Result<()> {
+        let put = |key| context.db().update(|tx| tx.table(&NUMBERS)?.insert(key, *step).map(drop));
         if self.in_one {
-            return stage.db().update(|tx| {
+            return context.db().update(|tx| {
                 let mut numbers = tx.table(&NUMBERS)?;
                 numbers.insert(1, *step)?;
                 numbers.insert(2, *step).map(drop)
@@ -40,7 +40,7 @@ impl Scenario for TwoTables {
         put(2)
     }
 
-    fn check(&self, db: &Db, story: &Story<'_, u64>) -> Result<(), String> {
+    fn check(&self, db: &Db, history: &History<'_, u64>) -> Result<(), String> {
         let read = || -> Result<[Option<u64>; 2]> {
             match db.read()?.table(&NUMBERS) {
                 Err(Error::TableNotFound { .. }) => Ok([None, None]),
@@ -49,7 +49,8 @@ impl Scenario for TwoTables {
         };
         let [one, two] = read().map_err(|error| error.to_string())?;
         // A step that has failed has committed nothing, and is among those that are kept.
-        let last = story.told().iter().rfind(|told| told.kept > 0).map(|told| *told.step);
+        let last =
+            history.outcomes().iter().rfind(|outcomes| outcomes.kept > 0).map(|outcomes| *outcomes.step);
         match one == two && (!self.in_one || one == last) {
             true => Ok(()),
             false => Err(format!("{one:?} and {two:?}, the last step kept is {last:?}")),
@@ -74,14 +75,14 @@ fn a_mistake_is_found_made_small_and_found_again() {
     assert_eq!((again.kind(), again.problem()), (failure.kind(), failure.problem()));
     assert_eq!(again.replay().unwrap(), replay, "the very same state");
     let mended = explorer.replay(&TwoTables { in_one: true }, &replay);
-    // The mended scenario has other calls: the state is there and good, or not there, which is said.
+    // The mended workload has other calls: the state is there and good, or not there, which is said.
     assert!(mended.is_ok_and(|report| report.states > 0) || replay.contains(':'));
 }
 
 #[test]
 fn what_is_wrong_with_a_replay_string_is_said() {
     let explorer = Explorer::new();
-    let scenario = TwoTables { in_one: true };
+    let workload = TwoTables { in_one: true };
     for (replay, word) in [
         ("", "5"),
         ("other:0:-:-:L1.k", "other"),
@@ -94,7 +95,7 @@ fn what_is_wrong_with_a_replay_string_is_said() {
         ("two-tables:0:-:-:R1.k", "before the first crash"),
         ("two-tables:0:-:-:L9.x0/R99.k", "recovery has"),
     ] {
-        let failure = explorer.replay(&scenario, replay).unwrap_err();
+        let failure = explorer.replay(&workload, replay).unwrap_err();
         assert_eq!(failure.kind(), ProblemKind::Usage, "{replay}: {failure}");
         assert!(failure.problem().contains(word), "{replay}: {failure}");
     }
@@ -103,7 +104,7 @@ fn what_is_wrong_with_a_replay_string_is_said() {
 /// Does something else each time.
 struct Forgetful(AtomicU64);
 
-impl Scenario for Forgetful {
+impl Workload for Forgetful {
     type Step = ();
     type Memory = ();
 
@@ -115,12 +116,12 @@ impl Scenario for Forgetful {
         vec![(); 3]
     }
 
-    fn run(&self, stage: &Stage, (): &mut (), (): &()) -> Result<()> {
+    fn run(&self, context: &Context, (): &mut (), (): &()) -> Result<()> {
         let number = self.0.fetch_add(1, Relaxed);
-        stage.db().update(|tx| tx.table(&NUMBERS)?.insert(1, number).map(drop))
+        context.db().update(|tx| tx.table(&NUMBERS)?.insert(1, number).map(drop))
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, ()>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, ()>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -137,7 +138,7 @@ struct Faulty {
     panics: bool,
 }
 
-impl Scenario for Faulty {
+impl Workload for Faulty {
     type Step = u64;
     type Memory = ();
 
@@ -149,7 +150,7 @@ impl Scenario for Faulty {
         (0..9).collect()
     }
 
-    fn run(&self, _: &Stage, (): &mut (), step: &u64) -> Result<()> {
+    fn run(&self, _: &Context, (): &mut (), step: &u64) -> Result<()> {
         match *step {
             7 if self.panics => panic!("step seven"),
             7 => Err(Error::TransactionFailed),
@@ -157,7 +158,7 @@ impl Scenario for Faulty {
         }
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, u64>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -175,7 +176,7 @@ fn the_same_states_are_visited_each_time_and_by_any_number_of_threads() {
     let explore = |threads| {
         let explorer = Explorer::new().states(400).threads(threads).flipped_bits(true);
         let report = explorer.explore(&Mixed::new(Kind::Small)).unwrap();
-        (report.states, report.recovery_states, report.kills, report.flipped_bits, report.second_lives)
+        (report.states, report.recovery_states, report.kills, report.flipped_bits, report.second_sessions)
     };
     assert_eq!(explore(1), explore(1));
     assert_eq!(explore(1), explore(3));
@@ -184,7 +185,7 @@ fn the_same_states_are_visited_each_time_and_by_any_number_of_threads() {
 /// Cannot do a step twice; so its second lives fail.
 struct OnlyOnce;
 
-impl Scenario for OnlyOnce {
+impl Workload for OnlyOnce {
     type Step = u64;
     type Memory = ();
 
@@ -196,14 +197,14 @@ impl Scenario for OnlyOnce {
         (0..12).collect()
     }
 
-    fn run(&self, stage: &Stage, (): &mut (), step: &u64) -> Result<()> {
-        stage.db().update(|tx| match tx.table(&NUMBERS)?.insert(*step, 0)? {
+    fn run(&self, context: &Context, (): &mut (), step: &u64) -> Result<()> {
+        context.db().update(|tx| match tx.table(&NUMBERS)?.insert(*step, 0)? {
             true => Ok(()),
             false => Err(Error::TransactionFailed),
         })
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, u64>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -242,7 +243,7 @@ struct WaitsForItself {
     in_transaction: bool,
 }
 
-impl Scenario for WaitsForItself {
+impl Workload for WaitsForItself {
     type Step = u64;
     type Memory = Vec<Ticket>;
 
@@ -254,21 +255,21 @@ impl Scenario for WaitsForItself {
         (0..3).collect()
     }
 
-    fn run(&self, stage: &Stage, tickets: &mut Vec<Ticket>, step: &u64) -> Result<()> {
+    fn run(&self, context: &Context, tickets: &mut Vec<Ticket>, step: &u64) -> Result<()> {
         let step = *step;
-        stage.during_next_barrier(move |db| {
+        context.during_next_barrier(move |db| {
             let _ = db.update(|tx| tx.table(&NUMBERS)?.insert(step, 1).map(drop));
         });
         // With so many commits that nobody has synced, the next one has to sync before it goes on.
         for number in 0..if self.in_transaction { 300 } else { 0 } {
-            let tx = stage.db().write()?;
+            let tx = context.db().write()?;
             tx.table(&NUMBERS)?.insert(step, number)?;
             tickets.push(tx.commit_deferred()?);
         }
-        stage.db().update(|tx| tx.table(&NUMBERS)?.insert(step, 0).map(drop))
+        context.db().update(|tx| tx.table(&NUMBERS)?.insert(step, 0).map(drop))
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, u64>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -286,7 +287,7 @@ fn work_that_waits_for_the_barrier_that_it_is_done_in_panics() {
 /// After a step that has failed it fails for a reason of its own.
 struct Sulks;
 
-impl Scenario for Sulks {
+impl Workload for Sulks {
     type Step = u64;
     type Memory = bool;
 
@@ -298,16 +299,16 @@ impl Scenario for Sulks {
         (0..3).collect()
     }
 
-    fn run(&self, stage: &Stage, has_failed: &mut bool, step: &u64) -> Result<()> {
+    fn run(&self, context: &Context, has_failed: &mut bool, step: &u64) -> Result<()> {
         if *has_failed {
             return Err(Error::TransactionFailed);
         }
-        let result = stage.db().update(|tx| tx.table(&NUMBERS)?.insert(*step, 0).map(drop));
+        let result = context.db().update(|tx| tx.table(&NUMBERS)?.insert(*step, 0).map(drop));
         *has_failed = result.is_err();
         result
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, u64>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -328,7 +329,7 @@ struct PanicsOnOpening {
     at: u64,
 }
 
-impl Scenario for PanicsOnOpening {
+impl Workload for PanicsOnOpening {
     type Step = u64;
     type Memory = ();
 
@@ -345,11 +346,11 @@ impl Scenario for PanicsOnOpening {
         (0..3).collect()
     }
 
-    fn run(&self, stage: &Stage, (): &mut (), step: &u64) -> Result<()> {
-        stage.db().update(|tx| tx.table(&NUMBERS)?.insert(*step, 0).map(drop))
+    fn run(&self, context: &Context, (): &mut (), step: &u64) -> Result<()> {
+        context.db().update(|tx| tx.table(&NUMBERS)?.insert(*step, 0).map(drop))
     }
 
-    fn check(&self, _: &Db, _: &Story<'_, u64>) -> Result<(), String> {
+    fn check(&self, _: &Db, _: &History<'_, u64>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -358,9 +359,9 @@ impl Scenario for PanicsOnOpening {
 fn a_panic_while_opening_is_a_failure_with_a_replay_string() {
     // The first time is the explorer's own, which asks how the file is to begin.
     for at in (1..12).chain([50, 100, 150, 200]) {
-        let scenario = PanicsOnOpening { opened: AtomicU64::new(0), at };
+        let workload = PanicsOnOpening { opened: AtomicU64::new(0), at };
         let explorer = Explorer::new().states(100).threads(1).shrinks(false).flipped_bits(true);
-        let failure = explorer.faults(&[Fault::Barrier]).explore(&scenario).unwrap_err();
+        let failure = explorer.faults(&[Fault::Barrier]).explore(&workload).unwrap_err();
         assert_eq!(failure.kind(), ProblemKind::Panicked, "{at}: {failure}");
         assert_eq!(failure.problem(), format!("opening {at}"));
         assert!(failure.replay().is_some());
@@ -395,7 +396,7 @@ fn a_replay_string_of_another_scenario_leaves_this_one_out() {
 
 #[test]
 fn a_life_visits_about_as_many_states_as_it_may() {
-    let explorer = Explorer::new().recovery_depth(0).threads(1).second_lives(false);
+    let explorer = Explorer::new().recovery_depth(0).threads(1).second_sessions(false);
     for budget in [20, 60, 1_000] {
         let report = explorer.clone().seeds(0..10).states(budget).explore(&Mixed::new(Kind::Small)).unwrap();
         let each = report.states / report.scripts;

@@ -1,18 +1,18 @@
-//! Everything that a database can go through, as scenarios: all kinds of commits, growth, shrinking, spilling, large
+//! Everything that a database can go through, as workloads: all kinds of commits, growth, shrinking, spilling, large
 //! values, tables that come and go, readers that stay, commits during barriers.
 
 use std::collections::BTreeMap;
 
 use crate::db::{Db, Options, ReadTxn, Ticket, WriteTxn};
 use crate::error::Result;
-use crate::sim::{Random, Scenario, Stage, Story};
+use crate::sim::{Context, History, Random, Workload};
 use crate::sys::WriteMode;
 use crate::txn::commit::Durability;
 use crate::types::Table;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// What a scenario is about.
+/// What a workload is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     /// A few entries, a few commits: all crash states can be visited.
@@ -271,7 +271,7 @@ fn begin(db: &Db, changes: &[Change]) -> Result<WriteTxn> {
     Ok(tx)
 }
 
-impl Scenario for Mixed {
+impl Workload for Mixed {
     type Step = Step;
     type Memory = Memory;
 
@@ -308,12 +308,12 @@ impl Scenario for Mixed {
         steps
     }
 
-    fn run(&self, stage: &Stage, memory: &mut Memory, step: &Step) -> Result<()> {
+    fn run(&self, context: &Context, memory: &mut Memory, step: &Step) -> Result<()> {
         match step {
             Step::Commit { changes, how, meanwhile } => {
                 let meanwhile = meanwhile.clone();
                 if !meanwhile.is_empty() {
-                    stage.during_next_barrier(move |db| {
+                    context.during_next_barrier(move |db| {
                         for (changes, durability) in &meanwhile {
                             // Nobody may wait for the barrier that is under way.
                             let Ok(tx) = begin(db, changes) else { return };
@@ -321,7 +321,7 @@ impl Scenario for Mixed {
                         }
                     });
                 }
-                let tx = begin(stage.db(), changes)?;
+                let tx = begin(context.db(), changes)?;
                 match how {
                     How::Durable => drop(tx.commit()?),
                     How::Lazy => drop(tx.commit_with(Durability::Lazy)?),
@@ -329,12 +329,12 @@ impl Scenario for Mixed {
                     How::Aborted => tx.abort(),
                 }
             }
-            Step::Sync => stage.db().sync()?,
+            Step::Sync => context.db().sync()?,
             Step::WaitForTickets => {
                 memory.tickets.drain(..).try_for_each(|ticket| ticket.wait().map(drop))?;
             }
             Step::BeginReading => {
-                let rx = stage.db().read()?;
+                let rx = context.db().read()?;
                 let model = read_all(&rx)?;
                 memory.readers.push((rx, model));
             }
@@ -348,13 +348,13 @@ impl Scenario for Mixed {
         Ok(())
     }
 
-    fn check(&self, db: &Db, story: &Story<'_, Step>) -> Result<(), String> {
+    fn check(&self, db: &Db, history: &History<'_, Step>) -> Result<(), String> {
         let mut expected = Model::new();
-        for told in story.told() {
-            let Step::Commit { changes, how, meanwhile } = told.step else { continue };
+        for outcomes in history.outcomes() {
+            let Step::Commit { changes, how, meanwhile } = outcomes.step else { continue };
             let own = (*how != How::Aborted).then_some(changes);
             let commits = own.into_iter().chain(meanwhile.iter().map(|(changes, _)| changes));
-            for change in commits.take(told.kept as usize).flatten() {
+            for change in commits.take(outcomes.kept as usize).flatten() {
                 change.apply(&mut expected);
             }
         }

@@ -3,7 +3,7 @@
 use super::cut::CutWhileSyncing;
 use super::mixed::{Kind, Mixed};
 use crate::base::mutation::{Mutation, set_mutation};
-use crate::sim::{Explorer, Failure, Fault, ProblemKind, Scenario};
+use crate::sim::{Explorer, Failure, Fault, ProblemKind, Workload};
 
 /// Looks for a mistake where it can show. (Nothing would be lost by looking everywhere but time.)
 fn look(mutation: Mutation) -> Option<Box<Failure>> {
@@ -24,9 +24,9 @@ fn look(mutation: Mutation) -> Option<Box<Failure>> {
     }
 }
 
-fn explore<S: Scenario>(mutation: Mutation, explorer: &Explorer, scenario: &S) -> Option<Box<Failure>> {
+fn explore<S: Workload>(mutation: Mutation, explorer: &Explorer, workload: &S) -> Option<Box<Failure>> {
     set_mutation(Some(mutation));
-    let found = explorer.explore(scenario).err();
+    let found = explorer.explore(workload).err();
     set_mutation(None);
     found
 }

@@ -5,7 +5,7 @@
 //! again.
 
 use super::mixed::{Kind, Mixed};
-use crate::sim::{Explorer, Fault, Scenario};
+use crate::sim::{Explorer, Fault, Workload};
 use crate::sys::WriteMode::{Mapped, Syscall};
 
 fn is_long() -> bool {
@@ -36,12 +36,12 @@ fn explore(kind: Kind, seeds: u64, states: u64) {
         (false, false) => &storages[..3],
     };
     for (number, &(page_size, write_mode)) in (0..).zip(storages) {
-        let scenario = Mixed::stored(kind, page_size, write_mode);
+        let workload = Mixed::stored(kind, page_size, write_mode);
         // Each has scripts of its own.
         let seeds = number * seeds..(number + 1) * seeds;
         let explorer = Explorer::new().seeds(seeds).states(states).flipped_bits(true);
-        let report = explorer.second_lives(kind == Kind::Small || is_long()).explore(&scenario).unwrap();
-        println!("{}: {report}\n", scenario.name());
+        let report = explorer.second_sessions(kind == Kind::Small || is_long()).explore(&workload).unwrap();
+        println!("{}: {report}\n", workload.name());
         assert!(report.is_replay || report.states >= states);
     }
 }
@@ -49,15 +49,15 @@ fn explore(kind: Kind, seeds: u64, states: u64) {
 #[test]
 fn every_crash_state_of_a_few_small_commits() {
     for write_mode in [Syscall, Mapped] {
-        let scenario = Mixed::stored(Kind::Tiny, 4096, write_mode);
+        let workload = Mixed::stored(Kind::Tiny, 4096, write_mode);
         let explorer = Explorer::new()
             .seeds(0..if is_long() { 3 } else { 2 })
             .states(1 << 20)
             .every_recovery(true)
-            .second_lives(is_long());
+            .second_sessions(is_long());
         let explorer = explorer.recovery_depth(if is_long() { 2 } else { 1 });
-        let report = explorer.explore(&scenario).unwrap();
-        println!("{}: {report}\n", scenario.name());
+        let report = explorer.explore(&workload).unwrap();
+        println!("{}: {report}\n", workload.name());
         assert_eq!(report.exhausted_points, report.crash_points, "all there are");
     }
 }
@@ -98,11 +98,11 @@ fn explore_faults(kind: Kind, faults: &[Fault], seeds: u64, states: u64) {
     let storages = if is_long() { &storages[..] } else { &storages[..1] };
     let seeds = scripts(seeds);
     for (number, &(page_size, write_mode)) in (0..).zip(storages) {
-        let scenario = Mixed::stored(kind, page_size, write_mode);
+        let workload = Mixed::stored(kind, page_size, write_mode);
         let seeds = number * seeds..(number + 1) * seeds;
-        let explorer = Explorer::new().seeds(seeds).states(states).faults(faults).second_lives(is_long());
-        let report = explorer.explore(&scenario).unwrap();
-        println!("{}: {report}\n", scenario.name());
+        let explorer = Explorer::new().seeds(seeds).states(states).faults(faults).second_sessions(is_long());
+        let report = explorer.explore(&workload).unwrap();
+        println!("{}: {report}\n", workload.name());
         assert!(report.is_replay || report.faults >= faults.len() as u64);
         assert!(report.is_replay || report.dropped > 0);
     }

@@ -5,20 +5,20 @@ use crate::base::TransactionId;
 use crate::format::meta::Meta;
 use crate::format::page;
 use crate::sim::disk::{Disk, Event};
-use crate::sim::run::live;
-use crate::sim::{Explorer, Random, Scenario};
+use crate::sim::session::live;
+use crate::sim::{Explorer, Random, Workload};
 
 const KINDS: [Kind; 4] = [Kind::Small, Kind::Large, Kind::GrowAndShrink, Kind::Fragmented];
 
 /// What is done to the storage in one life, and how long the file is at its beginning.
 fn events_of(kind: Kind, seed: u64) -> (Vec<Event>, u64) {
-    let scenario = Mixed::new(kind);
-    let options = scenario.options();
+    let workload = Mixed::new(kind);
+    let options = workload.options();
     let image = options.open_settings().first_pages([1; 16]).unwrap();
     let length = image.len() as u64;
     let disk = Disk::new(image, options.open_settings().write_mode);
-    let steps = scenario.script(&mut Random::new(seed));
-    (live(&scenario, &disk, &steps, None).ok().unwrap().events, length)
+    let steps = workload.script(&mut Random::new(seed));
+    (live(&workload, &disk, &steps, None).ok().unwrap().events, length)
 }
 
 fn record_in(event: &Event) -> Option<Meta> {
@@ -89,7 +89,7 @@ fn no_two_records_with_one_transaction_id() {
 
 #[test]
 fn crash_during_recovery_twice() {
-    let explorer = Explorer::new().every_recovery(true).recovery_depth(2).second_lives(false);
+    let explorer = Explorer::new().every_recovery(true).recovery_depth(2).second_sessions(false);
     let report = explorer.explore(&Mixed::new(Kind::Tiny)).unwrap();
     assert!(report.recovery_states.iter().all(|&states| states > 500), "{report}");
 }

@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
-use super::run::{Life, open};
-use super::scenario::{Scenario, Story, Told};
+use super::session::{Session, open};
+use super::workload::{History, StepOutcome, Workload};
 use crate::base::TransactionId;
 use crate::error::Result;
 use crate::format::meta::{META_PAGES, Meta};
@@ -31,20 +31,20 @@ pub(super) fn fingerprint(reader: &SnapshotReader) -> Result<u64> {
 }
 
 /// What is found with all that was stored, and what that contains.
-fn look<S: Scenario>(scenario: &S, disk: &Disk) -> Result<(TransactionId, u64), Problem> {
+fn look<S: Workload>(workload: &S, disk: &Disk) -> Result<(TransactionId, u64), Problem> {
     Problem::or_panic(|| {
         let unreadable =
             |error| Problem::new(ProblemKind::Unclean, format_args!("reading all that was stored: {error}"));
-        let db = open(scenario, disk, None).db?;
+        let db = open(workload, disk, None).db?;
         let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
         Ok((reader.snapshot.id, fingerprint(&reader).map_err(unreadable)?))
     })
 }
 
 /// The past of a database, up to the end of one life.
-pub(super) struct Tale<'a, Step> {
+pub(super) struct FullHistory<'a, Step> {
     /// Steps of earlier lives, as the crash at their end has left them.
-    past: Vec<Told<'a, Step>>,
+    past: Vec<StepOutcome<'a, Step>>,
     /// Steps of this life: what they are, and for those that had begun, the head at their end and whether they ended
     /// without an error.
     pub(super) steps: &'a [Step],
@@ -68,45 +68,50 @@ pub(super) struct Expected {
     pub(super) exactly: Option<TransactionId>,
 }
 
-impl<'a, Step> Tale<'a, Step> {
+impl<'a, Step> FullHistory<'a, Step> {
     /// The tale of a life that began on `start`; `earlier` is what came before it, cut short as `expected` says, and
     /// `found` what was recovered then.
-    pub(super) fn of<S: Scenario<Step = Step>>(
-        scenario: &S,
+    pub(super) fn of<S: Workload<Step = Step>>(
+        workload: &S,
         start: &Disk,
-        life: &Life,
+        session: &Session,
         steps: &'a [Step],
-        earlier: Option<(&Tale<'a, Step>, Expected)>,
-    ) -> Result<Tale<'a, Step>, Problem> {
-        let (base, left) = look(scenario, start)?;
-        let mut tale = Tale {
+        earlier: Option<(&FullHistory<'a, Step>, Expected)>,
+    ) -> Result<FullHistory<'a, Step>, Problem> {
+        let (base, left) = look(workload, start)?;
+        let mut full_history = FullHistory {
             past: Vec::new(),
             steps,
-            ends: life.ends.clone(),
+            ends: session.ends.clone(),
             left: BTreeMap::new(),
             acknowledged: base,
-            before_first: life.before_first.unwrap_or(base),
+            before_first: session.before_first.unwrap_or(base),
         };
         if let Some((earlier, expected)) = earlier {
-            tale.past = earlier.story(expected, base).told;
+            full_history.past = earlier.history(expected, base).outcomes;
             // The ids of what is lost are given out again.
-            tale.left = earlier.left.range(..=base).map(|(&id, &left)| (id, left)).collect();
+            full_history.left = earlier.left.range(..=base).map(|(&id, &left)| (id, left)).collect();
         }
-        tale.left.insert(base, left);
-        tale.find_commits(scenario, start, life)?;
-        Ok(tale)
+        full_history.left.insert(base, left);
+        full_history.find_commits(workload, start, session)?;
+        Ok(full_history)
     }
 
     /// Looks at the database whenever a record is stored: what is in the cache then is what it speaks of.
-    fn find_commits<S: Scenario>(&mut self, scenario: &S, start: &Disk, life: &Life) -> Result<(), Problem> {
+    fn find_commits<S: Workload>(
+        &mut self,
+        workload: &S,
+        start: &Disk,
+        session: &Session,
+    ) -> Result<(), Problem> {
         let mut disk = start.clone();
-        for event in &life.events {
+        for event in &session.events {
             disk.apply(event);
             let Event::Store { offset, bytes } = event else { continue };
             let Ok(record) = Meta::decode(bytes, 0) else { continue };
             let is_record = *offset < u64::from(META_PAGES) * record.page_size as u64;
             if is_record && !self.left.contains_key(&record.id) {
-                let (found, left) = look(scenario, &disk)?;
+                let (found, left) = look(workload, &disk)?;
                 if found == record.id {
                     self.left.insert(found, left);
                 }
@@ -132,14 +137,14 @@ impl<'a, Step> Tale<'a, Step> {
     }
 
     /// The story of a crash at the moment of `expected`, after which `found` was recovered.
-    pub(super) fn story(&self, expected: Expected, found: TransactionId) -> Story<'a, Step> {
-        let mut told = self.past.clone();
+    pub(super) fn history(&self, expected: Expected, found: TransactionId) -> History<'a, Step> {
+        let mut outcomes = self.past.clone();
         let mut before = self.before_first;
         for (number, (step, &(end, went_well))) in
             self.steps.iter().zip(&self.ends).take(expected.begun).enumerate()
         {
             let count = |through: TransactionId| through.0.clamp(before.0, end.0.max(before.0)) - before.0;
-            told.push(Told {
+            outcomes.push(StepOutcome {
                 step,
                 commits: count(end),
                 kept: count(found),
@@ -148,7 +153,7 @@ impl<'a, Step> Tale<'a, Step> {
             });
             before = before.max(end);
         }
-        Story { told }
+        History { outcomes }
     }
 }
 

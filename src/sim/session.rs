@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
 use super::replay::FaultyCall;
-use super::scenario::{Scenario, Stage};
 use super::storage::{Fault, Log, SimulatedStorage};
+use super::workload::{Context, Workload};
 use crate::base::TransactionId;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Log {
 }
 
 /// What happened in one life.
-pub(super) struct Life {
+pub(super) struct Session {
     pub(super) events: Vec<Event>,
     /// Where opening had ended.
     pub(super) opened_at: usize,
@@ -53,10 +53,10 @@ pub(super) struct Opened {
 }
 
 /// Opens what `disk` holds, as a process that starts now would. A fault may befall that, or what follows.
-pub(super) fn open<S: Scenario>(scenario: &S, disk: &Disk, fault: Option<FaultyCall>) -> Opened {
+pub(super) fn open<S: Workload>(workload: &S, disk: &Disk, fault: Option<FaultyCall>) -> Opened {
     let mut log = Arc::default();
     let db = Problem::or_panic(|| {
-        let options = scenario.options();
+        let options = workload.options();
         let max_size = options.open_settings().settings.max_size;
         let storage = SimulatedStorage::new(disk.cache(), disk.write_mode(), max_size)
             .map_err(|error| Problem::new(ProblemKind::Usage, format_args!("no simulated file: {error}")))?;
@@ -69,21 +69,21 @@ pub(super) fn open<S: Scenario>(scenario: &S, disk: &Disk, fault: Option<FaultyC
 }
 
 /// Lives on from `disk`, through `steps`, and closes. If a fault befalls opening, that is the end.
-pub(super) fn live<S: Scenario>(
-    scenario: &S,
+pub(super) fn live<S: Workload>(
+    workload: &S,
     disk: &Disk,
     steps: &[S::Step],
     fault: Option<FaultyCall>,
-) -> Result<Life, Problem> {
-    let Opened { db, log } = open(scenario, disk, fault);
+) -> Result<Session, Problem> {
+    let Opened { db, log } = open(workload, disk, fault);
     let opened_at = log.lock().events.len();
-    let mut life =
-        Life { events: Vec::new(), opened_at, before_first: None, ends: Vec::new(), faults_met: 0 };
+    let mut session =
+        Session { events: Vec::new(), opened_at, before_first: None, ends: Vec::new(), faults_met: 0 };
     match db {
         Ok(db) => {
-            life.before_first = Some(TransactionId(shared(&db).next_id().0 - 1));
-            let stage = Stage { db, hold_meanwhile: Meanwhile { log: Arc::downgrade(&log) } };
-            let went = Problem::or_panic(|| run(scenario, stage, steps, &log, &mut life.ends));
+            session.before_first = Some(TransactionId(shared(&db).next_id().0 - 1));
+            let context = Context { db, hold_meanwhile: Meanwhile { log: Arc::downgrade(&log) } };
+            let went = Problem::or_panic(|| run(workload, context, steps, &log, &mut session.ends));
             let ended = Problem::or_panic(|| {
                 forget_meanwhile(&log);
                 Ok(())
@@ -96,14 +96,14 @@ pub(super) fn live<S: Scenario>(
         Err(_) => {}
     }
     let mut log = log.lock();
-    (life.events, life.faults_met) = (std::mem::take(&mut log.events), log.faults_met);
-    Ok(life)
+    (session.events, session.faults_met) = (std::mem::take(&mut log.events), log.faults_met);
+    Ok(session)
 }
 
 /// The steps of a life, and its end.
-fn run<S: Scenario>(
-    scenario: &S,
-    stage: Stage,
+fn run<S: Workload>(
+    workload: &S,
+    context: Context,
     steps: &[S::Step],
     log: &Mutex<Log>,
     ends: &mut Vec<(TransactionId, bool)>,
@@ -113,21 +113,21 @@ fn run<S: Scenario>(
     for step in steps {
         let met_before = log.lock().faults_met > 0;
         log.lock().events.push(Event::StepBegins);
-        let result = scenario.run(&stage, &mut memory, step);
+        let result = workload.run(&context, &mut memory, step);
         forget_meanwhile(log);
         log.lock().events.push(Event::StepEnds);
-        ends.push((shared(&stage.db).head_id(), result.is_ok()));
-        let is_befallen = !met_before && log.lock().faults_met > 0;
+        ends.push((shared(&context.db).head_id(), result.is_ok()));
+        let is_hit = !met_before && log.lock().faults_met > 0;
         match result {
-            Err(error) if !(is_befallen || met_before && follows_from(fault, &error)) => {
+            Err(error) if !(is_hit || met_before && follows_from(fault, &error)) => {
                 return Err(Problem::new(ProblemKind::StepFailed, format_args!("{step:?}: {error}")));
             }
             _ => {}
         }
-        visible_is_durable(&stage.db)?;
+        visible_is_durable(&context.db)?;
     }
     drop(memory);
-    drop(stage); // closing syncs what is pending: power may fail then, too
+    drop(context); // closing syncs what is pending: power may fail then, too
     Ok(())
 }
 

@@ -8,9 +8,9 @@ use crate::error::Result;
 
 /// Something that happens to a database, in steps, and what must be true of it after any crash.
 ///
-/// A scenario must be deterministic: the same steps make the same calls. So it uses no clock, no threads and no
-/// chance but that of [`Scenario::script`]. The explorer finds out if it is not, and says so.
-pub trait Scenario: Sync {
+/// A workload must be deterministic: the same steps make the same calls. So it uses no clock, no threads and no
+/// chance but that of [`Workload::script`]. The explorer finds out if it is not, and says so.
+pub trait Workload: Sync {
     /// One step. Its `Debug` text stands in reports.
     type Step: Clone + Debug + Send + Sync;
 
@@ -30,27 +30,27 @@ pub trait Scenario: Sync {
     fn script(&self, random: &mut Random) -> Vec<Self::Step>;
 
     /// Does one step. A database that is recovered after a crash may live on with the step that was cut short,
-    /// which may then find its own work done. An error counts as a failure of the scenario, but for these: any error of
+    /// which may then find its own work done. An error counts as a failure of the workload, but for these: any error of
     /// the step that an injected fault befalls; after that [`Error::Poisoned`](crate::Error::Poisoned), and if the disk
     /// is full, [`Error::Io`](crate::Error::Io).
-    fn run(&self, stage: &Stage, memory: &mut Self::Memory, step: &Self::Step) -> Result<()>;
+    fn run(&self, context: &Context, memory: &mut Self::Memory, step: &Self::Step) -> Result<()>;
 
     /// Says what is wrong with a database that was recovered after a crash, if anything is.
     ///
     /// That it is whole, that every acknowledged commit is there, and that it is exactly what some commit had left has
-    /// been proved before. Here stands what the application promises beyond that. [`Story::kept`] names the
+    /// been proved before. Here stands what the application promises beyond that. [`History::kept`] names the
     /// steps whose commits are there.
-    fn check(&self, db: &Db, story: &Story<'_, Self::Step>) -> Result<(), String>;
+    fn check(&self, db: &Db, history: &History<'_, Self::Step>) -> Result<(), String>;
 }
 
 /// Where a step happens.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Context {
     pub(super) db: Db,
-    pub(super) hold_meanwhile: super::run::Meanwhile,
+    pub(super) hold_meanwhile: super::session::Meanwhile,
 }
 
-impl Stage {
+impl Context {
     /// The database.
     pub fn db(&self) -> &Db {
         &self.db
@@ -67,13 +67,13 @@ impl Stage {
 
 /// What had happened before the crash, in one or more lives of the database.
 #[derive(Debug)]
-pub struct Story<'a, Step> {
-    pub(super) told: Vec<Told<'a, Step>>,
+pub struct History<'a, Step> {
+    pub(super) outcomes: Vec<StepOutcome<'a, Step>>,
 }
 
 /// A step that had begun, and what has become of it.
 #[derive(Debug)]
-pub struct Told<'a, Step> {
+pub struct StepOutcome<'a, Step> {
     /// The step.
     pub step: &'a Step,
     /// Transactions that it committed. (One that changes nothing is none.)
@@ -86,28 +86,31 @@ pub struct Told<'a, Step> {
     pub ended: bool,
 }
 
-impl<Step> Clone for Told<'_, Step> {
+impl<Step> Clone for StepOutcome<'_, Step> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<Step> Copy for Told<'_, Step> {}
+impl<Step> Copy for StepOutcome<'_, Step> {}
 
-impl<'a, Step> Story<'a, Step> {
+impl<'a, Step> History<'a, Step> {
     /// Every step that had begun, in order.
-    pub fn told(&self) -> &[Told<'a, Step>] {
-        &self.told
+    pub fn outcomes(&self) -> &[StepOutcome<'a, Step>] {
+        &self.outcomes
     }
 
     /// The steps whose commits are all in the recovered database, in order: what it must be the sum of, together with
-    /// what [`Story::kept_in_part`] names. Steps that committed nothing are among them.
+    /// what [`History::kept_in_part`] names. Steps that committed nothing are among them.
     pub fn kept(&self) -> impl Iterator<Item = &'a Step> + '_ {
-        self.told.iter().filter(|told| told.kept == told.commits).map(|told| told.step)
+        self.outcomes
+            .iter()
+            .filter(|outcomes| outcomes.kept == outcomes.commits)
+            .map(|outcomes| outcomes.step)
     }
 
     /// Steps that made several commits, of which only the first `kept` are there: one in each life at most.
-    pub fn kept_in_part(&self) -> impl Iterator<Item = &Told<'a, Step>> + '_ {
-        self.told.iter().filter(|told| told.kept > 0 && told.kept < told.commits)
+    pub fn kept_in_part(&self) -> impl Iterator<Item = &StepOutcome<'a, Step>> + '_ {
+        self.outcomes.iter().filter(|outcomes| outcomes.kept > 0 && outcomes.kept < outcomes.commits)
     }
 }

@@ -2,33 +2,33 @@
 
 use std::fmt::Display;
 
+use super::crash_states::Exploration;
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
+use super::history::{Expected, FullHistory, fingerprint};
 use super::replay::FaultyCall;
-use super::run::{Opened, open, shared};
-use super::scenario::Scenario;
+use super::session::{Opened, open, shared};
 use super::storage::{Fault, Log};
-use super::tale::{Expected, Tale, fingerprint};
-use super::visit::Tour;
+use super::workload::Workload;
 use crate::base::TransactionId;
 use crate::db::Db;
 use crate::format::meta::{META_PAGES, Meta};
 use crate::txn::read::SnapshotReader;
 
-impl<S: Scenario> Tour<'_, S> {
+impl<S: Workload> Exploration<'_, S> {
     /// Opens the database and compares it with what is known. Answers what was found, and recovery's calls.
     pub(super) fn look(
         &self,
         disk: &Disk,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
     ) -> Result<(TransactionId, Recovery), Problem> {
         Problem::or_panic(|| {
-            let Opened { db, log } = open(self.scenario, disk, None);
+            let Opened { db, log } = open(self.workload, disk, None);
             let db = db?;
             let recovery = Recovery::of(&mut log.lock());
             ids_are_new(&db, disk, &recovery.events)?;
-            let found = self.compare(&db, tale, expected)?;
+            let found = self.compare(&db, full_history, expected)?;
             Ok((found, recovery))
         })
     }
@@ -36,7 +36,7 @@ impl<S: Scenario> Tour<'_, S> {
     fn compare(
         &self,
         db: &Db,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
     ) -> Result<TransactionId, Problem> {
         let unreadable = |error| Problem::new(ProblemKind::Unclean, format_args!("reading: {error}"));
@@ -53,7 +53,7 @@ impl<S: Scenario> Tour<'_, S> {
             let text = format!("{exactly} was found before recovery was cut short, {found} now");
             return Err(Problem::new(ProblemKind::RecoveryWavers, text));
         }
-        let Some(left) = tale.left_by(found) else {
+        let Some(left) = full_history.left_by(found) else {
             let text = format!("transaction {found} is found, which had no record");
             return Err(Problem::new(ProblemKind::NotACommit, text));
         };
@@ -66,16 +66,20 @@ impl<S: Scenario> Tour<'_, S> {
             return Err(Problem::new(ProblemKind::Differs, text));
         }
         drop(reader);
-        let checked = self.scenario.check(db, &tale.story(expected, found));
+        let checked = self.workload.check(db, &full_history.history(expected, found));
         checked.map_err(|text| Problem::new(ProblemKind::Invariant, text))?;
         Ok(found)
     }
 
     /// With a flipped bit anything may be refused; but what is answered is what some commit had left, and what cannot
     /// be read is found by `check`.
-    pub(super) fn look_at_flipped(&self, disk: &Disk, tale: &Tale<'_, S::Step>) -> Result<(), Problem> {
+    pub(super) fn check_flipped(
+        &self,
+        disk: &Disk,
+        full_history: &FullHistory<'_, S::Step>,
+    ) -> Result<(), Problem> {
         Problem::or_panic(|| {
-            let db = match open(self.scenario, disk, None).db {
+            let db = match open(self.workload, disk, None).db {
                 Err(problem) if problem.kind == ProblemKind::CannotOpen => return Ok(()),
                 db => db?,
             };
@@ -86,7 +90,7 @@ impl<S: Scenario> Tour<'_, S> {
             let wrong = |kind, text: &dyn Display| {
                 Err(Problem::new(kind, format_args!("with a flipped bit: {text}")))
             };
-            match (read, tale.left_by(found)) {
+            match (read, full_history.left_by(found)) {
                 (_, None) => wrong(ProblemKind::NotACommit, &format_args!("transaction {found}")),
                 (Ok((_, fingerprint)), Some(left)) if fingerprint != left => {
                     wrong(ProblemKind::Differs, &format_args!("transaction {found} is not what it was"))

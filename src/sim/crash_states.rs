@@ -4,13 +4,13 @@
 use super::disk::{Disk, Event};
 use super::explore::describe;
 use super::failure::{Problem, ProblemKind};
-use super::look::Recovery;
+use super::history::{Expected, FullHistory};
 use super::random::Random;
 use super::replay::{Choice, Segment, random_at};
 use super::report::Counters;
-use super::run::{Life, Opened, live, open, shared};
-use super::scenario::Scenario;
-use super::tale::{Expected, Tale};
+use super::session::{Opened, Session, live, open, shared};
+use super::state_checker::Recovery;
+use super::workload::Workload;
 use crate::base::TransactionId;
 
 /// One in so many recovered states crashes in recovery, unless all do.
@@ -35,7 +35,7 @@ pub(super) struct Plan {
     pub(super) recovery_depth: usize,
     pub(super) every_recovery: bool,
     pub(super) recovery_faults: bool,
-    pub(super) second_lives: bool,
+    pub(super) second_sessions: bool,
     pub(super) flipped_bits: bool,
 }
 
@@ -52,8 +52,8 @@ impl From<Problem> for Found {
     }
 }
 
-pub(super) struct Tour<'a, S> {
-    pub(super) scenario: &'a S,
+pub(super) struct Exploration<'a, S> {
+    pub(super) workload: &'a S,
     pub(super) seed: u64,
     pub(super) plan: &'a Plan,
     pub(super) counters: &'a Counters,
@@ -61,30 +61,30 @@ pub(super) struct Tour<'a, S> {
     pub(super) guide: Option<&'a [Segment]>,
 }
 
-impl<S: Scenario> Tour<'_, S> {
+impl<S: Workload> Exploration<'_, S> {
     /// Visits crash states of a life, about `budget` of them, at the moments that are `mine`. `path` is how the
     /// life came about.
-    pub(super) fn life(
+    pub(super) fn session(
         &self,
-        life: &Life,
+        session: &Session,
         start: &Disk,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         budget: u64,
         path: &[Segment],
         is_mine: impl Fn(usize) -> bool,
     ) -> Result<(), Found> {
         // A recovery that comes before this life has been cut short by itself.
-        let first = if path.is_empty() { 0 } else { life.opened_at };
+        let first = if path.is_empty() { 0 } else { session.opened_at };
         let guided = self.guided(path).map_err(Found::from)?;
-        if guided.is_some_and(|next| next.point > life.events.len() || next.point < first) {
-            let text = format!("there are {} events from {first} on", life.events.len());
+        if guided.is_some_and(|next| next.point > session.events.len() || next.point < first) {
+            let text = format!("there are {} events from {first} on", session.events.len());
             return Err(Problem::new(ProblemKind::Usage, text).into());
         }
-        let (most, one_in) = self.share_out(life, start, first, budget, path.is_empty() && is_mine(first));
+        let (most, one_in) = self.share_out(session, start, first, budget, path.is_empty() && is_mine(first));
         let is_chosen = |point| one_in == 1 || self.random_at_point(path, point).one_in(one_in);
-        let (mut disk, mut expected) = (start.clone(), tale.beginning());
-        for point in 0..=life.events.len() {
-            if let Some(event) = point.checked_sub(1).map(|last| &life.events[last]) {
+        let (mut disk, mut expected) = (start.clone(), full_history.beginning());
+        for point in 0..=session.events.len() {
+            if let Some(event) = point.checked_sub(1).map(|last| &session.events[last]) {
                 disk.apply(event);
                 expected = expected.after(event);
             }
@@ -92,7 +92,7 @@ impl<S: Scenario> Tour<'_, S> {
                 Some(next) if next.point == point => vec![next.choice],
                 None if point >= first
                     && is_mine(point)
-                    && !is_same_as_next(life, point)
+                    && !is_same_as_next(session, point)
                     && is_chosen(point) =>
                 {
                     self.choices(&disk, most, path.is_empty())
@@ -101,7 +101,7 @@ impl<S: Scenario> Tour<'_, S> {
             };
             for choice in choices {
                 let segment = Segment { in_recovery: false, point, fault: None, choice };
-                self.crash_behind(&life.events, &disk, tale, expected, path, segment)?;
+                self.crash_behind(&session.events, &disk, full_history, expected, path, segment)?;
             }
         }
         Ok(())
@@ -119,14 +119,21 @@ impl<S: Scenario> Tour<'_, S> {
 
     /// How many states to visit at a moment, and at one in how many, so that about `budget` are visited in all: moments
     /// with few states leave theirs to the others.
-    fn share_out(&self, life: &Life, start: &Disk, first: usize, budget: u64, counts: bool) -> (u64, usize) {
+    fn share_out(
+        &self,
+        session: &Session,
+        start: &Disk,
+        first: usize,
+        budget: u64,
+        counts: bool,
+    ) -> (u64, usize) {
         let mut disk = start.clone();
         let mut states = Vec::new();
-        for point in 0..=life.events.len() {
+        for point in 0..=session.events.len() {
             if let Some(last) = point.checked_sub(1) {
-                disk.apply(&life.events[last]);
+                disk.apply(&session.events[last]);
             }
-            if point >= first && !is_same_as_next(life, point) {
+            if point >= first && !is_same_as_next(session, point) {
                 states.push(disk.state_count());
             }
         }
@@ -176,13 +183,13 @@ impl<S: Scenario> Tour<'_, S> {
         &self,
         events: &[Event],
         disk: &Disk,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
         path: &[Segment],
         segment: Segment,
     ) -> Result<(), Found> {
         let path = [path, &[segment]].concat();
-        self.crash(disk, tale, expected, &path).map_err(|mut found| {
+        self.crash(disk, full_history, expected, &path).map_err(|mut found| {
             if found.circumstances.is_empty() {
                 found.circumstances = circumstances(events, segment);
             }
@@ -194,7 +201,7 @@ impl<S: Scenario> Tour<'_, S> {
     fn crash(
         &self,
         disk: &Disk,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
         path: &[Segment],
     ) -> Result<(), Found> {
@@ -203,18 +210,18 @@ impl<S: Scenario> Tour<'_, S> {
         self.counters.visited();
         if let Choice::Flipped(_) = path[path.len() - 1].choice {
             Counters::add(&self.counters.flipped_bits);
-            return self.look_at_flipped(&after, tale).map_err(found_here);
+            return self.check_flipped(&after, full_history).map_err(found_here);
         }
-        let (recovered, recovery) = self.look(&after, tale, expected).map_err(found_here)?;
+        let (recovered, recovery) = self.look(&after, full_history, expected).map_err(found_here)?;
         let expected_again = expected.or_exactly(self.settled(path, recovered));
-        self.crash_in_recovery(&after, &recovery.events, tale, expected_again, recovered, path)?;
-        self.fail_in_recovery(&after, &recovery, tale, expected_again, path)?;
-        self.live_on(&after, tale, expected, path)?;
+        self.crash_in_recovery(&after, &recovery.events, full_history, expected_again, recovered, path)?;
+        self.fail_in_recovery(&after, &recovery, full_history, expected_again, path)?;
+        self.live_on(&after, full_history, expected, path)?;
         if self.guide.is_none()
             && self.plan.flipped_bits
             && random_at(self.seed, path, 3).one_in(FLIPPED_BITS)
         {
-            self.crash(disk, tale, expected, &flipped(path))?;
+            self.crash(disk, full_history, expected, &flipped(path))?;
         }
         Ok(())
     }
@@ -266,7 +273,7 @@ impl<S: Scenario> Tour<'_, S> {
         &self,
         start: &Disk,
         events: &[Event],
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
         recovered: TransactionId,
         path: &[Segment],
@@ -305,7 +312,7 @@ impl<S: Scenario> Tour<'_, S> {
             let expected = if point == events.len() { expected.with_durable(recovered) } else { expected };
             for choice in choices {
                 let segment = Segment { in_recovery: true, point, fault: None, choice };
-                self.crash_behind(events, &disk, tale, expected, path, segment)?;
+                self.crash_behind(events, &disk, full_history, expected, path, segment)?;
             }
         }
         Ok(())
@@ -317,7 +324,7 @@ impl<S: Scenario> Tour<'_, S> {
         &self,
         start: &Disk,
         recovery: &Recovery,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
         path: &[Segment],
     ) -> Result<(), Found> {
@@ -337,7 +344,7 @@ impl<S: Scenario> Tour<'_, S> {
             None => return Ok(()),
         };
         for call in calls {
-            let Opened { db, log } = open(self.scenario, start, Some(call));
+            let Opened { db, log } = open(self.workload, start, Some(call));
             let events = std::mem::take(&mut log.lock().events);
             let point = events.len();
             if log.lock().faults_met == 0 || guided.is_some_and(|(next, _)| next.point != point) {
@@ -363,7 +370,7 @@ impl<S: Scenario> Tour<'_, S> {
                 }
                 Err(_) => expected,
             };
-            self.crash_behind(&events, &disk, tale, expected, path, segment)?;
+            self.crash_behind(&events, &disk, full_history, expected, path, segment)?;
         }
         Ok(())
     }
@@ -372,38 +379,38 @@ impl<S: Scenario> Tour<'_, S> {
     fn live_on(
         &self,
         start: &Disk,
-        tale: &Tale<'_, S::Step>,
+        full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
         path: &[Segment],
     ) -> Result<(), Found> {
         let guided = self.guided(path).map_err(Found::from)?.filter(|next| !next.in_recovery);
-        let lives = path.iter().filter(|segment| !segment.in_recovery).count();
+        let sessions = path.iter().filter(|segment| !segment.in_recovery).count();
         let is_chosen = self.guide.is_none()
-            && self.plan.second_lives
-            && lives < 3
-            && !tale.steps_from(expected, 1).is_empty()
+            && self.plan.second_sessions
+            && sessions < 3
+            && !full_history.steps_from(expected, 1).is_empty()
             && random_at(self.seed, path, 2).one_in(SECOND_LIVES);
         // A way that ends here may have ended in what comes next: a life that could not be lived.
         let is_end_of_way = self.guide.is_some_and(|guide| guide.len() == path.len());
         if guided.is_none() && !is_chosen && !is_end_of_way {
             return Ok(());
         }
-        let steps = tale.steps_from(expected, SECOND_LIFE_STEPS);
+        let steps = full_history.steps_from(expected, SECOND_LIFE_STEPS);
         let found_here = |problem| Found { problem, path: path.to_vec(), circumstances: Vec::new() };
-        let life = live(self.scenario, start, steps, None).map_err(found_here)?;
-        Counters::add(&self.counters.second_lives);
-        let next =
-            Tale::of(self.scenario, start, &life, steps, Some((tale, expected))).map_err(found_here)?;
+        let session = live(self.workload, start, steps, None).map_err(found_here)?;
+        Counters::add(&self.counters.second_sessions);
+        let next = FullHistory::of(self.workload, start, &session, steps, Some((full_history, expected)))
+            .map_err(found_here)?;
         if is_end_of_way {
             return Ok(());
         }
-        self.life(&life, start, &next, SECOND_LIFE_STATES, path, |_| true)
+        self.session(&session, start, &next, SECOND_LIFE_STATES, path, |_| true)
     }
 }
 
 /// Whether the disk is the same behind the next event, when more is known: then that is the better moment.
-fn is_same_as_next(life: &Life, point: usize) -> bool {
-    matches!(life.events.get(point), Some(Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds))
+fn is_same_as_next(session: &Session, point: usize) -> bool {
+    matches!(session.events.get(point), Some(Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds))
 }
 
 /// How many crashes in recovery, one in the recovery from the other, a way ends with.
