@@ -374,7 +374,7 @@ impl<'tx> Tables<'tx> {
     fn remove_text(&mut self, id: u32) -> Result<()> {
         self.paths.remove(id)?;
         for word in self.words.take(id)?.unwrap_or_default().lines() {
-            self.postings.delete_range((word, id, 0)..=(word, id, u32::MAX))?;
+            self.postings.remove_range((word, id, 0)..=(word, id, u32::MAX))?;
         }
         Ok(())
     }

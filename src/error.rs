@@ -53,7 +53,7 @@ pub enum Error {
         /// The newest version that this library reads.
         supported: u32,
     },
-    /// The file has pages of another size than `Options::page_size` asked for.
+    /// The file has pages of another size than `OpenOptions::page_size` asked for.
     PageSizeMismatch {
         /// The size asked for, in bytes.
         requested: usize,
@@ -111,7 +111,7 @@ pub enum Error {
         slots: usize,
     },
     /// As many handles have the database open as can be.
-    HandlesFull {
+    TooManyHandles {
         /// How many that is.
         limit: usize,
     },
@@ -124,7 +124,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The database cannot grow beyond `Options::max_size`.
+    /// The database cannot grow beyond `OpenOptions::max_size`.
     Full {
         /// The limit, in bytes.
         max_size: u64,
@@ -336,7 +336,7 @@ impl fmt::Display for Error {
             Error::ReadersFull { slots } => {
                 write!(f, "all {slots} reader slots are taken; end some read transactions first")
             }
-            Error::HandlesFull { limit } => write!(
+            Error::TooManyHandles { limit } => write!(
                 f,
                 "{limit} handles have the database open, as many as can be; close some of them first"
             ),

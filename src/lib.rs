@@ -27,8 +27,8 @@ pub mod sim;
 pub use check::{CheckReport, PageCounts, PageRole, PageUse};
 pub use copy::{Increment, restore};
 pub use db::{
-    AccessPattern, BulkLoad, Compaction, Db, Options, OwnedRange, OwnedTable, Range, ReadTxn, Stats,
-    TableInfo, TableMut, TableRef, Ticket, Watch, WriteTxn,
+    AccessPattern, BulkLoad, Compaction, Db, OpenOptions, OwnedRange, OwnedTable, PendingCommit, Range,
+    ReadTxn, Stats, TableInfo, TableMut, TableRef, Watch, WriteTxn,
 };
 pub use error::{Corruption, Error, Result};
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};

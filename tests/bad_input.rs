@@ -238,7 +238,7 @@ fn a_key_too_long() {
                 assert!(matches!(error, Error::KeyTooLong { .. }), "{error}");
                 assert_says(&error, &[&length.to_string(), &limit.to_string(), "larger pages"]);
                 assert!(matches!(bytes.replace(&key, &value), Err(Error::KeyTooLong { .. })));
-                assert!(matches!(bytes.reserve(&key, 10), Err(Error::KeyTooLong { .. })));
+                assert!(matches!(bytes.insert_reserve(&key, 10), Err(Error::KeyTooLong { .. })));
                 // A key that cannot be there is not there.
                 assert_eq!(bytes.get(&key).unwrap(), None);
                 assert!(!bytes.remove(&key).unwrap());

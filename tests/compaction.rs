@@ -330,7 +330,7 @@ fn values_for_which_there_is_no_room_are_told() {
     assert!(file_pages(&path) <= before);
     assert!(contents(&db.read().unwrap()) == expected);
     // Room for some of them.
-    db.update(|tx| tx.table(&table(0))?.delete_range(0..20)).unwrap();
+    db.update(|tx| tx.table(&table(0))?.remove_range(0..20)).unwrap();
     let moved = db.compact().unwrap();
     assert!(moved.moved_pages >= 10 * 98 && moved.pages < progress.pages, "{moved:?}");
     let expected: Contents = expected.into_iter().filter(|((_, key), _)| *key >= 20).collect();

@@ -313,7 +313,7 @@ fn max_size_is_an_error_and_deleting_makes_room() {
             assert_eq!(db.read().unwrap().table(&BYTES).unwrap().len(), count);
             assert_clean(&db);
             // The same handle goes on after deleting.
-            let removed = db.update(|tx| tx.table(&BYTES)?.delete_range(count / 2..)).unwrap();
+            let removed = db.update(|tx| tx.table(&BYTES)?.remove_range(count / 2..)).unwrap();
             assert_eq!(removed, count - count / 2);
             db.update(|tx| tx.table(&BYTES)?.insert(0, b"after")).unwrap();
             assert_clean(&db);
@@ -376,7 +376,7 @@ fn an_ascending_load_that_has_no_room_yet_can_still_be_cut_down() {
         for number in numbers {
             entries.insert(number, [1; 900])?;
         }
-        entries.delete_range(kept..)?;
+        entries.remove_range(kept..)?;
         drop(entries);
         tx.commit()
     };
@@ -494,7 +494,7 @@ fn a_full_disk_can_be_made_free_by_deleting() {
                 }
             }
             let middle = if is_random { u64::MAX / 2 } else { next / 2 };
-            let removed = db.update(|tx| tx.table(&BYTES)?.delete_range(..middle)).unwrap();
+            let removed = db.update(|tx| tx.table(&BYTES)?.remove_range(..middle)).unwrap();
             assert!(removed > next / 3, "{removed} of {next}");
             assert_clean(&db);
             db.update(|tx| {

@@ -76,7 +76,7 @@ fn a_file_grows_and_shrinks_again_and_again() {
             match round {
                 0 => assert_eq!(db.update(|tx| tx.table(&BYTES)?.clear()).unwrap(), mebibytes * 61),
                 1 => assert!(db.update(|tx| tx.drop_table("bytes")).unwrap()),
-                2 => assert_eq!(db.update(|tx| tx.table(&BYTES)?.delete_range(..)).unwrap(), mebibytes * 61),
+                2 => assert_eq!(db.update(|tx| tx.table(&BYTES)?.remove_range(..)).unwrap(), mebibytes * 61),
                 _ => assert_eq!(
                     db.update(|tx| tx.table(&BYTES)?.retain(|_, _| false)).unwrap(),
                     mebibytes * 61
@@ -249,7 +249,7 @@ fn one_value_of_many_mebibytes() {
             let mut bytes = tx.table(&BYTES).unwrap();
             assert!(bytes.insert(1, large(1)).unwrap());
             assert!(!bytes.insert(1, large(2)).unwrap(), "replaced before it was committed");
-            let place = bytes.reserve(2, 17 << 20).unwrap();
+            let place = bytes.insert_reserve(2, 17 << 20).unwrap();
             place.copy_from_slice(&large(3)[..17 << 20]);
             assert!(bytes.get(1).unwrap().unwrap() == large(2));
         }

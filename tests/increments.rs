@@ -58,7 +58,7 @@ fn what_is_restored_is_what_a_copy_would_have_been() {
         for day in 1..=6 {
             match day {
                 2 => drop(db.compact().unwrap()),
-                3 => db.update(|tx| tx.table(&ENTRIES)?.delete_range(1000..4500).map(drop)).unwrap(),
+                3 => db.update(|tx| tx.table(&ENTRIES)?.remove_range(1000..4500).map(drop)).unwrap(),
                 4 => {} // nothing happens
                 5 => db.update(|tx| tx.drop_table("others").map(drop)).unwrap(),
                 _ => {}

@@ -203,7 +203,7 @@ fn little_address_space_child() {
     assert!(inspector.page(2).unwrap().problems.is_empty());
     // What is mapped is not what `max_size` says.
     let db = Db::open(&path).unwrap();
-    let reserve = |bytes| db.update(|tx| tx.table(&BYTES)?.reserve(b"large", bytes).map(drop));
+    let reserve = |bytes| db.update(|tx| tx.table(&BYTES)?.insert_reserve(b"large", bytes).map(drop));
     let error = [1 << 30, 2 << 30].map(reserve).into_iter().find_map(Result::err).expect("it has no room");
     assert!(matches!(error, Error::MappingTooSmall { .. } | Error::OutOfMemory { .. }), "{error}");
     assert!(error.to_string().contains("ulimit -v"), "{error}");
@@ -211,7 +211,7 @@ fn little_address_space_child() {
     // A value that memory is refused for changes nothing, and the transaction goes on.
     db.update(|tx| {
         let mut bytes = tx.table(&BYTES)?;
-        let refused = bytes.reserve(b"large", 0xf000_0000);
+        let refused = bytes.insert_reserve(b"large", 0xf000_0000);
         assert!(matches!(refused, Err(Error::OutOfMemory { bytes }) if bytes >= 0xf000_0000), "{refused:?}");
         bytes.insert(b"small", b"value")
     })

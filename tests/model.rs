@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common::{Random, Replay, assert_clean, scratch, seeds};
 use mapleaf::{
-    Db, Durability, Error, ReadTxn, Table, TableMut, TableRef, Ticket, Verify, WriteMode, WriteTxn,
+    Db, Durability, Error, PendingCommit, ReadTxn, Table, TableMut, TableRef, Verify, WriteMode, WriteTxn,
 };
 
 type Entries = BTreeMap<Vec<u8>, Arc<[u8]>>;
@@ -226,7 +226,7 @@ fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mu
         30 | 31 => {
             let range = some_range(random, page_size);
             let before = model.len();
-            let removed = table.delete_range(range.clone()).unwrap();
+            let removed = table.remove_range(range.clone()).unwrap();
             model.retain(|key, _| !is_within(key, &range));
             assert_eq!(removed, (before - model.len()) as u64, "{range:?}");
         }
@@ -236,7 +236,7 @@ fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mu
         }
         33 | 34 => {
             let value = some_value(random, page_size);
-            let place = table.reserve(&key, value.len()).unwrap();
+            let place = table.insert_reserve(&key, value.len()).unwrap();
             assert!(place.iter().all(|&byte| byte == 0), "zeros are promised");
             place.copy_from_slice(&value);
             model.insert(key, value.into());
@@ -338,7 +338,7 @@ struct Run {
     states: BTreeMap<u64, Arc<State>>,
     head: u64,
     readers: Vec<ReadTxn>,
-    tickets: Vec<Ticket>,
+    tickets: Vec<PendingCommit>,
 }
 
 impl Run {

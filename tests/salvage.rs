@@ -69,7 +69,7 @@ fn build(path: &Path, page_size: usize) -> History {
                 words.remove(word(number * 100 + round).as_str())?;
                 numbers.remove(300 * number + 3 * round)?;
             }
-            numbers.delete_range(round * 900..round * 900 + 200)?;
+            numbers.remove_range(round * 900..round * 900 + 200)?;
             Ok(())
         })
         .unwrap();

@@ -356,7 +356,7 @@ fn a_file_is_cut_short_when_the_reader_in_the_way_has_died() {
         let (_folder, path) = scratch();
         let db = Db::open(&path).unwrap();
         load(&db);
-        db.update(|tx| tx.table(&BYTES)?.delete_range(100..)).unwrap();
+        db.update(|tx| tx.table(&BYTES)?.remove_range(100..)).unwrap();
         put(&db, 0, 0); // now those pages are free,
         put(&db, 0, 0);
         let rewrite = |tx: &WriteTxn| {
@@ -433,7 +433,7 @@ fn old_readers_are_reported_once_each() {
     let reported: Arc<report_log::Log> = Arc::default();
     let log = Arc::clone(&reported);
     let db = Db::options()
-        .max_reader_age(Duration::from_millis(30), move |reader| log.push((reader.pid, reader.snapshot)))
+        .on_stale_reader(Duration::from_millis(30), move |reader| log.push((reader.pid, reader.snapshot)))
         .open(&path)
         .unwrap();
     load(&db);

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{BOTH_MODES, Random, assert_clean, is_long, scratch};
-use mapleaf::{Db, Durability, Error, ReadTxn, Table, Ticket};
+use mapleaf::{Db, Durability, Error, PendingCommit, ReadTxn, Table};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 
@@ -176,13 +176,13 @@ fn deferred_commits_share_barriers_and_become_durable_by_themselves() {
     db.update(|tx| tx.table(&NUMBERS).map(drop)).unwrap();
     let before = db.stats().unwrap();
     let count = times(1000);
-    let mut tickets: Vec<Ticket> = Vec::new();
+    let mut tickets: Vec<PendingCommit> = Vec::new();
     for number in 0..count {
         let tx = db.write().unwrap();
         tx.table(&NUMBERS).unwrap().insert(number, number).unwrap();
         tickets.push(tx.commit_deferred().unwrap());
     }
-    let ids: Vec<u64> = tickets.iter().map(Ticket::id).collect();
+    let ids: Vec<u64> = tickets.iter().map(PendingCommit::id).collect();
     assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]));
     // Waited for in any order, also by other threads.
     let last = tickets.pop().unwrap();
@@ -390,7 +390,7 @@ fn a_callback_about_old_readers_may_write() {
         let db = own.get().unwrap();
         db.update(|tx| tx.table(&NUMBERS)?.insert(reader.snapshot, 7)).unwrap();
     };
-    db.set(Db::options().max_reader_age(Duration::ZERO, callback).in_memory().unwrap()).unwrap();
+    db.set(Db::options().on_stale_reader(Duration::ZERO, callback).in_memory().unwrap()).unwrap();
     let db = db.get().unwrap();
     let mut readers = Vec::new();
     for number in 1..=5 {
@@ -444,7 +444,7 @@ fn a_panic_in_a_transaction_gives_the_turn_back() {
 #[test]
 fn a_panic_in_the_callback_about_old_readers_leaves_the_turn_free() {
     let callback = |_: &mapleaf::ReaderInfo| panic!("injected");
-    let db = Db::options().max_reader_age(Duration::ZERO, callback).in_memory().unwrap();
+    let db = Db::options().on_stale_reader(Duration::ZERO, callback).in_memory().unwrap();
     let _rx = db.read().unwrap();
     thread::sleep(Duration::from_millis(20));
     let clone = db.clone();

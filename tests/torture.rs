@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use common::process::{self, PATIENCE};
 use common::{BOTH_MODES, Random, Replay};
-use mapleaf::{Db, Durability, ReadTxn, Result, Table, Ticket, WriteTxn};
+use mapleaf::{Db, Durability, PendingCommit, ReadTxn, Result, Table, WriteTxn};
 
 /// Each writer counts his transactions here, from 1 on without gaps.
 const COUNTS: Table<u64, u64> = Table::new("counts");
@@ -104,7 +104,7 @@ fn change(tx: &WriteTxn, writer: u64, count: u64, random: &mut Random) -> Result
         let from = count - random.below(count.min(300) as usize) as u64;
         let old = facts.get((writer, LOG_FROM))?.unwrap_or(1);
         if from > old {
-            let removed = log.delete_range((writer, 0)..(writer, from))?;
+            let removed = log.remove_range((writer, 0)..(writer, from))?;
             assert_eq!(removed, from - old, "the log of {writer} had no gaps");
             facts.insert((writer, LOG_FROM), from)?;
         }
@@ -122,7 +122,7 @@ fn change(tx: &WriteTxn, writer: u64, count: u64, random: &mut Random) -> Result
         let length = if random.one_in(2) || length > 20_000 {
             let keep = random.below(length as usize + 1) as u64 / 4;
             let first = writer << 32;
-            assert_eq!(bulk.delete_range(first + keep..first + (1 << 32))?, length - keep);
+            assert_eq!(bulk.remove_range(first + keep..first + (1 << 32))?, length - keep);
             keep
         } else {
             let more = length + random.below(*random.clone().pick(&[100, 1000, 6000])) as u64;
@@ -167,7 +167,7 @@ fn acknowledge(how: &str, writer: u64, count: u64) {
 }
 
 fn write_forever(db: &Db, writer: u64, style: Style, random: &mut Random) -> Result<()> {
-    let mut tickets: Vec<(u64, Ticket)> = Vec::new();
+    let mut tickets: Vec<(u64, PendingCommit)> = Vec::new();
     loop {
         let tx = match random.below(4) {
             0 => db.try_write()?,
@@ -391,7 +391,7 @@ fn open(path: &Path, random: &mut Random) -> Result<Db> {
         options = options.dirty_memory(1 << 18);
     }
     if random.one_in(8) {
-        options = options.max_reader_age(Duration::from_millis(20), |_| {});
+        options = options.on_stale_reader(Duration::from_millis(20), |_| {});
     }
     options.open(path)
 }
@@ -827,7 +827,7 @@ impl Torture {
 
 /// Opens a database that no process has open. A child that was being forked when its parent was killed lets go as soon
 /// as it runs.
-fn open_alone(options: &mapleaf::Options, path: &Path) -> Db {
+fn open_alone(options: &mapleaf::OpenOptions, path: &Path) -> Db {
     let mut opened = None;
     process::until("no child is taken for its parent", || match options.open(path) {
         Err(mapleaf::Error::Replaced { .. } | mapleaf::Error::InUse { .. }) => false,

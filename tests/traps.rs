@@ -163,7 +163,7 @@ fn table_emptied_and_refilled() {
                 assert_eq!(before, if round == 0 { 0 } else { 2000 });
                 match round % 4 {
                     0 => assert_eq!(numbers.clear().unwrap(), before),
-                    1 => assert_eq!(numbers.delete_range(..).unwrap(), before),
+                    1 => assert_eq!(numbers.remove_range(..).unwrap(), before),
                     2 => assert_eq!(numbers.retain(|_, _| false).unwrap(), before),
                     _ => while numbers.pop_first().unwrap().is_some() {},
                 }
@@ -643,7 +643,7 @@ fn read_to_error(mut entries: Entries<'_>, backward_first: bool) -> (usize, usiz
 #[track_caller]
 fn assert_all_stop<K, V>(path: &Path, table: &Table<K, V>, expected: Option<(usize, usize)>, words: &str)
 where
-    K: mapleaf::Key<Out = u64> + ?Sized + 'static,
+    K: mapleaf::Key<Owned = u64> + ?Sized + 'static,
     V: mapleaf::Value + ?Sized + 'static,
     u64: mapleaf::EncodeKey<K>,
 {

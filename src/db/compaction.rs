@@ -31,7 +31,7 @@ impl Db {
     ///
     /// let db = Db::in_memory()?;
     /// db.update(|tx| (0..20_000).try_for_each(|key| tx.table(&HITS)?.insert(key, [7; 100]).map(drop)))?;
-    /// db.update(|tx| tx.table(&HITS)?.delete_range(1_000..19_000))?;
+    /// db.update(|tx| tx.table(&HITS)?.remove_range(1_000..19_000))?;
     ///
     /// let before = db.stats()?.file_bytes;
     /// let progress = db.compact()?;
@@ -56,7 +56,7 @@ impl Db {
     /// # const HITS: Table<u64, [u8]> = Table::new("hits");
     /// # let db = Db::in_memory()?;
     /// # db.update(|tx| (0..20_000).try_for_each(|key| tx.table(&HITS)?.insert(key, [7; 100]).map(drop)))?;
-    /// # db.update(|tx| tx.table(&HITS)?.delete_range(1_000..19_000))?;
+    /// # db.update(|tx| tx.table(&HITS)?.remove_range(1_000..19_000))?;
     /// for progress in db.compaction().step_pages(64) {
     ///     let progress = progress?;
     ///     println!("{} pages moved, {} to be moved", progress.moved_pages, progress.remaining_pages);
@@ -84,7 +84,7 @@ impl Db {
     /// # const HITS: Table<u64, [u8]> = Table::new("hits");
     /// let db = Db::in_memory()?;
     /// db.update(|tx| (0..4_000).try_for_each(|key| tx.table(&HITS)?.insert(key, [7; 100]).map(drop)))?;
-    /// db.update(|tx| tx.table(&HITS)?.delete_range(2_500..))?;
+    /// db.update(|tx| tx.table(&HITS)?.remove_range(2_500..))?;
     ///
     /// let before = db.stats()?.file_bytes;
     /// assert!(db.shrink()?);

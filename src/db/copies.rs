@@ -78,7 +78,7 @@ impl ReadTxn {
     /// # let (path, backup) = (folder.path().join("app.mapleaf"), folder.path().join("small.mapleaf"));
     /// let db = Db::open(&path)?;
     /// db.update(|tx| (0..10_000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
-    /// db.update(|tx| tx.table(&HITS)?.delete_range(100..))?;
+    /// db.update(|tx| tx.table(&HITS)?.remove_range(100..))?;
     ///
     /// let length = db.read()?.compact_to(&backup)?;
     /// assert_eq!(length, 4 * 4096); // two records, a leaf of the table, a leaf of the catalog

@@ -107,7 +107,7 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
 
     /// An entry was found, and cannot be decoded.
     #[cold]
-    fn stay(&mut self, end: End, error: Error) -> Option<Result<(K::Out, V::Ref<'a>)>> {
+    fn stay(&mut self, end: End, error: Error) -> Option<Result<(K::Owned, V::Ref<'a>)>> {
         self.cursor.step_back(end);
         Some(Err(error))
     }
@@ -129,7 +129,7 @@ impl<K: ?Sized, V: ?Sized> Clone for Range<'_, K, V> {
 fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
     key: KeyBuf,
     value: &'a [u8],
-) -> Result<(K::Out, V::Ref<'a>)> {
+) -> Result<(K::Owned, V::Ref<'a>)> {
     K::decode(KeyBytes::from(key)).and_then(|key| Ok((key, V::decode(value)?)))
 }
 
@@ -152,19 +152,19 @@ fn fold_to_first_error<T, A>(
 
 /// Whether the keys are such as a processor holds in its registers. Others would only be moved about more often.
 const fn is_small<K: Key + ?Sized>() -> bool {
-    size_of::<K::Out>() <= 16
+    size_of::<K::Owned>() <= 16
 }
 
 #[inline(always)]
 fn decode_word<'a, K: Key + ?Sized, V: Value + ?Sized>(
     key: &[u8],
     value: &'a [u8],
-) -> Result<(K::Out, V::Ref<'a>)> {
+) -> Result<(K::Owned, V::Ref<'a>)> {
     Ok((decode_key::<K>(key)?, V::decode(value)?))
 }
 
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
-    type Item = Result<(K::Out, V::Ref<'a>)>;
+    type Item = Result<(K::Owned, V::Ref<'a>)>;
 
     #[inline(always)] // an item that is handed over in memory takes half as long again
     fn next(&mut self) -> Option<Self::Item> {
@@ -241,7 +241,7 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for OwnedRange<K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> Iterator for OwnedRange<K, V> {
-    type Item = Result<(K::Out, V::Owned)>;
+    type Item = Result<(K::Owned, V::Owned)>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.cursor.next(self.transaction.reader()) {

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 pub use self::bulk::BulkLoad;
 pub use self::compaction::Compaction;
 pub use self::iter::{OwnedRange, Range};
-pub use self::options::{AccessPattern, Options};
+pub use self::options::{AccessPattern, OpenOptions};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;
-pub use self::ticket::Ticket;
+pub use self::ticket::PendingCommit;
 pub use self::watch::Watch;
 pub use self::write::{TableInfo, TableMut, WriteTxn};
 
@@ -103,12 +103,12 @@ impl Db {
     /// - [`Error::Replaced`](crate::Error::Replaced) if other handles use the file with another lock file,
     ///   or its lock file with another file: one of the two was removed or replaced while they were open.
     /// - [`Error::InUse`](crate::Error::InUse) if others have it open and this one may not write the lock file.
-    /// - [`Error::HandlesFull`](crate::Error::HandlesFull) if it is open 1024 times, in all processes.
+    /// - [`Error::TooManyHandles`](crate::Error::TooManyHandles) if it is open 1024 times, in all processes.
     pub fn open(path: impl AsRef<Path>) -> Result<Db> {
         Db::options().open(path)
     }
 
-    /// Options, to open or create a database in another way than the default.
+    /// OpenOptions, to open or create a database in another way than the default.
     ///
     /// ```
     /// # let folder = tempfile::tempdir().unwrap();
@@ -117,8 +117,8 @@ impl Db {
     /// assert_eq!(db.page_size(), 16384);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn options() -> Options {
-        Options::default()
+    pub fn options() -> OpenOptions {
+        OpenOptions::default()
     }
 
     /// A new database in memory, which is gone when it is closed. Threads share it; other processes do not.

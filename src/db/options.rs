@@ -1,4 +1,4 @@
-//! Options for opening.
+//! OpenOptions for opening.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -55,16 +55,16 @@ pub(super) fn advise(core: &Database, pattern: AccessPattern) -> Result<()> {
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `open` is called"]
-pub struct Options {
+pub struct OpenOptions {
     settings: OpenSettings,
     access_pattern: AccessPattern,
     huge_pages: bool,
     reader_limit: Option<ReaderLimit>,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options {
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions {
             settings: OpenSettings {
                 page_size: None,
                 create: true,
@@ -86,13 +86,13 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl OpenOptions {
     /// Bytes in a page: a power of two from 4096 (the default) to 65536. Fixed when the file is created; for
     /// a file that is there, a size that differs from its own is
     /// [`Error::PageSizeMismatch`](crate::Error::PageSizeMismatch).
     ///
     /// Larger pages hold longer keys and make trees flatter; smaller ones make small commits cheaper.
-    pub fn page_size(mut self, bytes: usize) -> Options {
+    pub fn page_size(mut self, bytes: usize) -> OpenOptions {
         self.settings.page_size = Some(bytes);
         self
     }
@@ -100,13 +100,13 @@ impl Options {
     /// Opens for reading only: no data file is created or written. Works on a read-only file system too, and without
     /// permission to write the lock file; but there such a reader cannot be seen by others. So it cannot be there while
     /// they have the database open, and keeps them from writing while it is.
-    pub fn read_only(mut self, read_only: bool) -> Options {
+    pub fn read_only(mut self, read_only: bool) -> OpenOptions {
         self.settings.settings.read_only = read_only;
         self
     }
 
     /// Whether a file that is not there is created (the default) or an error.
-    pub fn create(mut self, create: bool) -> Options {
+    pub fn create(mut self, create: bool) -> OpenOptions {
         self.settings.create = create;
         self
     }
@@ -128,19 +128,19 @@ impl Options {
     /// assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn mode(mut self, mode: u32) -> Options {
+    pub fn mode(mut self, mode: u32) -> OpenOptions {
         self.settings.mode = Some(mode);
         self
     }
 
     /// How commits store their pages. See [`WriteMode`].
-    pub fn write_mode(mut self, mode: WriteMode) -> Options {
+    pub fn write_mode(mut self, mode: WriteMode) -> OpenOptions {
         self.settings.write_mode = mode;
         self
     }
 
     /// When checksums are compared. See [`Verify`].
-    pub fn verify(mut self, verify: Verify) -> Options {
+    pub fn verify(mut self, verify: Verify) -> OpenOptions {
         self.settings.verify = verify;
         self
     }
@@ -154,7 +154,7 @@ impl Options {
     /// Where the system refuses as much, half of it is tried, and so on. A file that would outgrow the reservation, or
     /// that another handle has made longer than it, is
     /// [`Error::MappingTooSmall`](crate::Error::MappingTooSmall): opened again, the handle reserves more.
-    pub fn max_size(mut self, bytes: u64) -> Options {
+    pub fn max_size(mut self, bytes: u64) -> OpenOptions {
         self.settings.settings.max_size = Some(bytes);
         self
     }
@@ -163,7 +163,7 @@ impl Options {
     /// like, which are refused otherwise. There it must be open on one machine only, and the file system must keep
     /// mappings and stores of this machine in step (9p without a cache does not): otherwise values are wrong without an
     /// error. What a sync is worth there is the server's matter.
-    pub fn any_file_system(mut self, allowed: bool) -> Options {
+    pub fn any_file_system(mut self, allowed: bool) -> OpenOptions {
         self.settings.any_file_system = allowed;
         self
     }
@@ -173,20 +173,20 @@ impl Options {
     /// say. A larger transaction stores some of its pages before it commits, and a page that it changes again after
     /// that is stored again: changes in random order become several times slower beyond this. A bulk load
     /// ([`TableMut::bulk_load`](crate::TableMut::bulk_load)) holds up to half as much of entries besides.
-    pub fn dirty_memory(mut self, bytes: usize) -> Options {
+    pub fn dirty_memory(mut self, bytes: usize) -> OpenOptions {
         self.settings.settings.dirty_memory = Some(bytes);
         self
     }
 
     /// How the file is going to be read. See [`AccessPattern`].
-    pub fn access_pattern(mut self, pattern: AccessPattern) -> Options {
+    pub fn access_pattern(mut self, pattern: AccessPattern) -> OpenOptions {
         self.access_pattern = pattern;
         self
     }
 
     /// Asks the system to map the file with huge pages where it can: fewer misses in the processor's address cache, for
     /// large files that are mostly read. Off by default. Where it cannot, this does nothing.
-    pub fn huge_pages(mut self, huge_pages: bool) -> Options {
+    pub fn huge_pages(mut self, huge_pages: bool) -> OpenOptions {
         self.huge_pages = huge_pages;
         self
     }
@@ -200,17 +200,17 @@ impl Options {
     /// use std::time::Duration;
     ///
     /// let db = mapleaf::Db::options()
-    ///     .max_reader_age(Duration::from_secs(60), |reader| {
+    ///     .on_stale_reader(Duration::from_secs(60), |reader| {
     ///         eprintln!("process {} has been reading for {:?}", reader.pid, reader.age);
     ///     })
     ///     .in_memory()?;
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn max_reader_age(
+    pub fn on_stale_reader(
         mut self,
         max_age: Duration,
         callback: impl Fn(&ReaderInfo) + Send + Sync + 'static,
-    ) -> Options {
+    ) -> OpenOptions {
         self.reader_limit = Some(ReaderLimit { max_age, callback: Arc::new(callback) });
         self
     }

@@ -199,12 +199,12 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     }
 
     /// The entry with the smallest key.
-    pub fn first(&self) -> Result<Option<(K::Out, V::Ref<'tx>)>> {
+    pub fn first(&self) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
         self.iter()?.next().transpose()
     }
 
     /// The entry with the greatest key.
-    pub fn last(&self) -> Result<Option<(K::Out, V::Ref<'tx>)>> {
+    pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
         self.iter()?.next_back().transpose()
     }
 

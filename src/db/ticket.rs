@@ -9,14 +9,14 @@ use crate::txn::database::DbHandle;
 /// A deferred commit, to be waited for.
 #[derive(Debug)]
 #[must_use = "the commit is not known to be durable before `wait` has returned"]
-pub struct Ticket {
+pub struct PendingCommit {
     handle: Arc<DbHandle>,
     id: TransactionId,
 }
 
-impl Ticket {
-    pub(super) fn new(handle: Arc<DbHandle>, id: TransactionId) -> Ticket {
-        Ticket { handle, id }
+impl PendingCommit {
+    pub(super) fn new(handle: Arc<DbHandle>, id: TransactionId) -> PendingCommit {
+        PendingCommit { handle, id }
     }
 
     /// The transaction's id.

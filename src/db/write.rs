@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
-use crate::db::ticket::Ticket;
+use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result, corrupt};
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::txn::commit::Durability;
@@ -171,7 +171,7 @@ impl WriteTxn {
     /// visible when it is durable: soon, or when the ticket is waited for, whichever is first. A
     /// sequence of deferred commits shares barriers. Dropping the ticket takes nothing back.
     ///
-    /// Errors before the commit are those of [`WriteTxn::commit`]; [`Ticket::wait`] has those of making it durable.
+    /// Errors before the commit are those of [`WriteTxn::commit`]; [`PendingCommit::wait`] has those of making it durable.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -188,12 +188,12 @@ impl WriteTxn {
     /// assert_eq!(db.read()?.table(&HITS)?.len(), 100);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn commit_deferred(self) -> Result<Ticket> {
+    pub fn commit_deferred(self) -> Result<PendingCommit> {
         let handle = Arc::clone(&self.transaction.handle);
         handle.owner.start_helper()?;
         let id = self.transaction.publish(Durability::Durable)?;
         handle.core.sync.announce_work();
-        Ok(Ticket::new(handle, id))
+        Ok(PendingCommit::new(handle, id))
     }
 
     /// Undoes everything. Dropping the transaction does the same.
@@ -320,12 +320,12 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     /// The entry with the smallest key.
-    pub fn first(&self) -> Result<Option<(K::Out, V::Ref<'_>)>> {
+    pub fn first(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
         self.iter()?.next().transpose()
     }
 
     /// The entry with the greatest key.
-    pub fn last(&self) -> Result<Option<(K::Out, V::Ref<'_>)>> {
+    pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
         self.iter()?.next_back().transpose()
     }
 
@@ -444,16 +444,16 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     /// })?;
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn pop_first(&mut self) -> Result<Option<(K::Out, V::Owned)>> {
+    pub fn pop_first(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
         self.pop(false)
     }
 
     /// Removes and returns the entry with the greatest key. Errors are those of [`pop_first`](TableMut::pop_first).
-    pub fn pop_last(&mut self) -> Result<Option<(K::Out, V::Owned)>> {
+    pub fn pop_last(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
         self.pop(true)
     }
 
-    fn pop(&mut self, last: bool) -> Result<Option<(K::Out, V::Owned)>> {
+    fn pop(&mut self, last: bool) -> Result<Option<(K::Owned, V::Owned)>> {
         self.transaction.check_usable()?;
         let tree = &self.open().tree;
         let nodes = tree.nodes(self.pages());
@@ -497,12 +497,12 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     /// })?;
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn retain(&mut self, keep: impl FnMut(K::Out, V::Ref<'_>) -> bool) -> Result<u64> {
+    pub fn retain(&mut self, keep: impl FnMut(K::Owned, V::Ref<'_>) -> bool) -> Result<u64> {
         let transaction = self.transaction;
         transaction.guard_whole(|| self.retain_unguarded(keep))
     }
 
-    fn retain_unguarded(&mut self, mut keep: impl FnMut(K::Out, V::Ref<'_>) -> bool) -> Result<u64> {
+    fn retain_unguarded(&mut self, mut keep: impl FnMut(K::Owned, V::Ref<'_>) -> bool) -> Result<u64> {
         let mut removed = 0;
         let mut after = Bound::Unbounded;
         loop {
@@ -539,17 +539,17 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     ///     for time in 0..1000 {
     ///         events.insert(time, "something happened")?;
     ///     }
-    ///     assert_eq!(events.delete_range(..900)?, 900);
+    ///     assert_eq!(events.remove_range(..900)?, 900);
     ///     assert_eq!(events.len(), 100);
     ///     Ok(())
     /// })?;
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn delete_range(&mut self, range: impl KeyRange<K>) -> Result<u64> {
+    pub fn remove_range(&mut self, range: impl KeyRange<K>) -> Result<u64> {
         let (lower, upper) = range.encode_range();
         self.change(|open, pages| {
             let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
-            open.tree.delete_range(pages, lower, upper)
+            open.tree.remove_range(pages, lower, upper)
         })
     }
 
@@ -564,7 +564,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// Inserts an entry whose value is `length` zeros, and returns the place of the value, to be written there: no
     /// copy of a large value is needed. A value that was there under the same key is gone. The value is in memory until
-    /// the transaction commits, or stores it because of [`Options::dirty_memory`](crate::Options::dirty_memory).
+    /// the transaction commits, or stores it because of [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
     ///
     /// The entry is in the table from now on. A caller that stops half-way through filling it (with an error, or a
     /// panic that is caught) leaves zeros in the rest, and has to remove the entry, or to abort.
@@ -576,7 +576,7 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// let db = Db::in_memory()?;
     /// db.update(|tx| {
     ///     let mut images = tx.table(&IMAGES)?;
-    ///     let place = images.reserve("gradient", 100_000)?;
+    ///     let place = images.insert_reserve("gradient", 100_000)?;
     ///     for (at, byte) in place.iter_mut().enumerate() {
     ///         *byte = at as u8;
     ///     }
@@ -585,7 +585,7 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// assert_eq!(db.read()?.table(&IMAGES)?.get("gradient")?.unwrap()[300], 44);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
+    pub fn insert_reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
         let key = key.encode_key();
         self.change(|open, pages| open.tree.reserve(pages, &key, length))
     }

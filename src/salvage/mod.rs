@@ -38,7 +38,7 @@ use crate::salvage::source::{Source, nothing_found};
 use crate::salvage::state::State;
 use crate::sys;
 
-/// Options for [`salvage_with`].
+/// OpenOptions for [`salvage_with`].
 ///
 /// ```
 /// let options = mapleaf::SalvageOptions::default().page_size(16384);

@@ -43,7 +43,7 @@ impl SharedMemory {
                 return Ok(handle);
             }
         }
-        Err(Error::HandlesFull { limit: HANDLE_COUNT })
+        Err(Error::TooManyHandles { limit: HANDLE_COUNT })
     }
 
     /// The only handle of a database that nobody shares.

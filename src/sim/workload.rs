@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use super::random::Random;
-use crate::db::{Db, Options};
+use crate::db::{Db, OpenOptions};
 use crate::error::Result;
 
 /// Something that happens to a database, in steps, and what must be true of it after any crash.
@@ -22,7 +22,7 @@ pub trait Workload: Sync {
     fn name(&self) -> &str;
 
     /// How the database is opened. Only page size, write mode, `verify`, `max_size` and `dirty_memory` matter here.
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         Db::options().max_size(64 << 20)
     }
 

@@ -67,7 +67,7 @@ impl TreeMut {
     }
 
     /// Takes the entries between two bounds out. Answers how many there were.
-    pub(crate) fn delete_range<S: PageSource>(
+    pub(crate) fn remove_range<S: PageSource>(
         &mut self,
         source: &S,
         lower: Bound<&[u8]>,

@@ -51,7 +51,7 @@ pub(crate) struct Database {
     pub(crate) locks: Option<FileLocks>,
 }
 
-/// Options that matter after opening.
+/// OpenOptions that matter after opening.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) read_only: bool,

@@ -13,7 +13,7 @@ const PROBLEM: &str = "expected a byte 4 or 6 first";
 macro_rules! of_either_version {
     ($($address:ident $name:literal $v4:ident $v6:ident;)*) => {$(
         impl Key for $address {
-            type Out = $address;
+            type Owned = $address;
 
             fn type_name() -> Cow<'static, str> {
                 Cow::Borrowed($name)

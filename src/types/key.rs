@@ -24,7 +24,7 @@ use crate::Result;
 ///   differs), of all these that are sized (`String`, not `str`). See [`Element`](crate::Element).
 ///
 /// Wherever a key is *given* (`get`, `insert`, `range` ...), anything that stands for one will do: see
-/// [`EncodeKey`]. Wherever a key *comes back* (iteration, `first`, `last`), it is a [`Key::Out`], which is owned:
+/// [`EncodeKey`]. Wherever a key *comes back* (iteration, `first`, `last`), it is a [`Key::Owned`], which is owned:
 /// pages store what neighbouring keys share once, so no whole key lies in the file to borrow.
 ///
 /// ```
@@ -62,7 +62,7 @@ use crate::Result;
 /// struct UserId(u64);
 ///
 /// impl Key for UserId {
-///     type Out = UserId;
+///     type Owned = UserId;
 ///
 ///     fn type_name() -> Cow<'static, str> {
 ///         <u64 as Key>::type_name()
@@ -91,7 +91,7 @@ use crate::Result;
 pub trait Key {
     /// A key as it comes back from a table. It is owned; for `str` it is [`KeyStr`](crate::KeyStr), for
     /// `[u8]` it is [`KeyBytes`], neither of which allocates for a short key.
-    type Out;
+    type Owned;
 
     /// The type's name, which is stored with a table when it is created and compared whenever it is
     /// opened. Types with the same encoding have the same name: `str` and `String` are both "str".
@@ -102,7 +102,7 @@ pub trait Key {
     /// # Errors
     ///
     /// [`Error::Decode`](crate::Error::Decode) if that is not an encoding of this type.
-    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out>;
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Owned>;
 
     /// Decodes a whole key. Whoever writes this anew answers what [`Key::read`] answers of the same bytes with
     /// [`KeyPosition::Last`], which is asked instead where that is faster.
@@ -112,14 +112,14 @@ pub trait Key {
     /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not an encoding of this type, or if
     /// anything follows it.
     #[inline(always)]
-    fn decode(bytes: KeyBytes) -> Result<Self::Out> {
+    fn decode(bytes: KeyBytes) -> Result<Self::Owned> {
         decode_key::<Self>(&bytes)
     }
 }
 
 /// The key that `bytes` stand for.
 #[inline]
-pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Out> {
+pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Owned> {
     let mut reader = KeyReader::new(bytes);
     let key = K::read(&mut reader, KeyPosition::Last)?;
     match reader.len() {

@@ -11,13 +11,13 @@ use super::{Element, EncodeKey, Encoded, Encoder, Key, KeyPosition, KeyPrefix, K
 use crate::{Error, Result};
 
 impl<K: Key + Element, const N: usize> Key for [K; N] {
-    type Out = [K::Out; N];
+    type Owned = [K::Owned; N];
 
     fn type_name() -> Cow<'static, str> {
         Cow::Owned(format!("[{};{N}]", K::type_name()))
     }
 
-    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Owned> {
         array_of(|index| K::read(reader, if index + 1 == N { place } else { KeyPosition::Inner }))
     }
 }
@@ -32,13 +32,13 @@ impl<K: Key + Element, Q: EncodeKey<K>, const N: usize> EncodeKey<[K; N]> for [Q
 }
 
 impl<K: Key + Element> Key for Vec<K> {
-    type Out = Vec<K::Out>;
+    type Owned = Vec<K::Owned>;
 
     fn type_name() -> Cow<'static, str> {
         Cow::Owned(format!("vec<{}>", K::type_name()))
     }
 
-    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Owned> {
         let mut elements = Vec::new();
         while place == KeyPosition::Inner || reader.len() > 0 {
             match (reader.take(<Self as Key>::type_name)?, place) {

@@ -14,7 +14,7 @@ use crate::Result;
 macro_rules! integer_keys {
     ($($integer:ident)*) => {$(
         impl Key for $integer {
-            type Out = $integer;
+            type Owned = $integer;
 
             fn type_name() -> Cow<'static, str> {
                 Cow::Borrowed(stringify!($integer))
@@ -42,7 +42,7 @@ integer_keys!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 macro_rules! float_keys {
     ($($float:ident $bits:ident)*) => {$(
         impl Key for $float {
-            type Out = $float;
+            type Owned = $float;
 
             fn type_name() -> Cow<'static, str> {
                 Cow::Borrowed(stringify!($float))
@@ -71,7 +71,7 @@ macro_rules! float_keys {
 float_keys!(f32 u32 f64 u64);
 
 impl Key for bool {
-    type Out = bool;
+    type Owned = bool;
 
     fn type_name() -> Cow<'static, str> {
         Cow::Borrowed("bool")
@@ -95,7 +95,7 @@ impl EncodeKey<bool> for bool {
 }
 
 impl Key for char {
-    type Out = char;
+    type Owned = char;
 
     fn type_name() -> Cow<'static, str> {
         Cow::Borrowed("char")
@@ -117,7 +117,7 @@ impl EncodeKey<char> for char {
 }
 
 impl Key for () {
-    type Out = ();
+    type Owned = ();
 
     fn type_name() -> Cow<'static, str> {
         Cow::Borrowed("()")
@@ -135,14 +135,14 @@ impl EncodeKey<()> for () {
 }
 
 impl<K: Key> Key for Option<K> {
-    type Out = Option<K::Out>;
+    type Owned = Option<K::Owned>;
 
     fn type_name() -> Cow<'static, str> {
         Cow::Owned(format!("option<{}>", K::type_name()))
     }
 
     #[inline]
-    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
+    fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Owned> {
         match reader.take(<Self as Key>::type_name)? {
             [0] => Ok(None),
             [1] => K::read(reader, place).map(Some),

@@ -15,7 +15,7 @@ use super::{EncodeKey, Encoder, Key, KeyBytes, KeyPosition, KeyReader, KeyStr, d
 use crate::Result;
 
 impl Key for str {
-    type Out = KeyStr;
+    type Owned = KeyStr;
 
     fn type_name() -> Cow<'static, str> {
         Cow::Borrowed("str")
@@ -35,7 +35,7 @@ impl Key for str {
 macro_rules! owned_keys {
     ($([$($generics:tt)*] $key:ty: $name:literal, $make:expr;)*) => {$(
         impl<$($generics)*> Key for $key {
-            type Out = $key;
+            type Owned = $key;
 
             fn type_name() -> Cow<'static, str> {
                 Cow::Borrowed($name)
@@ -65,7 +65,7 @@ fn text(bytes: Vec<u8>) -> Result<String> {
 }
 
 impl Key for [u8] {
-    type Out = KeyBytes;
+    type Owned = KeyBytes;
 
     fn type_name() -> Cow<'static, str> {
         Cow::Borrowed("bytes")
@@ -85,7 +85,7 @@ impl Key for [u8] {
 }
 
 impl<const N: usize> Key for [u8; N] {
-    type Out = [u8; N];
+    type Owned = [u8; N];
 
     fn type_name() -> Cow<'static, str> {
         Cow::Owned(format!("[u8;{N}]"))

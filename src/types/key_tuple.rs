@@ -13,7 +13,7 @@ use crate::Result;
 macro_rules! tuple_key {
     ($($key:ident $given:ident $index:tt,)* ; $last_key:ident $last_given:ident $last_index:tt) => {
         impl<$($key: Key,)* $last_key: Key> Key for ($($key,)* $last_key,) {
-            type Out = ($($key::Out,)* $last_key::Out,);
+            type Owned = ($($key::Owned,)* $last_key::Owned,);
 
             fn type_name() -> Cow<'static, str> {
                 let names = [$($key::type_name(),)* $last_key::type_name()];
@@ -21,7 +21,7 @@ macro_rules! tuple_key {
             }
 
             #[inline]
-            fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Out> {
+            fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Owned> {
                 Ok(($($key::read(reader, KeyPosition::Inner)?,)* $last_key::read(reader, place)?,))
             }
         }

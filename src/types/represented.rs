@@ -22,7 +22,7 @@ macro_rules! represented {
         $type:ty: $name:expr, as $stored:ty, |$value:ident| $to:expr, |$read:ident| $from:expr, $problem:literal;
     )*) => {$(
         impl Key for $type {
-            type Out = $type;
+            type Owned = $type;
 
             fn type_name() -> Cow<'static, str> {
                 Cow::Borrowed($name)

@@ -18,7 +18,7 @@ fn larger_world() -> (tempfile::TempDir, Db) {
         (0..300).try_for_each(|key| visits.insert(("place", key), 1).map(drop))
     })
     .unwrap();
-    db.update(|tx| tx.table(&NAMES)?.delete_range("name 3"..)).unwrap();
+    db.update(|tx| tx.table(&NAMES)?.remove_range("name 3"..)).unwrap();
     db.update(|tx| tx.table(&NAMES)?.insert("last", "x")).unwrap();
     (folder, db)
 }
@@ -135,7 +135,7 @@ fn stat_check_and_map_count_the_same_way() {
     let at = folder.path();
     let reader = db.read().unwrap();
     db.update(|tx| tx.table(&NAMES)?.insert("last", "y")).unwrap();
-    db.update(|tx| tx.table(&NAMES)?.delete_range("name 2"..)).unwrap();
+    db.update(|tx| tx.table(&NAMES)?.remove_range("name 2"..)).unwrap();
     let number = |value: &serde_json::Value| value.as_u64().unwrap();
     let stat = json(&answer(at, &["stat", "--pages", "--json", "a.mapleaf"]));
     let check = json(&answer(at, &["check", "--json", "a.mapleaf"]));

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mapleaf::{Db, Durability, Options, Table};
+use mapleaf::{Db, Durability, OpenOptions, Table};
 
 use crate::common::Random;
 use crate::layout::Image;
@@ -33,7 +33,7 @@ pub(crate) fn lock_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-pub(crate) fn options() -> Options {
+pub(crate) fn options() -> OpenOptions {
     Db::options().max_size(MAX_SIZE)
 }
 
@@ -173,7 +173,7 @@ fn deep_with_short_values(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>
     for part in 0..4 {
         put(db, "deep", Durability::Durable, (0..24).map(|n| (long(n * 4 + part), 4)))?;
     }
-    db.update(|tx| tx.table(&Bytes::new("deep"))?.delete_range(&long(30)[..]..&long(50)[..]))?;
+    db.update(|tx| tx.table(&Bytes::new("deep"))?.remove_range(&long(30)[..]..&long(50)[..]))?;
     Ok(Vec::new())
 }
 
@@ -225,7 +225,7 @@ fn lazy(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
 
 fn shrunk(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
     put(db, "a", Durability::Durable, (0..2000).map(|n| (key(n, 60), 400)))?;
-    db.update(|tx| tx.table(&Bytes::new("a"))?.delete_range(&key(60, 60)[..]..))?;
+    db.update(|tx| tx.table(&Bytes::new("a"))?.remove_range(&key(60, 60)[..]..))?;
     for round in 0..3 {
         put(db, "a", Durability::Durable, [(key(round, 60), 401)])?;
     }

@@ -423,7 +423,7 @@ impl Exercise<'_> {
             8 => drop(self.value(context, table.take(&key))),
             9 => drop(self.value(context, table.pop_first())),
             10 => drop(self.value(context, table.pop_last())),
-            11 => drop(self.value(context, table.delete_range(&key[..]..&other[..]))),
+            11 => drop(self.value(context, table.remove_range(&key[..]..&other[..]))),
             12 => {
                 let mut count = 0u64;
                 let most = *room;
@@ -435,7 +435,7 @@ impl Exercise<'_> {
                 self.value(context, retained);
             }
             13 => {
-                let place = table.reserve(&key, length).map(|place| {
+                let place = table.insert_reserve(&key, length).map(|place| {
                     assert_eq!(place.len(), length);
                     place.fill(9);
                 });

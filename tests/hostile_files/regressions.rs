@@ -220,7 +220,7 @@ fn reserve_never_answers_another_entrys_place() {
         let mut tx = db.write().unwrap();
         for _ in 0..150 {
             let key = [random.below(24) as u8, random.below(256) as u8, 0];
-            let reserved = match tx.table(&A).unwrap().reserve(key, 1500) {
+            let reserved = match tx.table(&A).unwrap().insert_reserve(key, 1500) {
                 Ok(place) => Ok((place.len(), place.iter().max() == Some(&0))),
                 Err(error) => Err(error),
             };

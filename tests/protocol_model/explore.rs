@@ -6,11 +6,11 @@ use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 
 use crate::disk::{Content, ContentId, Contents};
-use crate::options::Options;
+use crate::options::OpenOptions;
 use crate::state::{DATA_PAGES, Phase, State};
 
 pub(crate) struct Model {
-    pub(crate) options: Options,
+    pub(crate) options: OpenOptions,
     pub(crate) contents: Contents,
 }
 
@@ -42,7 +42,7 @@ pub(crate) enum Finding {
 }
 
 impl Model {
-    pub(crate) fn new(options: Options) -> Model {
+    pub(crate) fn new(options: OpenOptions) -> Model {
         Model { options, contents: Contents::new() }
     }
 

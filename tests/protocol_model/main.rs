@@ -21,11 +21,11 @@ mod syncer;
 mod writer;
 
 use explore::{Finding, Model};
-use options::{Bounds, LeftOut, Options};
+use options::{Bounds, LeftOut, OpenOptions};
 
 /// Explores with all rules kept; panics with a trace if something is wrong.
 fn must_hold(bounds: Bounds) {
-    match Model::new(Options { bounds, left_out: None }).explore() {
+    match Model::new(OpenOptions { bounds, left_out: None }).explore() {
         Finding::Nothing { states } => println!("{states} states, no violation: {bounds:?}"),
         Finding::Violation { problem, trace } => panic!("{problem}\n{trace}"),
     }
@@ -33,7 +33,7 @@ fn must_hold(bounds: Bounds) {
 
 /// Explores without a rule; panics if that does no harm.
 fn must_fail(left_out: LeftOut, bounds: Bounds) {
-    match Model::new(Options { bounds, left_out: Some(left_out) }).explore() {
+    match Model::new(OpenOptions { bounds, left_out: Some(left_out) }).explore() {
         Finding::Nothing { states } => {
             panic!("{states} states without a violation: {left_out:?}, {bounds:?}")
         }

@@ -64,12 +64,12 @@ pub(crate) enum LeftOut {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub(crate) struct OpenOptions {
     pub(crate) bounds: Bounds,
     pub(crate) left_out: Option<LeftOut>,
 }
 
-impl Options {
+impl OpenOptions {
     pub(crate) fn keeps(&self, rule: LeftOut) -> bool {
         self.left_out != Some(rule)
     }

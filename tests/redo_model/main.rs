@@ -47,7 +47,7 @@ use std::time::Instant;
 
 use explore::Finding;
 use model::Model;
-use options::{Bounds, LeftOut, Options};
+use options::{Bounds, LeftOut, OpenOptions};
 
 /// More states than a run may have: they take some 4 GiB.
 const MAX_STATES: usize = 40_000_000;
@@ -55,7 +55,7 @@ const MAX_STATES: usize = 40_000_000;
 /// Explores without these rules; panics with a trace if something is wrong.
 fn must_hold_without(left_out: &'static [LeftOut], bounds: Bounds) {
     let began = Instant::now();
-    let finding = Model::new(Options { bounds, left_out }).explore(MAX_STATES);
+    let finding = Model::new(OpenOptions { bounds, left_out }).explore(MAX_STATES);
     let seconds = began.elapsed().as_secs_f32();
     match finding {
         Finding::Nothing { states } => {
@@ -76,7 +76,7 @@ fn must_hold(bounds: Bounds) {
 /// Explores without these rules; panics if that does no harm, or other harm than is expected.
 fn must_fail(left_out: &'static [LeftOut], expected: &str, bounds: Bounds) {
     let began = Instant::now();
-    let finding = Model::new(Options { bounds, left_out }).explore(MAX_STATES);
+    let finding = Model::new(OpenOptions { bounds, left_out }).explore(MAX_STATES);
     let seconds = began.elapsed().as_secs_f32();
     match finding {
         Finding::Violation { states, problem, trace } => {

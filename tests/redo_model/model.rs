@@ -3,14 +3,14 @@
 use crate::disk::{Barrier, Change, Content, ContentId, Disk, KeyPosition, Meta, Tearing, Tree, ZEROS};
 use crate::explore::Steps;
 use crate::intern::Interner;
-use crate::options::{LeftOut, Options, Torn};
+use crate::options::{LeftOut, OpenOptions, Torn};
 use crate::state::{
     Checkpointer, Description, Failure, Id, LENGTH, PLACES, Phase, RING, Reader, SLOTS, Snapshot, SnapshotId,
     Snapshots, State, Syncer, Words, Writer,
 };
 
 pub(crate) struct Model {
-    pub(crate) options: Options,
+    pub(crate) options: OpenOptions,
     pub(crate) disk: Disk,
     pub(crate) snapshots: Interner<Snapshot>,
     /// A tree's history: the one before, and the value that it then got.
@@ -20,7 +20,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(options: Options) -> Model {
+    pub(crate) fn new(options: OpenOptions) -> Model {
         let mut model = Model {
             options,
             disk: Disk::new(),

@@ -320,12 +320,12 @@ pub(crate) enum LeftOut {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub(crate) struct OpenOptions {
     pub(crate) bounds: Bounds,
     pub(crate) left_out: &'static [LeftOut],
 }
 
-impl Options {
+impl OpenOptions {
     pub(crate) fn keeps(&self, rule: LeftOut) -> bool {
         !self.left_out.contains(&rule)
     }

@@ -152,7 +152,7 @@ mod tests {
             Error::BadIncrement { problem: text("it ends too early") },
             Error::ReadOnly,
             Error::ReadersFull { slots: 1 },
-            Error::HandlesFull { limit: 1 },
+            Error::TooManyHandles { limit: 1 },
             Error::Forked,
             Error::Replaced { path, problem: "it was removed" },
             Error::Full { max_size: 1 },

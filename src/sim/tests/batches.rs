@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::db::{Db, Options, ReadTxn};
+use crate::db::{Db, OpenOptions, ReadTxn};
 use crate::error::Result;
 use crate::sim::{Context, Explorer, History, Random, Workload};
 use crate::txn::commit::Durability;
@@ -80,7 +80,7 @@ impl Workload for Batches {
         "batches"
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         Db::options().max_size(64 << 20)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::db::{Db, Options};
+use crate::db::{Db, OpenOptions};
 use crate::error::Result;
 use crate::sim::{Context, Explorer, History, Random, Workload};
 use crate::txn::commit::Durability;
@@ -57,7 +57,7 @@ impl Workload for Compacting {
         "compaction"
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         Db::options().max_size(64 << 20)
     }
 

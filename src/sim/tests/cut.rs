@@ -1,7 +1,7 @@
 //! The end of the file is cut off when nobody needs it any more: a reader who ends while a barrier is under way, and a
 //! lazy commit that then finds the end free, must not have it cut before that commit is durable.
 
-use crate::db::{Db, Options, ReadTxn};
+use crate::db::{Db, OpenOptions, ReadTxn};
 use crate::error::Result;
 use crate::sim::{Context, History, Random, Workload};
 use crate::txn::commit::Durability;
@@ -28,7 +28,7 @@ impl Workload for CutWhileSyncing {
         "cut-while-syncing"
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         Db::options().max_size(64 << 20)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::mixed::{Kind, Mixed};
-use crate::db::{Db, Options, Ticket};
+use crate::db::{Db, OpenOptions, PendingCommit};
 use crate::error::{Error, Result};
 use crate::sim::{Context, Explorer, Fault, History, ProblemKind, Random, Workload};
 use crate::types::Table;
@@ -245,7 +245,7 @@ struct WaitsForItself {
 
 impl Workload for WaitsForItself {
     type Step = u64;
-    type Memory = Vec<Ticket>;
+    type Memory = Vec<PendingCommit>;
 
     fn name(&self) -> &str {
         "waits-for-itself"
@@ -255,7 +255,7 @@ impl Workload for WaitsForItself {
         (0..3).collect()
     }
 
-    fn run(&self, context: &Context, tickets: &mut Vec<Ticket>, step: &u64) -> Result<()> {
+    fn run(&self, context: &Context, tickets: &mut Vec<PendingCommit>, step: &u64) -> Result<()> {
         let step = *step;
         context.during_next_barrier(move |db| {
             let _ = db.update(|tx| tx.table(&NUMBERS)?.insert(step, 1).map(drop));
@@ -337,7 +337,7 @@ impl Workload for PanicsOnOpening {
         "panics-on-opening"
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         assert!(self.opened.fetch_add(1, Relaxed) != self.at, "opening {}", self.at);
         Db::options().max_size(64 << 20)
     }

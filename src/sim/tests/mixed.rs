@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::db::{Db, Options, ReadTxn, Ticket, WriteTxn};
+use crate::db::{Db, OpenOptions, PendingCommit, ReadTxn, WriteTxn};
 use crate::error::Result;
 use crate::sim::{Context, History, Random, Workload};
 use crate::sys::WriteMode;
@@ -75,7 +75,7 @@ pub(super) enum Step {
 #[derive(Default)]
 pub(super) struct Memory {
     readers: Vec<(ReadTxn, Model)>,
-    tickets: Vec<Ticket>,
+    tickets: Vec<PendingCommit>,
 }
 
 /// Tables, and their entries.
@@ -108,7 +108,7 @@ impl Change {
                 tx.table(&table_of(table))?.remove(key_of(key, key_len))?;
             }
             Change::RemoveRange { table, from, to } => {
-                tx.table(&table_of(table))?.delete_range(&key_of(from, 0)[..]..&key_of(to, 0)[..])?;
+                tx.table(&table_of(table))?.remove_range(&key_of(from, 0)[..]..&key_of(to, 0)[..])?;
             }
             Change::Clear { table } => {
                 tx.table(&table_of(table))?.clear()?;
@@ -279,7 +279,7 @@ impl Workload for Mixed {
         &self.name
     }
 
-    fn options(&self) -> Options {
+    fn options(&self) -> OpenOptions {
         let dirty_memory = if self.kind == Kind::Large { 2 * self.page_size } else { 256 << 20 };
         let options = Db::options().max_size(64 << 20).page_size(self.page_size);
         options.write_mode(self.write_mode).dirty_memory(dirty_memory)

@@ -93,7 +93,7 @@ fn change_everything(pages: &Pages, root: &TreeRoot, random: &mut Random) {
             2 => {
                 let (lower, upper) =
                     (Bound::Included(&key[..]), Bound::Excluded(&keys[random.below(keys.len())][..]));
-                random.below(4) > 0 || value_or_corrupt(tree.delete_range(pages, lower, upper)).is_some()
+                random.below(4) > 0 || value_or_corrupt(tree.remove_range(pages, lower, upper)).is_some()
             }
             _ => value_or_corrupt(tree.insert(pages, key, NewValue::Zeroed(random.below(500)))).is_some(),
         };

@@ -147,7 +147,7 @@ fn apply(store: &mut Store, model: &mut Model, step: usize, op: &Op) -> Option<T
         }
         Op::DeleteRange(lower, upper) => {
             let doomed = part(model, lower, upper);
-            let removed = tree.delete_range(pages, slice_of(lower), slice_of(upper)).unwrap();
+            let removed = tree.remove_range(pages, slice_of(lower), slice_of(upper)).unwrap();
             assert_eq!(removed, doomed.len() as u64);
             model.retain(|key, _| !doomed.contains_key(key));
         }

@@ -67,7 +67,7 @@ fn appending_goes_on_rightly_whatever_comes_between() {
             }
             30 => {
                 let from = key_24(10 * number.saturating_sub(60));
-                store.tree.delete_range(&store.pages, Bound::Included(&from), Bound::Unbounded).unwrap();
+                store.tree.remove_range(&store.pages, Bound::Included(&from), Bound::Unbounded).unwrap();
                 model.split_off(&from);
             }
             40 => {
@@ -83,7 +83,7 @@ fn appending_goes_on_rightly_whatever_comes_between() {
             }
             21..=29 | 70 | 80 => store.spill_finished(),
             60 if number % 5 == 0 => {
-                store.tree.delete_range(&store.pages, all.0, all.1).unwrap();
+                store.tree.remove_range(&store.pages, all.0, all.1).unwrap();
                 model.clear();
             }
             _ => {}
@@ -151,7 +151,7 @@ fn deleting_a_wide_range_changes_only_its_edges() {
     let (mut store, root) = loaded(MIN_PAGE_SIZE, 0..COUNT);
     let (lower, upper) = (key_24(COUNT / 10), key_24(COUNT - COUNT / 10));
     let removed =
-        store.tree.delete_range(&store.pages, Bound::Included(&lower), Bound::Excluded(&upper)).unwrap();
+        store.tree.remove_range(&store.pages, Bound::Included(&lower), Bound::Excluded(&upper)).unwrap();
     assert_eq!(removed, COUNT - COUNT / 5);
     assert!(store.tree.dirty_page_count() <= 4 * usize::from(root.depth));
     store.commit();

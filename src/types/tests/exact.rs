@@ -32,7 +32,7 @@ fn assert_decode_error<T: Debug>(result: crate::Result<T>) -> Result<(), TestCas
 
 fn hostile_key<K: Key>()
 where
-    K::Out: EncodeKey<K> + Debug,
+    K::Owned: EncodeKey<K> + Debug,
 {
     run(&K::type_name(), samples::noise(), |bytes| match K::decode(KeyBytes::from(&bytes[..])) {
         Ok(key) => {

@@ -16,7 +16,7 @@ use crate::base::property::cases;
 /// Checks pairs of keys, and triples with something between them.
 fn check_by<K>(strategy: impl Strategy<Value = K> + Clone, compare: fn(&K, &K) -> Ordering)
 where
-    K: Key<Out = K> + EncodeKey<K> + Debug + Clone,
+    K: Key<Owned = K> + EncodeKey<K> + Debug + Clone,
 {
     let mut runner = TestRunner::new(cases(256));
     let outcome = runner.run(&(strategy.clone(), strategy), |(left, right)| {
@@ -37,7 +37,7 @@ where
 /// A key alone, inside tuples (before and after others) and inside `Option`.
 fn check<K>(strategy: impl Strategy<Value = K> + Clone)
 where
-    K: Key<Out = K> + EncodeKey<K> + Ord + Debug + Clone,
+    K: Key<Owned = K> + EncodeKey<K> + Ord + Debug + Clone,
 {
     check_by(strategy.clone(), Ord::cmp);
     check_by((strategy.clone(), strategy.clone()), Ord::cmp);

@@ -48,7 +48,7 @@ impl Delete {
             removed += u64::from(table.remove(&notation.read(key.as_bytes(), Role::Key)?)?);
         }
         if self.keys.is_empty() {
-            removed = table.delete_range(self.range.bounds(&notation)?)?;
+            removed = table.remove_range(self.range.bounds(&notation)?)?;
         }
         drop(table);
         tx.commit()?;

@@ -102,7 +102,7 @@ pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn decode<T: Key<Out = T> + for<'a> Value<Ref<'a> = T>>(bytes: &[u8], role: Role) -> Option<T> {
+fn decode<T: Key<Owned = T> + for<'a> Value<Ref<'a> = T>>(bytes: &[u8], role: Role) -> Option<T> {
     match role {
         Role::Key => <T as Key>::decode(KeyBytes::from(bytes)).ok(),
         Role::Value => <T as Value>::decode(bytes).ok(),
@@ -119,7 +119,7 @@ fn encode<T: Key + Value + EncodeKey<T> + EncodeValue<T>>(value: T, role: Role) 
 /// The address as text, if the text says all of it.
 fn address<T>(bytes: &[u8], role: Role) -> Option<String>
 where
-    T: Key<Out = T> + for<'a> Value<Ref<'a> = T> + Display + FromStr + PartialEq,
+    T: Key<Owned = T> + for<'a> Value<Ref<'a> = T> + Display + FromStr + PartialEq,
 {
     let address: T = decode(bytes, role)?;
     let text = address.to_string();

@@ -10,7 +10,7 @@ use super::role::Role;
 
 /// A type of the library, and its form in JSON.
 trait JsonScalar:
-    Key<Out = Self> + for<'a> Value<Ref<'a> = Self> + EncodeKey<Self> + EncodeValue<Self> + Sized
+    Key<Owned = Self> + for<'a> Value<Ref<'a> = Self> + EncodeKey<Self> + EncodeValue<Self> + Sized
 {
     /// What is given as JSON, in words.
     const FORM: &'static str;

@@ -184,7 +184,7 @@ impl Plan {
                     entries.remove((worker, slot))?;
                 }
                 Change::RemoveRange { from, to } => {
-                    entries.delete_range((worker, from)..(worker, to))?;
+                    entries.remove_range((worker, from)..(worker, to))?;
                 }
                 Change::Refill { entries: count } => {
                     let table = refilled_table(worker);

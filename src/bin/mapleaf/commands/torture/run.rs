@@ -1,5 +1,5 @@
 //! `torture run`: workers that commit. A commit is durable before the line that acknowledges it: a line is
-//! printed after `commit`, `sync` or `Ticket::wait` has returned.
+//! printed after `commit`, `sync` or `PendingCommit::wait` has returned.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use mapleaf::{Db, Ticket};
+use mapleaf::{Db, PendingCommit};
 
 use super::content::{NUMBERS, Plan, Random};
 use super::log;
@@ -108,7 +108,7 @@ struct Worker<'db> {
     /// Its lines do not have the worker's number.
     is_alone: bool,
     acknowledged: u64,
-    tickets: VecDeque<(u64, Ticket)>,
+    tickets: VecDeque<(u64, PendingCommit)>,
 }
 
 impl Worker<'_> {
