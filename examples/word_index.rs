@@ -655,7 +655,7 @@ fn print_stats(database: &Path) -> Result<ExitCode> {
     writeln!(out, "file         {} ({} bytes)", HumanBytes(stats.file_bytes), stats.file_bytes)?;
     writeln!(out, "pages        {} of {} bytes", HumanCount(stats.pages.into()), stats.page_size)?;
     writeln!(out, "             {} free, {} retired", stats.free_pages, stats.retired_pages)?;
-    writeln!(out, "transaction  {} is the newest, {} is durable", stats.head, stats.durable)?;
+    writeln!(out, "transaction  {} is the newest, {} is durable", stats.newest, stats.durable)?;
     writeln!(out, "readers      {}, this one included", stats.readers)?;
     writeln!(out, "barriers     {} since it was opened", stats.barriers)?;
     writeln!(out, "tables       {}", stats.tables)?;

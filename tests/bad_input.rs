@@ -467,13 +467,13 @@ fn a_transaction_that_changed_nothing_or_failed_leaves_no_trace() {
     let before = db.stats().unwrap();
     let tx = db.write().unwrap();
     assert_eq!(tx.table(&NUMBERS).unwrap().get(1).unwrap(), Some("1 in round 2"));
-    assert_eq!(tx.commit().unwrap(), before.head);
+    assert_eq!(tx.commit().unwrap(), before.newest);
     let failed = db.update(|tx| {
         tx.table(&NUMBERS)?.clear()?;
         tx.rename_table("none", "other")
     });
     assert!(matches!(failed, Err(Error::TableNotFound { .. })));
-    assert_eq!(db.stats().unwrap().head, before.head);
+    assert_eq!(db.stats().unwrap().newest, before.newest);
     drop(db);
     assert_is_sample(&path);
 }

@@ -143,12 +143,12 @@ fn compaction_is_interrupted() {
     let db = Db::open(&path).unwrap();
     fill(&db, 0..60_000, "some words, and then some more");
     db.update(|tx| tx.table(&WORDS)?.retain(|key, _| key % 5 == 0).map(drop)).unwrap();
-    let head = db.stats().unwrap().head;
+    let head = db.stats().unwrap().newest;
     let mut command = Command::new(env!("CARGO_BIN_EXE_mapleaf"));
     command.current_dir(at).args(["compact", "--step-pages", "32", "a.mapleaf"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
-    while db.stats().unwrap().head < head + 3 && Instant::now() < deadline {
+    while db.stats().unwrap().newest < head + 3 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
     }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -1029,7 +1029,7 @@ fn a_writer_with_a_deadline_does_not_starve_among_others() {
     process::until("all are at work", || (1..=3).all(|key| get(&db, key).is_some()));
     let mut before: Vec<u64> = Vec::new();
     for _ in 0..TURNS {
-        let seen = db.stats().unwrap().head;
+        let seen = db.stats().unwrap().newest;
         let tx = db.write_timeout(PATIENCE).unwrap().expect("its turn comes");
         before.push(tx.id() - seen - 1);
     }

@@ -140,7 +140,7 @@ fn writers_take_turns_and_share_barriers() {
         Some(WRITERS * commits),
         "each one isolated"
     );
-    assert_eq!(after.head - before.head, WRITERS * commits);
+    assert_eq!(after.newest - before.newest, WRITERS * commits);
     let barriers = after.barriers - before.barriers;
     println!("{} commits by {WRITERS} threads took {barriers} barriers", WRITERS * commits);
     assert!(barriers <= WRITERS * commits);
@@ -233,7 +233,7 @@ fn deferred_lazy_and_durable_commits_of_many_threads() {
                             _ => tx.commit_deferred().unwrap().wait().unwrap(),
                         };
                         let stats = db.stats().unwrap();
-                        assert!(stats.head >= id && stats.durable <= stats.head);
+                        assert!(stats.newest >= id && stats.durable <= stats.newest);
                         if tickets.len() > 5 {
                             tickets.drain(..).for_each(|ticket| assert!(ticket.wait().unwrap() <= id));
                             assert!(

@@ -34,7 +34,7 @@ pub(crate) enum Mutation {
     /// The target of the sync in flight is not protected (R5).
     TargetNotProtected,
     /// The head is not protected (R1).
-    HeadNotProtected,
+    NewestNotProtected,
     /// Readers are not protected (I1).
     ReadersNotProtected,
     /// A retired page is free one snapshot too early (I2).
@@ -84,7 +84,7 @@ impl Mutation {
         Mutation::FailedSyncRetried,
         Mutation::DurableNotProtected,
         Mutation::TargetNotProtected,
-        Mutation::HeadNotProtected,
+        Mutation::NewestNotProtected,
         Mutation::ReadersNotProtected,
         Mutation::FreedTooEarly,
         Mutation::DurableTooEarly,

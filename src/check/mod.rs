@@ -32,7 +32,7 @@ use crate::format::meta::META_PAGES;
 use crate::format::page::{PageHeader, PageKind};
 use crate::format::table_root::{TableEntry, decode_name};
 use crate::shm::reader_table::ReaderSlot;
-use crate::shm::watermarks::{Head, Snapshot};
+use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
 use crate::space::partition::PartitionProblem;
 use crate::tree::nodes::resolve;
@@ -52,12 +52,12 @@ const LONGEST_UNSYNCED: Duration = Duration::from_secs(1);
 /// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
 
-/// Checks the head, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
+/// Checks newest, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
 pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckReport> {
     core.check_not_forked()?;
     if core.settings.read_only {
-        let (_reader, head) = protected_head(core)?;
-        return check_head(core, &head, None, observer);
+        let (_reader, newest) = protected_newest(core)?;
+        return check_newest(core, &newest, None, observer);
     }
     let seat = core.lock_writer(Wait::Forever)?;
     check_locked(core, &mut seat.expect("it waits for as long as it takes"), observer)
@@ -75,21 +75,21 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// The head, and a reader that keeps it as it is: its trees, and the pages of its free log, which are retired like any
-/// others when the log begins anew. While a commit is being synced the head is not visible, and nobody can read it;
+/// Newest, and a reader that keeps it as it is: its trees, and the pages of its free log, which are retired like any
+/// others when the log begins anew. While a commit is being synced newest is not visible, and nobody can read it;
 /// then it waits. But not for ever: who was to sync may have been killed before, and then the next writer does it,
 /// whenever he comes.
-fn protected_head(core: &Database) -> Result<(Reader<'_>, Head)> {
+fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
     let mut unsynced: Option<(TransactionId, Instant)> = None;
     loop {
         let (slot, snapshot) = core.shared.begin_read(core.handle)?;
         let reader = Reader { core, slot };
-        let head = core.shared.head()?;
-        if head.snapshot.id == snapshot.id {
-            return Ok((reader, head));
+        let newest = core.shared.newest()?;
+        if newest.snapshot.id == snapshot.id {
+            return Ok((reader, newest));
         }
         if core.shared.is_poisoned() {
-            return Err(Error::Poisoned); // the head will never be visible
+            return Err(Error::Poisoned); // newest will never be visible
         }
         drop(reader);
         let is_syncing = match &core.locks {
@@ -97,7 +97,7 @@ fn protected_head(core: &Database) -> Result<(Reader<'_>, Head)> {
             None => true,
         };
         match unsynced {
-            Some((id, since)) if id == head.snapshot.id && !is_syncing => {
+            Some((id, since)) if id == newest.snapshot.id && !is_syncing => {
                 if since.elapsed() >= LONGEST_UNSYNCED {
                     let problem = "a commit is not synced, and who was to do it may have been killed; the next writer \
                                    does it, or whoever opens the database for writing and closes it";
@@ -105,7 +105,7 @@ fn protected_head(core: &Database) -> Result<(Reader<'_>, Head)> {
                     return Err(core.pages.io_error("check")(source));
                 }
             }
-            _ => unsynced = Some((head.snapshot.id, Instant::now())),
+            _ => unsynced = Some((newest.snapshot.id, Instant::now())),
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -113,23 +113,23 @@ fn protected_head(core: &Database) -> Result<(Reader<'_>, Head)> {
 
 /// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
 fn check_locked(core: &Database, state: &mut WriterState, observer: Observer<'_>) -> Result<CheckReport> {
-    let head = core.shared.head()?;
+    let newest = core.shared.newest()?;
     if state.log.is_none() {
-        return check_head(core, &head, None, observer);
+        return check_newest(core, &newest, None, observer);
     }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
-    let space = load_free_space(core, state, &head.snapshot).map(|log| &log.space);
-    check_head(core, &head, space.ok(), observer)
+    let space = load_free_space(core, state, &newest.snapshot).map(|log| &log.space);
+    check_newest(core, &newest, space.ok(), observer)
 }
 
-/// Checks what the head reaches, and that free space, on disk and as the writer knows it, is all the rest.
-fn check_head(
+/// Checks what newest reaches, and that free space, on disk and as the writer knows it, is all the rest.
+fn check_newest(
     core: &Database,
-    head: &Head,
+    newest: &CommittedState,
     writer_space: Option<&Space>,
     observer: Observer<'_>,
 ) -> Result<CheckReport> {
-    let snapshot = head.snapshot;
+    let snapshot = newest.snapshot;
     core.check_reach(snapshot.length_pages)?;
     core.pages.check_layer(&snapshot)?;
     let source = VerifyingSource { pages: &core.pages, length_pages: snapshot.length_pages };
@@ -152,7 +152,7 @@ fn check_head(
         return Ok(check.report);
     }
     check.tables(&snapshot, &mut seen)?;
-    check.free_space(head, writer_space, &seen)?;
+    check.free_space(newest, writer_space, &seen)?;
     Ok(check.report)
 }
 
@@ -162,7 +162,7 @@ const CATALOG: &str = "the catalog";
 struct Check<'a> {
     observer: Observer<'a>,
     source: VerifyingSource<'a>,
-    /// The transaction that the head is of: no page is younger.
+    /// The transaction that newest is of: no page is younger.
     newest: TransactionId,
     /// Snapshots whose pages may not be used again, as it was when the check began.
     protected: Vec<TransactionId>,
@@ -245,12 +245,17 @@ impl Check<'_> {
         }
     }
 
-    fn free_space(&mut self, head: &Head, writer_space: Option<&Space>, seen: &PageSet) -> Result<()> {
+    fn free_space(
+        &mut self,
+        newest: &CommittedState,
+        writer_space: Option<&Space>,
+        seen: &PageSet,
+    ) -> Result<()> {
         self.place = "the free log".into();
         let records = Extent::new(0, META_PAGES);
         self.tell(&PageUse::of_none(records, PageRole::Meta, None));
         let source = self.source;
-        let log = WriterFreeSpace::load_from(head, |number| {
+        let log = WriterFreeSpace::load_from(newest, |number| {
             self.log_pages.push(Extent { first: number, count: 1 });
             source.page(number)
         });

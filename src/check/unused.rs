@@ -1,6 +1,6 @@
 //! Pages that the newest transaction does not use: which of them are free, and which of them a snapshot still needs.
 
-use super::{PageRole, PageUse, VerifyingSource, protected_head};
+use super::{PageRole, PageUse, VerifyingSource, protected_newest};
 use crate::base::TransactionId;
 use crate::error::Result;
 use crate::space::Space;
@@ -11,9 +11,9 @@ use crate::txn::free_space::WriterFreeSpace;
 /// What [`Db::unused_pages`](crate::Db::unused_pages) does: reads the free log, and no other page.
 pub(crate) fn unused_pages(core: &Database, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
     core.check_not_forked()?;
-    let (_reader, head) = protected_head(core)?;
-    let source = VerifyingSource { pages: &core.pages, length_pages: head.snapshot.length_pages };
-    let log = WriterFreeSpace::load_from(&head, |number| source.page(number))?;
+    let (_reader, newest) = protected_newest(core)?;
+    let source = VerifyingSource { pages: &core.pages, length_pages: newest.snapshot.length_pages };
+    let log = WriterFreeSpace::load_from(&newest, |number| source.page(number))?;
     visit_unused(&log.space, &core.shared.protected()?, each);
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Stats {
     /// may have become free; [`Db::unused_pages`] counts them now.
     pub retired_pages: u32,
     /// The newest transaction.
-    pub head: u64,
+    pub newest: u64,
     /// The newest transaction that readers see.
     pub visible: u64,
     /// The newest transaction that is durable.
@@ -49,16 +49,16 @@ impl Stats {
             oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
         })?;
         let tables = core.shared.visible_snapshot()?.catalog.entries; // a word: no reader slot is needed
-        // Head is read last, and is at least what the others were.
+        // Newest is read last, and is at least what the others were.
         let (durable, visible) = (core.shared.durable().0, core.shared.visible().0);
-        let head = core.shared.head()?;
+        let newest = core.shared.newest()?;
         Ok(Stats {
             page_size: core.pages.page_size,
             file_bytes: core.pages.storage.mapping().mapped_length(),
-            pages: head.snapshot.length_pages,
-            free_pages: head.space.free_pages,
-            retired_pages: head.space.retired_pages,
-            head: head.snapshot.id.0,
+            pages: newest.snapshot.length_pages,
+            free_pages: newest.space.free_pages,
+            retired_pages: newest.space.retired_pages,
+            newest: newest.snapshot.id.0,
             visible,
             durable,
             tables,

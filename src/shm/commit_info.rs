@@ -1,6 +1,6 @@
 //! What a commit leaves to the next writer and to the syncer, whichever process they are in.
 //!
-//! - An *area* holds what the record will say of free space. There are two: a commit fills the one that head does not
+//! - An *area* holds what the record will say of free space. There are two: a commit fills the one newest does not
 //!   use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing
 //!   that anybody reads.
 //! - A *delta* holds the pages that a commit stored, with their checksums, and those that it retired: from those after

@@ -12,7 +12,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::handles::HandleNumber;
-use super::watermarks::{Head, Snapshot};
+use super::watermarks::{CommittedState, Snapshot};
 use super::{SharedMemory, Step, WORD_COUNT};
 use crate::base::{PageNumber, TransactionId};
 use crate::format::table_root::TreeRoot;
@@ -73,7 +73,7 @@ impl World {
     /// A sync, without its disk.
     fn sync(&self) {
         let (durable, slot) = (self.shared.durable(), self.shared.durable_slot());
-        if durable == self.shared.head_id() {
+        if durable == self.shared.newest_id() {
             return;
         }
         let durable = self.shared.snapshot(durable);
@@ -85,14 +85,17 @@ impl World {
     }
 }
 
-fn head_at(id: TransactionId, place: usize) -> Head {
+fn head_at(id: TransactionId, place: usize) -> CommittedState {
     let catalog = TreeRoot { page: PageNumber(place as u32), depth: 1, entries: id.0 };
-    Head { snapshot: Snapshot { id, length_pages: PLACES as u32, catalog }, space: SpaceState::default() }
+    CommittedState {
+        snapshot: Snapshot { id, length_pages: PLACES as u32, catalog },
+        space: SpaceState::default(),
+    }
 }
 
 /// One writer after another. What it knows is what a writer loads from the free log.
 struct Writer {
-    /// Which place the head's page is in, and since when.
+    /// Which place newest's page is in, and since when.
     current: (usize, TransactionId),
     /// Births and deaths of what the places hold besides; `None`: nothing.
     retired: [Option<(TransactionId, TransactionId)>; PLACES],
@@ -120,7 +123,7 @@ impl Writer {
         self.retired[place] = None;
         self.retired[self.current.0] = Some((self.current.1, id));
         self.current = (place, id);
-        world.shared.advance_head(&head_at(id, place), None, world.is_durable_commit(id));
+        world.shared.advance_newest(&head_at(id, place), None, world.is_durable_commit(id));
         true
     }
 }
@@ -336,7 +339,7 @@ fn a_read_that_ends_unordered_races_with_the_next_store() {
 #[test]
 #[should_panic(expected = "protected page")]
 fn target_of_a_head_that_moved_loses_a_page() {
-    explore(Some(Step::HeadAgain), 3, syncer_beside_writer);
+    explore(Some(Step::NewestAgain), 3, syncer_beside_writer);
 }
 
 #[test]

@@ -31,9 +31,9 @@ const IS_SMALL: bool = cfg!(all(test, loom));
 /// Words in a cache line of 64 bytes.
 const LINE: usize = 8;
 const IDENTITY_AT: usize = 0;
-const HEADS_AT: usize = 64;
+const WATERMARKS_AT: usize = 64;
 const RING_AT: usize = 192;
-/// Snapshots whose descriptors are kept. Head is never this far above visible.
+/// Snapshots whose descriptors are kept. Newest is never this far above visible.
 pub(crate) const RING_LEN: usize = if IS_SMALL { 8 } else { 256 };
 const AREAS_AT: usize = RING_AT + RING_LEN * LINE;
 const AREA_LEN: usize = if IS_SMALL { 9 } else { 528 };
@@ -67,9 +67,9 @@ enum Step {
     ReadersLast,
     /// The target is cleared after visible has been raised.
     TargetLast,
-    /// The head is read again after it was declared the target.
-    HeadAgain,
-    /// Pending is announced before head advances.
+    /// Newest is read again after it was declared the target.
+    NewestAgain,
+    /// Pending is announced before newest advances.
     PendingFirst,
     /// Ending a read transaction is ordered after its reading.
     EndAfterReading,

@@ -20,8 +20,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 use super::handles::HandleNumber;
 use super::{
-    BLOCK_COUNT, BLOCK_LEN, HANDLE_COUNT, HEADS_AT, IS_SMALL, LINE, READER_SLOTS, READERS_AT, SharedMemory,
-    Step, is_left_out,
+    BLOCK_COUNT, BLOCK_LEN, HANDLE_COUNT, IS_SMALL, LINE, READER_SLOTS, READERS_AT, SharedMemory, Step,
+    WATERMARKS_AT, is_left_out,
 };
 use crate::base::TransactionId;
 use crate::error::{Error, Result, corrupt};
@@ -30,7 +30,7 @@ use crate::sys::atomic::AtomicU64;
 use crate::sys::coarse_milliseconds;
 
 /// [`Bounds`], in a cache line that is hardly ever written.
-const BOUNDS: usize = HEADS_AT + 13 * LINE;
+const BOUNDS: usize = WATERMARKS_AT + 13 * LINE;
 const FREE: u64 = 0;
 /// Blocks that stay open above what is in use.
 const SPARE_BLOCKS: usize = if IS_SMALL { 0 } else { 8 };
@@ -339,7 +339,7 @@ mod tests {
     use crate::format::table_root::TreeRoot;
     use crate::shm::WORD_COUNT;
     use crate::shm::commit_info::SpaceState;
-    use crate::shm::watermarks::Head;
+    use crate::shm::watermarks::CommittedState;
     use crate::sys::SharedWords;
 
     const OWN: HandleNumber = HandleNumber(0);
@@ -349,7 +349,7 @@ mod tests {
         let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
         let catalog = TreeRoot { page: PageNumber(0), depth: 0, entries: 0 };
         let snapshot = Snapshot { id: TransactionId(id), length_pages: 2, catalog };
-        shared.start_at(&Head { snapshot, space: SpaceState::default() }, 0, TransactionId(id + 1));
+        shared.start_at(&CommittedState { snapshot, space: SpaceState::default() }, 0, TransactionId(id + 1));
         shared
     }
 

@@ -1,13 +1,13 @@
-//! Where the transactions stand: head, visible, durable, the sync target, the poison flag.
+//! Where the transactions stand: newest, visible, durable, the sync target, the poison flag.
 //!
 //! Invariants (rules R1 to R10 of docs/DURABILITY.md; checked exhaustively by the protocol's model):
-//! - `durable <= head`, `visible <= head`; each only rises while the database is open.
-//! - A snapshot is visible only if every durable commit in it is durable (I3). Visible moves to the head or to
+//! - `durable <= newest`, `visible <= newest`; each only rises while the database is open.
+//! - A snapshot is visible only if every durable commit in it is durable (I3). Visible moves to newest or to
 //!   the target of a finished sync, never to a snapshot between, for only those are protected (R2).
 //! - The protected set is read in one order: target and hazard, durable, visible, a fence, the readers (R5).
 //!   The syncer clears the target last, after it has raised durable and visible.
-//! - A snapshot's descriptor is stored before head names it and is kept while visible may name it: the ring
-//!   is longer than the distance of head from visible. Ids take its places one after the other; where recovery
+//! - A snapshot's descriptor is stored before newest names it and is kept while visible may name it: the ring
+//!   is longer than the distance of newest from visible. Ids take its places one after the other; where recovery
 //!   leaves a gap in the ids, it is one of whole rounds ([`first_id_after`]).
 //!
 //! All accesses are sequentially consistent, as the model assumes, but for the stores of a descriptor's fields, which
@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::{Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use super::commit_info::{CommitDelta, EncodedDelta, SpaceState};
-use super::{HEADS_AT, LINE, RING_AT, RING_LEN, SharedMemory, Step, is_left_out};
+use super::{LINE, RING_AT, RING_LEN, SharedMemory, Step, WATERMARKS_AT, is_left_out};
 use crate::base::checksum::checksum_of_parts;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, TransactionId};
@@ -37,12 +37,12 @@ pub(crate) struct Snapshot {
 
 /// A state of the database, as a transaction left it: all that the next writer, and the record, must know.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Head {
+pub(crate) struct CommittedState {
     pub(crate) snapshot: Snapshot,
     pub(crate) space: SpaceState,
 }
 
-impl Head {
+impl CommittedState {
     /// Of all its fields.
     fn checksum(&self) -> u32 {
         let Snapshot { id, length_pages, catalog } = self.snapshot;
@@ -62,28 +62,28 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 // Each word that is often written has two cache lines for itself: processors fetch lines in pairs. (Target and hazard,
 // which the syncer alone writes, share two.)
-const HEAD: usize = HEADS_AT;
-const VISIBLE: usize = HEADS_AT + 2 * LINE;
+const NEWEST: usize = WATERMARKS_AT;
+const VISIBLE: usize = WATERMARKS_AT + 2 * LINE;
 /// The durable transaction, times two, and in the lowest bit the slot of its record.
-const DURABLE: usize = HEADS_AT + 4 * LINE;
-const TARGET: usize = HEADS_AT + 6 * LINE;
-/// The head that a syncer is about to make visible: protected meanwhile (R3).
-const HAZARD: usize = HEADS_AT + 7 * LINE;
+const DURABLE: usize = WATERMARKS_AT + 4 * LINE;
+const TARGET: usize = WATERMARKS_AT + 6 * LINE;
+/// Newest that a syncer is about to make visible: protected meanwhile (R3).
+const HAZARD: usize = WATERMARKS_AT + 7 * LINE;
 /// The checksums of the records that were last stored in slots 0 and 1.
-const SLOT_CHECKSUMS: usize = HEADS_AT + 10 * LINE + 2;
+const SLOT_CHECKSUMS: usize = WATERMARKS_AT + 10 * LINE + 2;
 /// The newest transaction whose commit asked for durability.
-const PENDING: usize = HEADS_AT + 8 * LINE;
+const PENDING: usize = WATERMARKS_AT + 8 * LINE;
 /// Ids begin here, above all that recovery has seen (R9).
-const FIRST_ID: usize = HEADS_AT + 10 * LINE;
+const FIRST_ID: usize = WATERMARKS_AT + 10 * LINE;
 /// The newest transaction that made the file shorter, until its end has been cut off; 0 if none.
-const SHRUNK_IN: usize = HEADS_AT + 10 * LINE + 1;
-const POISON: usize = HEADS_AT + 12 * LINE;
+const SHRUNK_IN: usize = WATERMARKS_AT + 10 * LINE + 1;
+const POISON: usize = WATERMARKS_AT + 12 * LINE;
 /// Rises, in 32 bits, whenever visible does: what waiting processes sleep on.
-const CHANGES: usize = HEADS_AT + 14 * LINE;
+const CHANGES: usize = WATERMARKS_AT + 14 * LINE;
 /// Processes that sleep.
-const SLEEPERS: usize = HEADS_AT + 14 * LINE + 1;
+const SLEEPERS: usize = WATERMARKS_AT + 14 * LINE + 1;
 /// Tickets that writers who have to wait have taken.
-const TICKETS: usize = HEADS_AT + 15 * LINE;
+const TICKETS: usize = WATERMARKS_AT + 15 * LINE;
 
 #[inline]
 fn place_in_ring(id: TransactionId) -> usize {
@@ -103,52 +103,52 @@ impl SharedMemory {
         TransactionId(self.word(word).load(SeqCst))
     }
 
-    /// Everything stands at `head`, whose record in `slot` is durable. New transactions get ids from `first_id` on.
-    pub(crate) fn start_at(&self, head: &Head, slot: usize, first_id: TransactionId) {
-        self.store_head(head, 0, None);
-        let id = head.snapshot.id;
+    /// Everything stands at `newest`, whose record in `slot` is durable. New transactions get ids from `first_id` on.
+    pub(crate) fn start_at(&self, newest: &CommittedState, slot: usize, first_id: TransactionId) {
+        self.store_state(newest, 0, None);
+        let id = newest.snapshot.id;
         self.word(FIRST_ID).store(first_id.0, SeqCst);
         self.store_durable(id, slot);
         self.word(VISIBLE).store(id.0, SeqCst);
-        self.word(HEAD).store(id.0, SeqCst);
+        self.word(NEWEST).store(id.0, SeqCst);
     }
 
-    pub(crate) fn head_id(&self) -> TransactionId {
-        self.id(HEAD)
+    pub(crate) fn newest_id(&self) -> TransactionId {
+        self.id(NEWEST)
     }
 
-    /// The head, whole. For the writer, who keeps it from moving, and for others as soon as they look fast enough.
-    pub(crate) fn head(&self) -> Result<Head> {
-        self.look_at_head(|id| {
+    /// Newest, whole. For the writer, who keeps it from moving, and for others as soon as they look fast enough.
+    pub(crate) fn newest(&self) -> Result<CommittedState> {
+        self.read_newest(|id| {
             let area = self.descriptor(id)[4].load(SeqCst) as usize & 1;
-            Some(Head { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? })
+            Some(CommittedState { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? })
         })
     }
 
-    /// The head that processes have left, all of which are gone, if its descriptor and its area belong together. They
+    /// Newest that processes have left, all of which are gone, if its descriptor and its area belong together. They
     /// lie in different pages of the lock file, each of which reaches the disk by itself: what a lost page cache leaves
     /// may be of different times.
-    pub(crate) fn head_as_left(&self) -> Option<Head> {
-        let id = self.head_id();
+    pub(crate) fn head_as_left(&self) -> Option<CommittedState> {
+        let id = self.newest_id();
         let words = self.descriptor(id);
         let area = words[4].load(SeqCst) as usize & 1;
-        let head = Head { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? };
-        (words[5].load(SeqCst) == u64::from(head.checksum())).then_some(head)
+        let newest = CommittedState { snapshot: self.snapshot(id)?, space: self.load_space(area, id)? };
+        (words[5].load(SeqCst) == u64::from(newest.checksum())).then_some(newest)
     }
 
     /// The same, without its free space.
-    pub(crate) fn head_snapshot(&self) -> Result<Snapshot> {
-        self.look_at_head(|id| self.snapshot(id))
+    pub(crate) fn newest_snapshot(&self) -> Result<Snapshot> {
+        self.read_newest(|id| self.snapshot(id))
     }
 
-    fn look_at_head<T>(&self, look: impl Fn(TransactionId) -> Option<T>) -> Result<T> {
+    fn read_newest<T>(&self, look: impl Fn(TransactionId) -> Option<T>) -> Result<T> {
         for _ in 0..MAX_SPINS {
-            if let Some(found) = look(self.head_id()) {
+            if let Some(found) = look(self.newest_id()) {
                 return Ok(found);
             }
             std::hint::spin_loop();
         }
-        Err(corrupt(None, "lock file", "a descriptor of the head", "none"))
+        Err(corrupt(None, "lock file", "a descriptor of newest", "none"))
     }
 
     /// What readers see, for its numbers: nothing protects its pages.
@@ -223,59 +223,64 @@ impl SharedMemory {
         self.id(FIRST_ID)
     }
 
-    /// Whether the ids can be what users have left: what readers see and what is durable is not above the head, nothing
+    /// Whether the ids can be what users have left: what readers see and what is durable is not above newest, nothing
     /// is pending above the next id, and that takes the next place in the ring. If it took that of what readers see,
     /// there would never be room for it; if its record were taken for durable already, it would never be stored.
     pub(crate) fn ids_are_in_order(&self) -> bool {
-        let (head, first) = (self.head_id(), self.first_id());
-        let is_next_in_ring = first <= head || place_in_ring(first) == place_in_ring(head.next());
-        let has_visible = self.visible().0 != 0 && self.visible() <= head;
-        let is_pending_known = self.pending() <= head || self.pending() == self.next_id();
+        let (newest, first) = (self.newest_id(), self.first_id());
+        let is_next_in_ring = first <= newest || place_in_ring(first) == place_in_ring(newest.next());
+        let has_visible = self.visible().0 != 0 && self.visible() <= newest;
+        let is_pending_known = self.pending() <= newest || self.pending() == self.next_id();
         is_next_in_ring
             && first <= TransactionId::MAX
             && has_visible
-            && self.durable() <= head
-            && self.id(TARGET) <= head
+            && self.durable() <= newest
+            && self.id(TARGET) <= newest
             && is_pending_known
     }
 
-    /// The id of the transaction that follows the head.
+    /// The id of the transaction that follows newest.
     pub(crate) fn next_id(&self) -> TransactionId {
-        self.head_id().next().max(self.id(FIRST_ID))
+        self.newest_id().next().max(self.id(FIRST_ID))
     }
 
     /// The transaction has happened (R8): the next one builds on it. `wants_durable` is announced first, so
-    /// that no one can see the new head and miss that it is pending.
-    pub(crate) fn advance_head(&self, head: &Head, delta: Option<&CommitDelta>, wants_durable: bool) {
-        let id = head.snapshot.id;
+    /// that no one can see the new newest and miss that it is pending.
+    pub(crate) fn advance_newest(
+        &self,
+        newest: &CommittedState,
+        delta: Option<&CommitDelta>,
+        wants_durable: bool,
+    ) {
+        let id = newest.snapshot.id;
         let overwrites = place_in_ring(id) == place_in_ring(self.visible());
         assert!(!overwrites, "the ring of descriptors is full");
-        let area = self.descriptor(self.head_id())[4].load(SeqCst) as usize & 1;
+        let area = self.descriptor(self.newest_id())[4].load(SeqCst) as usize & 1;
         let delta = delta.and_then(CommitDelta::encode);
-        self.store_head(head, 1 - area, delta.as_ref());
+        self.store_state(newest, 1 - area, delta.as_ref());
         self.store_delta(id, delta.as_ref());
         if wants_durable && !is_left_out(Step::PendingFirst) {
             self.word(PENDING).store(id.0, SeqCst);
         }
-        self.word(HEAD).store(id.0, SeqCst);
+        self.word(NEWEST).store(id.0, SeqCst);
         if wants_durable && is_left_out(Step::PendingFirst) {
             self.word(PENDING).store(id.0, SeqCst);
         }
         self.show(id);
     }
 
-    /// Does what a writer or a syncer may have been killed before: makes visible what is durable, and the head if
+    /// Does what a writer or a syncer may have been killed before: makes visible what is durable, and newest if
     /// nothing durable is pending up to it. For a handle that is alone.
     pub(crate) fn resume(&self) {
         self.raise_visible(self.durable());
-        self.show(self.head_id());
+        self.show(self.newest_id());
     }
 
-    /// Makes the head, which no other moves meanwhile, visible, if nothing durable is pending up to it (R3). For the
+    /// Makes newest, which no other moves meanwhile, visible, if nothing durable is pending up to it (R3). For the
     /// writer that has moved it.
-    fn show(&self, head: TransactionId) {
+    fn show(&self, newest: TransactionId) {
         if !self.has_pending() || is_mutated(Mutation::VisibleTooEarly) {
-            self.raise_visible(head);
+            self.raise_visible(newest);
         }
     }
 
@@ -307,8 +312,8 @@ impl SharedMemory {
             ids.push(self.durable());
         }
         ids.push(self.visible());
-        if !is_mutated(Mutation::HeadNotProtected) {
-            ids.push(self.head_id());
+        if !is_mutated(Mutation::NewestNotProtected) {
+            ids.push(self.newest_id());
         }
         fence(SeqCst);
         if !is_left_out(Step::ReadersLast) && !is_mutated(Mutation::ReadersNotProtected) {
@@ -327,14 +332,14 @@ impl SharedMemory {
         Some(self.id(TARGET)).filter(|id| id.0 != 0)
     }
 
-    /// Declares the head to be syncing. A writer that starts from a later head reads the target after this store,
-    /// so that it finds it protected; so the head is read again afterwards.
-    pub(crate) fn take_target(&self) -> Result<Head> {
+    /// Declares newest to be syncing. A writer that starts from a later newest reads the target after this store,
+    /// so that it finds it protected; so newest is read again afterwards.
+    pub(crate) fn take_target(&self) -> Result<CommittedState> {
         loop {
-            let head = self.head()?;
-            self.word(TARGET).store(head.snapshot.id.0, SeqCst);
-            if self.head_id() == head.snapshot.id || is_left_out(Step::HeadAgain) {
-                return Ok(head);
+            let newest = self.newest()?;
+            self.word(TARGET).store(newest.snapshot.id.0, SeqCst);
+            if self.newest_id() == newest.snapshot.id || is_left_out(Step::NewestAgain) {
+                return Ok(newest);
             }
         }
     }
@@ -346,15 +351,15 @@ impl SharedMemory {
             self.clear_target();
         }
         self.store_durable(target, slot);
-        let head = loop {
-            let head = self.head_id();
-            self.word(HAZARD).store(head.0, SeqCst);
-            if self.head_id() == head {
-                break head;
+        let newest = loop {
+            let newest = self.newest_id();
+            self.word(HAZARD).store(newest.0, SeqCst);
+            if self.newest_id() == newest {
+                break newest;
             }
         };
         // If a durable commit above the target is pending, it is above all that may become visible now (R2).
-        let visible = if self.pending() > target { target } else { head };
+        let visible = if self.pending() > target { target } else { newest };
         self.raise_visible(visible);
         self.word(HAZARD).store(0, SeqCst);
         self.clear_target();
@@ -406,16 +411,16 @@ impl SharedMemory {
         self.words(RING_AT + place_in_ring(id) * LINE, LINE)
     }
 
-    fn store_head(&self, head: &Head, area: usize, delta: Option<&EncodedDelta>) {
-        self.store_space(area, head.snapshot.id, &head.space);
-        let Snapshot { id, length_pages, catalog } = head.snapshot;
+    fn store_state(&self, newest: &CommittedState, area: usize, delta: Option<&EncodedDelta>) {
+        self.store_space(area, newest.snapshot.id, &newest.space);
+        let Snapshot { id, length_pages, catalog } = newest.snapshot;
         let words = self.descriptor(id);
         words[0].store(0, SeqCst); // whoever reads now sees that the words do not belong together
         words[1].store(u64::from(length_pages), Release);
         words[2].store(u64::from(catalog.page.0) | u64::from(catalog.depth) << 32, Release);
         words[3].store(catalog.entries, Release);
         words[4].store(area as u64, Release);
-        words[5].store(u64::from(head.checksum()), Release);
+        words[5].store(u64::from(newest.checksum()), Release);
         words[6].store(delta.map_or(0, EncodedDelta::checksum), Release);
         words[0].store(id.0, SeqCst);
     }

@@ -361,7 +361,7 @@ impl<S: Workload> Exploration<'_, S> {
                 (None, _) => Choice::Killed,
             };
             let segment = Segment { in_recovery: true, point, fault: Some(call), choice };
-            let found = db.and_then(|db| Problem::or_panic(move || Ok(shared(&db).head_id())));
+            let found = db.and_then(|db| Problem::or_panic(move || Ok(shared(&db).newest_id())));
             let expected = match found {
                 Ok(found) => expected.with_durable(found),
                 Err(problem) if problem.kind != ProblemKind::CannotOpen => {

@@ -45,7 +45,7 @@ fn look<S: Workload>(workload: &S, disk: &Disk) -> Result<(TransactionId, u64), 
 pub(super) struct FullHistory<'a, Step> {
     /// Steps of earlier lives, as the crash at their end has left them.
     past: Vec<StepOutcome<'a, Step>>,
-    /// Steps of this life: what they are, and for those that had begun, the head at their end and whether they ended
+    /// Steps of this life: what they are, and for those that had begun, newest at their end and whether they ended
     /// without an error.
     pub(super) steps: &'a [Step],
     ends: Vec<(TransactionId, bool)>,

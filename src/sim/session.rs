@@ -41,7 +41,7 @@ pub(super) struct Session {
     pub(super) opened_at: usize,
     /// The id before that of the first transaction of this life; `None` if a fault kept it from opening.
     pub(super) before_first: Option<TransactionId>,
-    /// For each step that had begun: the head when it ended, and whether it ended without an error.
+    /// For each step that had begun: newest when it ended, and whether it ended without an error.
     pub(super) ends: Vec<(TransactionId, bool)>,
     pub(super) faults_met: usize,
 }
@@ -116,7 +116,7 @@ fn run<S: Workload>(
         let result = workload.run(&context, &mut memory, step);
         forget_meanwhile(log);
         log.lock().events.push(Event::StepEnds);
-        ends.push((shared(&context.db).head_id(), result.is_ok()));
+        ends.push((shared(&context.db).newest_id(), result.is_ok()));
         let is_hit = !met_before && log.lock().faults_met > 0;
         match result {
             Err(error) if !(is_hit || met_before && follows_from(fault, &error)) => {

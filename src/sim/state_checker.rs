@@ -86,7 +86,7 @@ impl<S: Workload> Exploration<'_, S> {
             let is_clean = db.check().is_ok_and(|report| report.is_clean());
             let read = SnapshotReader::begin(&db.handle)
                 .and_then(|reader| Ok((reader.snapshot.id, fingerprint(&reader)?)));
-            let found = shared(&db).head_id();
+            let found = shared(&db).newest_id();
             let wrong = |kind, text: &dyn Display| {
                 Err(Problem::new(kind, format_args!("with a flipped bit: {text}")))
             };

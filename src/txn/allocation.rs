@@ -5,7 +5,7 @@
 //! - What frees space works in a full file: free pages below the reserve go only to transactions that give back as many.
 //! - A longer file is durable before any record that refers to it is stored: whoever stores the record sees to that
 //!   ([`crate::txn::sync`]). Growth itself waits for no disk.
-//! - R1: what is reclaimed is needed by no protected snapshot, the head included.
+//! - R1: what is reclaimed is needed by no protected snapshot, newest included.
 
 use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@
 //! 2. **Log** what that took from free space and what it retired.
 //! 3. **Store** the pages, in few contiguous runs. Up to here only pages that no protected snapshot needs
 //!    have been touched (I1, R1): whatever happens, the transaction never happened.
-//! 4. **Publish**: if both files still have their names, the head advances (R8). Now it has happened, for every later transaction; a lazy commit
+//! 4. **Publish**: if both files still have their names, newest advances (R8). Now it has happened, for every later transaction; a lazy commit
 //!    over durable ones is visible at once (R3).
 //! 5. **Give the seat back.** Other writers go on while this one waits.
 //! 6. **Sync**, or wait for the thread that syncs: the record, one barrier, durable, visible ([`crate::txn::sync`]).
@@ -21,7 +21,7 @@ use crate::error::{Result, corrupt};
 use crate::format::meta::TAIL_LIMIT;
 use crate::format::page;
 use crate::shm::commit_info::CommitDelta;
-use crate::shm::watermarks::{Head, Snapshot};
+use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::NewValue;
@@ -61,7 +61,7 @@ impl Transaction {
         Ok(id)
     }
 
-    /// Steps 1 to 5. A transaction that changed nothing leaves no trace: its id is that of the head.
+    /// Steps 1 to 5. A transaction that changed nothing leaves no trace: its id is that of newest.
     pub(crate) fn publish(mut self, durability: Durability) -> Result<TransactionId> {
         self.check_usable()?;
         self.core().check_writable()?;
@@ -74,7 +74,7 @@ impl Transaction {
         let id = parts.id;
         let (snapshot, log) = parts.store()?;
         Parts::check_before_publishing(self.core(), &self.base, id)?;
-        self.parts().advance_head(snapshot, log, durability);
+        self.parts().advance_newest(snapshot, log, durability);
         self.unlock_writer();
         Ok(id)
     }
@@ -143,29 +143,33 @@ impl Parts<'_> {
     fn check_before_publishing(core: &Database, base: &Snapshot, id: TransactionId) -> Result<()> {
         core.check_names()?;
         let shared = &core.shared;
-        if shared.head_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
+        if shared.newest_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
             // This process has the writer's turn: only one that does not know the locks has stored there.
             let expected =
-                format_args!("transaction {} as head, {id} as the next, with room for it", base.id);
-            let found =
-                format_args!("{}, {}, and {} visible", shared.head_id(), shared.next_id(), shared.visible());
+                format_args!("transaction {} as newest, {id} as the next, with room for it", base.id);
+            let found = format_args!(
+                "{}, {}, and {} visible",
+                shared.newest_id(),
+                shared.next_id(),
+                shared.visible()
+            );
             return Err(corrupt(None, "lock file", expected, found));
         }
         Ok(())
     }
 
     /// Step 4. Nothing here can fail.
-    fn advance_head(self, snapshot: Snapshot, saved: FreeLog, durability: Durability) {
+    fn advance_newest(self, snapshot: Snapshot, saved: FreeLog, durability: Durability) {
         let log = self.state.log.as_mut().expect("it was loaded to store the pages");
         let retired = log.space.delta(self.id).retired.into_iter().map(|(run, _)| run).collect();
         let delta = self.stored.units().map(|stored| CommitDelta { stored, retired });
-        let head = Head { snapshot, space: log.state_with(&saved) };
+        let newest = CommittedState { snapshot, space: log.state_with(&saved) };
         log.committed(saved, self.id);
         let shared = &self.core.shared;
         if snapshot.length_pages < self.base.length_pages {
             shared.set_shrunk_in(Some(self.id));
         }
-        shared.advance_head(&head, delta.as_ref(), durability == Durability::Durable);
+        shared.advance_newest(&newest, delta.as_ref(), durability == Durability::Durable);
         if let Some(delta) = delta {
             self.core.sync.remember(self.id, delta);
         }

@@ -176,7 +176,7 @@ impl Compactor {
             drop(transaction);
             let is_cut = cut(handle)?;
             self.progress.commits += u64::from(is_cut);
-            self.progress.pages = handle.core.shared.head_snapshot()?.length_pages;
+            self.progress.pages = handle.core.shared.newest_snapshot()?.length_pages;
             self.end_pass(room);
             return Ok(self.progress);
         }

@@ -133,7 +133,7 @@ impl Database {
     }
 
     /// An error if somebody has cut, or replaced, the data file or the lock file under us, of which `base` is the
-    /// head. Costs system calls, so only writers ask.
+    /// newest. Costs system calls, so only writers ask.
     pub(crate) fn check_files(&self, base: &Snapshot) -> Result<()> {
         self.check_reach(base.length_pages)?;
         let storage = &self.pages.storage;
@@ -155,7 +155,7 @@ impl Database {
     }
 
     /// Returns `Error::Replaced` if one of the two files has lost its name. Asked when a transaction begins, before the
-    /// head advances, and before a commit is said to be durable: a name may be lost at any moment, and what is
+    /// newest advances, and before a commit is said to be durable: a name may be lost at any moment, and what is
     /// committed to a file without one is lost with the last handle.
     pub(crate) fn check_names(&self) -> Result<()> {
         self.locks.as_ref().map_or(Ok(()), |locks| locks.check_names(&self.pages.path))
@@ -180,7 +180,7 @@ impl Database {
     /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
     /// protected is from before they did, and no thread writes.
     ///
-    /// Every protected snapshot is then at most as long as the head; so no reader, however hostile the page
+    /// Every protected snapshot is then at most as long as newest; so no reader, however hostile the page
     /// that it follows, can touch a page behind the new end.
     ///
     /// A reader that is in the way may be dead. A commit looks for that now and then only, since it would have to look
@@ -200,8 +200,8 @@ impl Database {
             return;
         }
         let Ok(Some(mut seat)) = self.lock_writer(Wait::No) else { return };
-        let (Some(shrunk_in), Ok(head)) = (self.shared.shrunk_in(), self.shared.head()) else { return };
-        let length_pages = head.snapshot.length_pages;
+        let (Some(shrunk_in), Ok(newest)) = (self.shared.shrunk_in(), self.shared.newest()) else { return };
+        let length_pages = newest.snapshot.length_pages;
         let is_unseen_by =
             |protected: Vec<TransactionId>| protected.first().is_some_and(|&oldest| oldest >= shrunk_in);
         let is_unseen = || self.shared.protected().is_ok_and(is_unseen_by);

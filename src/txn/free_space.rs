@@ -3,8 +3,8 @@
 //! Invariants:
 //! - What the log says up to a commit is the state of [`Space`] after it. (Runs that became free by the interval rule,
 //!   I2, are not logged: whoever reads the log applies the rule himself.)
-//! - A writer whose knowledge is older than the head reads what has been added to the log since, in whatever
-//!   process; if it cannot tell what that is, it loads the whole log. Either way it knows the head's state.
+//! - A writer whose knowledge is older than newest reads what has been added to the log since, in whatever
+//!   process; if it cannot tell what that is, it loads the whole log. Either way it knows newest's state.
 //! - The log may have begun again meanwhile, and a page that was its newest may be a page of it again, with something
 //!   else in it: a page is the one that the writer knows only if it has the birth that the writer knows.
 
@@ -15,7 +15,7 @@ use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Delta, Entry};
 use crate::format::page;
 use crate::shm::commit_info::SpaceState;
-use crate::shm::watermarks::Head;
+use crate::shm::watermarks::CommittedState;
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::txn::page_file::PageFile;
@@ -28,24 +28,24 @@ pub(crate) struct WriterFreeSpace {
 }
 
 impl WriterFreeSpace {
-    /// Reads the log of `head`.
-    pub(crate) fn load(pages: &PageFile, head: &Head) -> Result<WriterFreeSpace> {
-        WriterFreeSpace::load_from(head, |number| pages.page(number, head.snapshot.length_pages))
+    /// Reads the log of `newest`.
+    pub(crate) fn load(pages: &PageFile, newest: &CommittedState) -> Result<WriterFreeSpace> {
+        WriterFreeSpace::load_from(newest, |number| pages.page(number, newest.snapshot.length_pages))
     }
 
-    /// Reads the log of `head`, whose pages `read` answers, verified.
+    /// Reads the log of `newest`, whose pages `read` answers, verified.
     pub(crate) fn load_from<'a>(
-        head: &Head,
+        newest: &CommittedState,
         read: impl FnMut(PageNumber) -> Result<&'a [u8]>,
     ) -> Result<WriterFreeSpace> {
-        let length_pages = head.snapshot.length_pages;
-        let SpaceState { log_page, log_tail, .. } = &head.space;
+        let length_pages = newest.snapshot.length_pages;
+        let SpaceState { log_page, log_tail, .. } = &newest.space;
         let chain = free_log::read_chain(*log_page, log_tail, read)?;
-        let space = Space::load(&chain.bytes, head.snapshot.id)?;
+        let space = Space::load(&chain.bytes, newest.snapshot.id)?;
         if space.length_pages() != length_pages {
             return Err(corrupt(None, "length in the free log", length_pages, space.length_pages()));
         }
-        Ok(WriterFreeSpace { log: FreeLog::from_chain(&chain, log_tail), space, id: head.snapshot.id })
+        Ok(WriterFreeSpace { log: FreeLog::from_chain(&chain, log_tail), space, id: newest.snapshot.id })
     }
 
     /// Whether this is what transaction `id` has left.
@@ -58,10 +58,10 @@ impl WriterFreeSpace {
         self.space.length_pages() <= pages.existing_pages()
     }
 
-    /// Applies what others have committed up to `head`; `None` if that cannot be told from what was added to the log.
+    /// Applies what others have committed up to `newest`; `None` if that cannot be told from what was added to the log.
     /// Damage is one reason: loading the whole log says so.
-    pub(crate) fn catch_up(mut self, pages: &PageFile, head: &Head) -> Option<WriterFreeSpace> {
-        let newer = self.newer_entries(pages, head).ok()??;
+    pub(crate) fn catch_up(mut self, pages: &PageFile, newest: &CommittedState) -> Option<WriterFreeSpace> {
+        let newer = self.newer_entries(pages, newest).ok()??;
         for delta in newer.deltas {
             if delta.id != self.id.next() {
                 return None;
@@ -69,19 +69,20 @@ impl WriterFreeSpace {
             self.space.apply(&delta).ok()?;
             self.id = delta.id;
         }
-        self.log.append(newer.pages, &head.space.log_tail);
-        let is_there = self.id == head.snapshot.id && self.space.length_pages() == head.snapshot.length_pages;
+        self.log.append(newer.pages, &newest.space.log_tail);
+        let is_there =
+            self.id == newest.snapshot.id && self.space.length_pages() == newest.snapshot.length_pages;
         is_there.then_some(self)
     }
 
     /// What has been added to the log since transaction `self.id`; `None` if it has begun again.
-    fn newer_entries(&self, pages: &PageFile, head: &Head) -> Result<Option<Newer>> {
+    fn newer_entries(&self, pages: &PageFile, newest: &CommittedState) -> Result<Option<Newer>> {
         let (mut added, mut payloads, mut seen) =
-            (Vec::new(), vec![&head.space.log_tail[..]], HashSet::new());
+            (Vec::new(), vec![&newest.space.log_tail[..]], HashSet::new());
         let newest_known = self.log.pages().last().copied();
-        let mut number = head.space.log_page;
+        let mut number = newest.space.log_page;
         while number != PageNumber(0) {
-            let bytes = pages.page(number, head.snapshot.length_pages)?;
+            let bytes = pages.page(number, newest.snapshot.length_pages)?;
             if newest_known == Some((number, page::birth(bytes))) {
                 break;
             }
@@ -108,11 +109,11 @@ impl WriterFreeSpace {
         Ok(Some(Newer { pages: added, deltas }))
     }
 
-    /// Transaction `head` has happened, and `saved` is its log.
-    pub(crate) fn committed(&mut self, saved: FreeLog, head: TransactionId) {
+    /// Transaction `newest` has happened, and `saved` is its log.
+    pub(crate) fn committed(&mut self, saved: FreeLog, newest: TransactionId) {
         self.log = saved;
         self.space.commit();
-        self.id = head;
+        self.id = newest;
     }
 
     /// What the record will say.

@@ -1,8 +1,8 @@
 //! Whether the file has the state that processes, all of which are gone, have left in shared memory.
 //!
-//! The lock file is never synced, and neither is the head: both are in the page cache, which outlives its processes. But
+//! The lock file is never synced, and neither is newest: both are in the page cache, which outlives its processes. But
 //! the page cache may go as well while the boot stays the same (the file system is mounted again, a volume is put back),
-//! and leave of either file what happened to reach the disk. So a head above the durable snapshot is believed only if
+//! and leave of either file what happened to reach the disk. So newest above the durable snapshot is believed only if
 //! every page that it has, and the durable snapshot has not, is in the file.
 //!
 //! Invariants:
@@ -22,7 +22,7 @@ use crate::format::free_log::{self, Chain, Entry};
 use crate::format::meta::Meta;
 use crate::format::table_root::TableEntry;
 use crate::shm::SharedMemory;
-use crate::shm::watermarks::{Head, Snapshot};
+use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;
@@ -31,17 +31,22 @@ use crate::txn::page_file::PageFile;
 use crate::txn::recover::head_of;
 use crate::txn::sync::unsynced_pages;
 
-/// Whether the file has all pages of `head`, and of what readers see, given that `durable` is on the disk.
-pub(super) fn is_in_file(head: &Head, durable: &Meta, shared: &SharedMemory, pages: &PageFile) -> bool {
+/// Whether the file has all pages of `newest`, and of what readers see, given that `durable` is on the disk.
+pub(super) fn is_in_file(
+    newest: &CommittedState,
+    durable: &Meta,
+    shared: &SharedMemory,
+    pages: &PageFile,
+) -> bool {
     let Some(visible) = shared.snapshot(shared.visible()) else { return false };
-    if head.snapshot.length_pages > pages.existing_pages() {
+    if newest.snapshot.length_pages > pages.existing_pages() {
         return false;
     }
     let durable = head_of(durable);
-    let is_there = |snapshot: &Snapshot, head: Option<&Head>| {
+    let is_there = |snapshot: &Snapshot, newest: Option<&CommittedState>| {
         if snapshot.id <= durable.snapshot.id {
             let known = shared.snapshot(durable.snapshot.id);
-            return known == Some(durable.snapshot) && head.is_none_or(|head| *head == durable);
+            return known == Some(durable.snapshot) && newest.is_none_or(|newest| *newest == durable);
         }
         match unsynced_pages(shared, snapshot.id, |id| shared.load_delta(id)).and_then(|fresh| fresh.units())
         {
@@ -49,20 +54,20 @@ pub(super) fn is_in_file(head: &Head, durable: &Meta, shared: &SharedMemory, pag
                 let found = pages.verify_unit(run.first, snapshot.length_pages);
                 found.is_ok_and(|(header, count)| (count, header.checksum) == (run.count, checksum))
             }),
-            None => find_newer_pages(pages, snapshot, head, &durable).is_ok(),
+            None => find_newer_pages(pages, snapshot, newest, &durable).is_ok(),
         }
     };
-    // Readers begin at what is visible, which is below the head while a durable commit is pending.
-    is_there(&head.snapshot, Some(head)) && (visible.id == head.snapshot.id || is_there(&visible, None))
+    // Readers begin at what is visible, which is below newest while a durable commit is pending.
+    is_there(&newest.snapshot, Some(newest)) && (visible.id == newest.snapshot.id || is_there(&visible, None))
 }
 
-/// Walks the pages of `snapshot` that are newer than the durable state, and those of the free log if it is the `head`:
+/// Walks the pages of `snapshot` that are newer than the durable state, and those of the free log if it is the `newest`:
 /// an error if one of them is not there.
 fn find_newer_pages(
     pages: &PageFile,
     snapshot: &Snapshot,
-    head: Option<&Head>,
-    durable: &Head,
+    newest: Option<&CommittedState>,
+    durable: &CommittedState,
 ) -> Result<()> {
     let space = WriterFreeSpace::load(pages, durable)?.space;
     let mut found = NewPages {
@@ -77,9 +82,9 @@ fn find_newer_pages(
     for root in std::mem::take(&mut found.tables) {
         walk_newer(pages, &root, durable.snapshot.id, &mut found)?;
     }
-    let Some(head) = head else { return Ok(()) };
+    let Some(newest) = newest else { return Ok(()) };
     let read = |number| pages.page(number, snapshot.length_pages);
-    let log = free_log::read_chain(head.space.log_page, &head.space.log_tail, read)?;
+    let log = free_log::read_chain(newest.space.log_page, &newest.space.log_tail, read)?;
     Space::load(&log.bytes, snapshot.id)?;
     for &(number, birth) in &log.pages {
         match birth > found.durable {

@@ -343,15 +343,15 @@ impl OpenSettings {
             }
             shared.complete(&identity);
         }
-        let head = shared.head_snapshot()?;
+        let newest = shared.newest_snapshot()?;
         if is_alone {
             shared.resume();
         }
-        // R10. The file was opened before this, so that pages which others have stored before are those of the head, of
+        // R10. The file was opened before this, so that pages which others have stored before are those of newest, of
         // those before, and of a transaction that is being written.
-        let inherited = if is_alone { head.id } else { shared.next_id() };
-        if is_alone && pages.existing_pages() > head.length_pages && shared.shrunk_in().is_none() {
-            shared.set_shrunk_in(Some(head.id)); // a crash has left the file longer: its end may be cut off
+        let inherited = if is_alone { newest.id } else { shared.next_id() };
+        if is_alone && pages.existing_pages() > newest.length_pages && shared.shrunk_in().is_none() {
+            shared.set_shrunk_in(Some(newest.id)); // a crash has left the file longer: its end may be cut off
         }
         let handle = match &locks {
             Some(locks) => {

@@ -108,7 +108,7 @@ impl Database {
         wanted: impl Fn(&LiveReader) -> bool,
     ) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
-        let space = &mut load_free_space(self, state, &self.shared.head_snapshot()?)?.space;
+        let space = &mut load_free_space(self, state, &self.shared.newest_snapshot()?)?.space;
         space.reclaim(&self.shared.protected()?)?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
         let readers = self.shared.reader_list()?;

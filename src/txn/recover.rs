@@ -28,7 +28,7 @@ use crate::format::meta::{self, Identity, META_PAGES, Meta, candidate_page_sizes
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::shm::SharedMemory;
 use crate::shm::commit_info::SpaceState;
-use crate::shm::watermarks::{Head, Snapshot, first_id_after};
+use crate::shm::watermarks::{CommittedState, Snapshot, first_id_after};
 use crate::sys::Storage;
 use crate::txn::left_state;
 use crate::txn::page_file::PageFile;
@@ -192,7 +192,7 @@ impl Slots {
             && !shared.is_poisoned()
             && !shared.is_unrecovered();
         let Some(durable) = self.durable_record(shared).filter(|_| is_in_order) else { return false };
-        shared.head_as_left().is_some_and(|head| left_state::is_in_file(&head, durable, shared, pages))
+        shared.head_as_left().is_some_and(|newest| left_state::is_in_file(&newest, durable, shared, pages))
     }
 
     /// The record of what `shared` says is durable, if it is there and no record is newer: the other slot may have an
@@ -218,7 +218,7 @@ impl Slots {
         let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
         // Read-only handles that were here first read what they chose. To go back would take it from under them.
-        let joined = Some(shared.head_id()).filter(|id| id.0 != 0);
+        let joined = Some(shared.newest_id()).filter(|id| id.0 != 0);
         if let Some(joined) = joined.filter(|&joined| joined != record.id) {
             let expected = format_args!("of transaction {joined}, which readers have open");
             return Err(corrupt(None, "newest good record", expected, record.id));
@@ -241,13 +241,13 @@ impl Slots {
             }
         }
         let checksum = Meta::checksum_of(&record.encode());
-        let head = head_of(&record);
+        let newest = head_of(&record);
         if joined.is_none() {
             let first_id = match is_mutated(Mutation::IdUsedAgain) {
                 true => record.id.next(),
                 false => first_id_after(record.id, greatest_id),
             };
-            shared.start_at(&head, slot, first_id);
+            shared.start_at(&newest, slot, first_id);
         }
         shared.set_slot_checksum(slot, checksum);
         shared.set_unrecovered(read_only);
@@ -272,8 +272,8 @@ impl Slots {
 }
 
 /// The state that a record describes.
-pub(super) fn head_of(record: &Meta) -> Head {
-    Head {
+pub(super) fn head_of(record: &Meta) -> CommittedState {
+    CommittedState {
         snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
         space: SpaceState {
             log_page: record.log_page,

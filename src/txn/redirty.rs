@@ -18,7 +18,7 @@ use crate::error::{Result, corrupt};
 use crate::format::free_log;
 use crate::format::meta::Meta;
 use crate::format::table_root::TableEntry;
-use crate::shm::watermarks::Head;
+use crate::shm::watermarks::CommittedState;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;
 use crate::txn::page_file::PageFile;
@@ -33,25 +33,25 @@ pub(crate) fn record(pages: &PageFile, slot: usize, record: &Meta) -> Result<()>
     pages.store_record(slot, &record.encode())
 }
 
-/// The pages of `head` born after `durable`, up to `newest`. `fresh` has all that were born after `durable`, if they
+/// The pages of `newest` born after `durable`, up to `through`. `fresh` has all that were born after `durable`, if they
 /// are known; otherwise they are looked for in the trees and the log.
 pub(crate) fn pages_of(
     pages: &PageFile,
-    head: &Head,
+    newest: &CommittedState,
     durable: TransactionId,
-    newest: TransactionId,
+    through: TransactionId,
     fresh: Option<&UnsyncedPages>,
 ) -> Result<()> {
-    let length_pages = head.snapshot.length_pages;
-    let mut doubtful = Doubtful { pages, length_pages, newest, tables: Vec::new() };
+    let length_pages = newest.snapshot.length_pages;
+    let mut doubtful = Doubtful { pages, length_pages, through, tables: Vec::new() };
     if let Some(units) = fresh.and_then(UnsyncedPages::units) {
         return units.into_iter().try_for_each(|(run, checksum)| doubtful.store(run, Some(checksum)));
     }
-    let log = free_log::read_chain(head.space.log_page, &[], |number| pages.page(number, length_pages))?;
+    let log = free_log::read_chain(newest.space.log_page, &[], |number| pages.page(number, length_pages))?;
     for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > durable) {
         doubtful.store(Extent { first, count: 1 }, None)?;
     }
-    walk_newer(pages, &head.snapshot.catalog, durable, &mut Catalog(&mut doubtful))?;
+    walk_newer(pages, &newest.snapshot.catalog, durable, &mut Catalog(&mut doubtful))?;
     let tables = std::mem::take(&mut doubtful.tables);
     tables.iter().try_for_each(|root| walk_newer(pages, root, durable, &mut doubtful))
 }
@@ -61,7 +61,7 @@ struct Doubtful<'a> {
     pages: &'a PageFile,
     length_pages: u32,
     /// Pages that were born later are left out.
-    newest: TransactionId,
+    through: TransactionId,
     /// Tables whose entries in the catalog are new.
     tables: Vec<TreeRoot>,
 }
@@ -76,7 +76,7 @@ impl Doubtful<'_> {
             let show = |(count, checksum): (u32, u32)| format!("{count} pages with checksum {checksum:08x}");
             return Err(corrupt(Some(run.first.0), "page not durable yet", show(expected), show(found)));
         }
-        if header.birth > self.newest { Ok(()) } else { store(self.pages, run) }
+        if header.birth > self.through { Ok(()) } else { store(self.pages, run) }
     }
 }
 

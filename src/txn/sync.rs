@@ -24,7 +24,7 @@ use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, list_capacity};
 use crate::shm::commit_info::CommitDelta;
-use crate::shm::watermarks::{Head, Snapshot};
+use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::shm::{RING_LEN, SharedMemory};
 use crate::txn::database::Database;
 use crate::txn::group_commit::{GroupCommit, Leader};
@@ -84,9 +84,9 @@ impl Database {
 
     /// Makes every commit up to now durable.
     pub(crate) fn sync_everything(&self) -> Result<()> {
-        let head = self.shared.head_id();
-        self.wait_durable(head)?;
-        self.pages.storage.acknowledged(head);
+        let newest = self.shared.newest_id();
+        self.wait_durable(newest)?;
+        self.pages.storage.acknowledged(newest);
         Ok(())
     }
 
@@ -123,24 +123,24 @@ impl Database {
         if is_reached(self) || self.shared.is_poisoned() {
             return Ok(());
         }
-        self.sync_head(&syncing.is_in_doubt)
+        self.sync_newest(&syncing.is_in_doubt)
     }
 
-    /// Makes the head durable. After an error what is on the disk is not known if `is_in_doubt` is set.
+    /// Makes newest durable. After an error what is on the disk is not known if `is_in_doubt` is set.
     ///
     /// An error that is met before anything is stored is this handle's alone. It may have mapped less of the file than
-    /// the head has; and the head may have moved there until the moment at which it became the target. Then the target
-    /// is taken back, and a handle that has mapped enough syncs the head.
-    pub(super) fn sync_head(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
+    /// newest has; and newest may have moved there until the moment at which it became the target. Then the target
+    /// is taken back, and a handle that has mapped enough syncs newest.
+    pub(super) fn sync_newest(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
         self.settle_left_target(is_in_doubt)?;
         is_in_doubt.set(false);
-        if self.shared.durable() == self.shared.head_id() {
-            // Its syncer died before it made the head visible. There are never two records with one id.
+        if self.shared.durable() == self.shared.newest_id() {
+            // Its syncer died before it made newest visible. There are never two records with one id.
             self.shared.finish_sync(self.shared.durable(), self.shared.durable_slot());
             return Ok(());
         }
-        let head = self.shared.take_target()?;
-        if let Err(error) = self.check_reach(head.snapshot.length_pages) {
+        let newest = self.shared.take_target()?;
+        if let Err(error) = self.check_reach(newest.snapshot.length_pages) {
             self.shared.clear_target();
             return Err(error);
         }
@@ -149,15 +149,15 @@ impl Database {
         if is_mutated(Mutation::SlotNotChanged) {
             slot = 1 - slot;
         }
-        let mut record = self.record_of(&head);
+        let mut record = self.record_of(&newest);
         let delta_of = |id| self.sync.own_delta(id).or_else(|| self.shared.load_delta(id));
         let fresh = unsynced_pages(&self.shared, record.id, delta_of);
         if self.inherited > durable {
-            redirty::pages_of(&self.pages, &head, durable, self.inherited, fresh.as_ref())?; // R10
+            redirty::pages_of(&self.pages, &newest, durable, self.inherited, fresh.as_ref())?; // R10
         }
         let capacity = list_capacity(self.pages.page_size, record.log_tail.len());
         match fresh.and_then(|fresh| fresh.list(capacity)) {
-            _ if self.is_longer_than_durable(&head.snapshot) => self.pages.barrier_with_length()?,
+            _ if self.is_longer_than_durable(&newest.snapshot) => self.pages.barrier_with_length()?,
             Some(_) if is_mutated(Mutation::NothingListed) => {}
             Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
             None if is_mutated(Mutation::FirstBarrierSkipped) => {}
@@ -210,17 +210,17 @@ impl Database {
         Ok(())
     }
 
-    fn record_of(&self, head: &Head) -> Meta {
+    fn record_of(&self, newest: &CommittedState) -> Meta {
         Meta {
             page_size: self.pages.page_size,
             identity: self.identity,
-            id: head.snapshot.id,
-            length_pages: head.snapshot.length_pages,
-            free_pages: head.space.free_pages,
-            retired_pages: head.space.retired_pages,
-            catalog: head.snapshot.catalog,
-            log_page: head.space.log_page,
-            log_tail: head.space.log_tail.clone(),
+            id: newest.snapshot.id,
+            length_pages: newest.snapshot.length_pages,
+            free_pages: newest.space.free_pages,
+            retired_pages: newest.space.retired_pages,
+            catalog: newest.snapshot.catalog,
+            log_page: newest.space.log_page,
+            log_tail: newest.space.log_tail.clone(),
             listed: Vec::new(),
             digest: 0,
         }
@@ -228,9 +228,9 @@ impl Database {
 
     /// The helper thread: syncs commits that were deferred, until the database is closed.
     pub(crate) fn sync_deferred_commits(&self) {
-        // What is announced above the head belongs to a writer that was killed before its head advanced, or that is
+        // What is announced above newest belongs to a writer that was killed before newest advanced, or that is
         // about to: there is nothing to be synced yet.
-        let pending = || self.shared.pending().min(self.shared.head_id());
+        let pending = || self.shared.pending().min(self.shared.newest_id());
         // What this handle could not sync, though others may: the file is longer than it can see, say. To try again at
         // once would fail at once, for ever, and closing would wait for it.
         let mut given_up = TransactionId(0);
@@ -270,23 +270,23 @@ impl Drop for Syncing<'_> {
     }
 }
 
-/// The pages of `head` that were born after the durable transaction, from the deltas of all commits since then. `None`
+/// The pages of `newest` that were born after the durable transaction, from the deltas of all commits since then. `None`
 /// if one of them is not known.
 pub(crate) fn unsynced_pages(
     shared: &SharedMemory,
-    head: TransactionId,
+    newest: TransactionId,
     delta_of: impl Fn(TransactionId) -> Option<CommitDelta>,
 ) -> Option<UnsyncedPages> {
     let durable = shared.durable();
     let mut first = durable.next().max(shared.first_id());
     if is_mutated(Mutation::OnlyLastCommitListed) {
-        first = head;
+        first = newest;
     }
-    if head.0.saturating_sub(durable.0) > RING_LEN as u64 {
+    if newest.0.saturating_sub(durable.0) > RING_LEN as u64 {
         return None;
     }
     let mut fresh = UnsyncedPages::default();
-    for id in (first.0..=head.0).map(TransactionId) {
+    for id in (first.0..=newest.0).map(TransactionId) {
         let delta = delta_of(id)?;
         if !is_mutated(Mutation::DeadPagesListed) {
             delta.retired.iter().for_each(|&run| fresh.remove(run));

@@ -1,4 +1,4 @@
-//! A write transaction: private frames over the head's pages, until it commits or is dropped.
+//! A write transaction: private frames over newest's pages, until it commits or is dropped.
 //!
 //! Invariants:
 //! - I1: nothing that anyone can see is written. What a transaction stores before its commit (spilled pages, large
@@ -51,7 +51,7 @@ const TRANSACTIONS_BETWEEN_BURIALS: u64 = 64;
 pub(crate) struct Transaction {
     pub(crate) handle: Arc<DbHandle>,
     pub(crate) id: TransactionId,
-    /// The head that it builds on.
+    /// Newest that it builds on.
     pub(crate) base: Snapshot,
     /// There until the transaction ends.
     writer: RefCell<Option<Box<WriterState>>>,
@@ -144,7 +144,7 @@ impl Transaction {
         handle.core.check_writable()?;
         let Some(writer) = handle.core.lock_writer(wait)? else { return Ok(None) };
         let core = &handle.core;
-        let base = core.shared.head_snapshot()?;
+        let base = core.shared.newest_snapshot()?;
         let id = core.shared.next_id();
         let catalog = TreeMut::new(&base.catalog, id, core.pages.page_size);
         let transaction = Transaction {
@@ -512,7 +512,7 @@ impl Drop for Transaction {
     }
 }
 
-/// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is the head,
+/// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is newest,
 /// and stays it, as it is the caller's turn.
 pub(crate) fn load_free_space<'a>(
     core: &Database,
@@ -522,12 +522,12 @@ pub(crate) fn load_free_space<'a>(
     let known = match state.log.take() {
         // An aborted transaction of ours may have made the file longer, and another process have cut it again.
         Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(&core.pages)),
-        Some(log) => log.catch_up(&core.pages, &core.shared.head()?),
+        Some(log) => log.catch_up(&core.pages, &core.shared.newest()?),
         None => None,
     };
     let log = match known {
         Some(log) => log,
-        None => WriterFreeSpace::load(&core.pages, &core.shared.head()?)?,
+        None => WriterFreeSpace::load(&core.pages, &core.shared.newest()?)?,
     };
     Ok(state.log.insert(log))
 }

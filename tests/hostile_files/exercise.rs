@@ -211,7 +211,7 @@ impl Exercise<'_> {
 
     /// A database that is sound is salvaged as a whole.
     fn compare(&mut self, db: &Db, rescued: &SalvageReport) {
-        if rescued.transaction != Some(db.stats().unwrap().head) {
+        if rescued.transaction != Some(db.stats().unwrap().newest) {
             return;
         }
         assert!(rescued.is_complete(), "check finds nothing, and salvage {rescued}");

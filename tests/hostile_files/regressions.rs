@@ -345,7 +345,7 @@ fn a_lock_file_whose_visible_snapshot_is_not_there_is_not_believed() {
         overwrite(&crate::lock_path(&path), &lock);
         let db = options().open(&path).unwrap();
         let stats = db.stats().unwrap();
-        assert_eq!((stats.head, stats.visible), (visible, visible), "{wrong} instead");
+        assert_eq!((stats.newest, stats.visible), (visible, visible), "{wrong} instead");
         assert_eq!(db.read().unwrap().table(&A).unwrap().len(), 400);
     }
 }
@@ -359,7 +359,7 @@ fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
     let folder = crate::scratch();
     let path = folder.path().join("data.mapleaf");
     let db = options().open(&path).unwrap();
-    let first = db.stats().unwrap().head + 1;
+    let first = db.stats().unwrap().newest + 1;
     fill(&db).unwrap();
     let visible = db.stats().unwrap().visible;
     let lock = std::fs::read(crate::lock_path(&path)).unwrap();
@@ -373,7 +373,7 @@ fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
         overwrite(&path, &data);
         let db = options().open(&path).unwrap();
         db.update(|tx| tx.table(&A)?.insert(b"after", b"value").map(drop)).unwrap();
-        assert_eq!(db.stats().unwrap().head, visible + 1, "{wrong} instead");
+        assert_eq!(db.stats().unwrap().newest, visible + 1, "{wrong} instead");
     }
 }
 
@@ -400,10 +400,10 @@ fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>) {
     let left = (std::fs::read(path).unwrap(), std::fs::read(crate::lock_path(path)).unwrap());
     let stats = db.stats().unwrap();
     let number = |at| number_at(&left.1, at, 8);
-    assert_eq!((stats.head, stats.visible), (number(HEAD_AT), number(VISIBLE_AT)), "their places");
+    assert_eq!((stats.newest, stats.visible), (number(HEAD_AT), number(VISIBLE_AT)), "their places");
     assert_eq!(
         (number(PENDING_AT), number(DURABLE_AT) >> 1),
-        (stats.head - 2, stats.head - 2),
+        (stats.newest - 2, stats.newest - 2),
         "their places"
     );
     left
@@ -442,7 +442,7 @@ fn a_lock_file_whose_head_is_below_the_durable_transaction_is_not_believed() {
     overwrite(&crate::lock_path(&path), &lock);
     overwrite(&path, &data);
     let db = options().open(&path).unwrap();
-    assert_eq!(db.stats().unwrap().head, durable);
+    assert_eq!(db.stats().unwrap().newest, durable);
     insert(&db, b"after", Durability::Durable);
     drop(db);
     std::fs::remove_file(crate::lock_path(&path)).unwrap();

@@ -67,7 +67,7 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
         | Mutation::DurableNotProtected
         | Mutation::DurableTooEarly
         | Mutation::TargetNotProtected
-        | Mutation::HeadNotProtected
+        | Mutation::NewestNotProtected
         | Mutation::FreedTooEarly => &[ProblemKind::CannotOpen, ProblemKind::Lost, ProblemKind::Unclean],
     }
 }

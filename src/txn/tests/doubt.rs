@@ -67,7 +67,7 @@ fn entries(numbers: std::ops::Range<u16>, length: usize, byte: u8) -> Entries {
 /// As a durable commit of `engine` whose barrier fails, and whose process is killed at once.
 fn sync_and_die(engine: &Engine) {
     engine.fail(Fault::Barrier, 0);
-    engine.handle.core.sync_head(&Cell::default()).unwrap_err();
+    engine.handle.core.sync_newest(&Cell::default()).unwrap_err();
     assert!(!engine.handle.core.shared.is_poisoned());
 }
 
@@ -96,7 +96,7 @@ fn what_a_failed_sync_has_lost_is_stored_again_before_its_target_is_believed() {
         first.handle.core.sync_everything().unwrap();
     }
     let expected = commit_much(&first, Durability::Durable, 1);
-    let id = first.handle.core.shared.head_id();
+    let id = first.handle.core.shared.newest_id();
     sync_and_die(&first);
     failing.write_what_is_synced(&first);
 
@@ -123,9 +123,9 @@ fn newcomer_stores_again(rounds: u8, are_known: bool) {
     put(&tx, b"late", b"value").unwrap();
     tx.publish(Durability::Lazy).unwrap();
     let shared = &newcomer.handle.core.shared;
-    let fresh = crate::txn::sync::unsynced_pages(shared, shared.head_id(), |id| shared.load_delta(id));
+    let fresh = crate::txn::sync::unsynced_pages(shared, shared.newest_id(), |id| shared.load_delta(id));
     assert_eq!(fresh.and_then(|fresh| fresh.units()).is_some(), are_known);
-    assert!(are_known || shared.head().unwrap().space.log_page.0 != 0, "a page of the log is new too");
+    assert!(are_known || shared.newest().unwrap().space.log_page.0 != 0, "a page of the log is new too");
     // The rest of that transaction was stored after the newcomer had opened the file: its barrier answers for it.
     first.log().events.extend([Event::BarrierBegins { length: u64::MAX }, Event::BarrierEnds]);
     failing.write_what_is_synced(&first);
@@ -171,7 +171,7 @@ fn pages_that_are_lost_from_the_cache_too_poison() {
         let (failing, first) = Failing::new();
         commit_much(&first, Durability::Lazy, rounds);
         let newcomer = Engine::share(&failing.path).unwrap();
-        let catalog = first.handle.core.shared.head().unwrap().snapshot.catalog.page;
+        let catalog = first.handle.core.shared.newest().unwrap().snapshot.catalog.page;
         let core = &newcomer.handle.core;
         core.pages.storage.write(catalog.offset(PAGE), &[&[0; PAGE]]).unwrap();
         assert!(matches!(core.sync_everything(), Err(Error::Corrupt(_))));

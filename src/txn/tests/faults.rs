@@ -132,17 +132,17 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
         slots.recover(&pages, &shared, read_only)
     };
     recover(true).unwrap();
-    let (head, slot) = (shared.head().unwrap(), shared.durable_slot());
+    let (newest, slot) = (shared.newest().unwrap(), shared.durable_slot());
     assert!(shared.is_unrecovered());
 
     let record = pages.read_record(slot).unwrap().unwrap().encode();
     pages.store_record(slot, &[0; PAGE]).unwrap();
     assert!(matches!(recover(false), Err(Error::Corrupt(_))));
-    assert_eq!((shared.head().unwrap(), shared.is_unrecovered()), (head.clone(), true));
+    assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest.clone(), true));
 
     pages.store_record(slot, &record).unwrap();
     recover(false).unwrap();
-    assert_eq!((shared.head().unwrap(), shared.is_unrecovered()), (head, false));
+    assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest, false));
 }
 
 #[test]

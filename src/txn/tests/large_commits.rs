@@ -60,9 +60,9 @@ impl Batches {
 
 /// Pages of the file, and how many of them the newest transaction uses.
 fn length_and_used(engine: &Engine) -> (u32, u32) {
-    let head = engine.handle.core.shared.head().unwrap();
-    let length = head.snapshot.length_pages;
-    (length, length - head.space.free_pages - head.space.retired_pages)
+    let newest = engine.handle.core.shared.newest().unwrap();
+    let length = newest.snapshot.length_pages;
+    (length, length - newest.space.free_pages - newest.space.retired_pages)
 }
 
 #[test]

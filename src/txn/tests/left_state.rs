@@ -193,7 +193,7 @@ fn large_lazy_commits_that_lack_pages_are_not_believed() {
     lazy_commits_that_lack_pages(6, 400, false);
 }
 
-/// Readers begin below the head then.
+/// Readers begin below newest then.
 #[test]
 fn lazy_commits_below_a_pending_one_that_lack_pages_are_not_believed() {
     lazy_commits_that_lack_pages(2, 5, true);

@@ -51,7 +51,7 @@ fn a_long_row_of_lost_lazy_commits_leaves_room_for_new_ones() {
         let entries = Entries::from([(b"key".to_vec(), round.to_le_bytes().to_vec())]);
         engine.commit(&entries, Durability::Lazy).unwrap();
     }
-    let head = engine.handle.core.shared.head_id();
+    let newest = engine.handle.core.shared.newest_id();
     let before = engine.log().events.len();
     engine.handle.core.sync_everything().unwrap();
     // Power goes during that sync: its record is on the disk, the pages that it lists are not.
@@ -61,14 +61,14 @@ fn a_long_row_of_lost_lazy_commits_leaves_room_for_new_ones() {
         calls[..before].iter().rposition(|call| matches!(call, Event::BarrierEnds)).unwrap();
     calls[..=durable_barrier].iter().for_each(|call| disk.apply(call));
     let (record_at, record) = record_writes(&calls).last().unwrap();
-    assert!(record.id == head && record_at >= before);
+    assert!(record.id == newest && record_at >= before);
     disk.apply(&calls[record_at]);
     disk.apply(&Event::BarrierBegins { length: u64::MAX });
     disk.apply(&Event::BarrierEnds);
     let image = disk.sample(&mut Random::new(0));
     let recovered = Engine::open(&image, 0).unwrap();
     assert_eq!(recovered.read().unwrap(), (durable, Entries::from([(b"key".to_vec(), vec![1])])));
-    let mut last = head;
+    let mut last = newest;
     for round in 0..600u16 {
         let entries = Entries::from([(b"key".to_vec(), round.to_le_bytes().to_vec())]);
         let tx = recovered.begin().unwrap();
@@ -78,7 +78,7 @@ fn a_long_row_of_lost_lazy_commits_leaves_room_for_new_ones() {
         last = id;
         if round % 50 == 0 {
             let (seen, _) = recovered.read().unwrap();
-            assert!(seen == durable || seen > head);
+            assert!(seen == durable || seen > newest);
         }
     }
     recovered.handle.core.sync_everything().unwrap();
@@ -105,11 +105,11 @@ fn the_file_is_cut_only_when_the_durable_record_is_as_short() {
     let mut cuts = 0;
     for round in 2..200 {
         let before = engine.image().len();
-        let shrunk_before = core.shared.head().unwrap().snapshot.length_pages;
+        let shrunk_before = core.shared.newest().unwrap().snapshot.length_pages;
         engine.commit(&Entries::from([(b"small".to_vec(), vec![round])]), Durability::Lazy).unwrap();
         core.cut_free_tail(); // as another thread may, whose durable commit has just ended
         assert_eq!(engine.image().len(), before, "the durable record is longer than what is left");
-        if core.shared.head().unwrap().snapshot.length_pages < shrunk_before {
+        if core.shared.newest().unwrap().snapshot.length_pages < shrunk_before {
             cuts += 1;
             let mut disk = super::fixture::disk(&engine.start);
             engine.log().events.iter().for_each(|call| disk.apply(call));

@@ -78,7 +78,7 @@ fn nothing_durable_is_visible_to_others_before_its_barrier_returns() {
     });
 }
 
-/// A reader who checks waits for a head that somebody is making visible, and not for one that nobody is.
+/// A reader who checks waits for newest that somebody is making visible, and not for one that nobody is.
 #[test]
 fn check_does_not_wait_for_a_sync_that_nobody_does() {
     let (folder, first, second) = two();
@@ -187,7 +187,7 @@ fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
     let tx = first.begin().unwrap();
     put(&tx, b"long", &vec![7; 600 << 10]).unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
-    let length_pages = second.handle.core.shared.head().unwrap().snapshot.length_pages;
+    let length_pages = second.handle.core.shared.newest().unwrap().snapshot.length_pages;
     assert!(length_pages > known && second.handle.core.pages.existing_pages() == known, "it has not looked");
     second.handle.core.wait_durable(id).unwrap();
     let log = second.log();
@@ -206,7 +206,7 @@ fn open_with(path: &std::path::Path, max_size: u64) -> Arc<DbHandle> {
     Arc::new(DbHandle::new(options.open(path).unwrap()))
 }
 
-/// The head may have moved beyond what a handle has mapped at any moment until it is the target.
+/// Newest may have moved beyond what a handle has mapped at any moment until it is the target.
 #[test]
 fn a_handle_that_has_mapped_less_than_the_head_leaves_it_to_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -217,7 +217,7 @@ fn a_handle_that_has_mapped_less_than_the_head_leaves_it_to_others() {
     put(&tx, b"key", &vec![1; 3 << 20]).unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
     let in_doubt = Cell::default();
-    small.core.sync_head(&in_doubt).unwrap_err();
+    small.core.sync_newest(&in_doubt).unwrap_err();
     assert!(!in_doubt.get() && small.core.shared.left_target().is_none());
     small.core.wait_durable(id).unwrap_err();
     assert_eq!(large.core.shared.durable(), durable, "nothing is said of what was not synced");
@@ -236,9 +236,9 @@ fn a_left_target_beyond_what_a_handle_has_mapped_is_settled_by_another() {
     put(&tx, b"key", &vec![1; 3 << 20]).unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
     dies.fail(Fault::Barrier, 1); // the file has grown: the first barrier comes before the record
-    dies.handle.core.sync_head(&Cell::default()).unwrap_err();
+    dies.handle.core.sync_newest(&Cell::default()).unwrap_err();
     let in_doubt = Cell::default();
-    small.core.sync_head(&in_doubt).unwrap_err();
+    small.core.sync_newest(&in_doubt).unwrap_err();
     assert!(!in_doubt.get());
     assert_eq!(small.core.shared.left_target(), Some(id), "it stays protected until it is settled");
     small.core.wait_durable(id).unwrap_err();
@@ -292,9 +292,9 @@ fn a_writer_notices_that_the_newest_page_of_the_log_it_knows_is_another_by_now()
         }
     };
     let log = |engine: &Engine| {
-        let (core, head) = (&engine.handle.core, engine.handle.core.shared.head().unwrap());
-        let read = |number| core.pages.page(number, head.snapshot.length_pages);
-        free_log::read_chain(head.space.log_page, &[], read).unwrap().pages
+        let (core, newest) = (&engine.handle.core, engine.handle.core.shared.newest().unwrap());
+        let read = |number| core.pages.page(number, newest.snapshot.length_pages);
+        free_log::read_chain(newest.space.log_page, &[], read).unwrap().pages
     };
     let mut round = 0;
     while log(&first).is_empty() {

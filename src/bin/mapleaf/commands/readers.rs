@@ -29,10 +29,10 @@ pub(crate) struct Readers {
 impl Readers {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let db = if self.pins { open_existing(&self.file)? } else { open_read_only(&self.file)? };
-        let head = db.stats()?.head;
+        let newest = db.stats()?.newest;
         let mut out = stdout().lock();
         for reader in db.readers()? {
-            let behind = head.saturating_sub(reader.snapshot);
+            let behind = newest.saturating_sub(reader.snapshot);
             let seconds = reader.age.as_secs_f64();
             if reader.holds_off_writers && !self.json {
                 let text =

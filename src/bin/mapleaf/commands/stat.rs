@@ -87,7 +87,7 @@ impl Found {
             "retired_pages": unused.retired, "retired_bytes": self.page_bytes(unused.retired),
             "pinned_pages": unused.pinned, "reserved_bytes": self.reserved_bytes,
             "tables": stats.tables, "entries": self.entries(),
-            "head": stats.head, "visible": stats.visible, "durable": stats.durable,
+            "head": stats.newest, "visible": stats.visible, "durable": stats.durable,
             "readers": stats.readers, "oldest_reader": stats.oldest_reader,
         });
         if let Some(table_pages) = &self.table_pages {
@@ -111,7 +111,7 @@ impl Found {
         }
         writeln!(out, "reserved   {}", bytes(self.reserved_bytes))?;
         writeln!(out, "tables     {}, with {} entries", stats.tables, count(self.entries()))?;
-        writeln!(out, "newest     transaction {}, durable {}", stats.head, stats.durable)?;
+        writeln!(out, "newest     transaction {}, durable {}", stats.newest, stats.durable)?;
         match stats.oldest_reader {
             Some(oldest) => {
                 writeln!(out, "readers    {}, the oldest at transaction {oldest}", stats.readers)?;

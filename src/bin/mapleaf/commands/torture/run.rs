@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
     })
 }
 
-/// The process that reads the output has ended: `| head` is not an error.
+/// The process that reads the output has ended: `| newest` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
