@@ -49,7 +49,7 @@ const BATCH_BYTES: u64 = 32 << 20;
 const LARGEST_FILE: u64 = 256 << 20;
 
 /// Longer words, in bytes, are data.
-const LONGEST_WORD: usize = 200;
+const MAX_WORD: usize = 200;
 
 /// Less than this is read faster than a progress bar is.
 const PROGRESS_FROM_BYTES: u64 = 8 << 20;
@@ -382,7 +382,7 @@ impl<'tx> Tables<'tx> {
 
 /// Runs of letters, digits and underscores.
 fn words_of(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|symbol| !is_word_symbol(symbol)).filter(|word| (1..=LONGEST_WORD).contains(&word.len()))
+    line.split(|symbol| !is_word_symbol(symbol)).filter(|word| (1..=MAX_WORD).contains(&word.len()))
 }
 
 fn is_word_symbol(symbol: char) -> bool {
@@ -657,7 +657,7 @@ fn print_stats(database: &Path) -> Result<ExitCode> {
     writeln!(out, "             {} free, {} retired", stats.free_pages, stats.retired_pages)?;
     writeln!(out, "transaction  {} is the newest, {} is durable", stats.newest, stats.durable)?;
     writeln!(out, "readers      {}, this one included", stats.readers)?;
-    writeln!(out, "barriers     {} since it was opened", stats.barriers)?;
+    writeln!(out, "barriers     {} since it was opened", stats.syncs)?;
     writeln!(out, "tables       {}", stats.tables)?;
     for table in rx.tables()? {
         let (name, entries) = (&table.name, HumanCount(table.entries).to_string());

@@ -26,9 +26,9 @@ const ROOMS: [(&str, &[&str]); 15] = [
 /// Names that the crate's root passes on from the room `error`.
 const ERROR_NAMES: [&str; 3] = ["Error", "Result", "Corruption"];
 
-const MOST_LINES_IN_A_FILE: usize = 600;
-const MOST_LINES_IN_A_FUNCTION: usize = 70;
-const MOST_CHARACTERS_IN_A_LINE: usize = 120;
+const MAX_LINES_IN_A_FILE: usize = 600;
+const MAX_LINES_IN_A_FUNCTION: usize = 70;
+const MAX_CHARACTERS_IN_A_LINE: usize = 120;
 /// Functions that may be longer, by file and name: those that are one line or two for each of many cases.
 const LONG_FUNCTIONS: [(&str, &str); 1] = [("src/error.rs", "fn fmt(")];
 
@@ -261,13 +261,13 @@ fn files_begin_with_what_they_are_and_stay_short() {
             complaints.push(format!("{}:1: no `//!` that says what the file is", source.path));
         }
         let lines = source.text.lines().count();
-        if lines > MOST_LINES_IN_A_FILE && !source.is_test() {
-            complaints.push(format!("{}: {lines} lines; at most {MOST_LINES_IN_A_FILE}", source.path));
+        if lines > MAX_LINES_IN_A_FILE && !source.is_test() {
+            complaints.push(format!("{}: {lines} lines; at most {MAX_LINES_IN_A_FILE}", source.path));
         }
         for (index, line) in source.text.lines().enumerate() {
             let characters = line.chars().count();
             let is_table_row = line.trim_start().starts_with("//! |");
-            if characters > MOST_CHARACTERS_IN_A_LINE && !is_table_row {
+            if characters > MAX_CHARACTERS_IN_A_LINE && !is_table_row {
                 complaints.push(format!("{}:{}: {characters} characters in a line", source.path, index + 1));
             }
         }
@@ -291,7 +291,7 @@ fn functions_fit_a_screen() {
             let length = end.map_or(1, |end| end + 1);
             let may_be_long =
                 LONG_FUNCTIONS.iter().any(|(path, name)| source.path == *path && line.contains(name));
-            if length > MOST_LINES_IN_A_FUNCTION && !may_be_long {
+            if length > MAX_LINES_IN_A_FUNCTION && !may_be_long {
                 let place = format!("{}:{}", source.path, start + 1);
                 complaints.push(format!("{place}: a function of {length} lines"));
             }

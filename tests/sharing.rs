@@ -205,7 +205,7 @@ impl Belongings {
                 }
                 "done".into()
             }
-            "barriers" => db.stats()?.barriers.to_string(),
+            "barriers" => db.stats()?.syncs.to_string(),
             "readers" => db.readers()?.len().to_string(),
             "try-write" => db.try_write()?.is_some().to_string(),
             "write" => {

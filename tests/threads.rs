@@ -141,7 +141,7 @@ fn writers_take_turns_and_share_barriers() {
         "each one isolated"
     );
     assert_eq!(after.newest - before.newest, WRITERS * commits);
-    let barriers = after.barriers - before.barriers;
+    let barriers = after.syncs - before.syncs;
     println!("{} commits by {WRITERS} threads took {barriers} barriers", WRITERS * commits);
     assert!(barriers <= WRITERS * commits);
     drop(rx);
@@ -193,8 +193,8 @@ fn deferred_commits_share_barriers_and_become_durable_by_themselves() {
     }
     let after = db.stats().unwrap();
     assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), count);
-    println!("{count} deferred commits took {} barriers", after.barriers - before.barriers);
-    assert!(after.barriers - before.barriers < count, "none of them shared a barrier");
+    println!("{count} deferred commits took {} barriers", after.syncs - before.syncs);
+    assert!(after.syncs - before.syncs < count, "none of them shared a barrier");
     // One whose ticket is dropped becomes durable too.
     let tx = db.write().unwrap();
     tx.table(&NUMBERS).unwrap().insert(count, 0).unwrap();

@@ -46,7 +46,7 @@ use crate::txn::write::load_free_space;
 use crate::txn::writer_lock::WriterState;
 
 /// Who has published a commit takes the syncer's turn at once. After so long without it he is not there any more.
-const LONGEST_UNSYNCED: Duration = Duration::from_secs(1);
+const MAX_UNSYNCED: Duration = Duration::from_secs(1);
 
 /// Who is told what each page is used for, as it is found, and what has been counted so far. In a sound file each page
 /// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
@@ -98,7 +98,7 @@ fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
         };
         match unsynced {
             Some((id, since)) if id == newest.snapshot.id && !is_syncing => {
-                if since.elapsed() >= LONGEST_UNSYNCED {
+                if since.elapsed() >= MAX_UNSYNCED {
                     let problem = "a commit is not synced, and who was to do it may have been killed; the next writer \
                                    does it, or whoever opens the database for writing and closes it";
                     let source = io::Error::new(io::ErrorKind::TimedOut, problem);

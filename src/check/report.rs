@@ -9,7 +9,7 @@ use crate::format::page::PageKind;
 use crate::tree::walk::VisitedPages;
 
 /// So many problems are kept; the others are counted.
-const MOST_PROBLEMS: usize = 1000;
+const MAX_PROBLEMS: usize = 1000;
 
 /// Problems in the order in which they were found: the first of them, and the number of the others.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Problems {
 
 impl Problems {
     pub(crate) fn push(&mut self, problem: Corruption) {
-        if self.list.len() < MOST_PROBLEMS { self.list.push(problem) } else { self.more += 1 }
+        if self.list.len() < MAX_PROBLEMS { self.list.push(problem) } else { self.more += 1 }
     }
 
     /// Adds those of `other`, each with the name of the `place` that it is in.

@@ -32,7 +32,7 @@ pub struct Stats {
     /// The oldest snapshot that a read transaction holds.
     pub oldest_reader: Option<u64>,
     /// Barriers (`msync`) that this handle has issued since it opened the database, recovery's own included.
-    pub barriers: u64,
+    pub syncs: u64,
     /// Bytes of pages and records that this handle has stored in the file since it opened it. (Zeros with which the
     /// file grew are not among them.)
     pub written_bytes: u64,
@@ -64,7 +64,7 @@ impl Stats {
             tables,
             readers,
             oldest_reader,
-            barriers: core.pages.barrier_count(),
+            syncs: core.pages.barrier_count(),
             written_bytes: core.pages.written_bytes(),
         })
     }

@@ -26,7 +26,7 @@ use crate::sys::prefetch;
 pub(crate) const DESCRIPTOR_LEN: usize = 12;
 
 /// So many bytes of an entry are asked for, at most: what follows in order comes by itself.
-const MOST_PREFETCHED_BYTES: usize = 512;
+const MAX_PREFETCHED_BYTES: usize = 512;
 
 /// A leaf, to be read.
 pub(crate) type LeafView<'a> = Node<'a, false>;
@@ -283,7 +283,7 @@ impl<'a> LeafView<'a> {
         let end = range.end.min(self.slots.len());
         let Some(slots) = self.slots.get(range.start..end) else { return };
         let length = node::heap_len(self.page) as u32 / self.count().max(1) as u32;
-        let length = (length as usize).min(MOST_PREFETCHED_BYTES);
+        let length = (length as usize).min(MAX_PREFETCHED_BYTES);
         for slot in slots {
             let start = Slot::decode(*slot).offset;
             page::prefetch_range(self.page, start..start + length);

@@ -46,7 +46,7 @@ pub(super) const FLAGS: usize = 26;
 const HAS_OVERFLOW: u16 = 1;
 
 /// As many entries with equal heads are asked for at once: about as many lines as a processor fetches together.
-const MOST_PREFETCHED: usize = 16;
+const MAX_PREFETCHED: usize = 16;
 
 /// Bytes of a page that entries, separators and prefix share.
 pub(crate) const fn capacity(page_size: usize) -> usize {
@@ -289,7 +289,7 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
             None => beyond.len(),
         };
         // Otherwise each comparison would wait for the memory of its own.
-        for index in (first..first + equal).take(MOST_PREFETCHED) {
+        for index in (first..first + equal).take(MAX_PREFETCHED) {
             prefetch(self.page, self.slot(index)?.offset);
         }
         let (mut low, mut high) = (first, first + equal);

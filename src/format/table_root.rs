@@ -21,7 +21,7 @@ const ORDERED_TABLE: u8 = 1;
 pub(crate) const MAX_NAME_LEN: usize = 1024;
 
 /// More levels than any tree has: with two children to each branch, these are more pages than a file can have.
-pub(crate) const MOST_LEVELS: u8 = 32;
+pub(crate) const MAX_DEPTH: u8 = 32;
 
 /// A table's name, from the catalog's key.
 pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
@@ -111,7 +111,7 @@ impl<'a> TableEntryView<'a> {
         let entry = TableEntryView::new(bytes).ok().filter(|_| decode_name(name).is_ok())?;
         let TreeRoot { page, depth, entries } = entry.root;
         let is_place = depth == 0 || (META_PAGES..page_count).contains(&page.0);
-        let is_tree = depth <= MOST_LEVELS && (depth == 0) == (entries == 0);
+        let is_tree = depth <= MAX_DEPTH && (depth == 0) == (entries == 0);
         let is_type_name =
             |name: &str| !name.is_empty() && name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         (is_place && is_tree && is_type_name(entry.key_type) && is_type_name(entry.value_type))

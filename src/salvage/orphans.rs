@@ -21,9 +21,9 @@ use crate::salvage::survey::{Piece, Tree};
 use crate::tree::nodes::view;
 
 /// More tables than this with gaps are not told from each other: comparing each leaf to all would take too long.
-const MOST_TABLES_COMPARED: usize = 256;
+const MAX_TABLES_COMPARED: usize = 256;
 /// The most extra tables. Each can hold leaves of disjoint ranges of keys only.
-const MOST_EXTRA_TABLES: usize = 100;
+const MAX_EXTRA_TABLES: usize = 100;
 
 /// What has become of the leaves.
 #[derive(Default)]
@@ -91,7 +91,7 @@ fn owner(
     birth: TransactionId,
     is_live_known: bool,
 ) -> Owner {
-    if gapped.len() > MOST_TABLES_COMPARED {
+    if gapped.len() > MAX_TABLES_COMPARED {
         return Owner::Unknown;
     }
     let mut owner = Owner::None;
@@ -107,7 +107,7 @@ fn owner(
     }
     let is_perhaps_of_another = |mine: usize| {
         let others = state.tables.iter().enumerate().filter(|&(index, _)| index != mine);
-        others.take(MOST_TABLES_COMPARED).any(|(_, table)| fits_types(leaf, table))
+        others.take(MAX_TABLES_COMPARED).any(|(_, table)| fits_types(leaf, table))
     };
     match owner {
         Owner::Table(index, _) if !is_live_known && is_perhaps_of_another(index) => Owner::Unknown,
@@ -157,7 +157,7 @@ fn put_into(extra: &mut Vec<ExtraTable>, orphan: Orphan) -> bool {
     if extra.iter_mut().any(|table| table.add(&orphan)) {
         return true;
     }
-    let may_grow = extra.len() < MOST_EXTRA_TABLES;
+    let may_grow = extra.len() < MAX_EXTRA_TABLES;
     if may_grow {
         let mut table = ExtraTable::default();
         table.add(&orphan);

@@ -8,7 +8,7 @@ use crate::salvage::orphans::Adopted;
 use crate::salvage::state::Table;
 
 /// So many lost entries are named; the others are counted.
-const MOST_NAMED: usize = 1000;
+const MAX_NAMED: usize = 1000;
 
 /// What [`salvage`](crate::salvage()) has rescued, and what was lost. Its `Display` is for people.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ pub(super) struct LostEntries {
 
 impl LostEntries {
     pub(super) fn push(&mut self, table: &str, key: &[u8], error: Error) {
-        if self.list.len() == MOST_NAMED {
+        if self.list.len() == MAX_NAMED {
             self.more += 1;
             return;
         }

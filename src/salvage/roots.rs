@@ -20,7 +20,7 @@ use crate::salvage::survey::Piece;
 use crate::tree::nodes::view;
 
 /// So many names of lost tables are looked for.
-const MOST_NAMES: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// Adds the trees that nothing refers to.
 pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known: bool) {
@@ -106,7 +106,7 @@ impl Names {
             let Ok(leaf) = LeafView::new(&page) else { continue };
             for index in 0..leaf.count() {
                 let Ok((name, entry)) = table_entry(source, &leaf, index, stray.birth) else { continue };
-                if state.has(&name) || known.len() >= MOST_NAMES {
+                if state.has(&name) || known.len() >= MAX_NAMES {
                     continue;
                 }
                 let next = names.entries.len();

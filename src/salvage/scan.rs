@@ -13,7 +13,7 @@ use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::META_PAGES;
 use crate::format::page::{self, PageKind};
-use crate::format::table_root::{MOST_LEVELS, TableEntryView, TreeRoot};
+use crate::format::table_root::{MAX_DEPTH, TableEntryView, TreeRoot};
 use crate::salvage::source::Source;
 use crate::tree::nodes::view;
 
@@ -48,7 +48,7 @@ impl Scan {
         {
             let Some(page) = source.tree_page_by_chance(number) else { continue };
             let stray = Stray { number: number.0, level: page::level(&page), birth: page::birth(&page) };
-            if stray.birth > newest || stray.level > MOST_LEVELS || !is_sound(&page, stray.level) {
+            if stray.birth > newest || stray.level > MAX_DEPTH || !is_sound(&page, stray.level) {
                 continue;
             }
             if stray.level == 0 && is_catalog(&page, source.page_count) {

@@ -58,7 +58,7 @@ impl CommittedState {
 /// After so many looks at a descriptor that is never whole, the shared memory is damaged.
 pub(super) const MAX_SPINS: u32 = 1_000_000;
 /// Who sleeps looks again after this long at the latest.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 // Each word that is often written has two cache lines for itself: processors fetch lines in pairs. (Target and hazard,
 // which the syncer alone writes, share two.)
@@ -394,11 +394,11 @@ impl SharedMemory {
                 break true;
             }
             let left =
-                deadline.map_or(LONGEST_SLEEP, |deadline| deadline.saturating_duration_since(Instant::now()));
+                deadline.map_or(MAX_SLEEP, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break false;
             }
-            futex::wait(self.word(CHANGES), changes, left.min(LONGEST_SLEEP));
+            futex::wait(self.word(CHANGES), changes, left.min(MAX_SLEEP));
         };
         self.word(SLEEPERS).fetch_sub(1, SeqCst);
         reached

@@ -18,7 +18,7 @@ const RECOVERY_CRASHES: usize = 4;
 /// In one in so many a call fails, unless that is tried in all.
 const RECOVERY_FAULTS: usize = 12;
 /// States at a moment at least, if it is visited: the oldest, the newest, one in between, and a kill.
-const LEAST_AT_A_POINT: u64 = 4;
+const MIN_AT_A_POINT: u64 = 4;
 /// One in so many lives on, for so many states.
 const SECOND_LIVES: usize = 48;
 const SECOND_LIFE_STATES: u64 = 24;
@@ -140,7 +140,7 @@ impl<S: Workload> Exploration<'_, S> {
         if counts {
             *self.counters.states_in_all.lock() += states.iter().map(|&count| count as f64).sum::<f64>();
         }
-        let least = LEAST_AT_A_POINT * states.len() as u64;
+        let least = MIN_AT_A_POINT * states.len() as u64;
         if least > budget {
             return (1, least.div_ceil(budget.max(1)) as usize);
         }

@@ -25,7 +25,7 @@ use super::workload::Workload;
 use crate::base::mutation::{current_mutation, set_mutation};
 
 /// How many smaller scripts are tried when one has failed, at most.
-const MOST_SMALLER_SCRIPTS: usize = 400;
+const MAX_SMALLER_SCRIPTS: usize = 400;
 
 /// Explores the crashes of a [`Workload`]. See [the module](crate::sim) for an example.
 #[derive(Clone, Debug)]
@@ -308,7 +308,7 @@ impl Explorer {
         let mut tries = 0;
         while piece > 0 {
             let mut at = 0;
-            while at < kept.len() && tries < MOST_SMALLER_SCRIPTS {
+            while at < kept.len() && tries < MAX_SMALLER_SCRIPTS {
                 tries += 1;
                 let mut fewer = kept.clone();
                 fewer.drain(at..(at + piece).min(kept.len()));

@@ -12,7 +12,7 @@ use crate::format::page;
 /// Small pages and a small tail, so that entries span pages and the log often begins anew.
 const LIMITS: LogLimits = LogLimits { page_size: 128, tail_len: 60 };
 
-const MOST_STEPS: usize = if cfg!(miri) { 10 } else { 250 };
+const MAX_STEPS: usize = if cfg!(miri) { 10 } else { 250 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum PageState {
@@ -288,7 +288,7 @@ proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
-    fn free_pages_never_overlap_live_ones(steps in prop::collection::vec(step(), 1..MOST_STEPS)) {
+    fn free_pages_never_overlap_live_ones(steps in prop::collection::vec(step(), 1..MAX_STEPS)) {
         let mut simulation = Simulation::new();
         for step in &steps {
             simulation.run(step);

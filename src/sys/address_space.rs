@@ -17,13 +17,13 @@ use super::mapping::system_page_size;
 
 const TEBIBYTE: u64 = 1 << 40;
 /// More than any system can reserve, and far from any overflow.
-const MOST_BYTES: u64 = (isize::MAX / 2) as u64;
+const MAX_BYTES: u64 = (isize::MAX / 2) as u64;
 
 /// While the mappings of this process have reserved fewer bytes than the first number, the next usual one reserves as
 /// many as the second: the first 32 databases 1 TiB each, the next 1024 64 GiB each.
-const USUAL_STEPS: [(u64, u64); 2] = [(32 * TEBIBYTE, TEBIBYTE), (96 * TEBIBYTE, TEBIBYTE / 16)];
+const DEFAULT_STEPS: [(u64, u64); 2] = [(32 * TEBIBYTE, TEBIBYTE), (96 * TEBIBYTE, TEBIBYTE / 16)];
 /// After that.
-const LEAST_USUAL_BYTES: u64 = TEBIBYTE / 1024;
+const MIN_USUAL_BYTES: u64 = TEBIBYTE / 1024;
 /// A usual reservation is at least this many times as long as its file.
 const GROWTH_FACTOR: u64 = 4;
 
@@ -68,8 +68,8 @@ impl From<Option<u64>> for Reservation {
 }
 
 fn usual_bytes(reserved_bytes: u64) -> u64 {
-    let step = USUAL_STEPS.iter().find(|(limit, _)| reserved_bytes < *limit);
-    step.map_or(LEAST_USUAL_BYTES, |&(_, bytes)| bytes)
+    let step = DEFAULT_STEPS.iter().find(|(limit, _)| reserved_bytes < *limit);
+    step.map_or(MIN_USUAL_BYTES, |&(_, bytes)| bytes)
 }
 
 /// A mapping whose length counts among the process's reserved bytes as long as it lives.
@@ -104,7 +104,7 @@ pub(super) fn reserve(
     map: impl Fn(usize) -> io::Result<MmapRaw>,
 ) -> io::Result<Reserved> {
     let least = round_to_system_pages(length.max(1))?;
-    let mut bytes = round_to_system_pages(reserve_bytes.min(MOST_BYTES))?.max(least);
+    let mut bytes = round_to_system_pages(reserve_bytes.min(MAX_BYTES))?.max(least);
     let mut is_refused = false;
     loop {
         match map(bytes) {

@@ -14,7 +14,7 @@ use crate::tree::pages::PageSource;
 
 /// So many bytes of buffers are kept to be used again, which is what a load that goes on uses in turn. More would be
 /// memory that nobody counts: long values give buffers back, and take none.
-const MOST_SPARE_BYTES: usize = 1 << 20;
+const MAX_SPARE_BYTES: usize = 1 << 20;
 
 /// All frames of one tree.
 pub(super) struct Frames {
@@ -22,7 +22,7 @@ pub(super) struct Frames {
     slots: Vec<Option<Box<[u8]>>>,
     /// Slots that are empty.
     vacant: Vec<u32>,
-    /// Buffers of one page, to be used again: [`MOST_SPARE_BYTES`] of them at most.
+    /// Buffers of one page, to be used again: [`MAX_SPARE_BYTES`] of them at most.
     spare: Vec<Box<[u8]>>,
     page_count: usize,
 }
@@ -121,7 +121,7 @@ impl Frames {
 
     /// Keeps a buffer that is no longer needed for frames to come, if there are not enough of them.
     pub(super) fn recycle(&mut self, buffer: Box<[u8]>) {
-        if buffer.len() == self.page_size && self.spare.len() < MOST_SPARE_BYTES / self.page_size {
+        if buffer.len() == self.page_size && self.spare.len() < MAX_SPARE_BYTES / self.page_size {
             self.spare.push(buffer);
         }
     }
@@ -201,10 +201,10 @@ mod tests {
     fn buffers_that_nobody_needs_are_given_back() {
         let mut frames = Frames::new(MIN_PAGE_SIZE);
         // A value of one page, replaced again and again: its buffer comes from elsewhere each time.
-        for _ in 0..2 * MOST_SPARE_BYTES / MIN_PAGE_SIZE {
+        for _ in 0..2 * MAX_SPARE_BYTES / MIN_PAGE_SIZE {
             let run = frames.add(vec![0; MIN_PAGE_SIZE].into_boxed_slice());
             frames.free(run).unwrap();
         }
-        assert_eq!(frames.spare.len() * MIN_PAGE_SIZE, MOST_SPARE_BYTES);
+        assert_eq!(frames.spare.len() * MIN_PAGE_SIZE, MAX_SPARE_BYTES);
     }
 }

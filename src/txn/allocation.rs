@@ -18,15 +18,15 @@ use crate::txn::database::Database;
 /// takes more fills the new part itself: then the note costs less than writing so many bytes twice.
 const SLOW_GROWTH_BYTES: u64 = 256 << 10;
 /// The file grows by at least this much, and by at most as much again as is asked for plus this.
-const LEAST_GROWTH_BYTES: u64 = 1 << 16;
-const MOST_GROWTH_BYTES: u64 = 4 << 20;
+const MIN_GROWTH_BYTES: u64 = 1 << 16;
+const MAX_GROWTH_BYTES: u64 = 4 << 20;
 
 /// The reserve, for transactions that take no more pages than they give back: a database at its `max_size`, or on a full
 /// disk, can be changed in place, and emptied. It is one part in this many of the file, up to this many pages, for the
 /// paths of trees that such a transaction copies; and a smaller part for what the free log says of the pages given back,
 /// 4 bytes for each run.
 const RESERVE_DIVISOR: u32 = 32;
-const MOST_RESERVE_PAGES: u32 = 64;
+const MAX_RESERVE_PAGES: u32 = 64;
 const LOG_RESERVE_DIVISOR: u32 = 1024;
 
 /// A commit of so many pages at most is small: most likely one leaf and the pages above it.
@@ -202,7 +202,7 @@ impl Database {
         if needed > limit {
             return Err(self.limit_met(space.length_pages().saturating_add(missing)));
         }
-        let ahead = (from / 2).clamp(LEAST_GROWTH_BYTES, MOST_GROWTH_BYTES);
+        let ahead = (from / 2).clamp(MIN_GROWTH_BYTES, MAX_GROWTH_BYTES);
         let wished = (needed + ahead).next_multiple_of(page_size).min(limit);
         let taken = u64::from(space.taken_pages()) + u64::from(count);
         let is_slow = taken * page_size < SLOW_GROWTH_BYTES;
@@ -219,7 +219,7 @@ impl Database {
 
 /// The reserve of a file of `length_pages` pages, in pages.
 fn reserve_of(length_pages: u32) -> u32 {
-    (length_pages / RESERVE_DIVISOR).min(MOST_RESERVE_PAGES) + length_pages / LOG_RESERVE_DIVISOR
+    (length_pages / RESERVE_DIVISOR).min(MAX_RESERVE_PAGES) + length_pages / LOG_RESERVE_DIVISOR
 }
 
 /// Whether the transaction in progress, when it has taken `count` pages more, has taken no more than it gives back.

@@ -48,7 +48,7 @@ const VISITS_IN_A_STEP: u32 = 20_000;
 const SPARE_PAGES: u32 = 32;
 
 /// The least that a table takes in the catalog, in bytes.
-const LEAST_ENTRY_LEN: u64 = 24;
+const MIN_ENTRY_LEN: u64 = 24;
 
 /// How far a compaction is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -208,7 +208,7 @@ impl Compactor {
         let pass = self.pass.get_or_insert_with(|| {
             let nodes = u64::from(room.length);
             // A table may have no page at all. But its entry takes room in the catalog, whatever the count there says.
-            let most_tables = nodes * core.pages.page_size as u64 / LEAST_ENTRY_LEN;
+            let most_tables = nodes * core.pages.page_size as u64 / MIN_ENTRY_LEN;
             let tables = transaction.base.catalog.entries.min(most_tables);
             let visits_left = 2 * (nodes + tables);
             Pass { values_only, ceiling: 0, length_before: room.length, moved_before, visits_left }

@@ -40,7 +40,7 @@ const UNSEEN: Range<u64> = (1 << 62) - 4..(1 << 62) - 3;
 /// How long the locks of one handle may be seen on one of the two files alone before they are taken for those of a
 /// handle that uses another pair of files. A handle that closes, or a process that dies, gives them up one after the
 /// other.
-const LONGEST_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
+const MAX_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 
 /// How long to wait for a turn.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +106,7 @@ impl FileLocks {
     /// Which files the other handles use. The gate must be held, so that none comes by this lock file meanwhile.
     pub(crate) fn others(&self) -> io::Result<Others> {
         let mut others = Others::None;
-        poll(Wait::Until(Instant::now() + LONGEST_FAREWELL), || {
+        poll(Wait::Until(Instant::now() + MAX_FAREWELL), || {
             others = match (is_nobody_present(&self.data)?, is_lock_file_free(&self.lock)?) {
                 (true, true) => Others::None,
                 (false, false) => Others::UseBothFiles,
@@ -246,7 +246,7 @@ fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
 
 /// Whether handles are open that use this lock file. The gate must be held.
 pub(crate) fn is_lock_file_in_use(lock: &LockFile) -> io::Result<bool> {
-    poll(Wait::Until(Instant::now() + LONGEST_FAREWELL), || is_lock_file_free(lock)).map(|is_free| !is_free)
+    poll(Wait::Until(Instant::now() + MAX_FAREWELL), || is_lock_file_free(lock)).map(|is_free| !is_free)
 }
 
 /// Whether no handle, except for one that uses the same description as `data`, is present.

@@ -36,9 +36,9 @@ use crate::txn::writer_lock::WriterState;
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
 const DIRECT_VALUE_LEN: usize = 256 << 10;
 /// Changed pages that any transaction may hold by default, in bytes.
-const LEAST_DIRTY_MEMORY: usize = 64 << 20;
+const MIN_DIRTY_MEMORY: usize = 64 << 20;
 /// And where the system does not say how much memory there is.
-const USUAL_DIRTY_MEMORY: usize = 256 << 20;
+const DEFAULT_DIRTY_MEMORY: usize = 256 << 20;
 /// Changed pages of a table in which entries were only put in behind all others, in bytes, before they are stored: but
 /// for a few they will not change any more.
 const APPENDED_BYTES: usize = 8 << 20;
@@ -413,7 +413,7 @@ impl Transaction {
     pub(crate) fn may_hold(&self, bytes: usize) -> bool {
         match self.core().settings.dirty_memory {
             Some(budget) => bytes <= budget,
-            None => bytes <= LEAST_DIRTY_MEMORY || bytes <= default_dirty_memory(),
+            None => bytes <= MIN_DIRTY_MEMORY || bytes <= default_dirty_memory(),
         }
     }
 
@@ -562,7 +562,7 @@ pub(crate) fn add_all(stored: &mut UnsyncedPages, sealed: &[SealedPages], page_s
 fn default_dirty_memory() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| match sys::memory_bytes() {
-        Some(bytes) => usize::try_from(bytes / 8).unwrap_or(usize::MAX).max(LEAST_DIRTY_MEMORY),
-        None => USUAL_DIRTY_MEMORY,
+        Some(bytes) => usize::try_from(bytes / 8).unwrap_or(usize::MAX).max(MIN_DIRTY_MEMORY),
+        None => DEFAULT_DIRTY_MEMORY,
     })
 }

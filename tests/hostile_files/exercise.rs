@@ -23,7 +23,7 @@ use crate::corpus::options;
 type Bytes = Table<[u8], [u8]>;
 
 /// So many tables are read, at most.
-const MOST_TABLES: usize = 3;
+const MAX_TABLES: usize = 3;
 
 /// How many entries an iterator may answer at most. An entry takes four bytes of its page at least: a key that is no
 /// longer than a head, and no value, in a dense leaf. Each page is one leaf at most, but for the two in which the ends
@@ -236,7 +236,7 @@ impl Exercise<'_> {
         };
         assert!(tables.len() as u64 <= room, "{} tables", tables.len());
         let skipped = self.random.below(tables.len().max(1));
-        for info in tables.iter().cycle().skip(skipped).take(tables.len().min(MOST_TABLES)) {
+        for info in tables.iter().cycle().skip(skipped).take(tables.len().min(MAX_TABLES)) {
             let name = info.name.clone();
             match (&*info.key_type, &*info.value_type) {
                 ("bytes", "bytes") => self.read_bytes(&rx, &name, room),

@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Executions of the short form.
 const SHORT: u64 = if cfg!(debug_assertions) { 2000 } else { 10_000 };
 /// A long run gives up after so many failures.
-const MOST_FAILURES: usize = 12;
+const MAX_FAILURES: usize = 12;
 
 /// Memory that an execution may take: so many times the file, and so many bytes more, of which most are for the
 /// large values that it writes.
@@ -310,7 +310,7 @@ fn hostile_files_are_values_or_errors() {
     println!("seeds from {first} on");
     let (start, end) = (Instant::now(), first.saturating_add(count));
     let mut failures = Vec::new();
-    while count > 0 && failures.len() < MOST_FAILURES {
+    while count > 0 && failures.len() < MAX_FAILURES {
         let left = seconds.saturating_sub(start.elapsed().as_secs());
         match run_child(first, count, left) {
             Ok(report) => {

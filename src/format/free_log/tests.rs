@@ -6,7 +6,7 @@ use super::*;
 use crate::base::property::cases;
 
 const MAX_EXTENTS: usize = if cfg!(miri) { 5 } else { 50 };
-const MOST_BYTES: usize = if cfg!(miri) { 300 } else { 1000 };
+const MAX_BYTES: usize = if cfg!(miri) { 300 } else { 1000 };
 
 /// Distances and counts, mostly small, to be added up to runs that ascend.
 fn runs(most: usize) -> impl Strategy<Value = Vec<Extent>> {
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chain_of_pages_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..MOST_BYTES), spare in 0usize..3) {
+    fn a_chain_of_pages_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..MAX_BYTES), spare in 0usize..3) {
         const PAGE_SIZE: usize = 128;
         let count = bytes.len().div_ceil(page_capacity(PAGE_SIZE)) + spare;
         let numbers: Vec<PageNumber> = (0..count as u32).map(|page| PageNumber(500 - page)).collect();

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::property::cases;
 
 const PAGES: u32 = 200;
-const MOST_STEPS: usize = if cfg!(miri) { 20 } else { 400 };
+const MAX_STEPS: usize = if cfg!(miri) { 20 } else { 400 };
 
 /// Runs of free pages, by brute force.
 fn runs_of(pages: &[bool]) -> Vec<Extent> {
@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn operations_agree_with_one_boolean_per_page(
-        steps in prop::collection::vec((0u8..8, 0..PAGES, 1u32..24), 1..MOST_STEPS),
+        steps in prop::collection::vec((0u8..8, 0..PAGES, 1u32..24), 1..MAX_STEPS),
     ) {
         let mut pages = vec![false; PAGES as usize + 24];
         let mut free = FreeExtents::default();

@@ -98,7 +98,7 @@ impl Peer for Mapleaf {
 
     fn counts(&self) -> Result<Counts> {
         let stats = self.db.stats()?;
-        Ok(Counts { barriers: Some(stats.barriers), retired_pages: Some(u64::from(stats.retired_pages)) })
+        Ok(Counts { barriers: Some(stats.syncs), retired_pages: Some(u64::from(stats.retired_pages)) })
     }
 }
 

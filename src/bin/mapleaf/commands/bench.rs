@@ -152,7 +152,7 @@ impl Bench {
             times,
             time,
             written_bytes: after.written_bytes - before.written_bytes,
-            barriers: after.barriers - before.barriers,
+            barriers: after.syncs - before.syncs,
         })
     }
 

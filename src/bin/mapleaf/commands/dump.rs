@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::types::Role;
 
 /// At most this many of them are listed.
-const MOST_NAMED: u64 = 20;
+const MAX_NAMED: u64 = 20;
 
 /// Writes tables as text to standard output: all of one snapshot, in the order of their keys.
 #[derive(Args)]
@@ -160,7 +160,7 @@ impl Dump {
 
 fn name_unsuitable(table: &str, key: &[u8], count: u64) {
     match count {
-        0..MOST_NAMED => {
+        0..MAX_NAMED => {
             let shown = to_hex(&key[..key.len().min(24)]);
             let more = if key.len() > 24 { ".." } else { "" };
             eprintln!(
@@ -168,7 +168,7 @@ fn name_unsuitable(table: &str, key: &[u8], count: u64) {
                 key.len()
             );
         }
-        MOST_NAMED => eprintln!("and more"),
+        MAX_NAMED => eprintln!("and more"),
         _ => {}
     }
 }

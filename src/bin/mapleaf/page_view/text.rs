@@ -12,7 +12,7 @@ use crate::notation::Notation;
 use crate::types::Role;
 
 /// Keys and values are cut to this many characters.
-const MOST_SHOWN: usize = 40;
+const MAX_SHOWN: usize = 40;
 
 pub(crate) struct PageText<'a> {
     pub(crate) page: &'a Anatomy,
@@ -209,7 +209,7 @@ fn ranges(ranges: &[Range<u32>]) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(MOST_SHOWN) {
+    match text.char_indices().nth(MAX_SHOWN) {
         Some((at, _)) => format!("{}..", &text[..at]),
         None => text.to_owned(),
     }

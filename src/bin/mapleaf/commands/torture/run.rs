@@ -16,7 +16,7 @@ use super::log;
 use super::writing::{Durability, WriteMode, Writing, parse_seconds, seed_by_chance};
 
 /// Tickets that a worker has at most before it waits for the oldest.
-const MOST_TICKETS: u64 = 24;
+const MAX_TICKETS: u64 = 24;
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
@@ -151,7 +151,7 @@ impl Worker<'_> {
             }
             Durability::Deferred | Durability::Mixed => {
                 self.tickets.push_back((number, tx.commit_deferred()?));
-                self.wait_for_tickets(random.below(MOST_TICKETS))?;
+                self.wait_for_tickets(random.below(MAX_TICKETS))?;
             }
         }
         Ok(number)
