@@ -2,14 +2,13 @@
 //! [`crate::sim::look`].
 
 use super::disk::{Disk, Event};
-use super::explore::describe;
 use super::failure::{Problem, ProblemKind};
 use super::history::{Expected, FullHistory};
 use super::random::Random;
 use super::replay::{Choice, Segment, random_at};
 use super::report::Counters;
 use super::session::{Opened, Session, live, open, shared};
-use super::state_checker::Recovery;
+use super::state_checker::{Recovery, StateChecker};
 use super::workload::Workload;
 use crate::base::TransactionId;
 
@@ -62,6 +61,10 @@ pub(super) struct Exploration<'a, S> {
 }
 
 impl<S: Workload> Exploration<'_, S> {
+    fn checker(&self) -> StateChecker<'_, S> {
+        StateChecker { workload: self.workload }
+    }
+
     /// Visits crash states of a life, about `budget` of them, at the moments that are `mine`. `path` is how the
     /// life came about.
     pub(super) fn session(
@@ -210,9 +213,10 @@ impl<S: Workload> Exploration<'_, S> {
         self.counters.visited();
         if let Choice::Flipped(_) = path[path.len() - 1].choice {
             Counters::add(&self.counters.flipped_bits);
-            return self.check_flipped(&after, full_history).map_err(found_here);
+            return self.checker().check_flipped(&after, full_history).map_err(found_here);
         }
-        let (recovered, recovery) = self.look(&after, full_history, expected).map_err(found_here)?;
+        let (recovered, recovery) =
+            self.checker().check(&after, full_history, expected).map_err(found_here)?;
         let expected_again = expected.or_exactly(self.settled(path, recovered));
         self.crash_in_recovery(&after, &recovery.events, full_history, expected_again, recovered, path)?;
         self.fail_in_recovery(&after, &recovery, full_history, expected_again, path)?;
@@ -444,7 +448,7 @@ fn circumstances(events: &[Event], segment: Segment) -> Vec<String> {
     }
     let from = point.saturating_sub(6);
     for (number, event) in events.iter().enumerate().take(point).skip(from) {
-        lines.push(format!("  {}: {}", number + 1, describe(event)));
+        lines.push(format!("  {}: {}", number + 1, event));
     }
     lines
 }

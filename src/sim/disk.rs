@@ -14,6 +14,7 @@
 //! - the system may drop a clean page of the cache at any time, and read it again from the disk.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::random::Random;
@@ -51,6 +52,23 @@ pub(crate) enum Event {
     /// A step of the script.
     StepBegins,
     StepEnds,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Store { offset, bytes } => write!(f, "store {} bytes at {offset}", bytes.len()),
+            Event::Lengthened { to } => write!(f, "lengthen the file to {to}"),
+            Event::LengthSynced => f.write_str("the length is durable"),
+            Event::Cut { to } => write!(f, "cut the file to {to}"),
+            Event::BarrierBegins { length } => write!(f, "a barrier for {length} bytes begins"),
+            Event::BarrierEnds => f.write_str("the barrier ends"),
+            Event::BarrierFails => f.write_str("the barrier fails"),
+            Event::Acknowledged(id) => write!(f, "transaction {id} is acknowledged"),
+            Event::StepBegins => f.write_str("a step begins"),
+            Event::StepEnds => f.write_str("the step ends"),
+        }
+    }
 }
 
 /// A content of a sector that the disk may hold.

@@ -386,7 +386,7 @@ fn check_determinism(one: &Session, other: &Session) -> Result<(), Problem> {
         None if one.events.len() != other.events.len() => one.events.len().min(other.events.len()),
         None => return Ok(()),
     };
-    let text = |session: &Session| session.events.get(at).map_or("the end".into(), describe);
+    let text = |session: &Session| session.events.get(at).map_or("the end".into(), Event::to_string);
     let step = one.events[..at].iter().filter(|event| matches!(event, Event::StepBegins)).count();
     Err(Problem::new(
         ProblemKind::NotDeterministic,
@@ -397,20 +397,4 @@ fn check_determinism(one: &Session, other: &Session) -> Result<(), Problem> {
             text(other)
         ),
     ))
-}
-
-/// An event, in words.
-pub(super) fn describe(event: &Event) -> String {
-    match event {
-        Event::Store { offset, bytes } => format!("store {} bytes at {offset}", bytes.len()),
-        Event::Lengthened { to } => format!("lengthen the file to {to}"),
-        Event::LengthSynced => "the length is durable".into(),
-        Event::Cut { to } => format!("cut the file to {to}"),
-        Event::BarrierBegins { length } => format!("a barrier for {length} bytes begins"),
-        Event::BarrierEnds => "the barrier ends".into(),
-        Event::BarrierFails => "the barrier fails".into(),
-        Event::Acknowledged(id) => format!("transaction {id} is acknowledged"),
-        Event::StepBegins => "a step begins".into(),
-        Event::StepEnds => "the step ends".into(),
-    }
 }

@@ -1,38 +1,18 @@
 //! One life of a simulated database: from opening it to closing it, or to where it is cut short.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
 use super::replay::FaultyCall;
-use super::storage::{Fault, Log, SimulatedStorage};
+use super::storage::{BarrierWork, Fault, Log, SimulatedStorage};
 use super::workload::{Context, Workload};
 use crate::base::TransactionId;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::shm::SharedMemory;
-
-/// Puts work aside for the next barrier of a storage.
-#[derive(Debug, Clone)]
-pub(super) struct Meanwhile {
-    log: Weak<Mutex<Log>>,
-}
-
-impl Meanwhile {
-    pub(super) fn set(&self, work: Box<dyn FnOnce() + Send>) {
-        if let Some(log) = self.log.upgrade() {
-            log.lock().meanwhile = Some(work);
-        }
-    }
-}
-
-impl std::fmt::Debug for Log {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").field("events", &self.events.len()).finish_non_exhaustive()
-    }
-}
 
 /// What happened in one life.
 pub(super) struct Session {
@@ -82,10 +62,10 @@ pub(super) fn live<S: Workload>(
     match db {
         Ok(db) => {
             session.before_first = Some(TransactionId(shared(&db).next_id().0 - 1));
-            let context = Context { db, hold_meanwhile: Meanwhile { log: Arc::downgrade(&log) } };
+            let context = Context { db, barrier_work: BarrierWork::new(&log) };
             let went = Problem::or_panic(|| run(workload, context, steps, &log, &mut session.ends));
             let ended = Problem::or_panic(|| {
-                forget_meanwhile(&log);
+                drop_barrier_work(&log);
                 Ok(())
             });
             went.and(ended)?;
@@ -114,7 +94,7 @@ fn run<S: Workload>(
         let met_before = log.lock().faults_met > 0;
         log.lock().events.push(Event::StepBegins);
         let result = workload.run(&context, &mut memory, step);
-        forget_meanwhile(log);
+        drop_barrier_work(log);
         log.lock().events.push(Event::StepEnds);
         ends.push((shared(&context.db).newest_id(), result.is_ok()));
         let is_hit = !met_before && log.lock().faults_met > 0;
@@ -131,8 +111,8 @@ fn run<S: Workload>(
     Ok(())
 }
 
-/// What was to be done during a barrier, and was not. It may own the database, and closing that needs the log.
-fn forget_meanwhile(log: &Mutex<Log>) {
+/// Drops work for a barrier that did not come. It may own the database, and closing that needs the log.
+fn drop_barrier_work(log: &Mutex<Log>) {
     let work = log.lock().meanwhile.take();
     drop(work);
 }

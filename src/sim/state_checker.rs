@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use super::crash_states::Exploration;
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
 use super::history::{Expected, FullHistory, fingerprint};
@@ -15,9 +14,14 @@ use crate::db::Db;
 use crate::format::meta::{META_PAGES, Meta};
 use crate::txn::read::SnapshotReader;
 
-impl<S: Workload> Exploration<'_, S> {
+/// What a crash state must be, by the workload that led to it.
+pub(super) struct StateChecker<'a, S> {
+    pub(super) workload: &'a S,
+}
+
+impl<S: Workload> StateChecker<'_, S> {
     /// Opens the database and compares it with what is known. Answers what was found, and recovery's calls.
-    pub(super) fn look(
+    pub(super) fn check(
         &self,
         disk: &Disk,
         full_history: &FullHistory<'_, S::Step>,

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -58,8 +58,6 @@ impl Fault {
 /// What is compared at once when a file is made to hold an image.
 const PIECE_BYTES: usize = 4096;
 
-type Meanwhile = Box<dyn FnOnce() + Send>;
-
 /// What has been done to a storage, and what is to go wrong.
 #[derive(Default)]
 pub(crate) struct Log {
@@ -71,7 +69,7 @@ pub(crate) struct Log {
     /// Storing panics where it would fail.
     pub(crate) store_panics: bool,
     /// What others do while the next barrier is under way,
-    pub(crate) meanwhile: Option<Meanwhile>,
+    pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
     /// and the thread that is doing it.
     meanwhile_in: Option<ThreadId>,
     /// What the disk was asked to begin with, and how many events there had been. No event of its own: a disk may
@@ -82,6 +80,30 @@ pub(crate) struct Log {
     /// A barrier locks this; so it waits for whoever has it.
     pub(crate) barrier_gate: Arc<Mutex<()>>,
     pub(crate) barriers_begun: usize,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("events", &self.events.len()).finish_non_exhaustive()
+    }
+}
+
+/// Sets work to be done during the next barrier of a storage, for as long as the storage exists.
+#[derive(Debug, Clone)]
+pub(super) struct BarrierWork {
+    log: Weak<Mutex<Log>>,
+}
+
+impl BarrierWork {
+    pub(super) fn new(log: &Arc<Mutex<Log>>) -> BarrierWork {
+        BarrierWork { log: Arc::downgrade(log) }
+    }
+
+    pub(super) fn set(&self, work: Box<dyn FnOnce() + Send>) {
+        if let Some(log) = self.log.upgrade() {
+            log.lock().meanwhile = Some(work);
+        }
+    }
 }
 
 impl Log {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::random::Random;
+use super::storage::BarrierWork;
 use crate::db::{Db, OpenOptions};
 use crate::error::Result;
 
@@ -47,7 +48,7 @@ pub trait Workload: Sync {
 #[derive(Debug)]
 pub struct Context {
     pub(super) db: Db,
-    pub(super) hold_meanwhile: super::session::Meanwhile,
+    pub(super) barrier_work: BarrierWork,
 }
 
 impl Context {
@@ -61,7 +62,7 @@ impl Context {
     /// it does: of the ways to commit, only [`commit_deferred`](crate::WriteTxn::commit_deferred) does not.
     pub fn during_next_barrier(&self, work: impl FnOnce(&Db) + Send + 'static) {
         let db = self.db.clone();
-        self.hold_meanwhile.set(Box::new(move || work(&db)));
+        self.barrier_work.set(Box::new(move || work(&db)));
     }
 }
 
