@@ -32,8 +32,8 @@ pub(crate) use self::increment::{increment_to_file, increment_to_writer};
 pub use self::restore::restore;
 pub(crate) use self::restore::transaction_of_backup;
 
-use crate::base::{Extent, PageNumber};
-use crate::copy::plan::Plan;
+use crate::base::PageNumber;
+use crate::copy::plan::{Part, Plan};
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::txn::read::SnapshotReader;
@@ -132,26 +132,4 @@ fn write_zeros(writer: &mut impl Write, count: u64) -> io::Result<()> {
         left -= piece;
     }
     Ok(())
-}
-
-/// What follows the record pages, but for what is free.
-enum Part<'a> {
-    Used(Extent),
-    Log(PageNumber, &'a [u8]),
-}
-
-impl Part<'_> {
-    fn first(&self) -> PageNumber {
-        match self {
-            Part::Used(run) => run.first,
-            Part::Log(number, _) => *number,
-        }
-    }
-
-    fn page_count(&self) -> u32 {
-        match self {
-            Part::Used(run) => run.count,
-            Part::Log(..) => 1,
-        }
-    }
 }

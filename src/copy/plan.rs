@@ -6,7 +6,6 @@ use std::ops::Bound;
 
 use crate::base::{Extent, PageNumber, PageSet, TransactionId};
 use crate::check::{VerifyingSource, verify_tree};
-use crate::copy::Part;
 use crate::error::{Error, Result};
 use crate::format::free_log::{self, Base, FIRST_PAGE};
 use crate::format::meta::{Identity, META_PAGES, Meta, TAIL_LIMIT};
@@ -117,4 +116,26 @@ fn base(used: &[Extent]) -> Base {
         end = run.end();
     }
     Base { length_pages: end, free, retired: Vec::new() }
+}
+
+/// What follows the record pages, but for what is free.
+pub(super) enum Part<'a> {
+    Used(Extent),
+    Log(PageNumber, &'a [u8]),
+}
+
+impl Part<'_> {
+    pub(super) fn first(&self) -> PageNumber {
+        match self {
+            Part::Used(run) => run.first,
+            Part::Log(number, _) => *number,
+        }
+    }
+
+    pub(super) fn page_count(&self) -> u32 {
+        match self {
+            Part::Used(run) => run.count,
+            Part::Log(..) => 1,
+        }
+    }
 }
