@@ -13,7 +13,7 @@ use crate::copy::check_length;
 use crate::copy::lineage::new_identity;
 use crate::copy::plan::Plan;
 use crate::error::{Error, Result};
-use crate::format::table_root::{TableEntry, decode_name};
+use crate::format::catalog::{TableEntry, decode_name};
 use crate::sys;
 use crate::tree::RangeCursor;
 use crate::txn::building::Building;

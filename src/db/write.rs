@@ -9,7 +9,7 @@ use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
 use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result, corrupt};
-use crate::format::table_root::{TableEntry, decode_name};
+use crate::format::catalog::{TableEntry, decode_name};
 use crate::txn::commit::Durability;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};

@@ -33,7 +33,7 @@ use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result};
 use crate::format::meta::{Identity, META_PAGES};
 use crate::format::page::is_page_size;
-use crate::format::table_root::TreeRoot;
+use crate::format::tree_root::TreeRoot;
 
 pub(crate) const MAGIC: &[u8; 8] = b"mapleafi";
 pub(crate) const HEADER_LEN: usize = 80;

@@ -38,7 +38,7 @@ use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
-use crate::format::table_root::TreeRoot;
+use crate::format::tree_root::TreeRoot;
 
 pub(crate) const MAGIC: &[u8; 8] = b"mapleaf\0";
 const FIXED_LEN: usize = 96;

@@ -5,6 +5,7 @@
 //!   check what they take from the slice and answer [`crate::Error::Corrupt`].
 
 pub(crate) mod branch;
+pub(crate) mod catalog;
 pub(crate) mod dense_leaf;
 pub(crate) mod entry;
 pub(crate) mod free_log;
@@ -16,4 +17,4 @@ pub(crate) mod node;
 pub(crate) mod node_tables;
 pub(crate) mod overflow;
 pub(crate) mod page;
-pub(crate) mod table_root;
+pub(crate) mod tree_root;

@@ -3,11 +3,11 @@
 use super::anatomy::{Branch, CatalogEntry, Child, Content, Leaf, LeafEntry, StoredValue};
 use crate::error::{Corruption, Error, Result};
 use crate::format::branch::BranchView;
+use crate::format::catalog::{TableEntryView, decode_name};
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::node::{self, HEAD_LEN};
 use crate::format::node_tables::slots_start;
 use crate::format::page::{self, HEADER_LEN};
-use crate::format::table_root::{TableEntryView, decode_name};
 use crate::tree::node_check::{KeyBounds, check_node};
 
 /// Bytes of a slot, and of a child's number.

@@ -10,9 +10,10 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::base::{PageNumber, PageSet, TransactionId};
+use crate::format::catalog::TableEntry;
 use crate::format::leaf::LeafView;
 use crate::format::page;
-use crate::format::table_root::{TableEntry, TreeRoot};
+use crate::format::tree_root::TreeRoot;
 use crate::salvage::scan::{Scan, Stray, children};
 use crate::salvage::source::Source;
 use crate::salvage::state::{State, table_entry};

@@ -10,10 +10,11 @@ use std::collections::HashMap;
 
 use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::format::branch::BranchView;
+use crate::format::catalog::TableEntryView;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::META_PAGES;
 use crate::format::page::{self, PageKind};
-use crate::format::table_root::{MAX_DEPTH, TableEntryView, TreeRoot};
+use crate::format::tree_root::{MAX_DEPTH, TreeRoot};
 use crate::salvage::source::Source;
 use crate::tree::nodes::view;
 

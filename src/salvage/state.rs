@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use crate::base::TransactionId;
 use crate::check::Problems;
 use crate::error::{Result, corrupt};
+use crate::format::catalog::{MAX_NAME_LEN, TableEntry};
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::Meta;
 use crate::format::overflow;
 use crate::format::page;
-use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
+use crate::format::tree_root::TreeRoot;
 use crate::salvage::source::Source;
 use crate::salvage::survey::{Piece, Survey, Tree, note};
 

@@ -11,7 +11,7 @@ use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::LeafView;
 use crate::format::page;
-use crate::format::table_root::TreeRoot;
+use crate::format::tree_root::TreeRoot;
 use crate::salvage::source::Source;
 use crate::tree::nodes::view;
 

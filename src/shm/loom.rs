@@ -15,7 +15,7 @@ use super::handles::HandleNumber;
 use super::watermarks::{CommittedState, Snapshot};
 use super::{SharedMemory, Step, WORD_COUNT};
 use crate::base::{PageNumber, TransactionId};
-use crate::format::table_root::TreeRoot;
+use crate::format::tree_root::TreeRoot;
 use crate::shm::commit_info::SpaceState;
 use crate::sys::SharedWords;
 use crate::sys::atomic::Watched;

@@ -336,7 +336,7 @@ fn cannot_grow(source: std::io::Error) -> Error {
 mod tests {
     use super::*;
     use crate::base::PageNumber;
-    use crate::format::table_root::TreeRoot;
+    use crate::format::tree_root::TreeRoot;
     use crate::shm::WORD_COUNT;
     use crate::shm::commit_info::SpaceState;
     use crate::shm::watermarks::CommittedState;

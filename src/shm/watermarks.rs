@@ -23,7 +23,7 @@ use crate::base::checksum::checksum_of_parts;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
-use crate::format::table_root::TreeRoot;
+use crate::format::tree_root::TreeRoot;
 use crate::sys::atomic::{AtomicU64, fence};
 use crate::sys::futex;
 

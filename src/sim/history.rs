@@ -10,8 +10,8 @@ use super::session::{Session, open};
 use super::workload::{History, StepOutcome, Workload};
 use crate::base::TransactionId;
 use crate::error::Result;
+use crate::format::catalog::TableEntry;
 use crate::format::meta::{META_PAGES, Meta};
-use crate::format::table_root::TableEntry;
 use crate::tree::RangeCursor;
 use crate::txn::read::SnapshotReader;
 

@@ -19,13 +19,11 @@ use crate::format::branch::{self, BranchView};
 use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
 use crate::format::node::{self, HEAD_LEN};
+use crate::format::tree_root::MAX_DEPTH;
 use crate::tree::items::{Items, Split, items_of};
 use crate::tree::nodes::{Nodes, TreeTop, view_any_count};
 use crate::tree::pages::PageSource;
 use crate::tree::tree_mut::TreeMut;
-
-/// No tree of sound pages is deeper: each level at least doubles its nodes, and pages have 31-bit numbers.
-const MAX_DEPTH: u8 = 32;
 
 /// New children of a branch, each with the separator to its left.
 type NewChildren = Vec<(Vec<u8>, ChildRef)>;

@@ -2,7 +2,7 @@
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::Result;
-pub(crate) use crate::format::table_root::TreeRoot;
+pub(crate) use crate::format::tree_root::TreeRoot;
 
 /// Finished pages, as the tree reads them: of a snapshot's file, or of a `Vec` in tests.
 pub(crate) trait PageSource {

@@ -32,9 +32,9 @@ use std::sync::Arc;
 
 use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result};
+use crate::format::catalog::decode_name;
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::overflow;
-use crate::format::table_root::decode_name;
 use crate::space::Space;
 use crate::tree::move_down::Moving;
 use crate::txn::commit::Durability;

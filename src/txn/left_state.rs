@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
+use crate::format::catalog::TableEntry;
 use crate::format::free_log::{self, Chain, Entry};
 use crate::format::meta::Meta;
-use crate::format::table_root::TableEntry;
 use crate::shm::SharedMemory;
 use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;

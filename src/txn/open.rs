@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::format::meta::{Identity, META_PAGES, Meta};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
-use crate::format::table_root::TreeRoot;
+use crate::format::tree_root::TreeRoot;
 use crate::shm::owner::{FIRST_BYTES, SharedOwner, check_lock_file};
 use crate::shm::{FIRST_WORD_COUNT, SharedMemory, WORD_COUNT};
 use crate::space::Space;

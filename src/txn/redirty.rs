@@ -15,9 +15,9 @@
 
 use crate::base::{Extent, TransactionId};
 use crate::error::{Result, corrupt};
+use crate::format::catalog::TableEntry;
 use crate::format::free_log;
 use crate::format::meta::Meta;
-use crate::format::table_root::TableEntry;
 use crate::shm::watermarks::CommittedState;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;

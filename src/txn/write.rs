@@ -16,9 +16,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
+use crate::format::catalog::{MAX_NAME_LEN, TableEntry};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
-use crate::format::table_root::{MAX_NAME_LEN, TableEntry, TreeRoot};
+use crate::format::tree_root::TreeRoot;
 use crate::shm::watermarks::Snapshot;
 use crate::space::Space;
 use crate::sys;

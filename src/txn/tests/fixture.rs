@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::TransactionId;
 use crate::error::Result;
-use crate::format::table_root::TableEntry;
+use crate::format::catalog::TableEntry;
 use crate::shm::owner::FIRST_BYTES;
 use crate::sim::Fault;
 use crate::sim::disk::Disk;

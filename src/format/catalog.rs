@@ -13,15 +13,13 @@ use crate::base::PageNumber;
 use crate::base::bytes::{get_u16, get_u32, get_u64, put_u16, put_u32, put_u64};
 use crate::error::{Result, corrupt};
 use crate::format::meta::META_PAGES;
+use crate::format::tree_root::{MAX_DEPTH, TreeRoot};
 
 const FIXED_LEN: usize = 16;
 const ORDERED_TABLE: u8 = 1;
 
 /// The longest name of a table, and the longest pair of type names, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 1024;
-
-/// More levels than any tree has: with two children to each branch, these are more pages than a file can have.
-pub(crate) const MAX_DEPTH: u8 = 32;
 
 /// A table's name, from the catalog's key.
 pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
@@ -30,18 +28,6 @@ pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
         return Err(wrong(format!("{} bytes", key.len())));
     }
     std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))
-}
-
-/// Where a tree stands: all that must be known to read it. Stored in the catalog, and for the catalog
-/// itself in the record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct TreeRoot {
-    /// The root page; meaningless while `depth` is 0.
-    pub(crate) page: PageNumber,
-    /// Levels: 0 empty, 1 a single leaf.
-    pub(crate) depth: u8,
-    /// Entries in the whole tree.
-    pub(crate) entries: u64,
 }
 
 /// What the catalog knows of a table.

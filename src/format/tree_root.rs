@@ -1,0 +1,18 @@
+//! The root of a tree: stored in the catalog for each table, and in the meta page for the catalog itself.
+
+use crate::base::PageNumber;
+
+/// More levels than any tree has: with two children to each branch, these are more pages than a file can have.
+pub(crate) const MAX_DEPTH: u8 = 32;
+
+/// Where a tree stands: all that must be known to read it. Stored in the catalog, and for the catalog
+/// itself in the record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TreeRoot {
+    /// The root page; meaningless while `depth` is 0.
+    pub(crate) page: PageNumber,
+    /// Levels: 0 empty, 1 a single leaf.
+    pub(crate) depth: u8,
+    /// Entries in the whole tree.
+    pub(crate) entries: u64,
+}
