@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod backup;
+
 mod copies_and_checks;
 mod entry_commands;
 mod exchange;

@@ -98,9 +98,10 @@ pub(crate) fn scratch() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// This test binary, to be run again as another process: only the ignored test `test`, which
-/// finds its task in the environment variable `MAPLEAF_CHILD`.
+/// This test binary, to be run again as another process: only the ignored test `test`, named by its module path and
+/// name, which finds its task in the environment variable `MAPLEAF_CHILD`.
 pub(crate) fn child(test: &str, task: impl AsRef<Path>) -> Command {
+    let (_crate, test) = test.split_once("::").expect("a module path begins with the crate's name");
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
     command.env("MAPLEAF_CHILD", task.as_ref());

@@ -4,12 +4,10 @@
 //! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use common::{Random, Replay, assert_clean, seeds};
+use crate::common::{Random, Replay, assert_clean, seeds};
 use mapleaf::{Db, Error, ReadTxn, Table};
 
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");

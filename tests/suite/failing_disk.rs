@@ -7,15 +7,13 @@
 //! be mounted the test says so and passes.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::process::{die_with_parent, kill};
-use common::{child, child_task};
+use crate::common::process::{die_with_parent, kill};
+use crate::common::{child, child_task};
 use mapleaf::{Db, Durability, Table};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
@@ -128,7 +126,7 @@ fn assert_all(db: &Db, byte: u8) {
 fn what_the_kernel_has_told_another_program_is_stored_again() {
     let Some(disk) = Disk::new() else { return };
     let path = disk.mounted.join("data.mapleaf");
-    let mut process = child("commits_lazily", &path);
+    let mut process = child(concat!(module_path!(), "::commits_lazily"), &path);
     let mut process = die_with_parent(&mut process).stdout(Stdio::piped()).spawn().unwrap();
     let output = BufReader::new(process.stdout.take().unwrap());
     assert!(output.lines().any(|line| line.unwrap().ends_with("committed")));

@@ -1,14 +1,12 @@
 //! Pages taken apart: all that a file has is found in its pages, and hostile pages are described, not believed.
 #![cfg(unix)]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use common::Random;
+use crate::common::Random;
 use mapleaf::inspect::{Anatomy, Content, FieldValue, Inspector, LogEntry, StoredValue};
 use mapleaf::{Db, Error, PageRole, Table};
 
@@ -197,7 +195,7 @@ fn hostile_pages_are_described() {
     let path = world(folder.path(), 4096);
     let good = fs::read(&path).unwrap();
     let pages = good.len() / 4096;
-    let mut random = Random::new(common::seeds(1, 1)[0]);
+    let mut random = Random::new(crate::common::seeds(1, 1)[0]);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let inspector = Inspector::open(&path, None).unwrap();
     let rounds = 600;

@@ -2,15 +2,13 @@
 //!
 //! `MAPLEAF_LONG=1` makes everything ten times as long.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{BOTH_MODES, Random, assert_clean, is_long, scratch};
+use crate::common::{BOTH_MODES, Random, assert_clean, is_long, scratch};
 use mapleaf::{Db, Durability, Error, PendingCommit, ReadTxn, Table};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");

@@ -4,8 +4,6 @@
 //! Nothing here depends on how fast anything is: what must come about is waited for, for minutes if need be.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::process::{self, PATIENCE};
-use common::{Random, assert_clean, child_task, run_child, scratch};
+use crate::common::process::{self, PATIENCE};
+use crate::common::{Random, assert_clean, child_task, run_child, scratch};
 use mapleaf::{Db, Durability, Error, ReadTxn, Table, Watch, WriteTxn};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -35,7 +33,7 @@ struct Peer {
 impl Peer {
     /// Starts a process that opens `path` when it is told so.
     fn start(path: &Path) -> Peer {
-        Peer::spawn(&mut common::child("peer", path))
+        Peer::spawn(&mut crate::common::child(concat!(module_path!(), "::peer"), path))
     }
 
     fn spawn(command: &mut Command) -> Peer {
@@ -612,7 +610,7 @@ fn is_forked<T>(result: mapleaf::Result<T>) -> bool {
 #[test]
 fn a_forked_child_is_refused_and_harms_nobody() {
     let (_folder, path) = scratch();
-    run_child("forks", &path);
+    run_child(concat!(module_path!(), "::forks"), &path);
 }
 
 #[test]
@@ -735,7 +733,7 @@ fn peer_in_new_pid_namespace(path: &Path) -> Option<Peer> {
         println!("skipped: this user may not make PID namespaces");
         return None;
     }
-    let inner = common::child("peer", path);
+    let inner = crate::common::child(concat!(module_path!(), "::peer"), path);
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child"]).arg(inner.get_program()).args(inner.get_args());
     command.env("MAPLEAF_CHILD", path);
@@ -900,7 +898,7 @@ impl Drop for Mounted {
 /// The page cache is gone, and the boot is the same. (`MAPLEAF_LONG=1`, as root.)
 #[test]
 fn a_lock_file_that_is_older_than_the_disk_is_not_believed_when_that_is_mounted_again() {
-    let Some(disk) = (common::is_long() && process::is_root()).then(Mounted::new).flatten() else {
+    let Some(disk) = (crate::common::is_long() && process::is_root()).then(Mounted::new).flatten() else {
         println!("skipped: it mounts a file system");
         return;
     };
@@ -1141,7 +1139,7 @@ fn a_killed_sleeper_harms_nobody() {
 fn out_of_file_descriptors() {
     let (_folder, path) = scratch();
     drop(Db::open(&path).unwrap());
-    run_child("few_descriptors", &path);
+    run_child(concat!(module_path!(), "::few_descriptors"), &path);
 }
 
 #[test]
@@ -1180,7 +1178,7 @@ fn out_of_address_space() {
     let db = Db::open(&path).unwrap();
     load(&db);
     for more in [64 << 30, 4 << 30, 1 << 30, 300 << 20, 100 << 20, 30 << 20, 10 << 20, 4 << 20] {
-        let mut command = common::child("little_address_space", &path);
+        let mut command = crate::common::child(concat!(module_path!(), "::little_address_space"), &path);
         let output = command.env("MAPLEAF_MORE", u64::to_string(&more)).output().unwrap();
         assert!(output.status.success(), "{more} more bytes: {output:?}");
         print!("{}", String::from_utf8_lossy(&output.stdout));
@@ -1230,7 +1228,7 @@ fn a_process_with_another_boot_id_is_let_in_beside_others() {
     }
     let db = Db::open(&path).unwrap();
     put(&db, 1, 1);
-    let inner = common::child("peer", &path);
+    let inner = crate::common::child(concat!(module_path!(), "::peer"), &path);
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &format!("{view} && exec \"$@\"")]).arg("sh");
     command.arg(inner.get_program()).args(inner.get_args()).env("MAPLEAF_CHILD", &path);
@@ -1257,7 +1255,7 @@ fn peer_on_read_only_view(folder: &Path, path: &Path) -> Option<Peer> {
         println!("skipped: this user may not mount");
         return None;
     }
-    let inner = common::child("peer", path);
+    let inner = crate::common::child(concat!(module_path!(), "::peer"), path);
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &format!("{view} && exec \"$@\"")]).arg("sh");
     command.arg(inner.get_program()).args(inner.get_args()).env("MAPLEAF_CHILD", path);
@@ -1330,7 +1328,7 @@ fn a_directory_without_write_permission() {
     drop(db);
     fs::remove_file(lock_path(&path)).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let mut command = common::child("peer", &path);
+    let mut command = crate::common::child(concat!(module_path!(), "::peer"), &path);
     if process::is_root() {
         // Root may write everywhere; so this is done as nobody, if nobody may run the test.
         command.uid(65534).gid(65534);

@@ -2,7 +2,7 @@
 //!
 //! The files in `tests/golden` are databases that must open and read right for ever: they are never made again. The
 //! script that made the newest must still give the same bytes, so that no change of the format goes unnoticed. If one
-//! is meant, raise the format version, keep the old files, and let `MAPLEAF_BLESS=1 cargo test --test golden` write the
+//! is meant, raise the format version, keep the old files, and let `MAPLEAF_BLESS=1 cargo test --test suite golden::` write the
 //! new one.
 //!
 //! `format-1.hex` is of the same script, without the table of numbers; `format-1-numbers.hex` has such tables as are in
@@ -10,13 +10,11 @@
 //!
 //! Lines are an offset and 32 bytes; lines of zeros are left out, and the last line is the length.
 
-mod common;
-
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{BOTH_MODES, assert_clean, scratch};
+use crate::common::{BOTH_MODES, assert_clean, scratch};
 use mapleaf::{Db, Durability, Table, Verify, WriteMode};
 
 const WORDS: Table<str, u64> = Table::new("words");

@@ -1,13 +1,11 @@
 //! `Db::check` names all that is wrong with a file, not only what comes first, and does not drown in it.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use common::format::{Layout, layouts};
-use common::scratch;
+use crate::common::format::{Layout, layouts};
+use crate::common::scratch;
 use mapleaf::{CheckReport, Db, Table};
 
 const PAGE_SIZE: usize = 4096;

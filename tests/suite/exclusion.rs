@@ -1,8 +1,6 @@
 //! Who shares a database, by whatever name, and who is kept from it.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::ffi::CString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -14,8 +12,8 @@ use std::process::Stdio;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::process::{is_root, make_pipe};
-use common::{child, child_task};
+use crate::common::process::{is_root, make_pipe};
+use crate::common::{child, child_task};
 use mapleaf::{Db, Error, Table, restore, salvage};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -314,7 +312,7 @@ const STRANGER: u32 = 12_346;
 /// Runs `task` on the database at `path` in a process of another user, who is in no other group than the given one;
 /// returns what it says.
 fn as_user(user: u32, group: u32, task: &str, path: &Path) -> String {
-    let mut command = child("another_user", path);
+    let mut command = child(concat!(module_path!(), "::another_user"), path);
     let output = command.env("MAPLEAF_TASK", task).uid(user).gid(group).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = text.lines().find_map(|line| line.split_once("said: "));
@@ -576,7 +574,7 @@ fn a_reader_holds_writers_off_unless_it_may_write_the_lock_file() {
         if may_write {
             set_mode(&beside(&path, "-lock"), 0o666);
         }
-        let mut command = child("another_user", &path);
+        let mut command = child(concat!(module_path!(), "::another_user"), &path);
         let command = command.env("MAPLEAF_TASK", "read and stay").uid(STRANGER).gid(STRANGER);
         let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines();

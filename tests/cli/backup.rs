@@ -1,14 +1,12 @@
 //! The command-line program's backups, and giving space back.
 #![cfg(unix)]
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::assert_clean;
+use crate::common::assert_clean;
 use mapleaf::{Db, Table};
 
 const WORDS: Table<u64, str> = Table::new("words");

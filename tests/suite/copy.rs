@@ -1,14 +1,12 @@
 //! Copies of snapshots: complete, clean, of the right moment, and nothing left of those that fail.
 
-mod common;
-
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::entries::{Contents, ENTRIES, change, contents};
-use common::{Random, assert_clean};
+use crate::common::entries::{Contents, ENTRIES, change, contents};
+use crate::common::{Random, assert_clean};
 use mapleaf::{Db, Durability, Error, Table, WriteTxn};
 
 const NAMES: Table<str, str> = Table::new("names");

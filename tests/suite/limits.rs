@@ -1,9 +1,7 @@
 //! The limits that the README states.
 
-mod common;
-
-use common::process;
-use common::{assert_clean, child_task, run_child, scratch};
+use crate::common::process;
+use crate::common::{assert_clean, child_task, run_child, scratch};
 use mapleaf::inspect::Inspector;
 use mapleaf::{Db, Error, Table};
 
@@ -151,7 +149,7 @@ fn a_file_longer_than_the_handles_mapping_is_not_called_damaged() {
 
 #[test]
 fn a_thousand_databases_leave_addresses_to_the_program() {
-    run_child("many_databases_child", "");
+    run_child(concat!(module_path!(), "::many_databases_child"), "");
 }
 
 #[test]
@@ -180,7 +178,7 @@ fn many_databases_child() {
 
 #[test]
 fn little_address_space_is_named_as_what_it_is() {
-    run_child("little_address_space_child", "");
+    run_child(concat!(module_path!(), "::little_address_space_child"), "");
 }
 
 #[test]

@@ -4,15 +4,13 @@
 //! so and passes. The work is done by another process, so that a signal would be seen.
 //! `MAPLEAF_LONG=1` goes through more steps.
 
-mod common;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::process;
-use common::{BOTH_MODES, Random, assert_clean, child_task, is_long, run_child, scratch};
+use crate::common::process;
+use crate::common::{BOTH_MODES, Random, assert_clean, child_task, is_long, run_child, scratch};
 use mapleaf::{Db, Durability, Error, Table, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
@@ -187,7 +185,7 @@ fn on_a_disk(kind: &str, size_kibibytes: u64) {
         let probe = disk.mounted.join("probe");
         File::create(&probe).unwrap().write_all(&[1; 4096]).unwrap();
         fs::remove_file(probe).unwrap();
-        run_child("full_disk_child", format!("{mode}:{}", disk.mounted.display()));
+        run_child(concat!(module_path!(), "::full_disk_child"), format!("{mode}:{}", disk.mounted.display()));
     }
 }
 
@@ -405,7 +403,7 @@ fn the_lock_file_has_no_holes() {
                 file.set_len(bytes).unwrap();
             }
             let filler = Filler::fill(&disk.mounted);
-            run_child("lock_file_child", &path);
+            run_child(concat!(module_path!(), "::lock_file_child"), &path);
             drop(filler);
             fs::remove_file(disk.mounted.join("filler")).unwrap();
         }

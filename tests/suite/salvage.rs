@@ -1,16 +1,14 @@
 //! Rescuing damaged files. Each test knows, from the format and without the library, which page held what: so it knows
 //! what must be rescued, and what must not appear.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use common::format::{Layout, Tree, layouts};
-use common::{Random, Replay, assert_clean, child, child_task, is_long, scratch, seeds};
+use crate::common::format::{Layout, Tree, layouts};
+use crate::common::{Random, Replay, assert_clean, child, child_task, is_long, scratch, seeds};
 use mapleaf::{Db, Durability, Error, SalvageOptions, SalvageReport, Table, salvage, salvage_with};
 
 const WORDS: Table<str, str> = Table::new("words");
@@ -576,7 +574,7 @@ fn write_scratch(file: &[u8]) -> (tempfile::TempDir, PathBuf) {
 fn random_damage() {
     let sample = sample();
     for seed in seeds(60, 3000) {
-        let _replay = Replay { test: "--test salvage random_damage", seed };
+        let _replay = Replay { test: "--test suite salvage::random_damage", seed };
         let mut random = Random::new(seed);
         let mut file = sample.file.clone();
         let page_count = file.len() / PAGE_SIZE;
@@ -645,7 +643,7 @@ fn reseal(file: &mut [u8], number: u32) {
 fn forged_pages_are_no_panic_and_no_endless_loop() {
     let sample = sample();
     for seed in seeds(60, 3000) {
-        let _replay = Replay { test: "--test salvage forged_pages", seed };
+        let _replay = Replay { test: "--test suite salvage::forged_pages", seed };
         let mut random = Random::new(seed);
         let mut file = sample.file.clone();
         let page_count = file.len() / PAGE_SIZE;
@@ -804,7 +802,7 @@ fn a_file_that_may_only_be_read() {
     }
     // Root may write anywhere: another user's process says what others meet.
     let mut child = match fs::OpenOptions::new().append(true).open(sources.join("data")) {
-        Err(_) => child("a_file_that_may_only_be_read_child", folder.path()),
+        Err(_) => child(concat!(module_path!(), "::a_file_that_may_only_be_read_child"), folder.path()),
         Ok(_) => {
             let mut command = std::process::Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
@@ -840,12 +838,12 @@ fn one_page_in_a_hundred() {
         Some(path) => fs::read(path).unwrap(),
         None => sample().file.clone(),
     };
-    let page_size = common::format::u32_at(&file, 20) as usize;
+    let page_size = crate::common::format::u32_at(&file, 20) as usize;
     let layout = &layouts(&file, page_size)[0];
     let total: usize = layout.tables.values().map(|tree| tree.entries.len()).sum();
     let page_count = file.len() / page_size;
     for seed in seeds(4, 20) {
-        let _replay = Replay { test: "--test salvage one_page_in_a_hundred", seed };
+        let _replay = Replay { test: "--test suite salvage::one_page_in_a_hundred", seed };
         let mut random = Random::new(seed);
         let mut damaged_file = file.clone();
         let mut pages = BTreeSet::new();

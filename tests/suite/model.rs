@@ -3,14 +3,12 @@
 //! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{Random, Replay, assert_clean, scratch, seeds};
+use crate::common::{Random, Replay, assert_clean, scratch, seeds};
 use mapleaf::{
     Db, Durability, Error, PendingCommit, ReadTxn, Table, TableMut, TableRef, Verify, WriteMode, WriteTxn,
 };
@@ -39,7 +37,7 @@ impl Setup {
         let page_size = 4096 << random.pick(&[0, 0, 0, 1, 2, 3, 4]);
         Setup {
             page_size,
-            write_mode: *random.pick(&common::BOTH_MODES),
+            write_mode: *random.pick(&crate::common::BOTH_MODES),
             dirty_memory: *random.pick(&[0, page_size, 4 * page_size, 40 * page_size, 256 << 20]),
             verify: *random.pick(&[Verify::FirstTouch, Verify::FirstTouch, Verify::Always]),
         }
@@ -428,7 +426,7 @@ impl Run {
 }
 
 fn run(seed: u64, transactions: usize) {
-    let _replay = Replay { test: "--test model", seed };
+    let _replay = Replay { test: "--test suite model::", seed };
     let mut random = Random::new(seed);
     let setup = Setup::choose(&mut random);
     let (_folder, path) = scratch();
@@ -459,7 +457,7 @@ fn transactions_against_a_model() {
 #[test]
 fn in_memory_against_a_model() {
     for seed in seeds(4, 300) {
-        let _replay = Replay { test: "--test model", seed };
+        let _replay = Replay { test: "--test suite model::", seed };
         let mut random = Random::new(seed);
         let page_size = 4096 << random.below(5);
         let db = Db::options().page_size(page_size).dirty_memory(0).max_size(1 << 32).in_memory().unwrap();

@@ -1,13 +1,11 @@
 //! Files that grow to many MiB and shrink again, and files as a crash may leave them.
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
+use crate::common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
 use mapleaf::{Db, Durability, Error, ReadTxn, Table, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
@@ -187,7 +185,8 @@ fn a_copy_of_an_open_file_is_a_good_database() {
 fn a_restored_backup_is_not_taken_for_what_a_killed_process_left() {
     let (folder, path) = scratch();
     let backup = folder.path().join("backup");
-    let mut user = child("backup_child", &path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut user =
+        child(concat!(module_path!(), "::backup_child"), &path).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(user.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().ends_with("ready")));
     user.kill().unwrap();

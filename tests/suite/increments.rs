@@ -1,12 +1,10 @@
 //! Incremental backups: what is restored is what a copy would have been, and what cannot be is refused.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::entries::{ENTRIES, change, contents};
-use common::{Random, assert_clean};
+use crate::common::entries::{ENTRIES, change, contents};
+use crate::common::{Random, assert_clean};
 use mapleaf::{Db, Durability, Error, Increment, ReadTxn, Table, restore};
 
 const OTHERS: Table<u64, [u8]> = Table::new("others");

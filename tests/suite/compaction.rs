@@ -1,13 +1,11 @@
 //! Compaction in place: shorter files with the same entries, while others read and write, and stopped anywhere.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Random, assert_clean};
+use crate::common::{Random, assert_clean};
 use mapleaf::{CompactionProgress, Db, Durability, Error, ReadTxn, Table, WriteTxn};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

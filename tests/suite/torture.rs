@@ -2,12 +2,10 @@
 //! random; some fork children that live on. Nothing acknowledged may be lost, nothing unfinished may be seen, no child
 //! may keep what its parent had, and every page must be accounted for.
 //!
-//! `MAPLEAF_TORTURE_SECONDS=1800 cargo test --release --test torture -- --nocapture` runs it for half an hour;
+//! `MAPLEAF_TORTURE_SECONDS=1800 cargo test --release --test suite torture:: -- --nocapture` runs it for half an hour;
 //! without that it takes ten seconds. `MAPLEAF_SEED=N` repeats the plan of a run: who does what, and what befalls
 //! him. (When exactly it befalls him is the system's to say; so an error may need several runs to come again.)
 #![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -20,8 +18,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::process::{self, PATIENCE};
-use common::{BOTH_MODES, Random, Replay};
+use crate::common::process::{self, PATIENCE};
+use crate::common::{BOTH_MODES, Random, Replay};
 use mapleaf::{Db, Durability, PendingCommit, ReadTxn, Result, Table, WriteTxn};
 
 /// Each writer counts his transactions here, from 1 on without gaps.
@@ -361,7 +359,7 @@ impl<'a> Task<'a> {
 #[test]
 #[ignore = "a process of `torture`"]
 fn worker() {
-    let Some(task) = common::child_task() else { return };
+    let Some(task) = crate::common::child_task() else { return };
     std::thread::spawn(|| {
         // Its other end is closed when the parent is gone.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -585,7 +583,7 @@ impl Torture {
         let seed = self.random.next();
         let name = format!("{role:?}");
         let task = Task { role: &name, habit: self.habit, writers: writers.clone(), seed, path: &self.path };
-        let mut command = common::child("worker", task.to_string());
+        let mut command = crate::common::child(concat!(module_path!(), "::worker"), task.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = process::die_with_parent(&mut command).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -694,7 +692,7 @@ impl Torture {
     }
 
     fn check(&mut self, db: &Db) {
-        common::assert_clean(db);
+        crate::common::assert_clean(db);
         self.summary.checks += 1;
     }
 
@@ -906,7 +904,7 @@ fn torture() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = given.unwrap_or(now.as_nanos() as u64 % 1_000_000_007);
     println!("MAPLEAF_SEED={seed}, {seconds} s");
-    let _replay = Replay { test: "--test torture", seed };
+    let _replay = Replay { test: "--test suite torture::", seed };
     watch_for_standstill(seed);
     let (start, length) = (Instant::now(), Duration::from_secs(seconds));
     let mut torture = Torture {

@@ -4,15 +4,13 @@
 //! Not tested: values of more than 4 GiB - 1 bytes (they would need as much memory); their limit is tested
 //! where the tree is.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Random, assert_clean, child, child_task, scratch};
+use crate::common::{Random, assert_clean, child, child_task, scratch};
 use mapleaf::{Db, Error, Table};
 
 const NUMBERS: Table<u64, str> = Table::new("numbers");
@@ -423,7 +421,7 @@ fn starting_programs_meanwhile_does_not_keep_the_file_locked() {
 fn the_lock_of_a_killed_process_is_gone() {
     let (_folder, path) = scratch();
     sample(&path, 4096);
-    let mut holder = child("the_lock_of_a_killed_process_is_gone_child", &path)
+    let mut holder = child(concat!(module_path!(), "::the_lock_of_a_killed_process_is_gone_child"), &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

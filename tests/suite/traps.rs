@@ -9,8 +9,6 @@
 
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -18,7 +16,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use common::{BOTH_MODES, Random, Replay, assert_clean, child, child_task, scratch, seeds};
+use crate::common::{BOTH_MODES, Random, Replay, assert_clean, child, child_task, scratch, seeds};
 use mapleaf::{Db, Durability, Error, OwnedRange, Table, WriteMode};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -297,7 +295,7 @@ fn parked_reader_pins_its_own_snapshot_only() {
 fn free_pages_never_overlap_live_ones() {
     // Many snapshots at once, each of which must keep its state while pages are used again and again.
     for seed in seeds(3, 200) {
-        let _replay = Replay { test: "--test traps free_pages", seed };
+        let _replay = Replay { test: "--test suite traps::free_pages", seed };
         let mut random = Random::new(seed);
         let (_folder, path) = scratch();
         let mode = *random.pick(&BOTH_MODES);
@@ -376,8 +374,11 @@ fn iterators_cannot_outlive_their_transaction() {
 
 /// A process that commits, says so, and is killed.
 fn kill_a_writer(path: &Path, mode: &str, commits: usize) -> Vec<(String, u64)> {
-    let mut writer =
-        child("killed_writer_child", path).env("MAPLEAF_MODE", mode).stdout(Stdio::piped()).spawn().unwrap();
+    let mut writer = child(concat!(module_path!(), "::killed_writer_child"), path)
+        .env("MAPLEAF_MODE", mode)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut said = Vec::new();
     for line in BufReader::new(writer.stdout.take().unwrap()).lines() {
         let line = line.unwrap();

@@ -1,0 +1,30 @@
+//! The integration tests that share one process: what a user of the library may rely on.
+//!
+//! One binary links once. Tests that must not share a process with others, because they count memory, or are run by
+//! name with features of their own, have binaries beside this one.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod basic;
+mod bulk_load;
+mod check;
+mod compaction;
+mod copy;
+mod disk_full;
+mod exclusion;
+mod failing_disk;
+mod files;
+mod golden;
+mod increments;
+mod inspect;
+mod layering;
+mod limits;
+mod model;
+mod rejected_record;
+mod salvage;
+mod sharing;
+mod threads;
+mod torture;
+mod traps;
