@@ -1,5 +1,5 @@
-//! What increments and compaction cost, counted in bytes, pages and transactions: the table *Increments and compaction* of
-//! docs/BENCHMARKS.md. `cargo bench --bench compaction` prints it.
+//! What increments and compaction cost, counted in bytes, pages and transactions: the table *Increments and
+//! compaction* of docs/BENCHMARKS.md. `cargo bench --bench compaction` prints it.
 
 use std::fs;
 use std::path::Path;

@@ -25,8 +25,8 @@ use mapleaf::{Db, Error, ReadTxn, Table};
 /// From a setting's name to the transaction that changed it last, and its value: none, if that unset it.
 const SETTINGS: Table<str, (u64, Option<String>)> = Table::new("settings");
 
-/// The same, in the order of the changes: transaction and name. A setting is here once, with its last change. So whoever
-/// knows the settings as of some transaction finds all that has changed since behind it.
+/// The same, in the order of the changes: transaction and name. A setting is here once, with its last change. So
+/// whoever knows the settings as of some transaction finds all that has changed since behind it.
 const CHANGES: Table<(u64, String), ()> = Table::new("changes");
 
 /// What the demonstration changes.

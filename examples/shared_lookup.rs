@@ -6,10 +6,10 @@
 //! cargo run --release --example shared_lookup -- --from packages.tsv      each line of a file is an entry
 //! ```
 //!
-//! It starts the readers itself: the same program, in processes of their own. At the end it says how many lookups each of
-//! them has made in a second, and what memory it takes. The pages of the database are in memory once, however
-//! many processes have them mapped: each process's proportional share says so, where a page that N processes
-//! share counts 1/N for each.
+//! It starts the readers itself: the same program, in processes of their own. At the end it says how many lookups
+//! each of them has made in a second, and what memory it takes. The pages of the database are in memory once, however
+//! many processes have them mapped: each process's proportional share says so, where a page that N processes share
+//! counts 1/N for each.
 //!
 //! Each value that is read is checked: it must be whole, and from no later transaction than the reader's snapshot.
 

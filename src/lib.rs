@@ -52,7 +52,12 @@ pub use types::{
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// And so are those in the guide.
-#[cfg(all(doctest, feature = "messagepack"))]
+/// So are those in the guide.
+#[cfg(doctest)]
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
+
+/// And those about values of one's own types.
+#[cfg(all(doctest, feature = "messagepack"))]
+#[doc = include_str!("../docs/VALUES.md")]
+struct OwnValues;

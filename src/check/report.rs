@@ -159,8 +159,8 @@ impl fmt::Display for CheckReport {
         writeln!(f, "{tables} tables, {entries} entries")?;
         writeln!(
             f,
-            "{total} pages: {records} records, {leaves} leaves, {branches} branches, {overflow} overflow, {free_log} free \
-             log, {retired} retired, {free} free"
+            "{total} pages: {records} records, {leaves} leaves, {branches} branches, {overflow} overflow, \
+             {free_log} free log, {retired} retired, {free} free"
         )?;
         write!(f, "{}{} problems", self.problems, self.problems.count())
     }

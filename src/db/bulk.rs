@@ -42,8 +42,9 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     /// entries it is several times as fast, and the table becomes smaller, because they are sorted in memory before
     /// they are put in; if their keys ascend through the first MiB, those that follow are put in as they come. The
     /// memory that it takes beside the transaction's changed pages is at most half of
-    /// [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory) (by default a sixteenth of the system's memory). What
-    /// does not fit is put in in several runs, each of them sorted; so the more of the data fits, the faster it is.
+    /// [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory) (by default a sixteenth of the system's
+    /// memory). What does not fit is put in in several runs, each of them sorted; so the more of the data fits, the
+    /// faster it is.
     ///
     /// Behind all that was in the table leaves are filled to the last byte if keys ascend as they come. Otherwise a
     /// sixteenth of each stays free, so that entries that are put in between later need not split it.

@@ -171,7 +171,8 @@ impl WriteTxn {
     /// visible when it is durable: soon, or when the ticket is waited for, whichever is first. A
     /// sequence of deferred commits shares barriers. Dropping the ticket takes nothing back.
     ///
-    /// Errors before the commit are those of [`WriteTxn::commit`]; [`PendingCommit::wait`] has those of making it durable.
+    /// Errors before the commit are those of [`WriteTxn::commit`]; [`PendingCommit::wait`] has those of making it
+    /// durable.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -563,8 +564,9 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 
 impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// Inserts an entry whose value is `length` zeros, and returns the place of the value, to be written there: no
-    /// copy of a large value is needed. A value that was there under the same key is gone. The value is in memory until
-    /// the transaction commits, or stores it because of [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
+    /// copy of a large value is needed. A value that was there under the same key is gone. The value is in memory
+    /// until the transaction commits, or stores it because of
+    /// [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
     ///
     /// The entry is in the table from now on. A caller that stops half-way through filling it (with an error, or a
     /// panic that is caught) leaves zeros in the rest, and has to remove the entry, or to abort.

@@ -1,6 +1,6 @@
-//! What all users of one database share, in every process: where the transactions stand ([`watermarks`]), what the next
-//! writer and the next syncer must know ([`commit_info`]), who is here ([`handles`]), who reads what ([`reader_table`]).
-//! Plain atomic words over shared memory: a process may be killed between any two stores and
+//! What all users of one database share, in every process: where the transactions stand ([`watermarks`]), what the
+//! next writer and the next syncer must know ([`commit_info`]), who is here ([`handles`]), who reads what
+//! ([`reader_table`]). Plain atomic words over shared memory: a process may be killed between any two stores and
 //! leaves nothing that another one could wait for.
 //!
 //! | words | content |

@@ -128,9 +128,9 @@ impl SharedMemory {
         self.word(word_of(slot) + 1)
     }
 
-    /// An error unless the first `count` blocks are there. A block is there before it is open: here it is only noticed,
-    /// if another process has made the table longer. A writer that cannot see a block must not go on without it: readers
-    /// may be there, whose pages it would take.
+    /// An error unless the first `count` blocks are there. A block is there before it is open: here it is only
+    /// noticed, if another process has made the table longer. A writer that cannot see a block must not go on without
+    /// it: readers may be there, whose pages it would take.
     fn check_blocks(&self, count: usize) -> Result<()> {
         let words = count.checked_sub(1).map_or(0, end_of);
         match self.memory.has(words).map_err(cannot_examine)? {

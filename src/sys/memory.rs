@@ -1,7 +1,7 @@
 //! Memory: how much of it this process may use, and large pieces of it, which the system may refuse.
 //!
-//! How much there is Linux alone says, in text files: the system's memory, and the limits of the control groups that the process is
-//! in, of either version. A container sees its own limit at the root of its groups.
+//! How much there is Linux alone says, in text files: the system's memory, and the limits of the control groups that
+//! the process is in, of either version. A container sees its own limit at the root of its groups.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed};

@@ -157,7 +157,8 @@ pub(super) fn file_system_of(file: &File) -> io::Result<u64> {
             _ => Err(io::Error::last_os_error()),
         }
     })?;
-    // SAFETY: the call has filled it in. The number has 32 bits; where the field is longer, its sign may be in the rest.
+    // SAFETY: the call has filled it in. The number has 32 bits; where the field is longer, its sign may be in the
+    // rest.
     Ok(unsafe { found.assume_init() }.f_type as u64 & 0xffff_ffff)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What is stored beyond that limit ends the process by SIGXFSZ, unless the application has chosen otherwise; that
 //! choice is its own, and a signal that is blocked for the moment would cost two system calls more. So the limit is
-//! asked for before each store, allocation and change of length: 0.1 µs beside the store's 1 µs and more. A thread that
-//! lowers the limit between the question and the store is not met.
+//! asked for before each store, allocation and change of length: 0.1 µs beside the store's 1 µs and more. The case of
+//! a thread that lowers the limit between the question and the store is not covered.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - I6: a page number is given out only when its place in the file is reserved; a full disk is an error here.
-//! - What frees space works in a full file: free pages below the reserve go only to transactions that give back as many.
+//! - What frees space works in a full file: free pages below the reserve go only to transactions that give back as
+//!   many.
 //! - A longer file is durable before any record that refers to it is stored: whoever stores the record sees to that
 //!   ([`crate::txn::sync`]). Growth itself waits for no disk.
 //! - R1: what is reclaimed is needed by no protected snapshot, newest included.
@@ -21,10 +22,10 @@ const SLOW_GROWTH_BYTES: u64 = 256 << 10;
 const MIN_GROWTH_BYTES: u64 = 1 << 16;
 const MAX_GROWTH_BYTES: u64 = 4 << 20;
 
-/// The reserve, for transactions that take no more pages than they give back: a database at its `max_size`, or on a full
-/// disk, can be changed in place, and emptied. It is one part in this many of the file, up to this many pages, for the
-/// paths of trees that such a transaction copies; and a smaller part for what the free log says of the pages given back,
-/// 4 bytes for each run.
+/// The reserve, for transactions that take no more pages than they give back: a database at its `max_size`, or on a
+/// full disk, can be changed in place, and emptied. It is one part in this many of the file, up to this many pages,
+/// for the paths of trees that such a transaction copies; and a smaller part for what the free log says of the pages
+/// given back, 4 bytes for each run.
 const RESERVE_DIVISOR: u32 = 32;
 const MAX_RESERVE_PAGES: u32 = 64;
 const LOG_RESERVE_DIVISOR: u32 = 1024;

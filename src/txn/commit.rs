@@ -6,8 +6,8 @@
 //! 2. **Log** what that took from free space and what it retired.
 //! 3. **Store** the pages, in few contiguous runs. Up to here only pages that no protected snapshot needs
 //!    have been touched (I1, R1): whatever happens, the transaction never happened.
-//! 4. **Publish**: if both files still have their names, newest advances (R8). Now it has happened, for every later transaction; a lazy commit
-//!    over durable ones is visible at once (R3).
+//! 4. **Publish**: if both files still have their names, newest advances (R8). Now it has happened, for every later
+//!    transaction; a lazy commit over durable ones is visible at once (R3).
 //! 5. **Give the seat back.** Other writers go on while this one waits.
 //! 6. **Sync**, or wait for the thread that syncs: the record, one barrier, durable, visible ([`crate::txn::sync`]).
 //!    An error here poisons the database (I6); what is on the disk decides at the next recovery. At last the names are
@@ -138,8 +138,8 @@ impl Parts<'_> {
         Ok((snapshot, saved.log))
     }
 
-    /// Step 4, before it changes anything: a file may be removed or replaced at any moment, and a transaction that would
-    /// be committed to a file without a name never happens.
+    /// Step 4, before it changes anything: a file may be removed or replaced at any moment, and a transaction that
+    /// would be committed to a file without a name never happens.
     fn check_before_publishing(core: &Database, base: &Snapshot, id: TransactionId) -> Result<()> {
         core.check_names()?;
         let shared = &core.shared;

@@ -21,8 +21,8 @@
 //! the pass began. Another pass than those two begins only if the last one has moved pages and left the file shorter
 //! than it was before it. A length cannot fall for ever.
 //!
-//! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Database::grow`). Others may grow
-//! it.
+//! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Database::grow`). Others may
+//! grow it.
 //!
 //! **What keeps the file long** is told ([`CompactionProgress`]): retired pages that a snapshot pins, and values on
 //! overflow pages for which there is no run of free pages further down.

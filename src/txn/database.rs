@@ -161,8 +161,8 @@ impl Database {
         self.locks.as_ref().map_or(Ok(()), |locks| locks.check_names(&self.pages.path))
     }
 
-    /// Returns [`Error::MappingTooSmall`] if another handle, with more addresses, has made the file longer than this one
-    /// has mapped.
+    /// Returns [`Error::MappingTooSmall`] if another handle, with more addresses, has made the file longer than this
+    /// one has mapped.
     pub(crate) fn check_reach(&self, length_pages: u32) -> Result<()> {
         match length_pages > self.pages.limit_pages() {
             true => Err(self.pages.mapping_too_small(length_pages)),

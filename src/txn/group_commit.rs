@@ -217,7 +217,8 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(1);
 
-    /// As if `expected` had been here when a sync of `took` ended just now, and one came each `arrival_interval` before.
+    /// As if `expected` had been here when a sync of `took` ended just now, and one came each `arrival_interval`
+    /// before.
     fn state(expected: u64, took: Duration, arrival_interval: Duration) -> State {
         let last_sync = Some(LastSync { ended: Instant::now(), took, arrived: 100, expected });
         State { arrived: 100, served: 100, last_sync, arrival_interval, ..State::default() }

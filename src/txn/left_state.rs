@@ -1,9 +1,9 @@
 //! Whether the file has the state that processes, all of which are gone, have left in shared memory.
 //!
-//! The lock file is never synced, and neither is newest: both are in the page cache, which outlives its processes. But
-//! the page cache may go as well while the boot stays the same (the file system is mounted again, a volume is put back),
-//! and leave of either file what happened to reach the disk. So newest above the durable snapshot is believed only if
-//! every page that it has, and the durable snapshot has not, is in the file.
+//! The lock file is never synced, and neither is newest: both are in the page cache, which outlives its processes.
+//! But the page cache may go as well while the boot stays the same (the file system is mounted again, a volume is put
+//! back), and leave of either file what happened to reach the disk. So newest above the durable snapshot is believed
+//! only if every page that it has, and the durable snapshot has not, is in the file.
 //!
 //! Invariants:
 //! - The durable snapshot is on the disk, and no page of it is taken as long as no newer record is durable. So only
@@ -61,8 +61,8 @@ pub(super) fn is_in_file(
     is_there(&newest.snapshot, Some(newest)) && (visible.id == newest.snapshot.id || is_there(&visible, None))
 }
 
-/// Walks the pages of `snapshot` that are newer than the durable state, and those of the free log if it is the `newest`:
-/// an error if one of them is not there.
+/// Walks the pages of `snapshot` that are newer than the durable state, and those of the free log if it is the
+/// `newest`: an error if one of them is not there.
 fn find_newer_pages(
     pages: &PageFile,
     snapshot: &Snapshot,

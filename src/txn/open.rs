@@ -300,8 +300,19 @@ impl OpenSettings {
         self.start(storage, path, SharedMemory::new(words), None, true)
     }
 
-    /// Joins those who share the database. The first sets the shared state: to what killed processes have left, if
-    /// that is good, and otherwise to what recovery finds.
+    /// The pages of a file whose meta pages say that they have `page_size` bytes.
+    fn page_file(&self, storage: Box<dyn Storage>, page_size: usize, path: &Path) -> Result<PageFile> {
+        if let Some(requested) = self.page_size.filter(|&size| size != page_size) {
+            return Err(Error::PageSizeMismatch { requested, found: page_size });
+        }
+        let pages = PageFile::new(storage, page_size, path, self.verify)?;
+        // Recovery reads single pages at scattered places: without this, each read brings its neighbours along.
+        pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
+        Ok(pages)
+    }
+
+    /// Joins the handles that share the database. The first one sets the shared state: to what killed processes have
+    /// left, if that is good, and otherwise to what recovery finds.
     fn start(
         &self,
         storage: Box<dyn Storage>,
@@ -311,13 +322,8 @@ impl OpenSettings {
         is_alone: bool,
     ) -> Result<Database> {
         let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, path))?;
-        if let Some(requested) = self.page_size.filter(|&size| size != slots.page_size) {
-            return Err(Error::PageSizeMismatch { requested, found: slots.page_size });
-        }
         let database = slots.identity();
-        let pages = PageFile::new(storage, slots.page_size, path, self.verify)?;
-        // Recovery looks at single pages here and there: without this, each brings what is read ahead along.
-        pages.storage.mapping().advise(Advice::Random).map_err(pages.io_error("advise on"))?;
+        let pages = self.page_file(storage, slots.page_size, path)?;
         let file = pages.storage.identity();
         let boot = match locks {
             Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,

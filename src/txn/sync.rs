@@ -270,8 +270,8 @@ impl Drop for Syncing<'_> {
     }
 }
 
-/// The pages of `newest` that were born after the durable transaction, from the deltas of all commits since then. `None`
-/// if one of them is not known.
+/// The pages of `newest` that were born after the durable transaction, from the deltas of all commits since then.
+/// `None` if one of them is not known.
 pub(crate) fn unsynced_pages(
     shared: &SharedMemory,
     newest: TransactionId,

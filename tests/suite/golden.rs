@@ -2,8 +2,8 @@
 //!
 //! The files in `tests/golden` are databases that must open and read right for ever: they are never made again. The
 //! script that made the newest must still give the same bytes, so that no change of the format goes unnoticed. If one
-//! is meant, raise the format version, keep the old files, and let `MAPLEAF_BLESS=1 cargo test --test suite golden::` write the
-//! new one.
+//! is meant, raise the format version, keep the old files, and let `MAPLEAF_BLESS=1 cargo test --test suite golden::`
+//! write the new one.
 //!
 //! `format-1.hex` is of the same script, without the table of numbers; `format-1-numbers.hex` has such tables as are in
 //! dense leaves since version 2.

@@ -13,6 +13,7 @@ mod check;
 mod compaction;
 mod copy;
 mod disk_full;
+mod docs;
 mod exclusion;
 mod failing_disk;
 mod files;

@@ -1,5 +1,5 @@
-//! The floor of a commit of one put: the system calls that it cannot do without, and nothing else. What an engine adds is
-//! its own work.
+//! The floor of a commit of one put: the system calls that it cannot do without, and nothing else. What an engine
+//! adds is its own work.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

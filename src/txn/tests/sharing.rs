@@ -280,7 +280,8 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
     tells.recv_timeout(Duration::from_secs(60)).expect("closing ends");
 }
 
-/// The log begins again, and the page that was its newest for a handle that has not written since is taken for it again.
+/// The log begins again, and the page that was its newest for a handle that has not written since is taken for it
+/// again.
 #[test]
 fn a_writer_notices_that_the_newest_page_of_the_log_it_knows_is_another_by_now() {
     let (_folder, first, second) = two();

@@ -3,7 +3,7 @@
 //! Rule: what is put reads back the same, or putting it is an error. Whether a type's `Serialize` and `Deserialize`
 //! agree in a format cannot be seen in the type, and can differ from value to value (a field that is left out if it is
 //! empty). So each value is read back when it is encoded, and its fingerprint compared;
-//! docs/GUIDE.md says what that costs.
+//! docs/VALUES.md says what that costs.
 
 mod compact_decode;
 mod compact_encode;
@@ -40,7 +40,7 @@ const MAX_DEPTH: usize = 256;
     doc = "`MessagePack` (feature `messagepack`) is for types that do either."
 )]
 /// The table does not know `T`: its value type is stored as "serde", because Rust has no name for a type that would
-/// stay the same from one compiler or version of a program to the next. docs/GUIDE.md says which changes are safe.
+/// stay the same from one compiler or version of a program to the next. docs/VALUES.md says which changes are safe.
 ///
 /// Each value is read back when it is encoded. If it is not what was given, that is [`Error::Encode`], which names the
 /// attribute to blame: nothing is ever stored that reads back as something else.
@@ -80,7 +80,7 @@ pub struct Serde<T>(
 /// A value is given as `MessagePack(value)` or `MessagePack(&value)`, and comes back as a `T`.
 ///
 /// All of serde's attributes work, and `T` may change: fields may come, if they have a `#[serde(default)]`, and go, and
-/// change their order; numbers may become wider. docs/GUIDE.md has the list. It takes more room than
+/// change their order; numbers may become wider. docs/VALUES.md has the list. It takes more room than
 /// [`Serde`], about as much as JSON without quotes and spaces.
 ///
 /// Each value is read back when it is encoded. If it is not what was given, that is [`Error::Encode`]. What

@@ -1,4 +1,4 @@
-//! What becomes of stored values when their type changes: the table in docs/GUIDE.md, cell by cell.
+//! What becomes of stored values when their type changes: the table in docs/VALUES.md, cell by cell.
 
 use std::fmt::Debug;
 
@@ -303,7 +303,7 @@ fn others() -> Vec<Row> {
 
 #[test]
 fn the_table_in_the_guide_is_true() {
-    let guide = include_str!("../../../docs/GUIDE.md");
+    let guide = include_str!("../../../docs/VALUES.md");
     let rows: Vec<String> = [fields(), numbers(), others()].iter().flatten().map(Row::line).collect();
     let found: Vec<&str> = guide
         .lines()
