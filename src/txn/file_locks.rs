@@ -1,17 +1,17 @@
-//! Taking turns with other processes: who may write, who may sync, who may open; and being seen to be here.
+//! Locks between handles, in all processes: to write, to sync, to open, and to show that a handle is present.
 //!
 //! Invariants:
-//! - I7: every turn is a lock of the kernel's, which is free when its process has died. Never a process-owned POSIX
-//!   lock: those vanish when any descriptor of the file is closed. Whole-file locks (`flock`) and
-//!   open-file-description locks belong to what this handle alone has opened, and no forked child keeps
-//!   ([`LockDescription`]). In a child every function here is an error, or does nothing.
-//! - Two files are one database: each handle has a lock on the data file (presence) and one on the lock file (its
-//!   handle's byte). A newcomer looks for both: so it notices handles that use its data file with another lock file,
-//!   and handles that use its lock file with another data file, whichever of the two was removed or replaced.
-//! - Writers queue: each has a place, a byte that it keeps locked, and waits until no place before it is locked.
-//!   The first waits for the writer lock. So nobody writes twice before one that waits, and one that gives up, or
-//!   dies, is waited for no more. Tickets, which are plain numbers, say where places are: wrong ones make another
-//!   order, and nothing worse.
+//! - I7: every lock is held by the kernel, and is free once its process has died. It is never a POSIX lock of the
+//!   process, which vanishes when any descriptor of the file is closed. Whole-file locks (`flock`) and
+//!   open-file-description locks belong to descriptions that only this handle has opened and that no forked child
+//!   keeps ([`LockDescription`]). In a child every function here fails or does nothing.
+//! - Two files are one database. Each handle holds a lock on the data file (presence) and one on the lock file (the
+//!   handle's byte). A newcomer tests both. So it notices handles that use its data file with another lock file, and
+//!   handles that use its lock file with another data file, whichever of the two was removed or replaced.
+//! - Writers queue. Each keeps one byte of the queue locked and waits until no byte before it is locked; the first
+//!   one waits for the writer lock. So no writer passes one that waits, and a writer that gives up or dies delays no
+//!   one. Tickets only order the queue; the lock on a ticket's byte marks a live waiter. Wrong tickets change the
+//!   order, and nothing else.
 
 use std::io;
 use std::ops::Range;
@@ -26,23 +26,22 @@ use crate::sys::{
     status_at, status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
 };
 
-// Bytes of the lock file; below those of the handles.
+// Bytes of the lock file, before those of the handles.
 const OPEN: Range<u64> = 1 << 39..(1 << 39) + 1;
 const SYNC: Range<u64> = (1 << 39) + 2..(1 << 39) + 3;
-/// The places of writers that wait, behind the bytes of the handles. Nobody locks the first byte.
+/// The queue of waiting writers, after the bytes of the handles. Its first byte is never locked.
 const QUEUE: Range<u64> = 1 << 41..1 << 62;
 const _: () = assert!(MEMBERS.end <= QUEUE.start);
-/// A byte of the data file that no file system can hold.
+/// A byte of the data file at an offset that no file system can store.
 const PRESENCE: Range<u64> = (1 << 62) - 2..(1 << 62) - 1;
-/// Another one: who locks it holds writers off, and is not in the shared memory.
+/// Another such byte. A reader that is not in the shared memory locks it while it holds writers off.
 const UNSEEN: Range<u64> = (1 << 62) - 4..(1 << 62) - 3;
 
-/// How long the locks of one handle may be seen on one of the two files alone before they are taken for those of a
-/// handle that uses another pair of files. A handle that closes, or a process that dies, gives them up one after the
-/// other.
+/// How long a handle's locks may be seen on only one of the two files before the handle is taken for one that uses
+/// another pair of files. A handle that closes, or a process that dies, releases its two locks one after the other.
 const MAX_FAREWELL: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 
-/// How long to wait for a turn.
+/// How long to wait for a lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait {
     No,
@@ -59,7 +58,7 @@ impl Wait {
         }
     }
 
-    /// The same, but for no longer than `limit` from now on.
+    /// The same, and no longer than `limit` from now on.
     pub(crate) fn at_most(self, limit: Duration) -> Wait {
         let latest = Instant::now() + limit;
         match self {
@@ -73,7 +72,7 @@ impl Wait {
 /// The other handles that are open, as their locks on the two files show them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Others {
-    /// There are none.
+    /// No other handle is open.
     None,
     /// They use both files.
     UseBothFiles,
@@ -89,13 +88,13 @@ pub(crate) struct FileLocks {
     lock: LockFile,
     /// The data file.
     data: LockDescription,
-    /// Which files these are.
+    /// The device and inode numbers of the two files.
     lock_identity: FileIdentity,
     data_identity: FileIdentity,
 }
 
 impl FileLocks {
-    /// Makes this handle present; it is until this is dropped. The gate must be held.
+    /// Makes this handle present until it is dropped. The caller must hold the open lock.
     pub(crate) fn enter(lock: LockFile, data: LockDescription) -> io::Result<FileLocks> {
         lock_range(data.file()?, LockKind::Shared, PRESENCE)?;
         let lock_identity = status_of(lock.file()?)?.identity;
@@ -103,7 +102,7 @@ impl FileLocks {
         Ok(FileLocks { lock, data, lock_identity, data_identity })
     }
 
-    /// Which files the other handles use. The gate must be held, so that none comes by this lock file meanwhile.
+    /// Which files the other handles use. The caller must hold the open lock, so that none joins by this lock file.
     pub(crate) fn others(&self) -> io::Result<Others> {
         let mut others = Others::None;
         poll(Wait::Until(Instant::now() + MAX_FAREWELL), || {
@@ -118,14 +117,14 @@ impl FileLocks {
         Ok(others)
     }
 
-    /// Returns `Error::Replaced` if one of the two files does not have its name any more: a handle that opens the
-    /// database by these names uses another file, and does not see what this one does.
+    /// Returns `Error::Replaced` if one of the two files no longer has its name: a handle that opens the database by
+    /// these names uses another file, and does not see what this handle does.
     pub(crate) fn check_names(&self, data_path: &Path) -> Result<()> {
         check_name(data_path, self.data_identity)?;
         self.check_lock_name()
     }
 
-    /// The same, of the lock file alone.
+    /// The same for the lock file alone.
     pub(crate) fn check_lock_name(&self) -> Result<()> {
         check_name(self.lock.path(), self.lock_identity)
     }
@@ -139,7 +138,7 @@ impl FileLocks {
         &self.lock
     }
 
-    /// Takes the writer's turn; false if patience came to its end.
+    /// Takes the writer lock. Returns `false` if the wait is over first.
     pub(crate) fn lock_writer(&self, shared: &SharedMemory, wait: Wait) -> io::Result<bool> {
         if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_lock_writer()? {
             return Ok(true);
@@ -149,7 +148,7 @@ impl FileLocks {
         }
         let place = place_of(shared.take_ticket());
         let taken = self.wait_at(place, wait);
-        // It cannot fail for a lock that is held, nor for one that could not be had.
+        // Unlocking cannot fail, whether the lock is held or not.
         let _ = unlock_range(self.lock.file()?, place..place + 1);
         taken
     }
@@ -162,9 +161,9 @@ impl FileLocks {
             _ => poll(wait, || try_lock_range(file, kind, range.clone())),
         };
         if !lock(LockKind::Exclusive, place..place + 1)? {
-            return Ok(false); // somebody looks just now whether this place is free
+            return Ok(false); // another handle is testing this byte
         }
-        // As a rule the one before is the last of all who come before; then only one waiter wakes for each turn.
+        // The byte just before is usually that of the last writer ahead: so each release wakes only one waiter.
         for before in [place - 1..place, QUEUE.start..place] {
             if !lock(LockKind::Shared, before.clone())? {
                 return Ok(false);
@@ -177,14 +176,14 @@ impl FileLocks {
         }
     }
 
-    /// Whether the writer with this ticket waits.
+    /// Whether the writer with this ticket waits in the queue.
     #[cfg(test)]
     pub(crate) fn is_taken(&self, ticket: u64) -> bool {
         let place = place_of(ticket);
         !range_is_free(self.lock.file().unwrap(), LockKind::Exclusive, place..place + 1).unwrap()
     }
 
-    /// Queues, and does nothing more.
+    /// Locks the ticket's byte and returns.
     #[cfg(test)]
     pub(crate) fn take_place(&self, ticket: u64) -> io::Result<()> {
         let place = place_of(ticket);
@@ -197,40 +196,40 @@ impl FileLocks {
 
     /// Whether a reader that is not in the shared memory holds writers off.
     ///
-    /// None comes while this handle is present: after it has taken its locks such a reader looks whether any handle is,
-    /// and leaves. So if there is none now there will be none, except for that moment.
+    /// While this handle is present no such reader stays: after taking its locks it tests whether a handle is
+    /// present, and leaves if one is. So if there is no such reader now, none appears later except for that moment.
     pub(crate) fn is_held_off(&self) -> io::Result<bool> {
         Ok(!range_is_free(self.data.file()?, LockKind::Exclusive, UNSEEN)?)
     }
 
-    /// Waits until no reader holds writers off unseen; false if patience came to its end.
+    /// Waits until no reader outside the shared memory holds writers off. Returns `false` if the wait is over first.
     pub(crate) fn wait_while_held_off(&self, wait: Wait) -> io::Result<bool> {
         poll(wait, || self.is_held_off().map(|is_held_off| !is_held_off))
     }
 
-    /// Ends the writer's turn.
+    /// Releases the writer lock.
     pub(crate) fn unlock_writer(&self) {
-        // It cannot fail for a lock that is held; if it did, closing the file would free it.
+        // Unlocking cannot fail for a lock that is held; if it did, closing the file would release it.
         let _ = self.data.file().and_then(unlock_whole);
     }
 
-    /// Takes the syncer's turn: waits while another process syncs.
+    /// Takes the syncer lock. Waits while another process syncs.
     pub(crate) fn lock_syncer(&self) -> io::Result<()> {
         lock_range(self.lock.file()?, LockKind::Exclusive, SYNC)
     }
 
-    /// Whether another handle has the syncer's turn.
+    /// Whether another handle holds the syncer lock.
     pub(crate) fn is_syncer_locked(&self) -> io::Result<bool> {
         Ok(!range_is_free(self.lock.file()?, LockKind::Exclusive, SYNC)?)
     }
 
-    /// Ends the syncer's turn.
+    /// Releases the syncer lock.
     pub(crate) fn unlock_syncer(&self) {
         let _ = self.lock.file().and_then(|file| unlock_range(file, SYNC));
     }
 }
 
-/// Takes the gate: one handle at a time is being opened. Free when the lock file is closed, or by [`unlock_open`].
+/// Takes the open lock: one handle at a time is being opened. Closing the lock file or [`unlock_open`] releases it.
 pub(crate) fn lock_open(lock: &LockFile) -> io::Result<()> {
     lock_range(lock.file()?, LockKind::Exclusive, OPEN)
 }
@@ -239,24 +238,24 @@ pub(crate) fn unlock_open(lock: &LockFile) -> io::Result<()> {
     unlock_range(lock.file()?, OPEN)
 }
 
-/// Whether no handle, except one that uses the same description as `lock`, is a handle.
+/// Whether no handle uses the lock file, except one with the same description as `lock`.
 fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
     range_is_free(lock.file()?, LockKind::Exclusive, MEMBERS)
 }
 
-/// Whether handles are open that use this lock file. The gate must be held.
+/// Whether handles are open that use this lock file. The caller must hold the open lock.
 pub(crate) fn is_lock_file_in_use(lock: &LockFile) -> io::Result<bool> {
     poll(Wait::Until(Instant::now() + MAX_FAREWELL), || is_lock_file_free(lock)).map(|is_free| !is_free)
 }
 
-/// Whether no handle, except for one that uses the same description as `data`, is present.
+/// Whether no handle is present on the data file, except one with the same description as `data`.
 pub(crate) fn is_nobody_present(data: &LockDescription) -> io::Result<bool> {
     range_is_free(data.file()?, LockKind::Exclusive, PRESENCE)
 }
 
-/// Keeps writers from writing, for a reader that is not in the shared memory. False if one is writing now.
+/// Holds writers off, for a reader that is not in the shared memory. Returns `false` if a handle is writing now.
 pub(crate) fn try_hold_off_writers(data: &LockDescription) -> io::Result<bool> {
-    // First: a writer that finds the whole file locked then knows by whom.
+    // This lock comes first: a writer that then finds the whole file locked knows why.
     lock_range(data.file()?, LockKind::Shared, UNSEEN)?;
     try_lock_whole(data.file()?, LockKind::Shared)
 }
@@ -268,13 +267,13 @@ fn check_name(path: &Path, own: FileIdentity) -> Result<()> {
     }
 }
 
-/// Where in the queue the writer with this ticket waits.
+/// The byte of the queue that the writer with this ticket locks.
 fn place_of(ticket: u64) -> u64 {
     QUEUE.start + 1 + ticket % (QUEUE.end - QUEUE.start - 1)
 }
 
-/// Asks until the answer is true; false if patience comes to its end before. The kernel has no lock with a deadline: so
-/// it is asked again and again, soon at first, and at least every millisecond, as others may wait behind this one.
+/// Repeats `ask` until it returns `true`. Returns `false` if the wait is over first. The kernel has no lock with a
+/// deadline: so `ask` is repeated with growing pauses, of at most a millisecond, as others may wait after this one.
 fn poll(wait: Wait, mut ask: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     let mut nap = Duration::from_micros(50);
     while !ask()? {

@@ -1,24 +1,25 @@
-//! Where the committers of a handle wait while one of them syncs for all.
+//! Group commit among the threads of one handle: one of them syncs for all that wait.
 //!
 //! Invariants:
-//! - One thread at most has the post: it syncs. It gives the post up however its work ends ([`Leader`]), and leaves it
-//!   open to one that waits and was not served, if there is one: that one is woken first, for its barrier is
-//!   what everybody waits for.
-//! - Each thread that waits sleeps on a condition of its own, in the line. Who ends a sync takes those out of the line
-//!   that it has served, and wakes them; nobody else is woken, who would only have to wait again.
-//! - All this decides when a thread looks whether its commit is durable, and when a sync begins. Whether it is durable
-//!   is not decided here: who is woken looks, and comes again if it is not.
+//! - At most one thread is the leader: it syncs. It ceases to be the leader however its work ends ([`Leader`]). If a
+//!   follower was not served, the first such follower becomes the next leader and is woken first, since all others
+//!   wait for its barrier.
+//! - Each follower sleeps on a condition variable of its own. The thread that finishes a sync wakes only the
+//!   followers that it served, and the next leader; the others would go back to sleep.
+//! - This file decides when a thread checks whether its commit is durable, and when a sync begins. It does not decide
+//!   whether the commit is durable: a thread that is woken checks that itself, and waits again if it is not.
 //!
-//! A sync serves all who came before it began, for they had published before they came.
+//! A sync serves all threads that arrived before it began, because each has published its commit before it arrives.
 //!
-//! **Company.** If syncs began at once, two groups of threads would take turns: while one waits for its barrier the
-//! other publishes, and has the next barrier while the first publishes again. So each barrier serves half of the
-//! threads. One that waits for all serves twice as many, but the disk is idle while they publish. That pays if they
-//! are quick and barriers are slow. So the first who comes, and has the post, waits for as many as were there when the
-//! last sync ended, if the others come, at their pace, within two thirds of the time that it took. (The last third is
-//! for what a barrier takes longer the more commits it is for; and one that was held up counts as
-//! [`MAX_USUAL_SYNC`].) Two threads that do nothing but commit gather on any disk, eight where a barrier takes a
-//! millisecond. Who is alone never waits: he is all that are expected.
+//! **Commit delay.** If each sync began at once, two groups of threads would alternate: while one waits for its
+//! barrier the other publishes, and has the next barrier while the first publishes again. Each barrier would then
+//! serve half of the threads. A barrier that waits for all threads serves twice as many, but leaves the disk idle
+//! while they publish. This pays if publishing is quick and barriers are slow. So the first thread that arrives
+//! becomes the leader and waits for as many threads as were present when the last sync ended, if at their arrival
+//! interval the others come within two thirds of the time that the sync took. (The last third is for the time by
+//! which a barrier is longer if it serves more commits. A barrier that took longer than [`MAX_USUAL_SYNC`] counts as
+//! that.) Two threads that do nothing but commit gather on any disk; eight gather where a barrier takes a
+//! millisecond. A thread that commits alone never waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,26 +27,26 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// A barrier that was held up for longer than this is no reason to wait as long for company.
+/// A barrier that took longer than this was held up: the commit delay does not grow with it.
 const MAX_USUAL_SYNC: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct GroupCommit {
     state: Mutex<State>,
-    /// For the helper thread: rings when there may be something to be synced.
+    /// Wakes the helper thread when there may be something to sync.
     work_available: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     leader: LeaderState,
-    /// Threads that sleep.
+    /// Threads that sleep, in the order of arrival.
     followers: VecDeque<Follower>,
-    /// Threads that have come here so far, and how many of them the syncs so far were for.
+    /// Threads that have arrived so far, and how many of them the syncs so far have served.
     arrived: u64,
     served: u64,
     last_sync: Option<LastSync>,
-    /// Of those who have come since the last sync, each took so long after the one before.
+    /// The mean time between two arrivals since the last sync.
     arrival_interval: Duration,
     /// The helper thread is to end.
     is_closed: bool,
@@ -55,8 +56,8 @@ struct State {
 enum LeaderState {
     #[default]
     None,
-    /// The thread with this number waits for company, or has been woken. Any thread that finds company complete may
-    /// take the post before it.
+    /// The thread with this number waits for others, or has been woken. A thread that finds all others present may
+    /// become the leader before it.
     Designated(u64),
     Active,
 }
@@ -70,14 +71,14 @@ struct Follower {
 struct LastSync {
     ended: Instant,
     took: Duration,
-    /// How many had arrived by then.
+    /// How many threads had arrived by then.
     arrived: u64,
-    /// How many were here, those included that it was for. As many may come again.
+    /// How many threads were present, those that the sync served included. That many may come again.
     expected: u64,
 }
 
 impl State {
-    /// Answers the number of a thread that comes.
+    /// Returns the number of the thread that arrives.
     fn arrive(&mut self) -> u64 {
         self.arrived += 1;
         if let Some(last) = &self.last_sync {
@@ -87,7 +88,7 @@ impl State {
         self.arrived
     }
 
-    /// When to sync at the latest, if it pays to wait for others.
+    /// The time at which the sync must begin, if it pays to wait for others.
     fn commit_delay_until(&self) -> Option<Instant> {
         let last = self.last_sync.as_ref()?;
         if self.arrived - self.served >= last.expected {
@@ -101,7 +102,7 @@ impl State {
 }
 
 impl GroupCommit {
-    /// Waits until `is_done`, which nobody but a sync makes true, or until it falls to this thread to sync.
+    /// Waits until `is_done`, which only a sync makes true, or until this thread is the leader.
     pub(super) fn wait(&self, is_done: impl Fn() -> bool, about_to_wait: impl Fn()) -> Option<Leader<'_>> {
         let mut state = self.state.lock();
         let number = state.arrive();
@@ -132,7 +133,7 @@ impl GroupCommit {
         }
     }
 
-    /// The helper thread waits here until `has_work` and nobody does it; false if it is to end.
+    /// Waits, in the helper thread, until `has_work` and there is no leader. Returns `false` if the thread is to end.
     pub(super) fn wait_for_work(&self, has_work: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
         while !has_work() || state.leader != LeaderState::None {
@@ -146,11 +147,11 @@ impl GroupCommit {
 
     /// Wakes the helper thread.
     pub(super) fn announce_work(&self) {
-        drop(self.state.lock()); // whoever is about to wait has looked before, or waits by now
+        drop(self.state.lock()); // a thread that was checking `has_work` waits by now
         self.work_available.notify_all();
     }
 
-    /// How many threads sleep here, but for the helper thread.
+    /// How many threads sleep here, the helper thread not counted.
     #[cfg(test)]
     fn sleepers(&self) -> usize {
         self.state.lock().followers.len()
@@ -166,13 +167,13 @@ impl GroupCommit {
 /// The right, and the duty, to sync.
 pub(super) struct Leader<'a> {
     group: &'a GroupCommit,
-    /// Of those who have arrived, so many had published their commits when the sync began.
+    /// How many of the threads that have arrived had published their commits when the sync began.
     serves: u64,
     begun: Instant,
 }
 
 impl Leader<'_> {
-    /// The sync begins: it is for all who are here.
+    /// Marks the beginning of the sync: it serves all threads that are present.
     pub(super) fn begin(&mut self) {
         self.serves = self.group.state.lock().arrived;
         self.begun = Instant::now();
@@ -217,8 +218,8 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(1);
 
-    /// As if `expected` had been here when a sync of `took` ended just now, and one came each `arrival_interval`
-    /// before.
+    /// The state after a sync of `took` that has just ended with `expected` threads present, which came at
+    /// `arrival_interval`.
     fn state(expected: u64, took: Duration, arrival_interval: Duration) -> State {
         let last_sync = Some(LastSync { ended: Instant::now(), took, arrived: 100, expected });
         State { arrived: 100, served: 100, last_sync, arrival_interval, ..State::default() }
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_sync_does_not_wait_for_those_who_do_not_come() {
-        assert_eq!(State::default().commit_delay_until(), None, "nobody is known to come");
+        assert_eq!(State::default().commit_delay_until(), None, "no other thread is expected");
         let mut late = state(2, SHORT, SHORT / 100);
         late.arrived += 1;
         std::thread::sleep(SHORT);
@@ -272,11 +273,11 @@ mod tests {
         );
     }
 
-    /// Five threads wait for `durable` to be what they say. Each tells how its waiting ended, and how often it looked.
+    /// Five threads wait until `durable` is their number. Each reports how its wait ended, and how often it checked.
     #[test]
     fn who_ends_a_sync_wakes_those_whom_it_served_and_one_that_syncs_next() {
         let (group, durable) = (GroupCommit::default(), AtomicU64::new(0));
-        let mut first = group.wait(|| false, || ()).expect("nobody else is here");
+        let mut first = group.wait(|| false, || ()).expect("no other thread is here");
         let (told, tells) = channel();
         std::thread::scope(|scope| {
             let come = |wanted: u64| {
@@ -306,7 +307,8 @@ mod tests {
             drop(first);
             let mut all: Vec<(u64, bool, u64)> = tells.iter().take(5).collect();
             all.sort_unstable();
-            // The one that syncs does not look before; each other has looked when it came and when it was woken, once.
+            // The next leader does not check first. Each follower has checked twice: on arrival and when it was
+            // woken.
             assert_eq!(all[..4], [(1, false, 2), (1, false, 2), (2, false, 2), (2, false, 2)]);
             assert_eq!((all[4].0, all[4].1), (2, true));
         });
@@ -316,7 +318,7 @@ mod tests {
     #[test]
     fn a_post_is_not_lost_with_a_panic() {
         let group = GroupCommit::default();
-        let leader = group.wait(|| false, || ()).expect("nobody else is here");
+        let leader = group.wait(|| false, || ()).expect("no other thread is here");
         std::thread::scope(|scope| {
             let next = scope.spawn(|| group.wait(|| false, || ()).map(drop).is_some());
             while group.sleepers() == 0 {

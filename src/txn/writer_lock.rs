@@ -1,10 +1,10 @@
-//! The right of one thread of a handle to write: first come, first served.
+//! The writer lock among the threads of one handle: first come, first served.
 //!
 //! Invariants:
-//! - The writer's state is in the seat, or with one thread, which gives it back however its work ends ([`WriterGuard`],
-//!   `Transaction::drop`). If that was a panic, what it knew of free space is not believed any more.
-//! - Threads that wait stand in a queue. When the state comes back the first is woken and takes it, and nobody else
-//!   does. Who gives up leaves the queue; the first gives up only while the state is not there.
+//! - The writer's state is in the lock, or with one thread, which returns it however its work ends ([`WriterGuard`],
+//!   `Transaction::drop`). If that was a panic, what the state knew of free space is discarded.
+//! - Threads that wait stand in a queue. When the state comes back only the first is woken, and takes it. A thread
+//!   that gives up leaves the queue; the first gives up only while the state is not there.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -17,28 +17,28 @@ use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
 
-/// What only the writer needs; it goes from one write transaction to the next.
+/// What only the writer needs; passed from one write transaction to the next.
 #[derive(Default)]
 pub(crate) struct WriterState {
-    /// Free space and its log, as of the newest transaction that this handle has written or seen; loaded by the
-    /// first one that needs a page.
+    /// Free space and its log, as of the newest transaction that this handle has written or seen. The first
+    /// transaction that needs a page loads it.
     pub(crate) log: Option<WriterFreeSpace>,
-    /// Write transactions that have begun, for which readers are looked after now and then.
+    /// Write transactions that have begun: every so often one reaps and reports readers.
     pub(crate) transactions: u64,
-    /// How often the file's end could not be cut off because a reader is in the way.
+    /// How often the file's end could not be cut off because a reader was in the way.
     pub(crate) cuts_put_off: u64,
-    /// Readers that were too old, of which the application has been told.
+    /// Readers that were too old and have been reported to the application.
     pub(crate) reported_readers: Vec<LiveReader>,
 }
 
-/// Where the writer's state is while nobody writes, and where the threads of a handle wait for it.
+/// Holds the writer's state while no thread writes, and the queue of threads that wait for it.
 pub(crate) struct WriterLock {
     queue: Mutex<Queue>,
 }
 
 struct Queue {
     state: Option<Box<WriterState>>,
-    /// Each thread that waits sleeps on one of its own.
+    /// Each thread that waits sleeps on a condition variable of its own.
     waiting: VecDeque<Arc<Condvar>>,
 }
 
@@ -53,7 +53,8 @@ impl WriterLock {
         WriterLock { queue: Mutex::new(Queue { state: Some(Box::default()), waiting: VecDeque::new() }) }
     }
 
-    /// The state, once it is there and all who came before have had it; `None` if patience comes to its end.
+    /// Takes the state, once it is there and all threads that came before have had it. Returns `None` if the wait is
+    /// over first.
     pub(super) fn take(&self, wait: Wait) -> Option<Box<WriterState>> {
         let mut queue = self.queue.lock();
         if queue.waiting.is_empty() && queue.state.is_some() {
@@ -73,7 +74,7 @@ impl WriterLock {
         }
         let place = queue.place_of(&own);
         queue.waiting.retain(|other| !Arc::ptr_eq(other, &own));
-        // If the state is there the first has been woken for it: it takes it, though its time may be over.
+        // If the state is there, the first has been woken for it and takes it, even if its time is over.
         if place == Some(0) { queue.state.take() } else { None }
     }
 
@@ -92,10 +93,10 @@ impl WriterLock {
     }
 }
 
-/// The seat and the writer's turn, taken: given back when this is dropped.
+/// Holds the writer lock, among threads and among handles; dropping it releases both.
 pub(crate) struct WriterGuard<'a> {
     core: &'a Database,
-    /// There until it is given back, or to a transaction.
+    /// Present until it is given back, or passed to a transaction.
     state: Option<Box<WriterState>>,
 }
 
@@ -104,7 +105,7 @@ impl<'a> WriterGuard<'a> {
         WriterGuard { core, state: Some(state) }
     }
 
-    /// For whoever gives it back by [`Database::unlock_writer`].
+    /// Passes the state to a caller that gives it back by [`Database::unlock_writer`].
     pub(super) fn into_state(mut self) -> Box<WriterState> {
         self.state.take().expect("it is here until now")
     }
