@@ -13,7 +13,7 @@ use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::mapping::system_page_size;
+use super::page_size::system_page_size;
 
 const TEBIBYTE: u64 = 1 << 40;
 /// More than any system can reserve, and far from any overflow.

@@ -16,9 +16,9 @@
 //! the locks. It still finds the mark, and does not unlock what its parent has locked.
 #![allow(unsafe_code)]
 
-use super::lock::unlock_whole;
-use super::mapping::system_page_size;
+use super::page_size::system_page_size;
 use super::range_lock::unlock_range;
+use super::whole_lock::unlock_whole;
 use memmap2::{MmapOptions, MmapRaw};
 use std::cell::Cell;
 use std::fs::File;

@@ -143,10 +143,3 @@ impl Mapping {
         (start as usize, (end - start) as usize)
     }
 }
-
-/// The size of a page of the system, which is not the database's, in bytes.
-pub(super) fn system_page_size() -> usize {
-    // SAFETY: sysconf reads a constant; it has no preconditions.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).expect("the system knows its page size")
-}

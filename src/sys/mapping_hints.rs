@@ -5,7 +5,8 @@
 //! over several of them syncs the file once for each: a barrier would cost more than one flush (I4).
 #![allow(unsafe_code)]
 
-use super::mapping::{Mapping, system_page_size};
+use super::mapping::Mapping;
+use super::page_size::system_page_size;
 use super::platform;
 use std::io;
 use std::ops::Range;

@@ -17,12 +17,14 @@ mod lock;
 mod mapping;
 mod mapping_hints;
 mod memory;
+mod page_size;
 mod path;
 mod prefetch;
 mod rights;
 mod signals;
 mod size_limit;
 mod storage;
+mod whole_lock;
 
 #[cfg(not(all(test, loom)))]
 mod shared;
@@ -68,7 +70,7 @@ pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use file_system::check_folder_of;
 pub(crate) use fork::{ForkMark, LockDescription};
 pub(crate) use gather::pieces;
-pub(crate) use lock::{LockFile, LockKind, lock_whole, try_lock_whole, unlock_whole};
+pub(crate) use lock::LockFile;
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
 pub(crate) use memory::{memory_bytes, zeroed};
@@ -80,3 +82,4 @@ pub(crate) use rights::{Rights, may_write};
 pub(crate) use shared::SharedWords;
 pub use storage::WriteMode;
 pub(crate) use storage::{FileIdentity, Storage};
+pub(crate) use whole_lock::{LockKind, lock_whole, try_lock_whole, unlock_whole};

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use super::calls::before_call;
-use super::lock::LockKind;
 use super::signals::retry;
+use super::whole_lock::LockKind;
 use std::fs::File;
 use std::io;
 use std::ops::Range;

@@ -3,7 +3,7 @@
 //! Locks that belong to the process would be no replacement: they vanish when any descriptor of the file
 //! is closed (I7). So each function answers `ErrorKind::Unsupported`.
 
-use super::lock::LockKind;
+use super::whole_lock::LockKind;
 use std::fs::File;
 use std::io;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The mapping: bounds, reservation, hints.
 
 use super::*;
-use crate::sys::mapping::system_page_size;
+use crate::sys::page_size::system_page_size;
 use crate::sys::{Advice, Mapping, Storage, prefetch};
 
 #[test]

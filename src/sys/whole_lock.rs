@@ -1,0 +1,40 @@
+//! Locks on whole files (`flock`), which belong to an open file description.
+
+use super::calls::before_call;
+use super::signals::retry;
+use fs2::FileExt;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+
+/// Whom a lock excludes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LockKind {
+    /// Those that want it exclusively.
+    Shared,
+    /// Everybody else.
+    Exclusive,
+}
+
+/// Locks a whole file, waiting until it is free.
+pub(crate) fn lock_whole(file: &File) -> io::Result<()> {
+    retry(|| FileExt::lock_exclusive(file))
+}
+
+/// Locks a whole file if that can be done at once; false if not.
+pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
+    before_call();
+    let result = retry(|| match kind {
+        LockKind::Shared => FileExt::try_lock_shared(file),
+        LockKind::Exclusive => FileExt::try_lock_exclusive(file),
+    });
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Frees a whole-file lock.
+pub(crate) fn unlock_whole(file: &File) -> io::Result<()> {
+    retry(|| FileExt::unlock(file))
+}
