@@ -37,7 +37,7 @@ pub use txn::commit::Durability;
 pub use txn::compaction::CompactionProgress;
 pub use txn::page_file::Verify;
 pub use txn::prefetch::Prefetched;
-pub use txn::readers::ReaderInfo;
+pub use txn::reader_info::ReaderInfo;
 #[cfg(feature = "messagepack")]
 pub use types::MessagePack;
 #[cfg(feature = "serde")]

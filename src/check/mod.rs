@@ -41,8 +41,8 @@ use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
+use crate::txn::free_space::load_free_space;
 use crate::txn::page_file::PageFile;
-use crate::txn::write::load_free_space;
 use crate::txn::writer_lock::WriterState;
 
 /// Who has published a commit takes the syncer's turn at once. After so long without it he is not there any more.
@@ -118,7 +118,8 @@ fn check_locked(core: &Database, state: &mut WriterState, observer: Observer<'_>
         return check_newest(core, &newest, None, observer);
     }
     core.pages.storage.refresh_length().map_err(core.pages.io_error("examine"))?;
-    let space = load_free_space(core, state, &newest.snapshot).map(|log| &log.space);
+    let space =
+        load_free_space(&core.pages, &core.shared, &mut state.log, &newest.snapshot).map(|log| &log.space);
     check_newest(core, &newest, space.ok(), observer)
 }
 

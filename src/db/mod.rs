@@ -33,7 +33,7 @@ use crate::txn::commit::Durability;
 use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
-use crate::txn::readers::ReaderInfo;
+use crate::txn::reader_info::ReaderInfo;
 use crate::txn::write::Transaction;
 
 /// The types of a table, in what is of no size.

@@ -13,7 +13,7 @@ use crate::sys::{Advice, WriteMode};
 use crate::txn::database::{Database, DbHandle, Settings};
 use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
-use crate::txn::readers::{ReaderInfo, ReaderLimit};
+use crate::txn::reader_info::{ReaderInfo, ReaderLimit};
 
 /// How the file is going to be read: what the system is told of it (`madvise`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -28,8 +28,9 @@ use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
 use crate::txn::allocation::Numbers;
 use crate::txn::database::Database;
+use crate::txn::free_space::load_free_space;
 use crate::txn::unsynced_pages::UnsyncedPages;
-use crate::txn::write::{OpenTable, Parts, Transaction, add_all, load_free_space, retire_all};
+use crate::txn::write::{OpenTable, Parts, Transaction, add_all, retire_all};
 
 /// When a commit returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -92,7 +93,7 @@ impl Parts<'_> {
     fn store(self) -> Result<(Snapshot, FreeLog)> {
         let Parts { core, id, base, state, catalog, tables, stored, cut_to } = self;
         let pages = &core.pages;
-        let log = load_free_space(core, state, base)?;
+        let log = load_free_space(&core.pages, &core.shared, &mut state.log, base)?;
         // A table that ends as it began, empty, may have stored pages meanwhile, and given them up again.
         for table in tables.values_mut().flatten() {
             retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;

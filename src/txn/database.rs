@@ -7,6 +7,7 @@
 //! - Among the threads of a handle the seat ([`crate::txn::seat`]) belongs to one write transaction at a time; among
 //!   handles and processes the writer's turn ([`FileLocks`]). What the writer knows of free space stays with the seat.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,9 +24,9 @@ use crate::shm::watermarks::Snapshot;
 use crate::sys::ForkMark;
 use crate::txn::file_locks::{FileLocks, Wait};
 use crate::txn::page_file::PageFile;
-use crate::txn::readers::ReaderLimit;
-use crate::txn::sync::SyncState;
-use crate::txn::writer_lock::{WriterGuard, WriterLock, WriterState};
+use crate::txn::reader_info::ReaderLimit;
+use crate::txn::sync_state::SyncState;
+use crate::txn::writer_lock::{WriterLock, WriterState};
 
 /// Looking for the dead costs a system call for each other handle.
 const CUTS_BETWEEN_BURIALS: u64 = 16;
@@ -214,6 +215,46 @@ impl Database {
         if may_cut && self.pages.truncate(length_pages).is_ok() {
             self.shared.set_shrunk_in(None);
             seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
+        }
+    }
+}
+
+/// Holds the writer lock, among threads and among handles; dropping it releases both.
+pub(crate) struct WriterGuard<'a> {
+    core: &'a Database,
+    /// Present until it is given back, or passed to a transaction.
+    state: Option<Box<WriterState>>,
+}
+
+impl<'a> WriterGuard<'a> {
+    pub(super) fn new(core: &'a Database, state: Box<WriterState>) -> WriterGuard<'a> {
+        WriterGuard { core, state: Some(state) }
+    }
+
+    /// Passes the state to a caller that gives it back by [`Database::unlock_writer`].
+    pub(super) fn into_state(mut self) -> Box<WriterState> {
+        self.state.take().expect("it is here until now")
+    }
+}
+
+impl Deref for WriterGuard<'_> {
+    type Target = WriterState;
+
+    fn deref(&self) -> &WriterState {
+        self.state.as_ref().expect("it is here until it is given back")
+    }
+}
+
+impl DerefMut for WriterGuard<'_> {
+    fn deref_mut(&mut self) -> &mut WriterState {
+        self.state.as_mut().expect("it is here until it is given back")
+    }
+}
+
+impl Drop for WriterGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.state.take() {
+            self.core.unlock_writer(state);
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Delta, Entry};
 use crate::format::page;
+use crate::shm::SharedMemory;
 use crate::shm::commit_info::SpaceState;
-use crate::shm::watermarks::CommittedState;
+use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::txn::page_file::PageFile;
@@ -131,4 +132,25 @@ impl WriterFreeSpace {
 struct Newer {
     pages: Vec<(PageNumber, TransactionId)>,
     deltas: Vec<Delta>,
+}
+
+/// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is newest,
+/// and stays it, as it is the caller's turn.
+pub(crate) fn load_free_space<'a>(
+    pages: &PageFile,
+    shared: &SharedMemory,
+    known: &'a mut Option<WriterFreeSpace>,
+    base: &Snapshot,
+) -> Result<&'a mut WriterFreeSpace> {
+    let own = match known.take() {
+        // An aborted transaction of ours may have made the file longer, and another process have cut it again.
+        Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(pages)),
+        Some(log) => log.catch_up(pages, &shared.newest()?),
+        None => None,
+    };
+    let log = match own {
+        Some(log) => log,
+        None => WriterFreeSpace::load(pages, &shared.newest()?)?,
+    };
+    Ok(known.insert(log))
 }

@@ -22,14 +22,14 @@ use crate::format::catalog::TableEntry;
 use crate::format::free_log::{self, Chain, Entry};
 use crate::format::meta::Meta;
 use crate::shm::SharedMemory;
+use crate::shm::commit_info::SpaceState;
 use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::tree::pages::TreeRoot;
 use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
-use crate::txn::recover::head_of;
-use crate::txn::sync::unsynced_pages;
+use crate::txn::unsynced_pages::unsynced_pages;
 
 /// Whether the file has all pages of `newest`, and of what readers see, given that `durable` is on the disk.
 pub(super) fn is_in_file(
@@ -42,7 +42,7 @@ pub(super) fn is_in_file(
     if newest.snapshot.length_pages > pages.existing_pages() {
         return false;
     }
-    let durable = head_of(durable);
+    let durable = state_of(durable);
     let is_there = |snapshot: &Snapshot, newest: Option<&CommittedState>| {
         if snapshot.id <= durable.snapshot.id {
             let known = shared.snapshot(durable.snapshot.id);
@@ -180,5 +180,18 @@ impl NewerPages for Catalog<'_, '_> {
 
     fn older_page(&mut self, number: PageNumber) -> Result<()> {
         self.0.older_page(number)
+    }
+}
+
+/// The state that a record describes.
+pub(super) fn state_of(record: &Meta) -> CommittedState {
+    CommittedState {
+        snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
+        space: SpaceState {
+            log_page: record.log_page,
+            log_tail: record.log_tail.clone(),
+            free_pages: record.free_pages,
+            retired_pages: record.retired_pages,
+        },
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod commit;
 pub(crate) mod compaction;
 mod group_commit;
 pub(crate) mod sync;
+pub(crate) mod sync_state;
 pub(crate) mod write;
 
 pub(crate) mod bulk;
@@ -27,6 +28,7 @@ pub(crate) mod file_locks;
 pub(crate) mod free_space;
 mod left_state;
 pub(crate) mod prefetch;
+pub(crate) mod reader_info;
 pub(crate) mod readers;
 pub(crate) mod redirty;
 pub(crate) mod unsynced_pages;

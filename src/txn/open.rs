@@ -31,7 +31,7 @@ use crate::txn::database::{Database, FIRST_TRANSACTION, Settings};
 use crate::txn::file_locks::{self, FileLocks, Others};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
-use crate::txn::sync::SyncState;
+use crate::txn::sync_state::SyncState;
 use crate::txn::writer_lock::WriterLock;
 
 /// How often the files may be replaced while they are opened. On a file system that gives a file another inode number

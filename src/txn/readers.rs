@@ -3,8 +3,6 @@
 //! Invariant: pages are never taken from under a reader that lives, however old it is: its slices would change (I1). So
 //! all that can be done about a reader that lags is to say so.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::TransactionId;
@@ -13,41 +11,9 @@ use crate::shm::reader_table::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::database::Database;
 use crate::txn::file_locks::{FileLocks, Wait};
-use crate::txn::write::load_free_space;
+use crate::txn::free_space::load_free_space;
+use crate::txn::reader_info::{ReaderInfo, ReaderLimit};
 use crate::txn::writer_lock::WriterState;
-
-/// A live read transaction, in this process or another.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct ReaderInfo {
-    /// The process, as it calls itself: in another PID namespace it has another number. 0 if it holds writers off
-    /// unseen.
-    pub pid: u32,
-    /// The transaction whose state it reads.
-    pub snapshot: u64,
-    /// How long it has been reading, to some milliseconds.
-    pub age: Duration,
-    /// Retired pages that no older snapshot needs, but this one: they come back when it ends. `None` if that is not
-    /// known just now, because a transaction is writing or the database was opened read-only.
-    pub pinned_pages: Option<u32>,
-    /// Whether it keeps writers from writing for as long as it has the database open: a reader that may not write the
-    /// lock file, or a process that rescues or restores from the file. Of all such readers there is one entry: their
-    /// number, processes and ages are not known.
-    pub holds_off_writers: bool,
-}
-
-/// What to do about readers that are older than they should be.
-#[derive(Clone)]
-pub(crate) struct ReaderLimit {
-    pub(crate) max_age: Duration,
-    pub(crate) callback: Arc<dyn Fn(&ReaderInfo) + Send + Sync>,
-}
-
-impl fmt::Debug for ReaderLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReaderLimit").field("max_age", &self.max_age).finish_non_exhaustive()
-    }
-}
 
 fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
     let age = coarse_milliseconds().saturating_sub(reader.since_milliseconds);
@@ -108,7 +74,9 @@ impl Database {
         wanted: impl Fn(&LiveReader) -> bool,
     ) -> Result<Vec<ReaderInfo>> {
         self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
-        let space = &mut load_free_space(self, state, &self.shared.newest_snapshot()?)?.space;
+        let space =
+            &mut load_free_space(&self.pages, &self.shared, &mut state.log, &self.shared.newest_snapshot()?)?
+                .space;
         space.reclaim(&self.shared.protected()?)?;
         let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
         let readers = self.shared.reader_list()?;

@@ -27,8 +27,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::meta::{self, Identity, META_PAGES, Meta, candidate_page_sizes, slot_offset};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::shm::SharedMemory;
-use crate::shm::commit_info::SpaceState;
-use crate::shm::watermarks::{CommittedState, Snapshot, first_id_after};
+use crate::shm::watermarks::first_id_after;
 use crate::sys::Storage;
 use crate::txn::left_state;
 use crate::txn::page_file::PageFile;
@@ -241,7 +240,7 @@ impl Slots {
             }
         }
         let checksum = Meta::checksum_of(&record.encode());
-        let newest = head_of(&record);
+        let newest = left_state::state_of(&record);
         if joined.is_none() {
             let first_id = match is_mutated(Mutation::IdUsedAgain) {
                 true => record.id.next(),
@@ -268,19 +267,6 @@ impl Slots {
             }
         }
         Err(first_error.expect("read_slots has found a record"))
-    }
-}
-
-/// The state that a record describes.
-pub(super) fn head_of(record: &Meta) -> CommittedState {
-    CommittedState {
-        snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },
-        space: SpaceState {
-            log_page: record.log_page,
-            log_tail: record.log_tail.clone(),
-            free_pages: record.free_pages,
-            retired_pages: record.retired_pages,
-        },
     }
 }
 

@@ -15,60 +15,17 @@
 //!   ([`crate::txn::file_locks::FileLocks`]), which is free when its process dies.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
-
-use parking_lot::Mutex;
 
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result};
 use crate::format::meta::{Meta, list_capacity};
-use crate::shm::commit_info::CommitDelta;
 use crate::shm::watermarks::{CommittedState, Snapshot};
-use crate::shm::{RING_LEN, SharedMemory};
 use crate::txn::database::Database;
-use crate::txn::group_commit::{GroupCommit, Leader};
+use crate::txn::group_commit::Leader;
 use crate::txn::recover::verify_listed;
 use crate::txn::redirty;
-use crate::txn::unsynced_pages::UnsyncedPages;
-
-/// What the syncs of a handle need besides the words that all share.
-#[derive(Default)]
-pub(crate) struct SyncState {
-    group: GroupCommit,
-    /// What this handle's own newest commits did: also those that are too large for the shared memory.
-    own_deltas: Mutex<BTreeMap<TransactionId, CommitDelta>>,
-}
-
-impl SyncState {
-    /// Remembers what a transaction of this handle did, once it has happened.
-    pub(crate) fn remember(&self, id: TransactionId, delta: CommitDelta) {
-        let mut deltas = self.own_deltas.lock();
-        deltas.insert(id, delta);
-        if deltas.len() > RING_LEN {
-            deltas.pop_first();
-        }
-    }
-
-    fn own_delta(&self, id: TransactionId) -> Option<CommitDelta> {
-        self.own_deltas.lock().get(&id).cloned()
-    }
-
-    fn forget_through(&self, durable: TransactionId) {
-        let mut deltas = self.own_deltas.lock();
-        *deltas = deltas.split_off(&durable.next());
-    }
-
-    /// Ends the helper thread, once what is pending is synced.
-    pub(crate) fn close(&self) {
-        self.group.close();
-    }
-
-    /// Wakes the helper thread.
-    pub(crate) fn announce_work(&self) {
-        self.group.announce_work();
-    }
-}
+use crate::txn::unsynced_pages::unsynced_pages;
 
 impl Database {
     /// Returns once `id` is visible: if its commit asked for durability, once it is durable (I3).
@@ -268,30 +225,4 @@ impl Drop for Syncing<'_> {
             locks.unlock_syncer();
         }
     }
-}
-
-/// The pages of `newest` that were born after the durable transaction, from the deltas of all commits since then.
-/// `None` if one of them is not known.
-pub(crate) fn unsynced_pages(
-    shared: &SharedMemory,
-    newest: TransactionId,
-    delta_of: impl Fn(TransactionId) -> Option<CommitDelta>,
-) -> Option<UnsyncedPages> {
-    let durable = shared.durable();
-    let mut first = durable.next().max(shared.first_id());
-    if is_mutated(Mutation::OnlyLastCommitListed) {
-        first = newest;
-    }
-    if newest.0.saturating_sub(durable.0) > RING_LEN as u64 {
-        return None;
-    }
-    let mut fresh = UnsyncedPages::default();
-    for id in (first.0..=newest.0).map(TransactionId) {
-        let delta = delta_of(id)?;
-        if !is_mutated(Mutation::DeadPagesListed) {
-            delta.retired.iter().for_each(|&run| fresh.remove(run));
-        }
-        delta.stored.iter().for_each(|&(run, checksum)| fresh.add(run, checksum));
-    }
-    Some(fresh)
 }

@@ -9,8 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Extent, PageNumber};
+use crate::base::mutation::{Mutation, is_mutated};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::format::meta;
+use crate::shm::commit_info::CommitDelta;
+use crate::shm::{RING_LEN, SharedMemory};
 
 /// More pages than this between two durable records are synced with two barriers (16 MiB at 4 KiB).
 /// Fewer in tests, so that small histories get there too.
@@ -65,6 +68,32 @@ impl UnsyncedPages {
         let digest = meta::digest(units.into_iter().map(|(_, checksum)| checksum));
         (runs.len() <= capacity).then_some((runs, digest))
     }
+}
+
+/// The pages of `newest` that were born after the durable transaction, from the deltas of all commits since then.
+/// `None` if one of them is not known.
+pub(crate) fn unsynced_pages(
+    shared: &SharedMemory,
+    newest: TransactionId,
+    delta_of: impl Fn(TransactionId) -> Option<CommitDelta>,
+) -> Option<UnsyncedPages> {
+    let durable = shared.durable();
+    let mut first = durable.next().max(shared.first_id());
+    if is_mutated(Mutation::OnlyLastCommitListed) {
+        first = newest;
+    }
+    if newest.0.saturating_sub(durable.0) > RING_LEN as u64 {
+        return None;
+    }
+    let mut fresh = UnsyncedPages::default();
+    for id in (first.0..=newest.0).map(TransactionId) {
+        let delta = delta_of(id)?;
+        if !is_mutated(Mutation::DeadPagesListed) {
+            delta.retired.iter().for_each(|&run| fresh.remove(run));
+        }
+        delta.stored.iter().for_each(|&(run, checksum)| fresh.add(run, checksum));
+    }
+    Some(fresh)
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
 use crate::txn::database::{Database, DbHandle};
 use crate::txn::file_locks::Wait;
-use crate::txn::free_space::WriterFreeSpace;
+use crate::txn::free_space::load_free_space;
 use crate::txn::page_file::PageFile;
-use crate::txn::readers::ReaderInfo;
+use crate::txn::reader_info::ReaderInfo;
 use crate::txn::unsynced_pages::UnsyncedPages;
 use crate::txn::writer_lock::WriterState;
 
@@ -383,7 +383,20 @@ impl Transaction {
         let mut writer = self.writer.borrow_mut();
         let state = writer.as_mut().expect("the transaction has not ended");
         // What failed has changed nothing, or the caller knows; what panicked may be anywhere.
-        self.guard_unless(|_| true, || work(&mut load_free_space(self.core(), state, &self.base)?.space))
+        self.guard_unless(
+            |_| true,
+            || {
+                work(
+                    &mut load_free_space(
+                        &self.core().pages,
+                        &self.core().shared,
+                        &mut state.log,
+                        &self.base,
+                    )?
+                    .space,
+                )
+            },
+        )
     }
 
     /// Notes what a tree no longer uses: free at once if this transaction had stored it, retired otherwise.
@@ -511,26 +524,6 @@ impl Drop for Transaction {
         }
         self.unlock_writer();
     }
-}
-
-/// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is newest,
-/// and stays it, as it is the caller's turn.
-pub(crate) fn load_free_space<'a>(
-    core: &Database,
-    state: &'a mut WriterState,
-    base: &Snapshot,
-) -> Result<&'a mut WriterFreeSpace> {
-    let known = match state.log.take() {
-        // An aborted transaction of ours may have made the file longer, and another process have cut it again.
-        Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(&core.pages)),
-        Some(log) => log.catch_up(&core.pages, &core.shared.newest()?),
-        None => None,
-    };
-    let log = match known {
-        Some(log) => log,
-        None => WriterFreeSpace::load(&core.pages, &core.shared.newest()?)?,
-    };
-    Ok(state.log.insert(log))
 }
 
 /// Pages that were born in this transaction are free at once: nobody else has ever seen them.

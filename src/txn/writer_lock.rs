@@ -1,19 +1,17 @@
 //! The writer lock among the threads of one handle: first come, first served.
 //!
 //! Invariants:
-//! - The writer's state is in the lock, or with one thread, which returns it however its work ends ([`WriterGuard`],
+//! - The writer's state is in the lock, or with one thread, which returns it however its work ends (`WriterGuard`,
 //!   `Transaction::drop`). If that was a panic, what the state knew of free space is discarded.
 //! - Threads that wait stand in a queue. When the state comes back only the first is woken, and takes it. A thread
 //!   that gives up leaves the queue; the first gives up only while the state is not there.
 
 use std::collections::VecDeque;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::shm::reader_table::LiveReader;
-use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
 
@@ -90,45 +88,5 @@ impl WriterLock {
     #[cfg(test)]
     pub(crate) fn queue_len(&self) -> usize {
         self.queue.lock().waiting.len()
-    }
-}
-
-/// Holds the writer lock, among threads and among handles; dropping it releases both.
-pub(crate) struct WriterGuard<'a> {
-    core: &'a Database,
-    /// Present until it is given back, or passed to a transaction.
-    state: Option<Box<WriterState>>,
-}
-
-impl<'a> WriterGuard<'a> {
-    pub(super) fn new(core: &'a Database, state: Box<WriterState>) -> WriterGuard<'a> {
-        WriterGuard { core, state: Some(state) }
-    }
-
-    /// Passes the state to a caller that gives it back by [`Database::unlock_writer`].
-    pub(super) fn into_state(mut self) -> Box<WriterState> {
-        self.state.take().expect("it is here until now")
-    }
-}
-
-impl Deref for WriterGuard<'_> {
-    type Target = WriterState;
-
-    fn deref(&self) -> &WriterState {
-        self.state.as_ref().expect("it is here until it is given back")
-    }
-}
-
-impl DerefMut for WriterGuard<'_> {
-    fn deref_mut(&mut self) -> &mut WriterState {
-        self.state.as_mut().expect("it is here until it is given back")
-    }
-}
-
-impl Drop for WriterGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(state) = self.state.take() {
-            self.core.unlock_writer(state);
-        }
     }
 }

@@ -1,6 +1,8 @@
-//! The style that docs/ARCHITECTURE.md promises, enforced: which room may use which, where `unsafe` may be, how long
-//! files and functions may grow, and words that must not be left behind. Every complaint names file and line.
+//! The style that docs/ARCHITECTURE.md promises, enforced: which room may use which, that no files import in a circle,
+//! where `unsafe` may be, how long files and functions may grow, and words that must not be left behind. Every
+//! complaint names file and line.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -233,6 +235,90 @@ fn rooms_use_only_rooms_above_them() {
     complain(&complaints);
 }
 
+/// The paths that a `use` names after `crate::` or `super::`, each as its names: `a::{b, c::D}` is `a::b` and
+/// `a::c::D`.
+fn paths_after(code: &str, before: &[String], paths: &mut Vec<Vec<String>>) {
+    let code = code.trim_start();
+    if let Some(group) = code.strip_prefix('{') {
+        let (mut depth, mut start) = (0, 0);
+        for (index, character) in group.char_indices() {
+            match character {
+                '{' => depth += 1,
+                ',' | '}' if depth == 0 => {
+                    paths_after(&group[start..index], before, paths);
+                    start = index + 1;
+                    if character == '}' {
+                        return;
+                    }
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        return;
+    }
+    let is_end = |character: char| !(character.is_alphanumeric() || character == '_');
+    let (name, rest) = code.split_at(code.find(is_end).unwrap_or(code.len()));
+    if name.is_empty() {
+        return;
+    }
+    let path = [before, &[name.to_owned()]].concat();
+    match rest.trim_start().strip_prefix("::") {
+        Some(rest) => paths_after(rest, &path, paths),
+        None => paths.push(path),
+    }
+}
+
+/// Each file of the library by the path of its module, and the files that it imports from. Unit tests do not count.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = sources(&["src"]);
+    let module = |source: &Source| -> Vec<String> {
+        let path = source.path["src/".len()..].trim_end_matches(".rs").trim_end_matches("/mod");
+        path.split('/').map(str::to_owned).collect()
+    };
+    let is_of_library = |source: &&Source| source.room().is_some() && !source.is_test();
+    let files: BTreeMap<Vec<String>, &Source> =
+        sources.iter().filter(is_of_library).map(|source| (module(source), source)).collect();
+    let mut imports = BTreeMap::new();
+    for (own, source) in &files {
+        let code = source.code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let mut paths = Vec::new();
+        for (prefix, before) in [("crate::", &[][..]), ("super::", &own[..own.len() - 1])] {
+            for at in places(code, prefix) {
+                paths_after(&code[at + prefix.len()..], before, &mut paths);
+            }
+        }
+        let file_of = |path: Vec<String>| {
+            (1..=path.len()).rev().find_map(|len| files.get(&path[..len]).map(|file| file.path.clone()))
+        };
+        let found = paths.into_iter().filter_map(file_of).filter(|file| *file != source.path);
+        imports.insert(source.path.clone(), found.collect());
+    }
+    imports
+}
+
+/// Repeatedly leaves out each file that imports from none of those that are left: what remains is in, or leads into, a
+/// circle; the same from the other end leaves the circles.
+#[test]
+fn no_files_import_in_a_circle() {
+    let mut imports = imports();
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 500, "the imports are found");
+    loop {
+        let imported: BTreeSet<String> = imports.values().flatten().cloned().collect();
+        let before = imports.len();
+        imports.retain(|file, from| !from.is_empty() && imported.contains(file));
+        let left: BTreeSet<String> = imports.keys().cloned().collect();
+        imports.values_mut().for_each(|from| from.retain(|file| left.contains(file)));
+        if imports.len() == before {
+            break;
+        }
+    }
+    imports.retain(|file, _| !file.starts_with("src/format/"));
+    let complaints: Vec<String> =
+        imports.iter().map(|(file, from)| format!("{file} imports in a circle, from {from:?}")).collect();
+    complain(&complaints);
+}
+
 #[test]
 fn unsafe_is_in_sys_only_and_says_why_it_is_sound() {
     let mut complaints = Vec::new();
@@ -331,5 +417,9 @@ fn what_is_to_be_found_is_found() {
     assert_eq!((found.len(), line_of(&code, found[0])), (1, 2));
     assert_eq!(names_after("crate::{base::{A, B}, sys, tree::pages::P}", 7), ["base", "sys", "tree"]);
     assert_eq!(names_after("crate::space::Space", 7), ["space"]);
+    let mut paths = Vec::new();
+    paths_after("a::{self, b::{C, D}, E};", &[], &mut paths);
+    let paths: Vec<String> = paths.iter().map(|path| path.join("::")).collect();
+    assert_eq!(paths, ["a::self", "a::b::C", "a::b::D", "a::E"]);
     assert!(places("dbg_macro, my_dbg!(1)", "dbg!").is_empty());
 }

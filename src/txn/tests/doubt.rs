@@ -123,7 +123,8 @@ fn newcomer_stores_again(rounds: u8, are_known: bool) {
     put(&tx, b"late", b"value").unwrap();
     tx.publish(Durability::Lazy).unwrap();
     let shared = &newcomer.handle.core.shared;
-    let fresh = crate::txn::sync::unsynced_pages(shared, shared.newest_id(), |id| shared.load_delta(id));
+    let fresh =
+        crate::txn::unsynced_pages::unsynced_pages(shared, shared.newest_id(), |id| shared.load_delta(id));
     assert_eq!(fresh.and_then(|fresh| fresh.units()).is_some(), are_known);
     assert!(are_known || shared.newest().unwrap().space.log_page.0 != 0, "a page of the log is new too");
     // The rest of that transaction was stored after the newcomer had opened the file: its barrier answers for it.

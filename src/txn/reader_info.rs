@@ -1,0 +1,38 @@
+//! What is reported of a reader, and of readers that are too old.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A live read transaction, in this process or another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ReaderInfo {
+    /// The process, as it calls itself: in another PID namespace it has another number. 0 if it holds writers off
+    /// unseen.
+    pub pid: u32,
+    /// The transaction whose state it reads.
+    pub snapshot: u64,
+    /// How long it has been reading, to some milliseconds.
+    pub age: Duration,
+    /// Retired pages that no older snapshot needs, but this one: they come back when it ends. `None` if that is not
+    /// known just now, because a transaction is writing or the database was opened read-only.
+    pub pinned_pages: Option<u32>,
+    /// Whether it keeps writers from writing for as long as it has the database open: a reader that may not write the
+    /// lock file, or a process that rescues or restores from the file. Of all such readers there is one entry: their
+    /// number, processes and ages are not known.
+    pub holds_off_writers: bool,
+}
+
+/// What to do about readers that are older than they should be.
+#[derive(Clone)]
+pub(crate) struct ReaderLimit {
+    pub(crate) max_age: Duration,
+    pub(crate) callback: Arc<dyn Fn(&ReaderInfo) + Send + Sync>,
+}
+
+impl fmt::Debug for ReaderLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReaderLimit").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
