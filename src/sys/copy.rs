@@ -29,6 +29,7 @@ pub(crate) fn set_length(file: &File, length: u64) -> io::Result<()> {
 
 /// Stores `bytes` from `offset` on.
 pub(crate) fn store_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    check_file_size(offset.saturating_add(bytes.len() as u64))?;
     gather::write_all_at(file, offset, &[bytes])
 }
 

@@ -109,6 +109,7 @@ impl FileStorage {
     ) -> io::Result<FileStorage> {
         let FileStatus { identity, length } = status_of(&file)?;
         let has_layers = access == Access::ReadOnly && file_system::has_layers(&file)?;
+        check_file_size(0)?; // so that the stores to come compare with what the limit is now
         let mut writable = None;
         if write_mode == WriteMode::Mapped && access == Access::ReadWrite {
             fill_holes(&file, length)?;

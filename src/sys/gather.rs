@@ -8,7 +8,7 @@
 //! they left off.
 #![allow(unsafe_code)]
 
-use super::size_limit::check_file_size;
+use super::size_limit::check_store;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsRawFd;
@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Stores `buffers` one behind the other from `offset` on.
 pub(super) fn write_all_at(file: &File, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
     let length: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
-    check_file_size(offset.saturating_add(length))?;
+    check_store(offset.saturating_add(length))?;
     pieces(offset, buffers, PIECE_BYTES).try_for_each(|(mut at, piece)| {
         let mut slices: Vec<IoSlice<'_>> = piece.into_iter().map(IoSlice::new).collect();
         slices.chunks_mut(BUFFERS_PER_CALL).try_for_each(|slices| write_piece_at(file, &mut at, slices))

@@ -213,14 +213,16 @@ fn full_disk_child() {
 fn a_file_may_not_grow_beyond_what_the_system_allows() {
     // RLIMIT_FSIZE, with its signal as it is by default, by which it would end the process, and ignored.
     let (_folder, path) = scratch();
-    let binary = std::env::current_exe().unwrap();
     for (mode, trap) in
         [("syscall", ""), ("mapped", ""), ("syscall", "trap '' XFSZ;"), ("mapped", "trap '' XFSZ;")]
     {
+        let child = crate::common::child(concat!(module_path!(), "::limited_child"), "");
         let output = Command::new("sh")
             .arg("-c")
-            .arg(format!("{trap} ulimit -f 1000; exec \"$0\" --exact limited_child --ignored --nocapture"))
-            .arg(&binary)
+            .arg(format!("{trap} ulimit -f 1000; exec \"$@\""))
+            .arg("sh")
+            .arg(child.get_program())
+            .args(child.get_args())
             .env("MAPLEAF_CHILD", format!("{mode}:{}", path.display()))
             .output()
             .unwrap();
