@@ -1,11 +1,11 @@
 //! How long this process may make a file: `ulimit -f`.
 //!
 //! What is stored beyond that limit ends the process by SIGXFSZ, unless the application has chosen otherwise. That
-//! choice is its own, and to block the signal meanwhile would cost each store two system calls. So the limit is compared
-//! first. To ask for it costs half a microsecond, as much as a tenth of a small commit that waits for no disk; therefore
-//! it is asked for when a file is opened, grows, is copied or changes its length, and a store compares with the last
-//! answer. A store beyond that asks again. Not covered is a limit that is lowered later, below what a file has already,
-//! before anything asks again.
+//! choice is its own, and to block the signal meanwhile would cost each store two system calls. So the limit is
+//! compared first. To ask for it costs half a microsecond, as much as a tenth of a small commit that waits for no
+//! disk; therefore it is asked for when a file is opened, grows, is copied or changes its length, and a store compares
+//! with the last answer. A store beyond that asks again. Not covered is a limit that is lowered later, below what a
+//! file has already, before anything asks again.
 #![allow(unsafe_code)]
 
 use std::io;
