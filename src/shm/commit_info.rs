@@ -1,19 +1,20 @@
 //! What a commit leaves to the next writer and to the syncer, whichever process they are in.
 //!
-//! - An *area* holds what the record will say of free space. There are two: a commit fills the one newest does not
-//!   use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing
-//!   that anybody reads.
-//! - A *delta* holds the pages that a commit stored, with their checksums, and those that it retired: from those after
-//!   the durable record the syncer makes the list of R6. A commit too large for its place leaves it empty, and a ring
-//!   that has gone round has others' in it; then the sync takes two barriers, unless the syncer's own handle remembers.
+//! - An *area* holds what the meta will say of free space. There are two: a commit fills the one that newest does not
+//!   use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing that any
+//!   process reads.
+//! - A *delta* holds the pages that a commit stored, with their checksums, and those that it retired. From the deltas
+//!   after the durable meta the syncer makes the list of R6. A commit too large for its place leaves it empty, and in
+//!   a ring that has gone round it has another commit's; then the sync takes two barriers, unless the syncer's own
+//!   handle remembers the delta.
 //!
-//! Invariant: the id in the first word is stored last, and cleared first. Whoever reads an area or a delta compares
-//! it before and after, so what he has is whole, and of the transaction he means.
+//! Invariant: the id in the first word is stored last, and cleared first. A reader of an area or a delta compares it
+//! before and after, so what it has read is whole, and of the transaction that it asked for.
 //!
-//! The fields between the two stores of the id are stored with release: a load that finds one of them, and acquires,
-//! has seen the id cleared, and so does the second look at the id, which comes later. (A field that is older is of what
-//! the id said before it was cleared, as the first look found it.) Sequentially consistent stores of some hundred
-//! words would be as many locked instructions.
+//! The fields between the two stores of the id are stored with release. A load that finds one of them, and acquires,
+//! has seen the id cleared, and so does the second load of the id, which comes later. (An older field belongs to the
+//! id before it was cleared, as the first load found it.) Sequentially consistent stores of some hundred words would
+//! be as many locked instructions.
 
 use std::sync::atomic::Ordering::{Release, SeqCst};
 
@@ -35,7 +36,7 @@ const STORED_LEN: usize = 12;
 const RETIRED_LEN: usize = 8;
 const DELTA_ROOM: usize = (DELTA_LEN - DELTA_HEAD) * 8;
 
-/// Free space, as a transaction left it: what the record says of it.
+/// Free space, as a transaction left it, for the meta.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct SpaceState {
     /// The newest page of the free log; 0 if the whole log is in the tail.
@@ -48,13 +49,13 @@ pub(crate) struct SpaceState {
 /// What a commit did to the pages of the file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct CommitDelta {
-    /// Pages, or overflow runs, and their checksums.
+    /// Pages, or overflow extents, and their checksums.
     pub(crate) stored: Vec<(Extent, u32)>,
     pub(crate) retired: Vec<Extent>,
 }
 
 impl CommitDelta {
-    /// What is shared, if there is room for it.
+    /// The words to be shared, if there is room for them.
     pub(super) fn encode(&self) -> Option<EncodedDelta> {
         let length = self.stored.len() * STORED_LEN + self.retired.len() * RETIRED_LEN;
         if length > DELTA_ROOM {
@@ -83,13 +84,13 @@ pub(super) struct EncodedDelta {
 }
 
 impl EncodedDelta {
-    /// Never 0, which the descriptor has for a commit that left no delta.
+    /// Never 0, which a descriptor has for a commit that left no delta.
     pub(super) fn checksum(&self) -> u64 {
         let count = (self.stored_count as u64).to_le_bytes();
         1 << 32 | u64::from(checksum_of_parts([&count[..], &self.bytes]))
     }
 
-    /// `None` if these cannot be runs of a file: somebody has scribbled on the lock file.
+    /// Returns `None` if these cannot be extents of a file: the lock file was scribbled on.
     fn decode(&self) -> Option<CommitDelta> {
         let (stored, retired) = self.bytes.split_at_checked(self.stored_count.checked_mul(STORED_LEN)?)?;
         let run = |bytes: &[u8]| {
@@ -120,7 +121,7 @@ impl SharedMemory {
         words[0].store(id.0, SeqCst);
     }
 
-    /// The state of free space after transaction `id`; `None` if the area holds another's by now.
+    /// The state of free space after transaction `id`. Returns `None` if the area holds another transaction's by now.
     pub(super) fn load_space(&self, area: usize, id: TransactionId) -> Option<SpaceState> {
         let words = self.words(AREAS_AT + area * AREA_LEN, AREA_LEN);
         whole(&words[0], id, || {
@@ -150,8 +151,8 @@ impl SharedMemory {
         }
     }
 
-    /// What transaction `id`, which has happened, did; `None` if that is not known any more, was too much, or is not
-    /// what the descriptor says.
+    /// What transaction `id`, which has happened, did. Returns `None` if that is no longer known, was too much, or is
+    /// not what the descriptor says.
     pub(crate) fn load_delta(&self, id: TransactionId) -> Option<CommitDelta> {
         let words = self.delta(id);
         let encoded = whole(&words[0], id, || {
@@ -165,7 +166,7 @@ impl SharedMemory {
     }
 }
 
-/// What `load` answers, if the stamp says that it is whole and of transaction `id`.
+/// What `load` returns, if the stamp shows that it is whole and of transaction `id`.
 fn whole<T>(stamp: &AtomicU64, id: TransactionId, load: impl FnOnce() -> Option<T>) -> Option<T> {
     let before = stamp.load(SeqCst);
     let value = load();
@@ -215,12 +216,12 @@ mod tests {
         assert_eq!(shared.load_delta(TransactionId(7 + RING_LEN as u64)), None, "the same place, another id");
         let large = CommitDelta { stored: vec![(Extent::new(2, 1), 0); 1000], retired: Vec::new() };
         store(&large);
-        assert_eq!(shared.load_delta(id), None, "too large to be handed over");
+        assert_eq!(shared.load_delta(id), None, "too large to be shared");
     }
 
     #[test]
     fn noise_is_a_value_or_nothing() {
-        // Under Miri some places of the ring do: a store takes milliseconds there.
+        // Under Miri some places of the ring suffice: a store takes milliseconds there.
         const PLACES: usize = if cfg!(miri) { 4 } else { RING_LEN };
         let shared = shared();
         let words = shared.words(AREAS_AT, DELTAS_AT - AREAS_AT + PLACES * DELTA_LEN);
@@ -228,7 +229,7 @@ mod tests {
             word.store((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), SeqCst);
         }
         for id in (0..PLACES as u64).map(TransactionId) {
-            // The noise behind it is taken for what was stored.
+            // The noise after it is taken for what was stored.
             shared.delta(id)[0].store(id.0, SeqCst);
             shared.descriptor(id)[0].store(id.0, SeqCst);
             let lengths = shared.delta(id)[1].load(SeqCst);

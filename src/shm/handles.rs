@@ -1,11 +1,11 @@
-//! Who has the database open: a handle for each open handle, in whatever process.
+//! The handles that have the database open, in all processes.
 //!
 //! Invariants:
-//! - I7: a handle is alive exactly as long as its byte of the lock file is locked. The kernel frees the lock
-//!   when the process dies, in whatever PID namespace; process ids are shown to people and decide nothing.
-//! - Whoever clears up after a handle holds that byte meanwhile: so a handle is cleared up once at a time, and
-//!   its place is not taken by a newcomer before that is done. (One thread of a handle does so at a time: the one
-//!   whose turn it is to write, or that is opening it. Threads of one handle do not exclude each other here.)
+//! - I7: a handle is alive exactly as long as its byte of the lock file is locked. The kernel releases the lock when
+//!   the process dies, in whatever PID namespace; process ids are shown to people and decide nothing.
+//! - A process that clears up after a handle holds that byte meanwhile. So a handle is cleared up once at a time, and
+//!   no newcomer takes its place before that is done. (Within a handle only one thread does so at a time: the one
+//!   that holds the writer lock, or that opens the handle. Threads of one handle do not exclude each other here.)
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use super::{HANDLE_COUNT, HANDLES_AT, LINE, SharedMemory};
 use crate::error::{Error, Result};
 use crate::sys::{LockKind, try_lock_range, unlock_range};
 
-/// Where the bytes of the handles begin in the lock file. Locks may lie far behind a file's end.
+/// Where the bytes of the handles begin in the lock file. Locks may lie far beyond a file's end.
 const HANDLE_BYTES: u64 = 1 << 40;
 /// The bytes of all handles.
 pub(crate) const MEMBERS: Range<u64> = HANDLE_BYTES..HANDLE_BYTES + HANDLE_COUNT as u64;
@@ -46,18 +46,18 @@ impl SharedMemory {
         Err(Error::TooManyHandles { limit: HANDLE_COUNT })
     }
 
-    /// The only handle of a database that nobody shares.
+    /// The only handle of a database that is not shared.
     pub(crate) fn join_alone(&self) -> HandleNumber {
         self.word(HANDLES_AT).store(u64::from(std::process::id()), SeqCst);
         HandleNumber(0)
     }
 
-    /// The process that a handle said it was in.
+    /// The process id that a handle has stored.
     pub(crate) fn pid(&self, handle: HandleNumber) -> u32 {
         self.word(HANDLES_AT + handle.0 * LINE).load(SeqCst) as u32
     }
 
-    /// Clears up after handles that died: their snapshots are no longer protected. Costs a system call for each
+    /// Clears up after handles that died: their snapshots are no longer protected. This costs a system call for each
     /// other handle.
     pub(crate) fn reap_dead_readers(&self, own: HandleNumber, lock_file: &File) -> Result<()> {
         let others =
@@ -72,13 +72,13 @@ impl SharedMemory {
         Ok(())
     }
 
-    /// A handle leaves: its place is free when its lock file is closed.
+    /// Clears up after a handle that is closed: its place is free when its lock file is closed.
     pub(crate) fn leave(&self, handle: HandleNumber) {
-        // What cannot be freed now is freed by the next handle that takes the place.
+        // If this fails, the next handle that takes the place frees the slots.
         let _ = self.clear_up(handle);
     }
 
-    /// Frees what a handle has left that is dead, or whose place has just been taken.
+    /// Frees what is left of a handle that is dead, or whose place has just been taken.
     fn clear_up(&self, handle: HandleNumber) -> Result<()> {
         self.free_slots_of(handle)?;
         self.word(HANDLES_AT + handle.0 * LINE).store(0, SeqCst);

@@ -1,9 +1,9 @@
-//! The code of this room, explored: every interleaving of a few threads, and every value that the language's memory
+//! The code of this room under loom: every interleaving of a few threads, and every value that the language's memory
 //! model lets a load see, within bounds. Run as docs/TESTING.md says.
 //!
 //! The world is one page for each snapshot, in one of a few places. A transaction stores its id in a place that the
-//! interval rule (I2) says is free, and names the place as its catalog's root. Whoever may read a snapshot must
-//! find its id there; and nobody may store while another reads ([`Watched`]).
+//! interval rule (I2) says is free, and names the place as its catalog's root. A thread that may read a snapshot must
+//! find its id there; and no thread may store while another reads ([`Watched`]).
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64 as Counter, Ordering::Relaxed};
@@ -21,7 +21,7 @@ use crate::sys::SharedWords;
 use crate::sys::atomic::Watched;
 
 const PLACES: usize = 4;
-/// More preemptions than there are steps: everything.
+/// More preemptions than there are steps: every interleaving.
 const EVERY: usize = 100;
 const FIRST: TransactionId = TransactionId(1);
 
@@ -95,9 +95,9 @@ fn head_at(id: TransactionId, place: usize) -> CommittedState {
 
 /// One writer after another. What it knows is what a writer loads from the free log.
 struct Writer {
-    /// Which place newest's page is in, and since when.
+    /// The place of newest's page, and its birth.
     current: (usize, TransactionId),
-    /// Births and deaths of what the places hold besides; `None`: nothing.
+    /// Births and deaths of what the other places hold; `None`: nothing.
     retired: [Option<(TransactionId, TransactionId)>; PLACES],
     used_again: u64,
 }
@@ -107,14 +107,14 @@ impl Writer {
         Writer { current: (0, FIRST), retired: [None; PLACES], used_again: 0 }
     }
 
-    /// Commits, if there is a place; answers whether there was.
+    /// Commits, if there is a place. Returns whether there was.
     fn commit(&mut self, world: &World) -> bool {
         let id = world.shared.next_id();
         let protected = world.shared.protected().unwrap();
         let is_needed = |&(birth, death)| protected.iter().any(|&r| birth <= r && r < death);
         let is_free =
             |&place: &usize| place != self.current.0 && !self.retired[place].as_ref().is_some_and(is_needed);
-        // Used ones first: that is what is explored.
+        // Used ones first: their reuse is what the model explores.
         let mut free: Vec<usize> = (0..PLACES).filter(is_free).collect();
         free.sort_by_key(|&place| self.retired[place].is_none());
         let Some(&place) = free.first() else { return false };
@@ -128,8 +128,8 @@ impl Writer {
     }
 }
 
-/// Explores `model` with at most `preemptions` of them; answers the number of executions, and how often a
-/// place was used again.
+/// Explores `model` with at most `preemptions` of them. Prints the number of executions, and how often a place was
+/// used again.
 fn explore(left_out: Option<Step>, preemptions: usize, model: fn(&Counter)) {
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     LEFT_OUT.set(left_out);
@@ -215,7 +215,7 @@ fn syncer_beside_writer(used_again: &Counter) {
     used_again.fetch_add(writer.used_again, Relaxed);
 }
 
-/// All three.
+/// A reader beside a writer and a syncer.
 fn reader_beside_both(used_again: &Counter) {
     let world = Arc::new(World::new(0b01100)); // ids 2 and 3 are durable commits, 4 is lazy
     let (reading, syncing) = (Arc::clone(&world), Arc::clone(&world));
@@ -230,8 +230,8 @@ fn reader_beside_both(used_again: &Counter) {
     used_again.fetch_add(writer.used_again, Relaxed);
 }
 
-/// A reader begins while the table becomes shorter; its last slot was in a block that is closed meanwhile. With another
-/// one in the other slot it opens the block again.
+/// A reader begins while the table becomes shorter; its last slot was in a block that is closed meanwhile. With
+/// another reader in the other slot it opens the block again.
 fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
     let world = Arc::new(World::new(0));
     let slots = [(); 2].map(|()| world.shared.begin_read(READER).unwrap().0);
@@ -254,7 +254,7 @@ fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
 /// What a dead handle has left is freed while a reader of another handle begins.
 fn burial(used_again: &Counter) {
     let world = Arc::new(World::new(0));
-    world.shared.begin_read(READER).unwrap(); // and here it dies
+    world.shared.begin_read(READER).unwrap(); // and here the reader dies
     let reading = Arc::clone(&world);
     let reader = thread::spawn(move || (0..2).for_each(|_| reading.read_once(OTHER_READER)));
     let mut writer = Writer::new();
@@ -310,7 +310,7 @@ fn reader_begins_beside_a_burial() {
     explore(None, EVERY, burial);
 }
 
-// ---- with a step left out a violation must be found ----
+// ---- with a step left out the exploration must find a violation ----
 
 #[test]
 #[should_panic(expected = "protected page")]

@@ -1,12 +1,12 @@
 //! What all users of one database share, in every process: where the transactions stand ([`watermarks`]), what the
-//! next writer and the next syncer must know ([`commit_info`]), who is here ([`handles`]), who reads what
-//! ([`reader_table`]). Plain atomic words over shared memory: a process may be killed between any two stores and
-//! leaves nothing that another one could wait for.
+//! next writer and the next syncer must know ([`commit_info`]), which handles are open ([`handles`]), and which
+//! snapshots they read ([`reader_table`]). It is plain atomic words over shared memory: a process may be killed
+//! between any two stores and leaves nothing that another one could wait for.
 //!
 //! | words | content |
 //! |---|---|
-//! | 0..16 | whose memory this is: version, boot, data file; whether it is complete ([`owner`]) |
-//! | 64..192 | heads, those that are often written in cache lines of their own ([`watermarks`]) |
+//! | 0..16 | the owner of the memory: version, boot, data file; whether it is complete ([`owner`]) |
+//! | 64..192 | watermarks, those that are often written in cache lines of their own ([`watermarks`]) |
 //! | 192..2240 | snapshot descriptors: a ring of 256, a cache line each ([`watermarks`]) |
 //! | 2240..3296 | what a writer leaves to the next one: two areas of 528 words ([`commit_info`]) |
 //! | 3296..36064 | what each commit stored and retired: a ring of 256, 128 words each ([`commit_info`]) |
@@ -26,14 +26,14 @@ use std::sync::atomic::Ordering::{Release, SeqCst};
 use crate::sys::SharedWords;
 use crate::sys::atomic::AtomicU64;
 
-/// For an exploration (docs/TESTING.md) a few places of each kind do.
+/// For an exploration (docs/TESTING.md) a few places of each kind suffice.
 const IS_SMALL: bool = cfg!(all(test, loom));
 /// Words in a cache line of 64 bytes.
 const LINE: usize = 8;
 const IDENTITY_AT: usize = 0;
 const WATERMARKS_AT: usize = 64;
 const RING_AT: usize = 192;
-/// Snapshots whose descriptors are kept. Newest is never this far above visible.
+/// How many snapshots have their descriptors kept. Newest is never this far above visible.
 pub(crate) const RING_LEN: usize = if IS_SMALL { 8 } else { 256 };
 const AREAS_AT: usize = RING_AT + RING_LEN * LINE;
 const AREA_LEN: usize = if IS_SMALL { 9 } else { 528 };
@@ -43,7 +43,7 @@ const HANDLES_AT: usize = DELTAS_AT + RING_LEN * DELTA_LEN;
 /// How many handles there can be at one time, in all processes.
 pub(crate) const HANDLE_COUNT: usize = if IS_SMALL { 2 } else { 1024 };
 const READERS_AT: usize = HANDLES_AT + HANDLE_COUNT * LINE;
-/// The reader table is made longer, and shorter, by blocks.
+/// The reader table grows and shrinks by blocks.
 const BLOCK_COUNT: usize = if IS_SMALL { 3 } else { 1024 };
 /// Reader slots in a block.
 const BLOCK_LEN: usize = if IS_SMALL { 1 } else { 16 };
@@ -52,7 +52,7 @@ pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 
 /// Words of shared memory that a database can need: 1.4 MB.
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
-/// Words that there are at first, with reader slots for 128 readers: 362 kB. The reader table grows.
+/// Words that there are at first, with slots for 128 readers: 362 kB.
 pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + (if IS_SMALL { 3 } else { 8 }) * BLOCK_LEN * LINE;
 
 const _: () = assert!(IS_SMALL || AREAS_AT == 2240 && DELTAS_AT == 3296 && HANDLES_AT == 36064);
@@ -61,7 +61,7 @@ const _: () = assert!(IS_SMALL || READERS_AT == 44256 && READERS_AT.is_multiple_
 /// Steps of the protocol that an exploration leaves out, to see that it then finds a violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
-    /// A reader looks at visible again, after it has published its slot.
+    /// A reader loads visible again, after it has published its slot.
     LookAgain,
     /// The readers are scanned after visible has been read.
     ReadersLast,
@@ -73,11 +73,11 @@ enum Step {
     PendingFirst,
     /// Ending a read transaction is ordered after its reading.
     EndAfterReading,
-    /// A reader looks whether its slot's block is open after it has claimed the slot.
+    /// A reader checks whether its slot's block is open after it has claimed the slot.
     OpenAfterClaim,
-    /// A block is closed before its slots are looked at, and left out of the scan after that.
+    /// A block is closed before its slots are checked, and left out of the scan after that.
     CloseFirst,
-    /// A burial frees the slots of the dead handle only.
+    /// Reaping frees the slots of the dead handle only.
     OwnSlotsOnly,
 }
 
@@ -105,7 +105,7 @@ impl SharedMemory {
         &self.memory.words()[at]
     }
 
-    /// As any process can that may write the lock file.
+    /// Gives a test what any process can do that may write the lock file.
     #[cfg(test)]
     pub(crate) fn scribble(&self, at: usize, value: u64) {
         self.word(at).store(value, SeqCst);
@@ -130,7 +130,7 @@ fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
     }
 }
 
-/// Loads `length` bytes, or as many as there are.
+/// Loads `length` bytes, or all if there are fewer.
 fn load_bytes(words: &[AtomicU64], length: usize) -> Vec<u8> {
     let words = &words[..length.div_ceil(8).min(words.len())];
     let mut bytes = vec![0; words.len() * 8];

@@ -1,12 +1,12 @@
-//! Which data file this memory belongs to, and which boot of the system it is from. It is complete only if its last
+//! Which data file this memory belongs to, and from which boot of the system it is. It is complete only if its last
 //! word, stored last, says so.
 //!
-//! A lock file begins with [`FIRST_BYTES`] from the moment it has its name, and at every moment after that: what begins
-//! otherwise was not made by mapleaf, and is not written to ([`check_lock_file`]).
+//! A lock file begins with [`FIRST_BYTES`] from the moment it has its name, and at every moment after that. A file
+//! that begins otherwise was not made by mapleaf, and is not written to ([`check_lock_file`]).
 //!
 //! - While other handles are open, their locks prove that they share this kernel. The memory must belong to the data
-//!   file; the boot does not matter: a container may have a boot id of its own.
-//! - The first handle, when no other is open, compares the boot as well, and then the file with what the memory says of
+//!   file; the boot does not matter, because a container may have a boot id of its own.
+//! - The first handle, when no other is open, also compares the boot, and then the file with what the memory says of
 //!   it. If anything differs, recovery makes the memory again; otherwise what killed processes left, lazy commits
 //!   included, is kept (R8).
 
@@ -20,14 +20,14 @@ use super::{IDENTITY_AT, SharedMemory, WORD_COUNT};
 use crate::base::bytes::get_u64;
 use crate::sys::FileIdentity;
 
-/// Changes whenever the layout of the shared memory does, or the version of the format, which those who have the
-/// database open do not look at again: processes of different versions exclude each other.
+/// Changes whenever the layout of the shared memory does, or the version of the format, which handles that have the
+/// database open do not read again: processes of different versions exclude each other.
 const VERSION: u64 = 0x6d61_706c_6561_6605;
 const IDENTITY_LEN: usize = 8;
-/// Which of these words name the boot.
+/// The words that name the boot.
 const BOOT: Range<usize> = 1..3;
 const COMPLETE: usize = IDENTITY_AT + IDENTITY_LEN;
-/// A database read by read-only handles alone, so far: recovery has chosen a record but stored nothing.
+/// Set while only read-only handles have had the database: recovery has chosen a meta but stored nothing.
 const UNRECOVERED: usize = IDENTITY_AT + 9;
 
 /// What a new lock file begins with: the version, its bytes in the machine's own order, as they are in memory.
@@ -35,8 +35,8 @@ pub(crate) const FIRST_BYTES: [u8; 8] = VERSION.to_le().to_le_bytes();
 /// All but the version, which is the least byte.
 const MAGIC: Range<usize> = if cfg!(target_endian = "big") { 0..7 } else { 1..8 };
 
-/// An error if a lock file was not made by this version of mapleaf, or another. An empty file is nobody's; earlier
-/// versions may have left zeros alone.
+/// Returns an error if a lock file was not made by this or another version of mapleaf. An empty file is accepted, and
+/// so is one of zeros, which earlier versions may have left.
 pub(crate) fn check_lock_file(file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut bytes = vec![0; length.min(FIRST_BYTES.len() as u64) as usize];
@@ -57,12 +57,12 @@ pub(crate) fn check_lock_file(file: &File) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, problem))
 }
 
-/// What the shared memory must belong to.
+/// The owner of the shared memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SharedOwner {
     pub(crate) boot: [u8; 16],
     pub(crate) file: FileIdentity,
-    /// The database's own identity, from its records.
+    /// The database's own identity, from its metas.
     pub(crate) database: [u8; 16],
 }
 
@@ -89,27 +89,27 @@ impl SharedMemory {
         (0..IDENTITY_LEN).all(is_same) && self.word(COMPLETE).load(SeqCst) == 1
     }
 
-    /// Whether the memory is known to be from the boot of `identity`. If the system does not say which boot this is, it
-    /// is not: memory that no process has open may then be from an earlier one.
+    /// Whether the memory is known to be from the boot of `identity`. If the system does not say which boot this is,
+    /// it is not: memory that no process has open may then be from an earlier boot.
     pub(crate) fn is_of_boot(&self, identity: &SharedOwner) -> bool {
         let words = identity.words();
         identity.boot != [0; 16]
             && BOOT.clone().all(|at| self.word(IDENTITY_AT + at).load(SeqCst) == words[at])
     }
 
-    /// Forgets everything but whose file this is: zeros, for the first to fill in.
+    /// Forgets everything except the layout: the words are zeros, for the first handle to fill in.
     pub(crate) fn clear(&self) {
         self.word(COMPLETE).store(0, SeqCst);
         for (at, word) in self.memory.words().iter().enumerate() {
             let cleared = if at == IDENTITY_AT { VERSION } else { 0 };
-            // A word that is right is only looked at, so that untouched memory stays untouched.
+            // A word that is right is only read, so that untouched memory stays untouched.
             if word.load(SeqCst) != cleared {
                 word.store(cleared, SeqCst);
             }
         }
     }
 
-    /// The memory is complete, and others may join.
+    /// Marks the memory as complete: other handles may join.
     pub(crate) fn complete(&self, identity: &SharedOwner) {
         for (word, own) in self.words(IDENTITY_AT, IDENTITY_LEN).iter().zip(identity.words()) {
             word.store(own, SeqCst);

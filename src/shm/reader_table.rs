@@ -1,17 +1,17 @@
-//! The reader table: one cache line for each live read transaction, which says who reads which snapshot.
+//! The reader table: one cache line for each live read transaction, with the handle and the snapshot that it reads.
 //!
 //! Invariants:
-//! - I8: beginning and ending a read transaction is a store to its own line and loads of shared words; no
-//!   lock, no system call.
+//! - I8: beginning and ending a read transaction is a store to its own line and loads of shared words; no lock, no
+//!   system call.
 //! - A slot is free, or names its handle and its snapshot in one word. So one compare-and-swap claims it, publishes
-//!   the snapshot and says whose it is: at whatever instruction a reader may have died, its slot is its handle's or
-//!   free, and what is free is anybody's.
-//! - A snapshot in a slot is protected if visible still was that snapshot after the slot was published.
-//!   Otherwise the reader publishes again. (Publish, fence, look again, here; fence, scan, in
-//!   [`SharedMemory::protected`]: either the writer's scan sees the slot, or the reader sees visible move.
-//!   Compare-and-swap and loads are sequentially consistent, so the fence is in them.)
-//! - [`Bounds`]: a reader keeps a slot only if its block was open after the slot was published; a block is left out of
-//!   the scan only if it was closed before all its slots were found free. So for a slot that the scan leaves out
+//!   the snapshot and names the handle. At whatever instruction a reader dies, its slot is its handle's or free, and
+//!   any handle may claim a free slot.
+//! - A snapshot in a slot is protected if visible still was that snapshot after the slot was published. Otherwise the
+//!   reader publishes again. (Publish, fence, load again, here; fence, scan, in [`SharedMemory::protected`]: either
+//!   the writer's scan sees the slot, or the reader sees visible move. Compare-and-swap and loads are sequentially
+//!   consistent, so the fence is in them.)
+//! - [`Bounds`]: a reader keeps a slot only if its block was open after the slot was published; a block is left out
+//!   of the scan only if it was closed before all its slots were found free. So for a slot that the scan leaves out
 //!   the argument is the same (docs/SHARING.md, *Readers*).
 
 use std::cell::Cell;
@@ -39,7 +39,8 @@ const _: () = assert!(HANDLE_COUNT < 1 << (64 - TransactionId::BITS), "a handle 
 
 #[cfg(not(all(test, loom)))]
 thread_local! {
-    /// The slot that this thread used last: most likely free again, and its line in this core's cache. None at first.
+    /// The slot that this thread used last: most likely free again, with its line in this core's cache. None at
+    /// first.
     static LAST_SLOT: Cell<usize> = const { Cell::new(READER_SLOTS) };
 }
 #[cfg(all(test, loom))]
@@ -51,7 +52,7 @@ loom::thread_local! {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ReaderSlot(usize);
 
-/// A live reader, as its slot says.
+/// A live reader, as its slot shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LiveReader {
     pub(crate) pid: u32,
@@ -60,7 +61,7 @@ pub(crate) struct LiveReader {
     pub(crate) since_milliseconds: u64,
 }
 
-/// What a slot says while `handle` reads `snapshot`.
+/// The word of a slot while `handle` reads `snapshot`.
 #[inline]
 fn slot_word(handle: HandleNumber, snapshot: TransactionId) -> u64 {
     (handle.0 as u64 + 1) << TransactionId::BITS | snapshot.0 & TransactionId::MAX.0
@@ -70,7 +71,7 @@ fn snapshot_in(word: u64) -> TransactionId {
     TransactionId(word & TransactionId::MAX.0)
 }
 
-/// None if no reader has ever stored that word.
+/// Returns `None` if no reader has ever stored that word.
 fn handle_in(word: u64) -> Option<HandleNumber> {
     let handle = (word >> TransactionId::BITS).checked_sub(1)? as usize;
     (handle < HANDLE_COUNT).then_some(HandleNumber(handle))
@@ -80,12 +81,12 @@ fn handle_in(word: u64) -> Option<HandleNumber> {
 /// great as the one before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Bounds {
-    /// Blocks below this one are open: readers claim slots there. Raised by a reader that finds no other slot,
-    /// lowered with the writer's turn.
+    /// Blocks below this one are open: readers claim slots there. A reader that finds no other slot raises it; a
+    /// thread that holds the writer lock lowers it.
     open: usize,
     /// Blocks below this one are scanned for readers.
     scanned: usize,
-    /// Blocks below this one have been open at some time: a dead reader's slot is among them.
+    /// Blocks below this one have been open at some time: a dead reader's slot is in one of them.
     ever: usize,
 }
 
@@ -102,16 +103,16 @@ impl Bounds {
         self.open as u64 | (self.scanned as u64) << 16 | (self.ever as u64) << 32
     }
 
-    /// With one more open block.
+    /// The bounds with one more open block.
     fn wider(self) -> Bounds {
         let open = self.open + 1;
         Bounds { open, scanned: self.scanned.max(open), ever: self.ever.max(open) }
     }
 
-    /// As few blocks as `live` readers need, who are below block `end`, and some to spare.
+    /// The bounds with as few blocks as `live` readers below block `end` need, and some to spare.
     fn narrower(self, live: usize, end: usize) -> Bounds {
         let open = self.open.min((live.div_ceil(BLOCK_LEN) + SPARE_BLOCKS).max(1));
-        // What is closed now is left out by the next one: a reader may be claiming a slot there.
+        // What is closed now is left out by the next call: a reader may be claiming a slot there.
         let closed_before = if is_left_out(Step::CloseFirst) { open } else { self.open };
         Bounds { open, scanned: end.max(closed_before), ever: self.ever }
     }
@@ -128,9 +129,9 @@ impl SharedMemory {
         self.word(word_of(slot) + 1)
     }
 
-    /// An error unless the first `count` blocks are there. A block is there before it is open: here it is only
-    /// noticed, if another process has made the table longer. A writer that cannot see a block must not go on without
-    /// it: readers may be there, whose pages it would take.
+    /// Returns an error unless the first `count` blocks exist. A block exists before it is open: this only notices
+    /// that another process has made the table longer. A writer that cannot see a block must not go on without it,
+    /// because it would take pages of readers there.
     fn check_blocks(&self, count: usize) -> Result<()> {
         let words = count.checked_sub(1).map_or(0, end_of);
         match self.memory.has(words).map_err(cannot_examine)? {
@@ -139,7 +140,7 @@ impl SharedMemory {
         }
     }
 
-    /// Whether the memory has all of the reader table that it speaks of.
+    /// Whether the memory has all of the reader table that its bounds name.
     pub(crate) fn has_reader_table(&self) -> bool {
         self.check_blocks(self.bounds().ever).is_ok()
     }
@@ -161,7 +162,7 @@ impl SharedMemory {
         }
     }
 
-    /// Visible moved on between the two looks: a writer may have scanned before the slot was published. So it is
+    /// Visible moved on between the two loads: a writer may have scanned before the slot was published. So it is
     /// published again, until visible stands still.
     #[cold]
     fn follow_visible(&self, handle: HandleNumber, slot: usize) -> Result<(ReaderSlot, Snapshot)> {
@@ -180,7 +181,7 @@ impl SharedMemory {
         Err(corrupt(None, "lock file", format_args!("a descriptor of snapshot {seen}"), "none"))
     }
 
-    /// The snapshot is no longer read through this slot.
+    /// Frees the slot: the snapshot is no longer read through it.
     #[inline]
     pub(crate) fn end_read(&self, slot: ReaderSlot) {
         // Release: all that was read through the slot was read before it is free.
@@ -191,7 +192,7 @@ impl SharedMemory {
     #[inline]
     fn claim_slot(&self, reader: u64) -> Result<usize> {
         let last = LAST_SLOT.with(Cell::get);
-        // The table of another database, where this thread read last, may be longer.
+        // The thread's last slot may be in the longer table of another database.
         if let Some(word) = self.memory.words().get(word_of(last))
             && self.try_claim(last, word, reader)
         {
@@ -220,7 +221,7 @@ impl SharedMemory {
         }
     }
 
-    /// Opens another block, if nobody has moved the bounds meanwhile.
+    /// Opens another block, unless another reader has moved the bounds meanwhile.
     fn open_block(&self, before: u64) -> Result<()> {
         let bounds = Bounds::of(before);
         if bounds.open == BLOCK_COUNT {
@@ -245,8 +246,9 @@ impl SharedMemory {
         true
     }
 
-    /// Closes blocks that are hardly used, so that readers move to others; and has the scan leave out those closed
-    /// earlier in which nobody reads any more. Only with the writer's turn: then nobody else lowers the bounds.
+    /// Closes blocks that are hardly used, so that readers move to others, and leaves out of the scan those closed
+    /// earlier that have no readers any more. The caller must hold the writer lock, so that no other thread lowers
+    /// the bounds.
     pub(crate) fn narrow_reader_table(&self) -> Result<()> {
         let before = self.word(BOUNDS).load(SeqCst);
         let (mut live, mut end) = (0, 0);
@@ -254,12 +256,12 @@ impl SharedMemory {
             (live, end) = (live + 1, slot / BLOCK_LEN + 1)
         })?;
         let after = Bounds::of(before).narrower(live, end).word();
-        // If a reader has opened a block since, none is closed before the next time.
+        // If a reader has opened a block since, no block is closed until the next call.
         let _ = self.word(BOUNDS).compare_exchange(before, after, SeqCst, SeqCst);
         Ok(())
     }
 
-    /// Frees the slots of a handle that is dead, or has no more readers.
+    /// Frees the slots of a handle that is dead, or that has no more readers.
     pub(super) fn free_slots_of(&self, handle: HandleNumber) -> Result<()> {
         self.live_slots(self.bounds().ever, |slot, word| {
             if handle_in(word) == Some(handle) || is_left_out(Step::OwnSlotsOnly) {
@@ -289,7 +291,7 @@ impl SharedMemory {
         self.live_readers(|_, word| each(snapshot_in(word)))
     }
 
-    /// Every live reader, with what is known of it.
+    /// Every live reader, with what its slot says.
     pub(crate) fn reader_list(&self) -> Result<Vec<LiveReader>> {
         let mut readers = Vec::new();
         self.live_readers(|slot, word| {
@@ -301,8 +303,8 @@ impl SharedMemory {
     }
 }
 
-/// Where a thread looks for a slot that has none yet. Threads, of whatever process, begin in different places: so each
-/// has a cache line of its own before two of them have met in one.
+/// Where a thread that has had no slot yet begins to search. Threads, of whatever process, begin in different places:
+/// so each has a cache line of its own, until two of them meet in one.
 fn first_look(reader: u64) -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     match IS_SMALL {
@@ -379,7 +381,7 @@ mod tests {
         shared.narrow_reader_table().unwrap();
         assert_eq!(bounds(&shared), (9, 1024, 1024), "one still reads far above");
         let next = begin(&shared, OWN);
-        assert!(next.0 < 9 * BLOCK_LEN, "who begins now comes down");
+        assert!(next.0 < 9 * BLOCK_LEN, "a reader that begins now comes down");
         shared.end_read(*last);
         shared.narrow_reader_table().unwrap();
         assert_eq!(bounds(&shared), (9, 9, 1024));

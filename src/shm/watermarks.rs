@@ -1,17 +1,17 @@
 //! Where the transactions stand: newest, visible, durable, the sync target, the poison flag.
 //!
-//! Invariants (rules R1 to R10 of docs/DURABILITY.md; checked exhaustively by the protocol's model):
+//! Invariants (rules R1 to R11 of docs/DURABILITY.md; the protocol's model checks them exhaustively):
 //! - `durable <= newest`, `visible <= newest`; each only rises while the database is open.
-//! - A snapshot is visible only if every durable commit in it is durable (I3). Visible moves to newest or to
-//!   the target of a finished sync, never to a snapshot between, for only those are protected (R2).
-//! - The protected set is read in one order: target and hazard, durable, visible, a fence, the readers (R5).
-//!   The syncer clears the target last, after it has raised durable and visible.
-//! - A snapshot's descriptor is stored before newest names it and is kept while visible may name it: the ring
-//!   is longer than the distance of newest from visible. Ids take its places one after the other; where recovery
-//!   leaves a gap in the ids, it is one of whole rounds ([`first_id_after`]).
+//! - A snapshot is visible only if every durable commit in it is durable (I3). Visible moves to newest or to the
+//!   target of a finished sync, never to a snapshot between, because only those are protected (R2).
+//! - The protected set is read in one order: target and hazard, durable, visible, a fence, the readers (R5). The
+//!   syncer clears the target last, after it has raised durable and visible.
+//! - A snapshot's descriptor is stored before newest names it and is kept while visible may name it: the ring is
+//!   longer than the distance from visible to newest. Ids take its places one after the other; where recovery leaves
+//!   a gap in the ids, it is one of whole rounds ([`first_id_after`]).
 //!
-//! All accesses are sequentially consistent, as the model assumes, but for the stores of a descriptor's fields, which
-//! are releases ([`super::handover`] says why that is enough). Loads cost the same as acquire loads on x86-64 and
+//! All accesses are sequentially consistent, as the model assumes, except the stores of a descriptor's fields, which
+//! are releases ([`super::commit_info`] says why that is enough). Loads cost the same as acquire loads on x86-64 and
 //! AArch64.
 
 use std::sync::atomic::Ordering::{Release, SeqCst};
@@ -27,7 +27,7 @@ use crate::format::tree_root::TreeRoot;
 use crate::sys::atomic::{AtomicU64, fence};
 use crate::sys::futex;
 
-/// A state of the database, as a transaction left it: all that a reader must know.
+/// A state of the database, as a transaction left it: all that a reader needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) id: TransactionId,
@@ -35,7 +35,7 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: TreeRoot,
 }
 
-/// A state of the database, as a transaction left it: all that the next writer, and the record, must know.
+/// A state of the database, as a transaction left it: all that the next writer, and the meta, need.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct CommittedState {
     pub(crate) snapshot: Snapshot,
@@ -43,7 +43,7 @@ pub(crate) struct CommittedState {
 }
 
 impl CommittedState {
-    /// Of all its fields.
+    /// The checksum of all its fields.
     fn checksum(&self) -> u32 {
         let Snapshot { id, length_pages, catalog } = self.snapshot;
         let SpaceState { log_page, log_tail, free_pages, retired_pages } = &self.space;
@@ -55,34 +55,34 @@ impl CommittedState {
     }
 }
 
-/// After so many looks at a descriptor that is never whole, the shared memory is damaged.
+/// If a descriptor is not whole after this many loads, the shared memory is damaged.
 pub(super) const MAX_SPINS: u32 = 1_000_000;
-/// Who sleeps looks again after this long at the latest.
+/// A sleeper checks again after this long at the latest.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
-// Each word that is often written has two cache lines for itself: processors fetch lines in pairs. (Target and hazard,
-// which the syncer alone writes, share two.)
+// Each word that is often written has two cache lines for itself: processors fetch lines in pairs. (Target and
+// hazard, which only the syncer writes, share two.)
 const NEWEST: usize = WATERMARKS_AT;
 const VISIBLE: usize = WATERMARKS_AT + 2 * LINE;
-/// The durable transaction, times two, and in the lowest bit the slot of its record.
+/// The durable transaction, times two, plus the slot of its meta in the lowest bit.
 const DURABLE: usize = WATERMARKS_AT + 4 * LINE;
 const TARGET: usize = WATERMARKS_AT + 6 * LINE;
-/// Newest that a syncer is about to make visible: protected meanwhile (R3).
+/// A newest that a syncer is about to make visible: protected meanwhile (R3).
 const HAZARD: usize = WATERMARKS_AT + 7 * LINE;
-/// The checksums of the records that were last stored in slots 0 and 1.
+/// The checksums of the metas that were last stored in slots 0 and 1.
 const SLOT_CHECKSUMS: usize = WATERMARKS_AT + 10 * LINE + 2;
 /// The newest transaction whose commit asked for durability.
 const PENDING: usize = WATERMARKS_AT + 8 * LINE;
 /// Ids begin here, above all that recovery has seen (R9).
 const FIRST_ID: usize = WATERMARKS_AT + 10 * LINE;
-/// The newest transaction that made the file shorter, until its end has been cut off; 0 if none.
+/// The newest transaction that made the file shorter, until the file's end has been cut off; 0 if none.
 const SHRUNK_IN: usize = WATERMARKS_AT + 10 * LINE + 1;
 const POISON: usize = WATERMARKS_AT + 12 * LINE;
-/// Rises, in 32 bits, whenever visible does: what waiting processes sleep on.
+/// Rises, in 32 bits, whenever visible does: waiting processes sleep on it.
 const CHANGES: usize = WATERMARKS_AT + 14 * LINE;
-/// Processes that sleep.
+/// How many processes sleep.
 const SLEEPERS: usize = WATERMARKS_AT + 14 * LINE + 1;
-/// Tickets that writers who have to wait have taken.
+/// Tickets that waiting writers have taken.
 const TICKETS: usize = WATERMARKS_AT + 15 * LINE;
 
 #[inline]
@@ -90,7 +90,7 @@ fn place_in_ring(id: TransactionId) -> usize {
     (id.0 % RING_LEN as u64) as usize
 }
 
-/// The first id for new transactions over `recovered`: above `greatest`, the greatest id seen in either record (R9),
+/// The first id for new transactions over `recovered`: above `greatest`, the greatest id seen in either meta (R9),
 /// and next to `recovered` in the ring of descriptors.
 pub(crate) fn first_id_after(recovered: TransactionId, greatest: TransactionId) -> TransactionId {
     let lost = greatest.0 - recovered.0;
@@ -103,7 +103,7 @@ impl SharedMemory {
         TransactionId(self.word(word).load(SeqCst))
     }
 
-    /// Everything stands at `newest`, whose record in `slot` is durable. New transactions get ids from `first_id` on.
+    /// Sets everything to `newest`, whose meta in `slot` is durable. New transactions get ids from `first_id` on.
     pub(crate) fn start_at(&self, newest: &CommittedState, slot: usize, first_id: TransactionId) {
         self.store_state(newest, 0, None);
         let id = newest.snapshot.id;
@@ -117,7 +117,8 @@ impl SharedMemory {
         self.id(NEWEST)
     }
 
-    /// Newest, whole. For the writer, who keeps it from moving, and for others as soon as they look fast enough.
+    /// The whole state of newest: for the writer, which keeps newest from moving, and for other threads as soon as
+    /// they load it fast enough.
     pub(crate) fn newest(&self) -> Result<CommittedState> {
         self.read_newest(|id| {
             let area = self.descriptor(id)[4].load(SeqCst) as usize & 1;
@@ -125,9 +126,9 @@ impl SharedMemory {
         })
     }
 
-    /// Newest that processes have left, all of which are gone, if its descriptor and its area belong together. They
-    /// lie in different pages of the lock file, each of which reaches the disk by itself: what a lost page cache leaves
-    /// may be of different times.
+    /// The newest that processes have left, all of which are gone, if its descriptor and its area belong together.
+    /// They lie in different pages of the lock file, each of which reaches the disk by itself: so a lost page cache
+    /// may leave parts of different times.
     pub(crate) fn head_as_left(&self) -> Option<CommittedState> {
         let id = self.newest_id();
         let words = self.descriptor(id);
@@ -136,7 +137,7 @@ impl SharedMemory {
         (words[5].load(SeqCst) == u64::from(newest.checksum())).then_some(newest)
     }
 
-    /// The same, without its free space.
+    /// The snapshot of newest, without its free space.
     pub(crate) fn newest_snapshot(&self) -> Result<Snapshot> {
         self.read_newest(|id| self.snapshot(id))
     }
@@ -151,7 +152,7 @@ impl SharedMemory {
         Err(corrupt(None, "lock file", "a descriptor of newest", "none"))
     }
 
-    /// What readers see, for its numbers: nothing protects its pages.
+    /// The snapshot that readers see, for its numbers: nothing protects its pages.
     pub(crate) fn visible_snapshot(&self) -> Result<Snapshot> {
         for _ in 0..MAX_SPINS {
             if let Some(found) = self.snapshot(self.visible()) {
@@ -172,22 +173,22 @@ impl SharedMemory {
         TransactionId(self.word(DURABLE).load(SeqCst) >> 1)
     }
 
-    /// The slot of the durable record.
+    /// The slot of the durable meta.
     pub(crate) fn durable_slot(&self) -> usize {
         (self.word(DURABLE).load(SeqCst) & 1) as usize
     }
 
-    /// The checksum of the record that was last stored in `slot`.
+    /// The checksum of the meta that was last stored in `slot`.
     pub(crate) fn slot_checksum(&self, slot: usize) -> u32 {
         self.word(SLOT_CHECKSUMS + slot).load(SeqCst) as u32
     }
 
-    /// A record with this checksum is about to be stored in `slot`.
+    /// Notes that a meta with this checksum is about to be stored in `slot`.
     pub(crate) fn set_slot_checksum(&self, slot: usize, checksum: u32) {
         self.word(SLOT_CHECKSUMS + slot).store(u64::from(checksum), SeqCst);
     }
 
-    /// One store for both: nobody ever sees the one without the other.
+    /// Stores both in one word: no process ever sees the one without the other.
     fn store_durable(&self, id: TransactionId, slot: usize) {
         self.word(DURABLE).store(id.0 << 1 | slot as u64, SeqCst);
     }
@@ -211,21 +212,22 @@ impl SharedMemory {
         self.word(POISON).load(SeqCst) != 0
     }
 
-    /// A ticket for a writer that has to wait: tells who comes before whom, and nothing else.
+    /// A ticket for a writer that has to wait: it only orders the queue.
     pub(crate) fn take_ticket(&self) -> u64 {
         self.word(TICKETS).fetch_add(1, SeqCst)
     }
 
-    // ---- the writer, whose turn it is ----
+    // ---- for the writer, which holds the writer lock ----
 
-    /// Where the ids of this session begin: above all that recovery has seen.
+    /// The first id of this session: above all that recovery has seen.
     pub(crate) fn first_id(&self) -> TransactionId {
         self.id(FIRST_ID)
     }
 
-    /// Whether the ids can be what users have left: what readers see and what is durable is not above newest, nothing
-    /// is pending above the next id, and that takes the next place in the ring. If it took that of what readers see,
-    /// there would never be room for it; if its record were taken for durable already, it would never be stored.
+    /// Whether users can have left these ids: what readers see and what is durable is not above newest, nothing is
+    /// pending above the next id, and the next id takes the next place in the ring. If it took the place of what
+    /// readers see, there would never be room for it; if its meta were taken for durable already, it would never be
+    /// stored.
     pub(crate) fn ids_are_in_order(&self) -> bool {
         let (newest, first) = (self.newest_id(), self.first_id());
         let is_next_in_ring = first <= newest || place_in_ring(first) == place_in_ring(newest.next());
@@ -244,8 +246,8 @@ impl SharedMemory {
         self.newest_id().next().max(self.id(FIRST_ID))
     }
 
-    /// The transaction has happened (R8): the next one builds on it. `wants_durable` is announced first, so
-    /// that no one can see the new newest and miss that it is pending.
+    /// Advances newest: the transaction has happened (R8), and the next one builds on it. `wants_durable` is
+    /// announced first, so that no thread can see the new newest and miss that it is pending.
     pub(crate) fn advance_newest(
         &self,
         newest: &CommittedState,
@@ -269,15 +271,15 @@ impl SharedMemory {
         self.show(id);
     }
 
-    /// Does what a writer or a syncer may have been killed before: makes visible what is durable, and newest if
+    /// Completes what a killed writer or syncer may have left undone: makes visible what is durable, and newest if
     /// nothing durable is pending up to it. For a handle that is alone.
     pub(crate) fn resume(&self) {
         self.raise_visible(self.durable());
         self.show(self.newest_id());
     }
 
-    /// Makes newest, which no other moves meanwhile, visible, if nothing durable is pending up to it (R3). For the
-    /// writer that has moved it.
+    /// Makes newest, which no other thread moves meanwhile, visible, if nothing durable is pending up to it (R3). For
+    /// the writer that has moved it.
     fn show(&self, newest: TransactionId) {
         if !self.has_pending() || is_mutated(Mutation::VisibleTooEarly) {
             self.raise_visible(newest);
@@ -325,15 +327,15 @@ impl SharedMemory {
         Ok(ids)
     }
 
-    // ---- the syncer, whose turn it is ----
+    // ---- for the syncer, which holds the syncer lock ----
 
     /// The target that a dead syncer has left.
     pub(crate) fn left_target(&self) -> Option<TransactionId> {
         Some(self.id(TARGET)).filter(|id| id.0 != 0)
     }
 
-    /// Declares newest to be syncing. A writer that starts from a later newest reads the target after this store,
-    /// so that it finds it protected; so newest is read again afterwards.
+    /// Declares newest to be syncing. A writer that starts from a later newest reads the target after this store, and
+    /// finds it protected; so newest is read again after the store.
     pub(crate) fn take_target(&self) -> Result<CommittedState> {
         loop {
             let newest = self.newest()?;
@@ -344,8 +346,8 @@ impl SharedMemory {
         }
     }
 
-    /// The barrier for `target`, whose record is in `slot`, has returned: durable, then visible, then the target
-    /// is cleared (R3, R5).
+    /// Finishes the sync of `target`, whose meta is in `slot` and whose barrier has returned: durable, then visible,
+    /// then the target is cleared (R3, R5).
     pub(crate) fn finish_sync(&self, target: TransactionId, slot: usize) {
         if is_left_out(Step::TargetLast) {
             self.clear_target();
@@ -384,8 +386,8 @@ impl SharedMemory {
         }
     }
 
-    /// Sleeps until `is_reached`, or until `deadline`; answers which it was. A process that is killed between moving
-    /// visible and waking leaves sleepers asleep: so each looks again by itself now and then.
+    /// Sleeps until `is_reached`, or until `deadline`. Returns `false` at the deadline. A process that is killed
+    /// between moving visible and waking leaves sleepers asleep: so each checks by itself now and then.
     pub(crate) fn sleep_until(&self, is_reached: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
         self.word(SLEEPERS).fetch_add(1, SeqCst);
         let reached = loop {
@@ -415,7 +417,7 @@ impl SharedMemory {
         self.store_space(area, newest.snapshot.id, &newest.space);
         let Snapshot { id, length_pages, catalog } = newest.snapshot;
         let words = self.descriptor(id);
-        words[0].store(0, SeqCst); // whoever reads now sees that the words do not belong together
+        words[0].store(0, SeqCst); // a thread that reads now sees that the words do not belong together
         words[1].store(u64::from(length_pages), Release);
         words[2].store(u64::from(catalog.page.0) | u64::from(catalog.depth) << 32, Release);
         words[3].store(catalog.entries, Release);
@@ -425,7 +427,7 @@ impl SharedMemory {
         words[0].store(id.0, SeqCst);
     }
 
-    /// The descriptor of `id`, or `None` if the ring has gone round since visible named it.
+    /// The descriptor of `id`. Returns `None` if the ring has gone round since visible named it.
     #[inline]
     pub(crate) fn snapshot(&self, id: TransactionId) -> Option<Snapshot> {
         let words = self.descriptor(id);
