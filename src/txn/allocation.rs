@@ -1,11 +1,11 @@
-//! Where page numbers come from: free space first, a longer file if that does not do.
+//! Where page numbers come from: free space first, a longer file if that is not enough.
 //!
 //! Invariants:
 //! - I6: a page number is given out only when its place in the file is reserved; a full disk is an error here.
-//! - What frees space works in a full file: free pages below the reserve go only to transactions that give back as
-//!   many.
-//! - A longer file is durable before any record that refers to it is stored: whoever stores the record sees to that
-//!   ([`crate::txn::sync`]). Growth itself waits for no disk.
+//! - A transaction that frees space works in a full file: free pages below the reserve go only to transactions that
+//!   give back as many.
+//! - A longer file is durable before any meta that refers to it is stored: the syncer that stores the meta ensures
+//!   that ([`crate::txn::sync`]). Growth itself waits for no disk.
 //! - R1: what is reclaimed is needed by no protected snapshot, newest included.
 
 use crate::base::{Extent, PageNumber};
@@ -15,46 +15,47 @@ use crate::tree::pages::NumberSupply;
 use crate::txn::database::Database;
 
 /// Growth for a transaction that takes less than this is slow growth: the new part is filled with zeros at once, so
-/// that at the commits that will use it the file system need not note, each time, that blocks are written now. One that
-/// takes more fills the new part itself: then the note costs less than writing so many bytes twice.
+/// that the commits that will use it need not have the file system note, each time, that blocks are written now. A
+/// transaction that takes more fills the new part itself: then the note costs less than writing that many bytes
+/// twice.
 const SLOW_GROWTH_BYTES: u64 = 256 << 10;
-/// The file grows by at least this much, and by at most as much again as is asked for plus this.
+/// The file grows beyond what is needed by half its length, by at least and at most this much.
 const MIN_GROWTH_BYTES: u64 = 1 << 16;
 const MAX_GROWTH_BYTES: u64 = 4 << 20;
 
-/// The reserve, for transactions that take no more pages than they give back: a database at its `max_size`, or on a
-/// full disk, can be changed in place, and emptied. It is one part in this many of the file, up to this many pages,
+/// The reserve, for transactions that take no more pages than they give back: so a database at its `max_size`, or on
+/// a full disk, can be changed in place, and emptied. It is one part in this many of the file, up to this many pages,
 /// for the paths of trees that such a transaction copies; and a smaller part for what the free log says of the pages
-/// given back, 4 bytes for each run.
+/// given back, 4 bytes for each extent.
 const RESERVE_DIVISOR: u32 = 32;
 const MAX_RESERVE_PAGES: u32 = 64;
 const LOG_RESERVE_DIVISOR: u32 = 1024;
 
-/// A commit of so many pages at most is small: most likely one leaf and the pages above it.
+/// A commit of at most this many pages is small: most likely one leaf and the pages above it.
 const SMALL_COMMIT_PAGES: u32 = 8;
-/// The file grows for the sake of contiguous pages only while a smaller part of it than this is free.
+/// The file grows for the sake of contiguous pages only while less than one part in this many of it is free.
 const FREE_FOR_RUNS: u32 = 16;
-/// For a commit that is not small: while a smaller part of it than this is not in use.
+/// The same for a commit that is not small: only while less than one part in this many is not in use.
 const UNUSED_FOR_RUNS: u32 = 4;
 
 impl Database {
-    /// Takes `count` pages, in as few runs as free space allows.
+    /// Takes `count` pages, in as few extents as free space allows.
     pub(crate) fn allocate(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
-        // Below a ceiling too few may be free though there are enough: then `grow` refuses.
+        // Below a ceiling too few pages may be free though the file has enough: then `grow` refuses.
         let missing = |space: &Space| count.saturating_sub(space.free().page_count());
         self.reclaim_until(space, count, |space| space.allocate(count), missing)
     }
 
-    /// Takes pages for a small commit, so that two writes store them: one page for its leaf, wherever there is one,
-    /// and a run for all above it.
+    /// Takes pages for a small commit, so that two writes store them: one page for its leaf, anywhere, and an extent
+    /// for all pages above it.
     ///
-    /// The pages above a leaf die soon: the upper ones with the next commit, the lowest with the next change below it.
-    /// Their run is whole again then, and fits the next commit. A leaf among them would live on and break it
-    /// up for good; and if shorter runs were taken while a run waits for its last page, none would ever be
-    /// whole. So runs must be plenty, and the file grows for that, within bounds.
+    /// The pages above a leaf die soon: the upper ones with the next commit, the lowest with the next change below
+    /// it. Their extent is whole again then, and fits the next commit. A leaf among them would live on and break it
+    /// up for good. If shorter extents were taken while an extent waits for its last page, none would ever be whole.
+    /// So many extents are needed, and the file grows for that, within bounds.
     ///
-    /// Each run is taken right behind that of the commit before, if it is free there: then the runs of all commits that
-    /// share a barrier are few places, for which it waits less.
+    /// Each extent is taken right after that of the commit before, if it is free there: then the extents of all
+    /// commits that share a barrier lie in few places, which makes the barrier shorter.
     fn allocate_for_small_commit(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
         space.reclaim(&self.shared.protected()?)?;
         if self.check_reserve(space, count).is_err() {
@@ -66,7 +67,7 @@ impl Database {
             !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS
         };
         if may_grow(space) && self.reclaim_from_dead(space).map(|()| may_grow(space))? {
-            // If the file cannot grow, shorter runs will do.
+            // If the file cannot grow, shorter extents will do.
             let _ = self.grow(space, count, count);
         }
         if space.free().page_count() < count || !self.leaves_reserve(space, count) {
@@ -82,15 +83,15 @@ impl Database {
 
     /// Takes pages for a commit that is not small, so that few writes store them.
     ///
-    /// Each run is a write of the disk's own, and costs as much as some ten pages more in a row would. Changes of
-    /// random keys leave free pages one by one. But if there are many, some lie side by side, and the longest
-    /// runs are taken first: the more of the file is unused, the longer those are. So the file grows instead of taking
-    /// what is scattered, until a part of it is unused. Of 1,450 pages in a tree of 55,000 the places are 1,150 in a
-    /// file without room, 490 if a quarter is unused, and 340 if a third is.
+    /// Each extent is a separate write to the disk, and costs as much as some ten more contiguous pages would.
+    /// Changes of random keys leave free pages one by one. But if there are many, some lie side by side, and the
+    /// longest extents are taken first: the more of the file is unused, the longer they are. So the file grows
+    /// instead of taking what is scattered, until a part of it is unused. 1,450 pages in a tree of 55,000 lie in
+    /// 1,150 places in a file without room, in 490 if a quarter is unused, and in 340 if a third is.
     ///
-    /// What a snapshot still needs of the retired pages counts as unused: while a reader stays, the file grows by what
-    /// he pins, and no longer for the sake of runs. Neither does it for a transaction that has stored pages early: that
-    /// changes some of them again, so its file would have holes and be long besides.
+    /// The retired pages that a snapshot still needs count as unused: while a reader stays, the file grows by what it
+    /// pins, and no longer for the sake of extents. The file does not grow either for a transaction that has stored
+    /// pages early: that transaction changes some of them again, so its file would be long and have holes as well.
     fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
         space.reclaim(&self.shared.protected()?)?;
         let may_grow = |space: &Space| {
@@ -101,7 +102,7 @@ impl Database {
         };
         if may_grow(space) && self.reclaim_from_dead(space).map(|()| may_grow(space))? {
             let tail = space.free_tail().map_or(0, |run| run.count);
-            // If the file cannot grow, shorter runs will do.
+            // If the file cannot grow, shorter extents will do.
             let _ = self.grow(space, count, count - tail);
         }
         self.allocate(space, count)
@@ -113,8 +114,8 @@ impl Database {
         self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
     }
 
-    /// Frees what no snapshot needs any more; if that does not do, what readers needed that have died; and if that
-    /// does not do either, makes the file longer by what is missing.
+    /// Frees what no snapshot needs any more. If that is not enough, frees what dead readers needed; if that is not
+    /// enough either, makes the file longer by what is missing.
     fn reclaim_until<T>(
         &self,
         space: &mut Space,
@@ -140,14 +141,14 @@ impl Database {
         Ok(allocate(space).expect("the file has grown by what was missing"))
     }
 
-    /// Frees what no snapshot needs any more, those of readers that have died included: before the file grows.
+    /// Frees what no snapshot needs any more, what dead readers needed included: before the file grows.
     fn reclaim_from_dead(&self, space: &mut Space) -> Result<()> {
         self.reap_dead_readers()?;
         space.reclaim(&self.shared.protected()?)?;
         Ok(())
     }
 
-    /// An error if `count` more pages would leave less of `max_size` than the reserve to others.
+    /// Returns an error if after `count` more pages less of `max_size` than the reserve would be left to others.
     fn check_reserve(&self, space: &Space, count: u32) -> Result<()> {
         let limit = self.limit_pages();
         let room = limit.saturating_sub(space.length_pages()).saturating_add(space.free().page_count());
@@ -157,8 +158,8 @@ impl Database {
         }
     }
 
-    /// Whether the file has free pages for others when `count` have been taken. If not it grows first: on a full disk
-    /// that is refused, and what is free stays so for those who give back more.
+    /// Whether the file has free pages for others after `count` have been taken. If not it grows first: on a full
+    /// disk growth is refused, and the free pages stay for transactions that give back more.
     fn leaves_reserve(&self, space: &Space, count: u32) -> bool {
         space.free().page_count() >= count.saturating_add(self.free_reserve(space))
             || gives_back(space, count)
@@ -181,7 +182,7 @@ impl Database {
         limit.min(u64::from(self.pages.limit_pages())) as u32
     }
 
-    /// Which limit keeps the file from having `length_pages` pages.
+    /// The error for the limit that keeps the file from having `length_pages` pages.
     fn limit_met(&self, length_pages: u32) -> Error {
         let max_size = self.max_size();
         match self.pages.storage.mapping().reserved_length() < max_size {
@@ -190,13 +191,13 @@ impl Database {
         }
     }
 
-    /// Makes the file longer by `missing` pages at least, for one who is about to take `count`.
+    /// Makes the file longer by at least `missing` pages, for a transaction that is about to take `count`.
     pub(crate) fn grow(&self, space: &mut Space, count: u32, missing: u32) -> Result<()> {
         let page_size = self.pages.page_size as u64;
         let from = u64::from(space.length_pages()) * page_size;
         let needed = from + u64::from(missing) * page_size;
         let limit = u64::from(self.limit_pages()) * page_size;
-        // A transaction that makes room at the file's end does not make the file longer for that.
+        // A transaction that makes room at the file's end does not make the file longer.
         if space.ceiling().is_some() {
             return Err(Error::Full { max_size: from });
         }
@@ -209,7 +210,7 @@ impl Database {
         let is_slow = taken * page_size < SLOW_GROWTH_BYTES;
         let storage = &self.pages.storage;
         let grown = storage.grow(from, wished, is_slow).map(|()| wished).or_else(|error| {
-            // On an almost full disk there may be room for what is needed, if not for more.
+            // An almost full disk may have room for what is needed, if not for more.
             if wished == needed { Err(error) } else { storage.grow(from, needed, is_slow).map(|()| needed) }
         });
         let length = grown.map_err(self.pages.io_error("make room in"))?;
@@ -223,7 +224,7 @@ fn reserve_of(length_pages: u32) -> u32 {
     (length_pages / RESERVE_DIVISOR).min(MAX_RESERVE_PAGES) + length_pages / LOG_RESERVE_DIVISOR
 }
 
-/// Whether the transaction in progress, when it has taken `count` pages more, has taken no more than it gives back.
+/// Whether the transaction in progress, once it has taken `count` more pages, has taken no more than it gives back.
 fn gives_back(space: &Space, count: u32) -> bool {
     u64::from(space.taken_pages()) + u64::from(count) <= space.retiring_pages()
 }
@@ -233,7 +234,7 @@ fn gives_back(space: &Space, count: u32) -> bool {
 pub(crate) struct Numbers<'a> {
     core: &'a Database,
     space: &'a mut Space,
-    /// What is left of the plan, first run last.
+    /// What is left of the plan, first extent last.
     runs: Vec<Extent>,
 }
 

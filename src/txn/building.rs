@@ -1,9 +1,9 @@
 //! A new database that is built without a name, and only then given its own.
 //!
 //! Invariants:
-//! - Under its own name there is never a file that is not complete and durable.
+//! - A file under its own name is always complete and durable.
 //! - No other process can open it before: it needs no lock file.
-//! - After an error, or a kill, nothing is left (except where `sys::StagedFile` says).
+//! - After an error, or a kill, nothing is left (except where `sys::StagedFile` says otherwise).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ fn creating(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 }
 
 impl Building {
-    /// Creates an empty database that will be at `path`, with these rights, when it is finished. `length` is how long,
-    /// in bytes, it may become; it can be more.
+    /// Creates an empty database that will be at `path`, with these rights, when it is finished. It can become at
+    /// least `length` bytes long.
     pub(crate) fn begin(
         path: &Path,
         rights: Rights,

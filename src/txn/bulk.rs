@@ -1,29 +1,30 @@
-//! A bulk load: entries in any order are sorted in memory, run by run, and put into the tree in the order of keys.
+//! A bulk load: entries in any order are sorted in memory, run by run, and inserted into the tree in the order of
+//! keys.
 //!
-//! A tree takes entries in order at a fraction of what they cost in disorder: one leaf after the other is filled, and
-//! none is touched again. Behind all that is in the table leaves become full, and are stored in a row, while the load
-//! goes on.
+//! Inserting entries in order costs a fraction of what it costs in disorder: one leaf after the other is filled, and
+//! none is touched again. After all that is in the table leaves become full, and are stored as one extent, while the
+//! load goes on.
 //!
-//! What comes in order is not sorted, and not kept either: once keys have ascended through [`FIRST_PIECE`] bytes,
+//! Entries that come in order are neither sorted nor kept: once keys have ascended through [`FIRST_PIECE`] bytes,
 //! entries go to the tree as they come, until one does not ascend.
 //!
 //! Invariants:
-//! - A load that has not come to its end, because of an error or a panic, has put an unknown part of its entries in:
-//!   the caller runs it in [`Transaction::guard_whole`], so that only abort works then. What was refused (a key that is
-//!   too long) is not put in, and the load goes on.
-//! - Of two entries with one key the later one is put in later: a run is put in before the next one begins, and an
-//!   entry that goes to the tree as it comes goes there when no run waits.
+//! - A load that has not ended, because of an error or a panic, has inserted an unknown part of its entries: the
+//!   caller runs it in [`Transaction::guard_whole`], so that only abort works then. An entry that was refused (its
+//!   key is too long) is not inserted, and the load goes on.
+//! - Of two entries with one key the later one is inserted later: a run is inserted before the next one begins, and
+//!   an entry that goes to the tree as it comes goes there only when no run waits.
 
 use crate::error::Result;
 use crate::tree::NewValue;
 use crate::txn::sorter::SortBuffer;
 use crate::txn::write::{OpenTable, Transaction};
 
-/// Keys that ascend through so many bytes are expected to go on so.
+/// Keys that ascend through this many bytes are expected to go on ascending.
 const FIRST_PIECE: usize = 1 << 20;
 
-/// Keys that came in disorder will do so again: leaves keep this part of them free, so that the next such entries do
-/// not split each leaf that they go to. InnoDB does the same in indexes that it builds.
+/// Keys that came in disorder are expected to do so again: leaves keep one part in this many free, so that the next
+/// such entries do not split each leaf that they go to. InnoDB does the same in indexes that it builds.
 const ROOM_DIVISOR: usize = 16;
 
 /// A bulk load of one table.
@@ -44,7 +45,7 @@ impl<'a> BulkLoader<'a> {
         Ok(BulkLoader { transaction, table, run, last: None, entries_before })
     }
 
-    /// Puts an entry in, now or later.
+    /// Inserts an entry, now or later.
     #[inline]
     pub(crate) fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.table.tree.check_limits(key, &NewValue::Bytes(value))?;
@@ -73,15 +74,15 @@ impl<'a> BulkLoader<'a> {
         Ok(())
     }
 
-    /// Puts in what is still to be put in. Answers how many of all keys are new.
+    /// Inserts what is still waiting. Returns how many of all keys are new.
     pub(crate) fn finish(mut self) -> Result<u64> {
         self.insert_run()?;
         self.transaction.check_usable()?;
         Ok(self.table.tree.len().saturating_sub(self.entries_before))
     }
 
-    /// Whether a run may take so many bytes of memory: half of what may be held, as the pages that it changes are there
-    /// too.
+    /// Whether a run may take this many bytes of memory: half of what may be held, because the pages that it changes
+    /// need memory too.
     fn may_hold(&self, bytes: usize) -> bool {
         self.transaction.may_hold(bytes.saturating_mul(2))
     }
@@ -103,8 +104,8 @@ impl<'a> BulkLoader<'a> {
     }
 }
 
-/// Puts an entry into the tree. Most go behind all others into a leaf that is there: for these nothing is asked but the
-/// tree, which is all that they change.
+/// Inserts an entry into the tree. Most entries go to the end of the last leaf, which exists: these need only the
+/// tree, since they change nothing else.
 #[inline]
 fn insert_now(transaction: &Transaction, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<()> {
     if table.tree.append(key, value)? {

@@ -4,13 +4,13 @@
 //!
 //! 1. **Number** the frames of every changed table, then of the catalog, bottom-up and in key order.
 //! 2. **Log** what that took from free space and what it retired.
-//! 3. **Store** the pages, in few contiguous runs. Up to here only pages that no protected snapshot needs
-//!    have been touched (I1, R1): whatever happens, the transaction never happened.
+//! 3. **Store** the pages, in few extents. Up to here only pages that no protected snapshot needs have been touched
+//!    (I1, R1): whatever happens, the transaction never happened.
 //! 4. **Publish**: if both files still have their names, newest advances (R8). Now it has happened, for every later
 //!    transaction; a lazy commit over durable ones is visible at once (R3).
-//! 5. **Give the seat back.** Other writers go on while this one waits.
-//! 6. **Sync**, or wait for the thread that syncs: the record, one barrier, durable, visible ([`crate::txn::sync`]).
-//!    An error here poisons the database (I6); what is on the disk decides at the next recovery. At last the names are
+//! 5. **Release the writer lock.** Other writers go on while this one waits.
+//! 6. **Sync**, or wait for the thread that syncs: the meta, one barrier, durable, visible ([`crate::txn::sync`]). An
+//!    error here poisons the database (I6); what is on the disk decides at the next recovery. At last the names are
 //!    compared once more: a commit to a file without a name is not acknowledged.
 
 use std::sync::Arc;
@@ -94,15 +94,15 @@ impl Parts<'_> {
         let Parts { core, id, base, state, catalog, tables, stored, cut_to } = self;
         let pages = &core.pages;
         let log = load_free_space(&core.pages, &core.shared, &mut state.log, base)?;
-        // A table that ends as it began, empty, may have stored pages meanwhile, and given them up again.
+        // A table that ends empty, as it began, may have stored pages meanwhile, and given them up again.
         for table in tables.values_mut().flatten() {
             retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
         }
         let mut changed: Vec<&mut Box<OpenTable>> =
             tables.values_mut().flatten().filter(|table| table.is_changed()).collect();
 
-        // Every entry that will change is put into the catalog once before anything is numbered, so that all
-        // the pages of this commit are known; the numbers then replace it in place.
+        // Every entry that will change is inserted into the catalog once before anything is numbered, so that all
+        // pages of this commit are known; the numbers then replace it in place.
         for table in &changed {
             catalog.insert(pages, table.name.as_bytes(), NewValue::Bytes(&table.entry.encode()))?;
         }
@@ -140,12 +140,12 @@ impl Parts<'_> {
     }
 
     /// Step 4, before it changes anything: a file may be removed or replaced at any moment, and a transaction that
-    /// would be committed to a file without a name never happens.
+    /// would be committed to a file without a name must never happen.
     fn check_before_publishing(core: &Database, base: &Snapshot, id: TransactionId) -> Result<()> {
         core.check_names()?;
         let shared = &core.shared;
         if shared.newest_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
-            // This process has the writer's turn: only one that does not know the locks has stored there.
+            // This process holds the writer lock: so a program that does not take the locks has stored there.
             let expected =
                 format_args!("transaction {} as newest, {id} as the next, with room for it", base.id);
             let found = format_args!(
@@ -177,9 +177,9 @@ impl Parts<'_> {
     }
 }
 
-/// A large free end is given up: the record will say that the file is shorter, and [`Database::cut_free_tail`] cuts it
-/// when nobody can see it any more. The thresholds are well above what growth leaves free, so that a file
-/// does not swing.
+/// Gives up a large free end: the meta will say that the file is shorter, and [`Database::cut_free_tail`] cuts it
+/// when no reader can see its end any more. The thresholds are well above what growth leaves free, so that the file
+/// does not grow and shrink in turn.
 fn shrink(space: &mut Space, page_size: usize) -> Result<()> {
     let Some(tail) = space.free_tail() else { return Ok(()) };
     let tail_bytes = u64::from(tail.count) * page_size as u64;

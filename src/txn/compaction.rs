@@ -1,31 +1,31 @@
 //! Compaction in place: pages move from the file's end to free space further down, and the end is cut off.
 //!
-//! Each step is an ordinary write transaction, and commits durably. It copies the pages that lie at or behind the
-//! *ceiling*, as any change copies pages, and finds place for the copies, for the ways to them from the roots, for the
-//! catalog and for the free log below the ceiling only ([`Space::set_ceiling`]). What it has replaced is free when no
-//! protected snapshot needs it (I2), like all that is ever replaced: so nothing of the protocol is new, and a crash
-//! between any two stores leaves what it leaves of other transactions. Between steps others have their turn.
+//! Each step is an ordinary write transaction, and commits durably. It copies the pages that lie at or after the
+//! *ceiling*, as any change copies pages. For the copies, for the paths to them from the roots, for the catalog and
+//! for the free log it takes only pages below the ceiling ([`Space::set_ceiling`]). What it has replaced is free when
+//! no protected snapshot needs it (I2), like all that is ever replaced. So the protocol stays the same, and a crash
+//! between any two stores leaves what it leaves of other transactions. Between steps other writers go on.
 //!
-//! **The ceiling** is the least length that the file could have: so high that what is in use finds room below it,
-//! around the pages there that snapshots pin, with some pages left for the next commits ([`Room::of`]). It is found
-//! anew in each step, since others write meanwhile, and never goes down within a pass.
+//! **The ceiling** is the least length that the file could have: high enough that what is in use fits below it,
+//! around the pages there that snapshots pin, with some pages left for the next commits ([`Room::of`]). Each step
+//! computes it again, since others write meanwhile; it never goes down within a pass.
 //!
-//! **Passes.** A pass goes through all trees once, in the order of tables and keys. The first moves values on overflow
-//! pages only: they need runs of free pages, which single pages would break up. A value for which there is none below
-//! the ceiling goes to the lowest run that lies below the value itself. The second pass moves all that lies behind the
-//! ceiling. At the end of each the free end of the file is cut off.
+//! **Passes.** A pass goes through all trees once, in the order of tables and keys. The first moves only values on
+//! overflow pages: they need extents of free pages, which single pages would break up. A value for which there is
+//! none below the ceiling goes to the lowest extent that lies below the value itself. The second pass moves all that
+//! lies after the ceiling. At the end of each pass the free end of the file is cut off.
 //!
-//! **It ends.** A step that commits moves a page at least, and each page that it moves to a lower number; all else that
-//! it takes lies below the ceiling. So if nobody else writes, pages in use behind the ceiling become fewer, or lower,
-//! with each step. Others may add some: but a pass looks at no more nodes than twice as many as the file had pages when
-//! the pass began. Another pass than those two begins only if the last one has moved pages and left the file shorter
-//! than it was before it. A length cannot fall for ever.
+//! **It ends.** A step that commits moves at least one page, and each page that it moves to a lower number; all else
+//! that it takes lies below the ceiling. So if no other process writes, pages in use after the ceiling become fewer,
+//! or lower, with each step. Others may add some: but a pass visits at most twice as many nodes as the file had pages
+//! when the pass began. After those two passes another one begins only if the last one has moved pages and left the
+//! file shorter than it was before it. A length cannot fall for ever.
 //!
 //! **The file does not grow**: a transaction with a ceiling is refused a longer file (`Database::grow`). Others may
 //! grow it.
 //!
-//! **What keeps the file long** is told ([`CompactionProgress`]): retired pages that a snapshot pins, and values on
-//! overflow pages for which there is no run of free pages further down.
+//! **What keeps the file long** is reported ([`CompactionProgress`]): retired pages that a snapshot pins, and values
+//! on overflow pages for which there is no extent of free pages further down.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -42,15 +42,15 @@ use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
-/// Nodes that a step looks at, at most: who waits for his turn waits for so many lookups.
+/// The most nodes that a step visits: a writer that waits for the lock waits for this many lookups.
 const VISITS_IN_A_STEP: u32 = 20_000;
-/// Free pages that are left to commits: for the ways from the roots, the catalog and the log.
+/// Free pages that are left to commits: for the paths from the roots, the catalog and the log.
 const SPARE_PAGES: u32 = 32;
 
 /// The least that a table takes in the catalog, in bytes.
 const MIN_ENTRY_LEN: u64 = 24;
 
-/// How far a compaction is.
+/// How far a compaction has got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct CompactionProgress {
@@ -62,21 +62,21 @@ pub struct CompactionProgress {
     pub moved_pages: u64,
     /// Length of the file when it began, in pages.
     pub pages_before: u32,
-    /// Length of the file as of the newest transaction, in pages. The file itself is cut when no snapshot is left that
-    /// may still look at its end.
+    /// Length of the file as of the newest transaction, in pages. The file itself is cut when no snapshot is left
+    /// that may still use its end.
     pub pages: u32,
     /// The length that the file could have now, in pages.
     pub target_pages: u32,
-    /// Pages in use behind that, which are still to be moved.
+    /// Pages in use after that, which are still to be moved.
     pub remaining_pages: u32,
-    /// Retired pages, anywhere in the file, that some snapshot still needs: those of readers, and the durable one while
-    /// lazy commits are newer.
+    /// Retired pages, anywhere in the file, that some snapshot still needs: those of readers, and the durable one
+    /// while lazy commits are newer.
     pub pinned_pages: u32,
-    /// Pages of large values behind the target for which no run of free pages was found further down.
+    /// Pages of large values after the target for which no extent of free pages was found further down.
     pub unmovable_pages: u32,
 }
 
-/// How far a pass is.
+/// How far a pass has got.
 #[derive(Clone, Debug)]
 enum Cursor {
     /// In this table, at this key.
@@ -98,7 +98,7 @@ pub(crate) struct Compactor {
     step_pages: u32,
     cursor: Cursor,
     passes: u64,
-    /// There once the first step has begun.
+    /// Present once the first step has begun.
     pass: Option<Pass>,
     progress: CompactionProgress,
 }
@@ -111,7 +111,7 @@ struct Pass {
     visits_left: u64,
 }
 
-/// What there is room for.
+/// What fits below which length.
 #[derive(Clone, Copy)]
 struct Room {
     length: u32,
@@ -123,12 +123,12 @@ struct Room {
 }
 
 impl Room {
-    /// What there is, after all has been freed that can be.
+    /// The room when everything has been freed that can be.
     fn of(space: &Space, page_size: usize) -> Room {
         let (length, pinned) = (space.length_pages(), space.retired().page_count());
         let used = length - FIRST_PAGE - space.free().page_count() - pinned;
         let reserve = SPARE_PAGES + space.most_base_pages(page_size) as u32;
-        // All that is not pinned can hold what is in use. So many such pages are needed:
+        // The pages that are not pinned can hold what is in use. This many of them are needed:
         let mut end = FIRST_PAGE.saturating_add(used).saturating_add(reserve);
         for retired in space.retired().iter() {
             if retired.run.first.0 >= end {
@@ -139,7 +139,7 @@ impl Room {
         Room { length, target: end.min(length), pinned, reserve }
     }
 
-    /// Pages in use at and behind `ceiling`.
+    /// Pages in use at and after `ceiling`.
     fn used_behind(&self, space: &Space, ceiling: u32) -> u32 {
         let free = space.free().page_count() - space.free().pages_below(ceiling);
         let pinned = space.retired().iter().map(|retired| {
@@ -161,7 +161,7 @@ impl Compactor {
         }
     }
 
-    /// One transaction, or none if it finds nothing to do where it looks.
+    /// Runs one transaction, or none if it finds nothing to do where it searches.
     pub(crate) fn step(&mut self, handle: &Arc<DbHandle>) -> Result<CompactionProgress> {
         if self.progress.is_done {
             return Ok(self.progress);
@@ -184,7 +184,7 @@ impl Compactor {
         let moved = self.move_some(&transaction, ceiling, budget, room.reserve)?;
         if moved > 0 {
             match transaction.commit(Durability::Durable) {
-                // Others have left less room than there seemed to be.
+                // Others have left less room than it seemed.
                 Err(Error::Full { .. } | Error::MappingTooSmall { .. }) => self.cursor = Cursor::End,
                 committed => {
                     committed?;
@@ -207,7 +207,7 @@ impl Compactor {
         let values_only = self.passes == 0;
         let pass = self.pass.get_or_insert_with(|| {
             let nodes = u64::from(room.length);
-            // A table may have no page at all. But its entry takes room in the catalog, whatever the count there says.
+            // A table may have no page at all. But its entry takes room in the catalog, whatever the count says.
             let most_tables = nodes * core.pages.page_size as u64 / MIN_ENTRY_LEN;
             let tables = transaction.base.catalog.entries.min(most_tables);
             let visits_left = 2 * (nodes + tables);
@@ -226,7 +226,7 @@ impl Compactor {
         Ok((room, ceiling, budget.min(self.step_pages)))
     }
 
-    /// Moves pages, going on from where the last step stopped. Answers how many.
+    /// Moves pages, going on from where the last step stopped. Returns how many.
     fn move_some(
         &mut self,
         transaction: &Transaction,
@@ -238,7 +238,7 @@ impl Compactor {
         let visits = VISITS_IN_A_STEP.min(pass.visits_left.try_into().unwrap_or(u32::MAX));
         let store_lower = |value: &[u8], from| store_lower(transaction, value, from, (ceiling, reserve));
         let catalog_depth = u32::from(transaction.catalog.borrow().top().depth);
-        // The catalog's own way, and what the log will say of all this.
+        // The path of the catalog, and what the log will say of all this.
         let taken = catalog_depth + 4 + budget / 100;
         let mut moving = Moving {
             ceiling,
@@ -261,7 +261,7 @@ impl Compactor {
                     let from = if next == *name { from.clone() } else { Vec::new() };
                     let stopped = transaction.move_table_down(&next, &from, &mut moving)?;
                     let is_stopped = stopped.is_some();
-                    // The least name behind this one.
+                    // The least name after this one.
                     self.cursor = match stopped {
                         Some(from) => Cursor::Table(next, from),
                         None => Cursor::Table(next + "\0", Vec::new()),
@@ -289,7 +289,7 @@ impl Compactor {
         Ok(moving.moved)
     }
 
-    /// A pass has ended, and the end of the file is cut off. Is there to be another one?
+    /// Ends a pass, once the end of the file is cut off, and decides whether another one begins.
     fn end_pass(&mut self, room: Room) {
         let Some(pass) = self.pass.take() else { return };
         let has_moved = self.progress.moved_pages > pass.moved_before;
@@ -315,8 +315,8 @@ fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
     })
 }
 
-/// Gives up the free pages at the end of the file, but for some that the next commits will need. Answers whether there
-/// were any. The file is cut as soon as nobody can see its end.
+/// Gives up the free pages at the end of the file, except some that the next commits will need. Returns whether there
+/// were any. The file is cut as soon as no reader can see its end.
 pub(crate) fn cut(handle: &Arc<DbHandle>) -> Result<bool> {
     let transaction = begin(handle)?;
     let to = transaction.with_space(|space| {
@@ -336,8 +336,8 @@ pub(crate) fn cut(handle: &Arc<DbHandle>) -> Result<bool> {
     Ok(true)
 }
 
-/// Stores a value below the ceiling, if there is a run of free pages for it, and `reserve` pages are left besides; if
-/// not, in the lowest place below the one that it has, `from`.
+/// Stores a value below the ceiling, if there is an extent of free pages for it, and `reserve` more pages are left.
+/// If not, stores it in the lowest place below the one that it has, `from`.
 fn store_lower(
     transaction: &Transaction,
     value: &[u8],
@@ -360,7 +360,7 @@ fn store_lower(
     Ok(Some(stored))
 }
 
-/// The first table that is called `name`, or comes behind.
+/// The first table whose name is `name` or comes after it.
 fn next_table(transaction: &Transaction, name: &str) -> Result<Option<String>> {
     let catalog = transaction.catalog.borrow();
     let nodes = catalog.nodes(&transaction.core().pages);
@@ -396,7 +396,7 @@ mod tests {
         let mut space = Space::new(FIRST_PAGE);
         space.grow(1000);
         space.allocate(998).unwrap();
-        // In use: 2..12 and 900..910. Pinned below that and within: 12..112, and 800..810 far behind.
+        // In use: 2..12 and 900..910. Pinned below that and within: 12..112, and 800..810 far after.
         for (first, end) in [(112, 800), (810, 900), (910, 1000)] {
             space.release(Extent::new(first, end - first)).unwrap();
         }

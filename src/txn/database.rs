@@ -1,11 +1,11 @@
-//! One open database: the file, the shared memory, the writer's seat, the syncer's desk.
+//! One open database: the file, the shared memory, the writer lock, the group commit.
 //!
-//! Who holds what:
-//! - [`Database`] is the database, as one handle has opened it. [`Owner`] keeps it open, with its helper thread;
-//!   [`DbHandle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has a handle of its own, so
-//!   that threads which have a clone each share no reference count either (I8).
-//! - Among the threads of a handle the seat ([`crate::txn::seat`]) belongs to one write transaction at a time; among
-//!   handles and processes the writer's turn ([`FileLocks`]). What the writer knows of free space stays with the seat.
+//! - [`Database`] is the database, as one handle has opened it. [`Owner`] keeps it open, with its helper thread.
+//!   [`DbHandle`] is what a `Db` and the transactions begun from it hold. Each `Db` clone has one of its own, so that
+//!   threads which have a clone each share no reference count (I8).
+//! - Among the threads of a handle one write transaction at a time holds the writer lock
+//!   ([`crate::txn::writer_lock`]); among handles and processes, [`FileLocks`] has it. What the writer knows of free
+//!   space stays with the lock.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::txn::reader_info::ReaderLimit;
 use crate::txn::sync_state::SyncState;
 use crate::txn::writer_lock::{WriterLock, WriterState};
 
-/// Looking for the dead costs a system call for each other handle.
+/// Cuts put off between two that reap dead readers, which costs a system call for each other handle.
 const CUTS_BETWEEN_BURIALS: u64 = 16;
 /// How long a writer waits for readers that hold it off and that are not in the shared memory.
 const HELD_OFF_PATIENCE: Duration = Duration::from_secs(5);
@@ -47,8 +47,8 @@ pub(crate) struct Database {
     pub(crate) sync: SyncState,
     pub(crate) fork: ForkMark,
     pub(crate) reader_limit: Option<ReaderLimit>,
-    /// None if nobody can share the database: it is in memory, or nobody can write. Last: the locks are free when all
-    /// else is closed.
+    /// `None` if the database cannot be shared: it is in memory, or no process can write. Last: the locks are
+    /// released when all else is closed.
     pub(crate) locks: Option<FileLocks>,
 }
 
@@ -56,16 +56,17 @@ pub(crate) struct Database {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) read_only: bool,
-    /// Bytes of unwritten pages that a transaction may hold before it spills; by default a part of the memory there is.
+    /// Bytes of unwritten pages that a transaction may hold before it spills; by default a part of the memory there
+    /// is.
     pub(crate) dirty_memory: Option<usize>,
-    /// `None`: as far as the addresses reach that the file's mapping has.
+    /// `None`: as far as the addresses reach that the file's mapping has reserved.
     pub(crate) max_size: Option<u64>,
-    /// Whether a thread syncs what is deferred. Without it whoever waits first does.
+    /// Whether a thread syncs deferred commits. Without it the first thread that waits does.
     pub(crate) syncs_in_background: bool,
 }
 
 impl Database {
-    /// An error if writing is out of the question.
+    /// Returns an error if writing is impossible.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_not_forked()?;
         if self.settings.read_only {
@@ -82,7 +83,7 @@ impl Database {
         if self.fork.is_inherited() { Err(Error::Forked) } else { Ok(()) }
     }
 
-    /// Takes the seat and then the writer's turn; `None` if patience came to its end.
+    /// Takes the writer lock, among threads and then among handles. Returns `None` if the wait is over first.
     pub(crate) fn lock_writer(&self, wait: Wait) -> Result<Option<WriterGuard<'_>>> {
         self.check_not_forked()?;
         let taken = match (self.writer_lock.take(Wait::No), wait) {
@@ -102,8 +103,9 @@ impl Database {
         }
     }
 
-    /// Takes the writer's turn; false if patience came to its end. An error if a reader that is not in the shared
-    /// memory holds writers off until then, or for [`HELD_OFF_PATIENCE`]: nothing tells how long it will stay.
+    /// Takes the writer lock among handles. Returns `false` if the wait is over first, and an error if a reader that
+    /// is not in the shared memory holds writers off until then, or for [`HELD_OFF_PATIENCE`]: such a reader may stay
+    /// for any time.
     fn take_turn(&self, locks: &FileLocks, wait: Wait) -> Result<bool> {
         let locking = || self.pages.io_error("lock");
         if locks.lock_writer(&self.shared, Wait::No).map_err(locking())? {
@@ -119,8 +121,8 @@ impl Database {
     }
 
     pub(crate) fn unlock_writer(&self, mut state: Box<WriterState>) {
-        // A child that was forked in the middle of a transaction must not end its parent's turn; and another thread of
-        // the parent may have had the seat's lock just then, which nobody gives back in the child.
+        // A child that was forked in the middle of a transaction must not release its parent's lock. Another thread
+        // of the parent may also have held the mutex of the writer lock then, which no thread releases in the child.
         if self.fork.is_inherited() {
             return;
         }
@@ -133,12 +135,12 @@ impl Database {
         self.writer_lock.give_back(state);
     }
 
-    /// An error if somebody has cut, or replaced, the data file or the lock file under us, of which `base` is the
-    /// newest. Costs system calls, so only writers ask.
+    /// Returns an error if the data file or the lock file, of which `base` is the newest, has been cut or replaced.
+    /// This costs system calls, so only writers call it.
     pub(crate) fn check_files(&self, base: &Snapshot) -> Result<()> {
         self.check_reach(base.length_pages)?;
         let storage = &self.pages.storage;
-        // The data file's name, if it still leads there, tells the length as well.
+        // If the data file's name still leads there, it gives the length as well.
         let length_by_name = self.locks.as_ref().and_then(|_| storage.refresh_length_at(&self.pages.path));
         let found = match length_by_name {
             Some(length) => length,
@@ -155,15 +157,15 @@ impl Database {
         }
     }
 
-    /// Returns `Error::Replaced` if one of the two files has lost its name. Asked when a transaction begins, before the
-    /// newest advances, and before a commit is said to be durable: a name may be lost at any moment, and what is
+    /// Returns `Error::Replaced` if one of the two files has lost its name. Called when a transaction begins, before
+    /// newest advances, and before a durable commit is acknowledged: a name may be lost at any moment, and what is
     /// committed to a file without one is lost with the last handle.
     pub(crate) fn check_names(&self) -> Result<()> {
         self.locks.as_ref().map_or(Ok(()), |locks| locks.check_names(&self.pages.path))
     }
 
-    /// Returns [`Error::MappingTooSmall`] if another handle, with more addresses, has made the file longer than this
-    /// one has mapped.
+    /// Returns [`Error::MappingTooSmall`] if another handle, with more reserved addresses, has made the file longer
+    /// than this one has mapped.
     pub(crate) fn check_reach(&self, length_pages: u32) -> Result<()> {
         match length_pages > self.pages.limit_pages() {
             true => Err(self.pages.mapping_too_small(length_pages)),
@@ -171,31 +173,31 @@ impl Database {
         }
     }
 
-    /// Frees what readers protect that have died. Only with the writer's turn.
+    /// Releases snapshots pinned by dead readers. The caller must hold the writer lock.
     pub(crate) fn reap_dead_readers(&self) -> Result<()> {
         let Some(locks) = &self.locks else { return Ok(()) };
         let file = locks.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
         self.shared.reap_dead_readers(self.handle, file)
     }
 
-    /// Cuts off what the newest transactions have given up at the end of the file, if no snapshot that is
-    /// protected is from before they did, and no thread writes.
+    /// Cuts off what the newest transactions have given up at the end of the file, if no protected snapshot is from
+    /// before they did, and no thread writes.
     ///
-    /// Every protected snapshot is then at most as long as newest; so no reader, however hostile the page
-    /// that it follows, can touch a page behind the new end.
+    /// Every protected snapshot is then at most as long as newest. So no reader, even in a hostile file, can touch a
+    /// page beyond the new end.
     ///
-    /// A reader that is in the way may be dead. A commit looks for that now and then only, since it would have to look
-    /// each time while a live reader is in the way.
+    /// A reader that is in the way may be dead. A commit reaps only now and then, because while a live reader is in
+    /// the way it would have to reap each time.
     pub(crate) fn cut_free_tail(&self) {
         self.cut_free_tail_if(|put_off| put_off.is_multiple_of(CUTS_BETWEEN_BURIALS));
     }
 
-    /// The same, and looks for dead readers if one is in the way: for those who come rarely.
+    /// The same, and reaps dead readers if one is in the way: for callers that come rarely.
     pub(crate) fn bury_dead_and_cut(&self) {
         self.cut_free_tail_if(|_| true);
     }
 
-    /// `looks` decides whether dead readers are looked for, by how often the cut has been put off.
+    /// `looks` decides whether dead readers are reaped, by how often the cut has been put off.
     fn cut_free_tail_if(&self, looks: impl Fn(u64) -> bool) {
         if self.shared.is_poisoned() || self.shared.shrunk_in().is_none() {
             return;
@@ -208,7 +210,7 @@ impl Database {
         let is_unseen = || self.shared.protected().is_ok_and(is_unseen_by);
         let mut may_cut = is_unseen() || is_mutated(Mutation::CutTooEarly);
         if !may_cut {
-            // A failure to look leaves the file longer than it need be, as one to cut does, and both are tried again.
+            // If reaping fails, the file stays longer than necessary, as when cutting fails; both are tried again.
             may_cut = looks(seat.cuts_put_off) && self.reap_dead_readers().is_ok() && is_unseen();
             seat.cuts_put_off += 1;
         }
@@ -260,10 +262,10 @@ impl Drop for WriterGuard<'_> {
 }
 
 impl Drop for Database {
-    /// Lazy commits become durable by closing. Whoever wants to know whether that went well calls `Db::close`.
+    /// Lazy commits become durable by closing. `Db::close` returns whether that went well.
     fn drop(&mut self) {
         if self.fork.is_inherited() {
-            return; // all this is the parent's
+            return; // everything here belongs to the parent
         }
         if !self.settings.read_only {
             let _ = self.sync_everything();
@@ -280,7 +282,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Sees to it that deferred commits are synced though nobody waits for them yet.
+    /// Starts the thread that syncs deferred commits for which no thread waits yet.
     pub(crate) fn start_helper(&self) -> Result<()> {
         let mut helper = self.helper.lock();
         if helper.is_none() && self.core.settings.syncs_in_background {
@@ -308,7 +310,7 @@ impl Drop for Owner {
     }
 }
 
-/// What a `Db` holds, and with it each transaction that was begun there.
+/// What a `Db` holds, and so does each transaction that was begun from it.
 pub(crate) struct DbHandle {
     pub(crate) core: Arc<Database>,
     pub(crate) owner: Arc<Owner>,

@@ -1,12 +1,12 @@
 //! Free space in memory, and where its log stands in the file.
 //!
 //! Invariants:
-//! - What the log says up to a commit is the state of [`Space`] after it. (Runs that became free by the interval rule,
-//!   I2, are not logged: whoever reads the log applies the rule himself.)
-//! - A writer whose knowledge is older than newest reads what has been added to the log since, in whatever
-//!   process; if it cannot tell what that is, it loads the whole log. Either way it knows newest's state.
-//! - The log may have begun again meanwhile, and a page that was its newest may be a page of it again, with something
-//!   else in it: a page is the one that the writer knows only if it has the birth that the writer knows.
+//! - What the log says up to a commit is the state of [`Space`] after it. (Extents that became free by the interval
+//!   rule, I2, are not logged: each reader of the log applies the rule itself.)
+//! - A writer whose knowledge is older than newest reads what has been added to the log since, in whatever process.
+//!   If it cannot find out what that is, it loads the whole log. Either way it then has newest's state.
+//! - The log may have begun again meanwhile, and a page that was its newest may be a page of it again, with other
+//!   content. So a page is the one that the writer knows only if it has the birth that the writer knows.
 
 use std::collections::HashSet;
 
@@ -34,7 +34,7 @@ impl WriterFreeSpace {
         WriterFreeSpace::load_from(newest, |number| pages.page(number, newest.snapshot.length_pages))
     }
 
-    /// Reads the log of `newest`, whose pages `read` answers, verified.
+    /// Loads the log of `newest`, whose pages `read` returns, verified.
     pub(crate) fn load_from<'a>(
         newest: &CommittedState,
         read: impl FnMut(PageNumber) -> Result<&'a [u8]>,
@@ -54,13 +54,13 @@ impl WriterFreeSpace {
         self.id == id
     }
 
-    /// Whether the file is as long as this says.
+    /// Whether the file is still as long as this state says.
     pub(crate) fn is_there(&self, pages: &PageFile) -> bool {
         self.space.length_pages() <= pages.existing_pages()
     }
 
-    /// Applies what others have committed up to `newest`; `None` if that cannot be told from what was added to the log.
-    /// Damage is one reason: loading the whole log says so.
+    /// Applies what others have committed up to `newest`. Returns `None` if what was added to the log does not show
+    /// that. Damage is one reason: loading the whole log reports it.
     pub(crate) fn catch_up(mut self, pages: &PageFile, newest: &CommittedState) -> Option<WriterFreeSpace> {
         let newer = self.newer_entries(pages, newest).ok()??;
         for delta in newer.deltas {
@@ -76,7 +76,7 @@ impl WriterFreeSpace {
         is_there.then_some(self)
     }
 
-    /// What has been added to the log since transaction `self.id`; `None` if it has begun again.
+    /// What has been added to the log since transaction `self.id`. Returns `None` if the log has begun again.
     fn newer_entries(&self, pages: &PageFile, newest: &CommittedState) -> Result<Option<Newer>> {
         let (mut added, mut payloads, mut seen) =
             (Vec::new(), vec![&newest.space.log_tail[..]], HashSet::new());
@@ -110,14 +110,14 @@ impl WriterFreeSpace {
         Ok(Some(Newer { pages: added, deltas }))
     }
 
-    /// Transaction `newest` has happened, and `saved` is its log.
+    /// Notes that transaction `newest` has happened, with `saved` as its log.
     pub(crate) fn committed(&mut self, saved: FreeLog, newest: TransactionId) {
         self.log = saved;
         self.space.commit();
         self.id = newest;
     }
 
-    /// What the record will say.
+    /// The state of free space for the meta.
     pub(crate) fn state_with(&self, saved: &FreeLog) -> SpaceState {
         SpaceState {
             log_page: saved.newest_page(),
@@ -135,7 +135,7 @@ struct Newer {
 }
 
 /// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is newest,
-/// and stays it, as it is the caller's turn.
+/// and stays newest, because the caller holds the writer lock.
 pub(crate) fn load_free_space<'a>(
     pages: &PageFile,
     shared: &SharedMemory,
@@ -143,7 +143,7 @@ pub(crate) fn load_free_space<'a>(
     base: &Snapshot,
 ) -> Result<&'a mut WriterFreeSpace> {
     let own = match known.take() {
-        // An aborted transaction of ours may have made the file longer, and another process have cut it again.
+        // An aborted transaction of this handle may have made the file longer, and another process cut it again.
         Some(log) if log.is_of(base.id) => Some(log).filter(|log| log.is_there(pages)),
         Some(log) => log.catch_up(pages, &shared.newest()?),
         None => None,

@@ -1,18 +1,18 @@
 //! Whether the file has the state that processes, all of which are gone, have left in shared memory.
 //!
 //! The lock file is never synced, and neither is newest: both are in the page cache, which outlives its processes.
-//! But the page cache may go as well while the boot stays the same (the file system is mounted again, a volume is put
-//! back), and leave of either file what happened to reach the disk. So newest above the durable snapshot is believed
-//! only if every page that it has, and the durable snapshot has not, is in the file.
+//! But the page cache may be lost while the boot stays the same (the file system is mounted again, a volume is put
+//! back), and leave of either file what happened to reach the disk. So a newest above the durable snapshot is
+//! believed only if every page that it has, and the durable snapshot has not, is in the file.
 //!
 //! Invariants:
-//! - The durable snapshot is on the disk, and no page of it is taken as long as no newer record is durable. So only
-//!   newer pages are looked at.
+//! - The durable snapshot is on the disk, and no page of it is taken as long as no newer meta is durable. So only
+//!   newer pages are examined.
 //! - If the deltas of all commits since then are known, the pages must be exactly theirs, by their checksums.
 //! - If not, because a commit was too large for its delta, the trees and the log are walked, down to pages that are
-//!   as old as the durable snapshot. Each new page must have the birth of the transaction which the free log says
-//!   has taken it last, and each old one must be a page of the durable snapshot: a page that never reached the disk
-//!   shows what it held before, which verifies as well.
+//!   as old as the durable snapshot. Each new page must have the birth of the transaction which the free log says has
+//!   taken it last, and each old one must be a page of the durable snapshot: a page that never reached the disk shows
+//!   what it held before, which verifies as well.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ pub(super) fn is_in_file(
 }
 
 /// Walks the pages of `snapshot` that are newer than the durable state, and those of the free log if it is the
-/// `newest`: an error if one of them is not there.
+/// `newest`. Returns an error if one of them is not there.
 fn find_newer_pages(
     pages: &PageFile,
     snapshot: &Snapshot,
@@ -102,15 +102,15 @@ struct NewPages<'a> {
     durable: TransactionId,
     /// Free space as the durable transaction left it.
     space: Space,
-    /// Of each new page or overflow run, by its first page.
+    /// The births of new pages and overflow extents, by their first pages.
     births: BTreeMap<PageNumber, TransactionId>,
     /// Tables whose entries in the catalog are new.
     tables: Vec<TreeRoot>,
 }
 
 impl NewPages<'_> {
-    /// Compares each birth with what the log says of who has taken the page last. What was taken before the log began
-    /// again is not known.
+    /// Compares each birth with the transaction that has taken the page last, as the log says. What was taken before
+    /// the log began again is not known.
     fn compare_with(&self, log: &Chain) -> Result<()> {
         let mut takers: BTreeMap<PageNumber, TransactionId> = BTreeMap::new();
         let mut first_known = None;
@@ -183,7 +183,7 @@ impl NewerPages for Catalog<'_, '_> {
     }
 }
 
-/// The state that a record describes.
+/// The state that a meta describes.
 pub(super) fn state_of(record: &Meta) -> CommittedState {
     CommittedState {
         snapshot: Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog },

@@ -1,9 +1,9 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
 //!
-//! Reading order: [`core`] (who holds what), [`read`], [`write`], [`commit`] (the protocol), [`sync`], [`recover`]
-//! (its mirror image), [`left_state`] (instead of it, where that is enough), [`bulk`] and [`run`] (many entries at
-//! once), then what serves them: [`desk`], [`page_file`], [`allocation`], [`free_space`], [`unsynced_pages`],
-//! [`redirty`].
+//! Reading order: [`database`] (the state of a handle), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
+//! [`recover`] (its mirror image), [`left_state`] (instead of it, where that is enough), [`bulk`] and [`sorter`]
+//! (many entries at once), then what serves them: [`group_commit`], [`writer_lock`], [`file_locks`], [`page_file`],
+//! [`allocation`], [`free_space`], [`unsynced_pages`], [`redirty`].
 
 pub(crate) mod database;
 pub(crate) mod open;

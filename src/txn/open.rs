@@ -2,13 +2,14 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time goes through the gate. The first, when no other is open, goes on from what killed processes
-//!   left, or recovers; one that comes later joins what it finds, or is refused. A lock file that is stale, foreign or
+//! - One handle at a time holds the open lock. The first, when no other is open, goes on from what killed processes
+//!   left, or recovers; a later one joins what it finds, or is refused. A lock file that is stale, foreign or
 //!   half-made is never believed.
-//! - A handle is the first only if no other is seen on the data file, nor on the lock file. Handles that have one of
-//!   the two open with another partner keep newcomers out: the newcomer would clear the memory of those that live.
-//! - Nothing is changed before the file is known to be a database of ours, in a format that we know.
+//! - A handle is the first only if no other is seen on the data file, nor on the lock file. If handles use one of the
+//!   two with another partner, a newcomer is refused: it would clear the memory of live handles.
+//! - Nothing is changed before the file is known to be a mapleaf database in a known format.
 //! - The file's name is durable before a commit can be: recovery, which comes before the first commit through a lock
+//!   file, syncs the folder. So it does not matter whether the process that gave the file its name has done that.
 //!   file, syncs the folder. So it does not matter whether the process that gave the file its name has come to that.
 
 use std::fs::File;
@@ -35,12 +36,12 @@ use crate::txn::sync_state::SyncState;
 use crate::txn::writer_lock::WriterLock;
 
 /// How often the files may be replaced while they are opened. On a file system that gives a file another inode number
-/// each time that it is asked they always seem to be.
+/// each time that it is asked, they always seem to be replaced.
 const OPEN_TRIES: u32 = 100;
 
 const ANOTHER_DATA_FILE: &str = "handles that are open use its lock file with another file";
 
-/// How often a path is resolved before it is said to change all the time.
+/// How often a path is resolved before opening gives up on it as always changing.
 const FIND_TRIES: usize = 8;
 
 /// How to open: the options, with their defaults filled in.
@@ -53,7 +54,7 @@ pub(crate) struct OpenSettings {
     pub(crate) mode: Option<u32>,
     pub(crate) write_mode: WriteMode,
     pub(crate) verify: Verify,
-    /// Also one that other machines may use.
+    /// Also allows a file system that other machines may use.
     pub(crate) any_file_system: bool,
     pub(crate) settings: Settings,
 }
@@ -72,13 +73,13 @@ impl OpenSettings {
         }
         if let Some(mode) = self.mode.filter(|mode| mode & !0o666 != 0 || mode & 0o600 != 0o600) {
             return invalid(format!(
-                "mode is {mode:o}; it must let the owner read and write, and let nobody do more than that"
+                "mode is {mode:o}; it must let the owner read and write, and must not let others do more than that"
             ));
         }
         Ok(())
     }
 
-    /// Who may use a new file.
+    /// The rights of a new file.
     fn rights_of_new(&self) -> Rights {
         self.mode.map_or_else(Rights::default, Rights::new)
     }
@@ -87,7 +88,7 @@ impl OpenSettings {
         if self.settings.read_only { Access::ReadOnly } else { Access::ReadWrite }
     }
 
-    /// Opens the database at `path`, which is created if it is not there.
+    /// Opens the database at `path`, which is created if it does not exist.
     pub(crate) fn open(&self, path: &Path) -> Result<Database> {
         self.check()?;
         let (path, rights) = &self.find(path)?;
@@ -96,14 +97,14 @@ impl OpenSettings {
                 Err(error) if self.settings.read_only && keeps_from_being_seen(&error) => {
                     return self.open_unseen(path);
                 }
-                // There is neither file, nor can there be: the user knows of the database, not of the lock file.
+                // Neither file exists, nor can be created: the user knows the database, not the lock file.
                 Err(source) if !path.exists() && LockFile::path_for(path).symlink_metadata().is_err() => {
                     return Err(Error::Io { action: "create", path: path.to_owned(), source });
                 }
                 other => other.map_err(lock_file_error(path, "open"))?,
             };
             match self.open_with(path, lock) {
-                // There is a lock file, but the disk is too full for what it is to hold.
+                // The lock file exists, but the disk is too full for its content.
                 Err(Error::Io { source, .. }) if self.settings.read_only && is_full(&source) => {
                     return self.open_unseen(path);
                 }
@@ -121,12 +122,12 @@ impl OpenSettings {
     }
 
     /// The file that `path` means, by a path without links, and its rights: it is a database, so it may have a lock
-    /// file beside it. Or the file that is to be created, with the rights that it is to have. The path is resolved
-    /// once: one file has one lock file, by whatever link it is opened, and wherever links and the process go later.
+    /// file beside it. If it does not exist, the path and the rights that it is to have. The path is resolved once:
+    /// one file has one lock file, by whatever link it is opened, and wherever links and the process go later.
     fn find(&self, path: &Path) -> Result<(PathBuf, Rights)> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         for _ in 0..FIND_TRIES {
-            // By the path as it is: the system has rules for whose links it follows.
+            // This uses the path as it is: the system has rules about whose links it follows.
             let storage = match self.open_storage(path) {
                 Ok(storage) => Some(storage),
                 Err(error) if error.kind() == ErrorKind::NotFound && self.may_create() => None,
@@ -135,7 +136,8 @@ impl OpenSettings {
             if let Some(storage) = &storage {
                 read_slots(storage).map_err(|error| explain(error, path))?;
             } else if !self.any_file_system {
-                // Before a lock file is created. What else is wrong with the folder creating says.
+                // Checked before a lock file is created. Any other fault of the folder is reported when the file is
+                // created.
                 sys::check_folder_of(path)
                     .or_else(|error| if error.kind() == ErrorKind::Unsupported { Err(error) } else { Ok(()) })
                     .map_err(io_error("create"))?;
@@ -160,9 +162,9 @@ impl OpenSettings {
         self.create && !self.settings.read_only
     }
 
-    /// Opens the lock file, and creates it if there is none. Only a process that may write the database creates it: the
-    /// file belongs to its creator, and others, the database's owner among them, have the rights to it that the mode of
-    /// the database gives them.
+    /// Opens the lock file, and creates it if there is none. Only a process that may write the database creates it:
+    /// the file belongs to its creator, and other users, the database's owner among them, have the rights to it that
+    /// the mode of the database gives them.
     fn open_lock_file(&self, path: &Path, rights: Rights) -> std::io::Result<LockFile> {
         if self.settings.read_only && !rights.is_own() && !sys::may_write(path) {
             return LockFile::open(path, rights);
@@ -170,7 +172,7 @@ impl OpenSettings {
         LockFile::open_or_create(path, rights, &FIRST_BYTES)
     }
 
-    /// Makes a database of an empty file that is going to be `path` and that no other process can open, and opens it.
+    /// Makes a database of an empty file that is to become `path` and that no other process can open, and opens it.
     pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Database> {
         self.check()?;
         let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
@@ -180,7 +182,7 @@ impl OpenSettings {
         self.start_unshared(Box::new(storage.map_err(io_error)?), path)
     }
 
-    /// Opens, with one handle at a time going through the gate; `None` if a file was removed or replaced meanwhile.
+    /// Opens, holding the open lock. Returns `None` if a file was removed or replaced meanwhile.
     fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Database>> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let locking = |source| lock_file_error(path, "lock")(source);
@@ -206,7 +208,7 @@ impl OpenSettings {
         }
     }
 
-    /// The rest of opening: `data` is the file of `storage`. The gate is closed.
+    /// The rest of opening: `data` is the file of `storage`. The caller holds the open lock.
     pub(super) fn join(
         &self,
         path: &Path,
@@ -240,9 +242,9 @@ impl OpenSettings {
         Ok(Some(core))
     }
 
-    /// Opens for reading where no lock file can be written: on a read-only file system, or without permission. Nobody
-    /// sees such a reader; so it keeps writers from writing for as long as it is open, and cannot be there
-    /// while others have the database open.
+    /// Opens for reading where no lock file can be written: on a read-only file system, or without permission. Other
+    /// handles do not see such a reader. So it holds writers off as long as it is open, and is refused while another
+    /// handle has the database open.
     fn open_unseen(&self, path: &Path) -> Result<Database> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         let mut storage = self.open_storage(path).map_err(io_error("open"))?;
@@ -250,7 +252,7 @@ impl OpenSettings {
         self.start_unshared(Box::new(storage), path)
     }
 
-    /// A database in memory.
+    /// Opens a new database in memory.
     pub(crate) fn open_in_memory(&self) -> Result<Database> {
         self.check()?;
         let path = Path::new("(memory)");
@@ -271,7 +273,7 @@ impl OpenSettings {
         Ok(storage)
     }
 
-    /// The record pages of a new database: one record, and an empty slot.
+    /// The meta pages of a new database: one meta, and an empty slot.
     pub(crate) fn first_pages(&self, identity: Identity) -> Result<Vec<u8>> {
         let page_size = self.page_size.unwrap_or(MIN_PAGE_SIZE);
         let log = FreeLog::new(&Space::new(META_PAGES));
@@ -312,7 +314,7 @@ impl OpenSettings {
     }
 
     /// Joins the handles that share the database. The first one sets the shared state: to what killed processes have
-    /// left, if that is good, and otherwise to what recovery finds.
+    /// left, if that is in order, and otherwise to what recovery finds.
     fn start(
         &self,
         storage: Box<dyn Storage>,
@@ -327,7 +329,7 @@ impl OpenSettings {
         let file = pages.storage.identity();
         let boot = match locks {
             Some(_) => sys::boot_id().map_err(pages.io_error("ask for the boot id to open"))?,
-            None => [0; 16], // no other process reads what it would be written to
+            None => [0; 16], // no other process reads this memory
         };
         let identity = SharedOwner { boot, file, database };
         let is_ours = shared.belongs_to(&identity);
@@ -336,12 +338,12 @@ impl OpenSettings {
         }
         let must_recover = match is_alone {
             true => !(is_ours && shared.is_of_boot(&identity) && slots.is_as_left(&shared, &pages)),
-            // Only readers were here, so recovery finds what they found.
+            // Only readers have been here, so recovery finds what they found.
             false => shared.is_unrecovered() && !self.settings.read_only,
         };
         if must_recover {
             if is_alone && locks.is_some() {
-                shared.clear(); // memory of our own is new, and zero
+                shared.clear(); // memory that is not in a lock file is new, and zero
             }
             slots.recover(&pages, &shared, self.settings.read_only)?;
             if let Some(locks) = locks.as_ref().filter(|_| !self.settings.read_only) {
@@ -353,8 +355,8 @@ impl OpenSettings {
         if is_alone {
             shared.resume();
         }
-        // R10. The file was opened before this, so that pages which others have stored before are those of newest, of
-        // those before, and of a transaction that is being written.
+        // R10. The file was opened before newest is read here. So pages that others stored before the opening belong
+        // to newest, to transactions before it, or to a transaction that is being written.
         let inherited = if is_alone { newest.id } else { shared.next_id() };
         if is_alone && pages.existing_pages() > newest.length_pages && shared.shrunk_in().is_none() {
             shared.set_shrunk_in(Some(newest.id)); // a crash has left the file longer: its end may be cut off
@@ -383,13 +385,13 @@ impl OpenSettings {
     }
 }
 
-/// Opens a file to be read as it is by system calls, whatever is in it and whoever has it open.
+/// Opens a file to be read by system calls, whatever is in it and whether other processes have it open or not.
 pub(crate) fn open_to_read(path: &Path) -> Result<FileStorage> {
     open_as_it_is(path, Reservation::Nothing)
 }
 
-/// Opens a file that no other handle has open, to be read as it is, whatever is in it. No handle writes to it until it
-/// is closed.
+/// Opens a file that no other handle has open, to be read as it is, whatever is in it. No handle writes to it until
+/// it is closed.
 pub(crate) fn open_alone(path: &Path, reservation: Reservation) -> Result<FileStorage> {
     let mut storage = open_as_it_is(path, reservation)?;
     keep_others_out(&mut storage, path)?;
@@ -401,7 +403,7 @@ fn open_as_it_is(path: &Path, reservation: Reservation) -> Result<FileStorage> {
     FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, reservation).map_err(opening)
 }
 
-/// Keeps writers from writing while the file is open; an error if somebody else has it open.
+/// Holds writers off while the file is open. Returns an error if another handle has it open.
 fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
     let locking = |source| Error::Io { action: "lock", path: path.to_owned(), source };
     let lock = storage.open_for_locks(path).map_err(locking)?;
@@ -413,8 +415,8 @@ fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a reader whose lock file cannot be opened so is to read without one: there is none, and none can be made, or
-/// it may not be written. Any other error, for instance that all descriptors are in use, says nothing of this.
+/// Whether a reader that gets this error for its lock file is to read without one: there is none, and none can be
+/// made, or it may not be written. Any other error, for instance that all descriptors are in use, does not mean that.
 fn keeps_from_being_seen(error: &std::io::Error) -> bool {
     let is_refused = matches!(
         error.kind(),

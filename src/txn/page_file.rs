@@ -1,8 +1,8 @@
-//! The pages of the open file: read in place, checked the first time they are touched, stored in runs.
+//! The pages of the open file: read in place, checked the first time they are touched, stored in extents.
 //!
 //! Invariants:
 //! - I5: a page number from the file is checked against the snapshot's length before it is followed.
-//! - With [`Verify::FirstTouch`] a page is handed out only after this handle has once computed or compared the checksum
+//! - With [`Verify::FirstTouch`] a page is returned only after this handle has once computed or compared the checksum
 //!   of a page of that number. What another process stores under the number later is not compared again.
 
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ use crate::shm::watermarks::Snapshot;
 use crate::sys::{LINE_BYTES, Mapping, Rights, SharedWords, Storage, pieces};
 use crate::tree::pages::{PageSource, SealedPages};
 
-/// Lines that header, heads and slots of a usual leaf take.
+/// Cache lines that header, heads and slots of a usual leaf take.
 const HEAD_LINES: usize = 3;
 
-/// A run of this many bytes goes to the disk piece by piece, while it is stored: in pieces of so many.
+/// From this many bytes on, an extent goes to the disk piece by piece while it is stored.
 const WRITE_BACK_BYTES: usize = 4 << 20;
 const WRITE_BACK_PIECE_BYTES: usize = 1 << 20;
 
@@ -40,12 +40,12 @@ pub enum Verify {
 
 pub(crate) struct PageFile {
     pub(crate) storage: Box<dyn Storage>,
-    /// The storage's.
+    /// The mapping of the storage.
     mapping: Arc<Mapping>,
     pub(crate) page_size: usize,
     pub(crate) path: PathBuf,
     verify: Verify,
-    /// A bit for each page that the file can ever have: set once its checksum is known to be right.
+    /// A bit for each page that the file can ever have, set once its checksum is known to be right.
     verified: SharedWords,
     barriers: AtomicU64,
     written_bytes: AtomicU64,
@@ -82,10 +82,10 @@ impl PageFile {
         })
     }
 
-    /// On overlayfs: an error if the mapping is of a file that is no longer the one that is written. Every transaction
-    /// that changes anything writes the catalog's root, so a snapshot whose root is in the mapping is in it as a whole:
-    /// the lower layer does not change. Before this has returned nothing of a new snapshot is touched; an old one stays
-    /// readable, for what it has is in both files.
+    /// On overlayfs: returns an error if the mapping is of a file that is no longer the one that is written. Every
+    /// transaction that changes anything writes the catalog's root, so a snapshot whose root is in the mapping is in
+    /// it as a whole: the lower layer does not change. Nothing of a new snapshot is touched before this has returned;
+    /// an old one stays readable, because both files have it.
     #[inline]
     pub(crate) fn check_layer(&self, snapshot: &Snapshot) -> Result<()> {
         if self.has_layers { self.compare_layers(snapshot) } else { Ok(()) }
@@ -110,12 +110,12 @@ impl PageFile {
         move |source| Error::Io { action, path: self.path.clone(), source }
     }
 
-    /// Who may use what is made from the file.
+    /// The rights that files made from this one get.
     pub(crate) fn rights(&self) -> Result<Rights> {
         self.storage.rights().map_err(self.io_error("examine"))
     }
 
-    /// The file has, or is to have, `length_pages` pages, which is more than this handle has mapped.
+    /// The error for a file that has, or is to have, `length_pages` pages, more than this handle has mapped.
     #[cold]
     pub(crate) fn mapping_too_small(&self, length_pages: u32) -> Error {
         Error::MappingTooSmall {
@@ -159,13 +159,13 @@ impl PageFile {
         Ok(bytes)
     }
 
-    /// Asks for the first cache lines of a page.
+    /// Prefetches the first cache lines of a page.
     #[inline(always)]
     fn prefetch_lines(&self, number: PageNumber, lines: usize) {
         self.mapping.prefetch(number.offset(self.page_size), lines);
     }
 
-    /// A whole overflow run.
+    /// A whole overflow extent.
     pub(crate) fn overflow(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
         let head = self.bytes(Extent { first, count: 1 }, length_pages)?;
         let count = overflow::checked_page_count(head, self.page_size)?;
@@ -177,20 +177,20 @@ impl PageFile {
         Ok(run)
     }
 
-    /// The header of a page, or of an overflow run, not verified.
+    /// The header of a page, or of an overflow extent, not verified.
     pub(crate) fn header(&self, first: PageNumber, length_pages: u32) -> Result<&[u8]> {
         let page = self.bytes(Extent { first, count: 1 }, length_pages)?;
         Ok(&page[..page::HEADER_LEN])
     }
 
-    /// How many pages the overflow run at `first` has; reads its header only.
+    /// How many pages the overflow extent at `first` has; reads only its header.
     pub(crate) fn overflow_page_count(&self, first: PageNumber, length_pages: u32) -> Result<u32> {
         let head = self.bytes(Extent { first, count: 1 }, length_pages)?;
         let count = overflow::checked_page_count(head, self.page_size)?;
         self.bytes(Extent { first, count }, length_pages).map(|_| count)
     }
 
-    /// Brings pages into memory; answers how many of them were not there.
+    /// Brings pages into memory. Returns how many of them were not there.
     pub(crate) fn bring_in(&self, run: Extent, length_pages: u32) -> Result<u64> {
         self.bytes(run, length_pages)?;
         let start = run.first.offset(self.page_size);
@@ -211,7 +211,7 @@ impl PageFile {
         }
     }
 
-    /// Another process may have made the file longer since this one looked.
+    /// Another process may have made the file longer since this handle last asked for the length.
     #[cold]
     fn bytes_of_longer_file(&self, run: Extent, length_pages: u32, inside: bool) -> Result<&[u8]> {
         let (offset, length) = (run.first.offset(self.page_size), run.count as usize * self.page_size);
@@ -249,8 +249,8 @@ impl PageFile {
         Ok(())
     }
 
-    /// Compares the checksum of a page, or of the overflow run that begins there, whatever the options say.
-    /// Answers its header and its length in pages.
+    /// Compares the checksum of a page, or of the overflow extent that begins there, whatever the options say.
+    /// Returns its header and its length in pages.
     pub(crate) fn verify_unit(&self, first: PageNumber, length_pages: u32) -> Result<(PageHeader, u32)> {
         let head = self.bytes(Extent { first, count: 1 }, length_pages)?;
         let count = match page::kind(head) {
@@ -266,7 +266,7 @@ impl PageFile {
         self.store_runs(sealed, |first, buffers| self.store_run("write pages to", first, buffers))
     }
 
-    /// The same for pages behind which others will be stored soon: the disk begins with them at once.
+    /// The same for pages after which others will be stored soon: the disk begins to write these at once.
     pub(crate) fn store_ahead(&self, sealed: &mut [SealedPages]) -> Result<()> {
         self.store_runs(sealed, |first, buffers| {
             let offset = first.offset(self.page_size);
@@ -293,16 +293,16 @@ impl PageFile {
         Ok(())
     }
 
-    /// Stores an overflow run whose bytes lie in several places.
+    /// Stores an overflow extent whose bytes lie in several places.
     pub(crate) fn store_parts(&self, first: PageNumber, parts: &[&[u8]]) -> Result<()> {
         self.store_run("write a large value to", first, parts)?;
         self.set_verified(first);
         Ok(())
     }
 
-    /// Stores buffers one behind the other from `first` on. If they are long, the disk writes one piece while the next
-    /// is copied; otherwise the barrier to come would wait for all of it. (Not if they are short: then what the barrier
-    /// takes is the number of requests rather than that of bytes.)
+    /// Stores buffers one after the other, beginning at `first`. If they are long, the disk writes one piece while
+    /// the next is copied; otherwise the barrier to come would wait for all of it. (If they are short this does not
+    /// pay: then the time of a barrier depends on the number of requests rather than on that of bytes.)
     fn store_run(&self, action: &'static str, first: PageNumber, buffers: &[&[u8]]) -> Result<()> {
         let offset = first.offset(self.page_size);
         if total_length(buffers) < WRITE_BACK_BYTES {
@@ -315,20 +315,20 @@ impl PageFile {
         Ok(())
     }
 
-    /// The record in a slot, if there is one. Read by a system call: what changes is never borrowed (I1).
+    /// The meta in a slot, if there is one. Read by a system call: what changes is never borrowed (I1).
     pub(crate) fn read_record(&self, slot: usize) -> Result<Option<Meta>> {
         let mut bytes = vec![0; self.page_size];
         let offset = slot_offset(slot, self.page_size);
-        self.storage.read(offset, &mut bytes).map_err(self.io_error("read a record of"))?;
+        self.storage.read(offset, &mut bytes).map_err(self.io_error("read a meta page of"))?;
         Ok(Meta::decode(&bytes, slot as u32).ok())
     }
 
-    /// Stores `record` in a slot.
+    /// Stores the meta `record` in a slot.
     pub(crate) fn store_record(&self, slot: usize, record: &[u8]) -> Result<()> {
-        self.write("write the record to", slot_offset(slot, self.page_size), &[record])
+        self.write("write a meta page to", slot_offset(slot, self.page_size), &[record])
     }
 
-    /// Stores `buffers` one behind the other.
+    /// Stores `buffers` one after the other.
     pub(crate) fn write(&self, action: &'static str, offset: u64, buffers: &[&[u8]]) -> Result<()> {
         self.written_bytes.fetch_add(total_length(buffers) as u64, Relaxed);
         self.storage.write(offset, buffers).map_err(self.io_error(action))
@@ -339,12 +339,12 @@ impl PageFile {
         self.barriers.load(Relaxed)
     }
 
-    /// Bytes of pages and records that have been stored so far.
+    /// Bytes of pages and metas that have been stored so far.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes.load(Relaxed)
     }
 
-    /// Cuts the file to `length_pages`. Nobody may see a page behind that.
+    /// Cuts the file to `length_pages`. No reader may see a page beyond that.
     pub(crate) fn truncate(&self, length_pages: u32) -> Result<()> {
         let to = u64::from(length_pages) * self.page_size as u64;
         self.storage.truncate(to).map_err(self.io_error("truncate"))
@@ -352,8 +352,8 @@ impl PageFile {
 
     /// Makes all that has been stored durable: one `msync` (I4).
     ///
-    /// `length_pages` is how long the file must be for the head: another process may have made it longer since
-    /// this one looked, and what lies there is to be synced too.
+    /// `length_pages` is how long the file must be for newest: another process may have made it longer since this
+    /// handle last asked, and the new part must be synced too.
     pub(crate) fn barrier(&self, length_pages: u32) -> Result<()> {
         self.barriers.fetch_add(1, Relaxed);
         let length = PageNumber(length_pages).offset(self.page_size).max(self.mapping.mapped_length());
@@ -381,7 +381,7 @@ fn outside(run: Extent, length_pages: u32) -> Error {
     )
 }
 
-/// All the pages that there are: what a write transaction reads, which has the newest of them.
+/// All pages that exist: a write transaction, which has the newest of them, reads these.
 impl PageSource for PageFile {
     fn page_size(&self) -> usize {
         self.page_size

@@ -28,7 +28,7 @@ impl SnapshotReader {
     ) -> Result<Prefetched> {
         let mut leaves = Vec::new();
         leaves_in_range(self, root, lower, upper, &mut |leaf: ChildRef| {
-            // A reference to a frame is damage, which reading will find.
+            // A reference to a frame is damage, which reading will report.
             leaf.page().into_iter().for_each(|first| push(&mut leaves, Extent { first, count: 1 }));
             Ok(())
         })?;
@@ -65,7 +65,7 @@ impl SnapshotReader {
     }
 }
 
-/// Appends `run`, or lengthens the last one if they are neighbours.
+/// Appends `run`, or lengthens the last extent if they are neighbours.
 fn push(runs: &mut Vec<Extent>, run: Extent) {
     match runs.last_mut() {
         Some(last) if last.end() == run.first.0 => last.count += run.count,

@@ -3,8 +3,8 @@
 //! Invariants:
 //! - I1: from `begin` to drop the snapshot's pages do not change. It stands in the reader table.
 //! - I8: no lock and no system call, to begin, to read or to end.
-//! - I5: every page number is compared with the snapshot's own length before it is followed, and the page's birth with
-//!   the snapshot.
+//! - I5: every page number is compared with the snapshot's own length before it is followed, and the page's birth
+//!   with the snapshot.
 
 use std::sync::Arc;
 
@@ -34,14 +34,15 @@ impl SnapshotReader {
         Ok(reader)
     }
 
-    /// An error in a forked child: what the parent reads is protected only as long as the parent says so.
+    /// Returns an error in a forked child: what the parent reads is protected only while the parent reads it.
     #[inline]
     pub(crate) fn check_not_forked(&self) -> Result<()> {
         self.handle.core.check_not_forked()
     }
 
-    /// `page`, unless it was born after the snapshot that leads to it: it has been used again. That takes damage: if
-    /// the newest record's pages have rotted, recovery finds an older one, which nobody has protected any more.
+    /// Returns `page`, unless it was born after the snapshot that leads to it: then it has been used again. That
+    /// takes damage: if the newest meta's pages have rotted, recovery chooses an older meta, which is no longer
+    /// protected.
     #[inline(always)]
     fn born_in_time<'a>(&self, number: PageNumber, page: &'a [u8]) -> Result<&'a [u8]> {
         match page.first_chunk::<HEADER_LEN>() {

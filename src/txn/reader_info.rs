@@ -1,4 +1,4 @@
-//! What is reported of a reader, and of readers that are too old.
+//! What is reported of a reader, and what to do about readers that are too old.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ReaderInfo {
-    /// The process, as it calls itself: in another PID namespace it has another number. 0 if it holds writers off
-    /// unseen.
+    /// The process's own id: in another PID namespace it has another number. 0 if it holds writers off and is not in
+    /// the reader table.
     pub pid: u32,
     /// The transaction whose state it reads.
     pub snapshot: u64,
     /// How long it has been reading, to some milliseconds.
     pub age: Duration,
-    /// Retired pages that no older snapshot needs, but this one: they come back when it ends. `None` if that is not
-    /// known just now, because a transaction is writing or the database was opened read-only.
+    /// Retired pages that only this snapshot needs, and no older one: they come back when it ends. `None` if that is
+    /// not known at present, because a transaction is writing or the database was opened read-only.
     pub pinned_pages: Option<u32>,
-    /// Whether it keeps writers from writing for as long as it has the database open: a reader that may not write the
-    /// lock file, or a process that rescues or restores from the file. Of all such readers there is one entry: their
+    /// Whether it keeps writers from writing as long as it has the database open: a reader that may not write the
+    /// lock file, or a process that rescues or restores from the file. All such readers share one entry: their
     /// number, processes and ages are not known.
     pub holds_off_writers: bool,
 }

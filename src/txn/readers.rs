@@ -1,7 +1,7 @@
-//! Who reads, since when, and what that keeps from being used again.
+//! The live readers, how long they have read, and which pages that keeps from being used again.
 //!
-//! Invariant: pages are never taken from under a reader that lives, however old it is: its slices would change (I1). So
-//! all that can be done about a reader that lags is to say so.
+//! Invariant: pages are never taken from under a live reader, however old it is: its slices would change (I1). So a
+//! reader that lags can only be reported.
 
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,8 @@ fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
 }
 
 impl Database {
-    /// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`. After a
-    /// failed sync none will come as long as anybody has the database open.
+    /// Sleeps until a transaction newer than `after` is visible. Returns the newest, or `None` at `deadline`. After a
+    /// failed sync none will come as long as any handle has the database open.
     pub(crate) fn wait_for_commit(
         &self,
         after: TransactionId,
@@ -50,7 +50,7 @@ impl Database {
         let mut readers = self.seen_readers()?;
         let is_held_off = self.locks.as_ref().map_or(Ok(false), FileLocks::is_held_off);
         if is_held_off.map_err(self.pages.io_error("lock"))? {
-            // Nothing has been committed since it came.
+            // No transaction has been committed since it came.
             let snapshot = self.shared.visible().0;
             let (age, pinned_pages) = (Duration::ZERO, None);
             readers.push(ReaderInfo { pid: 0, snapshot, age, pinned_pages, holds_off_writers: true });
@@ -67,7 +67,7 @@ impl Database {
         self.readers_with_pins(&mut seat, |_| true)
     }
 
-    /// The readers that are `wanted`. Only with the writer's turn, and between transactions.
+    /// The readers that are `wanted`. The caller must hold the writer lock, between transactions.
     fn readers_with_pins(
         &self,
         state: &mut WriterState,
@@ -84,8 +84,8 @@ impl Database {
         Ok(sorted(wanted.map(|reader| info(reader, pins(reader))).collect()))
     }
 
-    /// Readers that have become too old and of which the application has not been told: it is to be, by
-    /// [`Database::report`]. At the beginning of a write transaction.
+    /// Readers that have become too old and have not been reported to the application; [`Database::report`] does
+    /// that. Called at the beginning of a write transaction.
     pub(crate) fn new_old_readers(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
         let Some(ReaderLimit { max_age, .. }) = &self.reader_limit else { return Ok(Vec::new()) };
         let mut old = self.shared.reader_list()?;
@@ -101,7 +101,7 @@ impl Database {
         Ok(readers)
     }
 
-    /// Calls the application's callback. Without the seat: the callback may write.
+    /// Calls the application's callback. The caller must not hold the writer lock: the callback may write.
     pub(crate) fn report(&self, old: &[ReaderInfo]) {
         if let Some(limit) = &self.reader_limit {
             old.iter().for_each(|reader| (limit.callback)(reader));

@@ -1,24 +1,24 @@
-//! Opening: from what the disk holds to the state that the newest good record describes. Mirrors
+//! Opening: from what the disk holds to the state that the newest good meta describes. Mirrors
 //! [`crate::txn::commit`].
 //!
 //! The steps, each of which may be cut short by a crash and is then done again from the first:
 //!
-//! 1. **Read** both records. None: it is no database of ours, or both slots are damaged.
-//! 2. **Choose** the newest whose listed pages all verify: their digest says that the barrier which stored the record
-//!    stored the pages too. (A record that lists none had its pages durable before.)
-//! 3. **Store again** the record and every page it lists (R7): after a failed sync, or the end of a process, what
-//!    we have just read may be in the page cache only, clean and not on the disk.
-//! 4. **Erase** the other slot (R9), unless it holds an older record: a rejected record could be believed after its
-//!    pages have been used again. Zeros are stored even over zeros, which may be in the page cache only, after
-//!    an erasing whose barrier failed.
+//! 1. **Read** both metas. If there is none, the file is no mapleaf database, or both slots are damaged.
+//! 2. **Choose** the newest whose listed pages all verify: their digest shows that the barrier which stored the meta
+//!    stored the pages too. (A meta that lists none had its pages durable before.)
+//! 3. **Store again** the meta and every page it lists (R7): after a failed sync, or the end of a process, what was
+//!    just read may be in the page cache only, clean and not on the disk.
+//! 4. **Erase** the other slot (R9), unless it holds an older meta: a rejected meta could be believed after its pages
+//!    have been used again. Zeros are stored even over zeros, which may be in the page cache only, after an erasing
+//!    whose barrier failed.
 //! 5. **One barrier**, always. Then the snapshot is durable, and visible (I3).
-//! 6. New transactions get ids above every id seen, the rejected record's too (R9; no two records with one id).
+//! 6. New transactions get ids above every id seen, the rejected meta's too (R9; no two metas with one id).
 //!
-//! Only a handle that is alone recovers; and not even that one, if those before it left shared memory that the file
-//! bears out (R8): see [`Slots::is_as_left`].
+//! Only a handle that is alone recovers, and it does not if the handles before it left shared memory that the file
+//! confirms (R8): see [`Slots::is_as_left`].
 //!
-//! Reads two records and the pages of the last commits, never the whole file (I4). A database opened read-only
-//! stops after step 2: it may not write. The first handle that may goes on.
+//! Reads two metas and the pages of the last commits, never the whole file (I4). A database opened read-only stops
+//! after step 2: it may not write. The first handle that may write goes on.
 
 use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
@@ -33,10 +33,10 @@ use crate::txn::left_state;
 use crate::txn::page_file::PageFile;
 use crate::txn::redirty;
 
-/// How often the slots are read before they are said to hold no record.
+/// How often the slots are read before they are taken to hold no meta.
 const READ_TRIES: u64 = 4;
 
-/// A record, as it was found.
+/// A meta, as it was found.
 #[derive(Clone, Debug)]
 struct Found {
     slot: usize,
@@ -50,7 +50,7 @@ pub(crate) struct Slots {
     found: Vec<Found>,
 }
 
-/// Step 1. Others may be syncing meanwhile: if what is read makes no sense it is read again, some times.
+/// Step 1. Others may be syncing meanwhile: if what is read makes no sense it is read again, a few times.
 pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let mut tries = 1;
     loop {
@@ -64,7 +64,7 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     }
 }
 
-/// The good records of a file of which nothing else need be right, newest first; none if there are none.
+/// The good metas of a file of which nothing else need be right, newest first; none if there are none.
 pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Meta>> {
     let length = storage.file_length().unwrap_or(0);
     let decode = |slot: usize, page_size: usize| -> Result<Option<Meta>> {
@@ -100,7 +100,7 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         let second_bytes = read(slot_offset(1, page_size))?;
         let second = Meta::decode(&second_bytes, 1);
         if let Err(error @ Error::NewerFormat { .. }) = second {
-            return Err(SlotsError::Unusable(error)); // a newer library's commit, which is not to be erased
+            return Err(SlotsError::Unusable(error)); // a newer library's commit, which must not be erased
         }
         let found = [first.ok(), second.ok().filter(|second| second.page_size == page_size)];
         return Ok(Slots::new(page_size, found));
@@ -120,11 +120,11 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         Err(_) if is_ours && length < expected => Err(SlotsError::Short { expected, found: length }),
         Err(error) if is_ours => Err(SlotsError::Unusable(error)),
         _ if length == 0 => Err(SlotsError::Foreign("it is empty".into())),
-        _ => Err(SlotsError::Foreign(format!("it has {length} bytes, but no record of one"))),
+        _ => Err(SlotsError::Foreign(format!("it has {length} bytes, but no meta page of one"))),
     }
 }
 
-/// The record at `offset`, as bytes: those of the smallest page, or as many more as they say that it has.
+/// The bytes of the meta page at `offset`: those of the smallest page, or as many more as they say that it has.
 fn read_slot(storage: &dyn Storage, offset: u64, file_length: u64) -> Result<Vec<u8>, SlotsError> {
     let exist = file_length.saturating_sub(offset).min(MAX_PAGE_SIZE as u64) as usize;
     let read = |length: usize| {
@@ -139,23 +139,23 @@ fn read_slot(storage: &dyn Storage, offset: u64, file_length: u64) -> Result<Vec
     }
 }
 
-/// The page size that the bytes of a damaged record speak of; the smallest if they speak of none.
+/// The page size that the bytes of a damaged meta page give; the smallest if they give none.
 fn declared_page_size(record: &[u8]) -> usize {
     let declared = record.get(20..24).map_or(0, |bytes| get_u32(bytes, 0) as usize);
     if is_page_size(declared) { declared } else { MIN_PAGE_SIZE }
 }
 
-/// Why no record could be read.
+/// Why no meta could be read.
 pub(crate) enum SlotsError {
     Io(std::io::Error),
-    /// The file is ours, and has been cut within its records.
+    /// The file is a mapleaf database, and has been cut within its meta pages.
     Short {
         expected: u64,
         found: u64,
     },
-    /// The file is ours, and cannot be used.
+    /// The file is a mapleaf database, and cannot be used.
     Unusable(Error),
-    /// The file is not ours; what it is instead.
+    /// The file is no mapleaf database; what it is instead.
     Foreign(String),
 }
 
@@ -176,15 +176,15 @@ impl Slots {
     }
 
     fn newest(&self) -> &Meta {
-        &self.found.first().expect("read_slots has found a record").record
+        &self.found.first().expect("read_slots has found a meta").record
     }
 
     /// Whether the file has all that `shared` says, whose users are all gone, and nothing newer. Then what they have
     /// committed is in the page cache, lazy commits included, and going on from there loses nothing (R8).
     ///
-    /// The lock file describes a page cache that may be gone: the file system was mounted again, or the volume put back
-    /// as it had been. And the data file may have been put back over itself, with the same inode. So nothing of it is
-    /// believed but what the data file bears out.
+    /// The lock file describes a page cache that may be gone: the file system was mounted again, or the volume put
+    /// back as it had been. The data file may also have been put back over itself, with the same inode. So nothing of
+    /// the lock file is believed except what the data file confirms.
     pub(crate) fn is_as_left(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
         let is_in_order = shared.ids_are_in_order()
             && shared.has_reader_table()
@@ -194,8 +194,8 @@ impl Slots {
         shared.head_as_left().is_some_and(|newest| left_state::is_in_file(&newest, durable, shared, pages))
     }
 
-    /// The record of what `shared` says is durable, if it is there and no record is newer: the other slot may have an
-    /// older one, or that of a sync whose process was killed.
+    /// The meta of the transaction that is durable by `shared`, if it is there and no meta is newer: the other slot
+    /// may have an older one, or that of a sync whose process was killed.
     fn durable_record(&self, shared: &SharedMemory) -> Option<&Meta> {
         let (slot, durable) = (shared.durable_slot(), shared.durable());
         let is_known = |found: &&Found| {
@@ -216,11 +216,11 @@ impl Slots {
         let greatest_id = self.newest().id;
         let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
-        // Read-only handles that were here first read what they chose. To go back would take it from under them.
+        // Read-only handles that were here first read what they chose. Going back would take it from under them.
         let joined = Some(shared.newest_id()).filter(|id| id.0 != 0);
         if let Some(joined) = joined.filter(|&joined| joined != record.id) {
             let expected = format_args!("of transaction {joined}, which readers have open");
-            return Err(corrupt(None, "newest good record", expected, record.id));
+            return Err(corrupt(None, "newest good meta page", expected, record.id));
         }
         if !read_only {
             if !is_mutated(Mutation::NotStoredAgain) {
@@ -254,7 +254,7 @@ impl Slots {
         Ok(())
     }
 
-    /// The newest record whose listed pages verify.
+    /// The newest meta whose listed pages verify.
     fn choose(&self, pages: &PageFile) -> Result<usize> {
         let mut first_error = None;
         for (index, Found { record, .. }) in self.found.iter().enumerate() {
@@ -266,7 +266,7 @@ impl Slots {
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        Err(first_error.expect("read_slots has found a record"))
+        Err(first_error.expect("read_slots has found a meta"))
     }
 }
 
@@ -276,7 +276,7 @@ fn reads_as_zeros(pages: &PageFile, slot: usize) -> bool {
     bytes.is_some_and(|bytes| bytes.iter().all(|&byte| byte == 0))
 }
 
-/// A longer file is durable before a record speaks of it: so a file that is too short has been cut.
+/// A longer file is durable before a meta names its length: so a file that is too short has been cut.
 fn check_length(pages: &PageFile, record: &Meta) -> Result<()> {
     let expected = u64::from(record.length_pages) * pages.page_size as u64;
     let found = pages.storage.mapping().mapped_length();
@@ -296,7 +296,7 @@ pub(super) fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
             if count > run.end() - next {
                 return Err(corrupt(
                     Some(next),
-                    "listed run",
+                    "listed extent",
                     run,
                     format_args!("{count} pages from {next}"),
                 ));

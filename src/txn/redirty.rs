@@ -1,17 +1,16 @@
 //! Storing again what is in the page cache already: the same bytes over themselves, so that the next barrier writes
 //! them.
 //!
-//! After a failed sync the kernel takes pages for clean that are not on the disk, and tells of it each open file once:
-//! those that were open when somebody was told first. Whoever opened the file later is told nothing, and his barriers
-//! write nothing. So
-//! - R7: recovery stores again the record that it chooses, and the pages which that lists;
-//! - R4: the same with the record of a sync whose process died in it;
+//! After a failed sync the kernel marks pages clean that are not on the disk, and reports that once to each open file
+//! that was open at the first report. A file that is opened later gets no report, and its barriers write nothing. So
+//! - R7: recovery stores again the meta that it chooses, and the pages that the meta lists;
+//! - R4: the next syncer does the same with the meta of a sync whose process died in it;
 //! - R10: a handle that begins to sync stores again what is not durable and was stored before it opened the file.
 //!
 //! Invariants:
-//! - Only pages of protected snapshots are stored again: nobody stores anything else to them meanwhile, and readers
-//!   find the same bytes before, after and in between.
-//! - Each is verified first. What does not verify is lost, and that is an error.
+//! - Only pages of protected snapshots are stored again: no process stores anything else to them meanwhile, and
+//!   readers find the same bytes before, after and in between.
+//! - Each is verified first. If one does not verify it is lost, and that is an error.
 
 use crate::base::{Extent, TransactionId};
 use crate::error::{Result, corrupt};
@@ -24,17 +23,17 @@ use crate::tree::pages::TreeRoot;
 use crate::txn::page_file::PageFile;
 use crate::txn::unsynced_pages::UnsyncedPages;
 
-/// Memory that storing again takes at most, in bytes, however long a run is.
+/// The most memory that storing again takes, in bytes, however long an extent is.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A record, and the pages that it lists, which have been verified.
+/// Stores again a meta and the pages that it lists, which have been verified.
 pub(crate) fn record(pages: &PageFile, slot: usize, record: &Meta) -> Result<()> {
     record.listed.iter().try_for_each(|&run| store(pages, run))?;
     pages.store_record(slot, &record.encode())
 }
 
-/// The pages of `newest` born after `durable`, up to `through`. `fresh` has all that were born after `durable`, if they
-/// are known; otherwise they are looked for in the trees and the log.
+/// Stores again the pages of `newest` born after `durable`, up to `through`. `fresh` has all that were born after
+/// `durable`, if they are known; otherwise they are found in the trees and the log.
 pub(crate) fn pages_of(
     pages: &PageFile,
     newest: &CommittedState,
@@ -56,7 +55,7 @@ pub(crate) fn pages_of(
     tables.iter().try_for_each(|root| walk_newer(pages, root, durable, &mut doubtful))
 }
 
-/// Stores again what it is told of.
+/// Stores again the pages that it is given.
 struct Doubtful<'a> {
     pages: &'a PageFile,
     length_pages: u32,
@@ -67,7 +66,7 @@ struct Doubtful<'a> {
 }
 
 impl Doubtful<'_> {
-    /// Stores again a page or an overflow run, if its checksum is right, and the expected one.
+    /// Stores again a page or an overflow extent, if its checksum is right, and the expected one.
     fn store(&mut self, run: Extent, expected: Option<u32>) -> Result<()> {
         let (header, count) = self.pages.verify_unit(run.first, self.length_pages)?;
         let found = (count, header.checksum);

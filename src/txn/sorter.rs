@@ -1,33 +1,33 @@
 //! A run of a bulk load: entries in memory, in the order in which they came, and then in the order of their keys.
 //!
-//! Keys are sorted by words of 8 bytes. A word whose order is that of the bytes, and with how many bytes of the key are
-//! left there, makes most keys differ; those that are still equal are sorted again by the word in which they differ at
-//! the earliest. So sorting compares integers, and reads the keys themselves only where they begin alike, however much
-//! that is.
+//! Keys are sorted by words of 8 bytes. A word whose order is that of the bytes, with the number of key bytes that
+//! are left there, makes most keys differ. Those that are still equal are sorted again by the word in which the first
+//! difference lies. So sorting compares integers, and reads the keys themselves only where they begin alike, however
+//! much that is.
 //!
 //! Invariants:
 //! - Of equal keys the one that came first is first: an item ends with the entry's place, which rises.
-//! - Two items that are equal but for their places, with fewer than [`LONGER`] bytes left, are of equal keys.
+//! - Two items that are equal except for their places, with fewer than [`LONGER`] bytes left, are of equal keys.
 
 use std::ops::Range;
 
 use crate::base::bytes::{get_u16, get_u32};
 use crate::format::page::prefetch_range;
 
-/// What stands before the key and the value of an entry: how long they are (u16, u32).
+/// The lengths of key and value (u16, u32), which stand before them in an entry.
 const LENGTHS_LEN: usize = 6;
 
 const WORD_LEN: usize = 8;
-/// Says of a key that it goes on behind the word.
+/// Marks a key that goes on after the word.
 const LONGER: u8 = WORD_LEN as u8 + 1;
 /// An item: the word, then in 4 bits how many bytes of the key are left at its beginning ([`LONGER`] at most), then
-/// where the entry is.
+/// the place of the entry.
 const PLACE_BITS: u32 = 60;
-/// So few keys that begin alike are compared one with the other.
+/// At most this many keys that begin alike are compared one with the other.
 const FEW: usize = 24;
-/// So many entries ahead memory is asked for.
+/// How many entries ahead memory is prefetched.
 const AHEAD: usize = 12;
-/// And so many bytes of an entry at most.
+/// The most bytes of an entry that are prefetched.
 const PREFETCHED_LEN: usize = 512;
 
 /// Entries to be sorted.
@@ -37,7 +37,7 @@ pub(super) struct SortBuffer {
     items: Vec<u128>,
     /// Whether the keys have ascended so far.
     is_ascending: bool,
-    /// Where the last entry is.
+    /// The place of the last entry.
     last: usize,
 }
 
@@ -90,12 +90,12 @@ impl SortBuffer {
         key_in(&self.bytes, place)
     }
 
-    /// Brings the entries in the order of their keys.
+    /// Sorts the entries by their keys.
     pub(super) fn sort(&mut self) {
         if self.is_ascending {
             return;
         }
-        // What is to be sorted, by words that begin where `start` says.
+        // What is still to be sorted, by words that begin at the key byte `start`.
         let mut pending = vec![(0..self.items.len(), 0)];
         while let Some((range, start)) = pending.pop() {
             let items = &mut self.items[range.clone()];
@@ -117,7 +117,7 @@ impl SortBuffer {
         }
     }
 
-    /// Hands keys and values to `take`, in the order of the keys; of equal keys only the last one.
+    /// Passes keys and values to `take`, in the order of the keys; of equal keys only the last one.
     pub(super) fn for_each<E>(&self, mut take: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
         let prefetched = (self.bytes.len() / self.items.len().max(1)).min(PREFETCHED_LEN);
         for (index, item) in self.items.iter().enumerate() {
@@ -170,13 +170,13 @@ fn left_of(item: u128) -> u8 {
     (item as u64 >> PLACE_BITS) as u8
 }
 
-/// Whether two items are equal but for their places.
+/// Whether two items are equal except for their places.
 #[inline]
 fn are_alike(one: u128, other: u128) -> bool {
     one >> PLACE_BITS == other >> PLACE_BITS
 }
 
-/// The groups of sorted items that are equal but for their places, and whose keys go on.
+/// The groups of sorted items that are equal except for their places, and whose keys go on.
 fn alike(items: &[u128]) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
     let mut start = 0;

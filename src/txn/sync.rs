@@ -1,18 +1,18 @@
 //! Making commits durable: one thread, of one process, syncs for all that wait (group commit).
 //!
 //! Invariants and rules (docs/DURABILITY.md):
-//! - I4: a sync of a small commit is one record stored and one barrier. If the pages that the record should
-//!   list are not known or do not fit, or the file has grown, there is a barrier before the record too.
+//! - I4: a sync of a small commit is one meta stored and one barrier. If the pages that the meta should list are not
+//!   known or do not fit, or the file has grown, there is a barrier before the meta too.
 //! - I6: after a failed sync nothing is synced again: the database is poisoned. A panic in a sync is a failed one.
-//! - R4: a target that a dead syncer has left stays protected until it is decided whether its record counts.
-//! - R5: the target is set before the record is stored, and cleared last.
-//! - R6: the record lists the live pages of its snapshot born after the last durable record.
-//! - R11: if the file has grown since the durable record, that barrier includes its length.
+//! - R4: a target that a dead syncer has left stays protected until it is decided whether its meta counts.
+//! - R5: the target is set before the meta is stored, and cleared last.
+//! - R6: the meta lists the live pages of its snapshot born after the last durable meta.
+//! - R11: if the file has grown since the durable meta, that barrier includes its length.
 //! - R10: what was stored before this handle opened the file, and is not durable, is stored again before the barrier.
-//! - The record goes to the slot that does not hold the last durable one, and never has the id of that.
-//!   The slot changes together with the durable id, in one store.
-//! - Within a handle one thread syncs ([`crate::txn::desk`]); among handles, one that has the syncer's turn
-//!   ([`crate::txn::file_locks::FileLocks`]), which is free when its process dies.
+//! - The meta goes to the slot that does not hold the last durable one, and never has the id of that one. The slot
+//!   changes together with the durable id, in one store.
+//! - Within a handle one thread syncs ([`crate::txn::group_commit`]); among handles, the one that holds the syncer
+//!   lock ([`crate::txn::file_locks::FileLocks`]), which is free once its process dies.
 
 use std::cell::Cell;
 
@@ -47,15 +47,15 @@ impl Database {
         Ok(())
     }
 
-    /// Before another commit: sees to it that its descriptor overwrites none that visible may name. Only after
-    /// hundreds of deferred commits that nobody has synced is there anything to wait for.
+    /// Ensures, before another commit, that its descriptor overwrites none that visible may name. It has to wait only
+    /// after hundreds of deferred commits that have not been synced.
     pub(crate) fn make_room_for_descriptor(&self) -> Result<()> {
         self.sync_until(|core| !core.shared.ring_is_full())
     }
 
-    /// Syncs, or waits for whoever syncs, until `is_reached`.
+    /// Syncs, or waits for the thread that syncs, until `is_reached`.
     fn sync_until(&self, is_reached: impl Fn(&Database) -> bool) -> Result<()> {
-        self.check_not_forked()?; // who syncs may be a thread that was not forked
+        self.check_not_forked()?; // the syncing thread may be one that was not forked
         loop {
             if is_reached(self) {
                 return Ok(());
@@ -70,7 +70,7 @@ impl Database {
         }
     }
 
-    /// Waits while another process syncs; then syncs, if that has not reached what is waited for.
+    /// Waits while another process syncs; then syncs, if that has not reached `is_reached`.
     fn sync_in_turn(&self, leader: Leader<'_>, is_reached: impl Fn(&Database) -> bool) -> Result<()> {
         let mut syncing = Syncing { core: self, leader, is_in_doubt: Cell::new(false) };
         if let Some(locks) = &self.locks {
@@ -83,16 +83,16 @@ impl Database {
         self.sync_newest(&syncing.is_in_doubt)
     }
 
-    /// Makes newest durable. After an error what is on the disk is not known if `is_in_doubt` is set.
+    /// Makes newest durable. If it fails with `is_in_doubt` set, it is not known what is on the disk.
     ///
-    /// An error that is met before anything is stored is this handle's alone. It may have mapped less of the file than
-    /// newest has; and newest may have moved there until the moment at which it became the target. Then the target
-    /// is taken back, and a handle that has mapped enough syncs newest.
+    /// An error that occurs before anything is stored concerns only this handle. It may have mapped less of the file
+    /// than newest has; and newest may have moved there until the moment at which it became the target. Then the
+    /// target is taken back, and a handle that has mapped enough syncs newest.
     pub(super) fn sync_newest(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
         self.settle_left_target(is_in_doubt)?;
         is_in_doubt.set(false);
         if self.shared.durable() == self.shared.newest_id() {
-            // Its syncer died before it made newest visible. There are never two records with one id.
+            // Its syncer died before it made newest visible. There are never two metas with one id.
             self.shared.finish_sync(self.shared.durable(), self.shared.durable_slot());
             return Ok(());
         }
@@ -135,8 +135,8 @@ impl Database {
         Ok(())
     }
 
-    /// Whether the file's length may not be durable, as far as this snapshot needs it. The length that the durable one
-    /// needs is, and nobody has cut the file below that since.
+    /// Whether the file's length may not be durable, as far as this snapshot needs it. The length that the durable
+    /// snapshot needs is durable, and no process has cut the file below that since.
     fn is_longer_than_durable(&self, snapshot: &Snapshot) -> bool {
         let mut durable = self.shared.durable();
         if is_mutated(Mutation::OlderGrowthForgotten) {
@@ -147,8 +147,8 @@ impl Database {
         is_longer && !is_mutated(Mutation::LengthNotSynced)
     }
 
-    /// R4: what a syncer that died has left. If its record is there, whole, it may be in the page cache only, and a
-    /// sync that failed may have left it there: so it is stored again, with the pages that it lists, as in recovery.
+    /// R4: settles what a dead syncer has left. If its meta is there, whole, it may be in the page cache only, and a
+    /// sync that failed may have left it there. So it is stored again, with the pages that it lists, as in recovery.
     /// After the barrier it is durable.
     fn settle_left_target(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
         let Some(target) = self.shared.left_target() else { return Ok(()) };
@@ -185,18 +185,18 @@ impl Database {
 
     /// The helper thread: syncs commits that were deferred, until the database is closed.
     pub(crate) fn sync_deferred_commits(&self) {
-        // What is announced above newest belongs to a writer that was killed before newest advanced, or that is
-        // about to: there is nothing to be synced yet.
+        // What is announced above newest belongs to a writer that was killed before newest advanced, or that is about
+        // to advance it: there is nothing to sync yet.
         let pending = || self.shared.pending().min(self.shared.newest_id());
-        // What this handle could not sync, though others may: the file is longer than it can see, say. To try again at
-        // once would fail at once, for ever, and closing would wait for it.
+        // What this handle could not sync, though others may: the file is longer than it can see, for instance.
+        // Trying again at once would fail at once, for ever, and closing would wait for it.
         let mut given_up = TransactionId(0);
         let has_work = |given_up: TransactionId| {
             pending() > self.shared.durable().max(given_up) && !self.shared.is_poisoned()
         };
         while self.sync.group.wait_for_work(|| has_work(given_up)) {
             let target = pending();
-            // Every ticket, and every writer, is told the error when it asks.
+            // Every pending commit, and every writer, gets the error when it asks.
             if self.sync_until(|core| core.shared.durable() >= target).is_err() {
                 given_up = target;
             }
@@ -204,17 +204,17 @@ impl Database {
     }
 }
 
-/// A thread that syncs for its handle, and the turn that it takes for that.
+/// A thread that syncs for its handle, and the syncer lock that it holds meanwhile.
 struct Syncing<'a> {
     core: &'a Database,
-    /// Something has been stored, or is being stored, and what becomes of it is not known.
+    /// Something has been stored, or is being stored, and it is not known what is on the disk.
     is_in_doubt: Cell<bool>,
-    /// Given up when the turn is free.
+    /// Dropped when the syncer lock has been released.
     leader: Leader<'a>,
 }
 
 impl Drop for Syncing<'_> {
-    /// Others may sync: after an error, or a panic, nobody any more.
+    /// Lets others sync; after an error, or a panic, none can any more.
     fn drop(&mut self) {
         if self.is_in_doubt.get() && is_mutated(Mutation::FailedSyncRetried) {
             self.core.shared.clear_target();

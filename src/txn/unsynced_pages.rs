@@ -1,11 +1,12 @@
-//! The pages that a record must list: those reachable from its snapshot that were born after the last durable
-//! record (R6), with their checksums.
+//! The pages that a meta must list: those reachable from its snapshot that were born after the last durable meta
+//! (R6), with their checksums.
 //!
 //! Invariants:
 //! - Each commit adds what it stored and takes out what it retired: what is left is exactly the new pages that are
 //!   still reachable.
-//! - Bounded: beyond [`PAGE_LIMIT`] pages the list is given up. A sync then takes two barriers, whose cost is noise
-//!   beside the data; and recovery, which reads and stores again what is listed, has a bounded amount of work (I4).
+//! - Bounded: beyond [`PAGE_LIMIT`] pages the list is given up. A sync then takes two barriers, whose cost is small
+//!   beside that of the data; and recovery, which reads and stores again what is listed, has a bounded amount of work
+//!   (I4).
 
 use std::collections::BTreeMap;
 
@@ -15,11 +16,11 @@ use crate::format::meta;
 use crate::shm::commit_info::CommitDelta;
 use crate::shm::{RING_LEN, SharedMemory};
 
-/// More pages than this between two durable records are synced with two barriers (16 MiB at 4 KiB).
-/// Fewer in tests, so that small histories get there too.
+/// More pages than this between two durable metas are synced with two barriers (16 MiB at 4 KiB). Fewer in tests, so
+/// that small histories get there too.
 const PAGE_LIMIT: u32 = if cfg!(test) { 300 } else { 4096 };
 
-/// Pages and overflow runs (*units*: what has one checksum), until there are too many.
+/// Pages and overflow extents (*units*: each has one checksum), until there are too many.
 #[derive(Default, Debug)]
 pub(crate) struct UnsyncedPages {
     /// First page to length and checksum.
@@ -29,7 +30,7 @@ pub(crate) struct UnsyncedPages {
 }
 
 impl UnsyncedPages {
-    /// Pages that have been stored.
+    /// Adds pages that have been stored.
     pub(crate) fn add(&mut self, run: Extent, checksum: u32) {
         self.page_count = self.page_count.saturating_add(run.count);
         if self.page_count > PAGE_LIMIT {
@@ -41,7 +42,7 @@ impl UnsyncedPages {
         }
     }
 
-    /// Pages that are no longer reachable. They die unit by unit, but several may be named as one run.
+    /// Removes pages that are no longer reachable. They die unit by unit, but several may be named as one extent.
     pub(crate) fn remove(&mut self, run: Extent) {
         while let Some((&first, &(count, _))) = self.units.range(run.first..PageNumber(run.end())).next() {
             self.page_count -= count;
@@ -49,13 +50,13 @@ impl UnsyncedPages {
         }
     }
 
-    /// All of them, with their checksums, ascending; `None` if there are too many.
+    /// All units, with their checksums, ascending; `None` if there are too many.
     pub(crate) fn units(&self) -> Option<Vec<(Extent, u32)>> {
         let units = self.units.iter().map(|(&first, &(count, checksum))| (Extent { first, count }, checksum));
         (!self.is_given_up).then(|| units.collect())
     }
 
-    /// The list for a record, and its digest; `None` if it is not known, or does not fit in `capacity` runs.
+    /// The list for a meta, and its digest; `None` if it is not known, or does not fit in `capacity` extents.
     pub(crate) fn list(&self, capacity: usize) -> Option<(Vec<Extent>, u32)> {
         let units = self.units()?;
         let mut runs: Vec<Extent> = Vec::new();
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(digest, meta::digest([100, 110, 210]));
         assert!(fresh.list(1).is_none(), "does not fit");
         fresh.remove(Extent::new(10, 4));
-        assert_eq!(fresh.list(9).unwrap().0, [Extent::new(21, 1)], "several units named as one run");
+        assert_eq!(fresh.list(9).unwrap().0, [Extent::new(21, 1)], "several units named as one extent");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! A write transaction: private frames over newest's pages, until it commits or is dropped.
 //!
 //! Invariants:
-//! - I1: nothing that anyone can see is written. What a transaction stores before its commit (spilled pages, large
-//!   values) goes to pages that no protected snapshot needs, and is known only to itself.
-//! - One transaction at a time has the writer's seat; dropping the transaction gives it back, with free
-//!   space as it was, or unknown: also when it is dropped by a panic.
+//! - I1: nothing that any reader can see is written. What a transaction stores before its commit (spilled pages,
+//!   large values) goes to pages that no protected snapshot needs, and only the transaction refers to them.
+//! - One transaction at a time holds the writer lock. Dropping the transaction, also by a panic, releases it, with
+//!   free space as it was, or unknown.
 //! - Each open table's tree is with its `TableMut`; the others are here. So the same table is never open twice.
-//! - After an operation that failed, or panicked, half-way only abort works. A single change of a tree or of free space
-//!   runs in [`Transaction::guard`]; while it does, the transaction refuses all else. A change made of several, between
-//!   which the caller's code runs and may use other tables, runs in [`Transaction::guard_whole`] besides.
+//! - After an operation that failed, or panicked, half-way only abort works. A single change of a tree or of free
+//!   space runs in [`Transaction::guard`]; while it does, the transaction refuses all else. A change made of several,
+//!   between which the caller's code runs and may use other tables, runs in [`Transaction::guard_whole`] as well.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -38,26 +38,26 @@ use crate::txn::writer_lock::WriterState;
 const DIRECT_VALUE_LEN: usize = 256 << 10;
 /// Changed pages that any transaction may hold by default, in bytes.
 const MIN_DIRTY_MEMORY: usize = 64 << 20;
-/// And where the system does not say how much memory there is.
+/// The same where the system does not say how much memory there is.
 const DEFAULT_DIRTY_MEMORY: usize = 256 << 20;
-/// Changed pages of a table in which entries were only put in behind all others, in bytes, before they are stored: but
-/// for a few they will not change any more.
+/// Changed pages, in bytes, of a table whose entries were only appended, before they are stored: all but a few of
+/// them will not change any more.
 const APPENDED_BYTES: usize = 8 << 20;
-/// The same once that has begun, for the memory that is used again and again to stay in the processor's cache.
+/// The same once that has begun: so the memory that is used again and again stays in the processor's cache.
 const NEXT_APPENDED_BYTES: usize = 1 << 20;
-/// Looking for the dead costs a system call for each other handle.
+/// Transactions between two that reap dead readers, which costs a system call for each other handle.
 const TRANSACTIONS_BETWEEN_BURIALS: u64 = 64;
 
 /// A write transaction without types.
 pub(crate) struct Transaction {
     pub(crate) handle: Arc<DbHandle>,
     pub(crate) id: TransactionId,
-    /// Newest that it builds on.
+    /// The newest that it builds on.
     pub(crate) base: Snapshot,
-    /// There until the transaction ends.
+    /// Present until the transaction ends.
     writer: RefCell<Option<Box<WriterState>>>,
     pub(crate) catalog: RefCell<TreeMut>,
-    /// Every table that has been opened: with its tree, or without while a `TableMut` has it.
+    /// Every table that has been opened: with its tree, or without it while a `TableMut` has the tree.
     tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
     /// Pages that it has stored before its commit and not dropped again, with their checksums.
     stored: RefCell<UnsyncedPages>,
@@ -70,7 +70,7 @@ pub(crate) struct Transaction {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Usable,
-    /// A change is under way; or one has panicked, and nobody knows where it was.
+    /// A change is under way; or one has panicked, and its state is unknown.
     Changing,
     /// A change has ended half-way with an error.
     Failed,
@@ -90,9 +90,9 @@ impl Drop for Unfinished<'_> {
 pub(crate) struct OpenTable {
     pub(crate) name: String,
     pub(crate) tree: TreeMut,
-    /// As it stands in the catalog.
+    /// The table's entry in the catalog.
     pub(crate) entry: TableEntry,
-    /// Whether pages were stored because entries were only put in behind all others.
+    /// Whether pages were stored early because entries were only appended.
     is_stored_as_it_grows: bool,
 }
 
@@ -108,7 +108,7 @@ impl OpenTable {
         self.tree.is_only_appended() && self.tree.dirty_bytes() > enough
     }
 
-    /// Whether the catalog does not say yet how the table stands.
+    /// Whether the table differs from its entry in the catalog.
     pub(crate) fn is_changed(&self) -> bool {
         self.tree.is_changed_from(&self.entry.root)
     }
@@ -127,15 +127,16 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Transaction {
-    /// Begins, once it is this one's turn; `None` if patience comes to its end before that.
+    /// Begins, once it holds the writer lock. Returns `None` if the wait is over first.
     pub(crate) fn begin(handle: &Arc<DbHandle>, wait: Wait) -> Result<Option<Transaction>> {
         let Some(transaction) = Transaction::begin_in_turn(handle, wait)? else { return Ok(None) };
         let old = transaction.reap_and_report_readers()?;
         if old.is_empty() {
             return Ok(Some(transaction));
         }
-        // The application is told while it is nobody's turn: what it calls may write. The second time nobody looks: so
-        // however many readers become old meanwhile, this one comes to write.
+        // Readers are reported to the application while the writer lock is free, because its callback may write. The
+        // second time nothing is reported: so however many readers become old meanwhile, this transaction comes to
+        // write.
         drop(transaction);
         handle.core.report(&old);
         Transaction::begin_in_turn(handle, wait)
@@ -159,24 +160,25 @@ impl Transaction {
             condition: Cell::new(Condition::Usable),
             cut_to: Cell::new(None),
         };
-        core.check_writable()?; // it may have been poisoned while we waited
+        core.check_writable()?; // it may have been poisoned during the wait
         if !core.shared.ids_are_in_order() {
             return Err(corrupt(None, "lock file", "transaction ids in order", "another order"));
         }
         if id > TransactionId::MAX {
-            // Nobody counts that far: the id that the file came with was forged.
+            // No database counts that far: the id that the file came with was forged.
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
         }
         core.check_files(&transaction.base)?;
         Ok(Some(transaction))
     }
 
-    /// Now and then looks whether readers have died, so that what they protect comes back by itself. Answers those of
-    /// whom the application is to be told.
+    /// Every so often reaps dead readers, so that what they protect comes back by itself. Returns the readers that
+    /// are to be reported to the application.
     fn reap_and_report_readers(&self) -> Result<Vec<ReaderInfo>> {
         let mut writer = self.writer.borrow_mut();
         let state = writer.as_mut().expect("the transaction has just begun");
-        // Counted here: turns that are taken for something else would hit, or miss, the multiples each time.
+        // Transactions are counted here: if takings of the lock were counted, those for other purposes could hit, or
+        // miss, the multiples each time.
         state.transactions += 1;
         if state.transactions.is_multiple_of(TRANSACTIONS_BETWEEN_BURIALS) {
             self.core().reap_dead_readers()?;
@@ -194,7 +196,7 @@ impl Transaction {
         self.guard_unless(|_| false, change)
     }
 
-    /// The same, but for errors that are met before anything has changed.
+    /// The same, except for errors that occur before anything has changed.
     pub(crate) fn guard_unless<T>(
         &self,
         is_refusal: impl FnOnce(&Error) -> bool,
@@ -202,15 +204,15 @@ impl Transaction {
     ) -> Result<T> {
         let before = self.condition.replace(Condition::Changing);
         let result = change();
-        // A part of the change may have failed, and that have been made good: but not for the transaction.
+        // A part of the change may have failed and been repaired by its caller: but not for the transaction.
         let is_good =
             self.condition.get() == Condition::Changing && result.as_ref().err().is_none_or(is_refusal);
         self.condition.set(if is_good { before } else { Condition::Failed });
         result
     }
 
-    /// Runs a change that is made of several, with the caller's code between them. If it does not come to its end,
-    /// because of an error or a panic, some of its parts may have been made: then the transaction can only be aborted.
+    /// Runs a change that is made of several, with the caller's code between them. If it does not end, because of an
+    /// error or a panic, some of its parts may have been made: then the transaction can only be aborted.
     pub(crate) fn guard_whole<T, E>(&self, change: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let unfinished = Unfinished(self);
         let done = change()?;
@@ -218,7 +220,7 @@ impl Transaction {
         Ok(done)
     }
 
-    /// From now on only abort works. That a change has panicked is more than that, and stays known.
+    /// From now on only abort works. A panic in a change is more than that, and stays known.
     pub(crate) fn fail(&self) {
         if self.condition.get() == Condition::Usable {
             self.condition.set(Condition::Failed);
@@ -266,7 +268,7 @@ impl Transaction {
         Ok(OpenTable::new(name, entry, self.id, self.core().pages.page_size))
     }
 
-    /// Puts a table back whose `TableMut` ends.
+    /// Takes a table back whose `TableMut` ends.
     pub(crate) fn return_table(&self, table: Box<OpenTable>) {
         self.tables.borrow_mut().insert(table.name.clone(), Some(table));
     }
@@ -355,11 +357,11 @@ impl Transaction {
         self.guard_unless(is_refusal, || change(table, &self.core().pages))
     }
 
-    /// Puts an entry in, in place of one with the same key. Answers whether the key is new.
+    /// Inserts an entry, replacing any existing value. Returns `true` if the key is new.
     pub(crate) fn insert(&self, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<bool> {
         if self.is_stored_directly(value.len()) {
             table.tree.check_key(key)?;
-            // Spills now if it must: were that to fail behind the next line, the value's pages would be lost.
+            // This spills now if it must: if that failed after the next line, the value's pages would be lost.
             self.change(table, |_, _| Ok(()))?;
             let first = self.store_value(value)?;
             let length = value.len() as u64;
@@ -373,7 +375,7 @@ impl Transaction {
 
     // ---- free space ----
 
-    /// The commit will make the file `length_pages` long: what lies behind that is free.
+    /// Notes that the commit will make the file `length_pages` long: what lies after that is free.
     pub(crate) fn cut_to(&self, length_pages: u32) {
         self.cut_to.set(Some(length_pages));
     }
@@ -382,7 +384,7 @@ impl Transaction {
     pub(crate) fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> Result<T>) -> Result<T> {
         let mut writer = self.writer.borrow_mut();
         let state = writer.as_mut().expect("the transaction has not ended");
-        // What failed has changed nothing, or the caller knows; what panicked may be anywhere.
+        // After an error nothing has changed, or the caller knows what has; after a panic the state is unknown.
         self.guard_unless(
             |_| true,
             || {
@@ -399,31 +401,32 @@ impl Transaction {
         )
     }
 
-    /// Notes what a tree no longer uses: free at once if this transaction had stored it, retired otherwise.
+    /// Notes what a tree no longer uses: free at once if this transaction stored it, retired otherwise.
     fn retire(&self, mut tree: TreeMut) -> Result<()> {
         let retired = tree.take_retired();
         self.with_space(|space| retire_all(space, &mut self.stored.borrow_mut(), retired, self.id))
     }
 
-    /// Called before a table is changed: stores its frames early if too many are held, or if most of them are finished.
+    /// Called before a table is changed: stores its frames early if too many are held, or if most of them are
+    /// finished.
     pub(crate) fn spill_if_needed(&self, table: &mut OpenTable) -> Result<()> {
         if table.has_finished_pages() {
             let spilled = self.spill(table, true);
             if spilled.is_ok() || self.check_usable().is_err() {
                 return spilled;
             }
-            // There is no room, which the commit will say, unless what is yet to be changed makes it smaller.
+            // There is no room, which the commit will report, unless later changes make it smaller.
             table.tree.expect_changes();
         }
         let own = table.tree.dirty_bytes();
-        // A table with few frames is left alone, though others hold many: it would spill at every step.
+        // A table with few frames is left alone, even if others hold many: it would spill at every step.
         if self.may_hold(own.saturating_mul(8)) || self.may_hold(own + self.dirty_bytes_of_closed_tables()) {
             return Ok(());
         }
         self.spill(table, false)
     }
 
-    /// Whether the transaction may have so many bytes of changes in memory.
+    /// Whether the transaction may have this many bytes of changes in memory.
     pub(crate) fn may_hold(&self, bytes: usize) -> bool {
         match self.core().settings.dirty_memory {
             Some(budget) => bytes <= budget,
@@ -431,7 +434,8 @@ impl Transaction {
         }
     }
 
-    /// Stores the frames of a table: all, or those that will not change any more, of which others will follow.
+    /// Stores the frames of a table: all, or only those that will not change any more, after which others will
+    /// follow.
     fn spill(&self, table: &mut OpenTable, only_finished: bool) -> Result<()> {
         let mut stored = self.stored.borrow_mut();
         let OpenTable { tree, is_stored_as_it_grows, .. } = table;
@@ -461,7 +465,7 @@ impl Transaction {
         self.tables.borrow().values().flatten().map(|table| table.tree.dirty_bytes()).sum()
     }
 
-    /// Stores a large value at once. Answers the first page of its overflow run.
+    /// Stores a large value at once. Returns the first page of its overflow extent.
     pub(crate) fn store_value(&self, value: &[u8]) -> Result<PageNumber> {
         let page_size = self.core().pages.page_size;
         let count = overflow::page_count(page_size, value.len() as u64);
@@ -490,7 +494,7 @@ impl Transaction {
 
     // ---- the end ----
 
-    /// What the commit works on. The seat stays with the transaction until it has gone well.
+    /// What the commit works on. The writer lock stays with the transaction until the commit has succeeded.
     pub(crate) fn parts(&mut self) -> Parts<'_> {
         Parts {
             core: &self.handle.core,
@@ -504,7 +508,7 @@ impl Transaction {
         }
     }
 
-    /// Gives the seat back: the transaction has ended.
+    /// Releases the writer lock: the transaction has ended.
     pub(crate) fn unlock_writer(&mut self) {
         if let Some(state) = self.writer.get_mut().take() {
             self.handle.core.unlock_writer(state);
@@ -516,7 +520,7 @@ impl Drop for Transaction {
     /// A transaction that has not been committed never happened.
     fn drop(&mut self) {
         if let Some(state) = self.writer.get_mut().as_mut() {
-            // If what was done cannot be taken back, free space is loaded again from the log when it is needed.
+            // If the changes cannot be undone, free space is loaded again from the log when it is needed.
             let may_be_halfway = self.condition.get() == Condition::Changing || std::thread::panicking();
             if may_be_halfway || state.log.as_mut().is_some_and(|log| log.space.abort().is_err()) {
                 state.log = None;
@@ -526,7 +530,7 @@ impl Drop for Transaction {
     }
 }
 
-/// Pages that were born in this transaction are free at once: nobody else has ever seen them.
+/// Pages that were born in this transaction are free at once: no other transaction has ever seen them.
 pub(crate) fn retire_all(
     space: &mut Space,
     stored: &mut UnsyncedPages,
@@ -552,7 +556,7 @@ pub(crate) fn add_all(stored: &mut UnsyncedPages, sealed: &[SealedPages], page_s
     }
 }
 
-/// An eighth of the memory that there is for this process. The system is asked once.
+/// An eighth of the memory that this process can have. The system is asked once.
 fn default_dirty_memory() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| match sys::memory_bytes() {
