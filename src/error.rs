@@ -1,4 +1,4 @@
-//! The one error type. Every variant says what was expected, what was found, and what to do.
+//! The library's only error type. The text of every variant says what was expected, what was found, and what to do.
 
 use std::fmt;
 use std::io;
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 /// A `Result` whose error is mapleaf's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong.
+/// The error that every fallible function of this crate returns.
 ///
-/// The text of each error (its `Display`) says what was expected, what was found and what can be
-/// done. It is whole: what the system said is in it, so [`source`](std::error::Error::source) answers `None`. For a
-/// decision in code there are the fields. Variants are grouped by when they occur.
+/// `Display` gives a complete sentence: what was expected, what was found, and what to do. It includes the operating
+/// system's own message, so [`source`](std::error::Error::source) returns `None`. Code that decides what to do next
+/// matches the variant and reads its fields. Variants are grouped by when they occur.
 ///
 /// ```
 /// use mapleaf::{Db, Error};
@@ -26,79 +26,79 @@ pub enum Error {
     // ---- any time ----
     /// The operating system refused an operation on the file.
     Io {
-        /// What was being done, for instance "open" or "write pages".
+        /// The operation, for instance "open" or "write pages".
         action: &'static str,
-        /// The file, if it has a name.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The bytes of the file are not what mapleaf wrote.
     Corrupt(Box<Corruption>),
-    /// An earlier sync failed: what is on the disk is unknown until the database is opened again.
+    /// An earlier sync failed. What is on the disk is unknown, so no process can write until every process has closed
+    /// the database and one opens it again.
     Poisoned,
 
     // ---- opening ----
-    /// The file does not begin as a mapleaf file does.
+    /// The file is not a mapleaf database.
     NotADatabase {
         /// The file.
         path: PathBuf,
-        /// What was found instead.
+        /// What the file contains instead.
         found: String,
     },
-    /// The file was written by a later version, in a format that this one does not know.
+    /// The file has a format version that this library does not know: a newer version of the library wrote it.
     NewerFormat {
         /// The file's format version.
         found: u32,
         /// The newest version that this library reads.
         supported: u32,
     },
-    /// The file has pages of another size than `OpenOptions::page_size` asked for.
+    /// The file's page size differs from the one that `OpenOptions::page_size` requests.
     PageSizeMismatch {
-        /// The size asked for, in bytes.
+        /// The requested size, in bytes.
         requested: usize,
         /// The file's own page size, in bytes.
         found: usize,
     },
-    /// The file is shorter than its newest record says.
+    /// The file is shorter than its newest meta page says.
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Bytes that the record speaks of.
+        /// The length that the meta page gives, in bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// The file's length, in bytes.
         found: u64,
     },
-    /// An option has a value that cannot be used.
+    /// An option has an invalid value.
     InvalidOption {
         /// Which option, and what is wrong with its value.
         problem: String,
     },
-    /// Others have the database open, who would not see this reader: it may not write their lock file, or does without
-    /// it (`salvage`).
+    /// Other handles have the database open, and they could not see this reader: it has no permission to write the
+    /// lock file, or does not use it (`salvage`, `restore`).
     InUse {
         /// The file.
         path: PathBuf,
     },
-
-    /// A process that reads the database without being seen keeps writers from writing: it may not write the lock file,
-    /// or rescues or restores from the file.
+    /// A process that writers cannot see reads the database, so no process can write. It has no permission to write
+    /// the lock file, or it runs `salvage` or `restore` on the file.
     HeldOff {
         /// The file.
         path: PathBuf,
     },
 
     // ---- restoring ----
-    /// An increment cannot be restored onto this copy, or an increment cannot follow it.
+    /// An increment does not fit this copy or increment.
     WrongBase {
-        /// The copy, or increment.
+        /// The copy or increment that the new increment was to follow.
         path: PathBuf,
-        /// Why not.
+        /// Why it does not fit.
         problem: String,
     },
-    /// Bytes that are to be an increment are none, or not all of it, or damaged.
+    /// The input is not an increment, or a truncated or damaged one.
     BadIncrement {
-        /// What is wrong with them.
+        /// What is wrong with the input.
         problem: String,
     },
 
@@ -110,98 +110,98 @@ pub enum Error {
         /// How many slots there are.
         slots: usize,
     },
-    /// As many handles have the database open as can be.
+    /// The database is already open the maximum number of times, in all processes.
     TooManyHandles {
-        /// How many that is.
+        /// The maximum.
         limit: usize,
     },
-    /// The handle belongs to the parent of this forked process.
+    /// The handle was opened before this process was forked, and belongs to the parent process.
     Forked,
-    /// The lock file, or the data file, is not the one that others have open: it was removed or replaced.
+    /// The data file or the lock file was removed or replaced while handles had it open.
     Replaced {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The database cannot grow beyond `OpenOptions::max_size`.
+    /// A change needs more space than `OpenOptions::max_size` allows.
     Full {
         /// The limit, in bytes.
         max_size: u64,
     },
-    /// The file is longer, or would become longer, than what this handle has reserved addresses for.
+    /// The file is longer, or would become longer, than the address range that this handle has reserved.
     MappingTooSmall {
         /// The file.
         path: PathBuf,
-        /// The length that it has or would have, in bytes.
+        /// The file's length, or the length that it would have, in bytes.
         needed: u64,
-        /// The length up to which this handle can see it, in bytes.
+        /// The length of the reserved address range, in bytes.
         mapped: u64,
     },
-    /// The system refuses memory for a value, or for what has to be known of a file.
+    /// The system refuses an allocation whose size a value or the file determines.
     OutOfMemory {
-        /// How much was asked for, in bytes.
+        /// The size of the allocation, in bytes.
         bytes: u64,
     },
-    /// An earlier operation of this transaction failed half-way; it can only be aborted.
+    /// An earlier change in this transaction failed and was left incomplete. The transaction can only be aborted.
     TransactionFailed,
 
     // ---- tables ----
-    /// There is no table of that name.
+    /// There is no table with this name.
     TableNotFound {
         /// The name.
         name: String,
     },
-    /// A table of that name is there already.
+    /// There is already a table with this name.
     TableExists {
         /// The name.
         name: String,
     },
-    /// The table is open already in this transaction.
+    /// The table is already open in this transaction.
     TableInUse {
         /// The name.
         name: String,
     },
     /// The table was created with other types.
     TableTypeMismatch {
-        /// The table.
+        /// The table's name.
         name: String,
-        /// Key and value type asked for.
+        /// The requested key and value types.
         requested: String,
-        /// Key and value type that the table was created with.
+        /// The key and value types that the table was created with.
         found: String,
     },
-    /// A table's name is too long, or the names of its two types together.
+    /// The name of a table, or the names of its two types together, are too long.
     TableNameTooLong {
         /// The length, in bytes.
         length: usize,
-        /// The greatest length, in bytes.
+        /// The maximum, in bytes.
         limit: usize,
     },
 
     // ---- keys and values ----
     /// The key is too long for the file's page size.
     KeyTooLong {
-        /// Its encoded length, in bytes.
+        /// The key's encoded length, in bytes.
         length: usize,
-        /// The greatest length, in bytes.
+        /// The maximum, in bytes.
         limit: usize,
     },
     /// The value is too large.
     ValueTooLarge {
-        /// Its encoded length, in bytes.
+        /// The value's encoded length, in bytes.
         length: u64,
-        /// The greatest length, in bytes.
+        /// The maximum, in bytes.
         limit: u64,
     },
-    /// A value cannot be encoded: a serde value whose `Serialize` failed, or that would not read back as it is.
+    /// A serde value cannot be encoded: its `Serialize` failed, or the encoding would decode to a different value.
     Encode {
         /// The value's type.
         type_name: String,
-        /// What the encoder said.
+        /// The encoder's message.
         problem: String,
     },
-    /// Stored bytes are not a value of the table's type.
+    /// Stored bytes are not a key or value of the table's type.
     Decode {
         /// The type.
         type_name: String,
@@ -215,15 +215,15 @@ pub enum Error {
 pub struct Corruption {
     /// The page's number, if it is known.
     pub page: Option<u32>,
-    /// Which property does not hold.
+    /// The property that does not hold.
     pub what: &'static str,
-    /// What it should be.
+    /// The expected value.
     pub expected: String,
-    /// What it is.
+    /// The value in the file.
     pub found: String,
 }
 
-/// Makes an [`Error::Corrupt`]; kept out of the callers' hot code.
+/// Builds an [`Error::Corrupt`]. It is `#[cold]` to stay out of the callers' hot code.
 #[cold]
 pub(crate) fn corrupt(
     page: Option<u32>,
@@ -239,22 +239,20 @@ pub(crate) fn corrupt(
     }))
 }
 
-/// Which limit of the system an error means, where its own words do not say.
+/// Names the system limit that caused `source`, where the system's own message does not.
 fn limit_met(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::ENOMEM) => {
             "; the process has no more addresses, mappings or memory (ulimit -v, vm.max_map_count): \
-             close other databases, or give a smaller max_size"
+             close other databases, or set a smaller max_size"
         }
-        Some(libc::EMFILE) => "; the process has as many files open as it may (ulimit -n)",
-        Some(libc::ENFILE) => "; the system has as many files open as it may (fs.file-max)",
+        Some(libc::EMFILE) => "; the process has reached its limit of open files (ulimit -n)",
+        Some(libc::ENFILE) => "; the system has reached its limit of open files (fs.file-max)",
         Some(libc::EAGAIN) => {
-            "; the process can have no more threads, or no addresses for one (ulimit -u, ulimit -v)"
+            "; the process has reached its limit of threads or of addresses (ulimit -u, ulimit -v)"
         }
-        Some(libc::EFBIG) => {
-            "; the process may not make a file that long (ulimit -f), or its file system cannot"
-        }
-        Some(libc::ENOLCK) => "; the system has no more locks, or none for this file system",
+        Some(libc::EFBIG) => "; the file exceeds the limit of the process (ulimit -f) or of the file system",
+        Some(libc::ENOLCK) => "; the system has no more file locks, or the file system does not support them",
         _ => "",
     }
 }
@@ -277,125 +275,131 @@ impl fmt::Display for Error {
             Error::Corrupt(corruption) => {
                 write!(
                     f,
-                    "the file is damaged: {corruption}; check() lists all damage, a backup restores it, \
-                     salvage() rescues what can be read"
+                    "the file is damaged: {corruption}; list all damage with check(), and restore a backup, or \
+                     rescue what can be read with salvage()"
                 )
             }
             Error::Poisoned => write!(
                 f,
-                "an earlier sync failed, so what is on the disk is unknown; \
-                 close the database and open it again to recover the last durable commit"
+                "an earlier sync failed, so what is on the disk is unknown; close the database in all processes, \
+                 then open it again to recover the last durable commit"
             ),
             Error::NotADatabase { path, found } => write!(
                 f,
                 "{} is not a mapleaf database: {found}; \
-                 give another path, or remove the file to create a database here",
+                 use another path, or remove the file to create a database there",
                 path.display()
             ),
             Error::NewerFormat { found, supported } => write!(
                 f,
-                "the file has format version {found}, this library reads up to {supported}; \
+                "the file has format version {found}, and this library reads versions up to {supported}; \
                  use a newer mapleaf"
             ),
             Error::PageSizeMismatch { requested, found } => write!(
                 f,
-                "a page size of {requested} bytes was asked for, but the file has pages of {found}; \
-                 leave page_size out, or give {found}"
+                "the file has pages of {found} bytes, not of {requested} as requested; \
+                 leave page_size out, or set it to {found}"
             ),
             Error::Truncated { path, expected, found } => write!(
                 f,
-                "{} has been cut short: its record speaks of {expected} bytes, there are {found}; \
+                "{} is truncated: expected {expected} bytes, found {found}; \
                  restore it from a backup, or rescue what is left with salvage()",
                 path.display()
             ),
             Error::InvalidOption { problem } => write!(f, "invalid option: {problem}"),
             Error::InUse { path } => write!(
                 f,
-                "{} is open elsewhere, and a reader that does not write {0}-lock is not seen there; \
-                 allow it to write that file, or wait until nobody has the database open",
+                "{} is open elsewhere, and other handles cannot see a reader that does not write {0}-lock; \
+                 give this process permission to write that file, or close the database elsewhere",
                 path.display()
             ),
             Error::HeldOff { path } => write!(
                 f,
-                "a process reads {} that may not write {0}-lock, or rescues or restores from it, and nobody can write \
-                 until that ends; end it, or let such readers write the lock file (chmod)",
+                "writing has to wait for a process that reads {} without writing {0}-lock, or salvages or restores \
+                 from it; end that process, or give such readers permission to write the lock file (chmod)",
                 path.display()
             ),
             Error::WrongBase { path, problem } => write!(
                 f,
-                "{} is not what the increment was made for: {problem}; \
-                 take the copy that it follows, or begin with a new copy",
+                "the increment does not fit {}: {problem}; use the copy that it follows, or make a new copy",
                 path.display()
             ),
             Error::BadIncrement { problem } => {
-                write!(f, "the increment cannot be restored: {problem}; nothing was changed")
+                write!(f, "the increment cannot be restored: {problem}; nothing was changed; make it again")
             }
             Error::ReadOnly => {
                 write!(f, "the database was opened read-only; open it without read_only(true) to write")
             }
             Error::ReadersFull { slots } => {
-                write!(f, "all {slots} reader slots are taken; end some read transactions first")
+                write!(f, "all {slots} reader slots are in use; end some read transactions first")
             }
             Error::TooManyHandles { limit } => write!(
                 f,
-                "{limit} handles have the database open, as many as can be; close some of them first"
+                "the database is already open {limit} times, the maximum; close some of its handles first"
             ),
             Error::Forked => write!(
                 f,
-                "this handle was opened before the process forked and belongs to the parent; \
+                "this handle was opened before the process was forked, and belongs to the parent process; \
                  open the database again in the child"
             ),
             Error::Replaced { path, problem } => write!(
                 f,
                 "{} was removed or replaced while the database was open ({problem}); \
-                 close it everywhere, then open it again",
+                 close the database in all processes, then open it again",
                 path.display()
             ),
             Error::Full { max_size } => write!(
                 f,
-                "the database may not grow beyond its max_size of {max_size} bytes; \
+                "the database needs more than its max_size of {max_size} bytes; \
                  open it with a larger one, or remove data"
             ),
             Error::MappingTooSmall { path, needed, mapped } => write!(
                 f,
-                "{} needs {needed} bytes of addresses, and this handle has reserved {mapped}; open the database again, \
-                 with a max_size of {needed} or more; if the system refuses so many, raise the process's limit \
-                 (ulimit -v) or close other databases",
+                "{} needs {needed} bytes of addresses, but this handle has reserved {mapped}; \
+                 open the database again, with a max_size of {needed} or more; if the system refuses that, \
+                 raise the process's limit (ulimit -v) or close other databases",
                 path.display()
             ),
             Error::OutOfMemory { bytes } => write!(
                 f,
-                "the system refuses {bytes} bytes of memory; use smaller values, or give the process more \
-                 (ulimit -v, its control group's limit)"
+                "the system refuses {bytes} bytes of memory; use smaller values, or raise the process's limit \
+                 (ulimit -v, or the limit of its control group)"
             ),
             Error::TransactionFailed => write!(
                 f,
-                "an earlier operation of this transaction failed half-way; \
-                 abort it and begin another"
+                "an earlier change in this transaction failed and was left incomplete; \
+                 abort the transaction and begin another"
             ),
             Error::TableNotFound { name } => {
-                write!(f, "there is no table {name:?}; open it in a write transaction to create it")
+                write!(f, "there is no table {name:?}; check its name, or create it in a write transaction")
             }
             Error::TableExists { name } => {
-                write!(f, "there is a table {name:?} already; drop it first, or choose another name")
+                write!(f, "there is already a table {name:?}; drop it first, or choose another name")
             }
             Error::TableInUse { name } => {
-                write!(f, "table {name:?} is open already in this transaction; drop its handle first")
+                write!(
+                    f,
+                    "table {name:?} is already open in this transaction; drop the open `TableMut` first"
+                )
             }
             Error::TableTypeMismatch { name, requested, found } => write!(
                 f,
                 "table {name:?} was created as {found}, not as {requested}; open it with those types"
             ),
             Error::TableNameTooLong { length, limit } => {
-                write!(f, "a table name of {length} bytes is too long: the limit is {limit}")
+                write!(
+                    f,
+                    "the name of a table, or of its types, is too long: it has {length} bytes, the limit is \
+                     {limit}; shorten it"
+                )
             }
             Error::KeyTooLong { length, limit } => write!(
                 f,
                 "a key of {length} bytes is too long: the limit is {limit} with this page size; \
-                 shorten it, or create the file with larger pages"
+                 shorten it, or create the database with larger pages"
             ),
             Error::ValueTooLarge { length, limit } => {
-                write!(f, "a value of {length} bytes is too large: the limit is {limit}")
+                write!(f, "a value of {length} bytes is too large: the limit is {limit}; store it in parts")
             }
             Error::Encode { type_name, problem } => {
                 write!(f, "a value of type {type_name} cannot be stored: {problem}")
@@ -403,12 +407,12 @@ impl fmt::Display for Error {
             Error::Decode { type_name, problem } => write!(
                 f,
                 "stored bytes are not a {type_name}: {problem}; \
-                 the table was written with another definition of that type"
+                 read the table with the definition of that type with which it was written"
             ),
         }
     }
 }
 
-/// `source` is always `None`: the text of an error has its cause in it already, and whoever prints a chain of errors
-/// would print it twice.
+/// `source` is always `None`: the text already contains the cause, and a program that prints the chain would
+/// print it twice.
 impl std::error::Error for Error {}

@@ -40,7 +40,7 @@ fn tables_that_are_missing_or_in_the_way_are_named() {
     refused(at, &["drop", "a.mapleaf", "names", "visit"], b"", 2, "did you mean \"visits\"?");
     refused(at, &["clear", "a.mapleaf", "names", "visit"], b"", 2, "did you mean \"visits\"?");
     refused(at, &["rename", "a.mapleaf", "nams", "people"], b"", 2, "did you mean \"names\"?");
-    refused(at, &["rename", "a.mapleaf", "names", "visits"], b"", 2, "a table \"visits\" already");
+    refused(at, &["rename", "a.mapleaf", "names", "visits"], b"", 2, "already a table \"visits\"");
     refused(at, &["rename", "a.mapleaf", "names", &"x".repeat(5000)], b"", 2, "too long");
     refused(at, &["drop", "a.mapleaf"], b"", 2, "required");
     for command in

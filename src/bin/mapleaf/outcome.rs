@@ -68,12 +68,12 @@ impl From<Error> for Failure {
     }
 }
 
-/// What is said of an error. The library's own text names its functions where a command line has commands and options.
+/// Returns the message for an error. Where the library's text names functions, this one names commands and options.
 fn message_of(error: &Error) -> String {
     match error {
         Error::Corrupt(problem) => format!(
-            "the file is damaged: {problem}; `mapleaf check` lists all damage, a backup restores it, `mapleaf salvage` \
-             rescues what can be read"
+            "the file is damaged: {problem}; list all damage with `mapleaf check`, and restore a backup, or rescue \
+             what can be read with `mapleaf salvage`"
         ),
         Error::Truncated { path, expected, found } => format!(
             "{} is truncated: expected {expected} bytes, found {found}; restore it from a backup, or rescue what is \
@@ -82,11 +82,11 @@ fn message_of(error: &Error) -> String {
         ),
         Error::Poisoned => {
             "an earlier sync failed, so what is on the disk is unknown; end all programs that have the \
-                            database open: the next one recovers the last durable commit"
+                            database open; the next one recovers the last durable commit"
                 .to_owned()
         }
         Error::PageSizeMismatch { requested, found } => format!(
-            "the file has pages of {found} bytes, not of {requested}; leave --page-size out, or give {found}"
+            "the file has pages of {found} bytes, not of {requested}; leave --page-size out, or set it to {found}"
         ),
         Error::InvalidOption { problem } => {
             format!("invalid option: {}", problem.replace("page_size", "--page-size"))
@@ -97,13 +97,13 @@ fn message_of(error: &Error) -> String {
              remove data"
         ),
         Error::TransactionFailed => {
-            "an earlier step of the transaction failed: nothing was changed".to_owned()
+            "an earlier change in the transaction failed; nothing was changed".to_owned()
         }
         Error::TableNotFound { name } => format!("there is no table {name:?}"),
         Error::TableExists { name } => {
-            format!("there is a table {name:?} already: `mapleaf drop` drops it, `mapleaf rename` renames it")
+            format!("there is already a table {name:?}; drop it with `mapleaf drop`, or choose another name")
         }
-        Error::TableInUse { name } => format!("table {name:?} is open already in this transaction"),
+        Error::TableInUse { name } => format!("table {name:?} is already open in this transaction"),
         other => other.to_string(),
     }
 }
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// All errors that a command can meet.
+    /// Returns every error that a command can meet.
     fn errors() -> Vec<Error> {
         let (path, name) = (PathBuf::from("app.mapleaf"), "users".to_owned());
         let text = |text: &str| text.to_owned();

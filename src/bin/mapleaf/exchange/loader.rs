@@ -85,7 +85,7 @@ impl<'a> Loader<'a> {
         let types = match &known {
             Some(_) if !is_ours && self.options.existing == Existing::Refuse => {
                 return Err(wrong(format!(
-                    "there is a table {name:?} already: choose with --existing merge or replace"
+                    "there is already a table {name:?}; choose --existing merge or --existing replace"
                 )));
             }
             Some(table) => {
