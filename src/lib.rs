@@ -1,4 +1,96 @@
-//! mapleaf: an embedded, memory-mapped, ordered, transactional key-value store.
+//! mapleaf is an embedded, memory-mapped, ordered, transactional key-value store.
+//!
+//! A database is one file, a copy-on-write B+tree. Programs read it in place through a memory mapping, so a lookup
+//! copies nothing. One transaction writes at a time; any number read meanwhile, in any number of processes, and no
+//! reader waits for a writer or a writer for a reader.
+//!
+//! # A first program
+//!
+//! ```
+//! use mapleaf::{Db, Table};
+//!
+//! const CAPITALS: Table<str, str> = Table::new("capitals");
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("world.mapleaf");
+//! let db = Db::open(&path)?; // created if there is no file
+//!
+//! db.update(|tx| {
+//!     let mut capitals = tx.table(&CAPITALS)?;
+//!     capitals.insert("France", "Paris")?;
+//!     capitals.insert("Japan", "Tokyo")?;
+//!     capitals.insert("Peru", "Lima")?;
+//!     Ok(())
+//! })?; // returns when the changes are durable
+//!
+//! let rx = db.read()?; // a snapshot: later writes do not change it
+//! let capitals = rx.table(&CAPITALS)?;
+//! assert_eq!(capitals.get("Japan")?, Some("Tokyo")); // borrowed from the file
+//! for entry in capitals.range("G"..)? {
+//!     let (country, capital) = entry?;
+//!     println!("{country}: {capital}");
+//! }
+//! # Ok::<(), mapleaf::Error>(())
+//! ```
+//!
+//! # The parts
+//!
+//! - A [`Db`] is an open database. It can be cloned and shared by threads. [`Db::open`] opens it with the default
+//!   options, and [`OpenOptions`] with others.
+//! - A [`Table`] is a name with the types of its keys and values. A database has any number of tables.
+//! - A [`WriteTxn`] changes several tables at once, and commits all changes or none. [`Db::update`] begins and
+//!   commits one. [`Durability`] and [`WriteTxn::commit_deferred`] choose when a commit returns.
+//! - A [`ReadTxn`] is a snapshot of all tables. It does not change, is `Send` and `Sync`, and ends when it is
+//!   dropped. Pages that it needs are not reused before that.
+//! - [`TableMut`] and [`TableRef`] are tables in a transaction: `get`, `range`, `prefix`, `insert`, `remove` and
+//!   more.
+//! - [`Key`] and [`Value`] are the traits of what can be stored. They are implemented for numbers, text, bytes,
+//!   tuples, options, vectors and more, and can be implemented for your own types. Keys sort as their Rust values do.
+//! - Every fallible function returns [`Error`]. Its text says what was expected, what was found, and what to do.
+//!
+//! # Guarantees
+//!
+//! - **Durability**: after a durable commit returns, the transaction and all earlier ones survive loss of power.
+//! - **Atomicity**: after a crash, each transaction is there entirely or not at all, and none without those before
+//!   it.
+//! - **Isolation**: writers run one after the other; a reader sees the state that exactly one of them left.
+//! - **Recovery**: opening finds the last durable state. A process that is killed loses no commit and damages
+//!   nothing.
+//! - **Damage**: a damaged or hostile file returns values or [`Error::Corrupt`]. It causes no panic and no wrong
+//!   memory access. Every page has a checksum. [`Db::check`] verifies a whole file, and [`salvage()`] rescues what
+//!   can be read.
+//!
+//! [`Db`] says what the program must guarantee in return: that nothing else writes to the file.
+//!
+//! # Limits
+//!
+//! - A key has at most half a page less 64 bytes ([`Db::max_key_len`]): 1984 with the default pages of 4 KiB. A value
+//!   has at most 4 GiB - 1.
+//! - A file has at most 2^31 pages: 8 TiB with pages of 4 KiB.
+//! - At one time, all processes together can have one write transaction, 16384 read transactions, and a file open
+//!   1024 times.
+//! - Linux is the tested platform. Network file systems are refused
+//!   (see [`OpenOptions::any_file_system`]).
+//!
+//! # Cargo features
+//!
+//! None is on by default.
+//!
+//! - `serde`: values of any serde type in a compact format, as `Serde<T>`.
+//! - `messagepack`: values of any serde type with the names of their fields, as `MessagePack<T>`. Includes `serde`.
+//! - `sim`: the module `sim`, a simulated disk that explores what crashes do to your program.
+//! - `cli`: the command-line program `mapleaf`.
+//!
+//! # More
+//!
+//! - Many entries at once: [`TableMut::insert_many`], [`TableMut::bulk_load`].
+//! - Copies and backups: [`ReadTxn::copy_to`], [`ReadTxn::compact_to`], [`ReadTxn::increment_to`], [`restore`].
+//! - Waiting for commits of other processes: [`Db::watch`], [`Db::wait_for_commit`].
+//! - A shorter file: [`Db::compact`], [`Db::shrink`].
+//! - The bytes of a file, for tools: [`inspect`].
+//!
+//! In the repository, `docs/GUIDE.md` explains how to use mapleaf chapter by chapter, `docs/VALUES.md` how to store
+//! your own types, and `docs/ARCHITECTURE.md` how it works.
 
 mod error;
 
@@ -47,17 +139,17 @@ pub use types::{
     KeyReader, KeyStr, Table, Value,
 };
 
-/// The programs in the README are tests.
+/// Runs the programs of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// So are those in the guide.
+/// Runs the programs of the guide as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/GUIDE.md")]
 struct Guide;
 
-/// And those about values of one's own types.
+/// Runs the programs of VALUES.md as tests.
 #[cfg(all(doctest, feature = "messagepack"))]
 #[doc = include_str!("../docs/VALUES.md")]
 struct OwnValues;

@@ -73,6 +73,7 @@ impl fmt::Display for Problems {
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use = "damage is in the report, not in the error"]
 pub struct CheckReport {
     pub(super) problems: Problems,
     pub(super) counts: PageCounts,

@@ -1,4 +1,4 @@
-//! Bulk loads: many entries at once, in any order.
+//! Bulk loads: insertions of many entries at once, in any order.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::txn::bulk::BulkLoader;
 use crate::types::{EncodeKey, EncodeValue, Key, Value};
 
-/// Takes the entries of a bulk load: see [`TableMut::bulk_load`].
+/// Receives the entries of a bulk load. See [`TableMut::bulk_load`].
 pub struct BulkLoad<'a, K: Key + ?Sized, V: Value + ?Sized> {
     loader: BulkLoader<'a>,
     types: Types<K, V>,
@@ -21,13 +21,12 @@ impl<K: Key + ?Sized, V: Value + ?Sized> fmt::Debug for BulkLoad<'_, K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> BulkLoad<'_, K, V> {
-    /// Puts an entry in, in place of one with the same key: one of the table's, or one that was given before.
+    /// Inserts an entry, replacing one with the same key that is in the table or was inserted before.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyTooLong`], [`Error::ValueTooLarge`], [`Error::Encode`]: the entry is not put in, and the load can go
-    /// on without it. After any other error, which an earlier entry may have caused, the transaction can only be
-    /// aborted.
+    /// After [`Error::KeyTooLong`], [`Error::ValueTooLarge`] or [`Error::Encode`], the load can go on without the
+    /// entry. After any other error, which an earlier entry may have caused, the transaction can only be aborted.
     #[inline]
     pub fn insert(&mut self, key: impl EncodeKey<K>, value: impl EncodeValue<V>) -> Result<()> {
         let value = value.encode_value()?;
@@ -36,24 +35,26 @@ impl<K: Key + ?Sized, V: Value + ?Sized> BulkLoad<'_, K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
-    /// Puts in all entries that `fill` gives to [`BulkLoad::insert`]. Answers how many of their keys are new.
+    /// Inserts all entries that `fill` gives to [`BulkLoad::insert`]. Returns the number of keys that were new.
     ///
-    /// The outcome is that of an [`insert`](TableMut::insert) for each: of equal keys the last one counts. For many
-    /// entries it is several times as fast, and the table becomes smaller, because they are sorted in memory before
-    /// they are put in; if their keys ascend through the first MiB, those that follow are put in as they come. The
-    /// memory that it takes beside the transaction's changed pages is at most half of
+    /// The result is that of an [`insert`](TableMut::insert) for each entry: of equal keys, the last one counts. For
+    /// many entries this is several times as fast, and the table becomes smaller, because entries are sorted in
+    /// memory before they are inserted. If the keys of the first MiB ascend, the entries after them are inserted as
+    /// they come.
+    ///
+    /// In addition to the transaction's changed pages, a load uses at most half of
     /// [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory) (by default a sixteenth of the system's
-    /// memory). What does not fit is put in in several runs, each of them sorted; so the more of the data fits, the
-    /// faster it is.
+    /// memory). Entries that do not fit are inserted in several sorted batches, so a load is faster if more of its
+    /// entries fit.
     ///
-    /// Behind all that was in the table leaves are filled to the last byte if keys ascend as they come. Otherwise a
-    /// sixteenth of each stays free, so that entries that are put in between later need not split it.
+    /// If keys ascend as they come, leaves after the table's last entry are filled completely. Otherwise a sixteenth
+    /// of each leaf stays free, so that later insertions need not split it.
     ///
     /// # Errors
     ///
-    /// `fill` may answer errors of its own. Then, and if it panics, or if an entry could not be put in (no space,
-    /// damage), some of the entries may be in the table and some not, so the transaction can only be aborted: whatever
-    /// it is asked for is [`Error::TransactionFailed`].
+    /// Those of `fill`, and those of [`insert`](TableMut::insert). After an error, or a panic in `fill`, only some of
+    /// the entries may be in the table. The transaction can then only be aborted, and every later call returns
+    /// [`Error::TransactionFailed`].
     ///
     /// ```
     /// use mapleaf::{Db, Error, Table};
@@ -104,8 +105,12 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
         })
     }
 
-    /// Puts in all of `entries`, in any order. Answers how many of their keys are new. The same as
-    /// [`TableMut::bulk_load`], of which it has the speed and the errors; for entries that come without any.
+    /// Inserts all of `entries`, which come in any order. Returns the number of keys that were new. It is
+    /// [`TableMut::bulk_load`] for a source of entries that cannot fail.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](TableMut::insert). After an error, the transaction can only be aborted.
     ///
     /// ```
     /// use mapleaf::{Db, Table};

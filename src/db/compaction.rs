@@ -1,4 +1,4 @@
-//! Making the file shorter while others read and write.
+//! Shortening the file while others read and write.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,22 +8,21 @@ use crate::error::Result;
 use crate::txn::compaction::{CompactionProgress, Compactor, cut};
 use crate::txn::database::DbHandle;
 
-/// Pages that a step takes, at most, if not told otherwise.
+/// The maximum of pages that a step moves, if [`Compaction::step_pages`] is not called.
 const STEP_PAGES: u32 = 256;
 
 impl Db {
-    /// Makes the file as short as it can be without writing every table anew: moves pages from its end to free space
-    /// further down, step by step, and cuts off the end. Others read and write meanwhile: each step is a write
-    /// transaction of its own, of 1 MiB or so. Answers how far it came.
+    /// Makes the file as short as is possible without rewriting every table: moves pages from its end to free space
+    /// further down, step by step, and truncates the file. Others can read and write meanwhile: each step is a
+    /// separate write transaction of about 1 MiB. Returns what was done.
     ///
-    /// The file gets shorter when no snapshot is left that may look at its end: after the last reader that began before
-    /// the end, with the next commit, sync or close. How full pages are does not change; for that there is
-    /// [`ReadTxn::compact_to`](crate::ReadTxn::compact_to).
+    /// The file becomes shorter when no snapshot needs its end: with the next commit, sync or close after the last
+    /// reader that began before the compaction ended. The fill of pages does not change;
+    /// [`ReadTxn::compact_to`](crate::ReadTxn::compact_to) makes a copy with full pages.
     ///
     /// # Errors
     ///
-    /// Those of [`Db::write`] and of [`WriteTxn::commit`](crate::WriteTxn::commit). What has been moved before stays
-    /// where it is.
+    /// Those of [`Db::write`] and of [`WriteTxn::commit`](crate::WriteTxn::commit). Earlier steps remain done.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -48,8 +47,9 @@ impl Db {
         Ok(progress)
     }
 
-    /// [`Db::compact`], step by step: each item is what has been done so far. It can be dropped after any of them: then
-    /// what has been moved stays where it is, and [`Db::shrink`] cuts off what is free at the end.
+    /// Returns an iterator that compacts as [`Db::compact`] does, one step for each item. An item is the progress so
+    /// far. The iterator can be dropped after any step: pages that were moved stay where they are, and [`Db::shrink`]
+    /// truncates the free end of the file.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -71,9 +71,9 @@ impl Db {
         Compaction { handle: Arc::clone(&self.handle), compactor: Compactor::new(STEP_PAGES), is_over: false }
     }
 
-    /// Gives free pages at the end of the file back to the system, all but some for the next commits. Answers whether
-    /// there were any. Moves nothing; what a commit leaves free at the end is given back without being asked if it is
-    /// much. The file is cut when no snapshot is left that may look at its end.
+    /// Returns free pages at the end of the file to the system, except some for the next commits. Returns `true` if
+    /// there were any. It moves no pages. A commit that leaves much space free at the end does this by itself. The
+    /// file is truncated when no snapshot needs its end.
     ///
     /// # Errors
     ///
@@ -97,8 +97,8 @@ impl Db {
     }
 }
 
-/// A compaction under way, from [`Db::compaction`]: an iterator over its steps.
-#[must_use = "nothing is moved but by its steps"]
+/// An iterator over the steps of a compaction. Made by [`Db::compaction`].
+#[must_use = "iterators are lazy: a page is moved only when the next step is taken"]
 pub struct Compaction {
     handle: Arc<DbHandle>,
     compactor: Compactor,
@@ -106,8 +106,8 @@ pub struct Compaction {
 }
 
 impl Compaction {
-    /// How many pages a step may take: 256 if nothing is said, 32 at least. (A large value is moved in one step,
-    /// however large it is.) More are faster; fewer make others wait for less time.
+    /// Sets how many pages a step may move: 256 by default, 32 at least. (A large value is moved in one step,
+    /// whatever its size.) Larger steps are faster; smaller ones make other writers wait for less time.
     pub fn step_pages(mut self, pages: u32) -> Compaction {
         self.compactor = Compactor::new(pages);
         self

@@ -8,21 +8,21 @@ use crate::db::read::ReadTxn;
 use crate::error::Result;
 
 impl ReadTxn {
-    /// Copies this snapshot to a new file, while others go on writing. Answers the file's length, in bytes.
+    /// Copies this snapshot to a new file, while others continue to write. Returns the new file's length, in bytes.
     ///
-    /// The copy is a complete database, durable under its name when this returns, in which each page has been verified:
-    /// damage is an error and is not copied. It is another database, with an identity of its own, and goes on from
-    /// this snapshot's transaction. If that was durable, increments can be restored onto it
-    /// ([`restore`](crate::restore)). Its file ends with the last page that this snapshot uses; free pages below that
-    /// are not copied. The kernel does the copying where it can, and shares blocks on a file system that can.
+    /// When this returns, the copy is a complete and durable database under its name. Every page has been verified:
+    /// damage is an error and is not copied. The copy is another database, with its own identity, and continues from
+    /// this snapshot's transaction. If that transaction was durable, increments can be restored onto the copy
+    /// ([`restore`](crate::restore)). The file ends with the last page that this snapshot uses, and free pages before
+    /// it are not copied. Where possible, the kernel copies the data, or the file system shares its blocks.
     ///
     /// # Errors
     ///
-    /// - [`Error::Io`](crate::Error::Io) if the file cannot be written: with
-    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. Then nothing is left of the copy, nor is
-    ///   after a kill. (On file systems that have no files without a name, vfat and network file systems among them,
+    /// - [`Error::Io`](crate::Error::Io) if the file cannot be written, with
+    ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is one. No part of the copy is left then, nor
+    ///   after the process is killed. (On file systems without unnamed files, such as vfat and network file systems,
     ///   a killed process leaves `PATH-new-` and 16 digits, to be removed by hand.)
-    /// - [`Error::Corrupt`](crate::Error::Corrupt) for the first thing that is wrong with the snapshot.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) with the first damage in the snapshot.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -42,13 +42,14 @@ impl ReadTxn {
         copy::copy_to_file(&self.reader, path.as_ref())
     }
 
-    /// As [`ReadTxn::copy_to`], to a pipe, a socket, or whatever can be written. Free pages are zeros there. Whoever
-    /// receives it makes it durable: until then a crash can lose parts of it that nobody would notice.
+    /// Copies this snapshot as [`ReadTxn::copy_to`] does, to a pipe, a socket or another writer. Free pages are
+    /// written as zeros. The receiver has to make the copy durable: before that, a crash can lose parts of it
+    /// unnoticed.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) with what the writer answered;
-    /// [`Error::Corrupt`](crate::Error::Corrupt), before anything is written.
+    /// [`Error::Io`](crate::Error::Io) with the writer's error; [`Error::Corrupt`](crate::Error::Corrupt), before
+    /// anything is written.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -64,8 +65,8 @@ impl ReadTxn {
         copy::copy_to_writer(&self.reader, writer)
     }
 
-    /// As [`ReadTxn::copy_to`], but writes every table anew in the order of its keys: pages are full, follow each
-    /// other, and none is free.
+    /// Copies this snapshot as [`ReadTxn::copy_to`] does, but writes every table again in the order of its keys:
+    /// pages are full and consecutive, and none is free.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl ReadTxn {
     /// db.update(|tx| tx.table(&HITS)?.remove_range(100..))?;
     ///
     /// let length = db.read()?.compact_to(&backup)?;
-    /// assert_eq!(length, 4 * 4096); // two records, a leaf of the table, a leaf of the catalog
+    /// assert_eq!(length, 4 * 4096); // two meta pages, a leaf of the table, a leaf of the catalog
     /// assert_eq!(Db::open(&backup)?.read()?.table(&HITS)?.len(), 100);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
@@ -89,12 +90,12 @@ impl ReadTxn {
         copy::compact_to_file(&self.reader, path.as_ref())
     }
 
-    /// Writes what has changed since transaction `since` to a new file: the pages that were born after it. With
-    /// [`restore`](crate::restore) they turn a copy of that transaction into one of this snapshot. Reads, of the whole
-    /// database, those pages, and the headers of the pages that they refer to.
+    /// Writes the changes since transaction `since` to a new file: the pages that later transactions wrote. With
+    /// them, [`restore`](crate::restore) makes a copy of this snapshot from a copy of that transaction. It reads only
+    /// those pages, and the headers of the pages that they refer to.
     ///
-    /// `since` is the id of a snapshot that was copied, or of which an increment was made:
-    /// [`ReadTxn::transaction_of`] tells that of a file, and that it is of this database.
+    /// `since` is the id of a snapshot of which a copy or an increment was made. [`ReadTxn::transaction_of`] returns
+    /// it for a file, and checks that the file belongs to this database.
     ///
     /// # Errors
     ///
@@ -122,25 +123,27 @@ impl ReadTxn {
         copy::increment_to_file(&self.reader, since, path.as_ref())
     }
 
-    /// As [`ReadTxn::increment_to`], to a pipe, a socket, or whatever can be written.
+    /// Writes an increment as [`ReadTxn::increment_to`] does, to a pipe, a socket or another writer.
     ///
     /// # Errors
     ///
-    /// Those of [`ReadTxn::increment_to`], with what the writer answered. An increment that was cut short is refused
-    /// when it is to be restored.
+    /// Those of [`ReadTxn::increment_to`], and [`Error::Io`](crate::Error::Io) with the writer's error.
+    /// [`restore`](crate::restore) refuses a truncated increment.
     pub fn increment_to_writer(&self, since: u64, writer: &mut impl Write) -> Result<Increment> {
         copy::increment_to_writer(&self.reader, since, writer)
     }
 
-    /// The transaction of a copy, or of an increment, that was made of this database: an increment since that can
-    /// follow it. A copy must not be open anywhere.
+    /// Returns the transaction of a copy or an increment that was made of this database. An increment since that
+    /// transaction can follow it. A copy must not be open anywhere.
     ///
     /// # Errors
     ///
-    /// [`Error::WrongBase`](crate::Error::WrongBase) if none can follow: it is a copy of another database, or a
-    /// compacting one, it has been written to, or its transaction was not durable when it was made.
-    /// [`Error::BadIncrement`](crate::Error::BadIncrement), [`Error::InUse`](crate::Error::InUse),
-    /// [`Error::NotADatabase`](crate::Error::NotADatabase), [`Error::Io`](crate::Error::Io).
+    /// - [`Error::WrongBase`](crate::Error::WrongBase) if no increment can follow: the file is a copy of another
+    ///   database, or a compacting copy, or it has been written to, or its transaction was not durable when it was
+    ///   copied.
+    /// - [`Error::BadIncrement`](crate::Error::BadIncrement) if the file is a damaged increment.
+    /// - [`Error::InUse`](crate::Error::InUse) if the copy is open.
+    /// - [`Error::NotADatabase`](crate::Error::NotADatabase), [`Error::Io`](crate::Error::Io).
     pub fn transaction_of(&self, path: impl AsRef<Path>) -> Result<u64> {
         Ok(copy::transaction_of_backup(path.as_ref(), &self.reader.identity())?.0)
     }

@@ -14,7 +14,7 @@ use crate::txn::page_file::PageFile;
 use crate::txn::read::SnapshotReader;
 use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, Value, decode_key, prefix_upper_bound};
 
-/// Where an iterator finds its pages.
+/// Where an iterator reads its pages from.
 #[derive(Clone, Copy)]
 pub(super) enum EntrySource<'a> {
     Snapshot(&'a SnapshotReader),
@@ -59,15 +59,15 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
     }
 }
 
-/// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: a page may be damaged, or
-/// an entry not be one of the table's types.
+/// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: a page may be damaged,
+/// or an entry may not be of the table's types.
 ///
-/// **An error does not move the iterator.** Asked again, from either end, it tries the same entry again and returns the
-/// same error, never `None` as if there were no more entries. So a loop must stop at the first error, as `?` does. The
-/// methods that use all of it up, such as `count`, `last` and `for_each`, stop there: the error is the last item.
+/// **An error does not move the iterator.** The next call, from either end, reads the same entry again and returns
+/// the same error, never `None` as if there were no more entries. A loop must therefore stop at the first error, as
+/// `?` does. The methods that consume the iterator, such as `count`, `last` and `for_each`, stop there: the error is
+/// their last item.
 ///
-/// Values are borrowed in place. Keys are put together from their page, without an allocation while they
-/// are short.
+/// Values are borrowed in place. Keys are assembled from their page; short keys need no allocation.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -105,7 +105,7 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
         Range { source, cursor, open: OpenLeaf::default(), types: PhantomData }
     }
 
-    /// An entry was found, and cannot be decoded.
+    /// Steps back to an entry that cannot be decoded, and returns the error.
     #[cold]
     fn stay(&mut self, end: End, error: Error) -> Option<Result<(K::Owned, V::Ref<'a>)>> {
         self.cursor.step_back(end);
@@ -133,7 +133,7 @@ fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
     K::decode(KeyBytes::from(key)).and_then(|key| Ok((key, V::decode(value)?)))
 }
 
-/// Uses an iterator up that does not move when it has met an error.
+/// Consumes an iterator that does not move on an error, up to its first error.
 fn fold_to_first_error<T, A>(
     mut next: impl FnMut() -> Option<Result<T>>,
     start: A,
@@ -150,7 +150,7 @@ fn fold_to_first_error<T, A>(
     sum
 }
 
-/// Whether the keys are such as a processor holds in its registers. Others would only be moved about more often.
+/// Returns whether a key fits in registers. For larger keys, the fast path would only copy more.
 const fn is_small<K: Key + ?Sized>() -> bool {
     size_of::<K::Owned>() <= 16
 }
@@ -166,7 +166,7 @@ fn decode_word<'a, K: Key + ?Sized, V: Value + ?Sized>(
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
     type Item = Result<(K::Owned, V::Ref<'a>)>;
 
-    #[inline(always)] // an item that is handed over in memory takes half as long again
+    #[inline(always)] // an item that is returned through memory takes 1.5 times as long
     fn next(&mut self) -> Option<Self::Item> {
         if is_small::<K>()
             && let Some((key, key_len, value)) = self.cursor.next_word(&self.open)
@@ -219,8 +219,8 @@ impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for Range<'_, K, V>
 
 impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for Range<'_, K, V> {}
 
-/// An iterator that keeps its transaction alive, and so borrows from nothing. Its values are owned. An error does not
-/// move it, as with [`Range`]. Made by [`OwnedTable`](crate::OwnedTable).
+/// An iterator over entries that keeps its transaction alive, and so borrows from nothing. Its values are owned. An
+/// error does not move it, as with [`Range`]. Made by [`OwnedTable`](crate::OwnedTable).
 #[must_use = "iterators are lazy"]
 pub struct OwnedRange<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,
@@ -284,7 +284,7 @@ impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for OwnedRange<K, V
 
 impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for OwnedRange<K, V> {}
 
-/// A cursor over encoded bounds.
+/// Returns a cursor over the entries between encoded bounds.
 #[inline]
 pub(super) fn range_cursor(
     top: impl Into<TreeTop>,
@@ -295,7 +295,7 @@ pub(super) fn range_cursor(
     RangeCursor::new(top, lower, upper)
 }
 
-/// The bounds of all keys that begin with `prefix`.
+/// Returns the bounds of all keys that begin with `prefix`.
 pub(super) fn prefix_bounds<K: Key + ?Sized, P: KeyPrefix<K>>(
     prefix: &P,
 ) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {

@@ -1,4 +1,4 @@
-//! The public face: databases, transactions, tables, iterators. No logic of its own beyond types.
+//! The public interface: databases, transactions, tables, iterators. It adds types to what `txn` does, and no logic.
 
 mod bulk;
 mod compaction;
@@ -36,14 +36,14 @@ use crate::txn::read::SnapshotReader;
 use crate::txn::reader_info::ReaderInfo;
 use crate::txn::write::Transaction;
 
-/// The types of a table, in what is of no size.
+/// Marks a struct of no size with the types of a table.
 type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;
 
 /// An open database: a handle that can be cloned, sent and shared.
 ///
-/// All clones speak of the same open database, which is closed when the last of them, and the last transaction
-/// begun from them, is dropped. A thread that begins many read transactions is fastest with a
-/// clone of its own: then it shares no cache line with the others.
+/// All clones share one open database. It is closed when the last clone, and the last transaction begun from one, is
+/// dropped. A thread that begins many read transactions is fastest with its own clone, which shares no cache line
+/// with the others.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -67,13 +67,13 @@ type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;
 ///
 /// # What makes this safe
 ///
-/// Opening is safe, in Rust's sense, although the file is mapped into memory, on these terms:
+/// The file is mapped into memory, and opening it is nevertheless a safe function, on these terms:
 ///
-/// - The file belongs to mapleaf while it is open. Whatever goes through this library keeps to the locks.
-///   Another program that writes into the file, or cuts it, while it is open breaks the terms: slices
-///   may then change under their readers, and touching a page that is gone ends the process (SIGBUS).
-/// - Wrong bytes never become wrong memory accesses: whatever a file contains, hostile or damaged, reading it
-///   gives values or [`Error::Corrupt`](crate::Error::Corrupt).
+/// - The file belongs to mapleaf while it is open. Every process that uses this library keeps to the locks. Another
+///   program that writes to the file or truncates it while it is open breaks the terms: slices may then change while
+///   they are borrowed, and a read of a page that is gone ends the process (SIGBUS).
+/// - Wrong bytes never become wrong memory accesses: reading a hostile or damaged file returns values or
+///   [`Error::Corrupt`](crate::Error::Corrupt).
 #[derive(Debug)]
 pub struct Db {
     pub(crate) handle: Arc<DbHandle>,
@@ -92,23 +92,34 @@ impl fmt::Debug for DbHandle {
 }
 
 impl Db {
-    /// Opens the database at `path` with the default options; creates it if there is no such file.
+    /// Opens the database at `path` with the default options, and creates it if there is no file there.
+    ///
+    /// Beside the database stands its lock file, `PATH-lock`, through which processes share it.
     ///
     /// # Errors
     ///
-    /// - [`Error::Io`](crate::Error::Io) if the system refuses: no permission, no folder, a directory.
-    /// - [`Error::NotADatabase`](crate::Error::NotADatabase) if there is a file that mapleaf did not write.
+    /// - [`Error::Io`](crate::Error::Io) if the system refuses: no permission, no such folder, a directory.
+    /// - [`Error::NotADatabase`](crate::Error::NotADatabase) if mapleaf did not write the file.
     /// - [`Error::NewerFormat`](crate::Error::NewerFormat), [`Error::Truncated`](crate::Error::Truncated),
     ///   [`Error::Corrupt`](crate::Error::Corrupt) if the file cannot be used.
-    /// - [`Error::Replaced`](crate::Error::Replaced) if other handles use the file with another lock file,
-    ///   or its lock file with another file: one of the two was removed or replaced while they were open.
-    /// - [`Error::InUse`](crate::Error::InUse) if others have it open and this one may not write the lock file.
-    /// - [`Error::TooManyHandles`](crate::Error::TooManyHandles) if it is open 1024 times, in all processes.
+    /// - [`Error::Replaced`](crate::Error::Replaced) if the data file or the lock file was removed or replaced while
+    ///   other handles had it open.
+    /// - [`Error::InUse`](crate::Error::InUse) if other handles have it open and this process has no permission to
+    ///   write the lock file.
+    /// - [`Error::TooManyHandles`](crate::Error::TooManyHandles) if it is already open 1024 times, in all processes.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.mapleaf");
+    /// let db = mapleaf::Db::open(&path)?;
+    /// assert!(path.exists());
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Db> {
         Db::options().open(path)
     }
 
-    /// OpenOptions, to open or create a database in another way than the default.
+    /// Returns the default [`OpenOptions`], with which a database is opened in another way than by [`Db::open`].
     ///
     /// ```
     /// # let folder = tempfile::tempdir().unwrap();
@@ -121,7 +132,7 @@ impl Db {
         OpenOptions::default()
     }
 
-    /// A new database in memory, which is gone when it is closed. Threads share it; other processes do not.
+    /// Creates a database in memory, which is gone when it is closed. Threads can share it, processes cannot.
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;
@@ -131,25 +142,39 @@ impl Db {
         Db::options().in_memory()
     }
 
-    /// Begins a write transaction, once no other one is open: there is one at a time, in all processes. So a
-    /// thread that has one open, and begins another, waits for ever. Those who wait have their turns in the order in
-    /// which they came: the threads of a handle, and the handles of all processes.
+    /// Begins a write transaction. There is one at a time, in all processes, and this call waits until no other is
+    /// open. A thread that already has one open therefore waits for ever. The threads of a handle, and the handles of
+    /// all processes, begin in the order in which they called.
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Poisoned`](crate::Error::Poisoned) after a failed
-    /// sync, [`Error::Truncated`](crate::Error::Truncated) if somebody has cut the file,
-    /// [`Error::Replaced`](crate::Error::Replaced) if another file has its name or that of the lock file by now,
-    /// [`Error::HeldOff`](crate::Error::HeldOff) if for five seconds a process reads the file that may not write the
-    /// lock file,
-    /// [`Error::Forked`](crate::Error::Forked) in a forked child.
+    /// - [`Error::ReadOnly`](crate::Error::ReadOnly) if the database was opened read-only.
+    /// - [`Error::Poisoned`](crate::Error::Poisoned) after a failed sync.
+    /// - [`Error::Truncated`](crate::Error::Truncated) if another program has truncated the file.
+    /// - [`Error::Replaced`](crate::Error::Replaced) if the data file or the lock file was removed or replaced.
+    /// - [`Error::HeldOff`](crate::Error::HeldOff) if, for five seconds, a process that has no permission to write
+    ///   the lock file reads the database.
+    /// - [`Error::Forked`](crate::Error::Forked) in a forked child.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// let tx = db.write()?;
+    /// tx.table(&HITS)?.insert(7, 1)?;
+    /// tx.commit()?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn write(&self) -> Result<WriteTxn> {
         let transaction = Transaction::begin(&self.handle, Wait::Forever)?;
-        Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the seat is free")))
+        Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the writer lock is free")))
     }
 
-    /// Begins a write transaction if no other one is open, and nobody waits for one; `None` otherwise. Errors are those
-    /// of [`Db::write`].
+    /// Begins a write transaction, without waiting. Returns `None` if another is open or waited for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::write`].
     ///
     /// ```
     /// # let db = mapleaf::Db::in_memory()?;
@@ -163,18 +188,36 @@ impl Db {
         Ok(Transaction::begin(&self.handle, Wait::No)?.map(WriteTxn::new))
     }
 
-    /// Begins a write transaction, if it is this one's turn within `timeout`; `None` if not. While it waits it has its
-    /// place among those who wait, as with [`Db::write`]; but it notices a millisecond late that its turn has
-    /// come, if another process had it before. Errors are those of [`Db::write`], with
-    /// [`Error::HeldOff`](crate::Error::HeldOff) also after a shorter timeout.
+    /// Begins a write transaction, and waits for at most `timeout`. Returns `None` if others still write then.
+    ///
+    /// It waits in the same order as [`Db::write`]. If another process wrote before it, it begins up to a millisecond
+    /// late.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::write`]. A `timeout` below five seconds also shortens the wait before
+    /// [`Error::HeldOff`](crate::Error::HeldOff).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let db = mapleaf::Db::in_memory()?;
+    /// let first = db.write()?;
+    /// assert!(db.write_timeout(Duration::from_millis(1))?.is_none());
+    /// # first.abort();
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
         let deadline = Instant::now().checked_add(timeout);
         let wait = deadline.map_or(Wait::Forever, Wait::Until);
         Ok(Transaction::begin(&self.handle, wait)?.map(WriteTxn::new))
     }
 
-    /// Runs `work` in a write transaction: commits durably if it answers `Ok`, aborts otherwise. Errors are those of
-    /// `work`, of [`Db::write`] and of [`WriteTxn::commit`].
+    /// Runs `work` in a write transaction, commits durably if it returns `Ok`, and aborts otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, of [`Db::write`] and of [`WriteTxn::commit`].
     ///
     /// ```
     /// use mapleaf::{Db, Error, Table};
@@ -198,21 +241,33 @@ impl Db {
         Ok(value)
     }
 
-    /// Begins a read transaction: a snapshot that does not change. Never waits, and nobody waits for it.
+    /// Begins a read transaction: a snapshot that does not change. It waits for no writer, and no writer waits for
+    /// it.
     ///
-    /// A snapshot keeps the pages that it alone still needs from being used again; end it when it is not
-    /// needed any more.
+    /// Pages that only this snapshot needs cannot be reused before it ends. End it when it is no longer needed.
     ///
     /// # Errors
     ///
-    /// [`Error::ReadersFull`](crate::Error::ReadersFull) if there are 16384 read transactions already, in all
-    /// processes; [`Error::Forked`](crate::Error::Forked) in a forked child.
+    /// - [`Error::ReadersFull`](crate::Error::ReadersFull) if there are already 16384 read transactions, in all
+    ///   processes.
+    /// - [`Error::Forked`](crate::Error::Forked) in a forked child.
+    ///
+    /// ```
+    /// # let db = mapleaf::Db::in_memory()?;
+    /// let rx = db.read()?;
+    /// assert_eq!(rx.tables()?.len(), 0);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     #[inline]
     pub fn read(&self) -> Result<ReadTxn> {
         Ok(ReadTxn::new(SnapshotReader::begin(&self.handle)?))
     }
 
-    /// Runs `work` in a read transaction.
+    /// Runs `work` in a read transaction, and returns its result.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work` and of [`Db::read`].
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -227,12 +282,25 @@ impl Db {
         work(&self.read()?)
     }
 
-    /// Makes every commit up to now durable: those with [`Durability::Lazy`], and deferred ones.
+    /// Makes all earlier commits durable, including deferred ones and those with [`Durability::Lazy`].
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) if the sync fails, and [`Error::Poisoned`](crate::Error::Poisoned) from
-    /// then on: what is on the disk is unknown until the database is opened again.
+    /// [`Error::Io`](crate::Error::Io) if the sync fails. From then on, writes return
+    /// [`Error::Poisoned`](crate::Error::Poisoned): what is on the disk is unknown until the database is opened
+    /// again.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Durability, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// let tx = db.write()?;
+    /// tx.table(&HITS)?.insert(7, 1)?;
+    /// let id = tx.commit_with(Durability::Lazy)?;
+    /// db.sync()?;
+    /// assert_eq!(db.stats()?.durable, id);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn sync(&self) -> Result<()> {
         let core = &self.handle.core;
         core.check_writable()?;
@@ -241,7 +309,11 @@ impl Db {
         Ok(())
     }
 
-    /// Sizes and positions of the database, now.
+    /// Returns the current sizes and transaction ids of the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;
@@ -253,8 +325,8 @@ impl Db {
         Stats::of(self)
     }
 
-    /// Live read transactions, in all processes, the oldest snapshot first: who keeps pages from being used again. The
-    /// last entry may be of readers that are not seen, and keep writers from writing
+    /// Returns the live read transactions of all processes, the oldest snapshot first. They prevent pages from being
+    /// reused. The last entry may stand for readers that have no slot and prevent all writing
     /// ([`ReaderInfo::holds_off_writers`]).
     ///
     /// ```
@@ -269,13 +341,14 @@ impl Db {
         self.handle.core.readers()
     }
 
-    /// Sleeps until a transaction newer than `after` is visible, by whatever process; answers the newest
-    /// visible one. `None` if there is none within `timeout`; without a timeout it waits for as long as it takes.
+    /// Sleeps until a transaction newer than `after`, of any process, is visible, and returns the id of the newest
+    /// visible transaction. Returns `None` if there is none within `timeout`. Without a timeout it waits without
+    /// limit.
     ///
     /// # Errors
     ///
-    /// [`Error::Poisoned`](crate::Error::Poisoned) after a failed sync, for then nobody commits any more;
-    /// [`Error::Forked`](crate::Error::Forked) in a forked child.
+    /// - [`Error::Poisoned`](crate::Error::Poisoned) after a failed sync, because no process can commit then.
+    /// - [`Error::Forked`](crate::Error::Forked) in a forked child.
     ///
     /// ```
     /// use std::time::Duration;
@@ -299,14 +372,15 @@ impl Db {
         )
     }
 
-    /// An iterator over commits from now on, in whatever process they are made. See [`Watch`]. What is committed
-    /// between reading and this call is not told: for that there is [`Db::watch_from`].
+    /// Returns an iterator over future commits, of any process. See [`Watch`]. It misses commits between an earlier
+    /// read transaction and this call; [`Db::watch_from`] does not.
     pub fn watch(&self) -> Watch {
         self.watch_from(self.handle.core.shared.visible().0)
     }
 
-    /// An iterator over commits newer than transaction `after`: with the id of what has been read, nothing is missed
-    /// between reading and watching. If there is a newer one already, the first item is there at once.
+    /// Returns an iterator over commits newer than transaction `after`, of any process. With the id of the read
+    /// transaction that was used before, it misses no commit. If there is already a newer commit, the first item is
+    /// available at once.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -317,7 +391,7 @@ impl Db {
     /// let mut colour = rx.table(&SETTINGS)?.get("colour")?.map(str::to_owned);
     /// let mut commits = db.watch_from(rx.id());
     /// # db.update(|tx| tx.table(&SETTINGS)?.insert("colour", "green"))?;
-    /// // What is committed here, by whomever, is an item of `commits`.
+    /// // A commit at this point, by any process, is an item of `commits`.
     /// commits.next().transpose()?;
     /// colour = db.view(|rx| Ok(rx.table(&SETTINGS)?.get("colour")?.map(str::to_owned)))?;
     /// assert_eq!(colour.as_deref(), Some("green"));
@@ -327,15 +401,15 @@ impl Db {
         Watch::new(&self.handle, after)
     }
 
-    /// Checks the whole database: every page, every checksum, every order and count, and that each page of the file
-    /// is exactly one of reachable, retired or free. Reads the file once. Writers wait meanwhile; readers
-    /// do not. A handle that was opened read-only makes nobody wait: it checks a snapshot, as a reader.
+    /// Checks the whole database: every page, checksum, order of keys and count, and that each page of the file is
+    /// exactly one of reachable, retired or free. It reads the file once. Writers wait meanwhile, readers do not.
+    /// With a read-only handle it checks a snapshot instead, and no process waits.
     ///
     /// # Errors
     ///
-    /// Damage is what the report is for. An error means that checking itself could not be done. With a read-only
-    /// handle that is [`Error::Io`](crate::Error::Io), with [`TimedOut`](std::io::ErrorKind::TimedOut), while the
-    /// newest commit is not synced and nobody is there to do it, after a process was killed: the next writer does it.
+    /// Damage is in the report. An error means that the check could not be done. With a read-only handle, that is
+    /// [`Error::Io`](crate::Error::Io) with [`TimedOut`](std::io::ErrorKind::TimedOut) if a process was killed before
+    /// the newest commit was synced, and no other process has synced it; the next writer does.
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;
@@ -347,8 +421,8 @@ impl Db {
         self.check_with(|_| {})
     }
 
-    /// As [`Db::check`]; `progress` is called for each page or run of pages that has been found, with the counts so far
-    /// and the file's total.
+    /// Checks the database as [`Db::check`] does, and calls `progress` after each page or extent of pages, with the
+    /// counts so far and the file's total.
     ///
     /// ```
     /// let db = mapleaf::Db::in_memory()?;
@@ -360,9 +434,9 @@ impl Db {
         check::check(&self.handle.core, &mut |_, counts| progress(counts))
     }
 
-    /// As [`Db::check`]; `each` is told what each page is used for: pages of trees in the order of their keys, then
-    /// those of free space. In a sound file it hears of every page once; of one that is damaged or lost it does not
-    /// hear.
+    /// Checks the database as [`Db::check`] does, and calls `each` with the use of each page: pages of trees in the
+    /// order of their keys, then pages of free space. In a sound file it is called once for every page. It is not
+    /// called for damaged or lost pages.
     ///
     /// ```
     /// use mapleaf::{Db, PageRole, Table};
@@ -382,27 +456,31 @@ impl Db {
         check::check(&self.handle.core, &mut |page, _| each(page))
     }
 
-    /// Makes every commit durable and lets go of this handle. The file is closed when the last handle and transaction
-    /// are gone; that too makes every commit durable, but cannot answer an error.
+    /// Makes every commit durable and drops this handle. The file is closed when the last clone and transaction are
+    /// dropped. A drop also makes every commit durable, but cannot return an error.
     ///
     /// # Errors
     ///
-    /// Those of [`Db::sync`]; none if the database was opened for reading only.
+    /// Those of [`Db::sync`]. There are none if the database was opened read-only.
     pub fn close(self) -> Result<()> {
         if self.handle.core.settings.read_only { Ok(()) } else { self.sync() }
     }
 
-    /// Bytes in a page of this database.
+    /// Returns the size of a page, in bytes.
     pub fn page_size(&self) -> usize {
         self.handle.core.pages.page_size
     }
 
-    /// The longest key that a table of this database can hold, encoded, in bytes: half a page less 64.
+    /// Returns the maximum encoded length of a key, in bytes: half a page less 64.
     pub fn max_key_len(&self) -> usize {
         crate::format::page::max_key_len(self.page_size())
     }
 
-    /// Tells the system how the file is going to be read from now on. See [`AccessPattern`].
+    /// Advises the system how the file will be read from now on. See [`AccessPattern`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if the system refuses.
     pub fn set_access_pattern(&self, pattern: AccessPattern) -> Result<()> {
         options::advise(&self.handle.core, pattern)
     }

@@ -1,4 +1,4 @@
-//! OpenOptions for opening.
+//! How a database is opened.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -15,15 +15,16 @@ use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::reader_info::{ReaderInfo, ReaderLimit};
 
-/// How the file is going to be read: what the system is told of it (`madvise`).
+/// How the file will be read: the advice that mapleaf gives to the system (`madvise`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum AccessPattern {
-    /// Lookups here and there: nothing is read ahead, so that memory holds what was asked for. The default.
+    /// Scattered lookups. The system reads nothing ahead, so memory holds only what was used. The default.
     #[default]
     Random,
-    /// The system's own mixture.
+    /// The system's own default.
     Normal,
-    /// Scans: much is read ahead.
+    /// Scans. The system reads far ahead.
     Sequential,
 }
 
@@ -87,37 +88,40 @@ impl Default for OpenOptions {
 }
 
 impl OpenOptions {
-    /// Bytes in a page: a power of two from 4096 (the default) to 65536. Fixed when the file is created; for
-    /// a file that is there, a size that differs from its own is
+    /// Sets the size of a page, in bytes: a power of two from 4096 (the default) to 65536. It is fixed when the file
+    /// is created. Opening an existing file with another size returns
     /// [`Error::PageSizeMismatch`](crate::Error::PageSizeMismatch).
     ///
-    /// Larger pages hold longer keys and make trees flatter; smaller ones make small commits cheaper.
+    /// Larger pages hold longer keys and make trees flatter. Smaller ones make small commits cheaper.
     pub fn page_size(mut self, bytes: usize) -> OpenOptions {
         self.settings.page_size = Some(bytes);
         self
     }
 
-    /// Opens for reading only: no data file is created or written. Works on a read-only file system too, and without
-    /// permission to write the lock file; but there such a reader cannot be seen by others. So it cannot be there while
-    /// they have the database open, and keeps them from writing while it is.
+    /// Opens the database for reading only. The data file is neither created nor written.
+    ///
+    /// This also works on a read-only file system, and without permission to write the lock file. But other processes
+    /// cannot see a reader that does not write the lock file. It therefore cannot open a database that others have
+    /// open, and no process can write while it has the database open.
     pub fn read_only(mut self, read_only: bool) -> OpenOptions {
         self.settings.settings.read_only = read_only;
         self
     }
 
-    /// Whether a file that is not there is created (the default) or an error.
+    /// Sets whether a missing file is created (the default) or is an error.
     pub fn create(mut self, create: bool) -> OpenOptions {
         self.settings.create = create;
         self
     }
 
-    /// The mode of a file that is created, as `open` takes it: 0666 by default, of which the system takes the bits that
-    /// the process's umask forbids. It must let the owner read and write (0600), and has no other bits than those for
-    /// reading and writing. A file that is there keeps its own.
+    /// Sets the mode of a file that is created, as for `open(2)`: 0666 by default. The system removes the bits of the
+    /// process's umask. The mode must allow the owner to read and write (0600), and may have no bits other than those
+    /// for reading and writing. An existing file keeps its mode.
     ///
-    /// What is made beside or from a database has the mode of the database's file: the lock file, copies, increments,
-    /// restored and salvaged databases. If root makes it, it also has the file's owner and group. If a user makes it to
-    /// whom the file does not belong, and who cannot give it to the file's group, the mode gives the less.
+    /// Every file that is made beside or from a database gets the mode of the data file: the lock file, copies,
+    /// increments, restored and salvaged databases. If root makes the file, it also gets the data file's owner and
+    /// group. If a user who does not own the data file makes it, and cannot give it to the data file's group, the
+    /// mode is reduced accordingly.
     ///
     /// ```
     /// use std::os::unix::fs::PermissionsExt;
@@ -133,68 +137,72 @@ impl OpenOptions {
         self
     }
 
-    /// How commits store their pages. See [`WriteMode`].
+    /// Sets how commits store their pages. See [`WriteMode`].
     pub fn write_mode(mut self, mode: WriteMode) -> OpenOptions {
         self.settings.write_mode = mode;
         self
     }
 
-    /// When checksums are compared. See [`Verify`].
+    /// Sets when checksums are verified. See [`Verify`].
     pub fn verify(mut self, verify: Verify) -> OpenOptions {
         self.settings.verify = verify;
         self
     }
 
-    /// Bytes that the file may grow to through this handle, 1 MiB at least. What would grow beyond is
-    /// [`Error::Full`](crate::Error::Full).
+    /// Sets the maximum length to which this handle lets the file grow, in bytes: 1 MiB at least. A change that needs
+    /// more returns [`Error::Full`](crate::Error::Full).
     ///
-    /// The handle reserves as much address space, which costs no memory. By default it reserves 1 TiB if few databases
-    /// are open in the process (their reservations are below 32 TiB), 64 GiB while they are below 96 TiB, and 1 GiB
-    /// after that; but at least four times the file's length. So a thousand databases leave addresses to the program.
-    /// Where the system refuses as much, half of it is tried, and so on. A file that would outgrow the reservation, or
-    /// that another handle has made longer than it, is
-    /// [`Error::MappingTooSmall`](crate::Error::MappingTooSmall): opened again, the handle reserves more.
+    /// The handle reserves that much address space, which costs no memory. Without this option it reserves 1 TiB
+    /// while the process's reservations are below 32 TiB, 64 GiB while they are below 96 TiB, and 1 GiB after that,
+    /// but at least four times the file's length. A thousand open databases thus leave addresses to the program.
+    /// Where the system refuses, the handle tries half of it, and so on. If the file outgrows the reservation, the
+    /// handle returns [`Error::MappingTooSmall`](crate::Error::MappingTooSmall), and a new opening reserves more.
     pub fn max_size(mut self, bytes: u64) -> OpenOptions {
         self.settings.settings.max_size = Some(bytes);
         self
     }
 
-    /// Allows a database on a file system that other machines, or a server, may use too: NFS, SMB, 9p, FUSE and the
-    /// like, which are refused otherwise. There it must be open on one machine only, and the file system must keep
-    /// mappings and stores of this machine in step (9p without a cache does not): otherwise values are wrong without an
-    /// error. What a sync is worth there is the server's matter.
+    /// Allows a database on a file system that other machines or a server may also use, such as NFS, SMB, 9p or FUSE.
+    /// They are refused otherwise.
+    ///
+    /// The database must then be open on one machine only, and the file system must keep this machine's mappings and
+    /// writes coherent (9p without a cache does not). Otherwise values are wrong, without an error. Whether a sync is
+    /// durable depends on the server.
     pub fn any_file_system(mut self, allowed: bool) -> OpenOptions {
         self.settings.any_file_system = allowed;
         self
     }
 
-    /// Bytes of changed pages that a write transaction may hold in memory, about: by default an eighth of the memory
-    /// that the system or the process's control groups give it, and 64 MiB at least; 256 MiB where the system does not
-    /// say. A larger transaction stores some of its pages before it commits, and a page that it changes again after
-    /// that is stored again: changes in random order become several times slower beyond this. A bulk load
-    /// ([`TableMut::bulk_load`](crate::TableMut::bulk_load)) holds up to half as much of entries besides.
+    /// Sets how many bytes of changed pages a write transaction holds in memory, approximately. The default is an
+    /// eighth of the memory that the system or the process's control groups allow, and 64 MiB at least; it is 256 MiB
+    /// where the system does not report its memory.
+    ///
+    /// A larger transaction stores some of its pages before it commits, and stores a page again if it changes it
+    /// again. Beyond this size, changes in random order therefore become several times slower. A bulk load
+    /// ([`TableMut::bulk_load`](crate::TableMut::bulk_load)) also holds entries of up to half this size.
     pub fn dirty_memory(mut self, bytes: usize) -> OpenOptions {
         self.settings.settings.dirty_memory = Some(bytes);
         self
     }
 
-    /// How the file is going to be read. See [`AccessPattern`].
+    /// Sets how the file will be read. See [`AccessPattern`].
     pub fn access_pattern(mut self, pattern: AccessPattern) -> OpenOptions {
         self.access_pattern = pattern;
         self
     }
 
-    /// Asks the system to map the file with huge pages where it can: fewer misses in the processor's address cache, for
-    /// large files that are mostly read. Off by default. Where it cannot, this does nothing.
+    /// Asks the system to map the file with huge pages. Large files that are mostly read then cause fewer misses in
+    /// the processor's address cache. Off by default. Where the system cannot do it, this has no effect.
     pub fn huge_pages(mut self, huge_pages: bool) -> OpenOptions {
         self.huge_pages = huge_pages;
         self
     }
 
-    /// Has `callback` called with each reader, of any process, that has been reading for longer than `max_age`:
-    /// once for each, by a thread that begins a write transaction, before its turn to write. What to do is the
-    /// application's to decide: mapleaf never takes pages from under a reader that lives. The callback may use the
-    /// database, and write to it. A panic in it is a panic of `write`, and leaves the database as it was.
+    /// Sets a callback for stale readers: it is called once with each reader, of any process, that has been reading
+    /// for longer than `max_age`. A thread that begins a write transaction calls it before it takes the writer lock.
+    ///
+    /// The application decides what to do: mapleaf never reuses pages that a live reader needs. The callback may read
+    /// and write the database. A panic in it propagates out of `write` and leaves the database unchanged.
     ///
     /// ```
     /// use std::time::Duration;
@@ -215,18 +223,22 @@ impl OpenOptions {
         self
     }
 
-    /// Opens the database at `path`. See [`Db::open`] for the errors; and
-    /// [`Error::InvalidOption`](crate::Error::InvalidOption), if an option has a value that cannot be used.
+    /// Opens or creates the database at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::open`]; [`Error::InvalidOption`](crate::Error::InvalidOption) if an option has an invalid
+    /// value; [`Error::PageSizeMismatch`](crate::Error::PageSizeMismatch).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Db> {
         self.finish(self.settings.open(path.as_ref())?)
     }
 
-    /// Makes a database in memory.
+    /// Creates a database in memory. See [`Db::in_memory`].
     pub fn in_memory(&self) -> Result<Db> {
         self.finish(self.settings.open_in_memory()?)
     }
 
-    /// Opens the database in a simulated file. No thread works for it.
+    /// Opens the database in a simulated file, without a helper thread.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn open_simulated(&self, storage: Box<dyn Storage>) -> Result<Db> {
         let mut settings = self.settings.clone();
@@ -234,7 +246,7 @@ impl OpenOptions {
         self.finish(settings.start_unshared(storage, Path::new("(simulated)"))?)
     }
 
-    /// How a database with these options is opened and created.
+    /// Returns the settings with which a database is opened and created.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn open_settings(&self) -> &OpenSettings {
         &self.settings

@@ -1,4 +1,4 @@
-//! Tables without their types, for tools that look at databases of which they know nothing.
+//! Tables without types, for tools that examine databases with unknown contents.
 
 use std::marker::PhantomData;
 
@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::shm::watermarks::Snapshot;
 
 impl ReadTxn {
-    /// Opens a table whatever its types are: keys and values are the bytes that are stored. For tools that look at
-    /// databases of which they know nothing; [`ReadTxn::tables`] says what the bytes mean.
+    /// Opens a table of any types. Keys and values are the stored bytes. This is for tools that examine databases
+    /// with unknown contents; [`ReadTxn::tables`] returns the names of the types.
     ///
     /// # Errors
     ///
-    /// [`Error::TableNotFound`] if it is not in this snapshot.
+    /// [`Error::TableNotFound`] if this snapshot does not contain the table.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -31,11 +31,12 @@ impl ReadTxn {
         Ok(TableRef { reader: &self.reader, root, types: PhantomData })
     }
 
-    /// How many pages of which kind a table has, and how much of them is in use. Reads and verifies all of them.
+    /// Returns how many pages of each kind a table has, and how much of them is in use. It reads and verifies all of
+    /// the table's pages.
     ///
     /// # Errors
     ///
-    /// [`Error::TableNotFound`]; [`Error::Corrupt`] for the first thing that is wrong.
+    /// [`Error::TableNotFound`]; [`Error::Corrupt`] with the first damage.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -50,8 +51,12 @@ impl ReadTxn {
         self.table_pages_with(name, |_| {})
     }
 
-    /// As [`ReadTxn::table_pages`]; `each` is told of each of the pages, in the order of the keys, a branch before what
-    /// is below it: for the shape of the tree.
+    /// Counts as [`ReadTxn::table_pages`] does, and calls `each` with each page, in the order of the keys, a branch
+    /// before its children. This gives the shape of the tree.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadTxn::table_pages`].
     ///
     /// ```
     /// # use mapleaf::{Db, PageRole, Table};
@@ -78,8 +83,8 @@ impl ReadTxn {
 }
 
 impl WriteTxn {
-    /// Opens a table that is there, whatever its types are: keys and values are bytes, stored as they are given. What
-    /// is no encoding of the table's types is an error for those who read it with these types.
+    /// Opens an existing table of any types. Keys and values are bytes, and are stored unchanged. If they are not
+    /// encodings of the table's types, a read with these types returns [`Error::Decode`].
     ///
     /// # Errors
     ///
@@ -103,9 +108,9 @@ impl WriteTxn {
         Ok(TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData })
     }
 
-    /// Creates an empty table by the names of its types, as [`ReadTxn::tables`](crate::ReadTxn::tables) answers them:
-    /// what a tool does that copies tables from elsewhere. Nobody compares the names with what is put in; see
-    /// [`WriteTxn::raw_table`].
+    /// Creates an empty table from the names of its types, as [`ReadTxn::tables`](crate::ReadTxn::tables) returns
+    /// them. This is for tools that copy tables from elsewhere. The inserted bytes are not checked against the types;
+    /// see [`WriteTxn::raw_table`].
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Reading: transactions and tables.
+//! Read transactions and their tables.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,8 +18,8 @@ use crate::types::{EncodeKey, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 
 /// A read transaction: one snapshot of the whole database, which does not change while it is held.
 ///
-/// It owns its snapshot, is bound to no thread, and can be shared: `Send` and `Sync`. It ends when it is
-/// dropped. Values read through it are slices of the file's pages, in place.
+/// It owns its snapshot, is bound to no thread, and is `Send` and `Sync`. It ends when it is dropped. Values that are
+/// read through it are slices of the file's pages, in place.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -46,6 +46,7 @@ use crate::types::{EncodeKey, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 /// drop(rx);
 /// println!("{name:?}"); // does not compile: `name` borrows from `rx`
 /// ```
+#[must_use = "a snapshot ends when it is dropped"]
 pub struct ReadTxn {
     pub(super) reader: SnapshotReader,
 }
@@ -72,17 +73,17 @@ impl ReadTxn {
         &self.reader
     }
 
-    /// The transaction whose state this is.
+    /// Returns the id of the newest transaction that this snapshot contains.
     pub fn id(&self) -> u64 {
         self.reader.snapshot.id.0
     }
 
-    /// Opens a table.
+    /// Opens a table for reading.
     ///
     /// # Errors
     ///
-    /// [`Error::TableNotFound`] if it is not in this snapshot, [`Error::TableTypeMismatch`] if it was
-    /// created with other types.
+    /// [`Error::TableNotFound`] if this snapshot does not contain the table, [`Error::TableTypeMismatch`] if it was
+    /// created with other types, [`Error::Corrupt`] if the catalog is damaged.
     pub fn table<K: Key + ?Sized, V: Value + ?Sized>(
         &self,
         table: &Table<K, V>,
@@ -91,7 +92,11 @@ impl ReadTxn {
         Ok(TableRef { reader: &self.reader, root, types: PhantomData })
     }
 
-    /// Opens a table that keeps this transaction alive.
+    /// Opens a table that owns a reference to this transaction, and so borrows from nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadTxn::table`].
     ///
     /// ```
     /// use std::sync::Arc;
@@ -128,7 +133,21 @@ impl ReadTxn {
         TableEntryView::new(entry.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?)
     }
 
-    /// All tables, by name.
+    /// Returns all tables of the snapshot, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the catalog is damaged.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, str> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, "x"))?;
+    /// let tables = db.read()?.tables()?;
+    /// assert_eq!((tables[0].name.as_str(), tables[0].value_type.as_str()), ("hits", "str"));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         let mut cursor = RangeCursor::new(&self.reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
         let mut tables = Vec::new();
@@ -139,7 +158,24 @@ impl ReadTxn {
     }
 }
 
-/// A table in a read transaction. Cheap to copy.
+/// A table in a read transaction. It is `Copy`.
+///
+/// A read returns [`Error::Corrupt`] if it meets a damaged page, [`Error::Decode`] if the stored bytes are not of the
+/// table's types, and [`Error::Forked`] in a forked child.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+/// const HITS: Table<str, u64> = Table::new("hits");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| tx.table(&HITS)?.insert_many([("ant", 1), ("bee", 2), ("cat", 3)]))?;
+///
+/// let rx = db.read()?;
+/// let hits = rx.table(&HITS)?;
+/// assert_eq!(hits.get("bee")?, Some(2));
+/// assert_eq!(hits.range("b"..)?.count(), 2);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
 pub struct TableRef<'tx, K: ?Sized, V: ?Sized> {
     pub(super) reader: &'tx SnapshotReader,
     pub(super) root: TreeRoot,
@@ -161,15 +197,15 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for TableRef<'_, K, V> {
 }
 
 impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
-    /// The value of `key`, in place.
+    /// Returns the value of `key`, borrowed in place, or `None` if there is no entry.
     #[inline]
     pub fn get(&self, key: impl EncodeKey<K>) -> Result<Option<V::Ref<'tx>>> {
         self.reader.check_not_forked()?;
         tree::get(self.reader, &self.root, &key.encode_key())?.map(V::decode).transpose()
     }
 
-    /// The values of many keys, in the order of the keys. Up to 16 lookups go down the tree together, so that the
-    /// processor waits for memory once for all of them: on a large table several times as fast as as many
+    /// Returns the values of many keys, in the order of `keys`. Up to 16 lookups descend the tree together, so that
+    /// their waits for memory overlap. On a large table this is several times as fast as repeated
     /// [`get`](TableRef::get)s.
     ///
     /// ```
@@ -193,31 +229,30 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
         values.into_iter().map(|value| value.map(V::decode).transpose()).collect()
     }
 
-    /// Whether there is an entry for `key`.
+    /// Returns whether there is an entry for `key`.
     pub fn contains_key(&self, key: impl EncodeKey<K>) -> Result<bool> {
         self.reader.check_not_forked()?;
         Ok(tree::get(self.reader, &self.root, &key.encode_key())?.is_some())
     }
 
-    /// The entry with the smallest key.
+    /// Returns the entry with the smallest key.
     pub fn first(&self) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
         self.iter()?.next().transpose()
     }
 
-    /// The entry with the greatest key.
+    /// Returns the entry with the greatest key.
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
         self.iter()?.next_back().transpose()
     }
 
-    /// The entries whose keys are in `range`, ascending; `.rev()` for descending. Anything range-like will do:
-    /// `"a".."c"`, `..=7`, `..`, a pair of bounds. A range whose start lies behind its end is empty.
+    /// Returns the entries whose keys are in `range`, in ascending order; `.rev()` reverses it. `range` is any range,
+    /// such as `"a".."c"`, `..=7` or `..`, or a pair of bounds. A range whose start is greater than its end is empty.
     #[inline]
     pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'tx, K, V>> {
         self.over(range.encode_range())
     }
 
-    /// The entries whose keys begin with `prefix`: with some text or bytes, or in a table with tuples for keys
-    /// with its leading elements.
+    /// Returns the entries whose keys begin with `prefix`: a text, bytes, or, if keys are tuples, leading elements.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -234,7 +269,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
         self.over(prefix_bounds(&prefix))
     }
 
-    /// All entries, ascending.
+    /// Returns all entries, in ascending order.
     pub fn iter(&self) -> Result<Range<'tx, K, V>> {
         self.over((Bound::Unbounded, Bound::Unbounded))
     }
@@ -245,18 +280,18 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
         Ok(Range::new(EntrySource::Snapshot(self.reader), range_cursor(&self.root, bounds)))
     }
 
-    /// How many entries there are. Costs nothing: the count is kept.
+    /// Returns the number of entries. It is stored, so this takes constant time.
     pub fn len(&self) -> u64 {
         self.root.entries
     }
 
-    /// Whether there is no entry.
+    /// Returns whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Brings the pages of the entries in `range` into memory, so that reading them will wait for no disk. Values on
-    /// overflow pages are brought in too.
+    /// Reads the pages of the entries in `range` into memory, including overflow pages, so that later reads do not
+    /// wait for the disk.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -275,7 +310,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     }
 }
 
-/// A table that keeps its read transaction alive: it borrows from nothing. What it answers is owned.
+/// A table that owns a reference to its read transaction, and so borrows from nothing. It returns owned values. Made
+/// by [`ReadTxn::owned_table`]. Errors are those of [`TableRef`].
 pub struct OwnedTable<K: ?Sized, V: ?Sized> {
     transaction: Arc<ReadTxn>,
     root: TreeRoot,
@@ -295,38 +331,38 @@ impl<K: ?Sized, V: ?Sized> Clone for OwnedTable<K, V> {
 }
 
 impl<K: Key + ?Sized, V: Value + ?Sized> OwnedTable<K, V> {
-    /// The same table, borrowed: with all that [`TableRef`] can do.
+    /// Returns the same table as a [`TableRef`], which borrows and has more methods.
     pub fn as_ref(&self) -> TableRef<'_, K, V> {
         TableRef { reader: self.transaction.reader(), root: self.root, types: PhantomData }
     }
 
-    /// A copy of the value of `key`.
+    /// Returns a copy of the value of `key`, or `None` if there is no entry.
     pub fn get(&self, key: impl EncodeKey<K>) -> Result<Option<V::Owned>> {
         Ok(self.as_ref().get(key)?.map(V::into_owned))
     }
 
-    /// The entries whose keys are in `range`, by an iterator that keeps the transaction alive.
+    /// Returns the entries whose keys are in `range`, in an iterator that keeps the transaction alive.
     pub fn range(&self, range: impl KeyRange<K>) -> Result<OwnedRange<K, V>> {
         Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, range.encode_range())))
     }
 
-    /// The entries whose keys begin with `prefix`, by an iterator that keeps the transaction alive.
+    /// Returns the entries whose keys begin with `prefix`, in an iterator that keeps the transaction alive.
     pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<OwnedRange<K, V>> {
         Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, prefix_bounds(&prefix))))
     }
 
-    /// All entries, by an iterator that keeps the transaction alive.
+    /// Returns all entries, in an iterator that keeps the transaction alive.
     pub fn iter(&self) -> Result<OwnedRange<K, V>> {
         let all = (Bound::Unbounded, Bound::Unbounded);
         Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, all)))
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> u64 {
         self.root.entries
     }
 
-    /// Whether there is no entry.
+    /// Returns whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,40 +1,40 @@
-//! What the database says of itself.
+//! Sizes and transaction ids of a database, and its unused pages.
 
 use crate::check::{self, PageUse};
 use crate::db::Db;
 use crate::error::Result;
 
-/// Sizes and positions of a database, as [`Db::stats`] found them.
+/// Sizes and transaction ids of a database, as [`Db::stats`] found them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Bytes in a page.
+    /// Size of a page, in bytes.
     pub page_size: usize,
-    /// Bytes in the file, those included that are free or were reserved ahead.
+    /// Length of the file, in bytes, including free pages and space reserved for growth.
     pub file_bytes: u64,
-    /// Pages of the file, as the newest transaction left it.
+    /// Pages in the file, as of the newest transaction.
     pub pages: u32,
-    /// Pages that are free, as the newest transaction counted them.
+    /// Free pages, as the newest transaction counted them.
     pub free_pages: u32,
-    /// Pages that the newest transaction does not use, but perhaps some snapshot: as it counted them. Since then they
-    /// may have become free; [`Db::unused_pages`] counts them now.
+    /// Pages that the newest transaction does not use but a snapshot may, as the newest transaction counted them.
+    /// Some may have become free since; [`Db::unused_pages`] counts them now.
     pub retired_pages: u32,
-    /// The newest transaction.
+    /// Id of the newest transaction.
     pub newest: u64,
-    /// The newest transaction that readers see.
+    /// Id of the newest transaction that readers see.
     pub visible: u64,
-    /// The newest transaction that is durable.
+    /// Id of the newest durable transaction.
     pub durable: u64,
-    /// Tables, in the visible snapshot.
+    /// Tables in the visible snapshot.
     pub tables: u64,
-    /// Live read transactions.
+    /// Live read transactions, in all processes.
     pub readers: usize,
-    /// The oldest snapshot that a read transaction holds.
+    /// Id of the oldest snapshot that a read transaction holds.
     pub oldest_reader: Option<u64>,
-    /// Barriers (`msync`) that this handle has issued since it opened the database, recovery's own included.
+    /// Barriers (`msync`) that this handle has issued since it opened the database, including those of recovery.
     pub syncs: u64,
-    /// Bytes of pages and records that this handle has stored in the file since it opened it. (Zeros with which the
-    /// file grew are not among them.)
+    /// Bytes of pages and meta pages that this handle has stored since it opened the file. The zeros by which the
+    /// file grows do not count.
     pub written_bytes: u64,
 }
 
@@ -71,13 +71,14 @@ impl Stats {
 }
 
 impl Db {
-    /// Calls `each` with the pages that the newest transaction does not use: retired ones, and whether a snapshot needs
-    /// them, and free ones. Reads what the file says of its free space, and no other page. The counts are those of
+    /// Calls `each` with the pages that the newest transaction does not use: free pages, and retired pages with
+    /// whether a snapshot needs them. It reads only the description of free space. The counts equal those of
     /// [`Db::check`].
     ///
     /// # Errors
     ///
-    /// Those of [`Db::check`]; damage to the description of free space is [`Error::Corrupt`](crate::Error::Corrupt).
+    /// Those of [`Db::check`], and [`Error::Corrupt`](crate::Error::Corrupt) if the description of free space is
+    /// damaged.
     ///
     /// ```
     /// use mapleaf::{Db, PageRole, Table};

@@ -1,4 +1,4 @@
-//! Deferred commits, to be waited for.
+//! Deferred commits.
 
 use std::sync::Arc;
 
@@ -6,7 +6,21 @@ use crate::base::TransactionId;
 use crate::error::Result;
 use crate::txn::database::DbHandle;
 
-/// A deferred commit, to be waited for.
+/// A deferred commit, which may not be durable yet. Made by
+/// [`WriteTxn::commit_deferred`](crate::WriteTxn::commit_deferred). Dropping it does not undo the commit.
+///
+/// ```
+/// # use mapleaf::{Db, Table};
+/// # const HITS: Table<u64, u64> = Table::new("hits");
+/// # let db = Db::in_memory()?;
+/// let tx = db.write()?;
+/// tx.table(&HITS)?.insert(7, 1)?;
+/// let pending = tx.commit_deferred()?;
+/// // Other work can be done here.
+/// let id = pending.wait()?;
+/// assert_eq!(db.stats()?.durable, id);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the commit is not known to be durable before `wait` has returned"]
 pub struct PendingCommit {
@@ -19,17 +33,17 @@ impl PendingCommit {
         PendingCommit { handle, id }
     }
 
-    /// The transaction's id.
+    /// Returns the transaction's id.
     pub fn id(&self) -> u64 {
         self.id.0
     }
 
-    /// Whether the transaction is durable by now. Does not wait.
+    /// Returns whether the transaction is durable, without waiting.
     pub fn is_durable(&self) -> bool {
         self.handle.core.shared.durable() >= self.id
     }
 
-    /// Returns once the transaction is durable and visible; answers its id.
+    /// Waits until the transaction is durable and visible, and returns its id.
     ///
     /// # Errors
     ///

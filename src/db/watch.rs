@@ -1,4 +1,4 @@
-//! Seeing the others: who reads what, and when somebody commits.
+//! Waiting for commits of any process.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use crate::base::TransactionId;
 use crate::error::Result;
 use crate::txn::database::{Database, DbHandle};
 
-/// Sleeps until a transaction newer than `after` is visible; answers the newest, or `None` at `deadline`.
+/// Sleeps until a transaction newer than `after` is visible. Returns the newest, or `None` at `deadline`.
 pub(super) fn wait_for_commit(core: &Database, after: u64, deadline: Option<Instant>) -> Result<Option<u64>> {
     Ok(core.wait_for_commit(TransactionId(after), deadline)?.map(|id| id.0))
 }
 
-/// An iterator over commits, in whatever process they are made: each item is the newest visible transaction, once there
-/// is one that the last item did not have yet. It sleeps meanwhile, and never ends. Made by
+/// An iterator over commits of any process. Each item is the id of the newest visible transaction, as soon as it is
+/// newer than the previous item. The iterator sleeps in between, and never ends. Made by
 /// [`Db::watch`](crate::Db::watch) and [`Db::watch_from`](crate::Db::watch_from).
 ///
-/// Commits that come faster than the items are taken are not told one by one: an item is the newest. An item is
-/// an error where [`Db::wait_for_commit`](crate::Db::wait_for_commit) has one; so is each after it.
+/// If commits come faster than items are taken, items skip to the newest. When
+/// [`Db::wait_for_commit`](crate::Db::wait_for_commit) returns an error, that item and all later ones are errors.
 #[must_use = "iterators are lazy"]
 pub struct Watch {
     handle: Arc<DbHandle>,
@@ -30,7 +30,11 @@ impl Watch {
         Watch { handle: Arc::clone(handle), after }
     }
 
-    /// The next item, if there is one within `timeout`; `None` if not.
+    /// Returns the next item, or `None` if there is none within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::wait_for_commit`](crate::Db::wait_for_commit).
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<u64>> {
         let newest = wait_for_commit(&self.handle.core, self.after, Instant::now().checked_add(timeout))?;
         self.after = newest.unwrap_or(self.after);

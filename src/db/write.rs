@@ -1,4 +1,4 @@
-//! Writing: transactions, tables, tickets.
+//! Write transactions and their tables.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,12 +15,12 @@ use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};
 use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Table, Value};
 
-/// How many doomed entries `retain` remembers before it removes them.
+/// How many entries `retain` collects before it removes them.
 const RETAIN_BATCH: usize = 1024;
 
-/// A write transaction: sees its own changes, and nobody else does until it commits.
+/// A write transaction. It sees its own changes; no other transaction does until it commits.
 ///
-/// Dropping it without a commit undoes everything.
+/// A transaction that is dropped without a commit changes nothing.
 ///
 /// ```
 /// use mapleaf::{Db, Durability, Table};
@@ -40,7 +40,7 @@ const RETAIN_BATCH: usize = 1024;
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 ///
-/// Its tables, and what they answer, cannot outlive it:
+/// Its tables, and the values that they return, cannot outlive it:
 ///
 /// ```compile_fail
 /// # use mapleaf::{Db, Table};
@@ -51,6 +51,7 @@ const RETAIN_BATCH: usize = 1024;
 /// tx.commit().unwrap(); // does not compile: `users` borrows from `tx`
 /// drop(users);
 /// ```
+#[must_use = "a transaction that is dropped without a commit changes nothing"]
 pub struct WriteTxn {
     pub(crate) transaction: Transaction,
 }
@@ -71,18 +72,19 @@ impl WriteTxn {
         WriteTxn { transaction }
     }
 
-    /// The id that this transaction will have when it commits.
+    /// Returns the id that this transaction will have when it commits.
     pub fn id(&self) -> u64 {
         self.transaction.id.0
     }
 
-    /// Opens a table; creates it if it is not there. Several tables can be open at once, each of them once.
+    /// Opens a table, and creates it if there is none. Several tables can be open at once, each of them once.
     ///
     /// # Errors
     ///
-    /// [`Error::TableTypeMismatch`] if it was created with other types, [`Error::TableInUse`] if it is open
-    /// already, [`Error::TableNameTooLong`] if the name of a new one, or those of its types together, have more than
-    /// 1024 bytes.
+    /// - [`Error::TableTypeMismatch`] if the table was created with other types.
+    /// - [`Error::TableInUse`] if it is already open in this transaction.
+    /// - [`Error::TableNameTooLong`] if the name of a new table, or the names of its types together, have more than
+    ///   1024 bytes.
     pub fn table<K: Key + ?Sized, V: Value + ?Sized>(
         &self,
         table: &Table<K, V>,
@@ -100,8 +102,12 @@ impl WriteTxn {
         checked.map(|()| table)
     }
 
-    /// All tables, by name, as they are in this transaction; but a table that is open just now is listed with the
-    /// entries and the depth that it had when the transaction began.
+    /// Returns all tables, in the order of their names, as they are in this transaction. A table that is open at the
+    /// moment has the count of entries and the depth that it had when the transaction began.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the catalog is damaged; [`Error::TransactionFailed`].
     pub fn tables(&self) -> Result<Vec<TableInfo>> {
         self.transaction.check_usable()?;
         let catalog = self.transaction.catalog.borrow();
@@ -118,11 +124,11 @@ impl WriteTxn {
         Ok(tables)
     }
 
-    /// Removes a table with all that is in it. Answers whether it was there.
+    /// Removes a table with all its entries. Returns whether there was a table.
     ///
     /// # Errors
     ///
-    /// [`Error::TableInUse`] if it is open.
+    /// [`Error::TableInUse`] if the table is open.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -140,39 +146,68 @@ impl WriteTxn {
         self.transaction.drop_table(name)
     }
 
-    /// Gives a table another name.
+    /// Renames a table.
     ///
     /// # Errors
     ///
     /// [`Error::TableNotFound`], [`Error::TableExists`] if the new name is taken, [`Error::TableInUse`] if the table
     /// is open, [`Error::TableNameTooLong`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// db.update(|tx| tx.rename_table("hits", "visits"))?;
+    /// assert_eq!(db.read()?.tables()?[0].name, "visits");
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn rename_table(&self, from: &str, to: &str) -> Result<()> {
         self.transaction.rename_table(from, to)
     }
 
-    /// Commits durably: when it returns, the transaction and all before it survive loss of power. Answers the
-    /// transaction's id; if nothing was changed, that of the transaction before.
+    /// Commits durably: when this returns, the transaction and all earlier ones survive loss of power. Returns the
+    /// transaction's id, or the id of the transaction before it if it changed nothing.
     ///
     /// # Errors
     ///
-    /// If pages could not be stored ([`Error::Io`], for instance no space; [`Error::Full`]), the transaction has not
-    /// happened, and others go on. If the sync failed, it is unknown whether it will survive, and the database is
-    /// [`Error::Poisoned`] until it is opened again. [`Error::TransactionFailed`] if one of its changes has failed.
+    /// - [`Error::Io`], for instance if there is no space, and [`Error::Full`]: pages could not be stored. The
+    ///   transaction has not happened, and the database remains usable.
+    /// - [`Error::Io`] from the sync: it is unknown whether the transaction will survive. Later writes return
+    ///   [`Error::Poisoned`] until the database is opened again.
+    /// - [`Error::TransactionFailed`]: an earlier change in the transaction failed.
     pub fn commit(self) -> Result<u64> {
         self.commit_with(Durability::Durable)
     }
 
-    /// Commits with the given durability. See [`Durability`], and [`WriteTxn::commit`] for the errors.
+    /// Commits with the given durability, and returns the transaction's id. See [`Durability`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WriteTxn::commit`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Durability, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// let tx = db.write()?;
+    /// tx.table(&HITS)?.insert(7, 1)?;
+    /// let id = tx.commit_with(Durability::Lazy)?;
+    /// assert_eq!(db.read()?.id(), id); // it is visible at once
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
     pub fn commit_with(self, durability: Durability) -> Result<u64> {
         Ok(self.transaction.commit(durability)?.0)
     }
 
-    /// Commits, and returns before the transaction is durable, so that the next one can begin meanwhile. It becomes
-    /// visible when it is durable: soon, or when the ticket is waited for, whichever is first. A
-    /// sequence of deferred commits shares barriers. Dropping the ticket takes nothing back.
+    /// Commits, and returns before the transaction is durable, so that the next one can begin meanwhile. The
+    /// transaction becomes visible when it is durable: soon by itself, or at the latest when
+    /// [`PendingCommit::wait`] returns. Consecutive deferred commits share barriers. Dropping the [`PendingCommit`]
+    /// does not undo the commit.
     ///
-    /// Errors before the commit are those of [`WriteTxn::commit`]; [`PendingCommit::wait`] has those of making it
-    /// durable.
+    /// # Errors
+    ///
+    /// Those of [`WriteTxn::commit`], except those of the sync, which [`PendingCommit::wait`] returns.
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -197,7 +232,7 @@ impl WriteTxn {
         Ok(PendingCommit::new(handle, id))
     }
 
-    /// Undoes everything. Dropping the transaction does the same.
+    /// Discards all changes. Dropping the transaction does the same.
     pub fn abort(self) {}
 }
 
@@ -205,15 +240,15 @@ impl WriteTxn {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct TableInfo {
-    /// Its name.
+    /// The table's name.
     pub name: String,
-    /// The name of its keys' type, for instance "str" or "(u64,str)".
+    /// The name of the key type, for instance "str" or "(u64,str)".
     pub key_type: String,
-    /// The name of its values' type.
+    /// The name of the value type.
     pub value_type: String,
-    /// Entries in it.
+    /// Entries in the table.
     pub entries: u64,
-    /// Levels of its tree: 0 if it is empty, 1 for a single page.
+    /// Levels of the table's tree: 0 if it is empty, 1 for a single page.
     pub depth: u8,
 }
 
@@ -230,7 +265,7 @@ impl TableInfo {
     }
 }
 
-/// Compares the types that a table was created with to those that it is opened with.
+/// Returns an error if a table is opened with other types than it was created with.
 pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
     name: &str,
     found_key: &str,
@@ -247,15 +282,31 @@ pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
     })
 }
 
-/// A table in a write transaction: reads what the transaction has written, and writes.
+/// A table in a write transaction. Reads see what the transaction has written.
 ///
-/// A key that is too long, a value that is too large, for which there is no memory, or which cannot be encoded, and an
-/// old value that cannot be decoded change nothing, and the transaction goes on. After another error of a change (no
-/// space, damage), and after a panic in a change, it may be left half-way: then whatever it is asked for is
-/// [`Error::TransactionFailed`], and it can only be aborted.
+/// Some errors change nothing, and the transaction goes on: [`Error::KeyTooLong`], [`Error::ValueTooLarge`],
+/// [`Error::OutOfMemory`], [`Error::Encode`], and [`Error::Decode`] of an old value. Any other error of a change (no
+/// space, damage), or a panic in one, may leave the change incomplete. Every later call then returns
+/// [`Error::TransactionFailed`], and the transaction can only be aborted.
+///
+/// ```
+/// use mapleaf::{Db, Table};
+/// const HITS: Table<str, u64> = Table::new("hits");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     let mut hits = tx.table(&HITS)?;
+///     hits.insert("home", 1)?;
+///     let seen = hits.get("home")?.unwrap_or(0);
+///     hits.insert("home", seen + 1)?;
+///     Ok(())
+/// })?;
+/// assert_eq!(db.read()?.table(&HITS)?.get("home")?, Some(2));
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
 pub struct TableMut<'tx, K: Key + ?Sized, V: Value + ?Sized> {
     pub(super) transaction: &'tx Transaction,
-    /// There until it is dropped.
+    /// `Some` until the struct is dropped.
     pub(super) open: Option<Box<OpenTable>>,
     pub(super) types: Types<K, V>,
 }
@@ -283,7 +334,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         &self.transaction.core().pages
     }
 
-    /// Runs a change of the tree.
+    /// Runs a change of the tree. If it fails, the transaction is marked as failed.
     fn change<'a, T>(
         &'a mut self,
         change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
@@ -294,14 +345,15 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 
     // ---- reading ----
 
-    /// The value of `key`, in place.
+    /// Returns the value of `key`, borrowed in place, or `None` if there is no entry.
     #[inline]
     pub fn get(&self, key: impl EncodeKey<K>) -> Result<Option<V::Ref<'_>>> {
         self.transaction.check_usable()?;
         self.open().tree.get(self.pages(), &key.encode_key())?.map(V::decode).transpose()
     }
 
-    /// The values of many keys, in the order of the keys. See [`TableRef::get_many`](crate::TableRef::get_many).
+    /// Returns the values of many keys, in the order of `keys`. See
+    /// [`TableRef::get_many`](crate::TableRef::get_many).
     pub fn get_many<Q: EncodeKey<K>>(
         &self,
         keys: impl IntoIterator<Item = Q>,
@@ -314,33 +366,33 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         values.into_iter().map(|value| value.map(V::decode).transpose()).collect()
     }
 
-    /// Whether there is an entry for `key`.
+    /// Returns whether there is an entry for `key`.
     pub fn contains_key(&self, key: impl EncodeKey<K>) -> Result<bool> {
         self.transaction.check_usable()?;
         Ok(self.open().tree.get(self.pages(), &key.encode_key())?.is_some())
     }
 
-    /// The entry with the smallest key.
+    /// Returns the entry with the smallest key.
     pub fn first(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
         self.iter()?.next().transpose()
     }
 
-    /// The entry with the greatest key.
+    /// Returns the entry with the greatest key.
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
         self.iter()?.next_back().transpose()
     }
 
-    /// The entries whose keys are in `range`. See [`TableRef::range`](crate::TableRef::range).
+    /// Returns the entries whose keys are in `range`. See [`TableRef::range`](crate::TableRef::range).
     pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'_, K, V>> {
         self.over(range.encode_range())
     }
 
-    /// The entries whose keys begin with `prefix`. See [`TableRef::prefix`](crate::TableRef::prefix).
+    /// Returns the entries whose keys begin with `prefix`. See [`TableRef::prefix`](crate::TableRef::prefix).
     pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'_, K, V>> {
         self.over(prefix_bounds(&prefix))
     }
 
-    /// All entries, ascending.
+    /// Returns all entries, in ascending order.
     pub fn iter(&self) -> Result<Range<'_, K, V>> {
         self.over((Bound::Unbounded, Bound::Unbounded))
     }
@@ -352,24 +404,24 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         Ok(Range::new(source, range_cursor(tree.top(), bounds)))
     }
 
-    /// How many entries there are. Costs nothing: the count is kept.
+    /// Returns the number of entries. It is stored, so this takes constant time.
     pub fn len(&self) -> u64 {
         self.open().tree.len()
     }
 
-    /// Whether there is no entry.
+    /// Returns whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     // ---- writing ----
 
-    /// Puts an entry in, in place of one with the same key. Answers whether the key is new.
+    /// Inserts an entry, replacing any existing value. Returns `true` if the key was new.
     ///
     /// # Errors
     ///
-    /// [`Error::KeyTooLong`] and [`Error::ValueTooLarge`] change nothing, and neither does a lack of space that
-    /// is met before the entry is put in. After any other error the transaction can only be aborted.
+    /// [`Error::KeyTooLong`] and [`Error::ValueTooLarge`] change nothing, and neither does a lack of space that is
+    /// noticed before the insertion begins. After any other error, the transaction can only be aborted.
     pub fn insert(&mut self, key: impl EncodeKey<K>, value: impl EncodeValue<V>) -> Result<bool> {
         let value = value.encode_value()?;
         self.insert_bytes(&key.encode_key(), &value)
@@ -380,12 +432,11 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.transaction.insert(open, key, value)
     }
 
-    /// Inserts an entry, and returns the value that it replaces.
+    /// Inserts an entry, and returns the value that it replaces, if any.
     ///
     /// # Errors
-    ///
-    /// Those of [`insert`](TableMut::insert). If the old value cannot be decoded ([`Error::Decode`]), it stays, and the
-    /// transaction can go on.
+    /// Those of [`insert`](TableMut::insert). If the old value cannot be decoded ([`Error::Decode`]), it remains, and
+    /// the transaction goes on.
     pub fn replace(
         &mut self,
         key: impl EncodeKey<K>,
@@ -403,17 +454,17 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         value.map(|value| Ok(V::into_owned(V::decode(value)?))).transpose()
     }
 
-    /// Removes the entry of `key`. Answers whether it was there.
+    /// Removes the entry of `key`. Returns `true` if there was one.
     pub fn remove(&mut self, key: impl EncodeKey<K>) -> Result<bool> {
         let key = key.encode_key();
         self.change(|open, pages| open.tree.remove(pages, &key))
     }
 
-    /// Removes the entry of `key`, and returns its value.
+    /// Removes the entry of `key`, and returns its value, if there was one.
     ///
     /// # Errors
     ///
-    /// If the value cannot be decoded ([`Error::Decode`]), the entry stays, and the transaction can go on.
+    /// If the value cannot be decoded ([`Error::Decode`]), the entry remains, and the transaction goes on.
     pub fn take(&mut self, key: impl EncodeKey<K>) -> Result<Option<V::Owned>> {
         let key = key.encode_key();
         let old = self.owned_value(&key)?;
@@ -427,8 +478,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     ///
     /// # Errors
     ///
-    /// If the entry cannot be decoded ([`Error::Decode`]), it stays, and the transaction can go on. The
-    /// [raw table](WriteTxn::raw_table) removes it.
+    /// If the entry cannot be decoded ([`Error::Decode`]), it remains, and the transaction goes on. A
+    /// [raw table](WriteTxn::raw_table) can remove it.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -449,7 +500,11 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.pop(false)
     }
 
-    /// Removes and returns the entry with the greatest key. Errors are those of [`pop_first`](TableMut::pop_first).
+    /// Removes and returns the entry with the greatest key.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pop_first`](TableMut::pop_first).
     pub fn pop_last(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
         self.pop(true)
     }
@@ -466,23 +521,23 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         Ok(Some(entry))
     }
 
-    /// Removes an entry that has just been read.
+    /// Removes an entry that a cursor has just read.
     fn remove_found(&mut self, key: &[u8]) -> Result<()> {
         self.change(|open, pages| match open.tree.remove(pages, key)? {
             true => Ok(()),
-            // Keys that are not where a search looks for them would be met again and again.
+            // If a search cannot find a key that a cursor reads, the caller's loop would read it for ever.
             false => Err(corrupt(None, "order of the keys", "keys that are found", "one that is not")),
         })
     }
 
-    /// Removes every entry for which `keep` returns `false`. Returns how many those were.
+    /// Removes every entry for which `keep` returns `false`. Returns the number of removed entries.
     ///
-    /// `keep` may read and change other tables of the transaction meanwhile.
+    /// `keep` may read and change other tables of the transaction.
     ///
     /// # Errors
     ///
-    /// If an entry cannot be read or decoded, and if `keep` panics, some of the entries may have been removed and some
-    /// not yet: the transaction can only be aborted, and whatever it is asked for is [`Error::TransactionFailed`].
+    /// If an entry cannot be read or decoded, or if `keep` panics, only some of the entries may have been removed.
+    /// The transaction can then only be aborted, and every later call returns [`Error::TransactionFailed`].
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -521,7 +576,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
             }
             doomed.iter().try_for_each(|key| self.remove_found(key))?;
             removed += doomed.len() as u64;
-            // A batch that is not full has seen the end.
+            // A batch that is not full has reached the end of the table.
             match doomed.pop() {
                 Some(last) if doomed.len() + 1 == RETAIN_BATCH => after = Bound::Excluded(last),
                 _ => return Ok(removed),
@@ -529,7 +584,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         }
     }
 
-    /// Removes all entries whose keys are in `range`, whole subtrees at a time. Answers how many those were.
+    /// Removes all entries whose keys are in `range`, whole subtrees at a time. Returns the number of removed
+    /// entries.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -554,7 +610,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         })
     }
 
-    /// Removes all entries. Answers how many there were.
+    /// Removes all entries. Returns their number.
     pub fn clear(&mut self) -> Result<u64> {
         let entries = self.len();
         self.change(|open, pages| open.tree.clear(pages))?;
@@ -563,13 +619,16 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 }
 
 impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
-    /// Inserts an entry whose value is `length` zeros, and returns the place of the value, to be written there: no
-    /// copy of a large value is needed. A value that was there under the same key is gone. The value is in memory
-    /// until the transaction commits, or stores it because of
-    /// [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
+    /// Inserts an entry whose value is `length` zero bytes, replacing any existing value, and returns the value as a
+    /// slice to write to. A large value thus needs no copy. The value is in memory until the transaction commits, or
+    /// stores it because of [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
     ///
-    /// The entry is in the table from now on. A caller that stops half-way through filling it (with an error, or a
-    /// panic that is caught) leaves zeros in the rest, and has to remove the entry, or to abort.
+    /// The entry is in the table when this returns. A caller that fails or panics before it has filled the slice
+    /// leaves zeros in the rest, and has to remove the entry or abort the transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](TableMut::insert).
     ///
     /// ```
     /// use mapleaf::{Db, Table};
@@ -578,8 +637,8 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// let db = Db::in_memory()?;
     /// db.update(|tx| {
     ///     let mut images = tx.table(&IMAGES)?;
-    ///     let place = images.insert_reserve("gradient", 100_000)?;
-    ///     for (at, byte) in place.iter_mut().enumerate() {
+    ///     let image = images.insert_reserve("gradient", 100_000)?;
+    ///     for (at, byte) in image.iter_mut().enumerate() {
     ///         *byte = at as u8;
     ///     }
     ///     Ok(())

@@ -13,6 +13,7 @@ const MAX_NAMED: usize = 1000;
 /// What [`salvage`](crate::salvage()) has rescued, and what was lost. Its `Display` is for people.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[must_use = "what was lost is in the report, not in the error"]
 pub struct SalvageReport {
     /// Bytes in a page, of both files.
     pub page_size: usize,

@@ -31,6 +31,7 @@ use std::sync::Arc;
 /// copies on write (btrfs, ZFS, a reflinked file on XFS) needs new space even for blocks that are
 /// allocated, and cannot promise this: use `Syscall` there, which answers with an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
 pub enum WriteMode {
     /// Pages are stored by `pwritev`, in runs.
     #[default]

@@ -34,6 +34,7 @@ use crate::txn::write::{OpenTable, Parts, Transaction, add_all, retire_all};
 
 /// When a commit returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Durability {
     /// When the transaction, and all before it, survive loss of power.
     #[default]

@@ -28,6 +28,7 @@ const WRITE_BACK_PIECE_BYTES: usize = 1 << 20;
 
 /// When the checksums of pages are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Verify {
     /// The first time that a page, by its number, is touched through this handle.
     #[default]

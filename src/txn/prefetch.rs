@@ -10,8 +10,9 @@ use crate::tree::leaves_in_range;
 use crate::tree::pages::PageSource;
 use crate::txn::read::SnapshotReader;
 
-/// What [`TableRef::warm`](crate::TableRef::warm) did.
+/// What [`TableRef::prefetch`](crate::TableRef::prefetch) did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct Prefetched {
     /// Pages of the file that hold the range: leaves, and overflow pages of large values.
     pub pages: u64,
