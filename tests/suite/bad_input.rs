@@ -367,7 +367,7 @@ fn no_permission() {
             let output = Command::new("setpriv")
                 .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
                 .arg(&binary)
-                .args(["--exact", "no_permission_child", "--ignored", "--nocapture"])
+                .args(["--exact", "bad_input::no_permission_child", "--ignored", "--nocapture"])
                 .env("MAPLEAF_CHILD", &path)
                 .output();
             match output {

@@ -806,7 +806,12 @@ fn a_file_that_may_only_be_read() {
         Ok(_) => {
             let mut command = std::process::Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
-            command.args(["--exact", "a_file_that_may_only_be_read_child", "--ignored", "--nocapture"]);
+            command.args([
+                "--exact",
+                "salvage::a_file_that_may_only_be_read_child",
+                "--ignored",
+                "--nocapture",
+            ]);
             command.env("MAPLEAF_CHILD", folder.path());
             command
         }
