@@ -266,7 +266,7 @@ fn what_lies_beside_a_database_or_is_made_from_it_has_its_mode() {
         db.read().unwrap().increment_to(rx.id(), file("increment")).unwrap();
         restore(file("copy"), [File::open(file("increment")).unwrap()], file("restored")).unwrap();
         drop((rx, db));
-        salvage(file("a"), file("salvaged")).unwrap();
+        drop(salvage(file("a"), file("salvaged")).unwrap());
         for name in ["a-lock", "copy", "compact", "increment", "restored", "salvaged"] {
             assert_eq!(mode_of(&file(name)), mode, "{name} of a database with mode {mode:o}");
         }
@@ -391,7 +391,7 @@ fn root_that_looks_first_does_not_lock_the_owner_out() {
         let db = Db::options().read_only(read_only).open(&path).unwrap();
         db.read().unwrap().copy_to(beside(&path, "-root's")).unwrap();
         db.read().unwrap().compact_to(beside(&path, "-compact")).unwrap();
-        salvage(beside(&path, "-compact"), beside(&path, "-salvaged")).unwrap();
+        drop(salvage(beside(&path, "-compact"), beside(&path, "-salvaged")).unwrap());
         drop(db);
         assert_owned(folder.path(), SERVICE, 0o600);
         assert_eq!(as_user(SERVICE, SERVICE, "write", &path), "written");
@@ -726,7 +726,7 @@ fn files_with_names_of_files_that_are_made_are_left_alone() {
     db.read().unwrap().copy_to(file("copy")).unwrap();
     db.read().unwrap().compact_to(file("small")).unwrap();
     drop(db);
-    salvage(file("a"), file("rescued")).unwrap();
+    drop(salvage(file("a"), file("rescued")).unwrap());
     for name in ["a", "copy", "small", "rescued"] {
         assert_eq!(count(&Db::open(file(name)).unwrap()), 1);
         for suffix in suffixes {

@@ -668,7 +668,7 @@ fn forged_pages_are_no_panic_and_no_endless_loop() {
         }
         let (folder, path) = write_scratch(&file);
         let new_path = folder.path().join("rescued");
-        salvage(&path, &new_path).unwrap();
+        drop(salvage(&path, &new_path).unwrap());
         assert_clean(&Db::open(&new_path).unwrap());
     }
 }
@@ -780,7 +780,7 @@ fn a_database_that_is_open_is_refused() {
     drop((tx, db));
     // A lock file full of nonsense does not matter.
     fs::write(folder.path().join("data.mapleaf-lock"), vec![0xff; 100_000]).unwrap();
-    salvage(&path, &new_path).unwrap();
+    drop(salvage(&path, &new_path).unwrap());
     assert!(fs::read(folder.path().join("data.mapleaf-lock")).unwrap() == vec![0xff; 100_000]);
 }
 

@@ -303,7 +303,7 @@ fn too_many_read_transactions_are_an_error_and_each_end_makes_room() {
     assert!(error.to_string().contains("end some read transactions"));
     // Writers do not need a slot.
     db.update(|tx| tx.table(&NUMBERS)?.insert(1, 2)).unwrap();
-    readers.swap_remove(7000);
+    drop(readers.swap_remove(7000));
     let rx = db.read().unwrap();
     assert_eq!(rx.table(&NUMBERS).unwrap().get(1).unwrap(), Some(2));
     assert_eq!(readers[0].table(&NUMBERS).unwrap().get(1).unwrap(), Some(1));
