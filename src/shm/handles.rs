@@ -26,7 +26,7 @@ pub(crate) const MEMBERS: Range<u64> = HANDLE_BYTES..HANDLE_BYTES + HANDLE_COUNT
 pub(crate) struct HandleNumber(pub(super) usize);
 
 impl HandleNumber {
-    fn byte(self) -> Range<u64> {
+    pub(crate) fn byte(self) -> Range<u64> {
         let at = HANDLE_BYTES + self.0 as u64;
         at..at + 1
     }

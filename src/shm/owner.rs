@@ -9,6 +9,9 @@
 //! - The first handle, when no other is open, also compares the boot, and then the file with what the memory says of
 //!   it. If anything differs, recovery makes the memory again; otherwise what killed processes left, lazy commits
 //!   included, is kept (R8).
+//! - Memory that the last handle has *closed*, with all that was committed durable and visible, says one thing only:
+//!   which record the last sync has stored. All else follows from the record. So a lock file that is not in use is one
+//!   page long.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +19,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{IDENTITY_AT, SharedMemory, WORD_COUNT};
+use super::{IDENTITY_AT, RING_AT, SharedMemory, WORD_COUNT};
 use crate::base::bytes::get_u64;
 use crate::sys::FileIdentity;
 
@@ -29,6 +32,11 @@ const BOOT: Range<usize> = 1..3;
 const COMPLETE: usize = IDENTITY_AT + IDENTITY_LEN;
 /// Set while only read-only handles have had the database: recovery has chosen a meta but stored nothing.
 const UNRECOVERED: usize = IDENTITY_AT + 9;
+/// No handle uses the memory, and all that was committed is durable.
+const CLOSED: usize = IDENTITY_AT + 10;
+/// Words of closed memory: a page, with this and the heads.
+const CLOSED_WORD_COUNT: usize = 512;
+const _: () = assert!(CLOSED_WORD_COUNT >= RING_AT);
 
 /// What a new lock file begins with: the version, its bytes in the machine's own order, as they are in memory.
 pub(crate) const FIRST_BYTES: [u8; 8] = VERSION.to_le().to_le_bytes();
@@ -115,6 +123,34 @@ impl SharedMemory {
             word.store(own, SeqCst);
         }
         self.word(COMPLETE).store(1, SeqCst);
+    }
+
+    /// Cuts the memory to its first page, unless it has what the data file does not say. The caller holds the gate, and
+    /// no other handle is alive: any that comes waits at the gate, and makes the memory long before it looks at it. A
+    /// handle that is killed, at any step, leaves memory that is long, closed or not, or one page of it.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        // Another handle that was closing may have been here since this one gave its place up.
+        if !self.memory.are_there()? {
+            return Ok(());
+        }
+        let newest = self.newest_id();
+        let is_at_rest = !self.is_poisoned()
+            && self.left_target().is_none()
+            && self.durable() == newest
+            && self.visible() == newest;
+        if !is_at_rest {
+            return Ok(());
+        }
+        match self.is_unrecovered() {
+            true => self.word(COMPLETE).store(0, SeqCst), // read-only handles have found what the next will find
+            false => self.word(CLOSED).store(1, SeqCst),
+        }
+        self.memory.cut(CLOSED_WORD_COUNT)
+    }
+
+    /// Whether the memory was closed, and is to be made from the record.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.word(CLOSED).load(SeqCst) != 0
     }
 
     pub(crate) fn is_unrecovered(&self) -> bool {

@@ -5,7 +5,9 @@
 //!   disk before they are handed out, so that no store meets a full disk (I6). That a file is long does not say so: it
 //!   may have holes. So the first process to map it fills them, and each one that makes it longer allocates what it
 //!   adds.
-//! - The file may grow underneath its mapping, and is never cut. Words beyond its known length are not handed out.
+//! - The file may grow underneath its mapping. Words beyond its known length are not handed out.
+//! - It is cut only by a handle that is closing, and while no other handle uses a mapping of it ([`SharedWords::cut`]):
+//!   so no handle touches a word that is not in the file any more.
 //! - They are touched as atomics only, by everybody: a hostile process can change their values (I5), never
 //!   make touching them undefined.
 #![allow(unsafe_code)]
@@ -57,8 +59,8 @@ impl SharedWords {
     }
 
     /// The words of `file`, shared with every process that maps it: `count` of them at once, and up to `most` as it
-    /// grows. It must never be cut. `is_first`: no other process uses the words yet, nor begins to before this returns.
-    /// The mapping keeps the file's description open in a forked child, so no lock may belong to that.
+    /// grows. `is_first`: no other process uses the words yet, nor begins to before this returns. The mapping keeps the
+    /// file's description open in a forked child, so no lock may belong to that.
     pub(crate) fn of_file(file: File, count: usize, most: usize, is_first: bool) -> io::Result<SharedWords> {
         if is_first {
             fill_holes(&file, bytes_of(count)? as u64, bytes_of(most)? as u64)?;
@@ -93,6 +95,21 @@ impl SharedWords {
             true => Ok(()),
             false => Err(ErrorKind::OutOfMemory.into()),
         }
+    }
+
+    /// Whether the words that were there before are there still. To be asked before they are touched where another
+    /// handle may have cut them.
+    pub(crate) fn are_there(&self) -> io::Result<bool> {
+        let Some(file) = &self.file else { return Ok(true) };
+        Ok(file.metadata()?.len() >= bytes_of(self.available.load(Acquire))? as u64)
+    }
+
+    /// Cuts all but the first `count` words off: they and their room on the disk are gone. The caller knows that no
+    /// other handle will touch them before it has made the file longer again.
+    pub(crate) fn cut(&self, count: usize) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.available.fetch_min(count, Release);
+        file.set_len(bytes_of(count)? as u64)
     }
 
     /// Whether `count` words exist: another process may have made the file longer.

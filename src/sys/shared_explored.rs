@@ -23,6 +23,14 @@ impl SharedWords {
         Ok(())
     }
 
+    pub(crate) fn are_there(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    pub(crate) fn cut(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
     pub(crate) fn has(&self, count: usize) -> io::Result<bool> {
         Ok(self.0.len() >= count)
     }

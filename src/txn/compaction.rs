@@ -44,7 +44,7 @@ use crate::txn::write::Transaction;
 
 /// The most nodes that a step visits: a writer that waits for the lock waits for this many lookups.
 const VISITS_IN_A_STEP: u32 = 20_000;
-/// Free pages that are left to commits: for the paths from the roots, the catalog and the log.
+/// The most free pages that are left to commits: for the paths from the roots, the catalog and the log.
 const SPARE_PAGES: u32 = 32;
 
 /// The least that a table takes in the catalog, in bytes.
@@ -127,7 +127,9 @@ impl Room {
     fn of(space: &Space, page_size: usize) -> Room {
         let (length, pinned) = (space.length_pages(), space.retired().page_count());
         let used = length - FIRST_PAGE - space.free().page_count() - pinned;
-        let reserve = SPARE_PAGES + space.most_base_pages(page_size) as u32;
+        // A small database commits little, and its file is to be small.
+        let spare = SPARE_PAGES.min(used);
+        let reserve = spare + space.most_base_pages(page_size) as u32;
         // The pages that are not pinned can hold what is in use. This many of them are needed:
         let mut end = FIRST_PAGE.saturating_add(used).saturating_add(reserve);
         for retired in space.retired().iter() {
@@ -222,7 +224,8 @@ impl Compactor {
         (progress.pages, progress.target_pages, progress.pinned_pages) =
             (room.length, room.target, room.pinned);
         progress.remaining_pages = room.used_behind(space, ceiling);
-        let budget = space.free().pages_below(ceiling).saturating_sub(room.reserve - SPARE_PAGES);
+        let budget =
+            space.free().pages_below(ceiling).saturating_sub(room.reserve.saturating_sub(SPARE_PAGES));
         Ok((room, ceiling, budget.min(self.step_pages)))
     }
 

@@ -272,6 +272,13 @@ impl Drop for Database {
             self.bury_dead_and_cut();
         }
         self.shared.leave(self.handle);
+        if let Some(locks) = &self.locks {
+            // From here on the shared memory is not this handle's to touch, unless it is the last. A failure leaves the
+            // lock file longer than it need be.
+            let _ = locks
+                .leave(self.handle)
+                .and_then(|is_last| if is_last { self.shared.close() } else { Ok(()) });
+        }
     }
 }
 

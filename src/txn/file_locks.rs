@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::shm::SharedMemory;
-use crate::shm::handles::MEMBERS;
+use crate::shm::handles::{HandleNumber, MEMBERS};
 use crate::sys::{
     self, FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free,
     status_at, status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
@@ -132,6 +132,23 @@ impl FileLocks {
     /// Makes the data file's name durable.
     pub(crate) fn sync_name(&self, data_path: &Path) -> io::Result<()> {
         sys::sync_name(data_path, self.data.file()?)
+    }
+
+    /// Gives up all that shows others that this handle is here. Returns whether it was the last: then it holds the gate
+    /// until it is dropped, no handle that uses the lock file is alive, and none comes.
+    ///
+    /// The gate is taken last, so that of handles that leave at one time the last sees no other; only if it finds the
+    /// gate taken for a moment by another that looks, neither may be the last. A handle that has given up its byte but
+    /// not yet its presence keeps another from being the last: for a handle that came then would find it present, and
+    /// take the memory for one that is in use. For the same reason this one gives its presence up before it looks, so
+    /// that a kill after that leaves no presence beside memory that is closed.
+    pub(crate) fn leave(&self, handle: HandleNumber) -> io::Result<bool> {
+        let lock = self.lock.file()?;
+        unlock_range(lock, handle.byte())?;
+        unlock_range(self.data.file()?, PRESENCE)?;
+        Ok(try_lock_range(lock, LockKind::Exclusive, OPEN)?
+            && is_lock_file_free(&self.lock)?
+            && is_nobody_present(&self.data)?)
     }
 
     pub(crate) fn lock_file(&self) -> &LockFile {

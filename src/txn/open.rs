@@ -332,25 +332,7 @@ impl OpenSettings {
             None => [0; 16], // no other process reads this memory
         };
         let identity = SharedOwner { boot, file, database };
-        let is_ours = shared.belongs_to(&identity);
-        if !is_alone && !is_ours {
-            return Err(another_lock_file(path));
-        }
-        let must_recover = match is_alone {
-            true => !(is_ours && shared.is_of_boot(&identity) && slots.is_as_left(&shared, &pages)),
-            // Only readers have been here, so recovery finds what they found.
-            false => shared.is_unrecovered() && !self.settings.read_only,
-        };
-        if must_recover {
-            if is_alone && locks.is_some() {
-                shared.clear(); // memory that is not in a lock file is new, and zero
-            }
-            slots.recover(&pages, &shared, self.settings.read_only)?;
-            if let Some(locks) = locks.as_ref().filter(|_| !self.settings.read_only) {
-                locks.sync_name(path).map_err(pages.io_error("sync the folder of"))?;
-            }
-            shared.complete(&identity);
-        }
+        self.adopt_or_recover(slots, &pages, &shared, locks.as_ref(), (&identity, is_alone))?;
         let newest = shared.newest_snapshot()?;
         if is_alone {
             shared.resume();
@@ -382,6 +364,40 @@ impl OpenSettings {
             reader_limit: None,
             locks,
         })
+    }
+
+    /// Sees to it that `shared` says how the file stands: it may say so already, since other handles are open, or have
+    /// left it in order; otherwise it is set to what recovery finds.
+    fn adopt_or_recover(
+        &self,
+        slots: Slots,
+        pages: &PageFile,
+        shared: &SharedMemory,
+        locks: Option<&FileLocks>,
+        (identity, is_alone): (&SharedOwner, bool),
+    ) -> Result<()> {
+        let is_ours = shared.belongs_to(identity);
+        if !is_alone && !is_ours {
+            return Err(another_lock_file(&pages.path));
+        }
+        let is_of_boot = is_ours && shared.is_of_boot(identity);
+        let must_recover = match is_alone {
+            true => !(is_of_boot && slots.is_as_left(shared, pages)),
+            // Only readers were here, so recovery finds what they found.
+            false => shared.is_unrecovered() && !self.settings.read_only,
+        };
+        if must_recover {
+            let is_durable = is_alone && is_of_boot && slots.is_as_closed(shared, pages);
+            if is_alone && locks.is_some() {
+                shared.clear(); // memory of our own is new, and zero
+            }
+            slots.recover(pages, shared, self.settings.read_only, is_durable)?;
+            if let Some(locks) = locks.filter(|_| !self.settings.read_only && !is_durable) {
+                locks.sync_name(&pages.path).map_err(pages.io_error("sync the folder of"))?;
+            }
+            shared.complete(identity);
+        }
+        Ok(())
     }
 }
 

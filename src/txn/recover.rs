@@ -186,7 +186,8 @@ impl Slots {
     /// back as it had been. The data file may also have been put back over itself, with the same inode. So nothing of
     /// the lock file is believed except what the data file confirms.
     pub(crate) fn is_as_left(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
-        let is_in_order = shared.ids_are_in_order()
+        let is_in_order = !shared.is_closed()
+            && shared.ids_are_in_order()
             && shared.has_reader_table()
             && !shared.is_poisoned()
             && !shared.is_unrecovered();
@@ -211,8 +212,26 @@ impl Slots {
         (known.len() == self.found.len()).then_some(&durable.record)
     }
 
-    /// Steps 2 to 6: sets `shared` to what is found.
-    pub(crate) fn recover(self, pages: &PageFile, shared: &SharedMemory, read_only: bool) -> Result<()> {
+    /// Whether the newest record is the one that the handle which closed `shared` knew to be durable, and the other
+    /// slot has an older one, or none. Then there is nothing to store again (R7) and nothing to erase (R9): that was
+    /// done, and no sync has failed since.
+    pub(crate) fn is_as_closed(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
+        let Found { slot, record } = &self.found[0];
+        shared.is_closed()
+            && !shared.is_poisoned()
+            && self.durable_record(shared).is_some_and(|durable| durable.id == record.id)
+            && (self.found.len() == 2 || reads_as_zeros(pages, 1 - slot))
+    }
+
+    /// Steps 2 to 6: sets `shared` to what is found. Steps 3 to 5 are left out if the newest record is known to be
+    /// durable.
+    pub(crate) fn recover(
+        self,
+        pages: &PageFile,
+        shared: &SharedMemory,
+        read_only: bool,
+        is_newest_durable: bool,
+    ) -> Result<()> {
         let greatest_id = self.newest().id;
         let index = self.choose(pages)?;
         let Found { slot, record } = self.found[index].clone();
@@ -222,7 +241,8 @@ impl Slots {
             let expected = format_args!("of transaction {joined}, which readers have open");
             return Err(corrupt(None, "newest good meta page", expected, record.id));
         }
-        if !read_only {
+        let is_durable = is_newest_durable && index == 0;
+        if !read_only && !is_durable {
             if !is_mutated(Mutation::NotStoredAgain) {
                 redirty::record(pages, slot, &record)?;
             }
@@ -249,7 +269,7 @@ impl Slots {
             shared.start_at(&newest, slot, first_id);
         }
         shared.set_slot_checksum(slot, checksum);
-        shared.set_unrecovered(read_only);
+        shared.set_unrecovered(read_only && !is_durable);
         shared.set_shrunk_in(None);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -507,5 +508,27 @@ fn a_database_on_vfat_works() {
         fs::remove_file(disk.0.join("copy")).unwrap();
         drop((reader, db));
         assert_clean(&open(&path, mode));
+    }
+}
+
+#[test]
+fn a_database_of_one_entry_is_small_once_closed() {
+    for mode in BOTH_MODES {
+        let (folder, path) = scratch();
+        let db = open(&path, mode);
+        db.update(|tx| tx.table(&SMALL)?.insert(0, 0)).unwrap();
+        db.compact().unwrap();
+        db.shrink().unwrap();
+        db.close().unwrap();
+        let files = fs::read_dir(folder.path()).unwrap();
+        let on_disk: u64 = files.map(|file| file.unwrap().metadata().unwrap().blocks() * 512).sum();
+        assert!(on_disk < 40 << 10, "{on_disk} bytes");
+        // What is committed next finds room, and the file is short again when that is asked for.
+        let db = open(&path, mode);
+        settle(&db);
+        db.shrink().unwrap();
+        assert_clean(&db);
+        assert!(length(&path) < 100 << 10, "{}", length(&path));
+        assert_eq!(db.read().unwrap().table(&SMALL).unwrap().len(), 2);
     }
 }

@@ -122,6 +122,14 @@ fn peer() {
     }
 }
 
+fn visit(path: &Path, key: u64, count: u64) -> mapleaf::Result<()> {
+    let db = Db::open(path)?;
+    let before = db.view(|rx| Ok(rx.table(&NUMBERS)?.get(key)?.unwrap_or(0)))?;
+    assert_eq!(before, count - 1, "what was acknowledged is there");
+    put(&db, key, count);
+    db.close()
+}
+
 impl Belongings {
     fn obey(&mut self, path: &Path, line: &str) -> mapleaf::Result<String> {
         let words: Vec<&str> = line.split(' ').collect();
@@ -130,6 +138,15 @@ impl Belongings {
             "open" => self.db = Some(Db::open(path)?),
             "open-read-only" => self.db = Some(Db::options().read_only(true).open(path)?),
             "close" => *self = Belongings::default(),
+            // Opens, counts one further, and closes, so many times; answers each count.
+            "visit" => {
+                for count in number(2) + 1..number(2) + number(3) {
+                    visit(path, number(1), count)?;
+                    println!("= {count}");
+                }
+                visit(path, number(1), number(2) + number(3))?;
+                return Ok((number(2) + number(3)).to_string());
+            }
             "park" => self.parked.push_back(self.db().read()?),
             "park-all" => loop {
                 self.parked.push_back(self.db().read()?);
@@ -817,6 +834,96 @@ fn killed_processes_lose_no_lazy_commit() {
     let (_folder, path) = scratch();
     let (_, lazy) = leave_a_lazy_commit(&path);
     assert_stands_at(&path, lazy, 2);
+}
+
+const CLOSED_LENGTH: u64 = 4096;
+
+fn lock_length(path: &Path) -> u64 {
+    fs::metadata(lock_path(path)).unwrap().len()
+}
+
+#[test]
+fn the_last_handle_that_closes_leaves_a_lock_file_of_one_page() {
+    let (_folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    let open_length = lock_length(&path);
+    assert!(open_length > CLOSED_LENGTH);
+    let (other, mut peer) = (Db::open(&path).unwrap(), Peer::open(&path));
+    let id = put(&db, 1, 1);
+    drop(db);
+    assert_eq!((lock_length(&path), get(&other, 1)), (open_length, Some(1)));
+    peer.ask("park");
+    drop(other);
+    assert_eq!((lock_length(&path), peer.number("get 1")), (open_length, 1));
+    peer.ask("close");
+    assert_eq!(lock_length(&path), CLOSED_LENGTH);
+    // Readers alone need not recover, and leave it as they find it; what is committed follows what was.
+    for read_only in [true, false, true] {
+        let db = Db::options().read_only(read_only).open(&path).unwrap();
+        assert_eq!(lock_length(&path), open_length);
+        assert_eq!((db.read().unwrap().id(), get(&db, 1)), (id, Some(1)));
+        assert_clean(&db);
+        drop(db);
+        assert_eq!(lock_length(&path), CLOSED_LENGTH);
+    }
+    let db = Db::open(&path).unwrap();
+    assert_eq!(put(&db, 1, 2), id + 1);
+    drop(db);
+    // A handle that is killed leaves it as it is, and what is in it counts, also if readers close after that.
+    peer.ask("open");
+    let lazy = peer.number("put 1 3 lazy");
+    peer.kill();
+    for read_only in [true, true, false] {
+        assert_eq!(lock_length(&path), open_length);
+        let db = Db::options().read_only(read_only).open(&path).unwrap();
+        assert_eq!((db.read().unwrap().id(), get(&db, 1)), (lazy, Some(3)));
+    }
+    assert_eq!(lock_length(&path), CLOSED_LENGTH);
+    // Another boot: readers find no more than they have to, and leave nothing.
+    let mut lock = fs::read(lock_path(&path)).unwrap();
+    lock[8] ^= 1;
+    fs::write(lock_path(&path), lock).unwrap();
+    drop(Db::options().read_only(true).open(&path).unwrap());
+    assert_eq!(lock_length(&path), CLOSED_LENGTH);
+    assert_stands_at(&path, lazy, 3);
+}
+
+#[test]
+fn handles_that_come_and_go_at_the_same_time_lose_nothing() {
+    let (_folder, path) = scratch();
+    put(&Db::open(&path).unwrap(), 9, 0);
+    let mut random = Random::new(14);
+    let mut counts = [0; 3];
+    for _ in 0..if crate::common::is_long() { 200 } else { 8 } {
+        let mut peers: Vec<Peer> = counts.iter().map(|_| Peer::start(&path)).collect();
+        let most = 15;
+        for (key, peer) in peers.iter_mut().enumerate() {
+            peer.tell(&format!("visit {key} {} {most}", counts[key]));
+        }
+        // One of them is killed at some moment: while it opens, commits or closes, and others do.
+        let mut doomed = peers.swap_remove(2);
+        for count in 1..=random.below(most as usize) as u64 {
+            assert_eq!(doomed.hear(), (counts[2] + count).to_string());
+        }
+        std::thread::sleep(Duration::from_micros(random.below(5000) as u64));
+        doomed.kill();
+        for (key, mut peer) in peers.into_iter().enumerate() {
+            for count in 1..=most {
+                assert_eq!(peer.hear(), (counts[key] + count).to_string());
+            }
+            peer.end();
+        }
+        let db = Db::open(&path).unwrap();
+        db.sync().unwrap(); // a commit of the one that was killed may have happened, and not be visible yet
+        assert_clean(&db);
+        for (key, count) in counts.iter_mut().enumerate() {
+            let found = get(&db, key as u64).unwrap_or(0);
+            assert!(if key == 2 { found >= *count } else { found == *count + most });
+            *count = found;
+        }
+        drop(db);
+        assert_eq!(lock_length(&path), CLOSED_LENGTH);
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
     let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
     let recover = |read_only| {
         let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a record") };
-        slots.recover(&pages, &shared, read_only)
+        slots.recover(&pages, &shared, read_only, false)
     };
     recover(true).unwrap();
     let (newest, slot) = (shared.newest().unwrap(), shared.durable_slot());
