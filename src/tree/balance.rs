@@ -1,11 +1,10 @@
 //! Splitting, sharing with siblings, merging: how nodes stay neither too full nor too empty.
 //!
-//! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix;
-//! then it shares with a sibling that has an eighth of its page free; only then it is split. A leaf that would not fit
+//! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix; then
+//! it shares with a sibling that has an eighth of its page free; only then it is split. A leaf that would not fit
 //! anew gives a sibling its outermost entries, and neither is written anew (`share`); and behind a full last leaf the
-//! next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a sibling, or
-//! takes over some of its items.
-//! A `depth` is a place in the path: the node's distance from the root.
+//! next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a sibling,
+//! or takes over some of its items. A `depth` is a place in the path: the node's distance from the root.
 //!
 //! Invariants:
 //! - All nodes of the path are frames. Nodes above the one that is being balanced are sound.
@@ -29,8 +28,8 @@ use crate::tree::tree_mut::TreeMut;
 type NewChildren = Vec<(Vec<u8>, ChildRef)>;
 
 impl TreeMut {
-    /// Puts `new` items in at `index` of the node at `depth`, which has no room for them as it is: it is built anew, or
-    /// shared with a sibling, or split.
+    /// Puts `new` items in at `index` of the node at `depth`, which has no room for them as it is: it is built anew,
+    /// or shared with a sibling, or split.
     pub(super) fn insert_items<S: PageSource>(
         &mut self,
         source: &S,
@@ -121,8 +120,8 @@ impl TreeMut {
     }
 
     /// Begins a leaf with `entry`, which belongs behind all of the last leaf, if building that one anew would make no
-    /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the prefix
-    /// that the entry has in common with all before it, as those that follow most likely will too.
+    /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the
+    /// prefix that the entry has in common with all before it, as those that follow most likely will too.
     fn begin_next_leaf(&mut self, depth: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
         let page = self.frames.get(self.path[depth].node)?;
         let view: LeafView<'_> = view_any_count(page, 0)?;
@@ -283,8 +282,8 @@ impl TreeMut {
         Ok(true)
     }
 
-    /// The emptier sibling of the node at `depth`, if it has room to spare: the index of the pair's left node, and the
-    /// bytes that the sibling uses.
+    /// The emptier sibling of the node at `depth`, if it has room to spare: the index of the pair's left node, and
+    /// the bytes that the sibling uses.
     pub(super) fn roomy_sibling<S: PageSource>(
         &self,
         source: &S,

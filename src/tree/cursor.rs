@@ -13,11 +13,11 @@
 //!   range is used up when `front` is not before `back`, by comparing the indexes on their paths: so inverted
 //!   bounds are an empty range like any other.
 //! - A step that fails moves neither end: the next one comes to the same entry, or page, and fails in the same way,
-//!   from whichever end. So what cannot be read is never passed over, and no error is followed by an end that is none.
-//!   What a step needs of other nodes it reads before it moves its path; a step over an entry is taken back.
+//!   from whichever end. So what cannot be read is never passed over, and no error is followed by an end that is
+//!   none. What a step needs of other nodes it reads before it moves its path; a step over an entry is taken back.
 //! - Having returned `None`, the cursor stays ended.
-//! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go there
-//!   while the other stands still. Whatever else moves makes it anew.
+//! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go
+//!   there while the other stands still. Whatever else moves makes it anew.
 //! - I5: from the leaves in which its ends begin it goes on to no more leaves, both ends together, than there are
 //!   nodes, whatever these refer to.
 
@@ -87,8 +87,8 @@ struct Stretch<'a> {
 }
 
 impl Stretch<'_> {
-    /// A step at `index` asks for the entry that is a little ahead, if there is one; of a leaf that was asked for as a
-    /// whole, once more for where the entry begins.
+    /// A step at `index` asks for the entry that is a little ahead, if there is one; of a leaf that was asked for as
+    /// a whole, once more for where the entry begins.
     #[inline(always)]
     fn prefetch_ahead_of(&self, index: usize) {
         let ahead = match self.end {
@@ -105,8 +105,8 @@ impl Stretch<'_> {
 
 /// An entry: its key, put together, and its value in place.
 type Found<'a> = (KeyBuf, &'a [u8]);
-/// How many entries are asked for at once, and ahead of each step: as many as a processor fetches together. They lie in
-/// the order in which they came, which it does not foresee.
+/// How many entries are asked for at once, and ahead of each step: as many as a processor fetches together. They lie
+/// in the order in which they came, which it does not foresee.
 const AHEAD: usize = 10;
 
 /// The entries that `end` comes to next, if it stands before the one at `index`.
@@ -144,7 +144,8 @@ impl RangeCursor {
         self.next_back_in(nodes, &mut OpenLeaf::default())
     }
 
-    /// The next entry from the front, as [`LeafView::word_entry`] has it, if it lies in the open leaf and is so simple.
+    /// The next entry from the front, as [`LeafView::word_entry`] has it, if it lies in the open leaf and is so
+    /// simple.
     #[inline(always)]
     pub(crate) fn next_word<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
         let Stretch { leaf, end: End::Front, limit, .. } = open.0.as_ref()? else { return None };
@@ -391,9 +392,9 @@ fn extend_to<'a>(
     Ok(Step { node, index })
 }
 
-/// Moves from any place in a leaf to the beginning of the next leaf, and counts it; `false` if there is none. A cursor
-/// that has gone from leaf to leaf before will do it again, so the leaf after the next is asked for; a short range is
-/// over before that.
+/// Moves from any place in a leaf to the beginning of the next leaf, and counts it; `false` if there is none. A
+/// cursor that has gone from leaf to leaf before will do it again, so the leaf after the next is asked for; a short
+/// range is over before that.
 fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
     for depth in (0..path.above.len()).rev() {
         let level = (path.above.len() - depth) as u8;
@@ -431,8 +432,8 @@ fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut Lea
     Ok(false)
 }
 
-/// Moves a path to the first or the last place below a child of its branch at `depth`. Counts the leaf. If that fails,
-/// nothing has moved.
+/// Moves a path to the first or the last place below a child of its branch at `depth`. Counts the leaf. If that
+/// fails, nothing has moved.
 fn move_to_child<'a>(
     nodes: impl Nodes<'a>,
     path: &mut Path,

@@ -83,8 +83,8 @@ pub(super) fn items_of(page: &[u8], level: u8) -> Result<Vec<Entry<'_>>> {
 }
 
 impl<'a> Items<'a> {
-    /// `items` of `level`, for pages of `page_size`. Refuses them if their keys do not ascend: the page that they come
-    /// from is damaged.
+    /// `items` of `level`, for pages of `page_size`. Refuses them if their keys do not ascend: the page that they
+    /// come from is damaged.
     pub(super) fn new(
         page_size: usize,
         level: u8,

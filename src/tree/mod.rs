@@ -1,5 +1,5 @@
-//! The B+tree: search, cursors, insertion, deletion, balance. Knows pages through two traits; knows no
-//! file and no transaction, so that it runs on a `Vec` of pages in tests and under Miri.
+//! The B+tree: search, cursors, insertion, deletion, balance. It reaches pages through two traits and depends on no
+//! file and no transaction, so it runs on a `Vec` of pages in tests and under Miri.
 //!
 //! Reading (`get`, `cursor`, `walk`, `newer`) is written against [`nodes::Nodes`]: finished pages alone, or a write
 //! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`

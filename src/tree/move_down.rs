@@ -1,13 +1,13 @@
-//! Moving pages away from the file's end: what lies there is copied into frames, which get lower numbers when the tree
-//! is sealed, and overflow runs are stored lower down at once.
+//! Moving pages away from the file's end. Nodes there are copied into frames, which get lower numbers when the tree
+//! is sealed. Overflow extents are stored lower down at once.
 //!
-//! One call goes on from a key, in key order, as far as its budget reaches. It reads branches; leaves only if they are
-//! to be moved, or may have values on overflow pages; and one leaf more for each lowest branch.
+//! One call continues from a key, in key order, until its budget is spent. It reads branches, leaves that are to be
+//! moved or may have values on overflow pages, and one more leaf for each lowest branch.
 //!
 //! Invariants:
 //! - I1: pages are copied and retired, as by any change. No entry changes.
-//! - I5: the key to go on from is always greater than the one before, and the nodes that are looked at are counted; a
-//!   page that is referred to twice is retired twice, which free space finds.
+//! - I5: the key to continue from is always greater than the one before, and visited nodes are counted. A page with
+//!   two references is retired twice, which free space finds.
 
 use crate::base::{ChildRef, PageNumber};
 use crate::error::{Result, corrupt};
@@ -20,24 +20,25 @@ use crate::tree::nodes::{Nodes, finished, view, view_any_count};
 use crate::tree::pages::PageSource;
 use crate::tree::tree_mut::{Step, TreeMut};
 
-/// Stores the value of the overflow run at this page in another one, lower down; `None` if there is no room for it.
+/// Stores the value of the overflow extent at this page in another one, lower down. Returns `None` if there is no
+/// space.
 type StoreLower<'a> = dyn Fn(&[u8], PageNumber) -> Result<Option<PageNumber>> + 'a;
 
-/// What is to be moved, how much may be done, and what has been.
+/// What to move, the budget, and what has been done.
 pub(crate) struct Moving<'a> {
-    /// Pages at and behind this one are moved.
+    /// This page and those after it are moved.
     pub(crate) ceiling: u32,
-    /// Whether values on overflow pages alone are moved, and no nodes but those that refer to them.
+    /// Whether only values on overflow pages are moved, and the nodes that refer to them.
     pub(crate) values_only: bool,
-    /// Pages that may be taken.
+    /// The budget: pages that may be allocated.
     pub(crate) budget: u32,
-    /// Pages that have been taken, those that the frames of this tree will take not counted.
+    /// Pages that have been allocated, without those for the frames of this tree.
     pub(crate) taken: u32,
-    /// Nodes that may still be looked at.
+    /// Nodes that may still be visited.
     pub(crate) visits: u32,
     /// Pages that have been moved, or will be when the tree is sealed.
     pub(crate) moved: u32,
-    /// Pages of values for which there is no run of free pages lower down.
+    /// Pages of values for which there is no free extent lower down.
     pub(crate) without_run: u32,
     pub(crate) store_lower: &'a StoreLower<'a>,
 }
@@ -49,8 +50,8 @@ impl Moving<'_> {
 }
 
 impl TreeMut {
-    /// Moves what lies too high, from `from` on. Answers the key to go on from when the budget is spent; `None` when
-    /// the tree has no more. The tree has no changes but what earlier calls have moved.
+    /// Moves pages that are too high, in key order from `from`. Returns the key to continue from if the budget is
+    /// spent, and `None` at the end of the tree. The tree has no changes except those of earlier calls.
     pub(crate) fn move_down<S: PageSource>(
         &mut self,
         source: &S,
@@ -83,15 +84,15 @@ impl TreeMut {
         }
     }
 
-    /// Whether nothing more is to be done that takes `count` pages besides a way from the root down.
+    /// Whether the budget does not allow `count` more pages and a path from the root.
     fn is_spent(&self, moving: &Moving<'_>, count: u32) -> bool {
         let frames = self.frames.page_count() as u32 + u32::from(self.top.depth);
         let needed = moving.taken.saturating_add(frames).saturating_add(count);
         moving.visits == 0 || (moving.moved > 0 && needed > moving.budget)
     }
 
-    /// Moves the nodes of the path, which ends in a branch of level 1, and that one's leaves from the path's on.
-    /// Answers the least key of the leaf at which the budget was spent.
+    /// Moves the nodes of the path, which ends in a branch of level 1, and the leaves of that branch from the path's
+    /// on. Returns the smallest key of the leaf at which the budget was spent.
     fn move_children<S: PageSource>(
         &mut self,
         source: &S,
@@ -134,8 +135,8 @@ impl TreeMut {
         }
     }
 
-    /// Moves the leaf at the path's end, if it is high, and its values that are. `false` if not all of them, because
-    /// the budget was spent.
+    /// Moves the leaf at the path's end if it is too high, and its values that are. Returns `false` if the budget was
+    /// spent before all were moved.
     fn move_leaf<S: PageSource>(&mut self, source: &S, moving: &mut Moving<'_>) -> Result<bool> {
         let depth = self.path.len() - 1;
         if moving.is_high(self.path[depth].node) {
@@ -156,8 +157,8 @@ impl TreeMut {
         Ok(true)
     }
 
-    /// Moves the overflow run of an entry, if it has one, and that is high or ends high. `false` if the budget is
-    /// spent.
+    /// Moves the overflow extent of an entry, if it has one that is too high or ends too high. Returns `false` if the
+    /// budget is spent.
     fn move_value<S: PageSource>(
         &mut self,
         source: &S,
@@ -169,7 +170,7 @@ impl TreeMut {
         let leaf: LeafView<'_> = view(nodes.node(self.path[depth].node)?, 0)?;
         let LeafValue::Overflow { first, length } = leaf.value(index)? else { return Ok(true) };
         let number = finished(first)?;
-        let is_sound = length <= overflow::MAX_VALUE_LEN; // what is not is found when the run is read
+        let is_sound = length <= overflow::MAX_VALUE_LEN; // otherwise the read of the extent finds the damage
         let end = |count: u32| number.0.saturating_add(count);
         if is_sound && end(overflow::page_count(self.page_size, length)) <= moving.ceiling {
             return Ok(true);
@@ -192,7 +193,7 @@ impl TreeMut {
         Ok(true)
     }
 
-    /// The least key behind all that lies below the last node of the path; `None` if there is nothing behind it.
+    /// Returns the smallest key after everything below the path's last node, or `None` if there is none.
     fn key_behind_path<S: PageSource>(&self, source: &S) -> Result<Option<Vec<u8>>> {
         let nodes = FramesOverPages { source, frames: &self.frames };
         for depth in (0..self.path.len() - 1).rev() {

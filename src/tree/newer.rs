@@ -1,7 +1,7 @@
 //! Visits the pages of a tree that were born after some transaction, and no others.
 //!
-//! A page that is as old as that is the root of a subtree that is as old: a page is replaced whenever one below it
-//! is. So the walk reads the new pages, and of those which they refer to the headers.
+//! A page is replaced whenever a page below it is, so nothing below an older page is newer. The walk therefore reads
+//! the new pages, and only the headers of the older pages that they refer to.
 //!
 //! Invariant (I5): each page is visited once at most, so the walk ends whatever the pages refer to.
 
@@ -16,16 +16,16 @@ use crate::format::page;
 use crate::tree::nodes::{finished, view};
 use crate::tree::pages::{PageSource, TreeRoot};
 
-/// Who is told what the walk finds.
+/// Receives what the walk finds.
 pub(crate) trait NewerPages {
-    /// A page, or an overflow run, born after the transaction.
+    /// A page or an overflow extent that was born after the transaction.
     fn page(&mut self, run: Extent) -> Result<()>;
 
     /// A value of a new leaf.
     fn value(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// A page, or the first of an overflow run, to which a new page refers and which is as old as the transaction, or
-    /// older.
+    /// A page, or the first page of an overflow extent, to which a new page refers and which is not newer than the
+    /// transaction.
     fn older_page(&mut self, _number: PageNumber) -> Result<()> {
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! How reading code gets from a reference to a node, whatever holds the nodes.
+//! How reading code gets from a reference to a node, independent of where the nodes are.
 //!
 //! Invariants:
-//! - I5: a node is viewed only after its kind and level have been found to be what its parent says. Levels
-//!   fall by one with each step down, so no content of pages makes a descent longer than the tree's depth.
+//! - I5: a node is viewed only if its kind and level are those that its parent says. Levels fall by one with each
+//!   step down, so no content of pages makes a descent longer than the tree's depth.
 //! - A node that has been viewed has at least one entry (a leaf) or two children (a branch).
-//! - Pages may refer to each other crosswise, so that there are more ways from the root to a leaf than anybody can
-//!   go. A tree has each leaf once: whoever goes from leaf to leaf counts them ([`LeafCount`]).
+//! - Damaged pages may refer to each other crosswise, so that the number of ways from the root to a leaf is
+//!   exponential. A tree contains each leaf once, so code that goes from leaf to leaf counts them ([`LeafCount`]).
 
 use crate::base::{ChildRef, PageNumber};
 use crate::error::{Error, Result, corrupt};
@@ -18,7 +18,7 @@ use crate::tree::pages::{PageSource, TreeRoot};
 
 /// Nodes by reference: finished pages alone, or finished pages and a transaction's frames.
 ///
-/// Cheap to copy, and what it hands out outlives it: the pages belong to a snapshot or transaction (`'a`).
+/// It is cheap to copy. The slices that it returns outlive it: the pages belong to a snapshot or transaction (`'a`).
 pub(crate) trait Nodes<'a>: Copy {
     /// A leaf's or branch's bytes.
     fn node(self, at: ChildRef) -> Result<&'a [u8]>;
@@ -29,14 +29,14 @@ pub(crate) trait Nodes<'a>: Copy {
     /// How many nodes there are, at most.
     fn most_nodes(self) -> usize;
 
-    /// Asks for the head and the end of a node to be brought into the processor's cache.
+    /// Prefetches the head and the end of a node into the processor's cache.
     fn prefetch(self, at: ChildRef);
 
-    /// Asks for all of it.
+    /// Prefetches a whole node.
     fn prefetch_whole(self, at: ChildRef);
 }
 
-/// Finished pages: no reference to a frame is anything but damage.
+/// Finished pages. A reference to a frame is damage here.
 impl<'a, S: PageSource> Nodes<'a> for &'a S {
     #[inline(always)]
     fn node(self, at: ChildRef) -> Result<&'a [u8]> {
@@ -102,12 +102,12 @@ impl LeafCount {
         self.0 > 0
     }
 
-    /// Whether there are so many that each leaf has been asked for as a whole before it is come to.
+    /// Whether there are enough that each leaf is prefetched as a whole before it is reached.
     pub(super) fn is_many(self) -> bool {
         self.0 > 2
     }
 
-    /// Counts another leaf; an error if there are more than there are nodes.
+    /// Counts a leaf. Returns an error if there are more leaves than nodes.
     pub(super) fn add<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<()> {
         self.0 += 1;
         let most = nodes.most_nodes();
@@ -130,7 +130,7 @@ pub(super) fn branch_at<'a>(nodes: impl Nodes<'a>, at: ChildRef, level: u8) -> R
     view(nodes.node(at)?, level)
 }
 
-/// Views a finished page as what its parent says it is.
+/// Views a finished page as the kind of node that its parent says it is.
 #[inline(always)]
 pub(crate) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
     let view = view_any_count(page, level)?;
@@ -159,7 +159,7 @@ fn wrong_kind_or_level(page: &[u8], is_branch: bool, level: u8) -> Error {
     )
 }
 
-/// The bytes of a value, fetched from its overflow run if that is where they lie.
+/// Returns the bytes of a value, from its overflow extent if it has one.
 #[inline(always)]
 pub(crate) fn resolve<'a>(nodes: impl Nodes<'a>, value: LeafValue<'a>) -> Result<&'a [u8]> {
     match value {

@@ -1,4 +1,4 @@
-//! What the tree asks of those below and above it.
+//! The interfaces between the tree and its storage.
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::Result;
@@ -20,20 +20,20 @@ pub(crate) trait PageSource {
     /// against the slice, the checksum verified.
     fn overflow(&self, first: PageNumber) -> Result<&[u8]>;
 
-    /// How many pages the overflow run at `first` says that it has, by its header alone.
+    /// Returns the page count in the header of the overflow extent at `first`.
     fn overflow_page_count(&self, first: PageNumber) -> Result<u32>;
 
-    /// Asks for the head of a page, where a search begins, and its end, where the prefix is, to be brought into the
-    /// processor's cache soon. A hint: no effect on results.
+    /// Prefetches the head of a page, where a search begins, and its end, where the prefix is, into the processor's
+    /// cache. It is a hint, without effect on results.
     fn prefetch(&self, number: PageNumber);
 
-    /// The same for all of a page, which is about to be read from end to end.
+    /// Prefetches a whole page, which will be read from end to end.
     fn prefetch_whole(&self, number: PageNumber) {
         self.prefetch(number);
     }
 }
 
-/// Where a tree that is being finished gets page numbers from.
+/// The source of page numbers for a tree that is being sealed.
 pub(crate) trait NumberSupply {
     /// The next number for a single page. Numbers come in ascending contiguous runs, as far as free space allows.
     fn page(&mut self) -> Result<PageNumber>;
@@ -45,14 +45,14 @@ pub(crate) trait NumberSupply {
 /// A page or overflow run, complete with number, birth and checksum, ready to be stored.
 pub(crate) struct SealedPages {
     pub(crate) first: PageNumber,
-    /// CRC-32 as in the header: the record's digest is made of these.
+    /// CRC-32 as in the header. The digest in the meta page is computed from these.
     pub(crate) checksum: u32,
     /// A whole number of pages.
     pub(crate) bytes: Box<[u8]>,
 }
 
 /// Pages that a tree no longer uses: they were born in `birth` and die in this transaction.
-/// (If `birth` is this very transaction, they were spilled and nobody else has ever seen them.)
+/// (If `birth` is this transaction, they were spilled, and no other transaction has seen them.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RetiredPages {
     pub(crate) run: Extent,

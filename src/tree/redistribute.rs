@@ -40,9 +40,9 @@ impl<'a> FullLeaf<'a> {
         Ok(FullLeaf { leaf, index, new, used, capacity: node::capacity(page.len()) })
     }
 
-    /// Whether its entries are too many for any page: also for this one if it were written anew, without dead bytes and
-    /// with the best prefix. `false` if the new key does not begin with its prefix, or the leaf might become dense or
-    /// could not stay so.
+    /// Whether its entries are too many for any page: also for this one if it were written anew, without dead bytes
+    /// and with the best prefix. `false` if the new key does not begin with its prefix, or the leaf might become
+    /// dense or could not stay so.
     fn is_sure(&self) -> Result<bool> {
         if self.leaf.count() == 0 || !self.new.has_prefix(self.leaf.prefix()) {
             return Ok(false);
@@ -155,8 +155,8 @@ impl<'a> FullLeaf<'a> {
 }
 
 impl TreeMut {
-    /// Puts an entry in at `index` of the leaf at `depth`, which has no room for it, by giving outermost entries to the
-    /// emptier sibling. `false`, and nothing changed, if that cannot be done so simply.
+    /// Puts an entry in at `index` of the leaf at `depth`, which has no room for it, by giving outermost entries to
+    /// the emptier sibling. `false`, and nothing changed, if that cannot be done so simply.
     pub(super) fn share_leaf<S: PageSource>(
         &mut self,
         source: &S,

@@ -1,12 +1,12 @@
 //! Sealing: the changed part of a tree gets page numbers, bottom up and in key order.
 //!
-//! Numbers go first to the overflow runs, then to all leaves from left to right, then level by level up to the root:
-//! what a scan reads together lies together.
+//! Numbers go first to the overflow extents, then to all leaves from left to right, then level by level up to the
+//! root. Pages that a scan reads together are thus adjacent.
 //!
 //! Invariants:
 //! - A page is sealed after everything it refers to has its number, so no sealed page refers to a frame.
-//! - Afterwards there are no frames; or those alone that the next entry behind all others will change
-//!   ([`TreeMut::seal_finished`]). If the supply fails in the middle, the tree can only be dropped.
+//! - Afterwards there are no frames, or only those that the next entry after all others will change
+//!   ([`TreeMut::seal_finished`]). If the supply of numbers fails in the middle, the tree can only be dropped.
 
 use crate::base::ChildRef;
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::tree::nodes::view;
 use crate::tree::pages::{NumberSupply, SealedPages};
 use crate::tree::tree_mut::TreeMut;
 
-/// A frame that is a node, and where in the tree it hangs.
+/// A frame that is a node, and its position in the tree.
 struct Dirty {
     node: ChildRef,
     /// The parent's frame and the index in it; none for the root.
@@ -37,9 +37,9 @@ impl TreeMut {
         Ok(())
     }
 
-    /// The same, but for the nodes on the way to the last leaf: of a tree in which entries were only put in behind all
-    /// others, that is what will change yet. Nothing else is a frame afterwards: not the long values of the last leaf
-    /// either, which may be many times as large as all that.
+    /// Does the same, except for the nodes on the path to the last leaf. In a tree in which every entry was inserted
+    /// after all others, only those will still change. Nothing else is a frame afterwards, not even the long values
+    /// of the last leaf, which may be much larger than the path.
     pub(crate) fn seal_finished(
         &mut self,
         supply: &mut dyn NumberSupply,

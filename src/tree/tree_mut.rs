@@ -1,20 +1,20 @@
-//! A tree that a write transaction changes: its state, reading it, and putting entries in.
+//! A tree that a write transaction changes: its state, reads, and insertions.
 //!
-//! Copy on write: the first change of a page copies it into a frame and retires the page; its parent, which
-//! then refers to the frame, has been copied before. So what is changed hangs together from the root down.
+//! Copy on write: the first change of a page copies it into a frame and retires the page. Its parent, which then
+//! refers to the frame, has been copied before. The changed nodes are thus connected from the root down.
 //!
 //! Invariants:
-//! - I1: a page of the file is never changed. The tree only ever writes to its frames.
+//! - I1: a page of the file is never changed. The tree writes only to its frames.
 //! - A page is checked when it is copied (`check_before_change`); later changes rely on that.
 //! - Between operations every node has at least one entry (leaf) or two children (branch), and every branch has
 //!   the overflow flag if a child has it.
-//! - Each page that was reachable from the root at first, or since a seal, and is not any more, is in
-//!   `retired` exactly once (if the file is not damaged), with the birth in its header.
+//! - Each page that was reachable from the root at first, or after a seal, and no longer is, is in `retired` exactly
+//!   once (if the file is not damaged), with the birth in its header.
 //!
-//! **After an error** of a changing operation (a page that cannot be read, or is damaged) the tree may be
-//! half-changed: entries may be missing, counts may be off. Nothing in the file has changed, so the
-//! transaction can be aborted by dropping this; all else it must refuse. `KeyTooLong` and `ValueTooLarge`
-//! alone are found before anything is changed.
+//! **After an error** of a change (a page that cannot be read, or is damaged), the change may be incomplete: entries
+//! may be missing, counts may be wrong. Nothing in the file has changed, so the transaction can be aborted by
+//! dropping the tree; it must refuse everything else. Only `KeyTooLong` and `ValueTooLarge` are found before anything
+//! is changed.
 
 use std::ops::Bound;
 
@@ -38,11 +38,11 @@ use crate::tree::pages::{PageSource, RetiredPages, SealedPages, TreeRoot};
 pub(crate) enum NewValue<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
-    /// On overflow pages already, which the caller has written with this transaction as their birth.
+    /// A value on overflow pages, which the caller has written with this transaction as their birth.
     Stored { first: PageNumber, length: u64 },
-    /// So many zeros.
+    /// This number of zero bytes.
     Zeroed(usize),
-    /// On overflow pages in a frame.
+    /// A value on overflow pages in a frame.
     InFrame { first: ChildRef, length: u64 },
 }
 
@@ -56,7 +56,7 @@ impl NewValue<'_> {
     }
 }
 
-/// What the leaf gets for `value`: itself, or the place of its overflow run.
+/// Returns what the leaf stores for `value`: the value itself, or the reference to its overflow extent.
 fn payload(value: NewValue<'_>) -> Payload<'_> {
     match value {
         NewValue::Stored { first, length } => Payload::Overflow { first: ChildRef::to_page(first), length },
@@ -66,7 +66,7 @@ fn payload(value: NewValue<'_>) -> Payload<'_> {
     }
 }
 
-/// One node on the way down, and where in it the way goes on.
+/// One node of a path, and the index in it where the path continues.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) node: ChildRef,
@@ -81,15 +81,15 @@ pub(crate) struct TreeMut {
     pub(super) retired: Vec<RetiredPages>,
     pub(super) transaction: TransactionId,
     pub(super) page_size: usize,
-    /// The way to the key that an operation is about, root first.
+    /// The path to the key of the current operation, root first.
     pub(super) path: Vec<Step>,
-    /// Whether `path` leads to the last leaf, through frames alone, because an entry was put in there behind all others
-    /// and nothing was done since. The next one then need not descend, if it belongs behind that.
+    /// Whether `path` leads to the last leaf, through frames only, because the last operation inserted an entry there
+    /// after all others. If the next entry belongs after that one, it needs no descent.
     pub(super) is_path_to_end: bool,
-    /// Whether all that was done to the tree was to put entries in, each behind all others: then the way to its last
-    /// leaf is all that the next entry will most likely change.
+    /// Whether every change inserted an entry after all others. The next entry will then most likely change only the
+    /// path to the last leaf.
     pub(super) is_only_appended: bool,
-    /// Bytes that stay free in a leaf when the next one is begun behind it.
+    /// Bytes that stay free in a leaf when the next one is begun after it.
     pub(super) room_left: usize,
 }
 
@@ -110,7 +110,7 @@ impl TreeMut {
         }
     }
 
-    /// Where the tree stands. Only for a tree without changes since it was made or sealed.
+    /// Returns the tree's root. The tree must have no changes since it was created or sealed.
     pub(crate) fn root(&self) -> TreeRoot {
         assert!(!self.is_dirty(), "a tree with changes is sealed before its root is asked for");
         if self.top.depth == 0 {
@@ -124,7 +124,7 @@ impl TreeMut {
         self.frames.page_count() > 0
     }
 
-    /// Whether it stands elsewhere than at `root`, or will once it is sealed.
+    /// Whether the tree's root is not `root`, or will not be after it is sealed.
     pub(crate) fn is_changed_from(&self, root: &TreeRoot) -> bool {
         self.is_dirty() || self.root() != *root
     }
@@ -144,17 +144,17 @@ impl TreeMut {
         self.frames.page_count() * self.page_size
     }
 
-    /// Whether entries were put in behind all others, and nothing else was changed.
+    /// Whether entries were inserted after all others, and nothing else was changed.
     pub(crate) fn is_only_appended(&self) -> bool {
         self.is_only_appended
     }
 
-    /// From now on nothing of it counts as finished.
+    /// Marks the whole tree as one that later changes may touch.
     pub(crate) fn expect_changes(&mut self) {
         self.is_only_appended = false;
     }
 
-    /// From now on a leaf that others are begun behind keeps so many bytes free, for entries that will come between.
+    /// Sets how many bytes a leaf keeps free when another is begun after it, for later entries in between.
     pub(crate) fn leave_room(&mut self, bytes: usize) {
         self.room_left = bytes;
     }
@@ -201,9 +201,9 @@ impl TreeMut {
         RangeCursor::new(self.top, lower, upper)
     }
 
-    // ---- putting in ----
+    // ---- insertion ----
 
-    /// Puts an entry in, in place of one with the same key. Answers whether the key is new.
+    /// Inserts an entry, replacing any existing value. Returns `true` if the key was new.
     pub(crate) fn insert<S: PageSource>(
         &mut self,
         source: &S,
@@ -262,8 +262,8 @@ impl TreeMut {
         Ok(!place.found)
     }
 
-    /// Puts an entry in behind all others, if that is where it belongs, the path leads there, and the leaf has room: no
-    /// page is added. The key is short enough. `false`, and nothing changed, if it is not as simple as that.
+    /// Inserts an entry after all others, if it belongs there, the path leads there, and the leaf has space, so that
+    /// no page is added. Otherwise changes nothing and returns `false`. The caller has checked the key's length.
     #[inline]
     pub(crate) fn append(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
         if !self.is_path_to_end || !leaf::is_inline(self.page_size, key.len(), value.len()) {
@@ -278,13 +278,13 @@ impl TreeMut {
         Ok(is_in)
     }
 
-    /// Whether the last leaf may take so many bytes, and keep the room that is to be left.
+    /// Whether the last leaf has space for `length` bytes in addition to those that stay free.
     fn has_room_at_end(&self, leaf: ChildRef, length: usize) -> Result<bool> {
         Ok(self.room_left == 0 || node::gap_len::<false>(self.frames.get(leaf)?) >= length + self.room_left)
     }
 
-    /// Puts in an entry with a value of `length` zeros, in place of one with the same key, and answers the
-    /// value, to be filled in.
+    /// Inserts an entry with a value of `length` zero bytes, replacing any existing value, and returns the value for
+    /// the caller to fill.
     pub(crate) fn reserve<S: PageSource>(
         &mut self,
         source: &S,
@@ -299,7 +299,7 @@ impl TreeMut {
             LeafValue::Inline(_) => leaf::payload_mut(self.frames.get_mut(leaf)?, place.index)?,
             LeafValue::Overflow { first, .. } => overflow::value_mut(self.frames.get_mut(first)?),
         };
-        // Where keys are in disorder this may be another entry's.
+        // If keys are out of order, this may be another entry's value.
         if !place.found || value.len() != length {
             return Err(corrupt(None, "order of the keys", "keys that are found", "one that is not"));
         }
@@ -315,7 +315,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Whether an entry is one that a tree can have.
+    /// Whether a tree can hold the entry.
     pub(crate) fn check_limits(&self, key: &[u8], value: &NewValue<'_>) -> Result<()> {
         self.check_key(key)?;
         if value.len() > MAX_VALUE_LEN {
@@ -324,7 +324,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Makes the first leaf of an empty tree.
+    /// Creates the first leaf of an empty tree.
     fn create_root(&mut self, key: &[u8], value: NewValue<'_>) -> Result<()> {
         let payload = payload(value);
         let node = self.frames.add_node();
@@ -339,7 +339,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Puts a value that is too long for a leaf in a frame of its own. If there is no memory for that, nothing has
+    /// Moves a value that is too long for a leaf to a separate frame. If there is no memory for it, nothing has
     /// changed.
     fn with_frame<'v>(&mut self, key: &[u8], value: NewValue<'v>) -> Result<NewValue<'v>> {
         let length = value.len();
@@ -356,7 +356,7 @@ impl TreeMut {
         }
     }
 
-    /// Gives up the old value; writes the new one over it if it takes as many bytes in the leaf.
+    /// Releases the old value, and overwrites it with the new one if both take the same number of bytes in the leaf.
     fn replace_in_place<S: PageSource>(
         &mut self,
         source: &S,
@@ -381,7 +381,7 @@ impl TreeMut {
 
     // ---- the path ----
 
-    /// The place of a key behind all others, if the path leads there.
+    /// Returns the position of a key after all others, if the path leads there.
     fn position_at_end(&mut self, key: &[u8]) -> Result<Option<Position>> {
         if !self.is_path_to_end {
             return Ok(None);
@@ -396,12 +396,12 @@ impl TreeMut {
         Ok(Some(place))
     }
 
-    /// Descends to `key` without changing anything; the way is in `path` then. The tree is not empty.
+    /// Descends to `key` without changing anything, and leaves the way in `path`. The tree is not empty.
     pub(super) fn locate<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Position> {
         self.locate_with_room(source, key, 0)
     }
 
-    /// The same; and asks for what is written where an entry of `length` bytes is put into the leaf.
+    /// Does the same, and prefetches the bytes that the insertion of an entry of `length` bytes will write.
     fn locate_with_room<S: PageSource>(&mut self, source: &S, key: &[u8], length: usize) -> Result<Position> {
         let nodes = FramesOverPages { source, frames: &self.frames };
         self.path.clear();
@@ -461,7 +461,7 @@ impl TreeMut {
         Ok(self.frames.add_copy(page))
     }
 
-    /// The level of the nodes at this turn of the path.
+    /// The level of the node at this depth of the path.
     pub(super) fn level_of(&self, depth: usize) -> u8 {
         self.top.depth - 1 - depth as u8
     }
@@ -471,11 +471,10 @@ impl TreeMut {
         (depth, self.path[depth].node)
     }
 
-    /// How to split if the path's leaf has no room for a new entry: at the outermost places of the tree so that the
-    /// full pages stay full.
+    /// How to split if the path's leaf has no space for a new entry. At the tree's ends, full pages stay full.
     fn split_for_growth(&self) -> Result<Split> {
         if self.path.iter().all(|step| step.index == 0) {
-            // With one leaf, an only entry is at both ends; it does not matter which is taken.
+            // A single entry in a single leaf is at both ends; either will do.
             return Ok(Split::FillRight);
         }
         for step in &self.path {
@@ -486,7 +485,7 @@ impl TreeMut {
         Ok(Split::FillLeft)
     }
 
-    /// Says in all nodes of the path that there is a value on overflow pages below.
+    /// Marks all nodes of the path as having a value on overflow pages below.
     fn flag_path(&mut self) -> Result<()> {
         for step in &self.path {
             node::set_has_overflow(self.frames.get_mut(step.node)?);
@@ -494,13 +493,13 @@ impl TreeMut {
         Ok(())
     }
 
-    // ---- giving up ----
+    // ---- release ----
 
     pub(super) fn retire(&mut self, first: PageNumber, count: u32, header: &[u8]) {
         self.retired.push(RetiredPages { run: Extent { first, count }, birth: page::birth(header) });
     }
 
-    /// Gives up the overflow run of an entry, if it has one. The entry itself is the caller's to remove.
+    /// Releases the overflow extent of an entry, if it has one. The caller removes the entry itself.
     pub(super) fn release_value<S: PageSource>(
         &mut self,
         source: &S,

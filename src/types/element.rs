@@ -1,4 +1,4 @@
-//! What vectors and arrays can be of.
+//! The types that can be elements of vectors and arrays.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -14,10 +14,10 @@ use super::MessagePack;
 use super::Serde;
 use super::lists::for_tuples;
 
-/// A type that `Vec<T>` and `[T; N]` can be of, where they are keys or values.
+/// A type that can be the element `T` of a `Vec<T>` or `[T; N]` that is a key or a value.
 ///
-/// All types of keys and values are, except `u8`: `Vec<u8>` and `[u8; N]` are byte strings, which are stored and read
-/// in other ways. A type of your own becomes one by a line:
+/// All types of keys and values implement it, except `u8`: `Vec<u8>` and `[u8; N]` are byte strings, which are stored
+/// and read in other ways. Your own type needs one line:
 ///
 /// ```
 /// # use std::borrow::Cow;
@@ -92,7 +92,7 @@ macro_rules! tuple_element {
 
 for_tuples!(tuple_element);
 
-/// An array of what `element` makes, or the first error.
+/// Returns an array of the results of `element`, or the first error.
 pub(super) fn array_of<T, const N: usize>(mut element: impl FnMut(usize) -> Result<T>) -> Result<[T; N]> {
     let mut failure = None;
     let elements: [Option<T>; N] = std::array::from_fn(|index| match failure {

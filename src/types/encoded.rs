@@ -1,4 +1,4 @@
-//! Where encodings go: a buffer that stays on the stack while it is short, or the caller's own bytes.
+//! Encoded keys and values: a buffer that is inline while it is short, or a borrow of the caller's bytes.
 //!
 //! Invariant: an [`Encoder`] whose heap part is empty holds its bytes inline; otherwise all of them are on
 //! the heap.
@@ -6,14 +6,14 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// What fits without an allocation; the same as in `KeyBuf`.
+/// The maximum length without an allocation, the same as in `KeyBuf`.
 const INLINE_LEN: usize = 38;
 
-/// Where in a key an element stands.
+/// The position of an element in a key.
 ///
-/// Only an implementation of [`Key`](crate::Key) or [`EncodeKey`](crate::EncodeKey) meets it, and passes on
-/// what it was given. The last element of a key ends where the key ends; one before it has to say
-/// where it ends.
+/// Only implementations of [`Key`](crate::Key) and [`EncodeKey`](crate::EncodeKey) use it, and pass on the position
+/// that they get. The last element of a key ends where the key ends. The encoding of any other element must mark its
+/// own end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyPosition {
     /// Something may follow this element.
@@ -24,8 +24,8 @@ pub enum KeyPosition {
 
 /// Collects the bytes of one key or value.
 ///
-/// Only an implementation of [`EncodeKey`](crate::EncodeKey) or [`EncodeValue`](crate::EncodeValue) meets it.
-/// Short encodings (up to 38 bytes) are collected without an allocation.
+/// Only implementations of [`EncodeKey`](crate::EncodeKey) and [`EncodeValue`](crate::EncodeValue) use it. Encodings
+/// of up to 38 bytes need no allocation.
 pub struct Encoder {
     len: usize,
     inline: [u8; INLINE_LEN],
@@ -38,7 +38,7 @@ impl Encoder {
         Encoder { len: 0, inline: [0; INLINE_LEN], heap: Vec::new() }
     }
 
-    /// Appends `bytes` as they are.
+    /// Appends `bytes`.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
         let end = self.len + bytes.len();
@@ -59,7 +59,7 @@ impl Encoder {
         self.heap.extend_from_slice(bytes);
     }
 
-    /// The bytes collected.
+    /// Returns the collected bytes.
     #[inline]
     pub(crate) fn finish(self) -> Encoded<'static> {
         if self.heap.is_empty() {
@@ -77,8 +77,8 @@ impl fmt::Debug for Encoder {
     }
 }
 
-/// The bytes of one key or value: borrowed if they are just the bytes of what was given (text, byte
-/// strings), inline if they are short, on the heap otherwise. It derefs to `[u8]`.
+/// The encoded bytes of one key or value. They are borrowed if they are the given bytes themselves (text, byte
+/// strings), inline if they are short, and on the heap otherwise. It derefs to `[u8]`.
 ///
 /// ```
 /// use mapleaf::EncodeKey;

@@ -1,7 +1,7 @@
-//! What a key is: the traits, and the reader that takes encoded keys apart.
+//! The traits of keys, and the reader of encoded keys.
 //!
 //! Invariants: an encoding in [`KeyPosition::Inner`] is self-delimiting (no encoding of the type is a proper
-//! prefix of another), so whatever follows it neither changes the order nor the way it is read;
+//! prefix of another), so the bytes after it change neither its order nor how it is read;
 //! an encoding in [`KeyPosition::Last`] need not be.
 
 use std::borrow::Cow;
@@ -23,9 +23,9 @@ use crate::Result;
 /// - `Option` (`None` first), tuples of one to twelve, `Vec<T>` and `[T; N]` (ordered by the first element that
 ///   differs), of all these that are sized (`String`, not `str`). See [`Element`](crate::Element).
 ///
-/// Wherever a key is *given* (`get`, `insert`, `range` ...), anything that stands for one will do: see
-/// [`EncodeKey`]. Wherever a key *comes back* (iteration, `first`, `last`), it is a [`Key::Owned`], which is owned:
-/// pages store what neighbouring keys share once, so no whole key lies in the file to borrow.
+/// A function that *takes* a key (`get`, `insert`, `range` ...) accepts anything that stands for one: see
+/// [`EncodeKey`]. A function that *returns* a key (iteration, `first`, `last`) returns a [`Key::Owned`]. It is owned
+/// because pages store the common prefix of their keys only once, so the file contains no whole key to borrow.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -89,35 +89,34 @@ use crate::Result;
     note = "a type of your own becomes a key by standing for one of them: see the documentation of `Key`"
 )]
 pub trait Key {
-    /// A key as it comes back from a table. It is owned; for `str` it is [`KeyStr`](crate::KeyStr), for
-    /// `[u8]` it is [`KeyBytes`], neither of which allocates for a short key.
+    /// A key as a table returns it, owned. For `str` it is [`KeyStr`](crate::KeyStr) and for `[u8]` it is
+    /// [`KeyBytes`], neither of which allocates for a short key.
     type Owned;
 
-    /// The type's name, which is stored with a table when it is created and compared whenever it is
-    /// opened. Types with the same encoding have the same name: `str` and `String` are both "str".
+    /// Returns the type's name, which is stored with a table when it is created and compared whenever it is opened.
+    /// Types with the same encoding have the same name: `str` and `String` are both "str".
     fn type_name() -> Cow<'static, str>;
 
-    /// Reads one key, or one element of a key, off the front of what is left of an encoded key.
+    /// Reads one key, or one element of a key, from the front of the unread bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`](crate::Error::Decode) if that is not an encoding of this type.
+    /// [`Error::Decode`](crate::Error::Decode) if those are not an encoding of this type.
     fn read(reader: &mut KeyReader<'_>, place: KeyPosition) -> Result<Self::Owned>;
 
-    /// Decodes a whole key. Whoever writes this anew answers what [`Key::read`] answers of the same bytes with
-    /// [`KeyPosition::Last`], which is asked instead where that is faster.
+    /// Decodes a whole key. An implementation that overrides this must return what [`Key::read`] returns for the same
+    /// bytes with [`KeyPosition::Last`], which the library calls instead where that is faster.
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not an encoding of this type, or if
-    /// anything follows it.
+    /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not exactly one encoding of this type.
     #[inline(always)]
     fn decode(bytes: KeyBytes) -> Result<Self::Owned> {
         decode_key::<Self>(&bytes)
     }
 }
 
-/// The key that `bytes` stand for.
+/// Returns the key that `bytes` encode.
 #[inline]
 pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Owned> {
     let mut reader = KeyReader::new(bytes);
@@ -128,13 +127,13 @@ pub(crate) fn decode_key<K: Key + ?Sized>(bytes: &[u8]) -> Result<K::Owned> {
     }
 }
 
-/// What can be given where a key of type `K` is wanted.
+/// A value that can be given as a key of type `K`.
 ///
-/// That is: the key itself, a reference to it, and what is just as good. Text for text (`&str`, `String`,
-/// [`KeyStr`](crate::KeyStr), ...), bytes for bytes (`[u8]`, `Vec<u8>`, `[u8; N]`, [`KeyBytes`], ...), anything behind
-/// a `Box`, `Arc` or `Cow`, and in tuples, vectors, arrays and `Option` element by element: `("word", 5)` is a key for
-/// `(String, u64)`. Integer literals become whatever the table's keys are. `None` alone does not say of what it is an
-/// option, for there are several: `None::<&str>`.
+/// That is the key itself, a reference to it, or an equivalent: any text for text (`&str`, `String`,
+/// [`KeyStr`](crate::KeyStr), ...), any bytes for bytes (`[u8]`, `Vec<u8>`, `[u8; N]`, [`KeyBytes`], ...), and a
+/// `Box`, `Arc` or `Cow` of these. In tuples, vectors, arrays and `Option`, this holds for each element: `("word",
+/// 5)` is a key for `(String, u64)`. Integer literals take the type of the table's keys. `None` needs its type, as in
+/// `None::<&str>`.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -162,13 +161,13 @@ pub trait EncodeKey<K: Key + ?Sized> {
     /// Appends the key's encoding. In [`KeyPosition::Inner`] it has to be self-delimiting.
     fn encode_key_into(&self, encoder: &mut Encoder, place: KeyPosition);
 
-    /// The encoding in [`KeyPosition::Last`], if it is lying in `self` already; then nothing is copied.
+    /// Returns the encoding in [`KeyPosition::Last`] if `self` already contains it, so that nothing is copied.
     #[inline]
     fn as_key_bytes(&self) -> Option<&[u8]> {
         None
     }
 
-    /// The whole key's encoding, without an allocation if it is short or is lying in `self`.
+    /// Returns the whole key's encoding, without an allocation if it is short or `self` contains it.
     #[inline]
     fn encode_key(&self) -> Encoded<'_> {
         match self.as_key_bytes() {
@@ -182,7 +181,7 @@ pub trait EncodeKey<K: Key + ?Sized> {
     }
 }
 
-/// A pointer stands for the keys that what it points to stands for.
+/// A pointer stands for the same keys as its referent.
 macro_rules! encode_key_behind {
     ($pointer:ty, Q: $($bounds:tt)*) => {
         impl<K: Key + ?Sized, Q: EncodeKey<K> + $($bounds)*> EncodeKey<K> for $pointer {
@@ -201,9 +200,9 @@ macro_rules! encode_key_behind {
 
 for_pointers!(encode_key_behind);
 
-/// What is left to read of an encoded key.
+/// The unread bytes of an encoded key.
 ///
-/// Only an implementation of [`Key`] meets it, and passes it on to the types that it is made of.
+/// Only implementations of [`Key`] use it, and pass it on to the types of their elements.
 #[derive(Debug)]
 pub struct KeyReader<'a> {
     rest: &'a [u8],
@@ -230,13 +229,13 @@ impl<'a> KeyReader<'a> {
         }
     }
 
-    /// How many bytes are left.
+    /// Returns the number of unread bytes.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Takes all that is left.
+    /// Takes all unread bytes.
     #[inline]
     pub(super) fn take_rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)

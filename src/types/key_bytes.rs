@@ -1,4 +1,4 @@
-//! A byte-string key that came back from a table.
+//! A byte-string key that a table returns.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use crate::base::KeyBuf;
 
-/// A key of type `[u8]` as it comes back from a table: owned, without an allocation up to 38 bytes.
+/// A key of type `[u8]` as a table returns it: owned, and without an allocation up to 38 bytes.
 ///
 /// It derefs to `[u8]`, and compares, hashes and prints as `[u8]` does.
 ///
@@ -24,7 +24,7 @@ use crate::base::KeyBuf;
 pub struct KeyBytes(KeyBuf);
 
 impl KeyBytes {
-    /// The bytes.
+    /// Returns the bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -2,7 +2,7 @@
 //!
 //! Encodings: an array is the tuple of its elements. In a vector each element follows a byte 01, and is
 //! self-delimiting; unless the vector ends the key, its end is marked 00. So the order is that of the first element
-//! that differs, and a vector sorts before those that it is the beginning of.
+//! that differs, and a vector sorts before those of which it is a prefix.
 
 use std::borrow::Cow;
 
@@ -56,7 +56,7 @@ fn not_a_mark(type_name: Cow<'static, str>, found: u8) -> Error {
     decode_error(type_name, format!("expected a byte 1 before an element, or 0 at the end, found {found}"))
 }
 
-/// What can be given for a vector.
+/// A slice, vector or array can be given for a vector.
 macro_rules! encode_vector {
     ([$($generics:tt)*] $given:ty) => {
         impl<K: Key + Element, Q: EncodeKey<K>, $($generics)*> EncodeKey<Vec<K>> for $given {

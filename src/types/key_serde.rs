@@ -1,4 +1,4 @@
-//! Keys that came back from a table, in serde: text and bytes.
+//! Serde support for keys that a table returns: text and bytes.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! A text key that came back from a table.
+//! A text key that a table returns.
 //!
-//! Invariant: the bytes are UTF-8; [`KeyStr::from_utf8`] checked them. That is not written in the type of
-//! the inline buffer, and without `unsafe` a `str` of it can be had only by checking again, at most 38
-//! bytes. Comparison needs no `str`: the order of text is the order of its UTF-8.
+//! Invariant: the bytes are UTF-8; [`KeyStr::from_utf8`] checked them. The type of the inline buffer does not express
+//! this, so without `unsafe` a `str` requires another check of at most 38 bytes. Comparison needs no `str`: the order
+//! of text is the order of its UTF-8.
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
@@ -15,7 +15,7 @@ use super::{KeyBytes, decode_error};
 use crate::Result;
 use crate::base::KeyBuf;
 
-/// A key of type `str` as it comes back from a table: owned, without an allocation up to 38 bytes.
+/// A key of type `str` as a table returns it: owned, and without an allocation up to 38 bytes.
 ///
 /// It derefs to `str`, and compares, hashes and prints as `str` does.
 ///
@@ -41,7 +41,7 @@ enum Text {
 }
 
 impl KeyStr {
-    /// Takes the bytes for text.
+    /// Converts bytes to text.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl KeyStr {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -70,7 +70,7 @@ impl KeyStr {
         }
     }
 
-    /// The text as UTF-8, a little cheaper than [`as_str`](KeyStr::as_str).
+    /// Returns the text as UTF-8, at a little less cost than [`as_str`](KeyStr::as_str).
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

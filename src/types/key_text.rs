@@ -5,7 +5,7 @@
 //! the end is marked 00 00. This is the escaping of FoundationDB's tuple layer
 //! (<https://github.com/apple/foundationdb/blob/main/design/tuple.md>), which ends with a single 00; here
 //! the next element may begin with any byte, FF too, so the end takes a second 00. It sorts before 00 FF
-//! and before every other byte, so a string sorts before those that it is the beginning of.
+//! and before every other byte, so a string sorts before those of which it is a prefix.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Key for str {
     }
 }
 
-/// Text and bytes that come back as they are given.
+/// Text and bytes whose type is the same when they are given and when they are returned.
 macro_rules! owned_keys {
     ($([$($generics:tt)*] $key:ty: $name:literal, $make:expr;)*) => {$(
         impl<$($generics)*> Key for $key {

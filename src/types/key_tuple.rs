@@ -1,7 +1,7 @@
 //! Keys that are tuples: their elements' encodings, one after the other.
 //!
 //! All but the last element stand in `KeyPosition::Inner` and are self-delimiting, so the order is that of the
-//! first element that differs. The last has the tuple's own place.
+//! first element that differs. The last has the tuple's own position.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! The types that several traits are implemented for, listed once: text and byte strings, pointers, and tuples.
 
-/// Calls `$implement!([generics] |name: given| bytes => stands_for)` for each type that may be given, with each of the
-/// types of keys and values that it stands for; `bytes` are its bytes, with `name` for a reference to it.
+/// Calls `$implement!([generics] |name: given| bytes => stands_for)` for each type that may be given, with each of
+/// the types of keys and values that it stands for; `bytes` are its bytes, with `name` for a reference to it.
 macro_rules! for_text_and_bytes {
     ($implement:ident) => {
         for_text_and_bytes! { @text $implement
@@ -42,8 +42,8 @@ macro_rules! for_pointers {
     };
 }
 
-/// Calls `$implement!(elements ; last)` for tuples of one to twelve elements. An element is the parameter for its type
-/// of key or value, the one for what is given for it, and its index; the last stands apart.
+/// Calls `$implement!(elements ; last)` for tuples of one to twelve elements. An element is the parameter for its
+/// type of key or value, the one for what is given for it, and its index; the last stands apart.
 macro_rules! for_tuples {
     ($implement:ident) => {
         for_tuples! { @ $implement [] (A QA 0) (B QB 1) (C QC 2) (D QD 3) (E QE 4) (F QF 5) (G QG 6) (H QH 7) (I QI 8)

@@ -1,19 +1,19 @@
-//! The typed layer: what keys and values are in Rust, and what bytes they are in the file.
+//! The typed layer: the Rust types of keys and values, and their bytes in the file.
 //!
 //! The encodings are part of the file format. Their invariants:
 //!
 //! - **Order**: for keys `a` and `b` of one type, `a < b` exactly if the bytes of `a` sort before the
 //!   bytes of `b`. The tree compares bytes and nothing else.
-//! - **Exactness**: decoding gives back what was encoded, and every value has one encoding: bytes that decode at
-//!   all are the encoding of what they decode to. (`MessagePack` does not promise this.)
-//! - **Distrust**: decoding arbitrary bytes gives a value or [`Error::Decode`](crate::Error::Decode), never a
-//!   panic, and takes no more memory than a small multiple of the bytes it was given.
+//! - **Exactness**: decoding returns the value that was encoded, and every value has one encoding: bytes that can be
+//!   decoded are the encoding of the resulting value. (`MessagePack` does not guarantee this.)
+//! - **Distrust**: decoding arbitrary bytes returns a value or [`Error::Decode`](crate::Error::Decode). It does not
+//!   panic, and uses no more memory than a small multiple of the given bytes.
 //! - **Names**: two types of the same name have the same encoding. The names are stored with each table; tests
 //!   fix them, as they fix the bytes of samples of every type.
 //!
-//! Keys and values differ in two ways. Keys are encoded so that bytes order as values do, and come back
-//! owned, because a page stores what its keys share once; values are encoded for cheap reading, and come
-//! back borrowed from the mapping.
+//! Keys and values differ in two ways. Keys are encoded so that their bytes sort as the keys do, and are returned
+//! owned, because a page stores the common prefix of its keys only once. Values are encoded for cheap reading, and
+//! are returned borrowed from the mapping.
 
 mod address;
 mod element;
@@ -61,13 +61,13 @@ pub use self::value::{EncodeValue, Value};
 
 use crate::Error;
 
-/// Makes an [`Error::Decode`]; kept out of the callers' hot code.
+/// Builds an [`Error::Decode`]. It is `#[cold]` to stay out of the callers' hot code.
 #[cold]
 fn decode_error(type_name: impl Into<String>, problem: impl Into<String>) -> Error {
     Error::Decode { type_name: type_name.into(), problem: problem.into() }
 }
 
-/// Makes the [`Error::Decode`] of bytes that are fewer or more than the type takes.
+/// Builds the [`Error::Decode`] for a wrong number of bytes.
 #[cold]
 fn wrong_length(type_name: impl Into<String>, expected: usize, found: usize) -> Error {
     decode_error(type_name, format!("expected {expected} bytes, found {found}"))

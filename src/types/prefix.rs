@@ -1,6 +1,6 @@
-//! Prefixes of keys: the keys that begin alike, which lie together.
+//! Prefixes of keys. Keys with the same prefix are adjacent.
 //!
-//! Invariant: an encoded prefix is a prefix of the encodings of exactly the keys that it speaks of.
+//! Invariant: an encoded prefix is a prefix of the encodings of exactly the keys that begin with the prefix.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use super::lists::{for_pointers, for_text_and_bytes};
 use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyPosition, KeyStr};
 
-/// What can be given where the beginning of keys of type `K` is wanted.
+/// A value that can be given as a prefix of keys of type `K`.
 ///
 /// - Keys that are text (`str`, `String`): any text. `"ad"` is the beginning of "ad", "ada" and "adam".
 /// - Keys that are bytes (`[u8]`, `Vec<u8>`, `[u8; N]`): any bytes.
 /// - Keys that are vectors: shorter vectors, arrays and slices.
-/// - Keys that are tuples: shorter tuples. `("word",)` is the beginning of every `(String, u64, u64)` whose first
-///   element is "word", and `("word", 7)` of those whose second element is 7 as well. Elements are
-///   whole: `("wo",)` does not match "word".
+/// - Keys that are tuples: shorter tuples. `("word",)` is a prefix of every `(String, u64, u64)` whose first element
+///   is "word", and `("word", 7)` of those whose second element is also 7. Elements are whole: `("wo",)` does not
+///   match "word".
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -40,11 +40,11 @@ use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyPosition, KeyStr};
     label = "not a prefix of keys of this table"
 )]
 pub trait KeyPrefix<K: Key + ?Sized> {
-    /// The bytes with which the encodings of these keys, and of no others, begin.
+    /// Returns the bytes with which the encodings of these keys, and of no others, begin.
     fn encode_prefix(&self) -> Encoded<'_>;
 }
 
-/// A pointer to the beginning of keys is one too.
+/// A pointer to a prefix is a prefix too.
 macro_rules! key_prefix_behind {
     ($pointer:ty, Q: $($bounds:tt)*) => {
         impl<K: Key + ?Sized, Q: KeyPrefix<K> + $($bounds)*> KeyPrefix<K> for $pointer {
@@ -58,10 +58,9 @@ macro_rules! key_prefix_behind {
 
 for_pointers!(key_prefix_behind);
 
-/// The least byte string that is greater than every one that begins with `prefix`, if there is one.
+/// Returns the smallest byte string that is greater than every one that begins with `prefix`, if there is one.
 pub(crate) fn prefix_upper_bound(prefix: &[u8]) -> Option<Vec<u8>> {
-    // Trailing FF bytes cannot be raised; what is greater than all that begins with them is what is
-    // greater than all that begins with what comes before them.
+    // Trailing FF bytes cannot be incremented. The bound is that of the prefix without them.
     let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
     let mut bound = prefix[..=last].to_vec();
     bound[last] += 1;
@@ -113,7 +112,7 @@ macro_rules! tuple_prefix {
     };
 }
 
-/// Does so for every beginning of a list.
+/// Does the same for every prefix of a list.
 macro_rules! every_tuple {
     ([$($before:tt)*]) => {};
     ([$($before:tt)*] $next:tt $($rest:tt)*) => {

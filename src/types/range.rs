@@ -4,10 +4,10 @@ use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, 
 
 use super::{EncodeKey, Encoded, Key};
 
-/// What can be given where a range of keys of type `K` is wanted: all of Rust's ranges, and pairs of
-/// [`Bound`]s, whose ends are anything that stands for a key ([`EncodeKey`]).
+/// A value that can be given as a range of keys of type `K`: any of Rust's ranges, or a pair of [`Bound`]s. Its ends
+/// are anything that stands for a key ([`EncodeKey`]).
 ///
-/// A range whose start lies behind its end is empty; it is no error and does not panic.
+/// A range whose start is greater than its end is empty. It is not an error and does not panic.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -37,7 +37,7 @@ use super::{EncodeKey, Encoded, Key};
     label = "not a range of keys of this table"
 )]
 pub trait KeyRange<K: Key + ?Sized> {
-    /// Where the encoded keys of the range start and end.
+    /// Returns the encoded bounds of the range.
     fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>);
 }
 

@@ -1,9 +1,9 @@
 //! Types of std that are stored as numbers, or tuples of numbers.
 //!
 //! Encodings: `usize` and `isize` as `u64` and `i64`, so that a file does not depend on the machine; `NonZero` as its
-//! number; `Duration` as `(u64, u32)`, its whole seconds and the nanoseconds after them; `SystemTime` as `(i64, u32)`,
-//! the whole seconds since 1970, rounded down, and the nanoseconds after them; an IP address as its number; a socket
-//! address as `(address, port)`, of version 6 as `(address, port, flow information, scope)`.
+//! number; `Duration` as `(u64, u32)`, its whole seconds and the nanoseconds after them; `SystemTime` as `(i64,
+//! u32)`, the whole seconds since 1970, rounded down, and the nanoseconds after them; an IP address as its number; a
+//! socket address as `(address, port)`, of version 6 as `(address, port, flow information, scope)`.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -15,8 +15,8 @@ use crate::Result;
 
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
-/// `$type`, called `$name`, is stored as a `$stored`: `$to` makes it of a value, and `$from` makes an optional value of
-/// it. If there is none, `$problem` says why.
+/// `$type`, called `$name`, is stored as a `$stored`: `$to` makes it of a value, and `$from` makes an optional value
+/// of it. If there is none, `$problem` says why.
 macro_rules! represented {
     ($(
         $type:ty: $name:expr, as $stored:ty, |$value:ident| $to:expr, |$read:ident| $from:expr, $problem:literal;

@@ -1,4 +1,4 @@
-//! What a value is: the traits.
+//! The traits of values.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::Result;
 /// Implemented for all types that can be keys (see [`Key`](crate::Key)), and, with the features `serde` and
 /// `messagepack`, `Serde<T>` and `MessagePack<T>` for any serde type.
 ///
-/// Reading is zero-copy: text and bytes, also inside tuples, are borrowed from the file's mapping for as
-/// long as the transaction lives. (A `Vec<T>` is read into a vector of what its elements are read as.) What is borrowed
-/// is a [`Value::Ref`]; what is handed out for keeps (by `replace`, for instance) is a [`Value::Owned`].
+/// Reading is zero-copy: text and bytes, also inside tuples, are borrowed from the file's mapping for as long as the
+/// transaction lives. (A `Vec<T>` is read into a vector of its elements' [`Value::Ref`].) A borrowed value is a
+/// [`Value::Ref`]; an owned one, which `replace` returns for instance, is a [`Value::Owned`].
 ///
-/// The bytes of a value lie at any address: they are not aligned. To take numbers out of a value of `[u8]`, copy them
-/// (`f32::from_le_bytes`), or use types that need no alignment.
+/// The bytes of a value are not aligned. To read numbers from a value of `[u8]`, copy them (`f32::from_le_bytes`), or
+/// use types that need no alignment.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -83,19 +83,19 @@ use crate::Result;
     note = "a type of your own becomes a value by standing for another: see the documentation of `Value`"
 )]
 pub trait Value {
-    /// A value as it is read, borrowed from the file where that saves copying: `&str` for `str` and
-    /// `String`, `&[u8]` for `[u8]` and `Vec<u8>`, the number itself for a number.
+    /// A value as a read returns it, borrowed from the file where that saves a copy: `&str` for `str` and `String`,
+    /// `&[u8]` for `[u8]` and `Vec<u8>`, the number itself for a number.
     type Ref<'a>;
 
-    /// A value for keeps: `String` for `str`, `Vec<u8>` for `[u8]`, the number itself for a number.
+    /// An owned value: `String` for `str`, `Vec<u8>` for `[u8]`, the number itself for a number.
     type Owned;
 
-    /// How many bytes every encoding has, if that is the same for all. In a tuple such a value goes without
+    /// The length of every encoding, in bytes, if it is the same for all. In a tuple such a value is stored without
     /// its length.
     const FIXED_SIZE: Option<usize> = None;
 
-    /// The type's name, which is stored with a table when it is created and compared whenever it is
-    /// opened. Types with the same encoding have the same name: `str` and `String` are both "str".
+    /// Returns the type's name, which is stored with a table when it is created and compared whenever it is opened.
+    /// Types with the same encoding have the same name: `str` and `String` are both "str".
     fn type_name() -> Cow<'static, str>;
 
     /// Decodes a whole value.
@@ -105,16 +105,15 @@ pub trait Value {
     /// [`Error::Decode`](crate::Error::Decode) if `bytes` are not an encoding of this type.
     fn decode(bytes: &[u8]) -> Result<Self::Ref<'_>>;
 
-    /// Copies out what is borrowed.
+    /// Copies a borrowed value.
     fn into_owned(value: Self::Ref<'_>) -> Self::Owned;
 }
 
-/// What can be given where a value of type `V` is wanted.
+/// A value that can be given as a value of type `V`.
 ///
-/// That is: the value itself, a reference to it, and what is just as good, as for keys
-/// ([`EncodeKey`](crate::EncodeKey)): `b"1815"` or a `Vec<u8>` for `[u8]`, `"text"` or a `String` for `str`,
-/// `(1815, "Ada")` for `(u32, String)`. Number literals become whatever the table's values are; `None` needs its type,
-/// `None::<&str>`.
+/// That is the value itself, a reference to it, or an equivalent, as for keys ([`EncodeKey`](crate::EncodeKey)):
+/// `b"1815"` or a `Vec<u8>` for `[u8]`, `"text"` or a `String` for `str`, `(1815, "Ada")` for `(u32, String)`. Number
+/// literals take the type of the table's values. `None` needs its type, as in `None::<&str>`.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -144,17 +143,17 @@ pub trait EncodeValue<V: Value + ?Sized> {
     /// `MessagePack` can fail.
     fn encode_value_into(&self, encoder: &mut Encoder) -> Result<()>;
 
-    /// The encoding, if it is lying in `self` already; then nothing is copied.
+    /// Returns the encoding if `self` already contains it, so that nothing is copied.
     #[inline]
     fn as_value_bytes(&self) -> Option<&[u8]> {
         None
     }
 
-    /// The whole encoding, without an allocation if it is short or is lying in `self`.
+    /// Returns the whole encoding, without an allocation if it is short or `self` contains it.
     ///
     /// # Errors
     ///
-    /// As [`encode_value_into`](EncodeValue::encode_value_into).
+    /// Those of [`encode_value_into`](EncodeValue::encode_value_into).
     #[inline]
     fn encode_value(&self) -> Result<Encoded<'_>> {
         match self.as_value_bytes() {
@@ -168,7 +167,7 @@ pub trait EncodeValue<V: Value + ?Sized> {
     }
 }
 
-/// A pointer stands for the values that what it points to stands for.
+/// A pointer stands for the same values as its referent.
 macro_rules! encode_value_behind {
     ($pointer:ty, Q: $($bounds:tt)*) => {
         impl<V: Value + ?Sized, Q: EncodeValue<V> + $($bounds)*> EncodeValue<V> for $pointer {

@@ -1,7 +1,7 @@
 //! Values that are arrays and vectors of other values than bytes.
 //!
-//! Encodings: an array is the tuple of its elements. A vector is its elements one after the other, each preceded by its
-//! length in bytes, a LEB128 variable-length integer, unless all have the same size.
+//! Encodings: an array is the tuple of its elements. A vector is its elements one after the other, each preceded by
+//! its length in bytes, a LEB128 variable-length integer, unless all have the same size.
 
 use std::borrow::Cow;
 
@@ -71,7 +71,7 @@ impl<V: Value + Element> Value for Vec<V> {
     }
 }
 
-/// What can be given for a vector.
+/// A slice, vector or array can be given for a vector.
 macro_rules! encode_vector {
     ([$($generics:tt)*] $given:ty) => {
         impl<V: Value + Element, Q: EncodeValue<V>, $($generics)*> EncodeValue<Vec<V>> for $given {

@@ -110,7 +110,7 @@ impl<'de> Decode<'de> {
         Err(problem(format_args!("a number is too large for {bits} bits")))
     }
 
-    /// Takes the length of something each of whose elements takes a byte at least.
+    /// Takes the number of elements of a value whose elements take at least a byte each.
     #[inline]
     fn length(&mut self) -> Result<usize, Problem> {
         let length = self.varint(64)?;
@@ -126,7 +126,7 @@ impl<'de> Decode<'de> {
         str::from_utf8(self.take(length)?).map_err(problem)
     }
 
-    /// Reads what is in something else.
+    /// Reads a nested value.
     #[inline]
     fn inside<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Problem>) -> Result<T, Problem> {
         let Some(left) = self.depth_left.checked_sub(1) else {
@@ -149,7 +149,7 @@ fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
-/// The error of a type that has to be told what is stored, and the attribute that makes it one.
+/// Returns the error for a type that needs the stored value's type, with the attribute that causes it.
 #[cold]
 fn not_self_describing(visitor: &dyn Expected) -> Problem {
     let expected = visitor.to_string();
@@ -163,7 +163,7 @@ fn not_self_describing(visitor: &dyn Expected) -> Problem {
         }
     };
     problem(format_args!(
-        "{cause} has to be told the type of what is stored, which `Serde` does not write; store it as `MessagePack`"
+        "{cause} needs the types of stored values, which `Serde` does not store; use `MessagePack` instead"
     ))
 }
 

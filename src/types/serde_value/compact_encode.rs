@@ -2,8 +2,8 @@
 //!
 //! Encodings: `u8` and `i8` one byte; other integers a varint, signed ones zigzag first; floats little-endian; `bool`
 //! and `Option` a byte 0 or 1 first; `char`, text and bytes a varint, their length in bytes, and then their bytes;
-//! sequences and maps a varint, the number of elements, and then the elements; tuples and structs their elements alone;
-//! an enum its variant's number as a varint, and then what is in the variant. A unit takes no bytes.
+//! sequences and maps a varint, the number of elements, and then the elements; tuples and structs their elements
+//! alone; an enum its variant's number as a varint, and then what is in the variant. A unit takes no bytes.
 //!
 //! The format says nothing of the type: a reader has to know which fields there are. So what a type leaves out of
 //! itself from value to value cannot be written; it is an error here, with the attribute that caused it.

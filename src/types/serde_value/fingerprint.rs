@@ -1,10 +1,10 @@
 //! A number that stands for all that a value says of itself to serde.
 //!
-//! Two values with the same fingerprint are the same as far as serde can tell (but for a chance of 2^-64), in every
-//! format: unlike bytes in a format without names, it tells a field that is left out from one that follows. What has no
-//! order of its own must not count: a hash map that is read back iterates in another order. So elements of sequences
-//! and entries of maps are added up; fields, and elements of tuples, count in their order. The width of a number does
-//! not count, for an untagged enum may read a narrow number back into the first variant that holds it.
+//! Two values with the same fingerprint are the same for serde (except with a probability of 2^-64), in every format:
+//! unlike bytes in a format without names, it tells a field that is left out from one that follows. What has no order
+//! of its own must not count: a hash map that is read back iterates in another order. So elements of sequences and
+//! entries of maps are added up; fields, and elements of tuples, count in their order. The width of a number does not
+//! count, for an untagged enum may read a narrow number back into the first variant that holds it.
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};

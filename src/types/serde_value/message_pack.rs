@@ -1,9 +1,9 @@
-//! Writes and reads MessagePack, by `rmp-serde`, with what a type's evolution needs: structs are maps from the names of
-//! their fields, and enums go by the names of their variants.
+//! Writes and reads MessagePack, by `rmp-serde`, with what a type's evolution needs: structs are maps from the names
+//! of their fields, and enums go by the names of their variants.
 //!
-//! It counts as a human-readable format. What serde collects of a value before it knows its type, for `tag`, `untagged`
-//! and `flatten`, always counts as one: types that have two forms, such as addresses and UUIDs, would be written there
-//! in the one and read in the other.
+//! It counts as a human-readable format. What serde collects of a value before it knows its type, for `tag`,
+//! `untagged` and `flatten`, always counts as one: types that have two forms, such as addresses and UUIDs, would be
+//! written there in the one and read in the other.
 
 use rmp_serde::{Deserializer, Serializer};
 use serde::Serialize;

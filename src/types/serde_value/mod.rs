@@ -1,8 +1,8 @@
 //! Values of any serde type, in two formats: a compact one, and MessagePack.
 //!
-//! Rule: what is put reads back the same, or putting it is an error. Whether a type's `Serialize` and `Deserialize`
-//! agree in a format cannot be seen in the type, and can differ from value to value (a field that is left out if it is
-//! empty). So each value is read back when it is encoded, and its fingerprint compared;
+//! Rule: a value that is inserted reads back the same, or its insertion is an error. A type does not show whether its
+//! `Serialize` and `Deserialize` agree in a format, and values of one type can differ in this (a field that is left
+//! out if it is empty). So each value is read back when it is encoded, and the fingerprints are compared.
 //! docs/VALUES.md says what that costs.
 
 mod compact_decode;
@@ -23,17 +23,17 @@ use self::problem::Problem;
 use super::{EncodeValue, Encoded, Encoder, Value, decode_error};
 use crate::Error;
 
-/// How many values can be in each other, so that reading them does not use up the stack.
+/// The maximum depth of nested values, so that reading them does not exhaust the stack.
 const MAX_DEPTH: usize = 256;
 
 /// Values of any type `T` that serde can serialize and deserialize, in a compact format: that of
 /// [postcard](https://docs.rs/postcard), version 1.
 ///
-/// A value is given as `Serde(value)` or `Serde(&value)`, and comes back as a `T`.
+/// A value is given as `Serde(value)` or `Serde(&value)`, and is returned as a `T`.
 ///
-/// The format has neither the names nor the number of fields, and does not say what type a value has. So `T` cannot use
-/// `#[serde(flatten)]`, `tag`, `untagged`, `skip_serializing_if` or a `serde_json::Value`, and when `T` changes, what
-/// has been stored gives [`Error::Decode`] or a wrong value.
+/// The format stores neither the names nor the number of fields, nor the types of values. `T` therefore cannot use
+/// `#[serde(flatten)]`, `tag`, `untagged`, `skip_serializing_if` or a `serde_json::Value`. If `T` changes, reading
+/// stored values returns [`Error::Decode`] or wrong values.
 #[cfg_attr(feature = "messagepack", doc = "[`MessagePack`] is for types that do either.")]
 #[cfg_attr(
     not(feature = "messagepack"),
@@ -42,10 +42,10 @@ const MAX_DEPTH: usize = 256;
 /// The table does not know `T`: its value type is stored as "serde", because Rust has no name for a type that would
 /// stay the same from one compiler or version of a program to the next. docs/VALUES.md says which changes are safe.
 ///
-/// Each value is read back when it is encoded. If it is not what was given, that is [`Error::Encode`], which names the
-/// attribute to blame: nothing is ever stored that reads back as something else.
+/// Each value is read back when it is encoded. If it differs from the given value, [`Error::Encode`] is returned,
+/// which names the likely attribute. No value is ever stored that reads back as another one.
 ///
-/// At most 256 values can be in each other, and elements of sequences have to take a byte at least (no `Vec<()>`).
+/// Values can be nested 256 deep at most, and elements of sequences must take at least a byte (no `Vec<()>`).
 ///
 /// ```
 /// use mapleaf::{Db, Serde, Table};
@@ -77,16 +77,16 @@ pub struct Serde<T>(
 /// Values of any type `T` that serde can serialize and deserialize, with the names of their fields, as
 /// [MessagePack](https://msgpack.org).
 ///
-/// A value is given as `MessagePack(value)` or `MessagePack(&value)`, and comes back as a `T`.
+/// A value is given as `MessagePack(value)` or `MessagePack(&value)`, and is returned as a `T`.
 ///
-/// All of serde's attributes work, and `T` may change: fields may come, if they have a `#[serde(default)]`, and go, and
-/// change their order; numbers may become wider. docs/VALUES.md has the list. It takes more room than
-/// [`Serde`], about as much as JSON without quotes and spaces.
+/// All of serde's attributes work, and `T` may change: fields may be added, if they have a `#[serde(default)]`,
+/// removed and reordered, and numbers may become wider. docs/VALUES.md has the list. The encoding is larger than that
+/// of [`Serde`]: about the size of JSON without quotes and spaces.
 ///
-/// Each value is read back when it is encoded. If it is not what was given, that is [`Error::Encode`]. What
-/// MessagePack cannot tell apart is refused so: `Some(None)` and `Some(())` from `None`, and a field that is left out
-/// though its default is another value. So are integers of 128 bits in what is `flatten`ed, or in an enum with `tag` or
-/// `untagged`, where serde has none. At most 256 values can be in each other.
+/// Each value is read back when it is encoded. If it differs from the given value, [`Error::Encode`] is returned.
+/// This refuses what MessagePack cannot distinguish: `Some(None)` and `Some(())` from `None`, and a field that is
+/// left out although its default is another value. It also refuses integers of 128 bits in a `flatten`ed field or in
+/// an enum with `tag` or `untagged`, where serde does not support them. Values can be nested 256 deep at most.
 ///
 /// ```
 /// use mapleaf::{Db, MessagePack, Table};
@@ -188,7 +188,7 @@ fn encode_checked<F: Format, T: Serialize + DeserializeOwned>(
 
 #[cold]
 fn does_not_read_back(Problem(problem): Problem) -> Problem {
-    Problem(format!("what its `Serialize` writes, its `Deserialize` does not read back: {problem}"))
+    Problem(format!("its `Deserialize` cannot read what its `Serialize` writes: {problem}"))
 }
 
 #[cold]

@@ -282,7 +282,7 @@ mod faults {
         }
         // The type is the same, and the shape: it depends on the value alone.
         EncodeValue::<Serde<Even>>::encode_value(&Serde(Even(4))).unwrap();
-        blames(&refusal(Even(5)), &["does not read back", "it is odd"]);
+        blames(&refusal(Even(5)), &["cannot read what", "it is odd"]);
     }
 }
 
