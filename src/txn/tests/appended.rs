@@ -14,7 +14,7 @@ fn stored_bytes(engine: &Engine) -> usize {
     engine.log().events.iter().map(length_of).sum()
 }
 
-/// Puts in entries with these numbers as keys. Answers how many bytes were stored before the commit, and in all.
+/// Inserts entries with these numbers as keys. Returns how many bytes were stored before the commit, and in all.
 fn load(numbers: &[u32], change: impl FnOnce(&Transaction)) -> [usize; 2] {
     let engine = Engine::new();
     engine.log().events.clear();
@@ -44,7 +44,7 @@ fn ascending_loads_store_what_they_have_finished_and_nothing_twice() {
     let mut shuffled = ascending.clone();
     let mut random = Random::new(1);
     (1..shuffled.len()).for_each(|at| shuffled.swap(at, random.below(at + 1)));
-    assert_eq!(load(&shuffled, |_| ())[0], 0, "which leaves are finished is not known");
+    assert_eq!(load(&shuffled, |_| ())[0], 0, "it is not known which leaves are finished");
 
     let [before, at_once] = load(&ascending, |tx| {
         put(tx, &[1, 0], b"then").unwrap();

@@ -1,4 +1,4 @@
-//! A transaction that moves pages down makes no file longer.
+//! A transaction that moves pages down never makes the file longer.
 
 use super::fixture::{Engine, Entries, put};
 use crate::error::Error;

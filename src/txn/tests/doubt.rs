@@ -1,6 +1,6 @@
-//! A sync fails, and those who are told are killed before they can say so. The kernel takes the pages for clean,
-//! whether they are on the disk or not, and tells nobody who opens the file later (docs/DURABILITY.md, R4 and R10).
-//! And a sync that panics.
+//! A sync fails, and the processes that get the error are killed before they can pass it on. The kernel marks the
+//! pages clean, whether they are on the disk or not, and reports nothing to a process that opens the file later
+//! (docs/DURABILITY.md, R4 and R10). Also a sync that panics.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,8 +31,8 @@ impl Failing {
         (failing, engine)
     }
 
-    /// Brings to the disk what `engine` has made durable. What it has stored since is in the cache only, which takes
-    /// it for clean: it is never written, unless it is stored again.
+    /// Brings to the disk what `engine` has made durable. What it has stored since is in the cache only, which holds
+    /// it as clean: it is never written, unless it is stored again.
     fn write_what_is_synced(&mut self, engine: &Engine) {
         let (mut stored, mut covered) = (Vec::new(), 0);
         for event in engine.log().events.drain(..) {
@@ -55,7 +55,7 @@ impl Failing {
     #[track_caller]
     fn assert_disk_has(&self, expected: &Entries) {
         let recovered = Engine::open(&self.disk, 256 << 20).unwrap();
-        assert!(recovered.read().unwrap().1 == *expected, "what was said to be durable is lost");
+        assert!(recovered.read().unwrap().1 == *expected, "what was acknowledged as durable is lost");
         recovered.assert_clean();
     }
 }
@@ -64,14 +64,14 @@ fn entries(numbers: std::ops::Range<u16>, length: usize, byte: u8) -> Entries {
     numbers.map(|number| (number.to_be_bytes().to_vec(), vec![byte; length])).collect()
 }
 
-/// As a durable commit of `engine` whose barrier fails, and whose process is killed at once.
+/// A durable commit of `engine` whose barrier fails, and whose process is killed at once.
 fn sync_and_die(engine: &Engine) {
     engine.fail(Fault::Barrier, 0);
     engine.handle.core.sync_newest(&Cell::default()).unwrap_err();
     assert!(!engine.handle.core.shared.is_poisoned());
 }
 
-/// What many commits, small and large, of all kinds of pages leave.
+/// Many commits, small and large, that leave all kinds of pages.
 fn commit_much(engine: &Engine, durability: Durability, rounds: u8) -> Entries {
     let mut all = entries(0..200, 100, 1);
     for round in 0..rounds {
@@ -87,7 +87,7 @@ fn commit_much(engine: &Engine, durability: Durability, rounds: u8) -> Entries {
     all
 }
 
-/// R4: the record of the sync that failed is in the cache, whole, with all its pages.
+/// R4: the meta of the sync that failed is in the cache, whole, with all its pages.
 #[test]
 fn what_a_failed_sync_has_lost_is_stored_again_before_its_target_is_believed() {
     let (mut failing, first) = Failing::new();
@@ -103,14 +103,14 @@ fn what_a_failed_sync_has_lost_is_stored_again_before_its_target_is_believed() {
     let newcomer = Engine::share(&failing.path).unwrap();
     let record = newcomer.handle.core.pages.read_record(1 - newcomer.handle.core.shared.durable_slot());
     let record = record.unwrap().unwrap();
-    assert_eq!(record.id, id, "the record is there to be believed");
+    assert_eq!(record.id, id, "the meta is there to be believed");
     assert!(!record.listed.is_empty(), "with pages that are lost");
     newcomer.handle.core.wait_durable(id).unwrap();
     failing.write_what_is_synced(&newcomer);
     failing.assert_disk_has(&expected);
 }
 
-/// R10: no sync of commits failed, so no target is left; but another program's was told of pages that are lost.
+/// R10: no sync of commits failed, so no target is left; but the sync of another program failed, and pages are lost.
 fn newcomer_stores_again(rounds: u8, are_known: bool) {
     let (mut failing, first) = Failing::new();
     let mut expected = commit_much(&first, Durability::Lazy, rounds);
@@ -148,7 +148,7 @@ fn a_newcomer_stores_again_the_pages_that_it_finds_in_trees_and_log() {
     newcomer_stores_again(80, false);
 }
 
-/// It is alone then, or has come when there was nothing to inherit.
+/// Its handle is alone then, or has come when there was nothing to inherit.
 #[test]
 fn what_is_durable_or_stored_since_is_not_stored_again() {
     let (failing, first) = Failing::new();
@@ -200,7 +200,7 @@ fn a_panic_in_a_sync_poisons_and_wakes_all_who_wait() {
         begun.recv().unwrap();
         let waits: Vec<_> = (0..3).map(|_| scope.spawn(|| engine.handle.core.wait_durable(id))).collect();
         tells.send(()).unwrap();
-        assert!(syncs.join().unwrap(), "the panic goes on to whoever began the sync");
+        assert!(syncs.join().unwrap(), "the panic goes on to the thread that began the sync");
         for waiting in waits {
             assert!(matches!(waiting.join().unwrap(), Err(Error::Poisoned)));
         }

@@ -1,4 +1,4 @@
-//! Calls that fail: what was refused has not happened, and others go on; after a failed sync nobody does.
+//! Calls that fail: what was refused has not happened, and others go on; after a failed sync none does.
 
 #![allow(clippy::big_endian_bytes)] // keys that order as numbers do
 
@@ -54,7 +54,7 @@ fn failed_sync_is_never_retried() {
     drop(reader);
     drop(engine);
     let journal = journal.lock();
-    assert_eq!(journal.events.len(), calls, "not when it is closed either");
+    assert_eq!(journal.events.len(), calls, "nor when it is closed");
     let recovered = Engine::open(&cache, 0).unwrap();
     let found = recovered.read().unwrap().1;
     assert!(found == before || found == entries(50, 100, 2));
@@ -111,7 +111,7 @@ fn a_failed_sync_ends_waiting_for_commits() {
     assert_eq!(
         engine.handle.core.wait_for_commit(before, None).unwrap(),
         Some(seen),
-        "what is there is told"
+        "what is there is reported"
     );
 }
 
@@ -128,7 +128,7 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
     let pages = PageFile::new(Box::new(storage), PAGE, Path::new("(memory)"), Verify::FirstTouch).unwrap();
     let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
     let recover = |read_only| {
-        let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a record") };
+        let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a meta") };
         slots.recover(&pages, &shared, read_only, false)
     };
     recover(true).unwrap();
@@ -156,7 +156,7 @@ fn a_longer_file_whose_barrier_fails_poisons() {
     assert_eq!(engine.read().unwrap(), (durable, entries(5, 5, 0)));
 }
 
-/// A transaction of everything: spilled, with values stored directly, two rounds over the same keys.
+/// A transaction with all kinds of stores: spilled, with values stored directly, two rounds over the same keys.
 fn big_work(engine: &Engine, byte: u8) -> crate::error::Result<Entries> {
     let mut all = entries(60, 300, byte);
     all.extend(
@@ -191,7 +191,7 @@ fn handle_goes_on_after(fault: Fault) {
         let id = reader.snapshot.id;
         assert!(engine.read().unwrap() == (id, before.clone()));
         engine.assert_clean();
-        // Another goes well, on the same handle.
+        // Another transaction succeeds, on the same handle.
         let now = big_work(&engine, 3).unwrap();
         assert!(engine.read().unwrap().1 == now);
         assert!(entries_of(&reader).unwrap() == before, "the old snapshot is as it was");
@@ -242,7 +242,7 @@ fn a_record_that_cannot_be_stored_poisons() {
     assert!(engine.handle.core.wait_durable(id).is_err());
     assert_poisoned(engine.begin());
     assert_eq!(engine.read().unwrap().0, durable);
-    // Half of the record is in the file now.
+    // Half of the meta is in the file now.
     let recovered = Engine::open(&engine.image(), 0).unwrap();
     assert_eq!(recovered.read().unwrap(), (durable, entries(5, 5, 0)));
     recovered.assert_clean();

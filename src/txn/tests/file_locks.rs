@@ -1,4 +1,4 @@
-//! Who writes after whom, among threads and among handles; told by counts and order, never by time.
+//! The order in which threads and handles write; checked by counts and order, never by time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -14,7 +14,7 @@ use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
-/// How long each waits: some for ever, some with a deadline that is far; one gives up.
+/// How long each waits: some for ever, some with a distant deadline; one gives up.
 const WAITERS: [&str; 8] = ["far", "ever", "short", "ever", "far", "ever", "far", "ever"];
 
 fn wait(name: &str) -> Wait {
@@ -25,8 +25,8 @@ fn wait(name: &str) -> Wait {
     }
 }
 
-/// One writes, and others come, one after the other: each when `is_waiting` says that the one before waits. Then the
-/// first ends. Those who have not given up meanwhile must have their turns in the order in which they came.
+/// One thread writes, and others come, one after the other: each when `is_waiting` shows that the one before waits.
+/// Then the first ends. Those that have not given up meanwhile must get the lock in the order in which they came.
 fn assert_first_come_first_served(
     writes: &Engine,
     handles: &[Arc<DbHandle>],
@@ -50,7 +50,7 @@ fn assert_first_come_first_served(
             }
         }
         while given_up.load(SeqCst) == 0 {
-            thread::yield_now(); // so that those behind it stand behind nobody
+            thread::yield_now(); // so that those after it are first in the queue
         }
         first.publish(Durability::Lazy).unwrap();
     });
@@ -81,7 +81,7 @@ fn handles_write_in_the_order_in_which_they_came() {
     assert_first_come_first_served(&writes, &handles, is_waiting);
 }
 
-/// Who does not wait does not go before those who do, though it is nobody's turn just then.
+/// A writer that does not wait never goes before those that do, even while the writer lock is free.
 #[test]
 fn trying_does_not_overtake_those_who_wait() {
     let folder = tempfile::tempdir().unwrap();

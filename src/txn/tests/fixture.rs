@@ -56,7 +56,7 @@ pub(super) fn new_image() -> Vec<u8> {
 /// An open database over a [`SimulatedStorage`].
 pub(super) struct Engine {
     pub(super) handle: Arc<DbHandle>,
-    /// What it was opened with.
+    /// The settings that it was opened with.
     pub(super) start: Vec<u8>,
     log: Arc<Mutex<Log>>,
 }
@@ -70,7 +70,7 @@ impl Engine {
         Engine::open_with_fault(image, dirty_memory, None).0
     }
 
-    /// Opens `image`. The log begins behind it; with `fault` some call of recovery's may fail.
+    /// Opens `image`. The log begins after it; with `fault` some call of recovery may fail.
     pub(super) fn open_with_fault(
         image: &[u8],
         dirty_memory: usize,
@@ -88,7 +88,7 @@ impl Engine {
         (engine, log)
     }
 
-    /// Opens the file at `path` together with all others who do: as another process would.
+    /// Opens the file at `path` together with all others that do: as another process would.
     pub(super) fn share(path: &Path) -> Result<Engine> {
         let lock = LockFile::open_or_create(path, Rights::default(), &FIRST_BYTES).unwrap();
         file_locks::lock_open(&lock).unwrap();
@@ -100,7 +100,7 @@ impl Engine {
         let storage = SimulatedStorage::over(inner);
         let log = storage.log();
         let core = options(256 << 20).join(path, lock, data, Box::new(storage))?;
-        let core = core.expect("nobody removes the lock file");
+        let core = core.expect("the lock file is never removed");
         Ok(Engine { handle: Arc::new(DbHandle::new(core)), start: Vec::new(), log })
     }
 
@@ -134,7 +134,7 @@ impl Engine {
         tx.commit(durability)
     }
 
-    /// What a reader who begins now sees, and as of which transaction.
+    /// What a reader that begins now sees, and as of which transaction.
     pub(super) fn read(&self) -> Result<(TransactionId, Entries)> {
         let reader = SnapshotReader::begin(&self.handle)?;
         Ok((reader.snapshot.id, entries_of(&reader)?))

@@ -13,8 +13,8 @@ use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
-/// So many barriers for `commits` durable commits of each of `threads`, over a disk whose barriers take far longer than
-/// commits do.
+/// The number of barriers for `commits` durable commits of each of `threads`, over a disk whose barriers take far
+/// longer than commits do.
 fn barriers_for(threads: u8, commits: u8) -> u32 {
     let image = new_image();
     let inner = FileStorage::in_memory(WriteMode::Syscall, 64 << 20).unwrap();
@@ -52,7 +52,7 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
 fn threads_that_commit_again_and_again_share_their_barriers() {
     assert_eq!(barriers_for(1, 5), 5);
     for threads in [2, 4] {
-        // As many as the commits of one thread, if each sync waits for all; nearly twice that, if groups take turns.
+        // As many as the commits of one thread, if each sync waits for all; nearly twice that, if groups alternate.
         let barriers = barriers_for(threads, 20);
         assert!(barriers <= 30, "{barriers} barriers for 20 commits of each of {threads} threads");
     }

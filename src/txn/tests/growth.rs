@@ -1,4 +1,4 @@
-//! With what a longer file is filled.
+//! Which bytes fill a longer file.
 
 use std::path::Path;
 use std::sync::Arc;

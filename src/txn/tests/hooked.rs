@@ -1,11 +1,11 @@
-//! A storage that tells of what it is asked for.
+//! A storage that reports its calls.
 
 use std::io;
 use std::sync::Arc;
 
 use crate::sys::{FileIdentity, FileStorage, Mapping, Storage};
 
-/// A storage, and what is done before it reads so many bytes, before a barrier, and before it grows, with zeros or not.
+/// A storage, and hooks before it reads that many bytes, before a barrier, and before it grows, with zeros or not.
 pub(super) struct Hooked {
     pub(super) inner: FileStorage,
     pub(super) on_read: Box<dyn Fn(usize) + Send + Sync>,

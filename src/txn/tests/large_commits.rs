@@ -11,7 +11,7 @@ const VALUE_LEN: usize = 900;
 const BATCH: usize = 300;
 /// More than a batch changes.
 const BATCH_PAGES: u32 = 400;
-/// What growth adds to what is asked for, at most.
+/// What growth adds to what is needed, at most.
 const AHEAD_PAGES: u32 = (4 << 20) / PAGE as u32;
 
 fn entry(key: usize, stamp: u64) -> (Vec<u8>, Vec<u8>) {
@@ -33,7 +33,7 @@ impl Batches {
         Batches { engine, entries, random: Random::new(1) }
     }
 
-    /// Commits `count` batches. Answers the pages that were stored, and in how many places.
+    /// Commits `count` batches. Returns the pages that were stored, and in how many places.
     fn commit(&mut self, count: usize) -> (usize, usize) {
         let (mut pages, mut places) = (0, 0);
         for _ in 0..count {
@@ -71,7 +71,7 @@ fn pages_of_large_commits_lie_together_and_the_file_comes_to_rest() {
     batches.commit(60);
     let (length, used) = batches.length_and_used();
     assert!((9000..9500).contains(&used), "{used} pages in use");
-    // The file was at most so long when it last grew for this.
+    // The file had at most this length when it last grew for this.
     let limit = (used + BATCH_PAGES) * 4 / 3 + BATCH_PAGES + AHEAD_PAGES;
     assert!(length <= limit, "{length} pages, {used} in use, at most {limit}");
 

@@ -66,7 +66,7 @@ fn entries(numbers: std::ops::Range<u16>, length: usize, byte: u8) -> Entries {
     numbers.map(|number| (number.to_be_bytes().to_vec(), vec![byte; length])).collect()
 }
 
-/// The pages of `new` at which `take` answers true, over those of `old`.
+/// The pages of `new` for which `take` returns true, over those of `old`.
 fn mixed(old: &[u8], new: &[u8], take: impl Fn(usize) -> bool) -> Vec<u8> {
     let mut bytes = old.to_vec();
     bytes.resize(old.len().max(new.len()), 0);
@@ -136,7 +136,7 @@ fn a_lock_file_whose_pages_are_of_different_times_is_not_believed() {
 fn lazy_commits_that_lack_pages(commits: u16, in_each: u16, pending: bool) {
     let (files, engine) = Files::new();
     for round in 0..3 {
-        engine.commit(&entries(0..900, 300, round), Durability::Durable).unwrap(); // leaves free pages behind
+        engine.commit(&entries(0..900, 300, round), Durability::Durable).unwrap(); // leaves free pages
     }
     let durable = engine.read().unwrap().1;
     let old = files.now();
@@ -187,7 +187,7 @@ fn a_large_lazy_commit_that_lacks_pages_is_not_believed() {
     lazy_commits_that_lack_pages(1, 400, false);
 }
 
-/// Each takes pages that the one before has given up.
+/// Each commit takes pages that the one before has given up.
 #[test]
 fn large_lazy_commits_that_lack_pages_are_not_believed() {
     lazy_commits_that_lack_pages(6, 400, false);

@@ -1,4 +1,4 @@
-//! Transactions over a storage that writes down every call, fails where it is told to, and can lose power.
+//! Transactions over a storage that logs every call, fails where a test says so, and can lose power.
 
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
 

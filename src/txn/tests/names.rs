@@ -1,6 +1,6 @@
 //! The two files, and their folder, are removed, renamed, replaced and put back at every call of an opening, a commit
-//! and a sync. Whatever happens: what was acknowledged to the party whose file has the name stays; a durable commit to
-//! a file that had lost its name before the last look at it is not acknowledged; and nothing panics.
+//! and a sync. Whatever happens: what was acknowledged to the party whose file has the name stays; a durable commit
+//! to a file that had lost its name before the last check of it is not acknowledged; and nothing panics.
 
 use std::cell::Cell;
 use std::fs;
@@ -78,7 +78,7 @@ impl Place {
         self.folder.parent().unwrap()
     }
 
-    /// Errors are for files that an earlier step of the operation has not created yet.
+    /// Errors are ignored: they are for files that an earlier step of the operation has not created yet.
     fn apply(&self, change: Change) {
         let outer = self.outer();
         let (away, lock_away) = (outer.join("away"), outer.join("lock-away"));
@@ -181,7 +181,7 @@ fn assert_replaced_or_missing<T>(result: &Result<T>) {
     assert!(is_expected, "{:?}", result.as_ref().err());
 }
 
-/// What each party has been told holds for as long as its file has the name.
+/// What was acknowledged to each party holds for as long as its file has the name.
 fn assert_nothing_is_lost(place: &Place, mut parties: Vec<Party>) {
     // A newcomer, while all are open; and each of them once more.
     let newcomer = place.open();
@@ -238,7 +238,7 @@ fn at_every_call_do(change: Change, operation: Operation) {
         assert_replaced_or_missing(&result);
         let is_past_the_end = calls.get() <= at;
         if let Some(party) = parties.last() {
-            // The last two calls look at the two names.
+            // The last two calls check the two names.
             let is_seen = [at + 2 <= calls.get(), at < calls.get()];
             let own = [party.data(), status_of_lock(party)];
             for ((name, own), is_seen) in place.names().into_iter().zip(own).zip(is_seen) {
@@ -262,7 +262,7 @@ fn status_of_lock(party: &Party) -> FileIdentity {
     crate::sys::status_of(locks.lock_file().file().unwrap()).unwrap().identity
 }
 
-/// As [`Place::open`], with a storage whose calls are seen.
+/// As [`Place::open`], with a storage whose calls are reported.
 fn open_engine(place: &Place) -> Party {
     let engine = Engine::share(&place.path).unwrap();
     Party { handle: Arc::clone(&engine.handle), acknowledged: Entries::new() }
@@ -296,7 +296,7 @@ fn files_change_at_every_call_of_a_sync() {
     });
 }
 
-/// Of the first handle. An opening says nothing about a commit: the one that follows does.
+/// Commits of the first handle. An opening acknowledges no commit: the one that follows does.
 #[test]
 fn files_change_at_every_call_of_an_opening() {
     at_every_call(|place, parties, watched| {
@@ -312,7 +312,7 @@ fn files_change_at_every_call_of_an_opening() {
     });
 }
 
-/// Of one that creates the file, or finds that another has.
+/// Openings by a process that creates the file, or finds that another has.
 #[test]
 fn files_change_at_every_call_of_a_creation() {
     at_every_call(|place, parties, watched| {
@@ -330,7 +330,7 @@ fn files_change_at_every_call_of_a_creation() {
     });
 }
 
-/// Of one that comes while another is writing.
+/// Openings by a process that comes while another is writing.
 #[test]
 fn files_change_at_every_call_of_an_opening_beside_another() {
     at_every_call(|place, parties, watched| {

@@ -1,4 +1,4 @@
-//! Panics in the middle of a transaction: the seat comes back, and nothing half-done is believed.
+//! Panics in the middle of a transaction: the writer lock is released, and nothing half-done is believed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

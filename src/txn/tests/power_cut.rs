@@ -6,7 +6,7 @@ use crate::sim::disk::Event;
 use crate::sim::{Fault, Random};
 use crate::txn::commit::Durability;
 
-/// Where a record was stored, and what it said. (An erased record is none.)
+/// Where a meta was stored, and what it said. (An erased meta is none.)
 fn record_writes(calls: &[Event]) -> impl Iterator<Item = (usize, Meta)> {
     calls.iter().enumerate().filter_map(|(at, call)| match call {
         Event::Store { offset, bytes } if *offset < 2 * PAGE as u64 => {
@@ -29,7 +29,7 @@ fn torn_or_half_written_record_falls_back() {
     let mut disk = super::fixture::disk(&engine.start);
     calls[..=last_record].iter().for_each(|call| disk.apply(call));
     let (whole, Event::Store { offset, bytes }) = (disk.cache().to_vec(), &calls[last_record]) else {
-        panic!("the record is stored");
+        panic!("the meta is stored");
     };
     let mut before = super::fixture::disk(&engine.start);
     calls[..last_record].iter().for_each(|call| before.apply(call));
@@ -54,7 +54,7 @@ fn a_long_row_of_lost_lazy_commits_leaves_room_for_new_ones() {
     let newest = engine.handle.core.shared.newest_id();
     let before = engine.log().events.len();
     engine.handle.core.sync_everything().unwrap();
-    // Power goes during that sync: its record is on the disk, the pages that it lists are not.
+    // Power is lost during that sync: its meta is on the disk, the pages that it lists are not.
     let calls = engine.log().events.clone();
     let mut disk = super::fixture::disk(&engine.start);
     let durable_barrier =
@@ -98,7 +98,7 @@ fn the_file_is_cut_only_when_the_durable_record_is_as_short() {
     clear(&tx).unwrap();
     put(&tx, b"small", &[0]).unwrap();
     tx.commit(Durability::Durable).unwrap();
-    // It goes before the free space, so that nothing durable lies behind it any more.
+    // It lies before the free space, so that nothing durable lies after that any more.
     let small = Entries::from([(b"small".to_vec(), vec![1])]);
     let durable = engine.commit(&small, Durability::Durable).unwrap();
     let core = &engine.handle.core;
@@ -108,7 +108,7 @@ fn the_file_is_cut_only_when_the_durable_record_is_as_short() {
         let shrunk_before = core.shared.newest().unwrap().snapshot.length_pages;
         engine.commit(&Entries::from([(b"small".to_vec(), vec![round])]), Durability::Lazy).unwrap();
         core.cut_free_tail(); // as another thread may, whose durable commit has just ended
-        assert_eq!(engine.image().len(), before, "the durable record is longer than what is left");
+        assert_eq!(engine.image().len(), before, "the durable meta is longer than what is left");
         if core.shared.newest().unwrap().snapshot.length_pages < shrunk_before {
             cuts += 1;
             let mut disk = super::fixture::disk(&engine.start);
@@ -160,7 +160,7 @@ fn a_page_that_was_born_after_its_snapshot_is_corrupt() {
     for round in 2..20 {
         engine.commit(&Entries::from([(b"key".to_vec(), vec![round; 300])]), Durability::Durable).unwrap();
     }
-    // The records of then, over the pages of now: what is left when the newest record has rotted away.
+    // The metas of then, over the pages of now: this is left when the newest meta has rotted.
     let mut image = engine.image();
     image[..2 * PAGE].copy_from_slice(&before[..2 * PAGE]);
     let listed =

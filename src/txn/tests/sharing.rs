@@ -1,5 +1,5 @@
-//! Several handles of one file, each as in a process of its own, and what storage can do to them: a barrier that takes
-//! its time, and one that fails.
+//! Several handles of one file, each as in a process of its own, and what storage can do to them: a barrier that
+//! takes a long time, and one that fails.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
@@ -78,7 +78,7 @@ fn nothing_durable_is_visible_to_others_before_its_barrier_returns() {
     });
 }
 
-/// A reader who checks waits for newest that somebody is making visible, and not for one that nobody is.
+/// A reader that checks waits for a newest that another thread is making visible, and not for one that none is.
 #[test]
 fn check_does_not_wait_for_a_sync_that_nobody_does() {
     let (folder, first, second) = two();
@@ -145,7 +145,7 @@ fn a_failed_sync_poisons_all_processes_until_all_have_closed() {
         assert_eq!(engine.read().unwrap(), (durable, entry("a", 1)), "readers go on");
     }
     assert_eq!(entries_of(&reader).unwrap(), entry("a", 1));
-    // Whoever comes now joins the same: it is for all to close it.
+    // A handle that comes now joins the same state: all must close it.
     let path = folder.path().join("a.mapleaf");
     let third = Engine::share(&path).unwrap();
     assert_poisoned(third.begin());
@@ -170,7 +170,7 @@ fn a_target_that_a_dead_syncer_left_is_settled_by_another_process() {
     let (_folder, first, second) = two();
     first.commit(&entry("a", 1), Durability::Durable).unwrap();
     let id = publish(&first, "b", Durability::Durable);
-    first.handle.core.shared.take_target().unwrap(); // and here it was killed, before it stored its record
+    first.handle.core.shared.take_target().unwrap(); // and here it was killed, before it stored its meta
     let later = publish(&second, "c", Durability::Durable);
     assert!(second.handle.core.shared.protected().unwrap().contains(&id));
     second.handle.core.wait_durable(later).unwrap();
@@ -188,7 +188,10 @@ fn who_syncs_for_another_syncs_as_far_as_the_other_has_made_the_file_longer() {
     put(&tx, b"long", &vec![7; 600 << 10]).unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
     let length_pages = second.handle.core.shared.newest().unwrap().snapshot.length_pages;
-    assert!(length_pages > known && second.handle.core.pages.existing_pages() == known, "it has not looked");
+    assert!(
+        length_pages > known && second.handle.core.pages.existing_pages() == known,
+        "it has not asked yet"
+    );
     second.handle.core.wait_durable(id).unwrap();
     let log = second.log();
     let last = log.events.iter().rev().find_map(|event| match event {
@@ -206,7 +209,7 @@ fn open_with(path: &std::path::Path, max_size: u64) -> Arc<DbHandle> {
     Arc::new(DbHandle::new(options.open(path).unwrap()))
 }
 
-/// Newest may have moved beyond what a handle has mapped at any moment until it is the target.
+/// Newest may move beyond what a handle has mapped at any moment until it is the target.
 #[test]
 fn a_handle_that_has_mapped_less_than_the_head_leaves_it_to_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -220,12 +223,12 @@ fn a_handle_that_has_mapped_less_than_the_head_leaves_it_to_others() {
     small.core.sync_newest(&in_doubt).unwrap_err();
     assert!(!in_doubt.get() && small.core.shared.left_target().is_none());
     small.core.wait_durable(id).unwrap_err();
-    assert_eq!(large.core.shared.durable(), durable, "nothing is said of what was not synced");
+    assert_eq!(large.core.shared.durable(), durable, "what was not synced is not called durable");
     large.core.wait_durable(id).unwrap();
     assert_eq!(large.core.shared.durable(), id);
 }
 
-/// The same with a record that a syncer has left whose process died in its last barrier.
+/// The same with a meta left by a syncer whose process died in its last barrier.
 #[test]
 fn a_left_target_beyond_what_a_handle_has_mapped_is_settled_by_another() {
     let folder = tempfile::tempdir().unwrap();
@@ -235,7 +238,7 @@ fn a_left_target_beyond_what_a_handle_has_mapped_is_settled_by_another() {
     let tx = dies.begin().unwrap();
     put(&tx, b"key", &vec![1; 3 << 20]).unwrap();
     let id = tx.publish(Durability::Durable).unwrap();
-    dies.fail(Fault::Barrier, 1); // the file has grown: the first barrier comes before the record
+    dies.fail(Fault::Barrier, 1); // the file has grown: the first barrier comes before the meta
     dies.handle.core.sync_newest(&Cell::default()).unwrap_err();
     let in_doubt = Cell::default();
     small.core.sync_newest(&in_doubt).unwrap_err();
@@ -247,7 +250,7 @@ fn a_left_target_beyond_what_a_handle_has_mapped_is_settled_by_another() {
     assert_eq!((large.core.shared.durable(), large.core.shared.left_target()), (id, None));
 }
 
-/// Nobody would sync what the larger handle has written, if it were killed: it has no helper thread here.
+/// No process would sync what the larger handle has written, if it were killed: it has no helper thread here.
 #[test]
 fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -266,7 +269,7 @@ fn a_handle_closes_though_it_cannot_sync_what_another_has_written() {
         tx.publish(Durability::Durable).unwrap();
         handle.core.sync.announce_work();
     };
-    // So the helper thread comes to its turn when the file is too long for it.
+    // So the helper thread gets the syncer lock when the file is too long for it.
     let locks = large.core.locks.as_ref().unwrap();
     locks.lock_syncer().unwrap();
     defer(&small, b"short");
@@ -316,7 +319,7 @@ fn a_writer_notices_that_the_newest_page_of_the_log_it_knows_is_another_by_now()
     second.assert_clean();
 }
 
-/// Whatever any word of the lock file is: an error, or a wrong answer. No panic, no end of waiting.
+/// Whatever any word of the lock file is: an error, or a wrong result. No panic, and no wait without end.
 #[test]
 fn a_lock_file_that_is_scribbled_on_while_it_is_in_use_makes_errors() {
     const HEAD_WORDS: std::ops::Range<usize> = 64..192;

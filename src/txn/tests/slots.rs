@@ -1,4 +1,4 @@
-//! Reading the two records: whole, whatever their page size, and no more of the file than that takes.
+//! Reading the two metas: whole, whatever their page size, and no more of the file than that takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use crate::format::page::MAX_PAGE_SIZE;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::recover::read_slots;
 
-/// A file of `page_size` whose records, of transactions 1 and 2, list `run_count` runs each; and how many bytes
-/// of it have been read by system calls.
+/// A file of `page_size` whose metas, of transactions 1 and 2, list `run_count` extents each; and how many bytes of
+/// it have been read by system calls.
 fn file_of(page_size: usize, run_count: u32) -> (Hooked, Arc<AtomicUsize>) {
     let mut settings = options(0);
     settings.page_size = Some(page_size);
@@ -44,15 +44,15 @@ fn records_are_read_whole_and_little_else() {
         (65536, 2000, 2 * (4096 + 96 + 2000 * 8)),
     ] {
         let (file, bytes_read) = file_of(page_size, run_count);
-        let Ok(slots) = read_slots(&file) else { panic!("there are two records") };
+        let Ok(slots) = read_slots(&file) else { panic!("there are two metas") };
         assert_eq!(slots.page_size, page_size);
         let read = bytes_read.load(Ordering::Relaxed);
-        let tail = 2 * 64; // of the free log, in a record
+        let tail = 2 * 64; // of the free log, in a meta
         assert!((bytes..=bytes + tail).contains(&read), "{read} bytes, not {bytes}");
 
-        // The second record alone is found too.
+        // The second meta alone is found too.
         file.inner.write(0, &[&[0; 4096]]).unwrap();
-        let Ok(slots) = read_slots(&file) else { panic!("there is a record") };
+        let Ok(slots) = read_slots(&file) else { panic!("there is a meta") };
         assert_eq!(slots.page_size, page_size);
         file.inner.write(slot_offset(1, page_size), &[&[0; 4096]]).unwrap();
         assert!(read_slots(&file).is_err());
