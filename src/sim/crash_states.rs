@@ -1,5 +1,5 @@
-//! Visiting crash states: where power may fail, and which states to look at. What must be true of each is in
-//! [`crate::sim::look`].
+//! Visiting crash states: the points at which power may fail, and the states that are checked at each. What must be
+//! true of a state is in [`crate::sim::state_checker`].
 
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
@@ -12,23 +12,25 @@ use super::state_checker::{Recovery, StateChecker};
 use super::workload::Workload;
 use crate::base::TransactionId;
 
-/// One in so many recovered states crashes in recovery, unless all do.
+/// One in this many states crashes in recovery, unless all do.
 const RECOVERY_CRASHES: usize = 4;
-/// In one in so many a call fails, unless that is tried in all.
+/// In one in this many recoveries a call fails, unless each call fails in each.
 const RECOVERY_FAULTS: usize = 12;
-/// States at a moment at least, if it is visited: the oldest, the newest, one in between, and a kill.
+/// At least this many states are visited at a point: the oldest, the newest, one in between, and a kill.
 const MIN_AT_A_POINT: u64 = 4;
-/// One in so many lives on, for so many states.
+/// One in this many recovered databases goes on with the script.
 const SECOND_LIVES: usize = 48;
+/// This many crash states of a second session are visited.
 const SECOND_LIFE_STATES: u64 = 24;
-/// One in so many has a bit flipped, if that is asked for.
+/// One in this many states has a bit flipped, if the explorer flips bits.
 const FLIPPED_BITS: usize = 8;
-/// States at one moment of a recovery, if every recovery is cut short; of the recovery from that, one sample.
+/// States that are visited at one point of a recovery, if every recovery crashes. In the recovery from that it is
+/// one.
 const RECOVERY_STATES: u64 = 4;
-/// A second life goes on for so many steps.
+/// A second session goes on for at most this many steps.
 const SECOND_LIFE_STEPS: usize = 4;
 
-/// What to look at besides the crash states of a life.
+/// What to visit besides the crash states of a session.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) recovery_depth: usize,
@@ -56,7 +58,7 @@ pub(super) struct Exploration<'a, S> {
     pub(super) seed: u64,
     pub(super) plan: &'a Plan,
     pub(super) counters: &'a Counters,
-    /// The one way to go, if a state is visited again.
+    /// The only path to follow, if a state is visited again.
     pub(super) guide: Option<&'a [Segment]>,
 }
 
@@ -65,8 +67,8 @@ impl<S: Workload> Exploration<'_, S> {
         StateChecker { workload: self.workload }
     }
 
-    /// Visits crash states of a life, about `budget` of them, at the moments that are `mine`. `path` is how the
-    /// life came about.
+    /// Visits about `budget` crash states of a session, at the points for which `is_mine` is true. `path` has the
+    /// crashes before the session.
     pub(super) fn session(
         &self,
         session: &Session,
@@ -76,11 +78,12 @@ impl<S: Workload> Exploration<'_, S> {
         path: &[Segment],
         is_mine: impl Fn(usize) -> bool,
     ) -> Result<(), Found> {
-        // A recovery that comes before this life has been cut short by itself.
+        // Crashes in the recovery before this session are visited by `crash_in_recovery`.
         let first = if path.is_empty() { 0 } else { session.opened_at };
         let guided = self.guided(path).map_err(Found::from)?;
         if guided.is_some_and(|next| next.point > session.events.len() || next.point < first) {
-            let text = format!("there are {} events from {first} on", session.events.len());
+            let text =
+                format!("the path names an event that is not between {first} and {}", session.events.len());
             return Err(Problem::new(ProblemKind::Usage, text).into());
         }
         let (most, one_in) = self.share_out(session, start, first, budget, path.is_empty() && is_mine(first));
@@ -110,7 +113,7 @@ impl<S: Workload> Exploration<'_, S> {
         Ok(())
     }
 
-    /// The next crash on the way that is given, if one is.
+    /// Returns the next crash of the path to follow, if there is one.
     fn guided(&self, path: &[Segment]) -> Result<Option<Segment>, Problem> {
         let Some(guide) = self.guide else { return Ok(None) };
         match guide.get(path.len()) {
@@ -120,8 +123,8 @@ impl<S: Workload> Exploration<'_, S> {
         }
     }
 
-    /// How many states to visit at a moment, and at one in how many, so that about `budget` are visited in all: moments
-    /// with few states leave theirs to the others.
+    /// Returns the most states to visit at a point, and at one in how many points, so that about `budget` are visited
+    /// in all. Points with few states leave their share to the others.
     fn share_out(
         &self,
         session: &Session,
@@ -181,7 +184,7 @@ impl<S: Workload> Exploration<'_, S> {
         choices
     }
 
-    /// A crash behind the last of `events` that `disk` has seen.
+    /// Crashes after the last of `events` that was applied to `disk`.
     fn crash_behind(
         &self,
         events: &[Event],
@@ -200,7 +203,7 @@ impl<S: Workload> Exploration<'_, S> {
         })
     }
 
-    /// The process is gone, and perhaps power; what `disk` is left in is opened, compared, and may crash again.
+    /// Ends the process, and perhaps cuts power. The state that `disk` is left in is checked, and may crash again.
     fn crash(
         &self,
         disk: &Disk,
@@ -230,13 +233,14 @@ impl<S: Workload> Exploration<'_, S> {
         Ok(())
     }
 
-    /// What recovery has found is what it must find again, if what it found was on the disk, not in the cache only.
+    /// Returns the transaction that a recovery after this one must find again. After a kill there is none: what was
+    /// recovered may be in the cache only.
     fn settled(&self, path: &[Segment], recovered: TransactionId) -> Option<TransactionId> {
         let was_killed = path.iter().any(|segment| segment.choice.is_kill());
         (!was_killed).then_some(recovered)
     }
 
-    /// What whoever comes after the crash finds.
+    /// Returns the disk as the next process finds it after the crash.
     fn after_crash(&self, disk: &Disk, path: &[Segment]) -> Result<Disk, Problem> {
         let depth = depth_of(path);
         if let Some(counter) = depth.checked_sub(1).and_then(|depth| self.counters.recovery_states.get(depth))
@@ -255,7 +259,7 @@ impl<S: Workload> Exploration<'_, S> {
             }
             Choice::State(number) if number < disk.state_count() => disk.state(number),
             Choice::State(number) => {
-                let text = format!("there is no state {number}: there are {}", disk.state_count());
+                let text = format!("there is no state {number}: the disk has {} states", disk.state_count());
                 return Err(Problem::new(ProblemKind::Usage, text));
             }
             Choice::Sample(_) | Choice::Flipped(_) => {
@@ -295,7 +299,7 @@ impl<S: Workload> Exploration<'_, S> {
             (None, _) if self.guide.is_some() || depth >= self.plan.recovery_depth => return Ok(()),
             (None, true) => None,
             (None, false) if random.one_in(RECOVERY_CRASHES) && !events.is_empty() => {
-                // The end of recovery, when readers may begin, is worth more than any other moment.
+                // The end of recovery, when readers may begin, is chosen more often than any other point.
                 Some(1 + random.below(events.len() + 2).min(events.len() - 1))
             }
             (None, false) => return Ok(()),
@@ -312,7 +316,7 @@ impl<S: Workload> Exploration<'_, S> {
                 None if random.one_in(8) => vec![Choice::Killed],
                 None => vec![Choice::Sample(0)],
             };
-            // What an open database shows is durable.
+            // What readers of an open database see is durable.
             let expected = if point == events.len() { expected.with_durable(recovered) } else { expected };
             for choice in choices {
                 let segment = Segment { in_recovery: true, point, fault: None, choice };
@@ -322,8 +326,8 @@ impl<S: Workload> Exploration<'_, S> {
         Ok(())
     }
 
-    /// Recovers once more, with a call that fails. Opening then fails, and whoever comes next finds what it has done;
-    /// or it has not failed: then what it shows is durable.
+    /// Recovers once more, with a call that fails. If opening then fails, the next process finds what it left. If it
+    /// succeeds, what readers see is durable.
     fn fail_in_recovery(
         &self,
         start: &Disk,
@@ -352,7 +356,8 @@ impl<S: Workload> Exploration<'_, S> {
             let events = std::mem::take(&mut log.lock().events);
             let point = events.len();
             if log.lock().faults_met == 0 || guided.is_some_and(|(next, _)| next.point != point) {
-                let text = format!("there is no such call in recovery: {call:?}, or not {point} events");
+                let text =
+                    format!("recovery has no call {call:?}, or its failure is not after event {point}");
                 return Err(Problem::new(ProblemKind::Usage, text).into());
             }
             self.counters.met(call.0);
@@ -379,7 +384,7 @@ impl<S: Workload> Exploration<'_, S> {
         Ok(())
     }
 
-    /// What was recovered goes on with the script, and crashes again.
+    /// Goes on with the script on the recovered database, and crashes again.
     fn live_on(
         &self,
         start: &Disk,
@@ -394,7 +399,7 @@ impl<S: Workload> Exploration<'_, S> {
             && sessions < 3
             && !full_history.steps_from(expected, 1).is_empty()
             && random_at(self.seed, path, 2).one_in(SECOND_LIVES);
-        // A way that ends here may have ended in what comes next: a life that could not be lived.
+        // A path that ends here may name a session that could not run to its end.
         let is_end_of_way = self.guide.is_some_and(|guide| guide.len() == path.len());
         if guided.is_none() && !is_chosen && !is_end_of_way {
             return Ok(());
@@ -412,12 +417,12 @@ impl<S: Workload> Exploration<'_, S> {
     }
 }
 
-/// Whether the disk is the same behind the next event, when more is known: then that is the better moment.
+/// Whether the next event leaves the disk as it is, and more is known after it: that is then the better point.
 fn is_same_as_next(session: &Session, point: usize) -> bool {
     matches!(session.events.get(point), Some(Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds))
 }
 
-/// How many crashes in recovery, one in the recovery from the other, a way ends with.
+/// Returns how many crashes in recovery the path ends with, each in the recovery from the one before.
 fn depth_of(path: &[Segment]) -> usize {
     path.iter().rev().take_while(|segment| segment.in_recovery).count()
 }
@@ -433,7 +438,7 @@ fn flipped(path: &[Segment]) -> Vec<Segment> {
     path
 }
 
-/// Where a crash was, in words.
+/// Says where a crash was, and shows the last events before it.
 fn circumstances(events: &[Event], segment: Segment) -> Vec<String> {
     let point = segment.point;
     let place = if segment.in_recovery { "recovery" } else { "the log" };
@@ -442,7 +447,7 @@ fn circumstances(events: &[Event], segment: Segment) -> Vec<String> {
         Choice::Dropped(_) => format!("the process is killed and clean pages are dropped ({segment})"),
         _ => format!("power fails ({segment})"),
     };
-    let mut lines = vec![format!("{how} behind event {point} of {} in {place}:", events.len())];
+    let mut lines = vec![format!("{how} after event {point} of {} in {place}:", events.len())];
     if let Some((fault, call)) = segment.fault {
         lines.push(format!("  {fault:?}, call {call}, failed"));
     }

@@ -1,17 +1,17 @@
-//! What a disk may hold after a loss of power, told from the calls that were made to the storage.
+//! What a disk may hold after a loss of power, computed from the calls that were made to the storage.
 //!
-//! The disk promises this, and no more:
-//! - what a barrier has covered is there once it has returned;
-//! - each sector of 512 bytes holds, whatever its neighbours hold, what was durable, or any of the contents that the
-//!   page cache had for it since: so a store may be there, lost, or torn, and stores reach the disk in any order. Or
-//!   it is torn itself, at some byte: one part new, the rest as it was before, in the cache or on the disk. (Of all
-//!   the torn contents one is taken for each store, by chance.)
-//! - a change of length is there once a barrier that includes the length has returned, and not by another; before that
-//!   it may be there or not, in the order in which changes were made;
-//! - after a failed sync, what it covered is *clean* in the cache, as Linux has it: each sector may be on the disk or
-//!   not, and no later barrier changes that, unless it is stored again. A barrier that fails covers what was stored
-//!   until then in its range;
-//! - the system may drop a clean page of the cache at any time, and read it again from the disk.
+//! The disk guarantees this, and no more:
+//! - What a barrier covers is on the disk once the barrier has returned.
+//! - Each sector of 512 bytes holds what was durable, or any of the contents that the page cache had for it since,
+//!   independently of the other sectors. So a store may be there, lost, or torn, and stores reach the disk in any
+//!   order. A sector may also be torn itself, at some byte: one part is new, the rest is as it was before, in the
+//!   cache or on the disk. (Of all the torn contents, each store has one, chosen at random.)
+//! - A change of length is on the disk once a barrier that includes the length has returned; other barriers do not
+//!   cover it. Before that it may be there or not, in the order in which the changes were made.
+//! - After a failed sync, what it covered is *clean* in the cache, as on Linux: each sector may be on the disk or
+//!   not, and no later barrier changes that, unless the sector is stored again. A barrier that fails covers what was
+//!   stored in its range until it fails.
+//! - The system may drop a clean page from the cache at any time, and read it again from the disk.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,10 +22,10 @@ use crate::base::TransactionId;
 use crate::sys::WriteMode;
 
 pub(crate) const SECTOR: usize = 512;
-/// The page cache drops so many sectors at once.
+/// The page cache drops pages of this many sectors.
 const SECTORS_OF_PAGE: usize = 8;
 
-/// What happened to a storage, or to those who use it.
+/// What happened to a storage, or in the process that uses it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     Store {
@@ -36,20 +36,20 @@ pub(crate) enum Event {
     Lengthened {
         to: u64,
     },
-    /// The barrier that is about to end has made durable what length the file had when it began.
+    /// The barrier that is about to end has made durable the length that the file had when the barrier began.
     LengthSynced,
     Cut {
         to: u64,
     },
-    /// What was stored up to here, in the first `length` bytes, is what the end of the barrier makes durable.
+    /// The end of the barrier makes durable what was stored up to here in the first `length` bytes.
     BarrierBegins {
         length: u64,
     },
     BarrierEnds,
     BarrierFails,
-    /// The committer of this transaction was told that it, and all before it, are durable.
+    /// The commit of this transaction has reported that the transaction, and all before it, are durable.
     Acknowledged(TransactionId),
-    /// A step of the script.
+    /// A step of the script begins.
     StepBegins,
     StepEnds,
 }
@@ -76,7 +76,7 @@ impl fmt::Display for Event {
 struct Version {
     bytes: Box<[u8]>,
     stored_at: u64,
-    /// The next barrier will write it.
+    /// Whether the next barrier writes it.
     is_dirty: bool,
 }
 
@@ -93,20 +93,20 @@ pub(crate) struct Disk {
     /// Both are shared among copies of the disk, and with each other, for as long as they are equal.
     durable: Arc<Vec<u8>>,
     cache: Arc<Vec<u8>>,
-    /// By number of the sector, what it may hold instead of the durable content: oldest first.
+    /// For each sector by its number, what it may hold instead of the durable content, oldest first.
     doubts: BTreeMap<usize, Vec<Version>>,
     /// Changes of length that may not be durable.
     resizes: Vec<Resize>,
-    /// Counts events.
+    /// The number of events so far.
     clock: u64,
-    /// The barrier under way covers what happened up to here,
+    /// The barrier in progress covers what happened up to this time,
     covered: u64,
-    /// in the first so many sectors.
+    /// in this many sectors from the beginning.
     covered_sectors: usize,
 }
 
 impl Disk {
-    /// A disk that holds `image`, durably.
+    /// Returns a disk on which `image` is durable.
     pub(crate) fn new(image: Vec<u8>, write_mode: WriteMode) -> Disk {
         let image = Arc::new(image);
         Disk {
@@ -121,17 +121,17 @@ impl Disk {
         }
     }
 
-    /// What processes see: all that was stored.
+    /// Returns what processes see: all that was stored.
     pub(crate) fn cache(&self) -> &[u8] {
         &self.cache
     }
 
-    /// What is on the disk for certain, instead of which it may hold what is in doubt.
+    /// Returns the durable content, without the later versions that the disk may hold instead.
     pub(crate) fn durable(&self) -> &[u8] {
         &self.durable
     }
 
-    /// Whether the disk may hold something else than the cache.
+    /// Whether the disk may differ from the cache.
     pub(crate) fn is_in_doubt(&self) -> bool {
         !self.doubts.is_empty() || !self.resizes.is_empty()
     }
@@ -191,7 +191,7 @@ impl Disk {
         }
     }
 
-    /// Storing what is there makes a clean sector dirty: that is what storing again is for.
+    /// Makes a clean sector dirty although its content does not change: this is the purpose of storing again.
     fn dirty_again(&mut self, sector: usize) {
         match self.doubts.get_mut(&sector).and_then(|versions| versions.last_mut()) {
             Some(last) if !last.is_dirty => (last.is_dirty, last.stored_at) = (true, self.clock),
@@ -199,7 +199,7 @@ impl Disk {
         }
     }
 
-    /// Notes that the cache has a new content for a sector.
+    /// Records a new content of a sector in the cache.
     fn dirty(&mut self, sector: usize, before: &[u8], after: Vec<u8>) {
         let durable_start = (sector * SECTOR).min(self.durable.len());
         let durable = &self.durable[durable_start..(durable_start + SECTOR).min(self.durable.len())];
@@ -219,7 +219,7 @@ impl Disk {
         }
     }
 
-    /// All changes of length that the barrier covers are durable.
+    /// Makes all changes of length that the barrier covers durable.
     fn settle_lengths(&mut self) {
         let covered = self.covered;
         let settled = self.resizes.partition_point(|resize| resize.at <= covered);
@@ -233,8 +233,8 @@ impl Disk {
         self.doubts.retain(|_, versions| !versions.is_empty());
     }
 
-    /// Of each sector, the last content that is dirty and not newer than `covered` is durable. But for what lies behind
-    /// the end of the file as the disk knows it.
+    /// Makes durable, for each sector, the last content that is dirty and not newer than `covered`, except for
+    /// sectors after the end of the file on the disk.
     fn settle_sectors(&mut self, covered: u64) {
         let covered_sectors = self.covered_sectors.min(self.settled_length().div_ceil(SECTOR));
         let durable = &mut self.durable;
@@ -250,19 +250,20 @@ impl Disk {
         });
     }
 
-    /// Where the file ends as the disk knows it, or will know it for a while: a cut that is not durable yet takes what
-    /// lies behind it from the durable content, when it becomes so, but not what was stored there after it.
+    /// Returns the least length that the file has on the disk now or after its pending cuts. When a cut becomes
+    /// durable, it removes what is after its end from the durable content, but not what was stored there after the
+    /// cut.
     fn settled_length(&self) -> usize {
         let cut = self.resizes.iter().map(|resize| resize.length as usize).min();
         cut.map_or(self.durable.len(), |cut| cut.min(self.durable.len()))
     }
 
-    /// Whether the system may drop pages of the cache that are clean and not on the disk.
+    /// Whether the cache has pages that are clean and not on the disk, which the system may drop.
     pub(crate) fn has_clean_doubts(&self) -> bool {
         self.clean_pages().next().is_some()
     }
 
-    /// The sectors in doubt of each page of the cache that is clean.
+    /// Returns, for each clean page of the cache, its sectors that may differ from the disk.
     fn clean_pages(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
         let end = self.settled_length().min(self.cache.len()) / SECTOR;
         let mut sectors = self.doubts.range(..end).peekable();
@@ -282,7 +283,7 @@ impl Disk {
         })
     }
 
-    /// The same disk, some or all of whose clean pages have been dropped from the cache and read again.
+    /// Returns the disk after some or all of its clean pages were dropped from the cache and read again.
     pub(crate) fn with_dropped_pages(&self, random: &mut Random) -> Disk {
         let mut disk = self.clone();
         let drops_all = random.one_in(2);
@@ -306,13 +307,13 @@ impl Disk {
         disk
     }
 
-    /// How many states the disk may be in, some of which may be equal. At most `u64::MAX` are counted.
+    /// Returns how many states the disk may be in, at most `u64::MAX`. Some of them may be equal.
     pub(crate) fn state_count(&self) -> u64 {
         let lengths = 1 + self.resizes.len() as u64;
         self.doubts.values().fold(lengths, |count, versions| count.saturating_mul(1 + versions.len() as u64))
     }
 
-    /// One of the states, by its number: 0 is what is durable; with the last all that was stored is there.
+    /// Returns the state with this number. State 0 is what is durable; in the last one everything stored is there.
     pub(crate) fn state(&self, mut number: u64) -> Vec<u8> {
         if number + 1 == self.state_count() {
             return self.image(self.resizes.len(), |_, versions| versions.len());
@@ -326,8 +327,8 @@ impl Disk {
         self.image(choose(1 + self.resizes.len()), |at, _| versions[at])
     }
 
-    /// A state drawn by chance. The styles are those in which protocols have been wrong: one sector missing, one sector
-    /// too many, everything up to some moment, and any mixture.
+    /// Returns a random state. The styles are those in which protocols fail: one sector missing, one sector too many,
+    /// everything up to some time, and any mixture.
     pub(crate) fn sample(&self, random: &mut Random) -> Vec<u8> {
         let resizes = random.below(2 + self.resizes.len()).min(self.resizes.len());
         let (style, chosen) = (random.below(8), random.below(self.doubts.len()));
@@ -342,7 +343,7 @@ impl Disk {
                 1 if at == chosen => any,
                 1 => 0,
                 2 => newest_until(versions),
-                // All that was stored at one moment is missing.
+                // Everything that one call stored is missing.
                 3 => match versions.last() {
                     Some(last) if last.stored_at == moment => any.min(versions.len() - 1),
                     _ => versions.len(),
@@ -356,8 +357,8 @@ impl Disk {
         })
     }
 
-    /// The image with the first `resizes` changes of length and, of each sector in doubt, the content that `choose`
-    /// names: 0 for the durable one.
+    /// Returns the image with the first `resizes` changes of length and, for each sector that may differ, the content
+    /// that `choose` returns: 0 for the durable one.
     fn image(&self, resizes: usize, mut choose: impl FnMut(usize, &[Version]) -> usize) -> Vec<u8> {
         let mut image = self.durable.to_vec();
         let applied = &self.resizes[..resizes];
@@ -376,13 +377,13 @@ impl Disk {
     }
 }
 
-/// A content that is new in part: up to some byte, or from there on. The rest is as it was before.
+/// Returns a content that is new in part: up to some byte, or from there on. The rest is as it was before.
 fn torn(new: &[u8], before: &[u8], durable: &[u8], seed: u64) -> Vec<u8> {
     let mut random = Random::new(seed);
     let cut = 1 + random.below(new.len() - 1);
     let mut bytes = before.to_vec();
     if random.one_in(2) {
-        bytes.fill(0); // what the disk has behind its end
+        bytes.fill(0); // what the disk has after its end
         let there = durable.len().min(bytes.len());
         bytes[..there].copy_from_slice(&durable[..there]);
     }

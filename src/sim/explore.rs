@@ -1,8 +1,8 @@
-//! The explorer: runs a workload, cuts it short wherever it can be cut short, and looks at what is left.
+//! The explorer: runs a workload, crashes it at every point, and checks what is left.
 //!
-//! The tour through one script: its life is lived once, whole, and its log kept. Then, event by event, the log is
-//! applied to a [`Disk`]; behind each event the states that the disk may be in are visited, all of them if they are
-//! few, samples if they are many ([`crate::sim::visit`]).
+//! The exploration of one script: the script runs once, from the beginning to the end, and its log of events is kept.
+//! Then the log is applied to a [`Disk`], event by event. After each event the states that the disk may be in are
+//! visited: all of them if they are few, otherwise samples ([`crate::sim::crash_states`]).
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -24,7 +24,7 @@ use super::storage::Fault;
 use super::workload::Workload;
 use crate::base::mutation::{current_mutation, set_mutation};
 
-/// How many smaller scripts are tried when one has failed, at most.
+/// When a script has failed, at most this many smaller ones are tried.
 const MAX_SMALLER_SCRIPTS: usize = 400;
 
 /// Explores the crashes of a [`Workload`]. See [the module](crate::sim) for an example.
@@ -44,17 +44,17 @@ impl Default for Explorer {
     }
 }
 
-/// One way through a workload.
+/// The steps of a workload that are run, and the call that fails.
 #[derive(Clone, Debug)]
 struct Script {
     seed: u64,
-    /// The steps that are left, by number; `None`: all.
+    /// The numbers of the steps that are kept; `None` for all.
     kept: Option<Vec<usize>>,
     fault: Option<FaultyCall>,
 }
 
 impl Explorer {
-    /// An explorer of one script, seed 0, and 10,000 states.
+    /// Returns an explorer of one script, that of seed 0, and of 10,000 states.
     pub fn new() -> Explorer {
         Explorer {
             seeds: 0..1,
@@ -72,84 +72,86 @@ impl Explorer {
         }
     }
 
-    /// The seeds from which scripts are drawn: one script for each.
+    /// Sets the seeds from which scripts are generated: one script for each.
     pub fn seeds(mut self, seeds: Range<u64>) -> Explorer {
         self.seeds = seeds;
         self
     }
 
-    /// How many states to visit in each script, about. Where there are fewer, all are visited, and the report says
-    /// so. If it is less than four for each moment, some moments are left out.
+    /// Sets about how many states are visited in each script. If there are fewer, all of them are, and the report
+    /// says so. If `states` is less than four for each crash point, some points are left out.
     pub fn states(mut self, states: u64) -> Explorer {
         self.states = states;
         self
     }
 
-    /// How many crashes in recovery may follow a crash, one in the recovery from the other: 2 if nothing is said.
+    /// Sets how many crashes in recovery may follow a crash, each in the recovery from the one before. Default: 2.
     pub fn recovery_depth(mut self, depth: usize) -> Explorer {
         self.plan.recovery_depth = depth;
         self
     }
 
-    /// Crashes in every recovery, at each of its calls, instead of in some. For small workloads.
+    /// Sets whether every recovery crashes, at each of its calls, instead of some at one. This is for small
+    /// workloads. Default: `false`.
     pub fn every_recovery(mut self, every: bool) -> Explorer {
         self.plan.every_recovery = every;
         self
     }
 
-    /// Whether calls fail in some recoveries, or in every one, each of its calls. They do if nothing is said.
+    /// Sets whether calls fail in recoveries: one call in some recoveries or, with
+    /// [`every_recovery`](Explorer::every_recovery), each call in each. Default: `true`.
     pub fn recovery_faults(mut self, faults: bool) -> Explorer {
         self.plan.recovery_faults = faults;
         self
     }
 
-    /// Whether some recovered databases live on, through what is left of the script, and crash again. They do if
-    /// nothing is said.
+    /// Sets whether some recovered databases go on with the rest of the script, and crash again. Default: `true`.
     pub fn second_sessions(mut self, second_sessions: bool) -> Explorer {
         self.plan.second_sessions = second_sessions;
         self
     }
 
-    /// Faults to inject, besides crashes: the script runs once for each call that each can befall. The step that it
-    /// befalls may fail, and those after it for that reason; what was acknowledged must still be there. A kind that
-    /// never befalls anything, because the workload makes no such call, is an error.
+    /// Sets the faults that are injected besides crashes. For each fault, the script runs once for each call that the
+    /// fault can hit. The step that it hits may fail, and so may the steps after it; what was acknowledged must still
+    /// be there. If the workload makes no call that a fault can hit, [`explore`](Explorer::explore) returns an error.
     pub fn faults(mut self, faults: &[Fault]) -> Explorer {
         self.faults = faults.to_vec();
         self
     }
 
-    /// Whether to flip a bit of some images, too: then the database must refuse to open, or answer an error, or be what
-    /// some commit had left.
+    /// Sets whether a bit is flipped in some states. The database must then refuse to open, return an error, or
+    /// contain what some commit left. Default: `false`.
     pub fn flipped_bits(mut self, flipped_bits: bool) -> Explorer {
         self.plan.flipped_bits = flipped_bits;
         self
     }
 
-    /// How many threads explore: as many as there are processors if nothing is said.
+    /// Sets how many threads explore. Default: one for each processor.
     pub fn threads(mut self, threads: usize) -> Explorer {
         self.threads = threads.max(1);
         self
     }
 
-    /// Whether a script that fails is made as small as it can be. It is if nothing is said.
+    /// Sets whether steps that a failure does not need are left out of its script. Default: `true`.
     pub fn shrinks(mut self, shrinks: bool) -> Explorer {
         self.shrinks = shrinks;
         self
     }
 
-    /// Explores. If the variable `MAPLEAF_SIM_REPLAY` holds a replay string, only the state that it names is visited,
-    /// and nothing of workloads with other names; the report says so.
+    /// Explores `workload`, and returns what was visited. If the environment variable `MAPLEAF_SIM_REPLAY` contains a
+    /// replay string, only the state that it names is visited, and none of a workload with another name; the report
+    /// says so ([`Report::is_replay`]).
     ///
     /// # Errors
     ///
-    /// The first problem that was found, of the smallest script that shows it. [`ProblemKind::Usage`] if there is
-    /// nothing to explore, or a kind of fault that was asked for was never met.
+    /// The first problem found, with the smallest script that shows it. [`ProblemKind::Usage`] if there is nothing to
+    /// explore, or if one of the [`faults`](Explorer::faults) never hit a call.
     pub fn explore<S: Workload>(&self, workload: &S) -> Result<Report, Box<Failure>> {
         let Ok(text) = std::env::var(REPLAY_VARIABLE) else { return self.explore_all(workload) };
         self.explore_replayed(workload, &text)
     }
 
-    /// What `explore` does if `text` is in the variable.
+    /// Does what `explore` does if the variable contains `text`.
     pub(super) fn explore_replayed<S: Workload>(
         &self,
         workload: &S,
@@ -159,10 +161,10 @@ impl Explorer {
         let report = match replay.name == workload.name() {
             true => self.replay(workload, text)?,
             false => {
-                // Nobody may be listening.
+                // Standard error may be closed.
                 let _ = writeln!(
                     std::io::stderr(),
-                    "{REPLAY_VARIABLE} is of '{}': nothing of '{}' is visited",
+                    "{REPLAY_VARIABLE} names a state of '{}': none of '{}' is visited",
                     replay.name,
                     workload.name()
                 );
@@ -172,15 +174,15 @@ impl Explorer {
         Ok(Report { is_replay: true, ..report })
     }
 
-    /// Visits one state again, the one that [`Failure::replay`] names.
+    /// Visits one state again: the one that [`Failure::replay`] names.
     ///
     /// # Errors
     ///
-    /// [`ProblemKind::Usage`] if there is no such state in this workload; otherwise what is wrong with it.
+    /// [`ProblemKind::Usage`] if this workload has no such state; otherwise what is wrong with the state.
     pub fn replay<S: Workload>(&self, workload: &S, replay: &str) -> Result<Report, Box<Failure>> {
         let replay: Replay = replay.parse().map_err(Failure::usage)?;
         if replay.name != workload.name() {
-            let text = format!("the replay string is of '{}', this is '{}'", replay.name, workload.name());
+            let text = format!("the replay string is for '{}', not for '{}'", replay.name, workload.name());
             return Err(Failure::usage(text));
         }
         let script = Script { seed: replay.seed, kept: replay.steps.clone(), fault: replay.fault };
@@ -225,7 +227,7 @@ impl Explorer {
         let unmet: Vec<String> = unmet.map(|fault| format!("{fault:?}")).collect();
         if !unmet.is_empty() {
             let text = format!(
-                "{} never met anything in '{}': no call of that kind",
+                "no call of '{1}' can be hit by {0}: leave it out of the faults",
                 unmet.join(", "),
                 workload.name()
             );
@@ -234,7 +236,7 @@ impl Explorer {
         Ok(report)
     }
 
-    /// Lives a script and visits its crash states: those that the plan says, or the one that `guide` leads to.
+    /// Runs a script and visits its crash states: those that the plan chooses, or the one that `guide` leads to.
     fn exploration<S: Workload>(
         &self,
         workload: &S,
@@ -251,7 +253,9 @@ impl Explorer {
         match script.fault {
             Some((fault, _)) if session.faults_met > 0 => counters.met(fault),
             Some(_) if guide.is_none() => return Ok(Explored::FaultNotMet),
-            Some(_) => return Err(Problem::new(ProblemKind::Usage, "there is no such call to fail").into()),
+            Some(_) => {
+                return Err(Problem::new(ProblemKind::Usage, "the script has no such call to fail").into());
+            }
             None => {}
         }
         check_determinism(&session, &live(workload, &start, &steps, script.fault)?)?;
@@ -269,8 +273,8 @@ impl Explorer {
         Ok(Explored::All)
     }
 
-    /// Has several threads visit moments, each those that are its own. Of the failures that there are it answers that
-    /// of the earliest moment: when one is found, the others go on up to there.
+    /// Visits crash points in several threads, each of which has its own. Returns the failure at the earliest point:
+    /// when a thread finds one, the others go on up to that point.
     fn on_threads(
         &self,
         visit: impl Fn(&dyn Fn(usize) -> bool) -> Result<(), Found> + Sync,
@@ -295,7 +299,7 @@ impl Explorer {
         found.into_inner().into_values().next().map_or(Ok(()), Err)
     }
 
-    /// Leaves out steps for as long as what is left still fails in the same way.
+    /// Leaves out steps as long as the rest still fails in the same way.
     fn shrink<S: Workload>(&self, workload: &S, script: Script, found: Found) -> (Script, Found) {
         if matches!(found.problem.kind, ProblemKind::NotDeterministic | ProblemKind::Usage) {
             return (script, found);
@@ -322,7 +326,7 @@ impl Explorer {
             piece /= 2;
         }
         let script = Script { kept: Some(kept), ..script };
-        // One crash says more than three.
+        // A failure with one crash is easier to understand than one with three.
         let simple = explorer.recovery_depth(0).second_sessions(false);
         match simple.exploration(workload, &script, &Counters::new(workload.name()), None) {
             Err(found) if found.problem.kind == best.problem.kind => (script, found),
@@ -357,10 +361,10 @@ impl Explorer {
     }
 }
 
-/// How a tour ended that found nothing wrong.
+/// How an exploration ended that found nothing wrong.
 enum Explored {
     All,
-    /// The script has fewer calls than the one that was to fail.
+    /// The script does not make the call that was to fail.
     FaultNotMet,
 }
 
@@ -371,14 +375,14 @@ impl Script {
         let step = |&number: &usize| {
             let step = all.get(number).cloned();
             step.ok_or_else(|| {
-                format!("there is no step {number}: the script of seed {} has {}", self.seed, all.len())
+                format!("there is no step {number}: the script of seed {} has {} steps", self.seed, all.len())
             })
         };
         kept.iter().map(step).collect()
     }
 }
 
-/// An error if two runs of the same script did not make the same calls.
+/// Returns an error if two runs of the same script did not make the same calls.
 fn check_determinism(one: &Session, other: &Session) -> Result<(), Problem> {
     let differs = one.events.iter().zip(&other.events).position(|(one, other)| one != other);
     let at = match differs {
@@ -391,7 +395,8 @@ fn check_determinism(one: &Session, other: &Session) -> Result<(), Problem> {
     Err(Problem::new(
         ProblemKind::NotDeterministic,
         format_args!(
-            "the same script, run again, does something else: event {at}, in step {}, is {} first and {} then",
+            "the same script makes other calls when it runs again: event {at}, in step {}, is '{}' in the first run \
+             and '{}' in the second",
             step.saturating_sub(1),
             text(one),
             text(other)

@@ -1,4 +1,4 @@
-//! What an explorer found: the problem, and how to come back to it.
+//! What an explorer found: the problem, and how to see it again.
 
 use std::any::Any;
 use std::fmt;
@@ -6,51 +6,57 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::replay::Replay;
 
-/// What kind of thing is wrong.
+/// The kind of a problem.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ProblemKind {
     /// The database could not be opened after a crash.
     CannotOpen,
-    /// It opened, but `check` found problems.
+    /// The database could be opened, but `check` found problems.
     Unclean,
     /// An acknowledged commit is gone.
     Lost,
-    /// What was found is not what any commit had left.
+    /// The recovered transaction was never committed.
     NotACommit,
-    /// What was found is called as some commit is, but is not what that had left.
+    /// The recovered transaction has the id of a commit, but not the contents that the commit left.
     Differs,
-    /// A new transaction gets an id that another one had, of which there was a record.
+    /// A new transaction gets the id of an older one whose meta page was stored.
     IdGivenTwice,
     /// A read transaction saw a durable commit before it was durable.
     VisibleTooEarly,
-    /// Recovery, cut short and begun anew, found something else.
+    /// A recovery that was interrupted and begun again found another transaction.
     RecoveryWavers,
     /// The workload's own check failed.
     Invariant,
-    /// A step failed though nothing had been injected.
+    /// A step failed although no fault was injected.
     StepFailed,
-    /// Something panicked.
+    /// A step, a check or the library panicked.
     Panicked,
-    /// The workload does not do the same when it is run again.
+    /// The workload makes other calls when it runs again.
     NotDeterministic,
-    /// A replay string, or a setting of the explorer, makes no sense.
+    /// A replay string, or a setting of the explorer, is not valid.
     Usage,
 }
 
-/// A problem, without its circumstances.
+/// A problem, without the crash that led to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Problem {
     pub(super) kind: ProblemKind,
     pub(super) text: String,
+    /// Which commits of each step are in the recovered database; empty if none was opened.
+    pub(super) commits: Vec<String>,
 }
 
 impl Problem {
     pub(super) fn new(kind: ProblemKind, text: impl fmt::Display) -> Problem {
-        Problem { kind, text: text.to_string() }
+        Problem { kind, text: text.to_string(), commits: Vec::new() }
     }
 
-    /// What `work` says, or that it has panicked.
+    pub(super) fn with_commits(self, commits: Vec<String>) -> Problem {
+        Problem { commits, ..self }
+    }
+
+    /// Returns what `work` returns, or a problem if it panics.
     pub(super) fn or_panic<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Problem::panic(&*payload)))
     }
@@ -62,16 +68,17 @@ impl Problem {
     }
 }
 
-/// What an explorer found wrong: `Display` and `Debug` tell all that is needed to see it again.
+/// What an explorer found wrong. `Display` and `Debug` show the problem, the steps, the crash, which commits are
+/// there, and a command that visits the state again.
 pub struct Failure {
     pub(super) problem: Problem,
-    /// `None` if there is nothing to be replayed.
+    /// `None` if there is nothing to replay.
     pub(super) replay: Option<Replay>,
     /// The steps of the smallest script that still fails, one text each.
     pub(super) steps: Vec<String>,
     /// How many steps the script had before it was made smaller.
     pub(super) steps_before: usize,
-    /// Where the crash was: the calls around it.
+    /// Where the crash was: the last calls before it.
     pub(super) circumstances: Vec<String>,
     pub(super) states_visited: u64,
 }
@@ -92,27 +99,27 @@ impl Failure {
         }
     }
 
-    /// What kind of thing is wrong.
+    /// Returns the kind of the problem.
     pub fn kind(&self) -> ProblemKind {
         self.problem.kind
     }
 
-    /// What is wrong, in words.
+    /// Returns a text that says what is wrong.
     pub fn problem(&self) -> &str {
         &self.problem.text
     }
 
-    /// The string that leads [`Explorer::replay`](super::Explorer::replay) back to exactly this state.
+    /// Returns the string with which [`Explorer::replay`](super::Explorer::replay) visits exactly this state again.
     pub fn replay(&self) -> Option<String> {
         self.replay.as_ref().map(Replay::to_string)
     }
 
-    /// The steps of the smallest script that still fails, as `Debug` texts.
+    /// Returns the `Debug` texts of the steps of the smallest script that still fails.
     pub fn steps(&self) -> &[String] {
         &self.steps
     }
 
-    /// How many states had been visited when it was found.
+    /// Returns how many states were visited until the problem was found.
     pub fn states_visited(&self) -> u64 {
         self.states_visited
     }
@@ -127,12 +134,18 @@ impl fmt::Display for Failure {
                 writeln!(f, "  {number}: {step}")?;
             }
         }
+        if !self.problem.commits.is_empty() {
+            writeln!(f, "commits in the recovered database:")?;
+            for line in &self.problem.commits {
+                writeln!(f, "  {line}")?;
+            }
+        }
         for line in &self.circumstances {
             writeln!(f, "{line}")?;
         }
         if let Some(replay) = &self.replay {
             writeln!(f, "seed {}, replay string {replay}", replay.seed)?;
-            write!(f, "again: {}", replay.command())?;
+            write!(f, "to visit this state again: {}", replay.command())?;
         }
         Ok(())
     }

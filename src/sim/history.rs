@@ -1,4 +1,4 @@
-//! What is known of a database's past: which commits there were, what each had left, and which were acknowledged.
+//! What is known of a database's past: which commits there were, what each left, and which were acknowledged.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ use crate::format::meta::{META_PAGES, Meta};
 use crate::tree::RangeCursor;
 use crate::txn::read::SnapshotReader;
 
-/// What a snapshot contains, in one number: names and types of its tables, and all their entries.
+/// Returns a hash of what a snapshot contains: names and types of its tables, and all their entries.
 pub(super) fn fingerprint(reader: &SnapshotReader) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     let mut tables = RangeCursor::new(&reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
@@ -30,7 +30,7 @@ pub(super) fn fingerprint(reader: &SnapshotReader) -> Result<u64> {
     Ok(hasher.finish())
 }
 
-/// What is found with all that was stored, and what that contains.
+/// Returns the transaction that is found if everything stored is there, and the fingerprint of its snapshot.
 fn look<S: Workload>(workload: &S, disk: &Disk) -> Result<(TransactionId, u64), Problem> {
     Problem::or_panic(|| {
         let unreadable =
@@ -41,36 +41,38 @@ fn look<S: Workload>(workload: &S, disk: &Disk) -> Result<(TransactionId, u64), 
     })
 }
 
-/// The past of a database, up to the end of one life.
+/// The past of a database, up to the end of one session.
 pub(super) struct FullHistory<'a, Step> {
-    /// Steps of earlier lives, as the crash at their end has left them.
-    past: Vec<StepOutcome<'a, Step>>,
-    /// Steps of this life: what they are, and for those that had begun, newest at their end and whether they ended
-    /// without an error.
+    /// Steps of earlier sessions, each with its number in the script, as the crashes between have left them.
+    past: Vec<(usize, StepOutcome<'a, Step>)>,
+    /// Steps of this session.
     pub(super) steps: &'a [Step],
+    /// The number in the script of the first of them.
+    first_step: usize,
+    /// For each step that had begun: the newest transaction at its end, and whether it ended without an error.
     ends: Vec<(TransactionId, bool)>,
-    /// The commits that can be found after a crash, those that had a record of their own: what each had left.
+    /// The fingerprint of each commit that can be found after a crash: of those that stored a meta page of their own.
     left: BTreeMap<TransactionId, u64>,
-    /// What was durable when this life began.
+    /// The transaction that was durable when this session began.
     acknowledged: TransactionId,
-    /// The ids of this life's transactions begin behind this one.
+    /// The id before that of this session's first transaction.
     before_first: TransactionId,
 }
 
-/// What may be found after a crash at one moment.
+/// What may be found after a crash at one point.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub(super) acknowledged: TransactionId,
-    /// Steps of this life that had begun, and those that had ended.
+    /// How many steps of this session had begun, and how many had ended.
     begun: usize,
     ended: usize,
-    /// The one commit that must be found, if that is known.
+    /// The only commit that may be found, if that is known.
     pub(super) exactly: Option<TransactionId>,
 }
 
 impl<'a, Step> FullHistory<'a, Step> {
-    /// The tale of a life that began on `start`; `earlier` is what came before it, cut short as `expected` says, and
-    /// `found` what was recovered then.
+    /// Returns the history up to the end of a session that began on `start`. `earlier` is the history before it, and
+    /// the point of the crash that ended that.
     pub(super) fn of<S: Workload<Step = Step>>(
         workload: &S,
         start: &Disk,
@@ -82,14 +84,16 @@ impl<'a, Step> FullHistory<'a, Step> {
         let mut full_history = FullHistory {
             past: Vec::new(),
             steps,
+            first_step: 0,
             ends: session.ends.clone(),
             left: BTreeMap::new(),
             acknowledged: base,
             before_first: session.before_first.unwrap_or(base),
         };
         if let Some((earlier, expected)) = earlier {
-            full_history.past = earlier.history(expected, base).outcomes;
-            // The ids of what is lost are given out again.
+            full_history.past = earlier.numbered_outcomes(expected, base);
+            full_history.first_step = earlier.first_step + expected.ended.min(earlier.steps.len());
+            // The ids of lost commits are given out again.
             full_history.left = earlier.left.range(..=base).map(|(&id, &left)| (id, left)).collect();
         }
         full_history.left.insert(base, left);
@@ -97,7 +101,7 @@ impl<'a, Step> FullHistory<'a, Step> {
         Ok(full_history)
     }
 
-    /// Looks at the database whenever a record is stored: what is in the cache then is what it speaks of.
+    /// Opens the database after each store of a meta page: the cache then contains what the page refers to.
     fn find_commits<S: Workload>(
         &mut self,
         workload: &S,
@@ -120,55 +124,100 @@ impl<'a, Step> FullHistory<'a, Step> {
         Ok(())
     }
 
-    /// What is to be expected before anything has happened.
+    /// Returns what is expected before the first event.
     pub(super) fn beginning(&self) -> Expected {
         Expected { acknowledged: self.acknowledged, begun: 0, ended: 0, exactly: None }
     }
 
-    /// What the commit of that id had left.
+    /// Returns the fingerprint of what the commit with this id left.
     pub(super) fn left_by(&self, id: TransactionId) -> Option<u64> {
         self.left.get(&id).copied()
     }
 
-    /// What was still to come, or had begun and not ended, at a moment: at most `most` steps.
+    /// Returns the steps that had not ended at a point, at most `most` of them.
     pub(super) fn steps_from(&self, expected: Expected, most: usize) -> &'a [Step] {
         let rest = &self.steps[expected.ended.min(self.steps.len())..];
         &rest[..most.min(rest.len())]
     }
 
-    /// The story of a crash at the moment of `expected`, after which `found` was recovered.
+    /// Returns the history of a crash at the point of `expected`, after which `found` was recovered.
     pub(super) fn history(&self, expected: Expected, found: TransactionId) -> History<'a, Step> {
+        let outcomes = self.numbered_outcomes(expected, found);
+        History { outcomes: outcomes.into_iter().map(|(_, outcome)| outcome).collect() }
+    }
+
+    /// Returns one line for each step that had begun: which of its commits are in the recovered transaction `found`.
+    pub(super) fn commits(&self, expected: Expected, found: TransactionId) -> Vec<String> {
+        let outcomes = self.numbered_outcomes(expected, found);
+        outcomes.iter().map(|(number, outcome)| format!("step {number}: {}", commits_of(outcome))).collect()
+    }
+
+    /// Returns each step that had begun, with its number in the script.
+    fn numbered_outcomes(
+        &self,
+        expected: Expected,
+        found: TransactionId,
+    ) -> Vec<(usize, StepOutcome<'a, Step>)> {
         let mut outcomes = self.past.clone();
         let mut before = self.before_first;
         for (number, (step, &(end, went_well))) in
             self.steps.iter().zip(&self.ends).take(expected.begun).enumerate()
         {
             let count = |through: TransactionId| through.0.clamp(before.0, end.0.max(before.0)) - before.0;
-            outcomes.push(StepOutcome {
+            let outcome = StepOutcome {
                 step,
                 commits: count(end),
                 kept: count(found),
                 acknowledged: count(expected.acknowledged),
                 ended: went_well && number < expected.ended,
-            });
+            };
+            outcomes.push((self.first_step + number, outcome));
             before = before.max(end);
         }
-        History { outcomes }
+        outcomes
     }
 }
 
+/// Says which commits of a step are in the recovered database, and which are not.
+fn commits_of<Step>(outcome: &StepOutcome<'_, Step>) -> String {
+    let StepOutcome { commits, kept, acknowledged, .. } = *outcome;
+    let range = |first: u64, last: u64, is_there: bool| {
+        let verb = match (first == last, is_there) {
+            (true, true) => "is there",
+            (true, false) => "is not there",
+            (false, true) => "are there",
+            (false, false) => "are not there",
+        };
+        if first == last {
+            format!("commit {first} {verb}")
+        } else {
+            format!("commits {first} to {last} {verb}")
+        }
+    };
+    let mut text = match kept {
+        _ if commits == 0 => return "no commits".into(),
+        0 => range(1, commits, false),
+        _ if kept == commits => range(1, commits, true),
+        _ => format!("{}, {}", range(1, kept, true), range(kept + 1, commits, false)),
+    };
+    if acknowledged > kept {
+        text += &format!("; {acknowledged} acknowledged as durable");
+    }
+    text
+}
+
 impl Expected {
-    /// With the one commit that must be found, if none is named yet.
+    /// Sets the only commit that may be found, if none is set yet.
     pub(super) fn or_exactly(self, exactly: Option<TransactionId>) -> Expected {
         Expected { exactly: self.exactly.or(exactly), ..self }
     }
 
-    /// When this one is known to be durable, too.
+    /// Adds that this transaction is durable.
     pub(super) fn with_durable(self, id: TransactionId) -> Expected {
         Expected { acknowledged: self.acknowledged.max(id), ..self }
     }
 
-    /// What is to be expected after one event more.
+    /// Returns what is expected after one more event.
     pub(super) fn after(mut self, event: &Event) -> Expected {
         match event {
             Event::Acknowledged(id) => self.acknowledged = self.acknowledged.max(*id),

@@ -1,23 +1,27 @@
-//! Crash testing: a simulated disk, and an explorer that cuts power at every moment of a workload (feature `sim`).
+//! Crash testing: a simulated disk, and an explorer that cuts the power at every point of a workload (feature `sim`).
 //!
-//! A [`Workload`] is a story in steps, and a check. The [`Explorer`] draws scripts of steps from seeds and runs
-//! them on a database whose file lies on a simulated disk. That disk promises what a real one does and no more:
-//! what a barrier has covered is there once it has returned. Everything stored since may be there, lost or torn,
-//! sector by sector (512 bytes) and within a sector, in any order; a change of length may be there or not; and after a
-//! failed sync what it covered is clean in the page cache but perhaps not on the disk, as Linux has it, and may be
-//! dropped from the cache and read again from the disk.
+//! A [`Workload`] consists of steps and of a check. The [`Explorer`] generates scripts of steps from seeds and runs
+//! each on a database whose file is on a simulated disk. That disk guarantees what a real one guarantees, and no
+//! more:
 //!
-//! Behind every call of the script's life the explorer visits the states that the disk may then be in: all of
-//! them if they are few, otherwise samples. In each, the database is opened again and must be
+//! - What a barrier covers is on the disk once the barrier has returned.
+//! - Each sector (512 bytes) that was stored since may be there, lost or torn, independently of the others.
+//! - A change of the file's length may be there or not.
+//! - After a failed sync, the pages that it covered are clean in the page cache, as on Linux, but perhaps not on the
+//!   disk. The system may drop such a page from the cache and read the old one from the disk.
 //!
-//! - whole: [`Db::check`](crate::Db::check) finds nothing;
-//! - not too old: every commit that was acknowledged as durable is there;
-//! - exactly what one of the commits had left, so that what is there is a prefix of what was committed;
-//! - right in the eyes of the workload: [`Workload::check`].
+//! After every call that a script makes, the explorer visits the states that the disk may then be in: all of them if
+//! they are few, otherwise samples. In each state it opens the database, which must be
 //!
-//! Some crash again in the middle of recovery, and in the recovery from that; in some recoveries a call fails; some
-//! live on and crash later. [`Fault`]s make calls fail in lives, too. A failure names seed, crash and steps, after
-//! leaving out every step that is not needed for it, with a command that leads to the very same state.
+//! - sound: [`Db::check`](crate::Db::check) finds nothing;
+//! - new enough: every commit that was acknowledged as durable is there;
+//! - exactly what one of the commits left: what is there is a prefix of what was committed;
+//! - correct for the workload: [`Workload::check`] returns `Ok`.
+//!
+//! Some states crash again in the middle of recovery, and in the recovery after that. In some recoveries a call
+//! fails. Some recovered databases go on with the script and crash later. [`Explorer::faults`] also makes calls of
+//! the script fail. A failure is reported with the fewest steps that show it, and with a command that visits the same
+//! state again.
 //!
 //! ```
 //! use mapleaf::sim::{Explorer, Random, Workload, Context, History};
@@ -25,7 +29,7 @@
 //!
 //! const ACCOUNTS: Table<u64, i64> = Table::new("accounts");
 //!
-//! /// Money moves between four accounts, and never comes from nowhere.
+//! /// Money moves between four accounts; the sum of the balances stays 0.
 //! struct Ledger;
 //!
 //! impl Workload for Ledger {
@@ -62,7 +66,7 @@
 //!         };
 //!         match sum() {
 //!             Ok(0) => Ok(()),
-//!             Ok(sum) => Err(format!("{sum} came from nowhere, after {} transfers", history.kept().count())),
+//!             Ok(sum) => Err(format!("the balances sum to {sum} after {} transfers", history.kept().count())),
 //!             Err(error) => Err(error.to_string()),
 //!         }
 //!     }
@@ -73,10 +77,11 @@
 //! assert!(report.states > 300);
 //! ```
 //!
-//! `examples/crash_my_app.rs` is a program with a mistake that the explorer finds. What is not simulated: several
-//! processes over one file (killed processes leave a lock file; here there is none, so lazy commits may be gone after
-//! a kill as after a loss of power), and threads: a workload runs in one, and has others' work done by
-//! [`Context::during_next_barrier`].
+//! `examples/crash_my_app.rs` is a program with a mistake that the explorer finds.
+//!
+//! Two things are not simulated. A database has one process, and no lock file that would survive a kill: a kill may
+//! lose lazy commits, as a loss of power does. A workload runs in one thread; [`Context::during_next_barrier`] does
+//! what other threads would do meanwhile.
 
 mod crash_states;
 pub(crate) mod disk;

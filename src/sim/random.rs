@@ -1,7 +1,8 @@
-//! Numbers that look random and depend on their seed only, in every version of the library: a seed that was
-//! printed once is good for ever.
+//! Pseudorandom numbers that depend on their seed only, in every version of the library: a seed that was printed once
+//! remains valid.
 
-/// A source of numbers (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+/// A generator of pseudorandom numbers (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
+/// generators", 2014).
 ///
 /// ```
 /// use mapleaf::sim::Random;
@@ -14,12 +15,12 @@
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers that follow from `seed`.
+    /// Returns the generator for `seed`.
     pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
-    /// The next number: any of them, equally likely.
+    /// Returns the next number. All are equally likely.
     #[allow(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -29,12 +30,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `limit - 1`; 0 if `limit` is 0.
+    /// Returns a number from 0 to `limit - 1`, or 0 if `limit` is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % (limit as u64).max(1)) as usize
     }
 
-    /// True once in so many times.
+    /// Returns `true` once in `times` calls, on average.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

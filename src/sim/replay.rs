@@ -1,13 +1,14 @@
-//! Names for crash states: a text from which exactly the same state is made again.
+//! Replay strings: the name of a crash state, from which exactly the same state is made again.
 //!
 //! `name:seed:steps:fault:path`, for instance `ledger:17:0,3,4:-:L88.x5/R3.s0`:
-//! - *steps* of the script, by number, that are left; `-` for all;
-//! - *fault*: its kind and the number of the call that it befalls, `Barrier@2`; `-` for none;
-//! - *path*: one crash after the other. `L` is a crash in a life, `R` one in the recovery that follows; then the
-//!   number of the event behind which it comes; then `+` and a fault, if that befalls the recovery; then which of the
-//!   disk's states: `x` and its number, `s` and the number of a sample, or `k` if the process is killed and the disk
-//!   goes on, `d` and a number if pages of the cache that were clean are dropped then. `f` and a number flips a bit
-//!   of the image. `R4+Barrier@0.k`: the first barrier of recovery fails, and behind event 4 the process is killed.
+//! - *steps*: the numbers of the script's steps that are kept; `-` for all.
+//! - *fault*: its kind and the number of the call that it hits, as in `Barrier@2`; `-` for none.
+//! - *path*: one crash after the other. `L` is a crash while the script runs, `R` one in the recovery that follows.
+//!   Then comes the number of the event after which the crash comes; then `+` and a fault, if one hits the recovery;
+//!   then which of the disk's states is left: `x` and its number, or `s` and the number of a sample; `k` if the
+//!   process is killed and power does not fail, `d` and a number if clean pages are then dropped from the cache; `f`
+//!   and a number for a sample with a flipped bit. `R4+Barrier@0.k`: the first barrier of recovery fails, and after
+//!   event 4 the process is killed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,34 +16,34 @@ use std::str::FromStr;
 use super::random::Random;
 use super::storage::Fault;
 
-/// The variable that names a state to be replayed.
+/// The environment variable that names the state to replay.
 pub(super) const REPLAY_VARIABLE: &str = "MAPLEAF_SIM_REPLAY";
 
 /// Which of the states that the disk may be in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Choice {
-    /// By its number.
+    /// The state with this number.
     State(u64),
-    /// Drawn by chance.
+    /// A random sample.
     Sample(u64),
     /// A sample, with one bit flipped.
     Flipped(u64),
-    /// Power does not fail: only the process is gone.
+    /// Power does not fail; only the process is killed.
     Killed,
-    /// The process is gone, and after a failed sync the system has dropped pages that it takes for clean.
+    /// The process is killed, and after a failed sync the system has dropped clean pages.
     Dropped(u64),
 }
 
-/// The call that something befalls, among those that it can befall.
+/// A fault, and the number of the call that it hits among those that it can hit.
 pub(super) type FaultyCall = (Fault, usize);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Segment {
-    /// In the recovery that follows the crash before, not in a life.
+    /// Whether the crash is in the recovery from the one before, not in a session.
     pub(super) in_recovery: bool,
-    /// How many events there had been.
+    /// How many events come before the crash.
     pub(super) point: usize,
-    /// What had befallen that recovery.
+    /// The fault that hits that recovery.
     pub(super) fault: Option<FaultyCall>,
     pub(super) choice: Choice,
 }
@@ -52,7 +53,7 @@ pub(super) struct Segment {
 pub(super) struct Replay {
     pub(super) name: String,
     pub(super) seed: u64,
-    /// `None`: all.
+    /// `None` for all.
     pub(super) steps: Option<Vec<usize>>,
     pub(super) fault: Option<FaultyCall>,
     pub(super) path: Vec<Segment>,
@@ -65,7 +66,8 @@ impl Choice {
     }
 }
 
-/// The numbers that belong to one place in an exploration, whatever else is explored: the same on every machine.
+/// Returns the random numbers for one place in an exploration. They depend on nothing else that is explored, and are
+/// the same on every machine.
 pub(super) fn random_at(seed: u64, path: &[Segment], purpose: u64) -> Random {
     let mut mixed = seed;
     let mut mix = |number: u64| mixed = Random::new(mixed ^ number).next();
@@ -85,7 +87,7 @@ pub(super) fn random_at(seed: u64, path: &[Segment], purpose: u64) -> Random {
 }
 
 impl Choice {
-    /// As replay strings have it; a choice without a number has 0.
+    /// Returns the letter and the number of a choice in replay strings; 0 for a choice without a number.
     fn parts(self) -> (char, u64) {
         match self {
             Choice::State(number) => ('x', number),
@@ -98,18 +100,34 @@ impl Choice {
 }
 
 impl Replay {
-    /// A command that leads there again.
+    /// Returns a command for a shell that visits the state again, with the program that runs now.
     pub(super) fn command(&self) -> String {
         let thread = std::thread::current();
-        let rest = match thread.name() {
-            // A test runs in a thread that is called as it is.
+        let mut words = vec![shell_word(&program())];
+        match thread.name() {
+            // The thread of a test has the name of the test.
             Some(name) if name != "main" => {
-                format!("cargo test <the same features> -- {name} --exact --nocapture")
+                words.extend([shell_word(name), "--exact".into(), "--nocapture".into()]);
             }
-            _ => std::env::args().collect::<Vec<_>>().join(" "),
-        };
-        format!("{REPLAY_VARIABLE}='{self}' {rest}")
+            _ => words.extend(std::env::args_os().skip(1).map(|word| shell_word(&word.to_string_lossy()))),
+        }
+        format!("{REPLAY_VARIABLE}={} {}", shell_word(&self.to_string()), words.join(" "))
     }
+}
+
+/// Returns the path of the program that runs now.
+fn program() -> String {
+    let path = std::env::current_exe().ok().or_else(|| std::env::args_os().next().map(Into::into));
+    path.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Quotes a word for a shell, if it needs that.
+fn shell_word(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,@+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl fmt::Display for Replay {
@@ -150,7 +168,7 @@ impl FromStr for Replay {
     fn from_str(text: &str) -> Result<Replay, String> {
         let parts: Vec<&str> = text.trim().split(':').collect();
         let [name, seed, steps, fault, path] = parts[..] else {
-            return Err(format!("'{text}' has {} parts between colons, not 5", parts.len()));
+            return Err(format!("'{text}' has {} parts separated by colons, not 5", parts.len()));
         };
         let seed = number(seed, "seed")?;
         let steps = match steps {
@@ -169,8 +187,9 @@ impl FromStr for Segment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Segment, String> {
-        let wrong =
-            || format!("'{text}' is no crash: L or R, a number, a dot, and x, s, d or f with a number, or k");
+        let wrong = || {
+            format!("'{text}' is not a crash: L or R, a number, a dot, and x, s, d or f with a number, or k")
+        };
         let (head, choice) = text.split_once('.').ok_or_else(wrong)?;
         let in_recovery = match head.get(..1) {
             Some("L") => false,
@@ -179,7 +198,11 @@ impl FromStr for Segment {
         };
         let (point, fault) = match head[1..].split_once('+') {
             Some((point, fault)) if in_recovery => (point, Some(faulty_call(fault)?)),
-            Some(_) => return Err(format!("'{text}': a fault in a life comes before all crashes")),
+            Some(_) => {
+                return Err(format!(
+                    "'{text}': the fault of a script is the fourth part, before all crashes"
+                ));
+            }
             None => (&head[1..], None),
         };
         let point = number(point, "event")?;
@@ -197,14 +220,14 @@ impl FromStr for Segment {
 
 fn faulty_call(text: &str) -> Result<FaultyCall, String> {
     let Some((kind, call)) = text.split_once('@') else {
-        return Err(format!("'{text}' is no fault: a kind, @ and a number are expected, or -"));
+        return Err(format!("'{text}' is not a fault: a kind, @ and a number, or -"));
     };
     let kind = Fault::ALL.iter().find(|fault| format!("{fault:?}") == kind);
-    Ok((*kind.ok_or_else(|| format!("'{text}' names no fault"))?, number(call, "call")?))
+    Ok((*kind.ok_or_else(|| format!("'{text}' is not a known kind of fault"))?, number(call, "call")?))
 }
 
 fn number<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("'{text}' is no number of a {what}"))
+    text.parse().map_err(|_| format!("'{text}' is not the number of a {what}"))
 }
 
 #[cfg(test)]
@@ -225,6 +248,22 @@ mod tests {
                 Ok(replay) => assert_eq!(replay.to_string(), text),
                 Err(error) => assert_eq!(text, "all::0:-:", "{error}"),
             }
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, quoted) in [
+            ("target/debug/deps/tests-0a1b", "target/debug/deps/tests-0a1b"),
+            (
+                "two-tables:0:-:Barrier@2:L5.x2/R3+Barrier@1.k",
+                "two-tables:0:-:Barrier@2:L5.x2/R3+Barrier@1.k",
+            ),
+            ("my tests", "'my tests'"),
+            ("$HOME;it's", r"'$HOME;it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), quoted);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What an explorer has visited, and how it tells of it meanwhile.
+//! What an explorer has visited, and the progress that it prints meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,46 +11,47 @@ use parking_lot::Mutex;
 
 use super::storage::Fault;
 
-/// How often a long exploration says how far it has come.
+/// How often a long exploration prints its progress.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
-/// What was visited, all of it without finding anything wrong.
+/// What an explorer visited without finding anything wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
     /// Scripts that were run: one for each seed, and one more for each fault that was injected.
     pub scripts: u64,
-    /// Those among them with a fault.
+    /// Of these, scripts with a fault.
     pub faults: u64,
-    /// Moments at which a crash was tried.
+    /// Points at which a crash was tried: one after each call of a script, at most.
     pub crash_points: u64,
-    /// Moments at which every state that the disk could be in was visited.
+    /// Of these, points at which every state that the disk could be in was visited.
     pub exhausted_points: u64,
-    /// States from which the database was opened and compared, all told.
+    /// States in which the database was opened and checked, in all.
     pub states: u64,
-    /// Of these, states after a crash during recovery, and during a recovery after that.
+    /// Of these states, those after a crash in recovery, and those after another crash in the recovery from that.
     pub recovery_states: [u64; 2],
-    /// Of these, states in which only the process was gone.
+    /// Of these states, those in which the process was killed and power did not fail.
     pub kills: u64,
-    /// Of these kills, those after which the page cache had lost what it took for clean.
+    /// Of these kills, those after which the system dropped clean pages from the page cache.
     pub dropped: u64,
-    /// Of these, states with a flipped bit.
+    /// Of these states, those with a flipped bit.
     pub flipped_bits: u64,
-    /// How often each fault befell something: a life, or a recovery.
+    /// How often each fault hit a call, in a script or in a recovery.
     pub faults_met: BTreeMap<Fault, u64>,
-    /// Times that a recovered database lived on.
+    /// How often a recovered database went on with its script.
     pub second_sessions: u64,
-    /// States that the disk could have been in, at the crash points of first lives.
+    /// States that the disk could be in, summed over the crash points of the scripts (without those of recoveries and
+    /// of second sessions).
     pub states_in_all: f64,
-    /// How long it took.
+    /// How long the exploration took.
     pub elapsed: Duration,
-    /// The variable `MAPLEAF_SIM_REPLAY` has asked for one state only, here or in another workload: the numbers say
-    /// nothing about this one.
+    /// Whether the environment variable `MAPLEAF_SIM_REPLAY` limited the exploration to one state, of this workload
+    /// or of another. The numbers then say nothing about this workload.
     pub is_replay: bool,
 }
 
 impl Report {
-    /// States visited per second.
+    /// Returns how many states were visited per second.
     pub fn states_per_second(&self) -> f64 {
         self.states as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
@@ -64,18 +65,18 @@ impl fmt::Display for Report {
         writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
         writeln!(
             f,
-            "{states} states visited of about {:.3e}; all there are at {exhausted_points} points",
+            "{states} states visited of about {:.3e}; every state at {exhausted_points} of the points",
             self.states_in_all
         )?;
         writeln!(
             f,
             "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), \
              {flipped_bits} flipped bits, \
-             {second_sessions} second lives"
+             {second_sessions} second sessions"
         )?;
         let met: Vec<String> =
             self.faults_met.iter().map(|(fault, times)| format!("{fault:?} {times}")).collect();
-        writeln!(f, "faults met: {}", if met.is_empty() { "none".into() } else { met.join(", ") })?;
+        writeln!(f, "calls hit by faults: {}", if met.is_empty() { "none".into() } else { met.join(", ") })?;
         write!(f, "{:.1} s, {:.0} states per second", self.elapsed.as_secs_f64(), self.states_per_second())
     }
 }
@@ -128,7 +129,8 @@ impl Counters {
         *self.faults_met.lock().entry(fault).or_default() += 1;
     }
 
-    /// One state more. On a long way says so now and then, on standard error: on a terminal in one line.
+    /// Counts a visited state. From time to time prints the progress on standard error: in one line if that is a
+    /// terminal.
     pub(super) fn visited(&self) {
         let states = self.states.fetch_add(1, Relaxed) + 1;
         if !states.is_multiple_of(256) {
@@ -140,7 +142,7 @@ impl Counters {
             let (rate, scripts) =
                 (states as f64 / self.began.elapsed().as_secs_f64(), self.scripts.load(Relaxed));
             let end = if std::io::stderr().is_terminal() { '\r' } else { '\n' };
-            // Nobody may be listening.
+            // Standard error may be closed.
             let _ = write!(
                 std::io::stderr(),
                 "{}: {states} states visited, {rate:.0} per second, script {scripts}{end}",

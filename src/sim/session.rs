@@ -1,4 +1,4 @@
-//! One life of a simulated database: from opening it to closing it, or to where it is cut short.
+//! One session of a simulated database: from opening it to closing it, or to the call that fails.
 
 use std::sync::Arc;
 
@@ -14,25 +14,25 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::shm::SharedMemory;
 
-/// What happened in one life.
+/// What happened in one session.
 pub(super) struct Session {
     pub(super) events: Vec<Event>,
-    /// Where opening had ended.
+    /// How many events opening had.
     pub(super) opened_at: usize,
-    /// The id before that of the first transaction of this life; `None` if a fault kept it from opening.
+    /// The id before that of the session's first transaction; `None` if a fault made opening fail.
     pub(super) before_first: Option<TransactionId>,
-    /// For each step that had begun: newest when it ended, and whether it ended without an error.
+    /// For each step that had begun: the newest transaction at its end, and whether it ended without an error.
     pub(super) ends: Vec<(TransactionId, bool)>,
     pub(super) faults_met: usize,
 }
 
-/// What opening came to, and what it had done by then.
+/// The result of opening, and the log of the calls that it made.
 pub(super) struct Opened {
     pub(super) db: Result<Db, Problem>,
     pub(super) log: Arc<Mutex<Log>>,
 }
 
-/// Opens what `disk` holds, as a process that starts now would. A fault may befall that, or what follows.
+/// Opens what `disk` holds, as a process that starts now would. A fault may hit that, or what follows.
 pub(super) fn open<S: Workload>(workload: &S, disk: &Disk, fault: Option<FaultyCall>) -> Opened {
     let mut log = Arc::default();
     let db = Problem::or_panic(|| {
@@ -48,7 +48,7 @@ pub(super) fn open<S: Workload>(workload: &S, disk: &Disk, fault: Option<FaultyC
     Opened { db, log }
 }
 
-/// Lives on from `disk`, through `steps`, and closes. If a fault befalls opening, that is the end.
+/// Opens the database on `disk`, does `steps`, and closes. If a fault makes opening fail, the session ends there.
 pub(super) fn live<S: Workload>(
     workload: &S,
     disk: &Disk,
@@ -80,7 +80,7 @@ pub(super) fn live<S: Workload>(
     Ok(session)
 }
 
-/// The steps of a life, and its end.
+/// Does the steps of a session, and closes the database.
 fn run<S: Workload>(
     workload: &S,
     context: Context,
@@ -107,17 +107,17 @@ fn run<S: Workload>(
         visible_is_durable(&context.db)?;
     }
     drop(memory);
-    drop(context); // closing syncs what is pending: power may fail then, too
+    drop(context); // closing syncs what is pending, and power may fail then, too
     Ok(())
 }
 
-/// Drops work for a barrier that did not come. It may own the database, and closing that needs the log.
+/// Drops work for a barrier that did not come. It may own the database, whose closing locks the log.
 fn drop_barrier_work(log: &Mutex<Log>) {
     let work = log.lock().meanwhile.take();
     drop(work);
 }
 
-/// Whether a later step may fail with `error` for a fault that befell an earlier one.
+/// Whether a step may fail with `error` because a fault hit an earlier one.
 fn follows_from(fault: Option<Fault>, error: &Error) -> bool {
     match error {
         Error::Poisoned => true,
@@ -130,12 +130,14 @@ pub(super) fn shared(db: &Db) -> &SharedMemory {
     &db.handle.core.shared
 }
 
-/// I3: what readers see is durable as far as it was to be.
+/// I3: readers see a commit that waits for its barrier only after the barrier.
 fn visible_is_durable(db: &Db) -> Result<(), Problem> {
     let shared = shared(db);
     let (visible, durable, pending) = (shared.visible(), shared.durable(), shared.pending());
     if visible >= pending && durable < pending {
-        let text = format!("transaction {visible} is visible and contains {pending}, durable is {durable}");
+        let text = format!(
+            "transaction {visible} is visible and contains transaction {pending}, but only {durable} is durable"
+        );
         return Err(Problem::new(ProblemKind::VisibleTooEarly, text));
     }
     Ok(())

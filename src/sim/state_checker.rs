@@ -1,4 +1,4 @@
-//! Looking at a crash state: the database is opened, and compared with what is known of its past.
+//! Checking a crash state: the database is opened, and compared with what is known of its past.
 
 use std::fmt::Display;
 
@@ -11,16 +11,18 @@ use super::storage::{Fault, Log};
 use super::workload::Workload;
 use crate::base::TransactionId;
 use crate::db::Db;
+use crate::error::Error;
 use crate::format::meta::{META_PAGES, Meta};
 use crate::txn::read::SnapshotReader;
 
-/// What a crash state must be, by the workload that led to it.
+/// Checks the crash states of a workload.
 pub(super) struct StateChecker<'a, S> {
     pub(super) workload: &'a S,
 }
 
 impl<S: Workload> StateChecker<'_, S> {
-    /// Opens the database and compares it with what is known. Answers what was found, and recovery's calls.
+    /// Opens the database and compares it with its history. Returns the transaction that was recovered, and the calls
+    /// that recovery made.
     pub(super) fn check(
         &self,
         disk: &Disk,
@@ -43,22 +45,35 @@ impl<S: Workload> StateChecker<'_, S> {
         full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
     ) -> Result<TransactionId, Problem> {
-        let unreadable = |error| Problem::new(ProblemKind::Unclean, format_args!("reading: {error}"));
         let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
+        let found = reader.snapshot.id;
+        self.compare_snapshot(db, reader, full_history, expected)
+            .map_err(|problem| problem.with_commits(full_history.commits(expected, found)))?;
+        Ok(found)
+    }
+
+    fn compare_snapshot(
+        &self,
+        db: &Db,
+        reader: SnapshotReader,
+        full_history: &FullHistory<'_, S::Step>,
+        expected: Expected,
+    ) -> Result<(), Problem> {
         let found = reader.snapshot.id;
         if found < expected.acknowledged {
             let text = format!(
-                "transaction {} was acknowledged as durable, found is {found}",
+                "transaction {} was acknowledged as durable, but {found} is recovered",
                 expected.acknowledged
             );
             return Err(Problem::new(ProblemKind::Lost, text));
         }
         if let Some(exactly) = expected.exactly.filter(|&exactly| exactly != found) {
-            let text = format!("{exactly} was found before recovery was cut short, {found} now");
+            let text =
+                format!("transaction {exactly} was recovered before the crash in recovery, {found} after it");
             return Err(Problem::new(ProblemKind::RecoveryWavers, text));
         }
         let Some(left) = full_history.left_by(found) else {
-            let text = format!("transaction {found} is found, which had no record");
+            let text = format!("transaction {found} is recovered, which was never committed");
             return Err(Problem::new(ProblemKind::NotACommit, text));
         };
         let report = db.check().map_err(unreadable)?;
@@ -66,17 +81,18 @@ impl<S: Workload> StateChecker<'_, S> {
             return Err(Problem::new(ProblemKind::Unclean, report));
         }
         if fingerprint(&reader).map_err(unreadable)? != left {
-            let text = format!("transaction {found} is found, but not what it had left");
+            let text = format!(
+                "transaction {found} is recovered, but its contents are not those it was committed with"
+            );
             return Err(Problem::new(ProblemKind::Differs, text));
         }
         drop(reader);
         let checked = self.workload.check(db, &full_history.history(expected, found));
-        checked.map_err(|text| Problem::new(ProblemKind::Invariant, text))?;
-        Ok(found)
+        checked.map_err(|text| Problem::new(ProblemKind::Invariant, text))
     }
 
-    /// With a flipped bit anything may be refused; but what is answered is what some commit had left, and what cannot
-    /// be read is found by `check`.
+    /// Checks a state with a flipped bit. Opening and reading may fail; but what can be read must be what some commit
+    /// left, and `check` must find what cannot be read.
     pub(super) fn check_flipped(
         &self,
         disk: &Disk,
@@ -96,9 +112,10 @@ impl<S: Workload> StateChecker<'_, S> {
             };
             match (read, full_history.left_by(found)) {
                 (_, None) => wrong(ProblemKind::NotACommit, &format_args!("transaction {found}")),
-                (Ok((_, fingerprint)), Some(left)) if fingerprint != left => {
-                    wrong(ProblemKind::Differs, &format_args!("transaction {found} is not what it was"))
-                }
+                (Ok((_, fingerprint)), Some(left)) if fingerprint != left => wrong(
+                    ProblemKind::Differs,
+                    &format_args!("the contents of transaction {found} are not those it was committed with"),
+                ),
                 (Err(error), _) if is_clean => {
                     wrong(ProblemKind::Unclean, &format_args!("check finds nothing, but reading: {error}"))
                 }
@@ -108,7 +125,11 @@ impl<S: Workload> StateChecker<'_, S> {
     }
 }
 
-/// What recovery has done.
+fn unreadable(error: Error) -> Problem {
+    Problem::new(ProblemKind::Unclean, format_args!("cannot read the recovered database: {error}"))
+}
+
+/// What recovery did.
 pub(super) struct Recovery {
     pub(super) events: Vec<Event>,
     reads: usize,
@@ -119,8 +140,9 @@ impl Recovery {
         Recovery { events: std::mem::take(&mut log.events), reads: log.reads }
     }
 
-    /// Every call that can fail, in every way. (A bit that is flipped when it is read is as one that is flipped on the
-    /// disk; and recovery makes no file longer or shorter.)
+    /// Returns every call that can fail, with each fault that can hit it. `FlippedBit` is left out, because a bit
+    /// that is flipped when it is read is like one that is flipped on the disk; `Grow` and `Cut` are, because
+    /// recovery does not change the length of the file.
     pub(super) fn calls(&self) -> Vec<FaultyCall> {
         let count = |is_it: fn(&Event) -> bool| self.events.iter().filter(|event| is_it(event)).count();
         let stores = count(|event| matches!(event, Event::Store { .. }));
@@ -135,7 +157,7 @@ impl Recovery {
     }
 }
 
-/// R9: new transactions get ids above every id that a record had which recovery found, or has left on the disk.
+/// R9: new transactions get ids above the id of every meta page that recovery found, or left on the disk.
 fn ids_are_new(db: &Db, disk: &Disk, recovery: &[Event]) -> Result<(), Problem> {
     let next = shared(db).next_id();
     let newest_in = |image: &[u8]| {
@@ -150,7 +172,7 @@ fn ids_are_new(db: &Db, disk: &Disk, recovery: &[Event]) -> Result<(), Problem> 
     }
     match newest {
         Some(seen) if next <= seen => {
-            let text = format!("the next transaction is to be {next}, and there is a record of {seen}");
+            let text = format!("the next transaction gets id {next}, but there is a meta page of {seen}");
             Err(Problem::new(ProblemKind::IdGivenTwice, text))
         }
         _ => Ok(()),

@@ -1,8 +1,8 @@
-//! The simulated storage: a file in memory that writes down every call, and fails where it is told to.
+//! The simulated storage: a file in memory that logs every call, and fails where a fault is injected.
 //!
 //! Invariants:
-//! - What callers see is what the real storage would show them: it *is* the real storage, over memory.
-//! - Every change is in the log before the next call begins; from the log, [`Disk`](super::disk::Disk) tells what
+//! - Callers see what the real storage would show them: this *is* the real storage, over memory.
+//! - Every change is in the log before the next call begins. From the log, [`Disk`](super::disk::Disk) computes what
 //!   a loss of power may leave.
 
 use std::cell::RefCell;
@@ -19,31 +19,32 @@ use crate::format::meta::MAGIC;
 use crate::sys::calls::before_call;
 use crate::sys::{FileIdentity, FileStorage, Mapping, Reservation, Storage, WriteMode};
 
-/// What can go wrong with a storage that does not lose power.
+/// A failure of the storage, without a loss of power.
 ///
-/// It befalls one call, in a life, from opening to closing, or in a recovery.
+/// A fault hits one call, between opening and closing the database, or in a recovery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Storing ends half-way with an error of the device.
+    /// A store fails half-way with an error of the device.
     Store,
-    /// Storing ends half-way because the disk is full.
+    /// A store fails half-way because the disk is full.
     StoreNoSpace,
-    /// A sync fails. What it was to make durable is clean in the page cache, and may not be on the disk; nor may the
-    /// file's length, if it was to make that durable.
+    /// A sync fails. What it should have made durable is clean in the page cache, and may not be on the disk. If it
+    /// should have made the file's length durable, that may not be on the disk either.
     Barrier,
-    /// The disk is full when the file is to grow, and stays so until the end.
+    /// The disk is full when the file grows, and stays full until the end.
     Grow,
-    /// Cutting the file fails.
+    /// A cut of the file fails.
     Cut,
-    /// Reading fails. The database reads by calls when it is opened: records, and the pages that it stores again.
+    /// A read fails. The database makes read calls when it is opened, for the meta pages and the pages that it stores
+    /// again.
     Read,
-    /// One bit of a record is wrong when it is read, and right when it is read again.
+    /// One bit of a meta page is wrong when it is read, and right when it is read again.
     FlippedBit,
 }
 
 impl Fault {
-    /// All of them.
+    /// All kinds of faults.
     pub const ALL: &'static [Fault] = &[
         Fault::Store,
         Fault::StoreNoSpace,
@@ -55,29 +56,29 @@ impl Fault {
     ];
 }
 
-/// What is compared at once when a file is made to hold an image.
+/// A file that is made equal to an image is compared with it in pieces of this length.
 const PIECE_BYTES: usize = 4096;
 
-/// What has been done to a storage, and what is to go wrong.
+/// What was done to a storage, and what fails next.
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) events: Vec<Event>,
-    /// How many more calls that the fault can befall go well before it does. Those after it go well again, but a disk
-    /// that is full stays full until this is cleared.
+    /// The fault, and how many calls that it can hit succeed before it does. The calls after it succeed again, except
+    /// that a full disk stays full until this is cleared.
     pub(crate) fault: Option<(Fault, usize)>,
     pub(crate) faults_met: usize,
-    /// Storing panics where it would fail.
+    /// Whether a store panics instead of failing.
     pub(crate) store_panics: bool,
-    /// What others do while the next barrier is under way,
+    /// The work to do during the next barrier,
     pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
     /// and the thread that is doing it.
     meanwhile_in: Option<ThreadId>,
-    /// What the disk was asked to begin with, and how many events there had been. No event of its own: a disk may
+    /// The ranges whose write-back was started, and how many events came before. They are not events: a disk may
     /// write anything at any time.
     pub(crate) write_backs: Vec<(Range<u64>, usize)>,
-    /// How often something was read.
+    /// How many read calls there were.
     pub(crate) reads: usize,
-    /// A barrier locks this; so it waits for whoever has it.
+    /// A barrier locks this, so a test that holds the lock delays it.
     pub(crate) barrier_gate: Arc<Mutex<()>>,
     pub(crate) barriers_begun: usize,
 }
@@ -88,7 +89,7 @@ impl std::fmt::Debug for Log {
     }
 }
 
-/// Sets work to be done during the next barrier of a storage, for as long as the storage exists.
+/// Sets the work to do during the next barrier of a storage. Does nothing once the storage is gone.
 #[derive(Debug, Clone)]
 pub(super) struct BarrierWork {
     log: Weak<Mutex<Log>>,
@@ -107,7 +108,7 @@ impl BarrierWork {
 }
 
 impl Log {
-    /// How many barriers have succeeded.
+    /// Returns how many barriers have succeeded.
     #[cfg(test)]
     pub(crate) fn barriers(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::BarrierEnds)).count()
@@ -129,21 +130,21 @@ impl Log {
 }
 
 pub(crate) struct SimulatedStorage {
-    /// There until the storage is dropped.
+    /// `Some` until the storage is dropped.
     inner: Option<FileStorage>,
-    /// How the file in memory was made; `None` if it was given.
+    /// The options with which the file in memory was made; `None` for a file that the caller made.
     made_as: Option<(WriteMode, Reservation)>,
     log: Arc<Mutex<Log>>,
 }
 
 std::thread_local! {
-    /// The file of the last storage: an exploration needs one after the other, and making one costs more than
+    /// The file of the last storage. An exploration needs one after the other, and making a file costs more than
     /// using it.
     static LAST: RefCell<Option<((WriteMode, Reservation), FileStorage)>> = const { RefCell::new(None) };
 }
 
 impl SimulatedStorage {
-    /// A file that holds `image`.
+    /// Returns a storage that contains `image`.
     pub(crate) fn new(
         image: &[u8],
         write_mode: WriteMode,
@@ -164,22 +165,22 @@ impl SimulatedStorage {
         Ok(SimulatedStorage { inner: Some(inner), made_as: Some(made_as), log: Arc::default() })
     }
 
-    /// Writes down what is done to `inner`.
+    /// Returns a storage that logs what is done to `inner`.
     #[cfg(test)]
     pub(crate) fn over(inner: FileStorage) -> SimulatedStorage {
         SimulatedStorage { inner: Some(inner), made_as: None, log: Arc::default() }
     }
 
-    /// The log, which outlives the storage.
+    /// Returns the log, which may outlive the storage.
     pub(crate) fn log(&self) -> Arc<Mutex<Log>> {
         Arc::clone(&self.log)
     }
 
     fn inner(&self) -> &FileStorage {
-        self.inner.as_ref().expect("it is there until the storage is dropped")
+        self.inner.as_ref().expect("the file is there until the storage is dropped")
     }
 
-    /// A barrier for the first `length` bytes, which ends with `also`.
+    /// Runs a barrier for the first `length` bytes, and logs the events `also` before its end.
     fn sync(&self, length: u64, also: &[Event]) -> io::Result<()> {
         self.mapping().check_covers(length)?;
         let gate = {
@@ -208,7 +209,7 @@ impl SimulatedStorage {
         Ok(())
     }
 
-    /// The part of `bytes` that is stored although the call fails: sectors, as far as it came.
+    /// Stores the first half of `bytes`, as a call does that fails half-way.
     fn store_half(&self, log: &mut MutexGuard<'_, Log>, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let half = &bytes[..bytes.len() / 2];
         self.inner().write(offset, &[half])?;
@@ -220,13 +221,13 @@ impl SimulatedStorage {
 impl Drop for SimulatedStorage {
     fn drop(&mut self) {
         if let (Some(made_as), Some(inner)) = (self.made_as, self.inner.take()) {
-            // A thread that is about to end needs none.
+            // This fails in a thread that is ending, which needs no file.
             let _ = LAST.try_with(|last| *last.borrow_mut() = Some((made_as, inner)));
         }
     }
 }
 
-/// Stores those pieces of `image` that the file has not: one state is much like the one before.
+/// Stores the pieces of `image` that differ from the file: one state is much like the one before.
 fn make_equal(file: &FileStorage, image: &[u8]) -> io::Result<()> {
     let there = file.mapping().slice(0, image.len()).unwrap_or(&[]);
     let pieces =
@@ -277,7 +278,7 @@ impl Storage for SimulatedStorage {
         }
         self.inner().read(offset, buffer)?;
         if buffer.starts_with(MAGIC) && log.meet(&[Fault::FlippedBit]).is_some() {
-            // Within the fixed part of the record.
+            // Within the fixed part of the meta page.
             let at = (offset as usize / 7 + 17) % buffer.len().min(96);
             buffer[at] ^= 4;
         }
@@ -351,13 +352,13 @@ impl Storage for SimulatedStorage {
         let waits_for_itself = self.log.lock().meanwhile_in == Some(std::thread::current().id());
         assert!(
             !waits_for_itself,
-            "what is done during a barrier waits for that barrier, and would do so for ever: \
-             only commit_deferred does not wait"
+            "work during a barrier waits for that barrier, which would never end: \
+             commit with commit_deferred instead"
         );
     }
 }
 
-/// What is to be done during a barrier is being done.
+/// Clears the mark of the thread that does the work during a barrier, even if that panics.
 struct MeanwhileRuns<'a>(&'a Mutex<Log>);
 
 impl Drop for MeanwhileRuns<'_> {

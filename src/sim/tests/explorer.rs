@@ -67,10 +67,11 @@ fn a_mistake_is_found_made_small_and_found_again() {
     assert_eq!(failure.steps().len(), 1, "one step is enough: {failure}");
     let replay = failure.replay().unwrap();
     let text = failure.to_string();
-    for part in ["Invariant", "seed 0", &replay, "MAPLEAF_SIM_REPLAY=", "a_mistake_is_found", "behind event"]
-    {
+    for part in ["Invariant", "seed 0", &replay, "MAPLEAF_SIM_REPLAY=", "a_mistake_is_found", "after event"] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
+    let commits = "commits in the recovered database:\n  step 0: commit 1 is there, commit 2 is not there\n";
+    assert!(text.contains(commits), "{text}");
     let again = explorer.replay(&TwoTables { in_one: false }, &replay).unwrap_err();
     assert_eq!((again.kind(), again.problem()), (failure.kind(), failure.problem()));
     assert_eq!(again.replay().unwrap(), replay, "the very same state");
