@@ -1,14 +1,14 @@
-//! The whole database, verified: what [`Db::check`](crate::Db::check) does.
+//! Verifies the whole database: what [`Db::check`](crate::Db::check) does.
 //!
-//! Invariants checked: every page of the file is exactly one of record, reachable, retired or free; every checksum,
-//! page number, kind and level; no page is newer than the page that refers to it; keys are in order in
-//! and across pages; the counts of tables are right; the free log says what the writer believes.
+//! Invariants checked: every page of the file is exactly one of meta, reachable, retired or free; every checksum,
+//! page number, kind and level is right; no page is newer than the page that refers to it; keys are in order in and
+//! across pages; the counts of tables are right; the free log matches the writer's free space in memory.
 //!
 //! Invariants kept:
-//! - No problem ends the check: what can still be read is. What lies below a damaged page cannot be told from lost
-//!   pages: that is one problem, with the number of pages, not one for each.
-//! - Whatever the file says, each of its pages is read once or twice, and memory is in proportion to the file's length:
-//!   all trees share one set of pages seen, and only so many problems are kept ([`Problems`]).
+//! - No problem ends the check: it reads everything that can still be read. Pages below a damaged page cannot be told
+//!   from lost pages; they are one problem that gives their number, not one problem for each.
+//! - Whatever the file contains, each of its pages is read once or twice, and memory is in proportion to the file's
+//!   length: all trees share one set of pages seen, and the number of problems kept is limited ([`Problems`]).
 
 mod page_use;
 mod report;
@@ -45,14 +45,16 @@ use crate::txn::free_space::load_free_space;
 use crate::txn::page_file::PageFile;
 use crate::txn::writer_lock::WriterState;
 
-/// Who has published a commit takes the syncer's turn at once. After so long without it he is not there any more.
+/// A process that publishes a commit takes the syncer lock at once. If no process has it for this long, that process
+/// is gone.
 const MAX_UNSYNCED: Duration = Duration::from_secs(1);
 
-/// Who is told what each page is used for, as it is found, and what has been counted so far. In a sound file each page
-/// is told of once. One that is damaged or lost is not told of, and one that has two uses is told of for each.
+/// Called with the use of each page when it is found, and with the counts so far. In a sound file it is called once
+/// for each page. It is not called for a damaged or lost page, and called twice for a page that has two uses.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
 
-/// Checks newest, while no transaction writes; or, of a handle that may not keep writers waiting, in a snapshot.
+/// Checks the newest transaction while holding the writer lock; for a read-only handle, which may not block writers,
+/// in a protected snapshot.
 pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckReport> {
     core.check_not_forked()?;
     if core.settings.read_only {
@@ -60,7 +62,7 @@ pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckRepo
         return check_newest(core, &newest, None, observer);
     }
     let seat = core.lock_writer(Wait::Forever)?;
-    check_locked(core, &mut seat.expect("it waits for as long as it takes"), observer)
+    check_locked(core, &mut seat.expect("Wait::Forever has no timeout"), observer)
 }
 
 /// Ends a read transaction when it is dropped.
@@ -75,10 +77,10 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Newest, and a reader that keeps it as it is: its trees, and the pages of its free log, which are retired like any
-/// others when the log begins anew. While a commit is being synced newest is not visible, and nobody can read it;
-/// then it waits. But not for ever: who was to sync may have been killed before, and then the next writer does it,
-/// whenever he comes.
+/// Returns the state of the newest transaction, and a reader that protects it: its trees, and the pages of its free
+/// log, which are retired like any others when the log begins again. While a commit is being synced, the newest
+/// transaction is not visible and cannot be read; this function then waits. If the process that should sync was
+/// killed, the wait ends with an error, because only the next writer syncs that commit.
 fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
     let mut unsynced: Option<(TransactionId, Instant)> = None;
     loop {
@@ -89,7 +91,7 @@ fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
             return Ok((reader, newest));
         }
         if core.shared.is_poisoned() {
-            return Err(Error::Poisoned); // newest will never be visible
+            return Err(Error::Poisoned); // the newest transaction never becomes visible
         }
         drop(reader);
         let is_syncing = match &core.locks {
@@ -99,8 +101,8 @@ fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
         match unsynced {
             Some((id, since)) if id == newest.snapshot.id && !is_syncing => {
                 if since.elapsed() >= MAX_UNSYNCED {
-                    let problem = "a commit is not synced, and who was to do it may have been killed; the next writer \
-                                   does it, or whoever opens the database for writing and closes it";
+                    let problem = "a commit is not synced, and the process that should sync it may have been killed: \
+                                   commit once more, or open the database for writing and close it";
                     let source = io::Error::new(io::ErrorKind::TimedOut, problem);
                     return Err(core.pages.io_error("check")(source));
                 }
@@ -111,7 +113,7 @@ fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
     }
 }
 
-/// Checks, with the writer's turn. What the writer knows of free space is checked too, if he knows any.
+/// Checks while holding the writer lock. If the writer's free space is in memory, it is checked too.
 fn check_locked(core: &Database, state: &mut WriterState, observer: Observer<'_>) -> Result<CheckReport> {
     let newest = core.shared.newest()?;
     if state.log.is_none() {
@@ -123,7 +125,8 @@ fn check_locked(core: &Database, state: &mut WriterState, observer: Observer<'_>
     check_newest(core, &newest, space.ok(), observer)
 }
 
-/// Checks what newest reaches, and that free space, on disk and as the writer knows it, is all the rest.
+/// Checks the pages that the newest transaction reaches, and that free space, on disk and in the writer's memory, is
+/// all the rest.
 fn check_newest(
     core: &Database,
     newest: &CommittedState,
@@ -157,26 +160,26 @@ fn check_newest(
     Ok(check.report)
 }
 
-/// Where problems of the catalog itself are.
+/// The place of problems in the catalog itself.
 const CATALOG: &str = "the catalog";
 
 struct Check<'a> {
     observer: Observer<'a>,
     source: VerifyingSource<'a>,
-    /// The transaction that newest is of: no page is younger.
+    /// The newest transaction: no page is younger.
     newest: TransactionId,
-    /// Snapshots whose pages may not be used again, as it was when the check began.
+    /// The snapshots whose pages could not be reused when the check began.
     protected: Vec<TransactionId>,
     report: CheckReport,
-    /// What is being checked: part of each problem's text.
+    /// What is being checked; part of each problem's text.
     place: String,
-    /// The table that is being checked, if it is one.
+    /// The table that is being checked; `None` for the catalog and the free log.
     table: Option<String>,
     /// The leaves of the catalog.
     leaves: Vec<PageNumber>,
     /// The pages of the free log.
     log_pages: Vec<Extent>,
-    /// Whether there are damaged pages with others below them.
+    /// Whether a damaged page may have others below it.
     is_some_hidden: bool,
 }
 
@@ -194,7 +197,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Walks the tables that a leaf of the catalog has.
+    /// Walks the tables of one leaf of the catalog.
     fn tables_of(&mut self, number: PageNumber, seen: &mut PageSet) -> Result<()> {
         let source = self.source;
         let leaf = LeafView::new(source.page(number)?)?;
@@ -212,7 +215,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Reads an entry of the catalog: which tree comes next.
+    /// Reads an entry of the catalog, and returns the root of its table.
     fn table(&mut self, leaf: &LeafView<'_>, index: usize, number: PageNumber) -> Result<TreeRoot> {
         let at_leaf = |error| match error {
             Error::Corrupt(mut problem) => {
@@ -235,7 +238,7 @@ impl Check<'_> {
         Ok(entry.root)
     }
 
-    /// Notes damage; other errors end the check.
+    /// Adds damage to the report; other errors end the check.
     fn note(&mut self, error: Error) -> Result<()> {
         match error {
             Error::Corrupt(problem) => {
@@ -320,7 +323,7 @@ impl Check<'_> {
                 what: "use of pages",
                 expected: "one use of each page".into(),
                 found: format!(
-                    "{hidden_pages} unaccounted pages, this one first: they lie below damaged ones, or are lost"
+                    "{hidden_pages} unaccounted pages from this one on: they are below damaged pages, or lost"
                 ),
             });
         }
@@ -346,8 +349,8 @@ impl Visitor for Check<'_> {
     }
 }
 
-/// Verifies the whole tree of `root` in a snapshot, `newest`, and answers how many pages of which kind it has. `seen`
-/// is as for [`walk`]; `each` is told of each node and large value. The first thing that is wrong is the error.
+/// Verifies the whole tree of `root` in snapshot `newest`, and returns its page counts. `seen` is as for [`walk`];
+/// `each` is called with each node and large value. The first problem is the error.
 pub(crate) fn verify_tree(
     source: &VerifyingSource<'_>,
     root: &TreeRoot,
@@ -364,7 +367,7 @@ pub(crate) fn verify_tree(
     }
 }
 
-/// Counts pages, and remembers the first problem.
+/// Counts pages, and keeps the first problem.
 struct Strict<'a> {
     counts: PageCounts,
     problem: Option<Corruption>,
@@ -383,7 +386,7 @@ impl Visitor for Strict<'_> {
     }
 }
 
-/// Pages whose checksums are compared each time, whatever the options say.
+/// Pages whose checksums are compared at each access, whatever the options say.
 #[derive(Clone, Copy)]
 pub(crate) struct VerifyingSource<'a> {
     pub(crate) pages: &'a PageFile,

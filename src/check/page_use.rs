@@ -1,24 +1,24 @@
-//! What pages are used for: told page by page, for pictures and figures of a file.
+//! What pages are used for, page by page: for maps and statistics of a file.
 
 use crate::base::Extent;
 use crate::format::page::PageKind;
 use crate::tree::walk::VisitedPages;
 
-/// What some pages that follow each other are used for: see [`Db::check_pages`](crate::Db::check_pages).
+/// What some consecutive pages are used for: see [`Db::check_pages`](crate::Db::check_pages).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct PageUse<'a> {
     /// The first of the pages.
     pub first: u32,
-    /// How many they are: 1 for a node of a tree, as many as they are for a large value or a run of free pages.
+    /// The number of pages: 1 for a node of a tree, 1 or more for a large value or for free pages.
     pub count: u32,
     /// What they are used for.
     pub role: PageRole,
-    /// The table that they belong to; `None` for the catalog, and for what belongs to no tree.
+    /// The table that they belong to; `None` for the catalog and for pages of no tree.
     pub table: Option<&'a str>,
-    /// The transaction that wrote them; `None` for records and free pages.
+    /// The transaction that wrote them; `None` for meta pages and free pages.
     pub birth: Option<u64>,
-    /// Bytes in use, headers included, of pages of trees; 0 for others.
+    /// Bytes in use, headers included; 0 for pages of no tree.
     pub used_bytes: u64,
 }
 
@@ -26,7 +26,7 @@ pub struct PageUse<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PageRole {
-    /// It has room for a record: the first two pages.
+    /// A meta page: one of the first two pages.
     Meta,
     /// Entries of a table, or of the catalog.
     Leaf,
@@ -39,12 +39,13 @@ pub enum PageRole {
     Overflow,
     /// The log of free space.
     FreeLog,
-    /// Not used by the newest transaction, but by snapshots: those from [`PageUse::birth`] up to, and without, `death`.
+    /// Not used by the newest transaction, but by older snapshots: those from [`PageUse::birth`] up to `death`,
+    /// exclusive.
     Retired {
-        /// The transaction that did without it.
+        /// The transaction that stopped using it.
         death: u64,
-        /// Whether one of these snapshots is read just now, or is the durable one. If not, the page is as good as free:
-        /// whoever writes next may use it.
+        /// Whether one of these snapshots is being read, or is the durable one. If not, the next writer may reuse the
+        /// page.
         is_needed: bool,
     },
     /// Free.
@@ -52,12 +53,12 @@ pub enum PageRole {
 }
 
 impl<'a> PageUse<'a> {
-    /// Of pages that belong to no tree.
+    /// Returns the use of pages of no tree.
     pub(super) fn of_none(run: Extent, role: PageRole, birth: Option<u64>) -> PageUse<'a> {
         PageUse { first: run.first.0, count: run.count, role, table: None, birth, used_bytes: 0 }
     }
 
-    /// Of pages that a walk through the tree of `table` has found.
+    /// Returns the use of pages that a walk through the tree of `table` has found.
     pub(crate) fn of_tree(pages: &VisitedPages, table: Option<&'a str>) -> PageUse<'a> {
         let role = match pages.header.kind {
             PageKind::Leaf => PageRole::Leaf,

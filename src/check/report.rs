@@ -1,6 +1,6 @@
-//! What a check answers.
+//! The report of a check.
 //!
-//! Invariant: a file that is wrong in very many ways does not fill the memory with descriptions of them.
+//! Invariant: the descriptions of problems take limited memory, however many problems a file has.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::error::Corruption;
 use crate::format::page::PageKind;
 use crate::tree::walk::VisitedPages;
 
-/// So many problems are kept; the others are counted.
+/// This many problems are kept; the others are counted.
 const MAX_PROBLEMS: usize = 1000;
 
-/// Problems in the order in which they were found: the first of them, and the number of the others.
+/// The first problems, in the order in which they were found, and the number of the others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Problems {
     list: Vec<Corruption>,
@@ -23,7 +23,7 @@ impl Problems {
         if self.list.len() < MAX_PROBLEMS { self.list.push(problem) } else { self.more += 1 }
     }
 
-    /// Adds those of `other`, each with the name of the `place` that it is in.
+    /// Adds the problems of `other`, each with `place` in its text.
     pub(crate) fn append(&mut self, other: Problems, place: &str) {
         for mut problem in other.list {
             problem.expected = format!("{} (in {place})", problem.expected);
@@ -40,18 +40,18 @@ impl Problems {
         &self.list
     }
 
-    /// How many are not in the list.
+    /// Returns how many problems are not in the list.
     pub(crate) fn more(&self) -> u64 {
         self.more
     }
 
-    /// How many there are.
+    /// Returns how many problems there are.
     pub(crate) fn count(&self) -> u64 {
         self.list.len() as u64 + self.more
     }
 }
 
-/// A line for each.
+/// Prints a line for each problem.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.list {
@@ -85,19 +85,19 @@ pub struct CheckReport {
 pub struct PageCounts {
     /// All pages of the file, as the newest transaction left it.
     pub total: u32,
-    /// Pages that have room for a record.
+    /// Meta pages.
     pub records: u32,
-    /// Leaves: entries.
+    /// Leaves, which contain entries.
     pub leaves: u32,
-    /// Branches: keys that lead to leaves.
+    /// Branches, whose keys lead to leaves.
     pub branches: u32,
-    /// Overflow pages: large values.
+    /// Overflow pages, which contain large values.
     pub overflow: u32,
     /// Pages of the free log.
     pub free_log: u32,
-    /// Pages that the newest transaction does not use, but a snapshot that is being read, or the durable one.
+    /// Pages that the newest transaction does not use, but the durable snapshot or one that is being read does.
     pub retired: u32,
-    /// Pages that no snapshot needs: the next commit may use them.
+    /// Pages that no snapshot needs; the next commit may use them.
     pub free: u32,
     /// Tables.
     pub tables: u64,
@@ -121,22 +121,22 @@ impl PageCounts {
 }
 
 impl CheckReport {
-    /// Whether nothing is wrong.
+    /// Returns whether the check found no problem.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// Everything that is wrong: the first 1000 problems, in the order in which they were found.
+    /// Returns the problems in the order in which they were found, the first 1000 at most.
     pub fn problems(&self) -> &[Corruption] {
         self.problems.list()
     }
 
-    /// How many problems there are besides those of [`CheckReport::problems`].
+    /// Returns how many problems there are besides those of [`CheckReport::problems`].
     pub fn more_problems(&self) -> u64 {
         self.problems.more()
     }
 
-    /// How the pages are used.
+    /// Returns how the pages are used.
     pub fn counts(&self) -> &PageCounts {
         &self.counts
     }

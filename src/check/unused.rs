@@ -1,4 +1,4 @@
-//! Pages that the newest transaction does not use: which of them are free, and which of them a snapshot still needs.
+//! Pages that the newest transaction does not use: which are free, and which a snapshot still needs.
 
 use super::{PageRole, PageUse, VerifyingSource, protected_newest};
 use crate::base::TransactionId;
@@ -18,7 +18,7 @@ pub(crate) fn unused_pages(core: &Database, each: impl FnMut(&PageUse<'_>)) -> R
     Ok(())
 }
 
-/// Calls `each` for the retired runs of `space`, and then for the free ones.
+/// Calls `each` for the retired extents of `space`, and then for the free ones.
 pub(super) fn visit_unused(space: &Space, protected: &[TransactionId], mut each: impl FnMut(&PageUse<'_>)) {
     for retired in space.retired().iter() {
         let is_needed = protected.iter().any(|id| (retired.birth..retired.death).contains(id));

@@ -1,10 +1,10 @@
-//! What has changed since a transaction: the pages that were born after it, and the older ones that those refer to.
+//! Finds what has changed since a transaction: the pages born after it, and the older pages that these refer to.
 //!
-//! A page that is not younger than the transaction is the root of a subtree that is not, for a page is replaced
-//! whenever one below it is. And it is where it was then: a page that is in use stays in use, with the same bytes, from
-//! its birth on until it is replaced for good (I1, I2). So the walk reads the younger pages, and of those which they
-//! refer to the headers; the work is in proportion to what has changed, times the number of children of a branch, and
-//! not to the database.
+//! If a page is not younger than the transaction, neither is any page below it, because a page is replaced whenever
+//! one below it is. Such a page is also where it was at that transaction: a page keeps its number and its bytes from
+//! its birth until it is replaced (I1, I2). So the walk reads the younger pages, and only the headers of the older
+//! pages that they refer to. The work is in proportion to the number of changed pages times the number of children of
+//! a branch, not to the size of the database.
 //!
 //! Invariant (I5): each younger page is visited once at most, so the walk ends whatever the pages refer to.
 
@@ -21,7 +21,7 @@ use crate::shm::watermarks::Snapshot;
 use crate::tree::nodes::{resolve, view};
 use crate::tree::pages::PageSource;
 
-/// What has changed.
+/// The pages that have changed.
 pub(super) struct Changes {
     /// Younger pages, each verified.
     pub(super) young: PageSet,
@@ -30,7 +30,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// What has changed in `snapshot` since transaction `since`.
+    /// Finds what has changed in `snapshot` since transaction `since`.
     pub(super) fn find(
         source: VerifyingSource<'_>,
         snapshot: &Snapshot,
@@ -52,7 +52,7 @@ struct Walk<'a> {
     since: TransactionId,
     changes: Changes,
     in_catalog: bool,
-    /// Of the tables in younger leaves of the catalog.
+    /// The roots of the tables in younger leaves of the catalog.
     roots: Vec<TreeRoot>,
 }
 
@@ -64,7 +64,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the page is younger, and has not been visited; by its header alone.
+    /// Returns the page's number if it is younger and was not visited before. Reads only its header.
     fn is_new(&mut self, at: ChildRef) -> Result<Option<PageNumber>> {
         let Some(number) = at.page() else {
             return Err(corrupt(None, "page number", format_args!("below {}", PageNumber::LIMIT), at.0));

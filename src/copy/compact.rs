@@ -1,7 +1,7 @@
-//! The compacting copy: every table is written anew, in the order of its keys.
+//! The compacting copy: every table is written again, in the order of its keys.
 //!
-//! It is built as a database of its own, which leaves room at its end, and two records. When that is closed, and before
-//! it gets its name, the record of a [`Plan`] takes their place, and the file is cut after its last page.
+//! It is built as an ordinary database, which has room at its end and two meta pages in use. When that is closed, and
+//! before it gets its name, the one meta page of a [`Plan`] replaces them, and the file is cut after its last page.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
-/// Writes the snapshot anew to a new file; answers its length.
+/// Writes the tables of the snapshot to a new file, and returns its length.
 pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
     reader.check_not_forked()?;
     check_length(reader)?;
@@ -51,7 +51,7 @@ fn complete(plan: &Plan, file: &File) -> io::Result<()> {
 }
 
 fn write_tables(reader: &SnapshotReader, handle: &Arc<DbHandle>) -> Result<()> {
-    let transaction = Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes");
+    let transaction = Transaction::begin(handle, Wait::Forever)?.expect("Wait::Forever has no timeout");
     let mut tables = RangeCursor::new(&reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
     while let Some((name, entry)) = tables.next(reader)? {
         let entry = TableEntry::decode(entry)?;

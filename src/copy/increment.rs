@@ -1,4 +1,4 @@
-//! An increment: what has changed between two transactions, written to a stream or a file.
+//! An increment: the pages that have changed between two transactions, written to a stream or a file.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::format::increment::{IncrementHeader, encode_pair};
 use crate::sys;
 use crate::txn::read::SnapshotReader;
 
-/// What an increment has.
+/// What an increment contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Increment {
@@ -21,15 +21,16 @@ pub struct Increment {
     pub since: u64,
     /// The transaction that it ends with.
     pub transaction: u64,
-    /// Pages in it.
+    /// The number of pages in it.
     pub pages: u32,
     /// Its length, in bytes.
     pub bytes: u64,
-    /// Whether another increment may follow it. Not if the transaction was not durable: loss of power might undo it.
+    /// Whether another increment may follow it. It is `false` if `transaction` was not durable, because a loss of
+    /// power may undo it.
     pub may_be_followed: bool,
 }
 
-/// Writes what has changed since `since` to a stream.
+/// Writes the changes since transaction `since` to a stream.
 pub(crate) fn increment_to_writer(
     reader: &SnapshotReader,
     since: u64,
@@ -44,7 +45,7 @@ pub(crate) fn increment_to_writer(
     Ok(increment)
 }
 
-/// Writes what has changed since `since` to a new file, which gets its name when it is complete and durable.
+/// Writes the changes since transaction `since` to a new file, which gets its name when it is complete and durable.
 pub(crate) fn increment_to_file(reader: &SnapshotReader, since: u64, path: &Path) -> Result<Increment> {
     let (parts, increment) = Parts::find(reader, since)?;
     let fill = |file: &std::fs::File| {
@@ -68,7 +69,10 @@ impl Parts {
         check_length(reader)?;
         let snapshot = &reader.snapshot;
         if since == 0 || since > snapshot.id.0 {
-            let problem = format!("an increment since transaction {since}, of transaction {}", snapshot.id);
+            let problem = format!(
+                "an increment since transaction {since}: it must be from 1 to {}, the snapshot's transaction",
+                snapshot.id
+            );
             return Err(Error::InvalidOption { problem });
         }
         let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };

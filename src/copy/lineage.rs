@@ -1,11 +1,12 @@
-//! Which database a copy was made of, and as of which transaction: what tells onto what an increment may be restored.
+//! Which database and transaction a copy was made of, which decides whether an increment may be restored onto it.
 //!
-//! A copy is another database, and has an identity of its own: half of it by chance, so that no two copies are taken
-//! for each other, and half of it a mark, which is computed from the identity of the database that it was made of and
-//! from the transaction. Who has both computes the mark anew, and compares. (Other identities are by chance as a whole:
-//! one in 2^64 has a given mark.)
+//! A copy is another database, and has an identity of its own. One half is random, so that no two copies have the
+//! same identity. The other half is a mark: a hash of the identity of the original and of the transaction. An
+//! increment has both, so the mark can be computed again and compared. (Other identities are random as a whole; one
+//! in 2^64 has a given mark.)
 //!
-//! Only a copy of a durable transaction is marked. Loss of power can undo others, and their ids are given again.
+//! Only a copy of a durable transaction is marked. A loss of power can undo other transactions, and their ids are
+//! then given out again.
 
 use crate::base::TransactionId;
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use crate::sys;
 
 const MARK_AT: usize = 8;
 
-/// An identity of a database that is nobody's copy.
+/// Returns a random identity, for a database that is not a copy.
 pub(super) fn new_identity() -> Result<Identity> {
     sys::random_bytes().map_err(|source| Error::Io {
         action: "get random bytes from",
@@ -23,15 +24,15 @@ pub(super) fn new_identity() -> Result<Identity> {
     })
 }
 
-/// The identity of a copy of `origin` as of transaction `id`.
+/// Returns an identity for a copy of `origin` at transaction `id`.
 pub(super) fn identity_of_copy(origin: &Identity, id: TransactionId) -> Result<Identity> {
     let mut identity = new_identity()?;
     identity[MARK_AT..].copy_from_slice(&mark(origin, id));
     Ok(identity)
 }
 
-/// Whether a database with this identity, at transaction `id`, has the pages of `origin` at that transaction: it is
-/// `origin` itself, or a copy.
+/// Returns whether a database with this identity, at transaction `id`, has the pages of `origin` at that transaction:
+/// whether it is `origin` itself, or a copy.
 pub(super) fn has_pages_of(identity: &Identity, origin: &Identity, id: TransactionId) -> bool {
     identity == origin || identity[MARK_AT..] == mark(origin, id)
 }

@@ -1,19 +1,20 @@
-//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`]; what has changed since one, and
-//! that restored onto it: [`increment_to_file`], [`increment_to_writer`], [`restore()`].
+//! Copies of a snapshot: [`copy_to_file`], [`copy_to_writer`], [`compact_to_file`]. Increments, which have the
+//! changes since an older copy and are restored onto it: [`increment_to_file`], [`increment_to_writer`],
+//! [`restore()`].
 //!
-//! What a copy needs is the snapshot's trees and no more. A reader protects them (I1), so that writers go on meanwhile,
-//! and it does not matter how old the snapshot is, nor that its record and its free log are long gone. Both are made
-//! anew ([`Plan`]): what the trees do not use is free, nothing is retired, for nobody reads the copy yet.
+//! A copy needs the snapshot's trees, and nothing else. A reader protects them (I1), so writers go on meanwhile. The
+//! snapshot may be old, and its meta page and free log overwritten: the copy gets a new meta page and a new free log
+//! ([`Plan`]). Pages that the trees do not use are free, and no page is retired, because no process reads the copy
+//! yet.
 //!
-//! The record is in slot 0, and slot 1 is empty. It lists no pages, as a record may whose pages were made durable
-//! before it was believed: the file gets its name after one sync of all of it. It has the snapshot's transaction id, so
-//! that no page is younger than it, and an identity of its own: the copy is another database. A lock file of the
-//! original, where the copy is put in its place, is not believed then, whatever else is the same.
+//! The meta page is in slot 0, and slot 1 is empty. It lists no pages, because the file gets its name only after one
+//! sync of all of it. It has the snapshot's transaction id, so that no page is younger, and an identity of its own,
+//! because the copy is another database. If the copy replaces the original, the original's lock file is not trusted.
 //!
 //! Invariants:
-//! - Every page was verified, with its checksum, before the first byte of a copy is stored.
-//! - Under its name there is never a file that is not complete and durable. A file is never replaced.
-//! - What is made from a file can be read by no user who may not read that file ([`Rights`](crate::sys::Rights)).
+//! - Every page is verified, with its checksum, before the first byte of a copy is stored.
+//! - A new file gets its name when it is complete and durable. A file is never replaced.
+//! - A new file can be read only by users that may read the original ([`Rights`](crate::sys::Rights)).
 
 mod changes;
 mod compact;
@@ -38,11 +39,11 @@ use crate::error::{Error, Result};
 use crate::sys;
 use crate::txn::read::SnapshotReader;
 
-/// Bytes that one write to a stream takes.
+/// The length of one write to a stream.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Returns an error if the file is shorter than the snapshot, or longer than this handle has mapped: to look at what is
-/// cut off would end the process.
+/// Returns an error if the file is shorter than the snapshot, or longer than this handle has mapped. To access a part
+/// that was cut off would end the process with SIGBUS.
 fn check_length(reader: &SnapshotReader) -> Result<()> {
     let (pages, length_pages) = (reader.pages(), reader.snapshot.length_pages);
     let expected = PageNumber(length_pages).offset(pages.page_size);
@@ -66,7 +67,7 @@ fn plan_of(reader: &SnapshotReader) -> Result<Plan> {
     Plan::of(reader.pages(), &reader.snapshot, id, identity)
 }
 
-/// Copies the snapshot to a new file; answers its length.
+/// Copies the snapshot to a new file, and returns its length.
 pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
     reader.check_not_forked()?;
     let plan = plan_of(reader)?;
@@ -84,7 +85,7 @@ pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> 
     Ok(plan.length())
 }
 
-/// Writes a copy of the snapshot, from its first byte to its last; answers its length.
+/// Writes a copy of the snapshot, from its first byte to its last, and returns its length.
 pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -> Result<u64> {
     reader.check_not_forked()?;
     let plan = plan_of(reader)?;

@@ -1,4 +1,4 @@
-//! What a copy consists of: the pages that the snapshot uses, and a record and a free log that describe them.
+//! The parts of a copy: the pages that the snapshot uses, and a meta page and a free log that describe them.
 
 use std::fs::File;
 use std::io;
@@ -22,16 +22,16 @@ pub(super) struct Plan {
     pub(super) page_size: usize,
     /// Pages of trees, ascending.
     pub(super) used: Vec<Extent>,
-    /// Pages of the free log, sealed. They lie where nothing is used.
+    /// Pages of the free log, sealed. Their numbers are of pages that the snapshot does not use.
     log_pages: Vec<(PageNumber, Box<[u8]>)>,
-    /// Both record pages.
+    /// Both meta pages.
     pub(super) record_pages: Vec<u8>,
     length_pages: u32,
 }
 
 impl Plan {
-    /// Verifies a snapshot and plans its copy, as transaction `id`, which is not older than the snapshot, of a database
-    /// with this identity.
+    /// Verifies a snapshot, and plans its copy: as transaction `id`, which is not older than the snapshot, of a
+    /// database with `identity`.
     pub(super) fn of(
         pages: &PageFile,
         snapshot: &Snapshot,
@@ -70,12 +70,12 @@ impl Plan {
         Ok(Plan { page_size, used, log_pages, record_pages, length_pages: space.length_pages() })
     }
 
-    /// Length of the copy, in bytes.
+    /// Returns the length of the copy, in bytes.
     pub(super) fn length(&self) -> u64 {
         PageNumber(self.length_pages).offset(self.page_size)
     }
 
-    /// All that follows the record pages, ascending.
+    /// Returns all parts after the meta pages, ascending.
     pub(super) fn parts(&self) -> Vec<Part<'_>> {
         let log = self.log_pages.iter().map(|(number, bytes)| Part::Log(*number, bytes));
         let mut parts: Vec<Part<'_>> = self.used.iter().map(|&run| Part::Used(run)).chain(log).collect();
@@ -83,7 +83,7 @@ impl Plan {
         parts
     }
 
-    /// Stores all but the used pages into a file which has those, or gets them, at their places.
+    /// Stores the meta pages and the free log. The caller stores the used pages.
     pub(super) fn store_around(&self, file: &File) -> io::Result<()> {
         for (number, bytes) in &self.log_pages {
             sys::store_at(file, number.offset(self.page_size), bytes)?;
@@ -92,7 +92,7 @@ impl Plan {
     }
 }
 
-/// Every page that the snapshot uses; each has been read and verified.
+/// Reads and verifies every page that the snapshot uses, and returns their set.
 fn verified_pages(pages: &PageFile, snapshot: &Snapshot) -> Result<PageSet> {
     let source = VerifyingSource { pages, length_pages: snapshot.length_pages };
     let mut seen = PageSet::new(snapshot.length_pages);
@@ -105,7 +105,7 @@ fn verified_pages(pages: &PageFile, snapshot: &Snapshot) -> Result<PageSet> {
     Ok(seen)
 }
 
-/// Free space of a file of which `used` is used, up to its end.
+/// Returns the free space of a file that ends with the last of the `used` pages.
 fn base(used: &[Extent]) -> Base {
     let mut end = FIRST_PAGE;
     let mut free = Vec::new();
@@ -118,7 +118,7 @@ fn base(used: &[Extent]) -> Base {
     Base { length_pages: end, free, retired: Vec::new() }
 }
 
-/// What follows the record pages, but for what is free.
+/// A part of the file after the meta pages that is not free.
 pub(super) enum Part<'a> {
     Used(Extent),
     Log(PageNumber, &'a [u8]),

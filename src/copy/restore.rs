@@ -1,24 +1,24 @@
-//! Increments, restored onto an older copy: to a new file, which is a copy of the newer transaction.
+//! Restores increments onto an older copy, to a new file, which is a copy of the newer transaction.
 //!
-//! The old copy is only read. The new file begins as its image; the pages of each increment are stored over that, each
-//! at its number. Then the trees are walked, every page of them verified, and a record and a free log are made for
-//! them, as for any copy ([`Plan`]). What the trees do not use becomes zeros. So what comes out is what a copy of the
-//! snapshot would have been, made then and there.
+//! The old copy is only read. The new file begins with its contents; the pages of each increment are then stored over
+//! that, each at its number. Then every page of the trees is verified, and a meta page and a free log are made for
+//! them, as for any copy ([`Plan`]). Pages that the trees do not use become zeros. So the result is the same as that
+//! of a copy of the snapshot made at that time.
 //!
 //! Why the pages fit together: a page of the newer snapshot that is not in the increment is not younger than the
-//! increment's first transaction, hence was in use at that transaction, at the same number, with the same bytes
-//! (`changes`). The old copy has it, if it is a copy of that database at that transaction: its identity is marked so,
-//! or is the database's own (`lineage`), and its newest record is that transaction's. Moreover, each of those pages
-//! that a page of the increment refers to has the checksum that it had.
+//! increment's first transaction. So it was in use at that transaction, at the same number and with the same bytes
+//! (`changes`). The old copy has it, if it is a copy of that database at that transaction. This is checked twice: its
+//! identity has the mark of that copy, or is the database's own (`lineage`), and its newest meta page is that
+//! transaction's. In addition, each such page that a page of the increment refers to must have the same checksum.
 //!
-//! What this cannot tell: a file that was set back, by other means than a copy of ours, and written to again. It has
-//! the same identity, and gives ids a second time. An increment of either history has what lies directly below its
-//! pages compared, and no more.
+//! What this cannot detect: a file that was set back to an older state, not by a copy of ours, and written to again.
+//! It has the same identity, and gives ids out a second time. Of an increment from either history, only the pages
+//! directly below its own are compared.
 //!
 //! Invariants:
 //! - The old copy does not change. The new file gets its name when it is complete, verified and durable.
-//! - I5: nothing of an increment is used before it was compared with the header's length; its checksum, at its end, is
-//!   compared before the file gets its name.
+//! - I5: each number of an increment is compared with the length in its header before it is used. The checksum at its
+//!   end is compared before the file gets its name.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -40,24 +40,25 @@ use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::read_records;
 
-/// Restores increments onto the copy at `base`, which nobody may have open, and answers the transaction of the new
-/// database at `path`, and its length in bytes.
+/// Restores increments onto the copy at `base`, and returns the transaction of the new database at `path`, and its
+/// length in bytes.
 ///
-/// The increments are read one after the other, each beginning with the transaction that the one before, or the copy,
-/// ends with. The copy is one made by [`ReadTxn::copy_to`](crate::ReadTxn::copy_to) or
-/// [`ReadTxn::copy_to_writer`](crate::ReadTxn::copy_to_writer) and not written to since, an earlier restored one, or
-/// the database itself, as it was then. It is only read. The new database is what a copy of the newest increment's
-/// transaction would have been: another database, complete, durable under its name, and each page of it has been
-/// verified. There must be no file of that name.
+/// The increments are read one after the other. Each must begin with the transaction that the copy, or the increment
+/// before it, ends with. The copy must be made by [`ReadTxn::copy_to`](crate::ReadTxn::copy_to) or
+/// [`ReadTxn::copy_to_writer`](crate::ReadTxn::copy_to_writer) and not written to since, or by an earlier `restore`;
+/// or it is the database itself, as it was then. It is only read, and no process may have it open.
+///
+/// The new database is the same as a copy of the newest increment's transaction: another database, complete, verified
+/// and durable when this returns. There must be no file at `path`.
 ///
 /// # Errors
 ///
-/// - [`Error::WrongBase`] if the copy is one of another database or transaction, or has been written to since. (A
-///   database whose file was set back to an earlier state of itself, by a snapshot of the volume for instance, is not
-///   another one: begin with a new copy then.)
-/// - [`Error::BadIncrement`] for bytes that are no increment, or not all of it, or damaged.
-/// - [`Error::InUse`] if somebody has the copy open; [`Error::NotADatabase`] if it is none.
-/// - [`Error::Corrupt`] for the first thing that is wrong with a page.
+/// - [`Error::WrongBase`] if the copy is of another database or transaction, or was written to since. (This does not
+///   detect every database whose file was set back to an earlier state, for instance by a snapshot of the volume.
+///   After that, begin with a new copy.)
+/// - [`Error::BadIncrement`] if an increment is damaged, incomplete, or not an increment.
+/// - [`Error::InUse`] if a process has the copy open; [`Error::NotADatabase`] if it is not a database.
+/// - [`Error::Corrupt`] for the first damaged page.
 /// - [`Error::Io`].
 ///
 /// After an error there is no new file.
@@ -89,7 +90,7 @@ pub fn restore<R: Read>(
 ) -> Result<(u64, u64)> {
     let (base_path, path) = (base.as_ref(), path.as_ref());
     let (base, state) = open_base(base_path)?;
-    let mut result = Err(Error::BadIncrement { problem: "there is none".into() });
+    let mut result = Err(Error::BadIncrement { problem: "there is no increment".into() });
     let rights = Rights::of(base.file()).map_err(examining(base_path))?;
     let created = sys::create_file_with(path, rights, |file| {
         let mut target = Target { file, state, base_path };
@@ -97,7 +98,7 @@ pub fn restore<R: Read>(
         if result.is_ok() { Ok(()) } else { Err(ErrorKind::Other.into()) }
     });
     match created {
-        // What it says is that restoring has failed.
+        // This error only says that `restore` failed, which `result` explains.
         Err(error) if result.is_ok() || error.kind() != ErrorKind::Other => {
             Err(Error::Io { action: "restore to", path: path.to_owned(), source: error })
         }
@@ -109,19 +110,19 @@ fn examining(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { action: "examine", path: path.to_owned(), source }
 }
 
-/// Which transaction of which database it is.
+/// The transaction of a file, and its database.
 pub(super) struct State {
     pub(super) page_size: usize,
     pub(super) identity: Identity,
     pub(super) snapshot: Snapshot,
 }
 
-/// Opens a copy that nobody has open, to be read.
+/// Opens a copy for reading; no process may have it open.
 pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     let storage = open_alone(path, Reservation::Bytes(0))?;
     let records = read_records(&storage)?;
     let Some(record) = records.first() else {
-        return Err(Error::NotADatabase { path: path.to_owned(), found: "it has no record of one".into() });
+        return Err(Error::NotADatabase { path: path.to_owned(), found: "it has no good meta page".into() });
     };
     let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
     let state = State { page_size: record.page_size, identity: record.identity, snapshot };
@@ -133,7 +134,7 @@ pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     Ok((storage, state))
 }
 
-/// The new file, and what it holds.
+/// The new file, and the state that it contains so far.
 struct Target<'a> {
     file: &'a File,
     state: State,
@@ -156,7 +157,7 @@ impl Target<'_> {
         self.complete()
     }
 
-    /// Stores an increment's pages.
+    /// Stores the pages of an increment.
     fn apply(&mut self, stream: impl Read) -> Result<()> {
         let mut stream = Stream { stream, hasher: crc32fast::Hasher::new() };
         let mut header = [0; HEADER_LEN];
@@ -176,7 +177,7 @@ impl Target<'_> {
             let is_inside =
                 first >= META_PAGES && first < header.length_pages && count <= header.length_pages - first;
             if !is_inside {
-                return Err(bad(format!("it has pages that do not lie within {META_PAGES}..{length}")));
+                return Err(bad(format!("it has pages outside {META_PAGES}..{length}")));
             }
             self.store_run(run, &mut stream)?;
         }
@@ -202,7 +203,10 @@ impl Target<'_> {
             return Err(Error::PageSizeMismatch { requested: header.page_size, found: *page_size });
         }
         if snapshot.id != since {
-            let found = format!("the increment begins with transaction {since}, it is at {}", snapshot.id);
+            let found = format!(
+                "the increment begins with transaction {since}, but the copy ends with {}",
+                snapshot.id
+            );
             return Err(self.wrong_base(found));
         }
         if !has_pages_of(identity, &header.origin, since) {
@@ -211,7 +215,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Compares a page that stays with what it was when the increment was made.
+    /// Compares a page that the increment refers to with the checksum that it had when the increment was made.
     fn check_kept(&self, number: PageNumber, checksum: u32) -> Result<()> {
         let mut header = [0; page::HEADER_LEN];
         let is_inside = (META_PAGES..self.state.snapshot.length_pages).contains(&number.0);
@@ -222,7 +226,8 @@ impl Target<'_> {
         match is_same {
             true => Ok(()),
             false => {
-                Err(self.wrong_base(format!("page {number} is another than in the increment's database")))
+                Err(self
+                    .wrong_base(format!("page {number} differs from that page in the increment's database")))
             }
         }
     }
@@ -246,7 +251,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Verifies all pages; makes record and free log, and zeros of what is not used.
+    /// Verifies all pages, stores the meta page and the free log, and fills unused pages with zeros.
     fn complete(&mut self) -> Result<(u64, u64)> {
         let State { page_size, identity, snapshot } = self.state;
         let file = self.file.try_clone().map_err(storing)?;
@@ -279,7 +284,7 @@ impl Target<'_> {
     }
 }
 
-/// An increment that is being read, with the checksum of what has been.
+/// An increment that is being read, with the checksum of the part read so far.
 struct Stream<R> {
     stream: R,
     hasher: crc32fast::Hasher,
@@ -312,7 +317,8 @@ fn storing(source: io::Error) -> Error {
     Error::Io { action: "restore to", path: "the new file".into(), source }
 }
 
-/// The transaction of the copy or increment at `path`, if an increment of the database `origin` can follow it.
+/// Returns the transaction of the copy or increment at `path`, if an increment of the database `origin` can follow
+/// it.
 pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<TransactionId> {
     let wrong = |problem: &str| Error::WrongBase { path: path.to_owned(), problem: problem.into() };
     let mut header = [0; HEADER_LEN];
@@ -332,7 +338,7 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
     match identity != *origin && has_pages_of(&identity, origin, snapshot.id) {
         true => Ok(snapshot.id),
         false => Err(wrong(
-            "it is no copy of this database, or a compacting one, or it has been written to, or its transaction \
+            "it is not a copy of this database, or it is a compacting copy, or it was written to, or its transaction \
              was not durable when it was made",
         )),
     }

@@ -1,31 +1,31 @@
-//! What a page is taken apart into.
+//! The parts of a page, as [`Inspector::page`](super::Inspector::page) returns them.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::error::Corruption;
 
-/// A page, taken apart: see [`Inspector::page`](super::Inspector::page).
+/// The parts of a page: see [`Inspector::page`](super::Inspector::page).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Anatomy {
-    /// The page's place in the file: its offset divided by the page size.
+    /// The page's number: its offset in the file divided by the page size.
     pub number: u32,
     /// All of its bytes.
     pub bytes: Vec<u8>,
-    /// `record`, `leaf`, `branch`, `overflow` or `free log`, as its place or its header says; `None` if it says nothing
-    /// that is known.
+    /// `record` (a meta page), `leaf`, `branch`, `overflow` or `free log`, by its number or its header; `None` if the
+    /// header has no known kind.
     pub kind: Option<&'static str>,
-    /// The fields of its header, or of its record, in their order.
+    /// The fields of its header or, in a meta page, of its record, in order.
     pub fields: Vec<Field>,
     /// The checksum that is stored; `None` where there is no header.
     pub stored_checksum: Option<u32>,
-    /// The checksum of the bytes that are there: of a large value, of all its pages. `None` if the length that it goes
-    /// over is not known.
+    /// The checksum of the bytes in the file; for a large value, of all its pages. `None` if it is not known how many
+    /// bytes the checksum covers.
     pub computed_checksum: Option<u32>,
-    /// What the header is followed by.
+    /// What follows the header.
     pub content: Content,
-    /// All that is wrong, as far as the page tells by itself.
+    /// All problems that can be found in the page alone.
     pub problems: Vec<Corruption>,
 }
 
@@ -33,27 +33,27 @@ pub struct Anatomy {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Field {
-    /// Where it is in the page, in bytes.
+    /// Its offset in the page, in bytes.
     pub offset: usize,
-    /// How many bytes it has.
+    /// Its length, in bytes.
     pub length: usize,
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// What it has.
+    /// Its value.
     pub value: FieldValue,
 }
 
-/// What a field has.
+/// The value of a field.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FieldValue {
     /// A number.
     Number(u64),
-    /// Bytes that are no number, or of which the digits matter: checksums.
+    /// Bytes that are not a number, or whose digits matter, as those of a checksum.
     Bytes(Vec<u8>),
 }
 
-/// Numbers in decimal digits, bytes in hexadecimal ones.
+/// Prints numbers in decimal digits, bytes in hexadecimal ones.
 impl fmt::Display for FieldValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,17 +63,17 @@ impl fmt::Display for FieldValue {
     }
 }
 
-/// What a page has behind its header.
+/// What a page contains after its header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Content {
-    /// Nothing but zeros: never used, or, of a record's page, erased.
+    /// Zeros only: the page was never used or, for a meta page, was erased.
     Empty,
-    /// What cannot be told: the middle of a large value has no header, and damage can look like anything.
+    /// Unknown: the middle of a large value has no header, and damage can look like anything.
     Unknown,
-    /// A record.
+    /// A record of the last commit in this slot.
     Meta {
-        /// The pages that this commit stored, if the record vouches for them.
+        /// The pages that this commit stored, if the record lists them.
         listed: Vec<Range<u32>>,
         /// The newest part of the log of free space.
         log: Vec<LogEntry>,
@@ -84,17 +84,17 @@ pub enum Content {
     Branch(Branch),
     /// The beginning of a large value.
     Overflow {
-        /// Pages that it takes.
+        /// How many pages the value takes.
         pages: u32,
-        /// Its length.
+        /// The length of the value, in bytes.
         value_bytes: u64,
     },
     /// A part of the log of free space.
     FreeLog {
         /// Whether the log begins in this page.
         starts_base: bool,
-        /// What begins in this page. An entry that ends in a later page is not among them. An error if the pages of the
-        /// log before this one cannot be read: where entries begin is not known then.
+        /// The entries that begin in this page, except one that ends in a later page. It is an error text if the
+        /// pages of the log before this one cannot be read, because it is then not known where entries begin.
         entries: Result<Vec<LogEntry>, String>,
     },
 }
@@ -103,28 +103,28 @@ pub enum Content {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Leaf {
-    /// What all keys of the page begin with.
+    /// The prefix of all keys in the page.
     pub prefix: Vec<u8>,
     /// The entries, in the order of their keys.
     pub entries: Vec<LeafEntry>,
-    /// What the entries say if this is a leaf of the catalog: a table each. Empty if some entry cannot be one of the
+    /// The tables that the entries describe if this is a leaf of the catalog. Empty if an entry cannot be one of the
     /// catalog's.
     pub tables: Vec<CatalogEntry>,
     /// Bytes between the tables and the heap.
     pub gap_bytes: usize,
 }
 
-/// What the catalog says of a table.
+/// An entry of the catalog: a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct CatalogEntry {
     /// Its name.
     pub name: String,
-    /// The root of its tree; meaningless while `depth` is 0.
+    /// The root of its tree; it has no meaning if `depth` is 0.
     pub root: u32,
-    /// Levels of its tree: 0 if it is empty.
+    /// The number of levels of its tree: 0 if it is empty.
     pub depth: u8,
-    /// Its entries.
+    /// The number of its entries.
     pub entries: u64,
     /// The type of its keys.
     pub key_type: String,
@@ -136,25 +136,25 @@ pub struct CatalogEntry {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LeafEntry {
-    /// Where its head is in the page: the first four bytes of the key behind the prefix.
+    /// The offset in the page of its head: the first four bytes of the key after the prefix.
     pub head_at: usize,
-    /// Where its slot is, which says where the rest is. `None` in a dense leaf, where that is computed.
+    /// The offset of its slot, which refers to the rest of the entry. `None` in a dense leaf, which has no slots.
     pub slot_at: Option<usize>,
-    /// Where the rest of the key and the value are.
+    /// The range of the rest of the key and of the value.
     pub heap: Range<usize>,
     /// The whole key, prefix included.
     pub key: Vec<u8>,
-    /// The value, or where it is.
+    /// The value, or the pages that contain it.
     pub value: StoredValue,
 }
 
-/// A value as a leaf has it.
+/// A value as a leaf stores it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StoredValue {
     /// The value itself.
     Inline(Vec<u8>),
-    /// It lies on pages of its own.
+    /// A large value, on pages of its own.
     Overflow {
         /// The first of the pages.
         first: u32,
@@ -167,7 +167,7 @@ pub enum StoredValue {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Branch {
-    /// What all separators of the page begin with.
+    /// The prefix of all separators in the page.
     pub prefix: Vec<u8>,
     /// The children, in the order of their keys.
     pub children: Vec<Child>,
@@ -179,11 +179,12 @@ pub struct Branch {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Child {
-    /// Where its number is in the page.
+    /// The offset of its page number in the branch.
     pub at: usize,
-    /// Its page.
+    /// Its page number.
     pub page: u32,
-    /// The separator to its left, prefix included: its keys are at least that. `None` for the first.
+    /// The separator to its left, prefix included: the child's keys are not less than that. `None` for the first
+    /// child.
     pub separator: Option<Vec<u8>>,
 }
 
@@ -193,23 +194,23 @@ pub struct Child {
 pub enum LogEntry {
     /// The whole state of free space.
     Base {
-        /// Pages that the file has.
+        /// The number of pages in the file.
         length_pages: u32,
         /// Free pages.
         free: Vec<Range<u32>>,
-        /// Pages that no longer belong to the newest snapshot: which, the transaction that wrote them, and the one that
-        /// did without them.
+        /// Pages that no longer belong to the newest snapshot, with the transaction that wrote them and the one that
+        /// stopped using them.
         retired: Vec<(Range<u32>, u64, u64)>,
     },
-    /// What one transaction changed.
+    /// The changes of one transaction.
     Delta {
         /// The transaction.
         transaction: u64,
-        /// Pages that the file has after it.
+        /// The number of pages in the file after it.
         length_pages: u32,
-        /// Pages that it used.
+        /// The free pages that it used.
         taken: Vec<Range<u32>>,
-        /// Pages that it did without, and the transaction that wrote them.
+        /// The pages that it stopped using, with the transaction that wrote them.
         retired: Vec<(Range<u32>, u64)>,
     },
 }

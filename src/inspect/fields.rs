@@ -1,5 +1,5 @@
-//! The fields of headers and records, by name. docs/FORMAT.md says what they mean; the order and the lengths here are
-//! those of its tables.
+//! The names of the fields in page headers and meta pages. docs/FORMAT.md has their meaning, with the same order and
+//! lengths.
 
 use super::anatomy::{Field, FieldValue};
 use crate::format::dense_leaf::Shape;
@@ -10,7 +10,7 @@ use crate::format::page::PageKind;
 enum Form {
     Number,
     Bytes,
-    /// A checksum or digest: a number, of which the digits matter.
+    /// A checksum or digest: a number whose digits matter.
     Digits,
 }
 
@@ -85,12 +85,12 @@ pub(super) fn kind_name(kind: PageKind) -> &'static str {
     }
 }
 
-/// The fields of a record, in a page that has all of its fixed part.
+/// Returns the fields of a record, from a page that contains its whole fixed part.
 pub(super) fn of_record(page: &[u8]) -> Vec<Field> {
     RECORD.iter().map(|layout| read(page, layout)).collect()
 }
 
-/// The fields of a header.
+/// Returns the fields of a page header.
 pub(super) fn of_page(page: &[u8], kind: PageKind) -> Vec<Field> {
     let own: &[Layout] = match kind {
         PageKind::Leaf if Shape::of(page).is_some() => &DENSE_LEAF,

@@ -1,4 +1,4 @@
-//! Records and the log of free space, as what they say.
+//! The contents of meta pages and of the log of free space.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use crate::format::free_log::{self, Entry};
 use crate::format::meta::Meta;
 
 pub(super) fn record_content(record: &Meta) -> Content {
-    // The tail begins with an entry: when it moves to pages, all of it does.
+    // The tail begins with an entry, because it moves to pages as a whole.
     Content::Meta { listed: ranges(&record.listed), log: entries_from(&record.log_tail, 0) }
 }
 
-/// The entries that begin at byte `start` of the log, or behind it. Ends with the first that is not whole.
+/// Returns the entries that begin at byte `start` of the log or after it, up to the first incomplete one.
 pub(super) fn entries_from(log: &[u8], start: usize) -> Vec<LogEntry> {
     let mut entries = free_log::entries(log);
     let mut found = Vec::new();

@@ -1,12 +1,12 @@
-//! One page at a time, taken apart: what its bytes mean, every field named, and what is wrong with them.
+//! Single pages of a file: what their bytes mean, field by field, and what is wrong with them.
 //!
 //! Invariants:
-//! - Nothing is written, no lock is taken, no file is created: others are not disturbed, whatever they do.
-//! - Bytes are read by system calls, page by page: a sector that cannot be read is an error of that page, and no
+//! - It writes nothing, takes no lock and creates no file, so it does not disturb any process that uses the file.
+//! - Bytes are read by system calls, page by page. A sector that cannot be read is an error of that page, not a
 //!   signal.
-//! - I5: the file need not be sound, nor be a database. No number in it is used before it has been compared to the
-//!   lengths at hand, and what a page is taken apart into takes memory in proportion to the page; of a free-log page,
-//!   to the pages of the log before it.
+//! - I5: the file may be damaged, or not be a database. No number in it is used before it was compared with the
+//!   lengths at hand. The result takes memory in proportion to the page; for a page of the free log, also to the
+//!   pages of the log before it.
 
 mod anatomy;
 mod fields;
@@ -29,12 +29,12 @@ use crate::format::{free_log, overflow};
 use crate::sys::{Access, FileStorage, Reservation, Storage, WriteMode};
 use crate::txn::recover::read_records;
 
-/// How often a page is read before it is said to be damaged: somebody may be writing it.
+/// How often a page is read before problems are reported: another process may be writing it.
 const TRIES: u64 = 4;
-/// A large value is read in pieces of so many bytes, for its checksum.
+/// A large value is read in pieces of this length to compute its checksum.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A file whose pages are looked at, one by one. It may be damaged, in use, or both.
+/// Reads single pages of a file, which may be damaged, in use, or both.
 ///
 /// ```
 /// use mapleaf::inspect::{Content, Inspector};
@@ -60,18 +60,20 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Opens a file to read it. `page_size`, in bytes, is needed only if the file does not say it any more.
+    /// Opens a file for reading. `page_size`, in bytes, is needed only if both meta pages are lost.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; [`Error::NotADatabase`] if nothing says how large pages are; [`Error::InvalidOption`] if
-    /// `page_size` is none; [`Error::NewerFormat`].
+    /// [`Error::Io`]; [`Error::NotADatabase`] if the file does not say how large its pages are;
+    /// [`Error::InvalidOption`] if `page_size` is not a valid page size; [`Error::NewerFormat`].
     pub fn open(path: impl AsRef<Path>, page_size: Option<usize>) -> Result<Inspector> {
         let path = path.as_ref();
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         if let Some(size) = page_size.filter(|&size| !is_page_size(size)) {
             let sizes: Vec<usize> = candidate_page_sizes().collect();
-            return Err(Error::InvalidOption { problem: format!("pages of {size} bytes: {sizes:?} can be") });
+            return Err(Error::InvalidOption {
+                problem: format!("page_size is {size}; it must be one of {sizes:?}"),
+            });
         }
         let storage = FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, Reservation::Nothing)
             .map_err(io_error("open"))?;
@@ -83,30 +85,33 @@ impl Inspector {
         let page_size =
             found.or_else(|| declared_page_size(&storage)).ok_or_else(|| Error::NotADatabase {
                 path: path.to_owned(),
-                found: format!("it has {length} bytes, but no record that says how large its pages are"),
+                found: format!(
+                    "{length} bytes, without a meta page that has the page size; pass the page size"
+                ),
             })?;
         let pages = (length / page_size as u64).min(u64::from(PageNumber::LIMIT)) as u32;
         Ok(Inspector { storage, path: path.to_owned(), page_size, pages })
     }
 
-    /// Bytes in a page.
+    /// Returns the page size, in bytes.
     pub fn page_size(&self) -> usize {
         self.page_size
     }
 
-    /// Whole pages that the file has. It may be longer than its newest record says.
+    /// Returns the number of whole pages in the file, which may be longer than its newest meta page says.
     pub fn page_count(&self) -> u32 {
         self.pages
     }
 
-    /// Takes a page apart. Whether it is in use nobody says here: a page that is free still has what it had.
+    /// Reads a page and returns its parts. It does not say whether the page is in use: a free page still has its old
+    /// contents.
     ///
-    /// While others write, a page may be read when it is half written. Then it is read again, some times, before it is
-    /// said to be damaged.
+    /// While another process writes, a page may be read when it is half written. A page with problems is therefore
+    /// read again a few times before they are reported.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOption`] if the file has no such page; [`Error::Io`]. Damage is no error:
+    /// [`Error::InvalidOption`] if the file has no such page; [`Error::Io`]. Damage is not an error:
     /// [`Anatomy::problems`] has it.
     pub fn page(&self, number: u32) -> Result<Anatomy> {
         for tries in 1..TRIES {
@@ -159,7 +164,7 @@ impl Inspector {
 
     fn take_page(&self, page: &mut Anatomy) -> Result<()> {
         let Some(kind) = page::kind(&page.bytes) else {
-            // Zeros were never written; anything else may be the middle of a large value.
+            // A page of zeros was never written. Anything else may be the middle of a large value.
             let is_empty = page.bytes.iter().all(|&byte| byte == 0);
             page.content = if is_empty { Content::Empty } else { Content::Unknown };
             return Ok(());
@@ -197,7 +202,7 @@ impl Inspector {
         Ok(())
     }
 
-    /// Of a page, or of the whole large value that begins in it, as far as the file goes.
+    /// Computes the checksum of a page, or of the whole large value that begins in it, up to the end of the file.
     fn computed_checksum(&self, page: &Anatomy, kind: PageKind) -> Result<u32> {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&page.bytes[4..]);
@@ -216,7 +221,7 @@ impl Inspector {
         Ok(hasher.finalize())
     }
 
-    /// The entries of the free log that begin in a page with `payload_len` bytes of it.
+    /// Returns the entries of the free log that begin in a page, which has `payload_len` bytes of the log.
     fn log_entries(&self, bytes: &[u8], payload_len: usize) -> Result<Vec<LogEntry>> {
         let newest = page::number(bytes);
         let chain = free_log::read_chain(newest, &[], |number| {
@@ -242,7 +247,7 @@ impl Inspector {
     }
 }
 
-/// What slot 0 says, though its checksum be wrong.
+/// Returns the page size in slot 0, even if the checksum of the slot is wrong.
 fn declared_page_size(storage: &FileStorage) -> Option<usize> {
     let mut beginning = [0; 24];
     storage.read(0, &mut beginning).ok()?;

@@ -1,4 +1,4 @@
-//! Leaves and branches, as what they say.
+//! The contents of leaves and branches.
 
 use super::anatomy::{Branch, CatalogEntry, Child, Content, Leaf, LeafEntry, StoredValue};
 use crate::error::{Corruption, Error, Result};
@@ -10,16 +10,16 @@ use crate::format::node_tables::slots_start;
 use crate::format::page::{self, HEADER_LEN};
 use crate::tree::node_check::{KeyBounds, check_node};
 
-/// Bytes of a slot, and of a child's number.
+/// The length of a slot, and of a child's page number.
 const CELL_LEN: usize = 4;
 
-/// An entry that cannot be read is a problem, and the others are still told.
+/// Returns the items that can be read, and adds a problem for each that cannot.
 fn readable<T>(results: impl Iterator<Item = Result<T>>, problems: &mut Vec<Corruption>) -> Result<Vec<T>> {
     let mut found = Vec::new();
     for result in results {
         match result {
             Ok(item) => found.push(item),
-            // check_node names the first of them.
+            // check_node may have reported it already.
             Err(Error::Corrupt(problem)) if !problems.contains(&problem) => problems.push(*problem),
             Err(Error::Corrupt(_)) => {}
             Err(error) => return Err(error),
@@ -58,7 +58,7 @@ pub(super) fn leaf(bytes: &[u8], page_count: u32, problems: &mut Vec<Corruption>
     }))
 }
 
-/// What the catalog says, if the entry is one of the catalog's.
+/// Returns the table that the entry describes, if it can be an entry of the catalog.
 fn table(entry: &LeafEntry, page_count: u32) -> Option<CatalogEntry> {
     let StoredValue::Inline(bytes) = &entry.value else { return None };
     let view = TableEntryView::by_chance(&entry.key, bytes, page_count)?;

@@ -1,19 +1,19 @@
 //! Rescues what can be read of a damaged file into a new database: what [`salvage`] does.
 //!
-//! 1. **Open** the file for reading, and find the good records and the page size (`source.rs`).
-//! 2. **Survey** the state of the newest record: every table's leaves in key order, and the gaps that lost branches
-//!    leave (`state.rs`, `survey.rs`). Without a record: the newest catalog among all pages.
-//! 3. **Scan** all pages, if there are gaps, for leaves that no readable branch refers to (`scan.rs`). If a part of the
-//!    catalog is lost, put tables together from roots (`roots.rs`). Give each other leaf to its table, or to
-//!    an extra one (`orphans.rs`).
+//! 1. **Open** the file for reading, and find the good meta pages and the page size (`source.rs`).
+//! 2. **Survey** the state of the newest meta page: every table's leaves in key order, and the gaps that lost
+//!    branches leave (`state.rs`, `survey.rs`). Without a meta page, survey the newest catalog among all pages.
+//! 3. **Scan** all pages, if there are gaps, for leaves that no readable branch refers to (`scan.rs`). If a part of
+//!    the catalog is lost, find the roots of its tables (`roots.rs`). Give each other leaf to its table, or to an
+//!    extra one (`orphans.rs`).
 //! 4. **Write** the new database, check it, and give it its name (`target.rs`).
 //!
 //! Invariants:
-//! - The damaged file is never written, nor is anything beside it.
-//! - What is reachable by good pages wins over what is not. What the free log says is unused is never taken. What is
-//!   left may be put into an extra table; it is never put into one that it may not belong to.
-//! - I5: whatever the bytes, it ends, in time and memory in proportion to the file's length and, in memory, far
-//!   below it.
+//! - The damaged file is never written, and no file is created beside it.
+//! - What good pages reach takes precedence. What the free log lists as unused is never taken. The rest may be put
+//!   into an extra table, but never into a table that it may not belong to.
+//! - I5: whatever the bytes are, salvage ends. Time is in proportion to the file's length; so is memory, which is far
+//!   smaller.
 
 mod orphans;
 mod report;
@@ -38,7 +38,7 @@ use crate::salvage::source::{Source, nothing_found};
 use crate::salvage::state::State;
 use crate::sys;
 
-/// OpenOptions for [`salvage_with`].
+/// Options for [`salvage_with`].
 ///
 /// ```
 /// let options = mapleaf::SalvageOptions::default().page_size(16384);
@@ -50,38 +50,37 @@ pub struct SalvageOptions {
 }
 
 impl SalvageOptions {
-    /// Bytes in a page of the damaged file. Without it, the records say; if both are lost, the size with which the most
-    /// pages have the right checksum is taken.
+    /// Sets the page size of the damaged file, in bytes. By default it is read from a meta page; if both are lost, it
+    /// is the size with which the most pages have the right checksum.
     pub fn page_size(mut self, bytes: usize) -> SalvageOptions {
         self.page_size = Some(bytes);
         self
     }
 }
 
-/// Rescues every entry that can be read of the damaged database at `path` into a new one at `new_path`, and says what
-/// was lost.
+/// Rescues every entry that can be read from the damaged database at `path` into a new one at `new_path`, and reports
+/// what was lost.
 ///
-/// The new database has the same page size, tables of the same names and types, and the mode of the damaged file (as
-/// root also its owner and group). It is complete, checked and durable when this returns, and there is nothing under
-/// its name before. The damaged file is only read, and its
-/// lock file is not needed: it may lie on a read-only file system. Nobody may have it open; writers wait meanwhile.
-/// Memory is taken for the largest value, for 64 MiB of changed pages, and some bytes for each page.
+/// The new database has the same page size, tables of the same names and types, and the mode of the damaged file (if
+/// the process runs as root, also its owner and group). It is complete, checked and durable when this returns; before
+/// that, no file has its name. The damaged file is only read, and its lock file is not needed: it may be on a
+/// read-only file system. No process may have it open; writers wait meanwhile. Memory is needed for the largest
+/// value, for 64 MiB of changed pages, and for some bytes for each page.
 ///
-/// What can be read through good pages is rescued as it stood after the newest commit whose record is there. (If
-/// some pages of that commit are damaged, and the commit before can be read as a whole and has no fewer entries to
-/// be read, that one is taken, as recovery does.) Entries below a lost branch are found by a search through all
-/// pages. Those of which it is not known to which table they belong come into tables `lost+found/1` and so on, of
-/// type `[u8]` to `[u8]`. If both records, or a part of the catalog, are lost as well, the newest catalog that can
-/// be found, and older copies of it, say what is known of tables. An entry whose large value is damaged is lost; the
-/// report names its key.
+/// What good pages reach is rescued as the newest commit with a good meta page left it. (If some pages of that commit
+/// are damaged, the commit before is taken, as in recovery, provided that it can be read completely and has no fewer
+/// readable entries.) Entries below a lost branch are found by a search through all pages. If it is not known to
+/// which table they belong, they are put into tables `lost+found/1` and so on, of type `[u8]` to `[u8]`. If both meta
+/// pages or a part of the catalog are lost as well, tables are found by the newest catalog that can be read, and by
+/// older copies of it. An entry whose large value is damaged is lost; the report has its key.
 ///
 /// # Errors
 ///
 /// - [`Error::Io`] if the file cannot be opened, or the new one cannot be created: with
 ///   [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) if there is a file of that name.
-/// - [`Error::InUse`] if others have the damaged database open.
-/// - [`Error::NotADatabase`] if it has no good record and no good page; [`Error::NewerFormat`].
-/// - Whatever writing a database can end with. Then there is no new one.
+/// - [`Error::InUse`] if another process or handle has the damaged database open.
+/// - [`Error::NotADatabase`] if the file has no good meta page and no other good page; [`Error::NewerFormat`].
+/// - Any error of writing a database. No new file is then left.
 ///
 /// ```
 /// use mapleaf::{Db, Table};
@@ -93,7 +92,7 @@ impl SalvageOptions {
 /// let db = Db::open(&path)?;
 /// db.update(|tx| tx.table(&CAPITALS)?.insert("Japan", "Tokyo"))?;
 /// drop(db);
-/// // Something overwrites both records of the file. It cannot be opened any more.
+/// // Both meta pages are overwritten. The file cannot be opened any more.
 /// let mut bytes = std::fs::read(&path).unwrap();
 /// bytes[..8192].fill(0xff);
 /// std::fs::write(&path, bytes).unwrap();
@@ -110,12 +109,12 @@ pub fn salvage(path: impl AsRef<Path>, new_path: impl AsRef<Path>) -> Result<Sal
     salvage_with(path, new_path, &SalvageOptions::default())
 }
 
-/// As [`salvage`], with options.
+/// Does what [`salvage`] does, with options.
 ///
 /// # Errors
 ///
-/// Those of [`salvage`]; [`Error::InvalidOption`] for a size that no page has, [`Error::PageSizeMismatch`] for one that
-/// is not the size that a good record says.
+/// Those of [`salvage`]; [`Error::InvalidOption`] if the page size is not valid, [`Error::PageSizeMismatch`] if a
+/// good meta page has another.
 ///
 /// ```no_run
 /// use mapleaf::SalvageOptions;
@@ -158,7 +157,7 @@ pub fn salvage_with(
     Ok(report)
 }
 
-/// The state of a record, and what belongs to it though no readable branch refers to it.
+/// Adds to the state of a meta page what belongs to it although no readable branch refers to it.
 fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageReport) -> State<'a> {
     report.has_record = true;
     report.transaction = Some(record.id.0);
@@ -174,7 +173,7 @@ fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageRepo
     state
 }
 
-/// The state of the newest catalog that there is; `None` if there is no page of any tree.
+/// Returns the state of the newest catalog that can be found, or `None` if the file has no page of any tree.
 fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> Option<State<'a>> {
     let mut state = State::unknown(source);
     let scan = Scan::of(source, &state.survey.seen, None, state.newest);
@@ -200,7 +199,7 @@ fn add_strays(state: &mut State<'_>, scan: &Scan, is_live_known: bool, report: &
     report.set_orphans(&orphans::adopt(state, scan, is_live_known));
 }
 
-/// Pages that the free log says are free or retired; `None` if it cannot be read.
+/// Returns the pages that are free or retired by the free log, or `None` if it cannot be read.
 fn unused_pages(source: &Source, record: &Meta) -> Option<PageSet> {
     let space = source.space(record).ok()?;
     let mut unused = PageSet::new(source.page_count);

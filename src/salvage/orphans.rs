@@ -1,13 +1,12 @@
-//! Leaves whose branch is lost: to which table they belong.
+//! Leaves whose branch is lost: finds the table to which each belongs.
 //!
-//! A leaf does not name its table. What is known of it: all its keys lie between two separators of the branch that
-//! referred to it; it is not younger than that branch; and its keys and values are of the table's types. If that is so
-//! for the gaps of one table only, it is that table's. A leaf that may be of several goes to an extra table: nothing is
-//! put where it may not belong.
+//! A leaf does not name its table. But all its keys are between two separators of the branch that referred to it, it
+//! is not younger than that branch, and its keys and values have the table's types. If this holds for the gaps of one
+//! table only, the leaf belongs to that table. A leaf that may belong to several goes to an extra table.
 //!
-//! If the free log can be read it says which pages are in use, and there are no other leaves to ask about. If not, an
-//! unreferenced leaf may as well be an old copy, which was replaced, of any table whose types fit. So then the types
-//! must fit one table only, and where two leaves speak for the same key, the younger is believed.
+//! If the free log can be read, it is known which pages are in use, and only their leaves are considered. If not, an
+//! unreferenced leaf may also be an old copy, which was replaced, of any table whose types fit. Then the types must
+//! fit one table only, and if two leaves have the same key, the younger leaf is taken.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -20,19 +19,20 @@ use crate::salvage::state::{Orphan, State, Table};
 use crate::salvage::survey::{Piece, Tree};
 use crate::tree::nodes::view;
 
-/// More tables than this with gaps are not told from each other: comparing each leaf to all would take too long.
+/// If more tables than this have gaps, no leaf is given to one of them: comparing each leaf with all would take too
+/// long.
 const MAX_TABLES_COMPARED: usize = 256;
-/// The most extra tables. Each can hold leaves of disjoint ranges of keys only.
+/// The maximum number of extra tables. Each can contain only leaves with disjoint ranges of keys.
 const MAX_EXTRA_TABLES: usize = 100;
 
-/// What has become of the leaves.
+/// How many leaves were used in which way.
 #[derive(Default)]
 pub(super) struct Adopted {
     /// Given to their tables.
     pub(super) attributed: u64,
     /// Put into extra tables.
     pub(super) unattributed: u64,
-    /// Left out: old copies, as far as can be told.
+    /// Left out, probably old copies.
     pub(super) left_out: u64,
 }
 
@@ -75,11 +75,11 @@ pub(super) fn adopt(state: &mut State<'_>, scan: &Scan, is_live_known: bool) -> 
 }
 
 enum Owner {
-    /// The table, and which of its gaps.
+    /// The index of the table, and of the gap in it.
     Table(usize, usize),
-    /// There may be several.
+    /// Several tables are possible.
     Unknown,
-    /// It is an old copy.
+    /// No table: the leaf is an old copy.
     None,
 }
 
@@ -116,7 +116,7 @@ fn owner(
     }
 }
 
-/// The gap in which all keys of the leaf lie.
+/// Returns the gap that contains all keys of the leaf.
 fn gap_of(tree: &Tree, orphan: &Orphan) -> Option<usize> {
     let is_at_most = |bound: &Option<Vec<u8>>| bound.as_ref().is_none_or(|lower| *lower <= orphan.first);
     let is_above = |bound: &Option<Vec<u8>>| bound.as_ref().is_none_or(|upper| orphan.last < *upper);
@@ -132,7 +132,7 @@ fn fits_types(leaf: &LeafView<'_>, table: &Table) -> bool {
     })
 }
 
-/// A table of leaves whose own is not known: their ranges are disjoint, so that no key is twice.
+/// A table of leaves whose own table is not known. Their ranges are disjoint, so that no key occurs twice.
 #[derive(Default)]
 struct ExtraTable {
     /// First key to last.
@@ -152,7 +152,7 @@ impl ExtraTable {
     }
 }
 
-/// Puts a leaf into the first extra table that has room for it; false if there would be too many.
+/// Puts a leaf into the first extra table that has room for it. Returns `false` if there would be too many tables.
 fn put_into(extra: &mut Vec<ExtraTable>, orphan: Orphan) -> bool {
     if extra.iter_mut().any(|table| table.add(&orphan)) {
         return true;
@@ -166,8 +166,8 @@ fn put_into(extra: &mut Vec<ExtraTable>, orphan: Orphan) -> bool {
     may_grow
 }
 
-/// The leaves of a table in the order in which they are to be written: where there is a gap, those whose place it is,
-/// youngest first.
+/// Returns the leaves of a table in the order in which they are written. In place of each gap are the leaves that
+/// belong there, youngest first.
 pub(super) fn in_order(table: &mut Table) -> Vec<Step> {
     let mut by_gap: Vec<Vec<Orphan>> = vec![Vec::new(); table.tree.gaps.len().max(1)];
     for orphan in table.orphans.drain(..) {
@@ -184,7 +184,7 @@ pub(super) fn in_order(table: &mut Table) -> Vec<Step> {
     steps
 }
 
-/// What is to be written next.
+/// What is written next.
 pub(super) enum Step {
     Leaf(PageNumber),
     Orphans(Vec<Orphan>),

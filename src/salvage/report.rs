@@ -1,4 +1,4 @@
-//! What a salvage answers.
+//! The report of a salvage.
 
 use std::fmt;
 
@@ -7,37 +7,36 @@ use crate::error::{Corruption, Error};
 use crate::salvage::orphans::Adopted;
 use crate::salvage::state::Table;
 
-/// So many lost entries are named; the others are counted.
+/// This many lost entries are listed; the others are counted.
 const MAX_NAMED: usize = 1000;
 
-/// What [`salvage`](crate::salvage()) has rescued, and what was lost. Its `Display` is for people.
+/// What [`salvage`](crate::salvage()) rescued, and what was lost. `Display` prints it for people.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 #[must_use = "what was lost is in the report, not in the error"]
 pub struct SalvageReport {
-    /// Bytes in a page, of both files.
+    /// The page size of both files, in bytes.
     pub page_size: usize,
-    /// Pages of the damaged file, as far as it is there.
+    /// The number of whole pages in the damaged file.
     pub pages: u32,
-    /// The transaction whose state was rescued, and whose record or catalog said what belongs to it. `None` if
-    /// neither was left.
+    /// The transaction whose state was rescued, from its meta page or its catalog. `None` if neither was found.
     pub transaction: Option<u64>,
-    /// Whether a record was good. Without one the catalog was looked for.
+    /// Whether a meta page was good. Without one, the catalog was searched for in all pages.
     pub has_record: bool,
-    /// Whether the free log could be read, so that it was known which pages are in use. `None` if that made no
-    /// difference. If not, some of what was rescued from leaves without a branch may have been replaced or removed
+    /// Whether the free log could be read, so that it was known which pages are in use. `None` if it was not needed.
+    /// If it is `Some(false)`, entries that were rescued from leaves without a branch may be old: replaced or removed
     /// before.
     pub has_free_log: Option<bool>,
     /// The tables of the new database.
     pub tables: Vec<SalvagedTable>,
-    /// Leaves and branches that were missing because they could not be read.
+    /// The number of leaves and branches that could not be read.
     pub damaged_pages: u64,
-    /// Leaves without a branch that were given to their tables.
+    /// The number of leaves without a branch that were given to their tables.
     pub orphans_attributed: u64,
-    /// Leaves without a branch of which nobody knows to which table they belong: they are in tables `lost+found/1` and
+    /// The number of leaves without a branch whose table is not known. Their entries are in tables `lost+found/1` and
     /// so on.
     pub orphans_unattributed: u64,
-    /// Leaves without a branch that were left out, being old copies as far as can be told.
+    /// The number of leaves without a branch that were left out, because they are probably old copies.
     pub orphans_left_out: u64,
     pub(super) problems: Problems,
     pub(super) lost: LostEntries,
@@ -47,15 +46,15 @@ pub struct SalvageReport {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SalvagedTable {
-    /// Its name; `lost+found/` and a number if that is not known.
+    /// Its name, or `lost+found/` and a number if its name is not known.
     pub name: String,
     /// The name of its keys' type.
     pub key_type: String,
     /// The name of its values' type.
     pub value_type: String,
-    /// Entries that were rescued.
+    /// The number of entries that were rescued.
     pub entries: u64,
-    /// Entries that the damaged database had, if that is known.
+    /// The number of entries that the damaged database had, if that is known.
     pub expected: Option<u64>,
 }
 
@@ -63,7 +62,7 @@ pub struct SalvagedTable {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LostEntry {
-    /// The table.
+    /// The name of the table.
     pub table: String,
     /// The key, encoded.
     pub key: Vec<u8>,
@@ -71,7 +70,7 @@ pub struct LostEntry {
     pub problem: String,
 }
 
-/// Entries that were found, but not their values.
+/// Entries whose key was found, but not their value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostEntries {
     list: Vec<LostEntry>,
@@ -98,7 +97,7 @@ impl SalvagedTable {
         SalvagedTable { name, key_type, value_type, entries, expected }
     }
 
-    /// Entries that were lost, if that is known.
+    /// Returns how many entries were lost, if that is known.
     pub fn lost(&self) -> Option<u64> {
         self.expected.map(|expected| expected.saturating_sub(self.entries))
     }
@@ -111,7 +110,7 @@ impl SalvageReport {
         self.orphans_left_out = adopted.left_out;
     }
 
-    /// Whether everything was rescued, and is where it was.
+    /// Returns whether everything was rescued, each entry in its own table.
     pub fn is_complete(&self) -> bool {
         self.problems.is_empty()
             && self.lost.list.is_empty()
@@ -120,22 +119,22 @@ impl SalvageReport {
             && self.tables.iter().all(|table| table.expected == Some(table.entries))
     }
 
-    /// What is wrong with the damaged file, page by page, as far as it mattered: the first 1000 problems.
+    /// Returns the problems of the damaged file that salvage met, the first 1000 at most.
     pub fn problems(&self) -> &[Corruption] {
         self.problems.list()
     }
 
-    /// How many problems there are besides those of [`SalvageReport::problems`].
+    /// Returns how many problems there are besides those of [`SalvageReport::problems`].
     pub fn more_problems(&self) -> u64 {
         self.problems.more()
     }
 
-    /// Entries whose key was found, but whose value is lost: the first 1000.
+    /// Returns the entries whose key was found, but whose value is lost, the first 1000 at most.
     pub fn lost_entries(&self) -> &[LostEntry] {
         &self.lost.list
     }
 
-    /// How many there are besides those of [`SalvageReport::lost_entries`].
+    /// Returns how many lost entries there are besides those of [`SalvageReport::lost_entries`].
     pub fn more_lost_entries(&self) -> u64 {
         self.lost.more
     }

@@ -1,9 +1,9 @@
-//! Tables whose place in the catalog is lost: their roots are found among the pages that nothing refers to, and their
-//! names, as far as can be, in older copies of the catalog.
+//! Tables whose catalog entry is lost: their roots are found among the pages that no page refers to, and their names,
+//! if possible, in older copies of the catalog.
 //!
-//! Which table a root belongs to: the one whose root it was in an older catalog; or the one whose older root had
-//! some of the same children, for a change of a few entries leaves most of a tree where it was; or, where both are
-//! single leaves, the one that had some of the same entries.
+//! A root belongs to the table whose root it was in an older catalog; or to the table whose older root had some of
+//! the same children, because a change of a few entries leaves most pages of a tree in place; or, if both are single
+//! leaves, to the table that had some of the same entries.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -20,10 +20,10 @@ use crate::salvage::state::{State, table_entry};
 use crate::salvage::survey::Piece;
 use crate::tree::nodes::view;
 
-/// So many names of lost tables are looked for.
+/// At most this many names of lost tables are collected.
 const MAX_NAMES: usize = 10_000;
 
-/// Adds the trees that nothing refers to.
+/// Adds the trees to which no page refers.
 pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known: bool) {
     let names = Names::of(state, scan);
     let has_parent = pages_with_parents(state.survey.source, scan);
@@ -33,7 +33,7 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
             roots.push(*stray);
         }
     }
-    // The newest first: what is then met again belongs to an older version of the same tree.
+    // The newest first: a page that is found again later belongs to an older version of the same tree.
     roots.sort_by_key(|stray| Reverse((stray.birth, stray.level)));
     for root in roots {
         if state.survey.seen.contains(PageNumber(root.number)) {
@@ -44,7 +44,7 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
         let place = TreeRoot { page: PageNumber(root.number), depth: root.level + 1, entries: 0 };
         let tree = state.survey.tree(&place, root.birth);
         if tree.is_outdated && !is_live_known {
-            // Its own leaves may still be those of a newer version, whose root is lost.
+            // Its leaves may belong to a newer version too, whose root is lost.
             for piece in &tree.pieces {
                 if let Piece::Leaf(number) = piece {
                     state.survey.seen.remove(*number);
@@ -70,7 +70,7 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
     }
 }
 
-/// Pages that some branch refers to, which is not older than they are.
+/// Returns the pages to which a branch refers that is not older than they are.
 fn pages_with_parents(source: &Source, scan: &Scan) -> PageSet {
     let mut pages = PageSet::new(source.page_count);
     for branch in scan.strays.iter().filter(|stray| stray.level > 0) {
@@ -84,11 +84,11 @@ fn pages_with_parents(source: &Source, scan: &Scan) -> PageSet {
     pages
 }
 
-/// What older copies of the catalog say of tables that are missing.
+/// What older copies of the catalog contain about missing tables.
 struct Names {
     /// The newest entry of each name.
     entries: Vec<(String, TableEntry)>,
-    /// Root to name. A page that is younger than the second number has been used again since.
+    /// Root to name. A page that is younger than the transaction was reused since.
     by_root: HashMap<u32, (usize, TransactionId)>,
     /// Child of a root to name, likewise.
     by_child: HashMap<u32, (usize, TransactionId)>,
@@ -124,13 +124,13 @@ impl Names {
         names
     }
 
-    /// Notes what the tree of an older catalog's entry has at its root, if that is still there.
+    /// Adds the children or entries of the root of an older catalog's entry, if the root is still there.
     fn note_content(&mut self, source: &Source, entry: &TableEntry, catalog: &Stray, at: usize) {
         let TreeRoot { page: number, depth, .. } = entry.root;
         let Some(level) = depth.checked_sub(1) else { return };
         let Ok(page) = source.tree_page(number) else { return };
         if page::birth(&page) > catalog.birth || page::level(&page) != level {
-            return; // it has been used again
+            return; // the page was reused
         }
         let root = Stray { number: number.0, level, birth: page::birth(&page) };
         if level > 0 {
@@ -144,7 +144,7 @@ impl Names {
         }
     }
 
-    /// The name of the table whose root this is.
+    /// Returns the name and the older entry of the table whose root this is.
     fn of_root(&self, source: &Source, scan: &Scan, root: &Stray) -> Option<(&str, &TableEntry)> {
         let is_old_child = |child: u32| {
             let &(at, newest) = self.by_child.get(&child)?;
@@ -168,7 +168,7 @@ impl Names {
     }
 }
 
-/// A number for each entry of a leaf, key and value.
+/// Returns a hash of each entry of a leaf, key and value.
 fn entry_hashes(page: &[u8]) -> Vec<u64> {
     let Ok(leaf) = view::<false>(page, 0) else { return Vec::new() };
     let hash = |index: usize| {

@@ -1,9 +1,9 @@
-//! Looks at every page of the file, for those that no readable branch refers to.
+//! Searches all pages of the file for those that no readable branch refers to.
 //!
-//! A large value cannot be taken for pages: it begins 32 bytes behind the beginning of a page, so that a database
-//! file stored as a value has none of its pages at the beginning of one of ours.
+//! A large value cannot be mistaken for pages. It begins 32 bytes after the beginning of a page, so even if a
+//! database file is stored as a value, none of its pages begins where one of this file does.
 //!
-//! Invariant: memory is in proportion to the number of pages that are found, 16 bytes for each.
+//! Invariant: it takes 16 bytes of memory for each page that is found.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -26,18 +26,18 @@ pub(super) struct Stray {
     pub(super) birth: TransactionId,
 }
 
-/// What is found.
+/// The pages that were found.
 #[derive(Default)]
 pub(super) struct Scan {
     /// Leaves and branches, ascending by number.
     pub(super) strays: Vec<Stray>,
-    /// Leaves whose entries are those of a catalog, and the branches above them: youngest first, roots before the rest.
+    /// Leaves whose entries are those of a catalog, and the branches above them: youngest first, then roots first.
     pub(super) catalogs: Vec<Stray>,
 }
 
 impl Scan {
-    /// All tree pages up to `newest` that are not in `seen`. Those that are in `unused` count only as catalogs: they
-    /// are known to be of no use but to tell names.
+    /// Finds all pages of trees up to transaction `newest` that are not in `seen`. Pages in `unused` are taken only
+    /// as catalogs, which may have the names of tables.
     pub(super) fn of(
         source: &Source,
         seen: &PageSet,
@@ -55,7 +55,7 @@ impl Scan {
             if stray.level == 0 && is_catalog(&page, source.page_count) {
                 scan.catalogs.push(stray);
             } else if stray.level == 0 && is_catalog(&page, PageNumber::LIMIT) {
-                continue; // of trees in the end that the file has lost: no table's entries
+                continue; // a catalog of trees in the lost end of the file, not a table
             } else if unused.is_none_or(|unused| !unused.contains(number)) {
                 scan.strays.push(stray);
             }
@@ -69,7 +69,7 @@ impl Scan {
         self.strays.get(index)
     }
 
-    /// Takes the branches of catalogs out of the other pages.
+    /// Moves the branches of catalogs from `strays` to `catalogs`.
     fn separate_catalog_branches(&mut self, source: &Source) {
         let mut births: HashMap<u32, TransactionId> =
             self.catalogs.iter().map(|stray| (stray.number, stray.birth)).collect();
@@ -86,8 +86,8 @@ impl Scan {
         self.catalogs.sort_by_key(|stray| Reverse((stray.birth, stray.level)));
     }
 
-    /// Where the newest catalog stands that can be read: for a file without a record. `None` if there is none, or if
-    /// some tree is younger than it: then the newest catalog is lost.
+    /// Returns the newest catalog that can be read, for a file without a good meta page. Returns `None` if there is
+    /// none, or if a page of a tree is younger, because the newest catalog is then lost.
     pub(super) fn newest_catalog(&self) -> Option<(TreeRoot, TransactionId)> {
         let root = self.catalogs.first()?;
         let is_lost = self.strays.iter().any(|stray| stray.birth > root.birth);
@@ -96,14 +96,14 @@ impl Scan {
     }
 }
 
-/// The pages that a branch refers to; none if it cannot be read.
+/// Returns the pages to which a branch refers, or none if it cannot be read.
 pub(super) fn children(source: &Source, stray: &Stray) -> Vec<u32> {
     let Ok(page) = source.tree_page(PageNumber(stray.number)) else { return Vec::new() };
     let Ok(branch): Result<BranchView<'_>, _> = view(&page, stray.level) else { return Vec::new() };
     (0..branch.child_count()).filter_map(|index| Some(branch.child(index).ok()?.0)).collect()
 }
 
-/// Whether the page is what its header says.
+/// Returns whether the page has the structure that its header says.
 fn is_sound(page: &[u8], level: u8) -> bool {
     match page::kind(page) {
         Some(PageKind::Leaf) => view::<false>(page, 0).is_ok(),
@@ -112,7 +112,7 @@ fn is_sound(page: &[u8], level: u8) -> bool {
     }
 }
 
-/// Whether all entries of a leaf can be those of a catalog, in a file of `page_count` pages.
+/// Returns whether all entries of a leaf can be those of a catalog, in a file of `page_count` pages.
 fn is_catalog(page: &[u8], page_count: u32) -> bool {
     let Ok(leaf) = LeafView::new(page) else { return false };
     (0..leaf.count()).all(|index| match leaf.entry(index) {

@@ -1,9 +1,9 @@
-//! Whether bytes can be a key or value of a type, by the type's name in the catalog. Only ever to tell tables apart:
-//! a type that is not known here fits all bytes.
+//! Whether bytes can be a key or value of a type, by the type's name in the catalog. This is used only to tell tables
+//! apart: a type that is not known here fits all bytes.
 
 use std::str;
 
-/// Whether `bytes` can be an encoding of the type called `type_name`.
+/// Returns whether `bytes` can be an encoding of the type with this name.
 pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
     match type_name {
         "u8" | "i8" => bytes.len() == 1,
@@ -28,7 +28,7 @@ pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
     }
 }
 
-/// `[u8;N]`.
+/// Returns whether the bytes fit `[u8;N]`, or `None` if the type is not of this form.
 fn fits_array(type_name: &str, bytes: &[u8]) -> Option<bool> {
     let length: usize = type_name.strip_prefix("[u8;")?.strip_suffix(']')?.parse().ok()?;
     Some(bytes.len() == length)

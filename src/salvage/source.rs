@@ -1,12 +1,12 @@
-//! The damaged file, to be read only: page by page, each verified each time.
+//! Reads the damaged file, page by page, and verifies each page each time.
 //!
 //! Invariants:
-//! - Nothing is written, and no file is created beside it. The one lock is a shared one on the file itself, which needs
-//!   no right to write and keeps writers waiting; with others present the file is refused, for it changes under
-//!   us, and what they have committed lazily is known to their shared memory only.
-//! - Bytes are read by system calls, never through a mapping: a sector that cannot be read, or a file that is cut
-//!   meanwhile, is an error of one page, and no signal.
-//! - I5: no page number, count or length of the file is used before it has been compared to the file's length.
+//! - Nothing is written, and no file is created beside it. The only lock is a shared one on the file itself, which
+//!   needs no right to write and makes writers wait. If other processes have the file open, it is refused: it may
+//!   change meanwhile, and their lazy commits are only in their shared memory.
+//! - Bytes are read by system calls, never through a mapping. A sector that cannot be read, or a file that is cut
+//!   meanwhile, is an error of one page, not a signal.
+//! - I5: each page number, count and length from the file is compared with the file's length before it is used.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::sys::{self, FileStorage, Reservation, Rights, Storage};
 use crate::txn::open::open_alone;
 use crate::txn::recover::read_records;
 
-/// So many good pages prove a page size.
+/// This many good pages prove a page size.
 const PROOF: u32 = 16;
 
 /// The file that is salvaged.
@@ -29,7 +29,7 @@ pub(super) struct Source {
     storage: FileStorage,
     path: PathBuf,
     pub(super) page_size: usize,
-    /// Whole pages that the file has.
+    /// The number of whole pages in the file.
     pub(super) page_count: u32,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Source {
 pub(super) type Page = Box<[u8]>;
 
 impl Source {
-    /// Opens the file, finds its page size, and answers the good records, newest first, as well.
+    /// Opens the file, finds its page size, and returns the good meta pages too, newest first.
     pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Meta>)> {
         let storage = open_alone(path, Reservation::Nothing)?;
         let records = read_records(&storage)?;
@@ -56,7 +56,7 @@ impl Source {
         Ok((source, records))
     }
 
-    /// Who may use the file.
+    /// Returns the mode, owner and group of the file.
     pub(super) fn rights(&self) -> Result<Rights> {
         Rights::of(self.storage.file()).map_err(|source| Error::Io {
             action: "examine",
@@ -65,7 +65,7 @@ impl Source {
         })
     }
 
-    /// The page size with which the most pages verify, as far as it takes to be sure.
+    /// Returns the page size with which the most pages verify, out of the first [`PROOF`] good ones.
     fn guess_page_size(&mut self, length: u64) -> Option<usize> {
         let mut best = (0, None);
         for page_size in candidate_page_sizes() {
@@ -83,7 +83,8 @@ impl Source {
         best.1
     }
 
-    /// Whether a page's header names the page itself, and a kind: most of what is none is told by this.
+    /// Returns whether the header has the page's own number and a known kind, which most bytes that are not a page do
+    /// not.
     fn looks_like_a_page(&self, number: PageNumber) -> bool {
         let mut header = [0; HEADER_LEN];
         self.read(number.offset(self.page_size), &mut header, number).is_ok()
@@ -108,7 +109,7 @@ impl Source {
         Err(corrupt(Some(run.first.0), "page reference", expected, found))
     }
 
-    /// The bytes of a run of pages, not verified.
+    /// Returns the bytes of an extent, not verified.
     fn bytes(&self, run: Extent) -> Result<Vec<u8>> {
         self.check_inside(run)?;
         let mut bytes = sys::zeroed(run.count as usize * self.page_size)?;
@@ -116,7 +117,7 @@ impl Source {
         Ok(bytes.into_vec())
     }
 
-    /// A page of any kind but an overflow run, whose checksum goes beyond the page.
+    /// Returns a page of any kind except overflow, whose checksum covers more than the page.
     fn any_page(&self, number: PageNumber) -> Result<Page> {
         let bytes = self.bytes(Extent { first: number, count: 1 })?;
         let header = page::verify(&bytes, number)?;
@@ -127,7 +128,7 @@ impl Source {
         Ok(bytes.into_boxed_slice())
     }
 
-    /// A leaf or branch.
+    /// Returns a leaf or branch.
     pub(super) fn tree_page(&self, number: PageNumber) -> Result<Page> {
         let page = self.any_page(number)?;
         match page::kind(&page) {
@@ -136,7 +137,7 @@ impl Source {
         }
     }
 
-    /// A leaf or branch, if there is one at `number`: whoever asks looks at all pages in turn.
+    /// Returns a leaf or branch if there is one at `number`. This is for a scan of all pages.
     pub(super) fn tree_page_by_chance(&self, number: PageNumber) -> Option<Page> {
         let mut header = [0; HEADER_LEN];
         self.read(number.offset(self.page_size), &mut header, number).ok()?;
@@ -144,7 +145,7 @@ impl Source {
         if is_one && page::number(&header) == number { self.tree_page(number).ok() } else { None }
     }
 
-    /// The pages of a large value, as a leaf refers to them.
+    /// Returns the extent of a large value to which a leaf refers.
     pub(super) fn run_of_value(&self, first: ChildRef, length: u64) -> Result<Extent> {
         if length > MAX_VALUE_LEN {
             let expected = format_args!("at most {MAX_VALUE_LEN}");
@@ -155,7 +156,7 @@ impl Source {
         Ok(run)
     }
 
-    /// An overflow run of transaction `newest` or before.
+    /// Reads and verifies an overflow extent, written by transaction `newest` or before.
     pub(super) fn overflow_run(&self, run: Extent, newest: TransactionId) -> Result<Vec<u8>> {
         let bytes = self.bytes(run)?;
         let found = overflow::checked_page_count(&bytes, self.page_size)?;
@@ -170,16 +171,16 @@ impl Source {
         Ok(bytes)
     }
 
-    /// Free space as of `record`.
+    /// Returns the free space at `record`.
     pub(super) fn space(&self, record: &Meta) -> Result<Space> {
         let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
         Space::load(&chain.bytes, record.id)
     }
 }
 
-/// The file is no database, as far as can be told.
+/// The error for a file in which no part of a database was found.
 pub(super) fn nothing_found(path: &Path) -> Error {
-    let found = "it has neither a record of one nor a page with the right checksum".into();
+    let found = "it has neither a good meta page nor any page with the right checksum".into();
     Error::NotADatabase { path: path.to_owned(), found }
 }
 

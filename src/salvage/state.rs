@@ -1,4 +1,4 @@
-//! The state of the database that is salvaged: the tables of one catalog, as far as they can be read.
+//! The state of the database that is salvaged: the readable part of the tables of one catalog.
 
 use std::collections::HashSet;
 
@@ -14,30 +14,30 @@ use crate::format::tree_root::TreeRoot;
 use crate::salvage::source::Source;
 use crate::salvage::survey::{Piece, Survey, Tree, note};
 
-/// A table that is going to be written anew.
+/// A table that will be written to the new database.
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) key_type: String,
     pub(super) value_type: String,
     pub(super) tree: Tree,
-    /// Entries that it had, if that is known.
+    /// How many entries it had, if that is known.
     pub(super) expected: Option<u64>,
     /// Leaves that no readable branch refers to, youngest first.
     pub(super) orphans: Vec<Orphan>,
 }
 
-/// A leaf that no readable branch refers to. It speaks for all keys from its first to its last: what an older leaf has
-/// between them was replaced or removed.
+/// A leaf that no readable branch refers to. It decides about all keys from its first to its last: entries of an
+/// older leaf between them were replaced or removed.
 #[derive(Clone)]
 pub(super) struct Orphan {
     pub(super) number: u32,
     pub(super) first: Vec<u8>,
     pub(super) last: Vec<u8>,
-    /// Which gap of its table it lies in.
+    /// The gap of its table in which it is.
     pub(super) gap: usize,
 }
 
-/// Everything that a catalog leads to.
+/// Everything that a catalog refers to.
 pub(super) struct State<'a> {
     pub(super) survey: Survey<'a>,
     pub(super) tables: Vec<Table>,
@@ -67,8 +67,8 @@ impl<'a> State<'a> {
         }
     }
 
-    /// The state of the newest record; of the one before, if that can be read as a whole and has no fewer entries to be
-    /// read: then the newest is that of a commit that has never come to its end.
+    /// Returns the state of the newest meta page; or of the older one, if the newest state has damaged pages and the
+    /// older can be read completely and has no fewer readable entries: the newest commit was then not completed.
     pub(super) fn of_records(source: &'a Source, records: &[Meta]) -> Option<(State<'a>, Meta)> {
         let (newest, older) = records.split_first()?;
         let state = State::of_catalog(source, &newest.catalog, newest.id);
@@ -83,7 +83,7 @@ impl<'a> State<'a> {
         Some((state, newest.clone()))
     }
 
-    /// The state whose catalog stands at `root`.
+    /// Returns the state whose catalog has this root.
     pub(super) fn of_catalog(source: &'a Source, root: &TreeRoot, newest: TransactionId) -> State<'a> {
         let mut state = State { is_catalog_hidden: false, newest, ..State::unknown(source) };
         let catalog = state.survey.tree(root, newest);
@@ -118,7 +118,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Adds a table; under another name if its own is taken or cannot be one.
+    /// Adds a table, with another name if its own is taken or too long.
     pub(super) fn add(
         &mut self,
         name: String,
@@ -139,7 +139,7 @@ impl<'a> State<'a> {
         self.names.contains(name)
     }
 
-    /// A name for a table whose own is not known.
+    /// Returns a name for a table whose own is not known.
     pub(super) fn lost_and_found_name(&mut self) -> String {
         loop {
             self.extra_tables += 1;
@@ -150,13 +150,13 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Entries on leaves that can be read.
+    /// Returns the number of entries in readable leaves.
     fn entries(&self) -> u64 {
         self.tables.iter().map(|table| table.tree.entries).sum()
     }
 }
 
-/// The catalog's entry at `index` of a leaf.
+/// Reads the entry at `index` of a catalog leaf.
 pub(super) fn table_entry(
     source: &Source,
     leaf: &LeafView<'_>,
@@ -166,7 +166,7 @@ pub(super) fn table_entry(
     let (name, value) = leaf.entry(index)?;
     let entry = match value {
         LeafValue::Inline(bytes) => TableEntry::decode(bytes)?,
-        // It is long only because the key is: a large value is not worth reading.
+        // A catalog entry is on overflow pages only because its key is long, so a longer value is damage.
         LeafValue::Overflow { length, .. } if length > source.page_size as u64 => {
             return Err(corrupt(None, "length of a catalog entry", source.page_size, length));
         }

@@ -1,9 +1,9 @@
-//! Walks the trees of a damaged file: which leaves can be read, and where something is missing between them.
+//! Walks the trees of a damaged file, and finds which leaves can be read, and where leaves are missing between them.
 //!
 //! Invariants:
-//! - I5: each page is descended into once, by all walks together, and levels fall with each step: so the walks end.
-//! - A page that is younger than the page that refers to it has been used again since: it is not what was meant.
-//! - Gaps that follow each other are one. So there are at most as many as leaves, and one more for each tree.
+//! - I5: all walks together visit each page once, and levels fall with each step, so the walks end.
+//! - A page that is younger than the page that refers to it was reused since: it does not belong to this tree.
+//! - Consecutive gaps are one. So a tree has at most one more gap than it has leaves.
 
 use crate::base::{ChildRef, PageNumber, PageSet, TransactionId};
 use crate::check::Problems;
@@ -22,11 +22,11 @@ pub(super) struct Tree {
     pub(super) pieces: Vec<Piece>,
     /// In key order as well.
     pub(super) gaps: Vec<Gap>,
-    /// Entries on the leaves that can be read.
+    /// Entries in the leaves that can be read.
     pub(super) entries: u64,
     /// Whether a part of it belongs to a tree that was walked before.
     pub(super) overlaps: bool,
-    /// Whether pages of it have been used again since: then it is not in use itself.
+    /// Whether pages of it were reused since: then the tree itself is not in use.
     pub(super) is_outdated: bool,
     /// What is wrong with it.
     pub(super) problems: Problems,
@@ -36,11 +36,11 @@ pub(super) struct Tree {
 
 pub(super) enum Piece {
     Leaf(PageNumber),
-    /// Its place in the list of gaps.
+    /// Its index in the list of gaps.
     Gap(usize),
 }
 
-/// A lost branch: pages below it may be there, but nothing says which.
+/// A lost branch: pages below it may be there, but it is not known which.
 #[derive(Clone)]
 pub(super) struct Gap {
     /// All keys below are at least this.
@@ -66,7 +66,7 @@ impl Tree {
     }
 }
 
-/// All that has been seen of the file.
+/// The pages of the file that were visited so far.
 pub(super) struct Survey<'a> {
     pub(super) source: &'a Source,
     /// Pages that some tree refers to, damaged or not.
@@ -88,7 +88,7 @@ impl<'a> Survey<'a> {
         tree
     }
 
-    /// A node and all below; `range` is what its parent says of it.
+    /// Walks a node and all below it. `range` has the bounds that its parent gives.
     fn node(&mut self, at: ChildRef, level: u8, range: &Gap, tree: &mut Tree) {
         let number = PageNumber(at.0);
         if self.seen.contains(number) {
@@ -110,7 +110,7 @@ impl<'a> Survey<'a> {
         let page = self.source.tree_page(number)?;
         let birth = page::birth(&page);
         if birth > range.newest {
-            self.seen.remove(number); // it belongs to something else
+            self.seen.remove(number); // it belongs to another tree
             tree.is_outdated = true;
             return Err(corrupt(Some(number.0), "birth", format_args!("at most {}", range.newest), birth));
         }
@@ -132,7 +132,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Notes what is wrong, in words if it is not damage.
+/// Adds an error to the problems, as a text if it is not damage.
 pub(super) fn note(problems: &mut Problems, error: Error) {
     problems.push(match error {
         Error::Corrupt(problem) => *problem,

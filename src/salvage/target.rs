@@ -1,8 +1,8 @@
-//! The new database: built without a name, checked, and only then given its own.
+//! Writes the new database: under another name first, then checks it and gives it its own name.
 //!
 //! Invariants:
-//! - Under its own name there is never a file that is not complete, checked and durable.
-//! - Memory: what a transaction holds before it spills, and the largest value.
+//! - The file gets its own name when it is complete, checked and durable.
+//! - It takes memory for what a transaction holds before it spills, and for the largest value.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::{OpenTable, Transaction};
 
-/// What has been written, and what could not be.
+/// What was written, and what could not be read.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) tables: Vec<SalvagedTable>,
@@ -32,7 +32,7 @@ pub(super) struct Written {
     pub(super) lost: LostEntries,
 }
 
-/// Writes all that `state` has to a new database at `path`.
+/// Writes everything in `state` to a new database at `path`.
 pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
     let source = state.survey.source;
     let length = u64::from(source.page_count) * source.page_size as u64;
@@ -48,7 +48,7 @@ pub(super) fn write(state: &mut State<'_>, path: &Path) -> Result<Written> {
 }
 
 fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written> {
-    let transaction = Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes");
+    let transaction = Transaction::begin(handle, Wait::Forever)?.expect("Wait::Forever has no timeout");
     let source = state.survey.source;
     let mut written = Written::default();
     let mut claimed = PageSet::new(source.page_count);
@@ -69,12 +69,13 @@ fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written
 struct Writer<'a> {
     source: &'a Source,
     transaction: &'a Transaction,
-    /// Overflow pages that an entry has referred to: a hostile file must not make us copy a large value many times.
+    /// Overflow pages to which an entry refers: each is used once, so that a hostile file cannot multiply a large
+    /// value.
     claimed: &'a mut PageSet,
     written: &'a mut Written,
 }
 
-/// Ranges of keys for which a younger leaf has spoken.
+/// Ranges of keys that a younger leaf covers.
 pub(super) type Spoken = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Writer<'_> {
@@ -88,7 +89,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes leaves of one gap, youngest first.
+    /// Writes the leaves of one gap, youngest first.
     fn orphans(&mut self, orphans: Vec<Orphan>, open: &mut OpenTable) -> Result<()> {
         let mut spoken: Spoken = Vec::new();
         for orphan in orphans {
@@ -98,7 +99,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the entries of a leaf, but for keys in the ranges of `spoken`. An error is one of writing.
+    /// Writes the entries of a leaf, except those in the ranges of `spoken`. Only an error of writing is returned.
     fn leaf(
         &mut self,
         number: PageNumber,
@@ -108,7 +109,7 @@ impl Writer<'_> {
         let page: Page = match self.source.tree_page(number) {
             Ok(page) => page,
             Err(error) => {
-                note(&mut self.written.problems, error); // it could be read a moment ago
+                note(&mut self.written.problems, error); // it could be read before
                 return Ok(());
             }
         };
@@ -171,11 +172,11 @@ impl Writer<'_> {
 
 enum Value<'a> {
     InPlace(&'a [u8]),
-    /// An overflow run, and the length of the value in it.
+    /// The bytes of an overflow extent, and the length of the value in it.
     Apart(Vec<u8>, u64),
 }
 
-/// Adds a range to those that ascend and do not overlap.
+/// Adds a range to `spoken`, which stays ascending and without overlaps.
 pub(super) fn add_range(spoken: &mut Spoken, Orphan { first: mut lower, last: mut upper, .. }: Orphan) {
     let start = spoken.partition_point(|(_, last)| *last < lower);
     let end = spoken.partition_point(|(first, _)| *first <= upper);
