@@ -82,8 +82,7 @@ impl<S: Workload> Exploration<'_, S> {
         let first = if path.is_empty() { 0 } else { session.opened_at };
         let guided = self.guided(path).map_err(Found::from)?;
         if guided.is_some_and(|next| next.point > session.events.len() || next.point < first) {
-            let text =
-                format!("the path names an event that is not between {first} and {}", session.events.len());
+            let text = format!("there are only events {first} to {}", session.events.len());
             return Err(Problem::new(ProblemKind::Usage, text).into());
         }
         let (most, one_in) = self.share_out(session, start, first, budget, path.is_empty() && is_mine(first));
