@@ -3,7 +3,9 @@
 //! Invariants:
 //! - Under its own name the file is never seen, by another process or after a crash, without its whole contents: it
 //!   has no name while it is made ([`StagedFile`]), is made durable, and only then gets its name.
-//! - Whatever has that name already is never replaced, nor followed if it is a link.
+//! - Whatever has that name already is never replaced, nor followed if it is a link. One exception is asked for by
+//!   name: an empty regular file ([`create_over_empty_file`]), which is replaced by one rename, so that a crash leaves
+//!   either the empty file or the whole new one.
 //! - No step that can fail comes after the file has its name, except the sync of its folder: if that fails the file
 //!   is removed again. The folder is opened first.
 //! - [`Rights`]: the file never has a wider mode than it ends with.
@@ -18,7 +20,7 @@ use super::gather;
 use super::path::folder_of;
 use super::platform::random_bytes;
 use super::rights::Rights;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,6 +35,8 @@ pub(crate) struct StagedFile {
     /// The name that it has meanwhile, where it must have one.
     staged_name: Option<OsString>,
     rights: Rights,
+    /// Whether it takes the place of an empty file.
+    is_over_empty: bool,
 }
 
 impl StagedFile {
@@ -40,17 +44,20 @@ impl StagedFile {
     pub(crate) fn begin(path: &Path, rights: Rights) -> io::Result<StagedFile> {
         before_call();
         check_is_free(path)?;
+        StagedFile::begin_unchecked(path, rights)
+    }
+
+    fn begin_unchecked(path: &Path, rights: Rights) -> io::Result<StagedFile> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
         let folder = Folder::open(folder_of(path))?;
         let (file, staged_name) = match folder.create_unnamed(rights.first_mode()) {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                let mut staged_name = name.clone();
-                staged_name.push(format!("-new-{:016x}", u64::from_le_bytes(random_bytes()?)));
+                let staged_name = random_name(&name)?;
                 (folder.create(&staged_name, rights.first_mode())?, Some(staged_name))
             }
             other => (other?, None),
         };
-        Ok(StagedFile { file, folder, name, staged_name, rights })
+        Ok(StagedFile { file, folder, name, staged_name, rights, is_over_empty: false })
     }
 
     /// The file, to be filled.
@@ -78,8 +85,14 @@ impl StagedFile {
         self.rights.give_to(&self.file)?;
         self.file.sync_all()?;
         before_call();
+        if self.is_over_empty && self.staged_name.is_none() {
+            let staged_name = random_name(&self.name)?; // a file without a name can replace none
+            self.folder.link(&self.file, &staged_name)?;
+            self.staged_name = Some(staged_name);
+        }
         match &self.staged_name {
             None => self.folder.link(&self.file, &self.name)?,
+            Some(staged_name) if self.is_over_empty => self.folder.replace(staged_name, &self.name)?,
             Some(staged_name) => self.folder.rename(staged_name, &self.name)?,
         }
         self.staged_name = None;
@@ -110,6 +123,32 @@ pub(crate) fn create_file_with(
     let staged = StagedFile::begin(path, rights)?;
     fill(staged.file())?;
     staged.finish()
+}
+
+/// Creates the file `path` in place of an empty regular file of that name. `ErrorKind::AlreadyExists` if the file there
+/// is no longer empty, or another kind of file.
+pub(crate) fn create_over_empty_file(path: &Path, rights: Rights, contents: &[&[u8]]) -> io::Result<()> {
+    before_call();
+    let mut staged = StagedFile::begin_unchecked(path, rights)?;
+    staged.is_over_empty = true;
+    gather::write_all_at(staged.file(), 0, contents)?;
+    match is_empty_file(path)? {
+        true => staged.finish(),
+        false => Err(ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// Whether `path` is a regular file without contents, and not a link.
+pub(crate) fn is_empty_file(path: &Path) -> io::Result<bool> {
+    let found = path.symlink_metadata()?;
+    Ok(found.file_type().is_file() && found.len() == 0)
+}
+
+/// A name that no other file has: of a file that is to be called `name`.
+fn random_name(name: &OsStr) -> io::Result<OsString> {
+    let mut random = name.to_owned();
+    random.push(format!("-new-{:016x}", u64::from_le_bytes(random_bytes()?)));
+    Ok(random)
 }
 
 /// Makes the name `path` of `file` durable.

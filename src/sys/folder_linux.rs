@@ -103,6 +103,17 @@ impl Folder {
         Ok(())
     }
 
+    /// Renames a file within the folder; a file that has the name `to` is replaced.
+    pub(super) fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let (old, new) = (CString::new(from.as_bytes())?, CString::new(to.as_bytes())?);
+        let folder = self.place.as_raw_fd();
+        // SAFETY: both names are C strings that live through the call; the folder is open.
+        match unsafe { libc::renameat(folder, old.as_ptr(), folder, new.as_ptr()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         let name = CString::new(name.as_bytes())?;
         // SAFETY: the name is a C string that lives through the call; the folder is open.

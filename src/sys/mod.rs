@@ -65,7 +65,10 @@ mod tests;
 
 pub(crate) use address_space::Reservation;
 pub(crate) use copy::{FileWriter, reserve_space, set_length, store_at};
-pub(crate) use create::{StagedFile, check_is_free, create_file, create_file_with, sync_name};
+pub(crate) use create::{
+    StagedFile, check_is_free, create_file, create_file_with, create_over_empty_file, is_empty_file,
+    sync_name,
+};
 pub(crate) use file_storage::{Access, FileStorage};
 pub(crate) use file_system::check_folder_of;
 pub(crate) use fork::{ForkMark, LockDescription};

@@ -134,7 +134,11 @@ impl OpenSettings {
                 Err(error) => return Err(io_error("open")(error)),
             };
             if let Some(storage) = &storage {
-                read_slots(storage).map_err(|error| explain(error, path))?;
+                let is_to_be_filled =
+                    self.may_create() && storage.file_length().is_ok_and(|length| length == 0);
+                if !is_to_be_filled {
+                    read_slots(storage).map_err(|error| explain(error, path))?;
+                }
             } else if !self.any_file_system {
                 // Checked before a lock file is created. Any other fault of the folder is reported when the file is
                 // created.
@@ -188,16 +192,8 @@ impl OpenSettings {
         let locking = |source| lock_file_error(path, "lock")(source);
         file_locks::lock_open(&lock).map_err(locking)?;
         lock.file().and_then(check_lock_file).map_err(locking)?;
-        if self.may_create() && !path.exists() {
-            if file_locks::is_lock_file_in_use(&lock).map_err(locking)? {
-                return Err(Error::Replaced { path: path.to_owned(), problem: ANOTHER_DATA_FILE });
-            }
-            match sys::create_file(path, self.rights_of_new(), &[&self.first_pages(new_identity()?)?]) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                    return Err(io_error("create")(error));
-                }
-                _ => {}
-            }
+        if self.may_create() {
+            self.create_if_missing(path, &lock)?;
         }
         let storage = self.open_storage(path).map_err(io_error("open"))?;
         let rights = Rights::of(storage.file()).map_err(io_error("examine"))?;
@@ -205,6 +201,33 @@ impl OpenSettings {
         match storage.open_for_locks(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             data => self.join(path, lock, data.map_err(io_error("open"))?, Box::new(storage)),
+        }
+    }
+
+    /// Creates the database file, unless it has contents. The open lock is held.
+    fn create_if_missing(&self, path: &Path, lock: &LockFile) -> Result<()> {
+        let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
+        let is_empty = match sys::is_empty_file(path) {
+            Ok(false) => return Ok(()),
+            Ok(true) => true, // of `touch` or `mktemp`, for instance
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(io_error(error)),
+        };
+        if file_locks::is_lock_file_in_use(lock).map_err(lock_file_error(path, "lock"))? {
+            return Err(Error::Replaced { path: path.to_owned(), problem: ANOTHER_DATA_FILE });
+        }
+        let pages = self.first_pages(new_identity()?)?;
+        let created = match is_empty {
+            true => {
+                let file = File::open(path).map_err(io_error)?;
+                let rights = Rights::of(&file).map_err(io_error)?;
+                sys::create_over_empty_file(path, rights, &[&pages])
+            }
+            false => sys::create_file(path, self.rights_of_new(), &[&pages]),
+        };
+        match created {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io_error(error)),
+            _ => Ok(()),
         }
     }
 

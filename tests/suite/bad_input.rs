@@ -95,8 +95,37 @@ fn not_a_mapleaf_file() {
 fn an_empty_file() {
     let (_folder, path) = scratch();
     fs::write(&path, b"").unwrap();
-    let error = refused(&path, &["not a mapleaf database", "empty", "remove the file"]);
-    assert!(matches!(error, Error::NotADatabase { .. }));
+    for options in [Db::options().read_only(true), Db::options().create(false)] {
+        let error = options.open(&path).unwrap_err();
+        assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
+        assert!(error.to_string().contains("empty"), "{error}");
+        assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    }
+}
+
+/// As `touch` and `mktemp` leave one: it becomes a database, with its own mode, for whichever of several comes first.
+#[cfg(unix)]
+#[test]
+fn an_empty_file_becomes_a_database() {
+    const NUMBERS: Table<u64, u64> = Table::new("numbers");
+    for round in 0..20 {
+        let (folder, path) = scratch();
+        fs::write(&path, b"").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                let path = &path;
+                scope.spawn(move || {
+                    let db = Db::open(path).unwrap();
+                    db.update(|tx| tx.table(&NUMBERS)?.insert(number, round)).unwrap();
+                });
+            }
+        });
+        let db = Db::open(&path).unwrap();
+        assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), 3);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the database and its lock file");
+    }
 }
 
 /// Changes the record in `slot`, and makes its checksum right again.
