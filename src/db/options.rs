@@ -108,7 +108,7 @@ impl OpenOptions {
         self
     }
 
-    /// Sets whether a missing file is created (the default) or is an error.
+    /// Sets whether a missing or empty file becomes a database (the default) or is an error.
     pub fn create(mut self, create: bool) -> OpenOptions {
         self.settings.create = create;
         self

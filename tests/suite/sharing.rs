@@ -1386,7 +1386,8 @@ fn unseen_reader(mut peer: Peer, path: &Path) {
     let db = Db::open(path).unwrap();
     assert_eq!(get(&db, 1), Some(1));
     assert!(db.try_write().unwrap().is_none(), "writers wait for it");
-    assert!(db.write_timeout(Duration::from_millis(10)).unwrap().is_none());
+    let waited = db.write_timeout(Duration::from_millis(10));
+    assert!(matches!(waited, Err(Error::HeldOff { .. })), "after the wait it is said why");
     let _worker = process::Orphan(peer.number("fork") as u32);
     peer.kill();
     assert!(db.try_write().unwrap().is_some(), "a forked child of it holds nobody off");
