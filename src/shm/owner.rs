@@ -10,7 +10,7 @@
 //!   it. If anything differs, recovery makes the memory again; otherwise what killed processes left, lazy commits
 //!   included, is kept (R8).
 //! - Memory that the last handle has *closed*, with all that was committed durable and visible, says one thing only:
-//!   which record the last sync has stored. All else follows from the record. So a lock file that is not in use is one
+//!   which meta the last sync has stored. All else follows from the meta. So a lock file that is not in use is one
 //!   page long.
 
 use std::fs::File;
@@ -34,7 +34,7 @@ const COMPLETE: usize = IDENTITY_AT + IDENTITY_LEN;
 const UNRECOVERED: usize = IDENTITY_AT + 9;
 /// No handle uses the memory, and all that was committed is durable.
 const CLOSED: usize = IDENTITY_AT + 10;
-/// Words of closed memory: a page, with this and the heads.
+/// Words of closed memory: one page, which has this word and the watermarks.
 const CLOSED_WORD_COUNT: usize = 512;
 const _: () = assert!(CLOSED_WORD_COUNT >= RING_AT);
 
@@ -125,9 +125,9 @@ impl SharedMemory {
         self.word(COMPLETE).store(1, SeqCst);
     }
 
-    /// Cuts the memory to its first page, unless it has what the data file does not say. The caller holds the gate, and
-    /// no other handle is alive: any that comes waits at the gate, and makes the memory long before it looks at it. A
-    /// handle that is killed, at any step, leaves memory that is long, closed or not, or one page of it.
+    /// Cuts the memory to its first page, unless it has something that the data file does not have. The caller holds
+    /// the open lock, and no other handle is alive: any that comes waits for the open lock, and makes the memory long
+    /// before it reads it. A kill at any step leaves memory that is long, closed or not, or one page of it.
     pub(crate) fn close(&self) -> io::Result<()> {
         // Another handle that was closing may have been here since this one gave its place up.
         if !self.memory.are_there()? {
@@ -148,7 +148,7 @@ impl SharedMemory {
         self.memory.cut(CLOSED_WORD_COUNT)
     }
 
-    /// Whether the memory was closed, and is to be made from the record.
+    /// Whether the memory was closed, and has to be made from the meta.
     pub(crate) fn is_closed(&self) -> bool {
         self.word(CLOSED).load(SeqCst) != 0
     }

@@ -127,7 +127,7 @@ impl Room {
     fn of(space: &Space, page_size: usize) -> Room {
         let (length, pinned) = (space.length_pages(), space.retired().page_count());
         let used = length - FIRST_PAGE - space.free().page_count() - pinned;
-        // A small database commits little, and its file is to be small.
+        // A small database commits little, and its file should be small.
         let spare = SPARE_PAGES.min(used);
         let reserve = spare + space.most_base_pages(page_size) as u32;
         // The pages that are not pinned can hold what is in use. This many of them are needed:

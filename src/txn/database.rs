@@ -273,8 +273,8 @@ impl Drop for Database {
         }
         self.shared.leave(self.handle);
         if let Some(locks) = &self.locks {
-            // From here on the shared memory is not this handle's to touch, unless it is the last. A failure leaves the
-            // lock file longer than it need be.
+            // From here on this handle must not touch the shared memory, unless it is the last. A failure leaves the
+            // lock file longer than necessary.
             let _ = locks
                 .leave(self.handle)
                 .and_then(|is_last| if is_last { self.shared.close() } else { Ok(()) });

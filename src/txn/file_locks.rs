@@ -134,14 +134,14 @@ impl FileLocks {
         sys::sync_name(data_path, self.data.file()?)
     }
 
-    /// Gives up all that shows others that this handle is here. Returns whether it was the last: then it holds the gate
-    /// until it is dropped, no handle that uses the lock file is alive, and none comes.
+    /// Releases all locks that show others that this handle is here. Returns whether it was the last: then it holds
+    /// the open lock until it is dropped, no handle that uses the lock file is alive, and none comes.
     ///
-    /// The gate is taken last, so that of handles that leave at one time the last sees no other; only if it finds the
-    /// gate taken for a moment by another that looks, neither may be the last. A handle that has given up its byte but
-    /// not yet its presence keeps another from being the last: for a handle that came then would find it present, and
-    /// take the memory for one that is in use. For the same reason this one gives its presence up before it looks, so
-    /// that a kill after that leaves no presence beside memory that is closed.
+    /// The open lock is taken last, so that of handles that leave at the same time the last sees no other. If one finds
+    /// the open lock held for a moment by another that is testing, neither may be the last. A handle that has released
+    /// its byte but not yet its presence keeps another from being the last: a handle that came then would find it
+    /// present, and take the memory for one that is in use. For the same reason this handle releases its presence
+    /// before it tests, so that a kill after that leaves no presence beside closed memory.
     pub(crate) fn leave(&self, handle: HandleNumber) -> io::Result<bool> {
         let lock = self.lock.file()?;
         unlock_range(lock, handle.byte())?;

@@ -389,8 +389,8 @@ impl OpenSettings {
         })
     }
 
-    /// Sees to it that `shared` says how the file stands: it may say so already, since other handles are open, or have
-    /// left it in order; otherwise it is set to what recovery finds.
+    /// Sets `shared` to the state of the file. If other handles are open, or have left it in order, it has that state
+    /// already; otherwise recovery finds it.
     fn adopt_or_recover(
         &self,
         slots: Slots,
@@ -406,13 +406,13 @@ impl OpenSettings {
         let is_of_boot = is_ours && shared.is_of_boot(identity);
         let must_recover = match is_alone {
             true => !(is_of_boot && slots.is_as_left(shared, pages)),
-            // Only readers were here, so recovery finds what they found.
+            // Only readers have been here, so recovery finds what they found.
             false => shared.is_unrecovered() && !self.settings.read_only,
         };
         if must_recover {
             let is_durable = is_alone && is_of_boot && slots.is_as_closed(shared, pages);
             if is_alone && locks.is_some() {
-                shared.clear(); // memory of our own is new, and zero
+                shared.clear(); // memory that is not in a lock file is new, and zero
             }
             slots.recover(pages, shared, self.settings.read_only, is_durable)?;
             if let Some(locks) = locks.filter(|_| !self.settings.read_only && !is_durable) {

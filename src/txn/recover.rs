@@ -212,7 +212,7 @@ impl Slots {
         (known.len() == self.found.len()).then_some(&durable.record)
     }
 
-    /// Whether the newest record is the one that the handle which closed `shared` knew to be durable, and the other
+    /// Whether the newest meta is the one that the handle which closed `shared` knew to be durable, and the other
     /// slot has an older one, or none. Then there is nothing to store again (R7) and nothing to erase (R9): that was
     /// done, and no sync has failed since.
     pub(crate) fn is_as_closed(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
@@ -223,7 +223,7 @@ impl Slots {
             && (self.found.len() == 2 || reads_as_zeros(pages, 1 - slot))
     }
 
-    /// Steps 2 to 6: sets `shared` to what is found. Steps 3 to 5 are left out if the newest record is known to be
+    /// Steps 2 to 6: sets `shared` to what is found. Steps 3 to 5 are skipped if the newest meta is known to be
     /// durable.
     pub(crate) fn recover(
         self,

@@ -9,7 +9,7 @@ use crate::shm::RING_LEN;
 use crate::shm::commit_info::CommitDelta;
 use crate::txn::group_commit::GroupCommit;
 
-/// Where commits wait for a sync, and what this handle knows of its own.
+/// Where commits wait for a sync, and the deltas of this handle's own newest commits.
 #[derive(Default)]
 pub(crate) struct SyncState {
     pub(super) group: GroupCommit,
