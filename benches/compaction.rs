@@ -1,4 +1,4 @@
-//! What increments and compaction cost, counted in bytes, pages and transactions: the table *Increments and
+//! The cost of increments and compaction, in bytes, pages and transactions: the table *Increments and
 //! compaction* of docs/BENCHMARKS.md. `cargo bench --bench compaction` prints it.
 
 use std::fs;
@@ -38,7 +38,7 @@ fn bytes_of(path: &Path) -> anyhow::Result<u64> {
     Ok(fs::metadata(path)?.len())
 }
 
-/// Changes entries, and prints what an increment since then takes.
+/// Changes entries, and prints the size of an increment with the changes.
 fn increment(db: &Db, folder: &TempDir, name: &str, changed: &[u64]) -> mapleaf::Result<()> {
     let since = db.read()?.id();
     put(db, changed, 8)?;

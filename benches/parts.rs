@@ -1,8 +1,9 @@
-//! The parts, each on its own: what a change to one of them does. For mapleaf beside its peers, see benches/versus.
+//! Benchmarks of single operations, to see what a change does to them. benches/versus compares mapleaf with its
+//! peers.
 //!
-//! All but the durable commit run on a database in memory, so that no disk disturbs them.
+//! All except the durable commit run on a database in memory, so that they do not depend on a disk.
 
-#![allow(missing_docs)] // the macros make functions without
+#![allow(missing_docs)] // the macros make functions without documentation
 
 use std::hint::black_box;
 
@@ -29,7 +30,7 @@ fn key(number: u64) -> Key {
     key
 }
 
-/// Keys to be looked up, one after the other and round again.
+/// The keys to look up, in a cycle.
 fn some_keys() -> impl Iterator<Item = Key> {
     (0..COUNT).map(|number| key(number * 7919 % COUNT)).collect::<Vec<Key>>().into_iter().cycle()
 }

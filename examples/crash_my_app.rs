@@ -1,37 +1,37 @@
-//! A small ledger, and the explorer that crashes it at every moment: what a test of an application's own promises
-//! looks like. See `mapleaf::sim`.
+//! A small ledger, and the explorer that crashes it at every point: how an application tests what it guarantees. See
+//! `mapleaf::sim`.
 //!
 //! ```text
 //! cargo run --release --features sim --example crash_my_app
 //! cargo run --release --features sim --example crash_my_app -- --with-bug
 //! ```
 //!
-//! The promise is that money only moves: whatever is cut short, balances and journal agree, and no transfer that the
-//! customer was told of is forgotten. With `--with-bug` a transfer is booked in two transactions, as one writes it
-//! without thinking of crashes; the explorer finds the moment between them, and says how to come back to it.
+//! The guarantee is that money only moves: after any crash, balances and journal agree, and no transfer that was
+//! confirmed to the customer is lost. With `--with-bug` a transfer is booked in two transactions, a common mistake.
+//! The explorer finds the crash between them, and prints how to reproduce it.
 
 use clap::Parser;
 use mapleaf::sim::{Context, Explorer, Fault, History, Random, Workload};
 use mapleaf::{Db, Error, Result, Table, Value, WriteTxn};
 
 const ACCOUNTS: Table<u64, i64> = Table::new("accounts");
-/// What was booked: the number of the transfer, and from, to and amount.
+/// The booked transfers, by number: from, to and amount.
 const JOURNAL: Table<u64, (u64, u64, i64)> = Table::new("journal");
 const ACCOUNT_COUNT: usize = 4;
 
-/// Crashes a small ledger at every moment, and says whether its promises hold.
+/// Crashes a small ledger at every point, and checks what it guarantees.
 #[derive(Parser)]
 struct Arguments {
-    /// Books each transfer in two transactions, which is a mistake.
+    /// Book each transfer in two transactions, which is a mistake
     #[arg(long)]
     with_bug: bool,
-    /// Scripts of transfers to try.
+    /// Scripts of transfers to try
     #[arg(long, default_value_t = 4)]
     scripts: u64,
-    /// Crash states to visit in each script, about.
+    /// Crash states to visit in each script, about
     #[arg(long, default_value_t = 2_000)]
     states: u64,
-    /// Visits one state again: the string that a failure has printed.
+    /// Visit one state again: the replay string of a failure
     #[arg(long)]
     replay: Option<String>,
 }
@@ -66,7 +66,7 @@ impl Ledger {
             });
         }
         db.update(|tx| {
-            // Whoever was cut short books again: what is booked already is not booked twice. (The explorer found that.)
+            // After a crash a transfer may be booked again, so one that is in the journal is not booked twice.
             if !tx.table(&JOURNAL)?.insert(number, (from, to, amount))? {
                 return Ok(());
             }
@@ -76,7 +76,7 @@ impl Ledger {
     }
 }
 
-/// All of a table; nothing if it is not there yet.
+/// Returns all entries of a table, or none if there is no table yet.
 fn all<V: Value + ?Sized>(db: &Db, table: &Table<u64, V>) -> Result<Vec<(u64, V::Owned)>> {
     let rx = db.read()?;
     match rx.table(table) {
@@ -113,7 +113,7 @@ impl Workload for Ledger {
         let journal = all(db, &JOURNAL).map_err(|error| error.to_string())?;
         let sum: i64 = accounts.iter().map(|(_, balance)| balance).sum();
         if sum != 0 {
-            return Err(format!("{sum} came from nowhere: the balances are {accounts:?}"));
+            return Err(format!("the balances sum to {sum}, not to 0: {accounts:?}"));
         }
         for (account, balance) in accounts {
             let booked = journal.iter().map(|&(_, (from, to, amount))| {
@@ -125,13 +125,14 @@ impl Workload for Ledger {
             });
             let booked: i64 = booked.sum();
             if booked != balance {
-                return Err(format!("account {account} has {balance}, its journal says {booked}"));
+                return Err(format!("account {account} has {balance}, but its transfers sum to {booked}"));
             }
         }
-        // The customer was told as soon as `book` had returned.
-        let told_of = history.outcomes().iter().filter(|told| told.ended).map(|told| told.step.number);
-        match told_of.into_iter().find(|number| journal.iter().all(|(booked, _)| booked != number)) {
-            Some(number) => Err(format!("transfer {number} is forgotten")),
+        // A transfer is confirmed as soon as `book` returns.
+        let confirmed =
+            history.outcomes().iter().filter(|outcome| outcome.ended).map(|outcome| outcome.step.number);
+        match confirmed.into_iter().find(|number| journal.iter().all(|(booked, _)| booked != number)) {
+            Some(number) => Err(format!("transfer {number} was confirmed, and is lost")),
             None => Ok(()),
         }
     }
@@ -151,7 +152,7 @@ fn main() -> std::process::ExitCode {
     match result {
         Ok(report) => {
             println!("{report}");
-            println!("every promise held");
+            println!("no crash broke a guarantee");
             std::process::ExitCode::SUCCESS
         }
         Err(failure) => {

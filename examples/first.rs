@@ -13,9 +13,9 @@ fn main() -> mapleaf::Result<()> {
         capitals.insert("Japan", "Tokyo")?;
         capitals.insert("Peru", "Lima")?;
         Ok(())
-    })?; // returns when it is safe on the disk
+    })?; // returns when the changes are durable
 
-    let rx = db.read()?; // a snapshot: whatever is written from now on, this does not change
+    let rx = db.read()?; // a snapshot: later writes do not change it
     let capitals = rx.table(&CAPITALS)?;
     println!("Japan: {:?}", capitals.get("Japan")?);
     for entry in capitals.range("G"..)? {

@@ -1,4 +1,4 @@
-//! Settings that many processes share: whoever changes one, all that watch know it at once.
+//! Settings that many processes share: every watching process sees a change at once.
 //!
 //! ```text
 //! cargo run --release --example live_config -- set port 8080
@@ -7,8 +7,9 @@
 //! cargo run --release --example live_config -- demo       starts some watchers itself, and changes a setting
 //! ```
 //!
-//! What it shows of mapleaf: many processes that have one file open; `wait_for_commit`, which sleeps until any of them
-//! commits; ids of transactions as the order of changes, so that nobody misses one; reading without the right to write.
+//! What it shows of mapleaf: many processes that have one file open; `wait_for_commit`, which sleeps until any of
+//! them commits; transaction ids as the order of changes, so that no watcher misses one; reading without the right to
+//! write.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -22,17 +23,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use mapleaf::{Db, Error, ReadTxn, Table};
 
-/// From a setting's name to the transaction that changed it last, and its value: none, if that unset it.
+/// From a setting's name to the transaction that changed it last, and its value; `None` if that removed it.
 const SETTINGS: Table<str, (u64, Option<String>)> = Table::new("settings");
 
-/// The same, in the order of the changes: transaction and name. A setting is here once, with its last change. So
-/// whoever knows the settings as of some transaction finds all that has changed since behind it.
+/// The same, in the order of the changes: transaction and name. Each setting is here once, with its last change. So
+/// all changes after a transaction are in the range after its id.
 const CHANGES: Table<(u64, String), ()> = Table::new("changes");
 
-/// What the demonstration changes.
+/// The setting that the demonstration changes.
 const DEMO_SETTING: &str = "demo";
 
-/// A watcher that takes longer to tell of a change has missed it.
+/// A watcher that has not printed a change after this time has missed it.
 const DEMO_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Settings that many processes share, and watch.
@@ -55,13 +56,13 @@ enum Command {
     Unset { name: String },
     /// Print the value of a setting, or all settings
     Get { name: Option<String> },
-    /// Print all settings, and from then on each change, by whatever process, until Ctrl-C
+    /// Print all settings, and then each change by any process, until Ctrl-C
     Watch {
-        /// End when standard input does: when the process that started this one is gone
+        /// End when standard input ends: when the process that started this one is gone
         #[arg(long, hide = true)]
         until_input_ends: bool,
     },
-    /// Start some watchers, change a setting, and see that each of them learns of it
+    /// Start some watchers, change a setting, and check that each of them sees the changes
     Demo {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
         watchers: u32,
@@ -81,7 +82,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads the output has seen enough: `| head` is no error.
+/// Whether the reader of the output has closed it: `| head` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -140,7 +141,7 @@ fn change(db: &Db, name: &str, value: Option<&str>) -> Result<()> {
 
 // ---- reading ----
 
-/// Whoever only reads does not need the right to write the database.
+/// Opens the database read-only, which does not need the right to write it.
 fn open_to_read(database: &Path) -> Result<Db> {
     match Db::options().read_only(true).open(database) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -180,8 +181,8 @@ fn watch(db: &Db) -> Result<()> {
     let mut known = rx.id();
     drop(rx); // held any longer, it would keep the pages of its snapshot
     loop {
-        // Sleeps until there is a snapshot newer than the one that is known: whatever has been committed since we
-        // looked, and be it before we got here, ends the wait.
+        // Sleeps until there is a snapshot newer than `known`. A commit between the read and this call ends the wait
+        // too.
         db.wait_for_commit(known, None)?;
         let rx = db.read()?;
         print_changes(&rx, known)?;
@@ -189,7 +190,7 @@ fn watch(db: &Db) -> Result<()> {
     }
 }
 
-/// What transactions after `known` have changed. Several of them may have come at once.
+/// Prints what transactions after `known` have changed. There may be several of them.
 fn print_changes(rx: &ReadTxn, known: u64) -> Result<()> {
     let (settings, changes) = match (rx.table(&SETTINGS), rx.table(&CHANGES)) {
         (Err(Error::TableNotFound { .. }), _) => return Ok(()),
@@ -213,7 +214,7 @@ fn demo(database: &Path, watchers: u32, changes: u32) -> Result<()> {
     let nobody_yet = format!("process {} is about to begin", process::id());
     change(&db, DEMO_SETTING, Some(&nobody_yet))?;
 
-    // All that the watchers print comes together in one channel.
+    // One channel collects what all watchers print.
     let (sender, lines) = mpsc::channel();
     let watchers: Vec<Watcher> = (0..watchers)
         .map(|number| Watcher::start(database, number, sender.clone()))
@@ -232,7 +233,7 @@ fn demo(database: &Path, watchers: u32, changes: u32) -> Result<()> {
         let seen = started.elapsed();
         writeln!(
             io::stdout(),
-            "change {number}: durable after {durable:.1?}, all have told of it after {seen:.1?}"
+            "change {number}: durable after {durable:.1?}, all watchers printed it after {seen:.1?}"
         )?;
     }
     change(&db, DEMO_SETTING, None)?;
@@ -243,14 +244,14 @@ fn demo(database: &Path, watchers: u32, changes: u32) -> Result<()> {
     Ok(())
 }
 
-/// Waits until each of the watchers has said that the setting is `value`.
+/// Waits until each watcher has printed that the setting is `value`.
 fn wait_for_all(watchers: &[Watcher], lines: &Receiver<(u32, String)>, value: &str) -> Result<()> {
     let expected = format!("{DEMO_SETTING} = {value}");
     let mut missing: BTreeSet<u32> = watchers.iter().map(|watcher| watcher.number).collect();
     let deadline = Instant::now() + DEMO_PATIENCE;
     while !missing.is_empty() {
         let patience = deadline.saturating_duration_since(Instant::now());
-        // Other lines speak of what others have set.
+        // Other lines are of settings that other processes change.
         match lines.recv_timeout(patience) {
             Ok((number, line)) if line == expected => drop(missing.remove(&number)),
             Ok(_) => {}
@@ -260,11 +261,11 @@ fn wait_for_all(watchers: &[Watcher], lines: &Receiver<(u32, String)>, value: &s
     Ok(())
 }
 
-/// This program again, in a process of its own, watching.
+/// A watcher: this program, in a process of its own.
 struct Watcher {
     number: u32,
     child: Child,
-    /// It ends when this is closed: also if this process is killed.
+    /// The watcher ends when this is closed, also if this process is killed.
     input: ChildStdin,
 }
 

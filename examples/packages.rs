@@ -1,4 +1,4 @@
-//! Loads a list of packages from standard input, and answers questions about it.
+//! Loads a list of packages from standard input, and queries it.
 //!
 //! ```text
 //! xz -dc packages.tsv.xz | cargo run --release --example packages -- load
@@ -9,11 +9,11 @@
 //! cargo run --release --example packages -- largest 10
 //! ```
 //!
-//! Each line of the list is one package: name, version, section, installed size in KiB (or nothing, where it is not
-//! known), what it depends on, description; with tabs between them.
+//! Each line of the list is one package: name, version, section, installed size in KiB (empty if it is not
+//! known), dependencies, description; separated by tabs.
 //!
 //! What it shows of mapleaf: secondary indexes that change with their table in one transaction, all or nothing;
-//! exact, prefix and range questions in both directions; `get_many`; text read in place.
+//! exact, prefix and range queries in both directions; `get_many`; text read in place.
 
 use std::io::{self, BufRead, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
@@ -28,19 +28,19 @@ use mapleaf::{Db, Error, ReadTxn, Table, TableMut, TableRef, WriteTxn};
 /// Version, section, installed KiB, dependencies, description.
 type Details = (String, String, Option<u64>, String, String);
 
-/// From a package's name to what there is to know of it.
+/// From a package's name to its properties.
 const PACKAGES: Table<str, Details> = Table::new("packages");
 
-/// Section and name: where to look when the section is known. All of it is in the key.
+/// The index by section: section and name, both in the key.
 const BY_SECTION: Table<(String, String), ()> = Table::new("packages by section");
 
-/// Installed KiB and name, in the order of the sizes.
+/// The index by size: installed KiB and name.
 const BY_SIZE: Table<(u64, String), ()> = Table::new("packages by size");
 
-/// So many packages are looked up together.
+/// This many packages are looked up together.
 const LOOKUPS: usize = 256;
 
-/// Loads a list of packages, and answers questions about it.
+/// Loads a list of packages, and queries it.
 #[derive(Parser)]
 #[command(name = "packages")]
 struct Arguments {
@@ -52,7 +52,7 @@ struct Arguments {
     #[arg(long, global = true)]
     reverse: bool,
 
-    /// Print so many at most
+    /// Print at most this many
     #[arg(long, global = true, value_name = "COUNT", default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
 
@@ -62,7 +62,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read packages from standard input, in place of those that are there: all of them or, if a line is wrong, none
+    /// Read packages from standard input, replacing the old ones: all of them or, if a line is wrong, none
     Load,
     /// Print everything about one package
     Get { name: String },
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads the output has seen enough: `| head` is no error.
+/// Whether the reader of the output has closed it: `| head` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -142,7 +142,7 @@ fn load(database: &Path) -> Result<ExitCode> {
     let db = Db::open(database)?;
     let tx = db.write()?;
     let count = replace_all(&tx, io::stdin().lock())?;
-    // Until here nobody has seen a change; if a line was wrong, nobody ever will.
+    // No reader sees a change before this commit. If a line was wrong, there is no commit.
     tx.commit()?;
     let seconds = started.elapsed().as_secs_f64();
     writeln!(io::stdout(), "{count} packages loaded into {} in {seconds:.2} s", database.display())?;
@@ -163,7 +163,7 @@ fn replace_all(tx: &WriteTxn, lines: impl BufRead) -> Result<u64> {
     }
 }
 
-/// One line, taken apart.
+/// The fields of one line.
 struct Package<'line> {
     name: &'line str,
     version: &'line str,
@@ -259,7 +259,7 @@ impl<'tx> Answer<'tx> {
         Ok(Answer { packages, out, reverse: arguments.reverse, limit: arguments.limit, printed: 0 })
     }
 
-    /// Everything about one package.
+    /// Prints everything about one package.
     fn print_one(&mut self, name: &str) -> Result<()> {
         let Some((version, section, installed, depends, description)) = self.packages.get(name)? else {
             return Ok(());
@@ -275,7 +275,7 @@ impl<'tx> Answer<'tx> {
         Ok(())
     }
 
-    /// One line for each of the packages.
+    /// Prints one line for each of the packages.
     fn list(&mut self, names: impl DoubleEndedIterator<Item = Result<String>>) -> Result<()> {
         match self.reverse {
             true => self.list_in_order(names.rev().take(self.limit)),
@@ -299,7 +299,7 @@ impl<'tx> Answer<'tx> {
         }
     }
 
-    /// Each section with its number of packages: what is counted is one pass over the index.
+    /// Prints each section with its number of packages, in one pass over the index.
     fn print_sections(&mut self, rx: &ReadTxn) -> Result<()> {
         let mut sections: Vec<(String, u64)> = Vec::new();
         for entry in rx.table(&BY_SECTION)?.iter()? {

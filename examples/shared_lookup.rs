@@ -1,4 +1,4 @@
-//! Many processes look entries up in one database, over the same physical pages, while another goes on writing.
+//! Many processes look entries up in one database, in the same physical pages, while another process writes.
 //!
 //! ```text
 //! cargo run --release --example shared_lookup                             2 readers, 1 writer, 5 seconds
@@ -6,12 +6,13 @@
 //! cargo run --release --example shared_lookup -- --from packages.tsv      each line of a file is an entry
 //! ```
 //!
-//! It starts the readers itself: the same program, in processes of their own. At the end it says how many lookups
-//! each of them has made in a second, and what memory it takes. The pages of the database are in memory once, however
-//! many processes have them mapped: each process's proportional share says so, where a page that N processes share
-//! counts 1/N for each.
+//! It starts the readers itself: the same program, in processes of their own. At the end it prints how many lookups
+//! each of them made in a second, and how much memory each takes. The pages of the database are in memory once,
+//! however many processes have them mapped. The proportional share of each process shows this: a page that N
+//! processes share counts 1/N for each.
 //!
-//! Each value that is read is checked: it must be whole, and from no later transaction than the reader's snapshot.
+//! Each value that is read is checked: it must be complete, and not of a later transaction than the reader's
+//! snapshot.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -25,17 +26,17 @@ use clap::{Parser, Subcommand};
 use indicatif::{HumanBytes, HumanCount};
 use mapleaf::{Db, Table, TableRef, WriteTxn};
 
-/// From an entry's number to the transaction that wrote it, a checksum of all of it, and its text. The numbers go from
-/// 0 up without a gap.
+/// From an entry's number to the transaction that wrote it, a checksum of all of it, and its text. The numbers go
+/// from 0 up without a gap.
 const ENTRIES: Table<u64, (u64, u64, String)> = Table::new("entries");
 
-/// A reader begins a new read transaction after so many lookups, and so comes to see what has been written.
+/// A reader begins a new read transaction after this many lookups, so that it sees what was written meanwhile.
 const LOOKUPS_PER_SNAPSHOT: u64 = 1000;
 
 /// Entries that the writer replaces in each transaction.
 const CHANGES_PER_COMMIT: u64 = 100;
 
-/// What the readers are told.
+/// The messages to the readers.
 const BEGIN: &str = "begin";
 const MEASURE: &str = "measure";
 
@@ -47,7 +48,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "shared.mapleaf")]
     database: PathBuf,
 
-    /// Make so many entries
+    /// Make this many entries
     #[arg(long, value_name = "COUNT", default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
     entries: u64,
 
@@ -104,7 +105,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads the output has seen enough, or is gone: `| head` is no error.
+/// Whether the reader of the output has closed it: `| head` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -114,7 +115,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let db = Db::open(&arguments.database)?;
-    // Several names may lead to the file. The system knows it by this one.
+    // The file may have several names; the system uses this one.
     let path = arguments.database.canonicalize().context("cannot find the database")?;
     let count = load(&db, arguments)?;
     let mut out = io::stdout();
@@ -128,7 +129,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         processes(arguments.readers),
         processes(u32::from(!arguments.no_writer)),
     )?;
-    // Closed here, if nobody writes: its mapping would share pages with the readers.
+    // Without a writer it is closed here, because its mapping would share pages with the readers.
     let db = (!arguments.no_writer).then_some(db);
 
     let mut readers: Vec<Reader> = (1..=arguments.readers)
@@ -142,8 +143,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let commits = db.as_ref().map(|db| write(db, count, arguments.seconds)).transpose()?;
 
-    // Only when all have come to their end does one measure its memory, and all stay until all have: what a
-    // process shared would be its own, were the others gone.
+    // Each measures its memory when all have finished reading, and stays until all have measured: if the others were
+    // gone, shared pages would count as its own.
     let lookups = readers.iter_mut().map(Reader::answer).collect::<Result<Vec<_>>>()?;
     let mut memory = Vec::new();
     for reader in &mut readers {
@@ -215,7 +216,7 @@ fn print_row(out: &mut impl Write, name: &str, lookups: &str, columns: [impl ToS
     )
 }
 
-/// Puts the entries in, in place of those that are there; answers their number.
+/// Replaces all entries, and returns how many there are.
 fn load(db: &Db, arguments: &Arguments) -> Result<u64> {
     let tx = db.write()?;
     let mut entries = tx.table(&ENTRIES)?;
@@ -249,7 +250,7 @@ fn load(db: &Db, arguments: &Arguments) -> Result<u64> {
     Ok(count)
 }
 
-/// Replaces random entries, in one durable transaction after the other; answers how many there were.
+/// Replaces random entries, in one durable transaction after the other, and returns how many there were.
 fn write(db: &Db, count: u64, time: Duration) -> Result<u64> {
     let deadline = Instant::now() + time;
     let mut random = Random::new();
@@ -267,11 +268,11 @@ fn rewrite(tx: &WriteTxn, number: u64) -> mapleaf::Result<()> {
     entries.insert(number, (tx.id(), checksum(number, tx.id(), &text), text)).map(drop)
 }
 
-/// A reader, as the first process sees it. It answers each line that it is told with a line of numbers.
+/// A reader, as the first process sees it. It replies to each message with a line of numbers.
 struct Reader {
     number: u32,
     child: Child,
-    /// It ends when this is closed: also if this process is killed.
+    /// The reader ends when this is closed, also if this process is killed.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
@@ -311,7 +312,7 @@ impl Reader {
 }
 
 impl Drop for Reader {
-    /// After an error nobody needs the others any more.
+    /// After an error the other readers are not needed any more.
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
@@ -328,7 +329,7 @@ fn read(database: &Path, time: Duration) -> Result<()> {
     let mut out = io::stdout();
     writeln!(out)?;
     if !is_told(BEGIN) {
-        return Ok(()); // the first process has changed its mind, or is gone
+        return Ok(()); // the first process has failed, or is gone
     }
 
     let (started, mut random, mut lookups) = (Instant::now(), Random::new(), 0);
@@ -363,7 +364,7 @@ fn check(entries: &TableRef<'_, u64, (u64, u64, String)>, number: u64, snapshot:
     Ok(())
 }
 
-/// Tells whether number, transaction and text belong together. Fast, and no secret.
+/// A checksum of number, transaction and text: fast, not cryptographic.
 fn checksum(number: u64, transaction: u64, text: &str) -> u64 {
     let mix = |sum: u64, word: u64| (sum.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let begin = mix(mix(text.len() as u64, number), transaction);
@@ -394,7 +395,7 @@ impl Random {
 
 // ---- memory ----
 
-/// What a process has in physical memory, in bytes: of the database's pages, and else.
+/// The physical memory of a process, in bytes: pages of the database, and the rest.
 #[derive(Default)]
 struct Memory {
     /// Pages that other processes have mapped too.
@@ -407,7 +408,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// As the kernel tells it; `None` where there is no `/proc`.
+    /// Reads it from the kernel; `None` without `/proc`.
     fn of_this_process(database: &Path) -> Option<Memory> {
         let database = database.to_str()?;
         let mut memory = Memory::default();

@@ -1,13 +1,13 @@
-//! Indexes the words of every text file under a directory, and answers where a word stands.
+//! Indexes the words of every text file under a directory, and finds where a word occurs.
 //!
 //! ```text
 //! cargo run --release --example word_index                         index the current directory
 //! cargo run --release --example word_index -- --find leaf page     where these words are
 //! cargo run --release --example word_index -- --find 'leaf*'       all words that begin so
-//! cargo run --release --example word_index -- --stats              what the database says of itself
+//! cargo run --release --example word_index -- --stats              statistics of the database
 //! ```
 //!
-//! A second run reads only the files whose size or time of modification has changed, and drops what is gone.
+//! A second run reads only the files whose size or time of modification has changed, and removes files that are gone.
 //!
 //! What it shows of mapleaf: several tables changed together in one transaction, tuples as keys and values, a range
 //! and a prefix of tuples, deferred commits, reading in place, and `get_many`.
@@ -29,29 +29,29 @@ use walkdir::{DirEntry, WalkDir};
 /// modification, size, checksum, and its id, which a binary file does not have.
 const FILES: Table<str, (i64, u64, u32, Option<u32>)> = Table::new("files");
 
-/// From a file's id to its path. Postings hold ids, because they are many and paths are long.
+/// From a file's id to its path. Postings contain ids, because there are many postings and paths are long.
 const PATHS: Table<u32, str> = Table::new("paths");
 
-/// From a word, a file's id and a line to how often the word stands there. One word's postings lie together.
+/// From a word, a file's id and a line to how often the word occurs there. One word's postings are together.
 const POSTINGS: Table<(String, u32, u32), u32> = Table::new("postings");
 
-/// From a file's id to its words, one a line: with them the file's postings are found again without a search.
+/// From a file's id to its words, one a line. They lead to the file's postings without a search.
 const WORDS: Table<u32, str> = Table::new("words");
 
-/// What the index is of: the directory.
+/// The directory that is indexed.
 const SETTINGS: Table<str, str> = Table::new("settings");
 const DIRECTORY: &str = "directory";
 
-/// Bytes of text that one transaction takes in, about. Whoever stops a long run loses that much work, not all.
+/// About this many bytes of text go into one transaction. If a long run is stopped, at most this much work is lost.
 const BATCH_BYTES: u64 = 32 << 20;
 
-/// Larger files are no texts to be searched by word, and would not fit in memory well.
+/// Larger files are probably not texts, and need too much memory.
 const LARGEST_FILE: u64 = 256 << 20;
 
 /// Longer words, in bytes, are data.
 const MAX_WORD: usize = 200;
 
-/// Less than this is read faster than a progress bar is.
+/// For less than this, a progress bar is not worth showing.
 const PROGRESS_FROM_BYTES: u64 = 8 << 20;
 
 /// Indexes the words of the text files under a directory, and finds them again.
@@ -74,7 +74,7 @@ struct Arguments {
     #[arg(long, requires = "find")]
     all: bool,
 
-    /// Print what the database says of itself
+    /// Print statistics of the database
     #[arg(long)]
     stats: bool,
 }
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads the output has seen enough: `| head` is no error.
+/// Whether the reader of the output has closed it: `| head` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -167,7 +167,7 @@ fn indexed_directory<'tx>(rx: &'tx ReadTxn, database: &Path) -> Result<&'tx str>
         .ok_or_else(|| anyhow!("{} does not say what it is an index of", database.display()))
 }
 
-/// By what a file is taken to be unchanged, unread.
+/// The properties by which a file counts as unchanged, without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     /// Nanoseconds since 1970.
@@ -189,7 +189,7 @@ impl Stamp {
 #[derive(Default)]
 struct FoundFiles {
     files: BTreeMap<String, Stamp>,
-    /// Where it is not known what there is. Whatever the index has from there stays in it.
+    /// Directories that could not be read. What the index has from there stays in it.
     unreadable: Vec<PathBuf>,
 }
 
@@ -218,7 +218,7 @@ fn find_files(root: &Path, database: &Path) -> Result<FoundFiles> {
     Ok(found)
 }
 
-/// Neither hidden directories nor `target`, except when they are what is to be indexed.
+/// Leaves out hidden directories and `target`, except if one of them is the directory to index.
 fn is_wanted(entry: &DirEntry) -> bool {
     let name = entry.file_name().as_encoded_bytes();
     entry.depth() == 0 || !entry.file_type().is_dir() || !(name.starts_with(b".") || name == b"target")
@@ -234,7 +234,7 @@ fn below<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
     path.strip_prefix(root).ok()
 }
 
-/// A file as the table of files has it.
+/// An entry of the table of files.
 #[derive(Clone, Copy)]
 struct IndexedFile {
     stamp: Stamp,
@@ -254,7 +254,7 @@ enum Job {
     Drop { path: String, before: IndexedFile },
 }
 
-/// What is to be done so that the index is that of the files that there are.
+/// What to do so that the index matches the files.
 struct Plan {
     jobs: Vec<Job>,
     tally: Tally,
@@ -349,14 +349,14 @@ impl<'tx> Tables<'tx> {
         Ok(())
     }
 
-    /// Puts the words of a text in; answers how many there are.
+    /// Inserts the words of a text, and returns how many there are.
     fn add_text(&mut self, id: u32, path: &str, text: &str) -> Result<u64> {
         let text = text.to_lowercase();
         let mut places: Vec<(&str, u32)> = Vec::new();
         for (line, number) in text.lines().zip(1..) {
             places.extend(words_of(line).map(|word| (word, number)));
         }
-        // In the order of the keys, so that entries that are put in one after the other lie together.
+        // In the order of the keys, so that consecutive inserts go to the same pages.
         places.sort_unstable();
         for same in places.chunk_by(|one, other| one == other) {
             let (word, line) = same[0];
@@ -370,7 +370,7 @@ impl<'tx> Tables<'tx> {
         Ok(count)
     }
 
-    /// Takes out all that `add_text` put in: each word's postings in this file are one range.
+    /// Removes all that `add_text` inserted: each word's postings in this file are one range.
     fn remove_text(&mut self, id: u32) -> Result<()> {
         self.paths.remove(id)?;
         for word in self.words.take(id)?.unwrap_or_default().lines() {
@@ -404,8 +404,8 @@ impl<'a> Indexer<'a> {
         Ok(Indexer { db, root, next_id, tally: plan.tally, progress: ProgressBar::hidden() })
     }
 
-    /// One transaction for each batch of files. The next batch is read while the last one is being made durable;
-    /// when the last of all is, every one before it is.
+    /// Commits one transaction for each batch of files. The next batch is read while the one before is made durable;
+    /// when the last is durable, all are.
     fn run(&mut self, jobs: Vec<Job>) -> Result<()> {
         self.progress = progress_bar(jobs.iter().map(Job::bytes).sum());
         let mut last_commit = None;
@@ -467,7 +467,7 @@ impl<'a> Indexer<'a> {
         if let Some(before) =
             before.filter(|before| before.stamp.size == stamp.size && before.checksum == checksum)
         {
-            // Touched, not changed.
+            // It was touched, but not changed.
             self.tally.unchanged(before);
             return tables.put_file(path, IndexedFile { stamp, ..before });
         }
@@ -503,7 +503,7 @@ impl Job {
     }
 }
 
-/// Shown on standard error, if that is a terminal.
+/// A progress bar on standard error, if that is a terminal.
 fn progress_bar(bytes: u64) -> ProgressBar {
     if bytes < PROGRESS_FROM_BYTES {
         return ProgressBar::hidden();
@@ -597,7 +597,7 @@ fn open_index(database: &Path) -> Result<Db> {
     }
 }
 
-/// On standard error, so that standard output is the list and nothing else.
+/// Prints on standard error, so that standard output has only the list.
 fn print_summary(word: &str, hits: &[Hit], files: usize) {
     let times: u64 = hits.iter().map(|hit| u64::from(hit.count)).sum();
     let lines: BTreeSet<(u32, u32)> = hits.iter().map(|hit| (hit.file_id, hit.line)).collect();
@@ -616,7 +616,7 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// By file, line and word: `path:line`, count and word, with tabs between them.
+/// Prints by file, line and word: `path:line`, count and word, separated by tabs.
 fn print_hits(rx: &ReadTxn, root: &Path, hits: &[Hit]) -> Result<()> {
     let ids: BTreeSet<u32> = hits.iter().map(|hit| hit.file_id).collect();
     let paths = rx.table(&PATHS)?.get_many(&ids)?;
@@ -643,7 +643,7 @@ fn print_hits(rx: &ReadTxn, root: &Path, hits: &[Hit]) -> Result<()> {
     Ok(out.flush()?)
 }
 
-// ---- the database of itself ----
+// ---- statistics ----
 
 fn print_stats(database: &Path) -> Result<ExitCode> {
     let db = open_index(database)?;
