@@ -20,6 +20,7 @@ use super::gather;
 use super::path::folder_of;
 use super::platform::random_bytes;
 use super::rights::Rights;
+use super::signals::uninterrupted;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -83,7 +84,7 @@ impl StagedFile {
 
     fn give_name(&mut self) -> io::Result<()> {
         self.rights.give_to(&self.file)?;
-        self.file.sync_all()?;
+        uninterrupted(|| self.file.sync_all())?;
         before_call();
         if self.is_over_empty && self.staged_name.is_none() {
             let staged_name = random_name(&self.name)?; // a file without a name can replace none

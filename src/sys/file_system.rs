@@ -9,6 +9,8 @@
 //! it into the upper layer ("copy-up"), but what was mapped before stays mapped. So a handle that reads there, by a
 //! descriptor that may be older, compares the two (`Storage::is_mapping_current`).
 
+use super::folder::Folder;
+use super::path::folder_of;
 use super::platform;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -43,8 +45,7 @@ pub(super) fn check_open_file(file: &File) -> io::Result<()> {
 
 /// The same for the folder of a file that is to be created.
 pub(crate) fn check_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    check_open_file(&File::open(folder)?)
+    check_open_file(Folder::open(folder_of(path))?.place())
 }
 
 /// Whether what is mapped of `file` may be another layer's.

@@ -31,6 +31,11 @@ impl Folder {
         Ok(Folder { place, readable })
     }
 
+    /// To ask what kind of place it is.
+    pub(super) fn place(&self) -> &File {
+        &self.place
+    }
+
     /// A new file without a name, gone when it is closed unless [`Folder::link`] gives it one. The system takes the
     /// bits of the umask out of `mode`. `ErrorKind::Unsupported` where the file system has no such files, or the
     /// system no way to name them.
@@ -143,7 +148,7 @@ impl Folder {
                 }
             });
         };
-        match folder.sync_all() {
+        match uninterrupted(|| folder.sync_all()) {
             // Some file systems cannot sync a folder, and have no need to.
             Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
             result => result,

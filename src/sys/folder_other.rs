@@ -29,6 +29,11 @@ impl Folder {
         OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(self.path.join(name))
     }
 
+    /// To ask what kind of place it is.
+    pub(super) fn place(&self) -> &File {
+        &self.readable
+    }
+
     pub(super) fn link(&self, _: &File, _: &OsStr) -> io::Result<()> {
         Err(ErrorKind::Unsupported.into())
     }

@@ -124,11 +124,13 @@ impl SharedWords {
     }
 }
 
-/// Allocates the blocks of the first `length` bytes of a file that nobody has mapped, and makes it as long if it is
-/// shorter. Where the file system cannot allocate, what is there is written once more, and zeros where nothing is: a
-/// block that has been written exists. Then all `most` bytes are, for nothing can be allocated in this way later, while
-/// others store.
+/// Allocates the blocks of a file that no handle has mapped, but no more than the first `most` bytes, and makes it
+/// `length` bytes long if it is shorter. Where the file system cannot allocate, what is there is written once more, and
+/// zeros where nothing is: a block that has been written exists. Then all `most` bytes are written, for nothing can be
+/// allocated in this way later, while others store.
 fn fill_holes(file: &File, length: u64, most: u64) -> io::Result<()> {
+    // What lies behind the first `length` bytes is taken for words that exist.
+    let length = platform::status_of(file)?.length.clamp(length, most);
     check_file_size(length)?;
     match platform::allocate(file, 0, length) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {}

@@ -127,8 +127,10 @@ impl OpenSettings {
     fn find(&self, path: &Path) -> Result<(PathBuf, Rights)> {
         let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
         for _ in 0..FIND_TRIES {
-            // This uses the path as it is: the system has rules about whose links it follows.
-            let storage = match self.open_storage(path) {
+            // This uses the path as it is: the system has rules about whose links it follows. Nothing is mapped: the
+            // file may be no database, and to map it for writing fills its holes.
+            let opened = FileStorage::open(path, self.access(), WriteMode::Syscall, Reservation::Nothing);
+            let storage = match opened.and_then(|storage| self.check_file_system(storage)) {
                 Ok(storage) => Some(storage),
                 Err(error) if error.kind() == ErrorKind::NotFound && self.may_create() => None,
                 Err(error) => return Err(io_error("open")(error)),
@@ -139,15 +141,12 @@ impl OpenSettings {
                 if !is_to_be_filled {
                     read_slots(storage).map_err(|error| explain(error, path))?;
                 }
-            } else if !self.any_file_system {
-                // Checked before a lock file is created. Any other fault of the folder is reported when the file is
-                // created.
-                sys::check_folder_of(path)
-                    .or_else(|error| if error.kind() == ErrorKind::Unsupported { Err(error) } else { Ok(()) })
-                    .map_err(io_error("create"))?;
             }
             let action = if storage.is_some() { "find" } else { "create" };
             let resolved = sys::resolve(path).map_err(io_error(action))?;
+            if storage.is_none() && !self.any_file_system {
+                sys::check_folder_of(&resolved).map_err(io_error(action))?; // before a lock file is created there
+            }
             match (storage, status_at(&resolved)) {
                 (Some(storage), Ok(found)) if found.identity == storage.identity() => {
                     let rights = Rights::of(storage.file()).map_err(io_error("examine"))?;
@@ -289,7 +288,11 @@ impl OpenSettings {
     }
 
     fn open_storage(&self, path: &Path) -> std::io::Result<FileStorage> {
-        let storage = FileStorage::open(path, self.access(), self.write_mode, self.settings.max_size)?;
+        FileStorage::open(path, self.access(), self.write_mode, self.settings.max_size)
+            .and_then(|storage| self.check_file_system(storage))
+    }
+
+    fn check_file_system(&self, storage: FileStorage) -> std::io::Result<FileStorage> {
         if !self.any_file_system {
             storage.check_file_system()?;
         }
@@ -414,10 +417,11 @@ impl OpenSettings {
             if is_alone && locks.is_some() {
                 shared.clear(); // memory that is not in a lock file is new, and zero
             }
-            slots.recover(pages, shared, self.settings.read_only, is_durable)?;
+            // Before recovery: once that has ended beside readers, no later handle would sync the folder.
             if let Some(locks) = locks.filter(|_| !self.settings.read_only && !is_durable) {
                 locks.sync_name(&pages.path).map_err(pages.io_error("sync the folder of"))?;
             }
+            slots.recover(pages, shared, self.settings.read_only, is_durable)?;
             shared.complete(identity);
         }
         Ok(())

@@ -7,6 +7,8 @@ pub(crate) mod entries;
 pub(crate) mod example;
 pub(crate) mod format;
 #[cfg(target_os = "linux")]
+pub(crate) mod mounted;
+#[cfg(target_os = "linux")]
 pub(crate) mod process;
 
 use std::path::{Path, PathBuf};

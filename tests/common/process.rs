@@ -33,6 +33,12 @@ pub(crate) fn kill(child: &mut Child) {
     assert_eq!(status.signal(), Some(libc::SIGKILL), "the child had ended with {status}");
 }
 
+/// Ends this process as if it were killed, but well.
+pub(crate) fn exit_at_once() -> ! {
+    // SAFETY: nothing of this process runs after it.
+    unsafe { libc::_exit(0) }
+}
+
 /// Stops a child, and returns when it has stopped, or ended.
 pub(crate) fn stop(child: &Child) {
     signal(child.id(), libc::SIGSTOP);

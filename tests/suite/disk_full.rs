@@ -393,17 +393,16 @@ fn the_lock_file_has_no_holes() {
     for kind in ["ext2", "ext4"] {
         let Some(disk) = Disk::mount(kind, 8 << 10) else { return };
         let path = disk.mounted.join("database");
-        let db = Db::open(&path).unwrap();
-        db.update(|tx| tx.table(&BYTES)?.insert(1, b"one")).unwrap();
-        drop(db);
         let lock = path.with_file_name("database-lock");
+        run_child(concat!(module_path!(), "::killed_with_readers_child"), &path);
         let bytes = fs::metadata(&lock).unwrap().len();
-        for is_sparse in [false, true] {
-            if is_sparse {
-                let file = OpenOptions::new().write(true).open(&lock).unwrap();
-                file.set_len(4096).unwrap(); // which says whose it is, and that it is in order
-                file.set_len(bytes).unwrap();
-            }
+        assert!(bytes > 800_000, "the reader table was made longer: {bytes}");
+        // As it is; with its first page, which says that it is in order, and holes; with holes behind what a new one
+        // has.
+        for kept in [bytes, 4096, 400_000] {
+            let file = OpenOptions::new().write(true).open(&lock).unwrap();
+            file.set_len(kept).unwrap();
+            file.set_len(bytes).unwrap();
             let filler = Filler::fill(&disk.mounted);
             run_child(concat!(module_path!(), "::lock_file_child"), &path);
             drop(filler);
@@ -415,6 +414,21 @@ fn the_lock_file_has_no_holes() {
     }
 }
 
+/// More than fit a new lock file, beside which no other handle is open any more.
+fn begin_many_readers(db: &Db) -> Vec<mapleaf::ReadTxn> {
+    (0..10_000).map_while(|_| db.read().ok()).collect()
+}
+
+#[test]
+#[ignore = "run by the_lock_file_has_no_holes"]
+fn killed_with_readers_child() {
+    let Some(path) = child_task() else { return };
+    let db = Db::open(&path).unwrap();
+    db.update(|tx| tx.table(&BYTES)?.insert(1, b"one")).unwrap();
+    assert_eq!(begin_many_readers(&db).len(), 10_000);
+    process::exit_at_once();
+}
+
 #[test]
 #[ignore = "run by the_lock_file_has_no_holes"]
 fn lock_file_child() {
@@ -423,6 +437,7 @@ fn lock_file_child() {
     match Db::open(&path) {
         Ok(db) => {
             assert_eq!(value(&db).unwrap(), b"one");
+            drop(begin_many_readers(&db));
             for round in 0..300 {
                 match db.update(|tx| tx.table(&BYTES)?.insert(1, b"one").map(drop)) {
                     Err(Error::Io { source, .. }) if source.kind() == ErrorKind::StorageFull => {}

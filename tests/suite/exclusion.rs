@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::common::process::{is_root, make_pipe};
-use crate::common::{child, child_task};
+use crate::common::{BOTH_MODES, child, child_task, scratch};
 use mapleaf::{Db, Error, Table, restore, salvage};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -549,6 +549,7 @@ fn writers_learn_that_a_process_holds_them_off() {
     db.read().unwrap().copy_to(file("copy")).unwrap();
     let ((begun, has_begun), (end, is_to_end)) = (channel(), channel());
     std::thread::scope(|scope| {
+        let end = end; // dropped by a panic in here, which ends the other thread
         let increment = Waiting { begun, end: is_to_end };
         let restoring = scope.spawn(|| restore(file("copy"), [increment], file("restored")));
         has_begun.recv().unwrap();
@@ -704,6 +705,20 @@ fn a_file_of_another_program_is_not_touched() {
     }
     assert_eq!(fs::read_to_string(file("victim")).unwrap(), precious);
     assert!(!file("nowhere").exists());
+}
+
+/// As the image of a disk: no block is allocated in it, and none is read.
+#[test]
+fn a_sparse_file_that_is_no_database_stays_sparse() {
+    let (folder, path) = scratch();
+    File::create(&path).unwrap().set_len(8 << 20).unwrap();
+    for mode in BOTH_MODES {
+        let error = Db::options().write_mode(mode).open(&path).unwrap_err();
+        assert!(matches!(error, Error::NotADatabase { .. }), "{error}");
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.len(), found.blocks()), (8 << 20, 0));
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "there is no lock file either");
 }
 
 /// Names under which earlier versions made files.

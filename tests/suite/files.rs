@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::mounted::Mounted;
 use crate::common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
 use mapleaf::{Db, Durability, Error, ReadTxn, Table, WriteMode};
 
@@ -379,33 +380,10 @@ fn change_small(db: &Db) {
     }
 }
 
-/// A mount, undone with its value.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None`, said on standard output, if it cannot be mounted here.
-    fn new(kind: &str, options: &str, source: &Path, at: PathBuf) -> Option<Mounted> {
-        fs::create_dir(&at).unwrap();
-        let mut command = Command::new("mount");
-        command.args(["-t", kind, "-o", options]).arg(source).arg(&at);
-        let is_mounted = command.output().is_ok_and(|output| output.status.success());
-        if !is_mounted {
-            println!("skipped: {kind} cannot be mounted here");
-        }
-        is_mounted.then_some(Mounted(at))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 /// overlayfs, with a database in the lower layer: the disk that both layers are on, and the two as one.
 fn overlay(folder: &Path) -> Option<(Mounted, Mounted)> {
     let disk = Mounted::new("tmpfs", "size=64m", Path::new("mapleaf-test"), folder.join("disk"))?;
-    let layer = |name: &str| disk.0.join(name);
+    let layer = |name: &str| disk.path().join(name);
     for name in ["lower", "upper", "work"] {
         fs::create_dir(layer(name)).unwrap();
     }
@@ -444,7 +422,7 @@ fn assert_stamped(rx: &ReadTxn) {
 fn a_reader_on_overlayfs_is_told_when_its_file_is_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let Some((_disk, merged)) = overlay(folder.path()) else { return };
-    let path = merged.0.join("a");
+    let path = merged.path().join("a");
     let open_to_read = || Db::options().read_only(true).open(&path).unwrap();
     let before = open_to_read();
     let old = before.read().unwrap();
@@ -494,7 +472,7 @@ fn a_database_on_vfat_works() {
         return;
     }
     let Some(disk) = Mounted::new("vfat", "loop", &image, folder.path().join("disk")) else { return };
-    let path = disk.0.join("a.mapleaf");
+    let path = disk.path().join("a.mapleaf");
     for mode in BOTH_MODES {
         let db = open(&path, mode);
         let reader = Db::options().read_only(true).open(&path).unwrap();
@@ -503,9 +481,9 @@ fn a_database_on_vfat_works() {
             assert_eq!(reader.read().unwrap().id(), db.read().unwrap().id());
             assert_clean(&reader);
         }
-        reader.read().unwrap().copy_to(disk.0.join("copy")).unwrap();
-        assert_clean(&Db::open(disk.0.join("copy")).unwrap());
-        fs::remove_file(disk.0.join("copy")).unwrap();
+        reader.read().unwrap().copy_to(disk.path().join("copy")).unwrap();
+        assert_clean(&Db::open(disk.path().join("copy")).unwrap());
+        fs::remove_file(disk.path().join("copy")).unwrap();
         drop((reader, db));
         assert_clean(&open(&path, mode));
     }

@@ -1,12 +1,17 @@
 //! The limits that the README states.
 
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
 use crate::common::process;
 use crate::common::{assert_clean, child_task, run_child, scratch};
 use mapleaf::inspect::Inspector;
-use mapleaf::{Db, Error, Table};
+use mapleaf::{AccessPattern, Db, Durability, Error, OpenOptions, Table, Verify, WriteMode};
 
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
+const VALUES: Table<u64, [u8]> = Table::new("values");
 
 #[test]
 fn a_key_has_half_a_page_less_64_bytes() {
@@ -215,4 +220,161 @@ fn little_address_space_child() {
     })
     .unwrap();
     assert_clean(&db);
+}
+
+/// A handle's options, by a name.
+type Choice = (&'static str, fn(OpenOptions) -> OpenOptions);
+
+/// The least `max_size`: a handle with it meets its limit.
+const MIN_SIZE: u64 = 1 << 20;
+
+const CHOICES: [Choice; 18] = [
+    ("default", |options| options),
+    ("pages of 4096 bytes", |options| options.page_size(4096)),
+    ("pages of 65536 bytes", |options| options.page_size(65_536)),
+    ("not created", |options| options.create(false)),
+    ("read only", |options| options.read_only(true)),
+    ("least max_size", |options| options.max_size(MIN_SIZE)),
+    ("least max_size, mapped", |options| options.max_size(MIN_SIZE).write_mode(WriteMode::Mapped)),
+    ("least max_size, read only", |options| options.max_size(MIN_SIZE).read_only(true)),
+    ("large max_size", |options| options.max_size(4 << 40)),
+    ("mapped", |options| options.write_mode(WriteMode::Mapped)),
+    ("verified always", |options| options.verify(Verify::Always)),
+    ("verified never", |options| options.verify(Verify::Never)),
+    ("sequential", |options| options.access_pattern(AccessPattern::Sequential)),
+    ("normal, huge pages", |options| options.access_pattern(AccessPattern::Normal).huge_pages(true)),
+    ("little memory", |options| options.dirty_memory(1)),
+    ("little memory, mapped", |options| options.dirty_memory(1).write_mode(WriteMode::Mapped)),
+    ("mode 0600", |options| options.mode(0o600)),
+    ("any file system", |options| options.any_file_system(true).on_stale_reader(Duration::ZERO, |_| {})),
+];
+
+fn opened(choice: Choice, path: &Path) -> mapleaf::Result<Db> {
+    choice.1(Db::options()).open(path)
+}
+
+/// The result of a step of a handle; `None` if it has met its own limit, which only the handle with the least may.
+#[track_caller]
+fn unless_limited<T>((name, _): Choice, result: mapleaf::Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::MappingTooSmall { .. } | Error::Full { max_size: MIN_SIZE })
+            if name.contains("least max_size") =>
+        {
+            None
+        }
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+fn value_of(key: u64) -> [u8; 3000] {
+    [key as u8; 3000]
+}
+
+/// Writes `count` entries through a handle, behind the `entries` that there are. A handle that may not write says so.
+fn add_entries(choice: Choice, db: &Db, entries: &mut u64, count: u64) {
+    let changed = db.write().and_then(|tx| {
+        let mut values = tx.table(&VALUES)?;
+        (*entries..*entries + count).try_for_each(|key| values.insert(key, value_of(key)).map(drop))?;
+        drop(values);
+        tx.commit_with(Durability::Lazy)
+    });
+    if choice.0.contains("read only") {
+        assert!(matches!(changed, Err(Error::ReadOnly)));
+    } else if unless_limited(choice, changed).is_some() {
+        *entries += count;
+    }
+}
+
+/// All entries are there.
+fn assert_entries(choice: Choice, db: &Db, entries: u64) {
+    let rx = db.read().unwrap();
+    for is_backward in [false, true] {
+        let found = rx.table(&VALUES).and_then(|values| {
+            let mut next = 0;
+            let mut look = |entry: mapleaf::Result<(u64, &[u8])>| -> mapleaf::Result<()> {
+                let (key, value) = entry?;
+                let expected = if is_backward { entries - 1 - next } else { next };
+                assert!(key == expected && value == value_of(expected), "{}: {key}", choice.0);
+                next += 1;
+                Ok(())
+            };
+            match is_backward {
+                false => values.iter()?.try_for_each(&mut look)?,
+                true => values.iter()?.rev().try_for_each(&mut look)?,
+            }
+            Ok(next)
+        });
+        if let Some(found) = unless_limited(choice, found) {
+            assert_eq!(found, entries, "{}", choice.0);
+        }
+    }
+}
+
+fn assert_sound(choice: Choice, db: &Db, entries: u64) {
+    assert_entries(choice, db, entries);
+    if let Some(report) = unless_limited(choice, db.check()) {
+        assert!(report.is_clean(), "{}: {report}", choice.0);
+    }
+}
+
+/// One handle with one choice, and another with another: beside it, and after it.
+fn open_with_two_choices(first: Choice, second: Choice) {
+    // Nothing here depends on what a sync is worth: in memory they take no time.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let path = folder.path().join("database");
+    let page_bytes = match opened(first, &path) {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            assert!(first.0.contains("read only") || first.0 == "not created", "{}", first.0);
+            4096
+        }
+        result => result.unwrap().stats().unwrap().page_size,
+    };
+    Db::open(&path).unwrap().update(|tx| tx.table(&VALUES).map(drop)).unwrap();
+    let is_refused = second.0.starts_with("pages") && !second.0.contains(&page_bytes.to_string());
+    let open_second = || match opened(second, &path) {
+        Err(Error::PageSizeMismatch { found, .. }) if is_refused && found == page_bytes => None,
+        result => Some(result.unwrap_or_else(|error| panic!("{}: {error}", second.0))),
+    };
+    let mut entries = 0;
+    // At last the file is longer than the least size.
+    for count in [3, 100] {
+        let one = opened(first, &path).unwrap();
+        add_entries(first, &one, &mut entries, count);
+        let other = open_second();
+        assert_eq!(other.is_none(), is_refused);
+        let old = one.read().unwrap();
+        for _ in 0..2 {
+            for (choice, db) in [(first, Some(&one)), (second, other.as_ref())] {
+                let Some(db) = db else { continue };
+                add_entries(choice, db, &mut entries, count);
+                assert_entries(first, &one, entries);
+                other.iter().for_each(|other| assert_entries(second, other, entries));
+            }
+        }
+        drop((old, one));
+        other.iter().for_each(|other| {
+            add_entries(second, other, &mut entries, count);
+            assert_sound(second, other, entries);
+        });
+        drop(other);
+        open_second().iter().for_each(|alone| assert_sound(second, alone, entries));
+        assert_sound(first, &opened(first, &path).unwrap(), entries);
+    }
+    assert_clean(&Db::open(&path).unwrap());
+}
+
+/// What one handle has chosen for itself is no other's matter.
+#[test]
+fn handles_of_one_file_open_with_every_pair_of_options() {
+    std::thread::scope(|scope| {
+        for first in CHOICES {
+            scope.spawn(move || {
+                CHOICES.into_iter().for_each(|second| {
+                    let told = std::panic::catch_unwind(|| open_with_two_choices(first, second));
+                    assert!(told.is_ok(), "first {}, then {}", first.0, second.0);
+                });
+            });
+        }
+    });
 }

@@ -3,21 +3,26 @@
 //! may keep what its parent had, and every page must be accounted for.
 //!
 //! `MAPLEAF_TORTURE_SECONDS=1800 cargo test --release --test suite torture:: -- --nocapture` runs it for half an hour;
-//! without that it takes ten seconds. `MAPLEAF_SEED=N` repeats the plan of a run: who does what, and what befalls
-//! him. (When exactly it befalls him is the system's to say; so an error may need several runs to come again.)
+//! without that it takes ten seconds, and four on each file system. `MAPLEAF_SEED=N` repeats the plan of a run: which
+//! worker does what, and what happens to it. (When exactly it happens is the system's to say; so an error may need
+//! several runs to come again.)
 #![cfg(target_os = "linux")]
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::common::mounted::Mounted;
 use crate::common::process::{self, PATIENCE};
 use crate::common::{BOTH_MODES, Random, Replay};
 use mapleaf::{Db, Durability, PendingCommit, ReadTxn, Result, Table, WriteTxn};
@@ -569,6 +574,10 @@ impl fmt::Display for Summary {
 
 struct Torture {
     random: Random,
+    /// Where the databases are.
+    place: PathBuf,
+    /// Whether some of the workers act as another user than this process, which is root's then.
+    has_two_users: bool,
     path: PathBuf,
     habit: Habit,
     /// Once in so many steps a worker is killed.
@@ -585,6 +594,9 @@ impl Torture {
         let task = Task { role: &name, habit: self.habit, writers: writers.clone(), seed, path: &self.path };
         let mut command = crate::common::child(concat!(module_path!(), "::worker"), task.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if self.has_two_users && self.random.one_in(2) {
+            command.uid(OTHER_USER).gid(OTHER_USER);
+        }
         let mut child = process::die_with_parent(&mut command).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (acknowledged, is_ready) = (Arc::clone(&self.acknowledged), Arc::new(AtomicU64::new(0)));
@@ -790,7 +802,7 @@ impl Torture {
 
     /// One database, from its creation to the end of some rounds.
     fn life(&mut self, page_size: usize, deadline: Instant) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(&self.place).unwrap();
         self.path = folder.path().join("data.mapleaf");
         self.acknowledged = Arc::default();
         self.habit = *self.random.pick(&[Habit::Mixed, Habit::Mixed, Habit::LazyOnly]);
@@ -808,6 +820,11 @@ impl Torture {
         })
         .unwrap();
         drop(db);
+        if self.has_two_users {
+            allow_all(folder.path(), 0o777);
+            allow_all(&self.path, 0o666);
+            drop(Db::open(&self.path).unwrap()); // so that the lock file follows
+        }
         self.start_all();
         for _ in 0..5 + self.random.below(30) {
             self.round();
@@ -895,20 +912,24 @@ fn describe_processes() {
     }
 }
 
-#[test]
-fn torture() {
-    let asked = std::env::var("MAPLEAF_TORTURE_SECONDS").ok();
-    let seconds = asked.as_ref().map_or(10, |text| text.parse().expect("a number of seconds"));
+/// The seconds that a run is to take, if they are given.
+fn asked_seconds() -> Option<u64> {
+    Some(std::env::var("MAPLEAF_TORTURE_SECONDS").ok()?.parse().expect("a number of seconds"))
+}
+
+fn run(place: &Path, has_two_users: bool, seconds: u64, test: &'static str) {
     let given =
         std::env::var("MAPLEAF_SEED").ok().map(|seed| seed.parse().expect("MAPLEAF_SEED is a number"));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = given.unwrap_or(now.as_nanos() as u64 % 1_000_000_007);
     println!("MAPLEAF_SEED={seed}, {seconds} s");
-    let _replay = Replay { test: "--test suite torture::", seed };
+    let _replay = Replay { test, seed };
     watch_for_standstill(seed);
     let (start, length) = (Instant::now(), Duration::from_secs(seconds));
     let mut torture = Torture {
         random: Random::new(seed),
+        place: place.to_owned(),
+        has_two_users,
         path: PathBuf::new(),
         habit: Habit::Mixed,
         steps_between_kills: 1,
@@ -919,7 +940,7 @@ fn torture() {
     let page_sizes = [4096, 16384, 65536, 4096, 8192, 32768];
     for life in 0.. {
         // The short form sees several page sizes too.
-        let most = if asked.is_some() { length } else { length / 4 * (life as u32 + 1) };
+        let most = if asked_seconds().is_some() { length } else { length / 4 * (life as u32 + 1) };
         torture.life(page_sizes[life % page_sizes.len()], start + most.min(length));
         println!("after {:?}: {}", start.elapsed(), torture.summary);
         if start.elapsed() >= length {
@@ -927,4 +948,66 @@ fn torture() {
         }
     }
     assert!(torture.summary.acknowledged > 0 && torture.summary.kills > 0);
+}
+
+#[test]
+fn torture() {
+    run(&std::env::temp_dir(), false, asked_seconds().unwrap_or(10), "--test suite torture::");
+}
+
+/// A user whom nothing belongs to.
+const OTHER_USER: u32 = 12_345;
+
+fn allow_all(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Calls `torture` with a folder on a file system of this kind, if it can be mounted; `None` if not.
+fn on_file_system(kind: &str, torture: impl FnOnce(&Path)) -> Option<()> {
+    let folder = tempfile::tempdir().unwrap();
+    allow_all(folder.path(), 0o755);
+    let inner = |name: &str| folder.path().join(name);
+    let make = |program: &str, options: &[&str]| {
+        std::fs::File::create(inner("image")).unwrap().set_len(1 << 30).unwrap();
+        let made = Command::new(program).args(options).arg(inner("image")).output();
+        if !made.is_ok_and(|output| output.status.success()) {
+            println!("skipped: {program} is not there, or fails");
+            return None;
+        }
+        Some(inner("image"))
+    };
+    let memory = || Mounted::new("tmpfs", "size=1g", Path::new("mapleaf-test"), inner("memory"));
+    let mut below = None;
+    let mounted = match kind {
+        "tmpfs" => memory()?,
+        "overlay" => {
+            let disk = below.insert(memory()?);
+            let [lower, upper, work] = ["lower", "upper", "work"].map(|name| disk.path().join(name));
+            [&lower, &upper, &work].into_iter().for_each(|layer| std::fs::create_dir(layer).unwrap());
+            let (lower, upper, work) = (lower.display(), upper.display(), work.display());
+            let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+            Mounted::new(kind, &options, Path::new("overlay"), inner("merged"))?
+        }
+        "ext4" => Mounted::new(kind, "loop", &make("mkfs.ext4", &["-q", "-F"])?, inner("disk"))?,
+        "vfat" => Mounted::new(kind, "loop,umask=000", &make("mkfs.vfat", &[])?, inner("disk"))?,
+        other => panic!("no file system {other}"),
+    };
+    torture(mounted.path());
+    Some(())
+}
+
+/// The users may both write the database: one of them is root, to whom it belongs. `MAPLEAF_TORTURE_SECONDS` is for
+/// each file system.
+#[test]
+fn torture_by_two_users_on_each_file_system() {
+    if !process::is_root() {
+        println!("skipped: only root can mount file systems and act as several users");
+        return;
+    }
+    for kind in ["overlay", "tmpfs", "ext4", "vfat"] {
+        println!("{kind}");
+        let seconds = asked_seconds().unwrap_or(4);
+        let test = "--test suite torture::torture_by_two_users";
+        _ = on_file_system(kind, |place| run(place, true, seconds, test));
+    }
 }
