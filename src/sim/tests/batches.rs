@@ -11,7 +11,7 @@ use crate::types::Table;
 
 const ENTRIES: Table<u64, [u8]> = Table::new("entries");
 const KEYS: u64 = 1650;
-/// A batch replaces so many entries, and adds so many.
+/// A batch replaces `REPLACED` entries, and adds `ADDED`.
 const REPLACED: u64 = 20;
 const ADDED: u64 = 60;
 

@@ -22,11 +22,12 @@ enum Step {
     Fill {
         stamp: u64,
     },
-    /// Removes all but every so many entries.
+    /// Removes all entries except each `keep_every`-th.
     Thin {
         keep_every: u64,
     },
-    /// So many steps of a compaction, of so many pages at most; with a commit of another during a barrier of them.
+    /// Steps of a compaction, of at most `pages` pages each, perhaps with another commit during one of their
+    /// barriers.
     Compact {
         steps: usize,
         pages: u32,
@@ -93,7 +94,7 @@ impl Workload for Compacting {
             Step::Compact { steps, pages, meanwhile } => {
                 if let Some(stamp) = meanwhile {
                     context.during_next_barrier(move |db| {
-                        // Nobody may wait for the barrier that is under way.
+                        // This work must not wait for the barrier in progress.
                         let Ok(tx) = db.write() else { return };
                         let Ok(mut entries) = tx.table(&ENTRIES) else { return };
                         let Ok(_) = entries.insert(stamp % KEYS, value(stamp, stamp % KEYS)) else { return };

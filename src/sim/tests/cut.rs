@@ -1,5 +1,5 @@
-//! The end of the file is cut off when nobody needs it any more: a reader who ends while a barrier is under way, and a
-//! lazy commit that then finds the end free, must not have it cut before that commit is durable.
+//! The end of the file is cut off when no snapshot needs it any more. If a reader ends during a barrier, and a lazy
+//! commit then finds the end free, the file must not be cut before that commit is durable.
 
 use crate::db::{Db, OpenOptions, ReadTxn};
 use crate::error::Result;

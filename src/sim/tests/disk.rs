@@ -149,7 +149,7 @@ fn a_cut_takes_nothing_away_that_was_stored_after_it() {
     disk.apply(&Event::Lengthened { to: 4 * SECTOR as u64 });
     store(&mut disk, 2, 2, 1);
     barrier(&mut disk);
-    // As one does who was told of no failure, and does the same once more.
+    // A caller that does not know of the failure does the same again.
     store(&mut disk, 2, 2, 1);
     barrier_with_length(&mut disk);
     assert_eq!(states(&disk), sets(&[&[0, 0, 1, 1]]));

@@ -183,7 +183,7 @@ fn the_same_states_are_visited_each_time_and_by_any_number_of_threads() {
     assert_eq!(explore(1), explore(3));
 }
 
-/// Cannot do a step twice; so its second lives fail.
+/// Cannot do a step twice; so its second sessions fail.
 struct OnlyOnce;
 
 impl Workload for OnlyOnce {
@@ -239,7 +239,7 @@ fn a_fault_befalls_opening_and_one_that_befalls_nothing_is_said() {
     assert!(failure.problem().contains("Cut") && !failure.problem().contains("Store"), "{failure}");
 }
 
-/// Waits for its own barrier; or, if that is in the middle of a transaction, for the turn to write.
+/// Waits for its own barrier; or, if that is in the middle of a transaction, for the writer lock.
 struct WaitsForItself {
     in_transaction: bool,
 }
@@ -261,7 +261,7 @@ impl Workload for WaitsForItself {
         context.during_next_barrier(move |db| {
             let _ = db.update(|tx| tx.table(&NUMBERS)?.insert(step, 1).map(drop));
         });
-        // With so many commits that nobody has synced, the next one has to sync before it goes on.
+        // With this many unsynced commits, the next one has to sync before it goes on.
         for number in 0..if self.in_transaction { 300 } else { 0 } {
             let tx = context.db().write()?;
             tx.table(&NUMBERS)?.insert(step, number)?;

@@ -67,7 +67,7 @@ pub(super) enum Step {
     Sync,
     WaitForTickets,
     BeginReading,
-    /// Immutable while visible: whoever still reads, reads its own state.
+    /// Immutable while visible: each reader reads its own state.
     ReadAgain,
     EndReading,
 }
@@ -315,7 +315,7 @@ impl Workload for Mixed {
                 if !meanwhile.is_empty() {
                     context.during_next_barrier(move |db| {
                         for (changes, durability) in &meanwhile {
-                            // Nobody may wait for the barrier that is under way.
+                            // This work must not wait for the barrier in progress.
                             let Ok(tx) = begin(db, changes) else { return };
                             let Ok(_) = tx.transaction.publish(*durability) else { return };
                         }

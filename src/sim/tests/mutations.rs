@@ -31,12 +31,12 @@ fn explore<S: Workload>(mutation: Mutation, explorer: &Explorer, workload: &S) -
     found
 }
 
-/// As what it may show, the first time that it does.
+/// Returns the kinds of problems as which the mistake may first be found.
 fn expected(mutation: Mutation) -> &'static [ProblemKind] {
     match mutation {
         Mutation::VisibleTooEarly => &[ProblemKind::VisibleTooEarly],
         Mutation::IdUsedAgain | Mutation::ZerosNotStoredOverZeros => &[ProblemKind::IdGivenTwice],
-        // A record that an earlier recovery has rejected comes back.
+        // A meta page that an earlier recovery rejected comes back.
         Mutation::RejectedNotErased => &[ProblemKind::NotACommit],
         // A reader looks again at its snapshot, which has changed.
         Mutation::ReadersNotProtected => &[ProblemKind::StepFailed],
@@ -44,9 +44,9 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
         Mutation::LengthNotSynced | Mutation::OlderGrowthForgotten | Mutation::CutTooEarly => {
             &[ProblemKind::CannotOpen]
         }
-        // Or the record whose barrier failed is on the disk, its target is forgotten, and its pages are used again.
+        // Or the meta page whose barrier failed is on the disk, its target is forgotten, and its pages are reused.
         Mutation::FailedSyncRetried => &[ProblemKind::Lost, ProblemKind::Unclean],
-        // A commit that was acknowledged is not there, or not believed.
+        // A commit that was acknowledged is not there, or not trusted.
         Mutation::CommitDoesNotWait
         | Mutation::BarrierSkipped
         | Mutation::DeadPagesListed
@@ -54,7 +54,7 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
         | Mutation::NotStoredAgain
         | Mutation::RecoveryBarrierSkipped
         | Mutation::RecoveryFailureIgnored => &[ProblemKind::Lost],
-        // A record is believed whose pages are not there, or not those.
+        // A meta page is trusted whose pages are not there, or are others.
         Mutation::FirstBarrierSkipped
         | Mutation::NothingListed
         | Mutation::OnlyLastCommitListed
@@ -89,7 +89,7 @@ fn every_mistake_is_found() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is seen only if a call fails in recovery, and whoever comes then takes what he finds for what is on the disk.
+/// Seen only if a call fails in recovery, and the next process takes what is in the cache for what is on the disk.
 #[test]
 fn mistakes_in_recovery_are_found_where_it_fails() {
     for mutation in [Mutation::ZerosNotStoredOverZeros, Mutation::RecoveryFailureIgnored] {

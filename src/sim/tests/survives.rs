@@ -1,8 +1,8 @@
 //! mapleaf under the explorer: nothing may be found.
 //!
-//! `MAPLEAF_LONG=1` takes many more seeds and states: more than ten million. `MAPLEAF_SCRIPTS=N` runs N scripts of each
-//! kind of storage, so that a part reaches all of them in the time that there is. `MAPLEAF_SIM_REPLAY` visits one state
-//! again.
+//! `MAPLEAF_LONG=1` takes many more seeds and states: more than ten million. `MAPLEAF_SCRIPTS=N` runs N scripts of
+//! each kind of storage, so that a part reaches all of them in the time that there is. `MAPLEAF_SIM_REPLAY` visits
+//! one state again.
 
 use super::mixed::{Kind, Mixed};
 use crate::sim::{Explorer, Fault, Workload};
@@ -22,14 +22,14 @@ fn scripts(seeds: u64) -> u64 {
 fn explore(kind: Kind, seeds: u64, states: u64) {
     let (seeds, states) = match (is_long(), kind) {
         (true, _) => (seeds * 20, states * 10),
-        // Cheap enough to make up what the large histories lack.
+        // Cheap enough to make up for the few states of large workloads.
         (false, Kind::Small) => (seeds, states * 5),
         (false, _) => (seeds, states),
     };
     let seeds = scripts(seeds);
     let is_large = matches!(kind, Kind::Fragmented | Kind::GrowAndShrink | Kind::Long);
     let storages = [(4096, Syscall), (4096, Mapped), (16384, Syscall), (16384, Mapped), (65536, Syscall)];
-    // Large histories take their time: in the short form they are told once, and end with their first crash.
+    // Large workloads take long: in the short form they run once, and end with their first crash.
     let storages = match (is_long(), is_large) {
         (true, _) => &storages[..],
         (false, true) => &storages[..1],
@@ -58,7 +58,7 @@ fn every_crash_state_of_a_few_small_commits() {
         let explorer = explorer.recovery_depth(if is_long() { 2 } else { 1 });
         let report = explorer.explore(&workload).unwrap();
         println!("{}: {report}\n", workload.name());
-        assert_eq!(report.exhausted_points, report.crash_points, "all there are");
+        assert_eq!(report.exhausted_points, report.crash_points, "every state was visited");
     }
 }
 
@@ -92,7 +92,7 @@ fn a_long_row_of_commits_survives_power_cuts() {
     explore(Kind::Long, 1, 1_000);
 }
 
-/// Each call that each of `faults` can befall fails once, of `seeds` scripts.
+/// Each call of `seeds` scripts that one of `faults` can hit fails once.
 fn explore_faults(kind: Kind, faults: &[Fault], seeds: u64, states: u64) {
     let storages = [(4096, Syscall), (4096, Mapped), (16384, Syscall)];
     let storages = if is_long() { &storages[..] } else { &storages[..1] };
@@ -108,7 +108,7 @@ fn explore_faults(kind: Kind, faults: &[Fault], seeds: u64, states: u64) {
     }
 }
 
-/// What can fail in a history whose file is never cut.
+/// What can fail in a workload whose file is never cut.
 const BUT_CUTS: [Fault; 6] =
     [Fault::Store, Fault::StoreNoSpace, Fault::Barrier, Fault::Grow, Fault::Read, Fault::FlippedBit];
 

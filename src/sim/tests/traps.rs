@@ -1,4 +1,4 @@
-//! Traps that stores of this kind have fallen into, each by itself.
+//! Mistakes that stores of this kind have made, one test for each.
 
 use super::mixed::{Kind, Mixed};
 use crate::base::TransactionId;
@@ -10,7 +10,7 @@ use crate::sim::{Explorer, Random, Workload};
 
 const KINDS: [Kind; 4] = [Kind::Small, Kind::Large, Kind::GrowAndShrink, Kind::Fragmented];
 
-/// What is done to the storage in one life, and how long the file is at its beginning.
+/// The calls to the storage in one session, and the length of the file at its beginning.
 fn events_of(kind: Kind, seed: u64) -> (Vec<Event>, u64) {
     let workload = Mixed::new(kind);
     let options = workload.options();
@@ -65,7 +65,7 @@ fn growth_is_durable_before_its_record() {
                 Event::BarrierBegins { .. } => (covered, covered_length) = (births.len(), length),
                 Event::BarrierEnds => drop(births.drain(..covered)),
                 Event::Store { offset, bytes } => {
-                    assert!(offset + bytes.len() as u64 <= length, "a store behind the end");
+                    assert!(offset + bytes.len() as u64 <= length, "a store after the end");
                     if *offset >= 2 * 4096 {
                         births.push(page::birth(&bytes[..4096]));
                     }
