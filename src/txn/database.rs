@@ -273,11 +273,14 @@ impl Drop for Database {
         }
         self.shared.leave(self.handle);
         if let Some(locks) = &self.locks {
-            // From here on this handle must not touch the shared memory, unless it is the last. A failure leaves the
+            // From here on this handle must not touch the shared memory, unless it is the last. Cutting the lock file
+            // takes milliseconds, which only a handle pays that has waited for the disk anyway. A failure leaves the
             // lock file longer than necessary.
-            let _ = locks
-                .leave(self.handle)
-                .and_then(|is_last| if is_last { self.shared.close() } else { Ok(()) });
+            let has_commits = self.shared.newest_id() > self.inherited;
+            let _ = locks.leave(self.handle).and_then(|is_last| match is_last && has_commits {
+                true => self.shared.close(),
+                false => Ok(()),
+            });
         }
     }
 }

@@ -66,7 +66,9 @@ impl Findings {
     pub(crate) fn assert_reach(&self) {
         assert!(self.opened * 2 > self.executions && self.opened < self.executions, "{self}");
         assert!(self.clean * 10 > self.executions && self.clean < self.opened, "{self}");
-        assert!(self.commits > self.executions && self.entries_read > 100 * self.executions, "{self}");
+        // A transaction in which `retain` or another change of several met damage is not committed.
+        assert!(self.commits * 4 > self.executions * 3, "{self}");
+        assert!(self.entries_read > 100 * self.executions, "{self}");
         assert!(self.salvaged * 12 > self.executions && self.salvaged_whole * 64 > self.executions, "{self}");
         assert!(self.errors.len() > 60, "{self}");
     }
