@@ -30,6 +30,7 @@ use crate::format::catalog::{TableEntry, decode_name};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
 use crate::format::meta::META_PAGES;
+use crate::format::node::NodeView;
 use crate::format::page::{PageHeader, PageKind};
 use crate::shm::reader_table::ReaderSlot;
 use crate::shm::watermarks::{CommittedState, Snapshot};

@@ -14,6 +14,7 @@ use crate::error::{Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::catalog::TableEntry;
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::NodeView;
 use crate::format::overflow;
 use crate::format::page;
 use crate::format::tree_root::TreeRoot;

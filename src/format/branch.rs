@@ -1,10 +1,10 @@
 //! The branch: separators and children.
 //!
-//! Child `i` holds the keys `k` with `separator[i - 1] <= k < separator[i]`. A heap entry is just the rest of the
-//! separator: nothing, for most. Separators are cut to the shortest that separates.
+//! Child `i` holds the keys `k` with `separator[i - 1] <= k < separator[i]`. A heap entry is only the rest of the
+//! separator, and most have none. Separators are cut to the shortest that separates.
 //!
 //! Invariants:
-//! - I5, as in the leaf.
+//! - I5: nothing read from an entry is used before it has been checked.
 //! - A branch with `n` separators has `n + 1` children; in a finished page `n` is at least 1.
 
 use std::ops::Range;
@@ -12,22 +12,21 @@ use std::ops::Range;
 use crate::base::ChildRef;
 use crate::base::bytes::put_u32;
 use crate::error::{Result, corrupt};
-use crate::format::entry::Entry;
-use crate::format::node::{self, HEAD_LEN, Node, Slot};
+use crate::format::node::{self, Entry, HEAD_LEN, Node, NodeView, Slot};
 use crate::format::page::{self, HEADER_LEN};
 
 /// A branch, to be read.
 pub(crate) type BranchView<'a> = Node<'a, true>;
 
 impl<'a> BranchView<'a> {
-    /// Which child holds `key`, if any does.
+    /// The index of the child that may hold `key`.
     #[inline(always)]
     pub(crate) fn child_index(&self, key: &[u8]) -> Result<usize> {
         let place = self.search(key)?;
         Ok(place.index + usize::from(place.found))
     }
 
-    /// Where child `index` is.
+    /// The reference to child `index`.
     #[inline(always)]
     pub(crate) fn child(&self, index: usize) -> Result<ChildRef> {
         match self.children.get(index) {
@@ -51,7 +50,7 @@ impl<'a> BranchView<'a> {
         self.children.len()
     }
 
-    /// Child `index` with the separator to its left, if it is not the first, to be put into another branch.
+    /// Child `index` with the separator to its left (the first has none), to be inserted into another branch.
     pub(crate) fn branch_entry(&self, index: usize) -> Result<Entry<'a>> {
         let child = self.child(index)?;
         let Some(left) = index.checked_sub(1) else { return Ok(Entry::of_branch(&[], child)) };
@@ -71,14 +70,24 @@ pub(crate) fn table_len(count: usize) -> usize {
     node::table_len::<true>(count)
 }
 
-/// Makes `page` a branch with one child, no separators, and `prefix` for those to come.
+/// Bytes of the page, header not counted, that live separators, children and the prefix take.
+pub(crate) fn used_bytes(page: &[u8]) -> usize {
+    node::used_bytes::<true>(page)
+}
+
+/// Bytes that separators can still take before the page has to be rebuilt.
+pub(crate) fn gap_len(page: &[u8]) -> usize {
+    node::gap_len::<true>(page)
+}
+
+/// Makes `page` a branch with one child and no separators; those inserted later begin with `prefix`.
 pub(crate) fn init(page: &mut [u8], level: u8, prefix: &[u8], first_child: ChildRef) {
     node::init::<true>(page, level, prefix);
     put_u32(page, HEADER_LEN, first_child.0);
 }
 
-/// Writes a whole branch into `page`: `children` in order. The separators of all but the first begin with `prefix`;
-/// the first has none here.
+/// Writes a whole branch into `page`: `children` in order. Their separators begin with `prefix`, except the first, which
+/// is not stored here.
 pub(crate) fn build(page: &mut [u8], level: u8, prefix: &[u8], children: &[Entry<'_>]) -> Result<()> {
     node::build::<true>(page, level, prefix, children.get(1..).unwrap_or(&[]))?;
     for (index, entry) in children.iter().enumerate() {
@@ -87,7 +96,7 @@ pub(crate) fn build(page: &mut [u8], level: u8, prefix: &[u8], children: &[Entry
     Ok(())
 }
 
-/// Puts separator `index` in, with `child` to its right. `false`, and nothing changed, if it does not share the
+/// Inserts separator `index`, with `child` to its right. Returns `false` and changes nothing if it does not share the
 /// page's prefix or there is no room.
 pub(crate) fn insert(page: &mut [u8], index: usize, separator: &[u8], child: ChildRef) -> Result<bool> {
     if node::insert_key::<true>(page, index, separator, 0, false)?.is_none() {
@@ -97,8 +106,8 @@ pub(crate) fn insert(page: &mut [u8], index: usize, separator: &[u8], child: Chi
     Ok(true)
 }
 
-/// Puts another separator in the place of separator `index`, where it takes as many bytes. `false`, and nothing
-/// changed, if it does not.
+/// Replaces separator `index` by one that takes the same number of bytes. Returns `false` and changes nothing if it
+/// takes another number.
 pub(crate) fn replace_separator(page: &mut [u8], index: usize, separator: &[u8]) -> Result<bool> {
     node::replace_key::<true>(page, index, separator)
 }
@@ -110,7 +119,7 @@ pub(crate) fn set_child(page: &mut [u8], index: usize, child: ChildRef) {
     put_u32(page, HEADER_LEN + 4 * count + 4 * index, child.0);
 }
 
-/// Takes the separators of `range` out, each with the child to its right.
+/// Removes the separators of `range`, each with the child to its right.
 pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
     let view = BranchView::new(page)?;
     let mut entry_lens = 0;
@@ -121,7 +130,7 @@ pub(crate) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
     Ok(())
 }
 
-/// Takes the children of `range` out, which are not all that there are, and the separators that set them apart.
+/// Removes the children of `range`, which must not be all, and their separators.
 pub(crate) fn remove_children(page: &mut [u8], range: Range<usize>) -> Result<()> {
     if range.start > 0 {
         return remove(page, range.start - 1..range.end - 1);
@@ -131,14 +140,14 @@ pub(crate) fn remove_children(page: &mut [u8], range: Range<usize>) -> Result<()
     remove(page, 0..range.end)
 }
 
-/// Checks all that changes of a branch rely on, before a page of the file becomes a transaction's own: separators
-/// as long as they may be, sizes adding up, no reference to a frame.
+/// Checks what a change of the branch relies on, before a page of the file becomes a transaction's own: separators are
+/// not too long, sizes add up, and no child is a frame.
 pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
     let view = BranchView::new(page)?;
     let number = Some(page::number(page).0);
     let longest = page::max_key_len(page.len()).saturating_sub(view.prefix().len());
-    // Sums over all slots, and over all children, in 32 bits and without a way out: so the compiler does several at a
-    // time. No sum is too large for that: a page has less than 2^16 slots, each less than 2^16.
+    // Sums over all slots, and over all children, in 32 bits and without an early exit, so that the compiler adds
+    // several at a time. No sum overflows: a page has less than 2^16 slots, each less than 2^16.
     let (mut live, mut greatest) = (0u32, 0u32);
     for &slot in view.slots {
         let suffix_len = Slot::suffix_len_of(slot);
@@ -147,7 +156,7 @@ pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
     }
     let (live, greatest) = (live as usize, greatest as usize);
     if greatest > longest {
-        let expected = format_args!("at most {longest} behind the prefix");
+        let expected = format_args!("at most {longest} after the prefix");
         return Err(corrupt(number, "length of a separator", expected, greatest));
     }
     if live + node::dead_bytes(page) != node::heap_len(page) {
@@ -164,5 +173,4 @@ pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "branch_tests.rs"]
 mod tests;

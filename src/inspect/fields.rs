@@ -2,7 +2,7 @@
 //! lengths.
 
 use super::anatomy::{Field, FieldValue};
-use crate::format::dense_leaf::Shape;
+use crate::format::leaf;
 use crate::format::page::PageKind;
 
 /// How a field is read.
@@ -93,7 +93,7 @@ pub(super) fn of_record(page: &[u8]) -> Vec<Field> {
 /// Returns the fields of a page header.
 pub(super) fn of_page(page: &[u8], kind: PageKind) -> Vec<Field> {
     let own: &[Layout] = match kind {
-        PageKind::Leaf if Shape::of(page).is_some() => &DENSE_LEAF,
+        PageKind::Leaf if leaf::is_dense(page) => &DENSE_LEAF,
         PageKind::Leaf | PageKind::Branch => &LEAF,
         PageKind::Overflow => &OVERFLOW,
         PageKind::FreeLog => &FREE_LOG,

@@ -2,11 +2,11 @@
 
 use super::anatomy::{Branch, CatalogEntry, Child, Content, Leaf, LeafEntry, StoredValue};
 use crate::error::{Corruption, Error, Result};
+use crate::format;
 use crate::format::branch::BranchView;
 use crate::format::catalog::{TableEntryView, decode_name};
 use crate::format::leaf::{LeafValue, LeafView};
-use crate::format::node::{self, HEAD_LEN};
-use crate::format::node_tables::slots_start;
+use crate::format::node::{HEAD_LEN, NodeView, slots_start};
 use crate::format::page::{self, HEADER_LEN};
 use crate::tree::node_check::{KeyBounds, check_node};
 
@@ -42,7 +42,7 @@ pub(super) fn leaf(bytes: &[u8], page_count: u32, problems: &mut Vec<Corruption>
         };
         Ok(LeafEntry {
             head_at: HEADER_LEN + index * HEAD_LEN,
-            slot_at: leaf.shape().is_none().then_some(slots + index * CELL_LEN),
+            slot_at: (!leaf.is_dense()).then_some(slots + index * CELL_LEN),
             heap: leaf.entry_range(index)?,
             key: key.to_vec(),
             value,
@@ -54,7 +54,7 @@ pub(super) fn leaf(bytes: &[u8], page_count: u32, problems: &mut Vec<Corruption>
         prefix: leaf.prefix().to_vec(),
         entries,
         tables: tables.unwrap_or_default(),
-        gap_bytes: node::gap_len::<false>(bytes),
+        gap_bytes: format::leaf::gap_len(bytes),
     }))
 }
 
@@ -89,7 +89,7 @@ pub(super) fn branch(bytes: &[u8], problems: &mut Vec<Corruption>) -> Result<Con
     Ok(Content::Branch(Branch {
         prefix: branch.prefix().to_vec(),
         children,
-        gap_bytes: node::gap_len::<true>(bytes),
+        gap_bytes: format::branch::gap_len(bytes),
     }))
 }
 

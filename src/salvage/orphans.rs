@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{PageNumber, TransactionId};
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::NodeView;
 use crate::salvage::scan::{Scan, Stray};
 use crate::salvage::shape::fits;
 use crate::salvage::state::{Orphan, State, Table};
@@ -49,7 +50,7 @@ pub(super) fn adopt(state: &mut State<'_>, scan: &Scan, is_live_known: bool) -> 
             continue;
         }
         let Ok(page) = state.survey.source.tree_page(PageNumber(stray.number)) else { continue };
-        let Ok(leaf) = view::<false>(&page, 0) else { continue };
+        let Ok(leaf) = view::<LeafView<'_>>(&page, 0) else { continue };
         let (Ok(first), Ok(last)) = (leaf.key(0), leaf.key(leaf.count() - 1)) else { continue };
         let (first, last) = (first.to_vec(), last.to_vec());
         let mut orphan = Orphan { number: stray.number, first, last, gap: 0 };

@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::format::catalog::TableEntry;
 use crate::format::leaf::LeafView;
+use crate::format::node::NodeView;
 use crate::format::page;
 use crate::format::tree_root::TreeRoot;
 use crate::salvage::scan::{Scan, Stray, children};
@@ -170,7 +171,7 @@ impl Names {
 
 /// Returns a hash of each entry of a leaf, key and value.
 fn entry_hashes(page: &[u8]) -> Vec<u64> {
-    let Ok(leaf) = view::<false>(page, 0) else { return Vec::new() };
+    let Ok(leaf) = view::<LeafView<'_>>(page, 0) else { return Vec::new() };
     let hash = |index: usize| {
         let mut hasher = DefaultHasher::new();
         (&*leaf.key(index).ok()?, leaf.payload(index).ok()?).hash(&mut hasher);

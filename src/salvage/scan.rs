@@ -13,6 +13,7 @@ use crate::format::branch::BranchView;
 use crate::format::catalog::TableEntryView;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::META_PAGES;
+use crate::format::node::NodeView;
 use crate::format::page::{self, PageKind};
 use crate::format::tree_root::{MAX_DEPTH, TreeRoot};
 use crate::salvage::source::Source;
@@ -106,8 +107,8 @@ pub(super) fn children(source: &Source, stray: &Stray) -> Vec<u32> {
 /// Returns whether the page has the structure that its header says.
 fn is_sound(page: &[u8], level: u8) -> bool {
     match page::kind(page) {
-        Some(PageKind::Leaf) => view::<false>(page, 0).is_ok(),
-        Some(PageKind::Branch) => level > 0 && view::<true>(page, level).is_ok(),
+        Some(PageKind::Leaf) => view::<LeafView<'_>>(page, 0).is_ok(),
+        Some(PageKind::Branch) => level > 0 && view::<BranchView<'_>>(page, level).is_ok(),
         _ => false,
     }
 }

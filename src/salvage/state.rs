@@ -8,6 +8,7 @@ use crate::error::{Result, corrupt};
 use crate::format::catalog::{MAX_NAME_LEN, TableEntry};
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::Meta;
+use crate::format::node::NodeView;
 use crate::format::overflow;
 use crate::format::page;
 use crate::format::tree_root::TreeRoot;

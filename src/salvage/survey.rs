@@ -10,6 +10,7 @@ use crate::check::Problems;
 use crate::error::{Corruption, Error, Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::LeafView;
+use crate::format::node::NodeView;
 use crate::format::page;
 use crate::format::tree_root::TreeRoot;
 use crate::salvage::source::Source;

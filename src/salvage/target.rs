@@ -11,6 +11,7 @@ use crate::base::{PageNumber, PageSet};
 use crate::check::{Problems, check};
 use crate::error::{Error, Result, corrupt};
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::NodeView;
 use crate::format::overflow;
 use crate::format::page;
 use crate::salvage::orphans::{Step, in_order};

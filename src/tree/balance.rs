@@ -15,9 +15,8 @@
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
-use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
-use crate::format::node::{self, HEAD_LEN};
+use crate::format::node::{self, Entry, HEAD_LEN, NodeView};
 use crate::format::tree_root::MAX_DEPTH;
 use crate::tree::items::{Items, Split, items_of};
 use crate::tree::nodes::{Nodes, TreeTop, view_any_count};
@@ -133,7 +132,7 @@ impl TreeMut {
         let key = entry.key();
         let prefix_len = common.min(key.len().saturating_sub(HEAD_LEN));
         let longer = prefix_len.saturating_sub(view.prefix().len());
-        let room = node::gap_len::<false>(page) + node::dead_bytes(page) + longer * view.count();
+        let room = leaf::gap_len(page) + leaf::dead_bytes(page) + longer * view.count();
         if view.growth(entry, longer) + self.room_left <= room {
             return Ok(None);
         }
@@ -353,11 +352,11 @@ impl TreeMut {
         let sibling = branch.child(if left == parent.index { left + 1 } else { left })?;
         let page = self.nodes(source).node(sibling)?;
         if level == 0 {
-            view_any_count::<false>(page, 0)?;
-            Ok(node::used_bytes::<false>(page))
+            view_any_count::<LeafView<'_>>(page, 0)?;
+            Ok(leaf::used_bytes(page))
         } else {
-            view_any_count::<true>(page, level)?;
-            Ok(node::used_bytes::<true>(page))
+            view_any_count::<BranchView<'_>>(page, level)?;
+            Ok(branch::used_bytes(page))
         }
     }
 
@@ -389,11 +388,7 @@ impl TreeMut {
 
     fn is_underfull(&self, depth: usize) -> Result<bool> {
         let page = self.frames.get(self.path[depth].node)?;
-        let used = if self.level_of(depth) == 0 {
-            node::used_bytes::<false>(page)
-        } else {
-            node::used_bytes::<true>(page)
-        };
+        let used = if self.level_of(depth) == 0 { leaf::used_bytes(page) } else { branch::used_bytes(page) };
         // A long prefix is in use even when there is no key left.
         Ok(used < node::capacity(self.page_size) / 4 || node::key_count(page) == 0)
     }

@@ -27,6 +27,7 @@ use crate::base::{ChildRef, KeyBuf};
 use crate::error::Result;
 use crate::format::branch::BranchView;
 use crate::format::leaf::LeafView;
+use crate::format::node::NodeView;
 use crate::tree::nodes::{LeafCount, Nodes, TreeTop, branch_at, leaf_at, resolve};
 
 /// One node on the way down, and where in it the path goes on; in the leaf, the entry that the path stands before.
@@ -354,7 +355,7 @@ fn place<'a>(
     }
     let leaf = leaf_at(nodes, node)?;
     // Before whole keys are compared, which waits for the memory of one entry.
-    let place = leaf.search_telling(key, |index| {
+    let place = leaf.search_notifying(key, |index| {
         if end == going {
             leaf.prefetch_entries(next_entries(end, index));
         }

@@ -17,10 +17,8 @@ use std::ops::Range;
 
 use crate::error::{Result, corrupt};
 use crate::format::branch::{self, BranchView};
-use crate::format::dense_leaf;
-use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
-use crate::format::node::{self, HEAD_LEN};
+use crate::format::node::{self, Entry, HEAD_LEN, NodeView};
 use crate::tree::nodes::view_any_count;
 
 /// Where to cut what does not fit one page.
@@ -109,9 +107,8 @@ impl<'a> Items<'a> {
         for (index, item) in items.iter().enumerate() {
             sum.keys += item.key_len();
             sum.payloads += item.payload_len();
-            let goes_on = index > 0 && dense_leaf::is_alike(&items[index - 1], item);
-            sum.alike =
-                usize::from(dense_leaf::may_be_dense(item)) * (1 + if goes_on { sum.alike } else { 0 });
+            let goes_on = index > 0 && leaf::is_alike(&items[index - 1], item);
+            sum.alike = usize::from(leaf::may_be_dense(item)) * (1 + if goes_on { sum.alike } else { 0 });
             sums.push(sum);
         }
         Ok(Items { page_size, level, has_overflow, items, sums, shortest, longest })

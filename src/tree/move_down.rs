@@ -13,7 +13,7 @@ use crate::base::{ChildRef, PageNumber};
 use crate::error::{Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{self, LeafValue, LeafView};
-use crate::format::node;
+use crate::format::node::{self, NodeView};
 use crate::format::overflow;
 use crate::tree::frames::FramesOverPages;
 use crate::tree::nodes::{Nodes, finished, view, view_any_count};
@@ -145,7 +145,7 @@ impl TreeMut {
         }
         let nodes = FramesOverPages { source, frames: &self.frames };
         let page = nodes.node(self.path[depth].node)?;
-        let count = view::<false>(page, 0)?.count();
+        let count = view::<LeafView<'_>>(page, 0)?.count();
         if !node::has_overflow(page) {
             return Ok(true);
         }

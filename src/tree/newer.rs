@@ -11,6 +11,7 @@ use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
 use crate::error::Result;
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::NodeView;
 use crate::format::overflow;
 use crate::format::page;
 use crate::tree::nodes::{finished, view};

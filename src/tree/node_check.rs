@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Corruption, Error, Result};
-use crate::format::node::{self, Node};
+use crate::format::node::NodeView;
 use crate::format::page;
 
 /// What the separators above say of a node's keys; nothing, where there are none.
@@ -16,15 +16,15 @@ pub(crate) struct KeyBounds<'a> {
 /// Tells `report` of everything that is wrong with the node in `page`: keys ascend, are as long as keys may be, and
 /// lie within `bounds`; entries lie in the heap, side by side, and their bytes and the dead ones are all there are.
 /// `entries` is where they are, as the slots say. The only errors are those that are no damage.
-pub(crate) fn check_node<const BRANCH: bool>(
-    page: &[u8],
-    node: &Node<'_, BRANCH>,
+pub(crate) fn check_node<'a>(
+    page: &'a [u8],
+    node: &impl NodeView<'a>,
     entries: Result<Vec<Range<usize>>>,
     bounds: KeyBounds<'_>,
     report: &mut dyn FnMut(Corruption),
 ) -> Result<()> {
     let header = node.check_header();
-    for result in [header, check_keys(page, node, bounds, report), check_heap(page, entries, report)] {
+    for result in [header, check_keys(page, node, bounds, report), check_heap(page, node, entries, report)] {
         match result {
             Err(Error::Corrupt(problem)) => report(*problem),
             other => other?,
@@ -37,9 +37,9 @@ fn problem(page: &[u8], what: &'static str, expected: String, found: String) -> 
     Corruption { page: Some(page::number(page).0), what, expected, found }
 }
 
-fn check_keys<const BRANCH: bool>(
-    page: &[u8],
-    node: &Node<'_, BRANCH>,
+fn check_keys<'a>(
+    page: &'a [u8],
+    node: &impl NodeView<'a>,
     bounds: KeyBounds<'_>,
     report: &mut dyn FnMut(Corruption),
 ) -> Result<()> {
@@ -65,13 +65,14 @@ fn check_keys<const BRANCH: bool>(
     Ok(())
 }
 
-fn check_heap(
-    page: &[u8],
+fn check_heap<'a>(
+    page: &'a [u8],
+    node: &impl NodeView<'a>,
     entries: Result<Vec<Range<usize>>>,
     report: &mut dyn FnMut(Corruption),
 ) -> Result<()> {
     let mut ranges = entries?;
-    let heap = node::heap_range(page);
+    let heap = node.heap();
     ranges.retain(|range| !range.is_empty());
     ranges.sort_unstable_by_key(|range| range.start);
     let mut end = heap.start;
@@ -84,9 +85,9 @@ fn check_heap(
         end = range.end.max(end);
         live += range.len();
     }
-    if live + node::dead_bytes(page) != node::heap_len(page) {
-        let found = format!("{live} live, {} dead", node::dead_bytes(page));
-        report(problem(page, "bytes in the heap", node::heap_len(page).to_string(), found));
+    if live + node.dead_bytes() != heap.len() {
+        let found = format!("{live} live, {} dead", node.dead_bytes());
+        report(problem(page, "bytes in the heap", heap.len().to_string(), found));
     }
     Ok(())
 }

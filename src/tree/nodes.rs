@@ -11,9 +11,9 @@ use crate::base::{ChildRef, PageNumber};
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::BranchView;
 use crate::format::leaf::{LeafValue, LeafView};
-use crate::format::node::Node;
+use crate::format::node::NodeView;
 use crate::format::overflow;
-use crate::format::page;
+use crate::format::page::{self, PageKind};
 use crate::tree::pages::{PageSource, TreeRoot};
 
 /// Nodes by reference: finished pages alone, or finished pages and a transaction's frames.
@@ -132,8 +132,8 @@ pub(super) fn branch_at<'a>(nodes: impl Nodes<'a>, at: ChildRef, level: u8) -> R
 
 /// Views a finished page as the kind of node that its parent says it is.
 #[inline(always)]
-pub(crate) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
-    let view = view_any_count(page, level)?;
+pub(crate) fn view<'a, V: NodeView<'a>>(page: &'a [u8], level: u8) -> Result<V> {
+    let view: V = view_any_count(page, level)?;
     if view.count() == 0 {
         return Err(corrupt(Some(page::number(page).0), "keys in a page", "at least 1", 0));
     }
@@ -142,19 +142,19 @@ pub(crate) fn view<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_
 
 /// Like [`view`], for a node that may be in the middle of being emptied.
 #[inline(always)]
-pub(super) fn view_any_count<const BRANCH: bool>(page: &[u8], level: u8) -> Result<Node<'_, BRANCH>> {
-    if !Node::<BRANCH>::is_kind_and_level(page, level) {
-        return Err(wrong_kind_or_level(page, BRANCH, level));
+pub(super) fn view_any_count<'a, V: NodeView<'a>>(page: &'a [u8], level: u8) -> Result<V> {
+    if !V::is_kind_and_level(page, level) {
+        return Err(wrong_kind_or_level(page, V::KIND, level));
     }
-    Node::new(page)
+    V::new(page)
 }
 
 #[cold]
-fn wrong_kind_or_level(page: &[u8], is_branch: bool, level: u8) -> Error {
+fn wrong_kind_or_level(page: &[u8], kind: PageKind, level: u8) -> Error {
     corrupt(
         Some(page::number(page).0),
         "kind and level",
-        format_args!("kind {}, level {level}", if is_branch { 2 } else { 1 }),
+        format_args!("kind {}, level {level}", kind as u8),
         format_args!("kind {}, level {}", page[16], page::level(page)),
     )
 }

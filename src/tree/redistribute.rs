@@ -6,10 +6,8 @@
 //!   cannot be done so is left to `balance`, which takes all entries out.
 
 use crate::error::{Result, corrupt};
-use crate::format::dense_leaf;
-use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafView};
-use crate::format::node;
+use crate::format::node::{self, Entry, NodeView};
 use crate::format::page;
 use crate::tree::items::Split;
 use crate::tree::nodes::view_any_count;
@@ -36,7 +34,7 @@ struct Shares {
 impl<'a> FullLeaf<'a> {
     fn new(page: &'a [u8], index: usize, new: Entry<'a>) -> Result<FullLeaf<'a>> {
         let leaf: LeafView<'a> = view_any_count(page, 0)?;
-        let used = node::used_bytes::<false>(page) + leaf.growth(&new, 0);
+        let used = leaf::used_bytes(page) + leaf.growth(&new, 0);
         Ok(FullLeaf { leaf, index, new, used, capacity: node::capacity(page.len()) })
     }
 
@@ -47,9 +45,8 @@ impl<'a> FullLeaf<'a> {
         if self.leaf.count() == 0 || !self.new.has_prefix(self.leaf.prefix()) {
             return Ok(false);
         }
-        let is_alike =
-            dense_leaf::may_be_dense(&self.new) && dense_leaf::is_alike(&self.new, &self.leaf.leaf_entry(0)?);
-        if is_alike != self.leaf.shape().is_some() {
+        let is_alike = leaf::may_be_dense(&self.new) && leaf::is_alike(&self.new, &self.leaf.leaf_entry(0)?);
+        if is_alike != self.leaf.is_dense() {
             return Ok(false);
         }
         if self.used <= self.capacity {
@@ -61,9 +58,9 @@ impl<'a> FullLeaf<'a> {
 
     /// Asks for what will be read and written where `bytes` bytes are moved.
     fn prefetch(&self, page: &[u8], sibling: &[u8], bytes: usize, to_right: bool) {
-        let heap = node::heap_range(page).start;
+        let heap = leaf::heap_range(page).start;
         page::prefetch_range(page, heap..heap + bytes);
-        let heap = node::heap_range(sibling).start;
+        let heap = leaf::heap_range(sibling).start;
         page::prefetch_range(sibling, heap.saturating_sub(bytes)..heap);
         let count = self.leaf.count();
         let length = self.used / self.len();

@@ -18,7 +18,7 @@ use crate::base::ChildRef;
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::leaf::{self, LeafValue, LeafView};
-use crate::format::node;
+use crate::format::node::{self, NodeView};
 use crate::format::page;
 use crate::tree::nodes::{TreeTop, view, view_any_count};
 use crate::tree::pages::PageSource;

@@ -21,9 +21,8 @@ use std::ops::Bound;
 use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
-use crate::format::entry::Entry;
 use crate::format::leaf::{self, LeafValue, LeafView, Payload};
-use crate::format::node::{self, Position};
+use crate::format::node::{self, Entry, NodeView, Position};
 use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page;
 use crate::tree::cursor::RangeCursor;
@@ -280,7 +279,7 @@ impl TreeMut {
 
     /// Whether the last leaf has space for `length` bytes in addition to those that stay free.
     fn has_room_at_end(&self, leaf: ChildRef, length: usize) -> Result<bool> {
-        Ok(self.room_left == 0 || node::gap_len::<false>(self.frames.get(leaf)?) >= length + self.room_left)
+        Ok(self.room_left == 0 || leaf::gap_len(self.frames.get(leaf)?) >= length + self.room_left)
     }
 
     /// Inserts an entry with a value of `length` zero bytes, replacing any existing value, and returns the value for
@@ -451,10 +450,10 @@ impl TreeMut {
         source.prefetch_whole(number); // all of it is checked, entry by entry, and then copied
         let page = source.page(number)?;
         if level == 0 {
-            view::<false>(page, 0)?;
+            view::<LeafView<'_>>(page, 0)?;
             leaf::check_before_change(page)?;
         } else {
-            view::<true>(page, level)?;
+            view::<BranchView<'_>>(page, level)?;
             branch::check_before_change(page)?;
         }
         self.retire(number, 1, page);

@@ -9,9 +9,9 @@
 
 use crate::base::{ChildRef, Extent, PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
-use crate::format::branch::BranchView;
-use crate::format::leaf::{LeafValue, LeafView};
-use crate::format::node;
+use crate::format::branch::{self, BranchView};
+use crate::format::leaf::{self, LeafValue, LeafView};
+use crate::format::node::{self, NodeView};
 use crate::format::overflow;
 use crate::format::page::{self, PageHeader, PageKind};
 use crate::tree::node_check::{KeyBounds, check_node};
@@ -124,7 +124,7 @@ impl<S: PageSource> Walk<'_, S> {
 
     fn leaf(&mut self, page: &[u8], bounds: &Bounds) -> Result<()> {
         let leaf: LeafView<'_> = view(page, 0)?;
-        self.visit(page, PageKind::Leaf, 1, node::used_bytes::<false>(page));
+        self.visit(page, PageKind::Leaf, 1, leaf::used_bytes(page));
         self.entries += leaf.count() as u64;
         let entries = (0..leaf.count()).map(|index| leaf.entry_range(index)).collect();
         check_node(page, &leaf, entries, bounds.keys(), &mut |problem| self.visitor.problem(problem))?;
@@ -144,7 +144,7 @@ impl<S: PageSource> Walk<'_, S> {
 
     fn branch(&mut self, page: &[u8], level: u8, bounds: &Bounds) -> Result<()> {
         let branch: BranchView<'_> = view(page, level)?;
-        self.visit(page, PageKind::Branch, 1, node::used_bytes::<true>(page));
+        self.visit(page, PageKind::Branch, 1, branch::used_bytes(page));
         let entries = (0..branch.count()).map(|index| branch.entry_range(index)).collect();
         check_node(page, &branch, entries, bounds.keys(), &mut |problem| self.visitor.problem(problem))?;
         let separator = |index: usize| branch.key(index).ok().map(|key| key.to_vec());

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use crate::base::{ChildRef, Extent, PageNumber};
 use crate::error::Result;
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::node::NodeView;
 use crate::format::tree_root::TreeRoot;
 use crate::tree::leaves_in_range;
 use crate::tree::pages::PageSource;

@@ -1,5 +1,7 @@
 //! The shape that trees get: how full pages are, how few are touched.
 
+use crate::format::leaf::LeafView;
+use crate::format::node::NodeView;
 use std::ops::Bound;
 
 use super::store::{Found, Model, Store, walk_all};
@@ -113,7 +115,7 @@ fn leaves_of_a_load_lie_in_order_side_by_side() {
     let first_keys: Vec<_> = (1..=found.leaves as u32)
         .map(|number| {
             let page = crate::tree::pages::PageSource::page(&store.pages, PageNumber(number)).unwrap();
-            crate::format::leaf::LeafView::new(page).unwrap().key(0).unwrap().to_vec()
+            LeafView::new(page).unwrap().key(0).unwrap().to_vec()
         })
         .collect();
     assert!(first_keys.is_sorted());

@@ -1,22 +1,22 @@
-//! The heads of a page's keys: how they are made, and how one is found among them.
+//! The heads of a page's keys: how they are made and searched.
 //!
-//! A search guesses where a head belongs from the first and the last one, as if those between were spread evenly, and
-//! compares a few around that place all at once. Where keys are random it mostly ends there, having touched three or
-//! four lines of a page's heads; a binary search would wait for one line after the other. Where they are not, it goes
-//! on as a binary search, on the side that the guess has left.
+//! A search guesses the place of a head from the first and the last one, as if those between were spread evenly, and
+//! compares the few heads around that place at once. If keys are random, it mostly ends there and has touched three or
+//! four lines of the heads; a binary search would wait for one line after the other. Otherwise it continues as a
+//! binary search on one side of the guess.
 //!
-//! Invariant: I5: whatever the heads are, in order or not, the answer is at most how many there are.
+//! Invariant: I5: whatever the heads are, in order or not, the result is at most how many there are.
 
 use std::hint::select_unpredictable;
 
 /// Length of a head, in bytes.
 pub(crate) const HEAD_LEN: usize = 4;
-/// So many heads around a guess are compared at once: on random keys they are enough nine times of ten.
+/// This many heads around a guess are compared at once: for random keys they suffice nine times in ten.
 const WINDOW: usize = 8;
 
-/// The head of a suffix: its first 4 bytes as an integer whose order is theirs.
+/// The head of a suffix: its first 4 bytes as an integer with the same order.
 #[inline(always)]
-pub(super) fn head_of(suffix: &[u8]) -> u32 {
+pub(crate) fn head_of(suffix: &[u8]) -> u32 {
     match suffix.first_chunk::<HEAD_LEN>() {
         Some(&[b0, b1, b2, b3]) => u32::from_le_bytes([b3, b2, b1, b0]),
         None => {
@@ -26,37 +26,41 @@ pub(super) fn head_of(suffix: &[u8]) -> u32 {
     }
 }
 
-/// The head that a page has for a suffix of `suffix_len` bytes, with zeros behind these whatever stands there (I5): so
-/// the order of heads is that of the keys that are made of them.
+/// The head that a page has for a suffix of `suffix_len` bytes. Bytes after the suffix become zeros whatever the page
+/// has there (I5), so heads have the order of the keys made from them.
 #[inline(always)]
-pub(super) fn padded_head(head: [u8; HEAD_LEN], suffix_len: usize) -> u32 {
+pub(crate) fn padded_head(head: [u8; HEAD_LEN], suffix_len: usize) -> u32 {
     let padding = 8 * HEAD_LEN.saturating_sub(suffix_len) as u32;
     u32::from_le_bytes(head) & u32::MAX.checked_shl(padding).unwrap_or(0)
 }
 
-/// The bytes of the key that a page has as `head`, padding included.
+/// The bytes of the key that a page stores as `head`, padding included.
 #[inline(always)]
-pub(super) fn bytes_of_head(head: [u8; HEAD_LEN]) -> [u8; HEAD_LEN] {
+pub(crate) fn bytes_of_head(head: [u8; HEAD_LEN]) -> [u8; HEAD_LEN] {
     // Not by bytes: that would be four loads.
     u32::from_le_bytes(head).swap_bytes().to_le_bytes()
 }
 
 /// How many of the ascending `heads` are below `head`.
 #[inline(always)]
-pub(super) fn heads_below(heads: &[[u8; HEAD_LEN]], head: u32) -> usize {
-    heads_below_telling(heads, head, |_| ())
+pub(crate) fn heads_below(heads: &[[u8; HEAD_LEN]], head: u32) -> usize {
+    heads_below_guessing(heads, head, |_| ())
 }
 
-/// The same. `tell` hears the guess, if there is one, before the heads there are looked at.
+/// As [`heads_below`]. Calls `on_guess` with the guess, if there is one, before the heads there are read.
 #[inline(always)]
-pub(super) fn heads_below_telling(heads: &[[u8; HEAD_LEN]], head: u32, tell: impl FnOnce(usize)) -> usize {
+pub(crate) fn heads_below_guessing(
+    heads: &[[u8; HEAD_LEN]],
+    head: u32,
+    on_guess: impl FnOnce(usize),
+) -> usize {
     let Some((start, window)) = window_around_guess(heads, head) else { return search_binary(heads, head) };
-    tell(start + WINDOW / 2);
+    on_guess(start + WINDOW / 2);
     let below = count_below(window, head);
     let goes_on_before = below == 0 && start > 0;
-    let goes_on_behind = below == WINDOW && start + WINDOW < heads.len();
-    if goes_on_before || goes_on_behind {
-        return search_beside(heads, head, start, goes_on_behind);
+    let goes_on_after = below == WINDOW && start + WINDOW < heads.len();
+    if goes_on_before || goes_on_after {
+        return search_beside(heads, head, start, goes_on_after);
     }
     start + below
 }
@@ -84,10 +88,10 @@ fn count_below(window: &[[u8; HEAD_LEN]; WINDOW], head: u32) -> usize {
     counts.iter().sum::<u32>() as usize
 }
 
-/// Goes on before the window that begins at `start`, or behind it.
+/// Continues before the window that begins at `start`, or after it.
 #[inline(never)]
-fn search_beside(heads: &[[u8; HEAD_LEN]], head: u32, start: usize, is_behind: bool) -> usize {
-    if is_behind {
+fn search_beside(heads: &[[u8; HEAD_LEN]], head: u32, start: usize, is_after: bool) -> usize {
+    if is_after {
         let from = start + WINDOW;
         from + search_binary(&heads[from..], head)
     } else {

@@ -1,5 +1,6 @@
+use super::value::DESCRIPTOR_LEN;
 use super::*;
-use crate::format::node::Position;
+use crate::format::node::LEAF_LEAD;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 
 fn leaf_of(page_size: usize, prefix: &[u8], keys: &[&[u8]]) -> Vec<u8> {
@@ -139,14 +140,10 @@ fn what_outermost_entries_leave_is_filled_by_entries_as_long() {
         let kept: Vec<&[u8]> = [&keys[..range.start], &keys[range.end..]].concat();
         assert_holds(&page, &kept);
         assert_eq!(node::dead_bytes(&page), 0);
-        assert_eq!(
-            node::heap_len(&page),
-            kept.len() * (LeafView::LEAD + 1 + 8),
-            "a byte of rest, eight of value"
-        );
+        assert_eq!(node::heap_len(&page), kept.len() * (LEAF_LEAD + 1 + 8), "a byte of rest, eight of value");
         check_before_change(&page).unwrap();
         let heap = node::heap_range(&page).start;
-        let cleared = heap - range.len() * (LeafView::LEAD + 1 + 8)..heap;
+        let cleared = heap - range.len() * (LEAF_LEAD + 1 + 8)..heap;
         assert!(
             kept.is_empty() || page[cleared].iter().all(|byte| *byte == 0),
             "of entries nothing is left behind"
@@ -160,10 +157,10 @@ fn a_place_that_no_entry_fits_stays_dead() {
     let mut page = leaf_of(MIN_PAGE_SIZE, b"", &keys);
     remove_and_fill(&mut page, 1..2).unwrap();
     assert_holds(&page, &[keys[0], keys[2], keys[3]]);
-    assert_eq!(node::dead_bytes(&page), LeafView::LEAD + 4);
+    assert_eq!(node::dead_bytes(&page), LEAF_LEAD + 4);
     remove_and_fill(&mut page, 2..3).unwrap();
     assert_holds(&page, &[keys[0], keys[2]]);
-    assert_eq!(node::dead_bytes(&page), LeafView::LEAD + 4, "the last that came lay at the beginning");
+    assert_eq!(node::dead_bytes(&page), LEAF_LEAD + 4, "the last that came lay at the beginning");
     check_before_change(&page).unwrap();
 }
 
@@ -177,7 +174,7 @@ fn append_takes_what_is_above_all_others_and_nothing_else() {
             build(&mut page, b"", &[Entry::of_leaf(TRICKY[last], &heap, false)]).unwrap();
             page
         }] {
-            let is_dense = LeafView::new(&page).unwrap().shape().is_some();
+            let is_dense = LeafView::new(&page).unwrap().is_dense();
             for key in TRICKY {
                 let mut page = page.clone();
                 let expected = key > TRICKY[last] && (!is_dense || key.len() == TRICKY[last].len());
@@ -199,6 +196,6 @@ fn append_takes_what_is_above_all_others_and_nothing_else() {
         count += 1;
     }
     assert_eq!(LeafView::new(&page).unwrap().count(), count);
-    assert!(node::gap_len::<false>(&page) < entry_len(6, 100), "it stops when the page is full");
+    assert!(gap_len(&page) < entry_len(6, 100), "it stops when the page is full");
     check_before_change(&page).unwrap();
 }

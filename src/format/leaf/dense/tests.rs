@@ -1,6 +1,6 @@
 use super::*;
-use crate::base::ChildRef;
-use crate::format::leaf::LeafValue;
+use crate::format::leaf::{self, LeafView};
+use crate::format::node::NodeView;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 
 /// A leaf of the entries, built at once.
@@ -43,8 +43,8 @@ fn assert_holds(page: &[u8], entries: &[(Vec<u8>, Vec<u8>)]) {
         assert_eq!(&*view.leaf_entry(index).unwrap().key(), &key[..]);
     }
     let live: usize = (0..entries.len()).map(|index| view.entry_range(index).unwrap().len()).sum();
-    assert_eq!((node::heap_len(page), node::dead_bytes(page)), (live, 0));
-    assert_eq!(node::used_bytes::<false>(page), 4 * entries.len() + live + view.prefix().len());
+    assert_eq!((leaf::heap_range(page).len(), leaf::dead_bytes(page)), (live, 0));
+    assert_eq!(leaf::used_bytes(page), 4 * entries.len() + live + view.prefix().len());
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn entries_are_put_in_and_taken_out_anywhere() {
                 assert_holds(&page, &held);
             }
             leaf::remove(&mut page, 0..held.len()).unwrap();
-            assert_eq!((node::key_count(&page), node::heap_len(&page)), (0, 0));
+            assert_eq!((node::key_count(&page), leaf::heap_range(&page).len()), (0, 0));
             assert!(leaf::insert(&mut page, 0, &all[3].0, Payload::Zeroed(value_len)).unwrap());
         }
     }
@@ -145,7 +145,7 @@ fn entries_of_another_length_are_refused() {
     let heap = overflow.to_entry();
     leaf::build(&mut page, b"", &[Entry::of_leaf(b"key", &heap, true)]).unwrap();
     assert!(Shape::of(&page).is_none());
-    let long = entries(3, 40, MAX_ENTRY - 39);
+    let long = entries(3, 40, MAX_ENTRY_LEN - 39);
     assert!(Shape::of(&built(MIN_PAGE_SIZE, b"", &long)).is_none());
 }
 
@@ -163,7 +163,7 @@ fn a_leaf_is_full_when_heads_and_cells_meet() {
             assert_eq!(has_room, index < most);
         }
         assert_holds(&page, &all[..most]);
-        assert!(node::gap_len::<false>(&page) < 16);
+        assert!(leaf::gap_len(&page) < 16);
     }
 }
 

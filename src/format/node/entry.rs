@@ -1,7 +1,7 @@
-//! One entry of a node as it lies in its page: what nodes are rebuilt from.
+//! One entry of a node, borrowed from its page: what nodes are rebuilt from.
 //!
 //! Nothing is copied before the new page is written. The key stays in pieces, because most entries go to a page with
-//! the same prefix: there head and heap bytes are copied as they are.
+//! the same prefix: there head and heap bytes are copied unchanged.
 //!
 //! Invariants:
 //! - The key is `prefix`, the head's bytes as far as `suffix_len` reaches, and the rest, which follows `lead` bytes
@@ -10,27 +10,27 @@
 use std::cmp::Ordering;
 
 use crate::base::{ChildRef, KeyBuf};
-use crate::format::node::{HEAD_LEN, Node};
+use crate::format::node::heads::HEAD_LEN;
+use crate::format::node::layout::LEAF_LEAD;
 
 /// An entry of a leaf; or a child of a branch, with the separator to its left.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
-    pub(super) prefix: &'a [u8],
-    pub(super) head: u32,
-    pub(super) suffix_len: usize,
+    pub(crate) prefix: &'a [u8],
+    pub(crate) head: u32,
+    pub(crate) suffix_len: usize,
     /// In a leaf, the length of the payload, the key's rest and the payload; in a branch, the key's rest.
-    pub(super) heap: &'a [u8],
-    pub(super) lead: usize,
-    pub(super) is_overflow: bool,
+    pub(crate) heap: &'a [u8],
+    pub(crate) lead: usize,
+    pub(crate) is_overflow: bool,
     /// In a branch, the child.
-    pub(super) child: ChildRef,
+    pub(crate) child: ChildRef,
 }
 
 impl<'a> Entry<'a> {
     /// A leaf's entry with `key`; `heap` is the length of the payload (u16), and the payload.
     pub(crate) fn of_leaf(key: &'a [u8], heap: &'a [u8], is_overflow: bool) -> Entry<'a> {
-        let lead = Node::<false>::LEAD;
-        Entry { prefix: key, head: 0, suffix_len: 0, heap, lead, is_overflow, child: ChildRef(0) }
+        Entry { prefix: key, head: 0, suffix_len: 0, heap, lead: LEAF_LEAD, is_overflow, child: ChildRef(0) }
     }
 
     /// A branch's child with `separator` to its left.
@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
         Entry { prefix: separator, head: 0, suffix_len: 0, heap: &[], lead: 0, is_overflow: false, child }
     }
 
-    /// The same with another key. Only for a branch's child, whose first separator stands in its parent.
+    /// The same child with another separator. (The separator of a branch's first child is in the parent.)
     pub(crate) fn with_separator(self, separator: &'a [u8]) -> Entry<'a> {
         Entry::of_branch(separator, self.child)
     }
@@ -70,15 +70,15 @@ impl<'a> Entry<'a> {
         self.key_len() >= prefix.len() && prefix.iter().enumerate().all(|(at, byte)| self.byte(at) == *byte)
     }
 
-    /// The bytes of the suffix beyond its head.
+    /// The bytes of the suffix after its head.
     #[inline]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.heap[self.lead..self.lead + self.suffix_len.saturating_sub(HEAD_LEN)]
     }
 
     /// The value or its descriptor.
     #[inline]
-    pub(super) fn payload(&self) -> &'a [u8] {
+    pub(crate) fn payload(&self) -> &'a [u8] {
         &self.heap[self.heap.len() - self.payload_len()..]
     }
 
@@ -108,7 +108,7 @@ impl<'a> Entry<'a> {
         self.prefix.len() + common.min(shortest)
     }
 
-    /// The same, where one page's prefix is not the other's.
+    /// [`Entry::common_len`] for entries of pages with different prefixes.
     fn common_len_apart(&self, other: &Entry<'_>) -> usize {
         let shortest = self.key_len().min(other.key_len());
         let mut common = common_len(self.prefix, other.prefix);
@@ -123,7 +123,7 @@ impl<'a> Entry<'a> {
         std::ptr::eq(self.prefix, other.prefix) || self.prefix == other.prefix
     }
 
-    /// The head as it stands in the key, padded.
+    /// The head as bytes of the key, padded.
     #[inline]
     fn head_bytes(&self) -> [u8; HEAD_LEN] {
         let [b0, b1, b2, b3] = self.head.to_le_bytes();
@@ -149,6 +149,7 @@ fn common_len(left: &[u8], right: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::format::leaf::{self, LeafView, Payload};
+    use crate::format::node::NodeView;
     use crate::format::page::MIN_PAGE_SIZE;
 
     const KEYS: [&[u8]; 10] = [
