@@ -86,8 +86,8 @@ pub(crate) fn init(page: &mut [u8], level: u8, prefix: &[u8], first_child: Child
     put_u32(page, HEADER_LEN, first_child.0);
 }
 
-/// Writes a whole branch into `page`: `children` in order. Their separators begin with `prefix`, except the first, which
-/// is not stored here.
+/// Writes a whole branch into `page`: `children` in order. Their separators begin with `prefix`, except the first,
+/// which is not stored here.
 pub(crate) fn build(page: &mut [u8], level: u8, prefix: &[u8], children: &[Entry<'_>]) -> Result<()> {
     node::build::<true>(page, level, prefix, children.get(1..).unwrap_or(&[]))?;
     for (index, entry) in children.iter().enumerate() {
@@ -140,8 +140,8 @@ pub(crate) fn remove_children(page: &mut [u8], range: Range<usize>) -> Result<()
     remove(page, 0..range.end)
 }
 
-/// Checks what a change of the branch relies on, before a page of the file becomes a transaction's own: separators are
-/// not too long, sizes add up, and no child is a frame.
+/// Checks what a change of the branch relies on, before a page of the file becomes a transaction's own: separators
+/// are not too long, sizes add up, and no child is a frame.
 pub(crate) fn check_before_change(page: &[u8]) -> Result<()> {
     let view = BranchView::new(page)?;
     let number = Some(page::number(page).0);

@@ -1,4 +1,4 @@
-//! The catalog's entries: under a table's name, where the table stands and of which types it is.
+//! The entries of the catalog: the key is the name of a table, the value its root and types.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
@@ -30,7 +30,7 @@ pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
     std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))
 }
 
-/// What the catalog knows of a table.
+/// The catalog's entry for a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct TableEntry {
     pub(crate) root: TreeRoot,
@@ -57,7 +57,7 @@ impl TableEntry {
     }
 }
 
-/// The same, as it lies in the catalog.
+/// A [`TableEntry`] borrowed from the catalog's page.
 #[derive(Clone, Copy)]
 pub(crate) struct TableEntryView<'a> {
     pub(crate) root: TreeRoot,
@@ -91,8 +91,8 @@ impl<'a> TableEntryView<'a> {
         })
     }
 
-    /// Reads what may be an entry of the catalog or anything else, in a file of `page_count` pages; `None` if it can't
-    /// be one.
+    /// Reads what may be an entry of the catalog or anything else, in a file of `page_count` pages; `None` if it
+    /// cannot be one.
     pub(crate) fn by_chance(name: &[u8], bytes: &'a [u8], page_count: u32) -> Option<TableEntryView<'a>> {
         let entry = TableEntryView::new(bytes).ok().filter(|_| decode_name(name).is_ok())?;
         let TreeRoot { page, depth, entries } = entry.root;

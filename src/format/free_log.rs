@@ -1,29 +1,26 @@
-//! The log that keeps free space on disk: its entries, as bytes, and its pages.
+//! The log of free space on disk: the encoding of its entries, and its pages.
 //!
-//! The log is one *base* (the whole state of free space) and then one *delta* for each transaction that was
-//! committed since, oldest first. Its newest bytes, the tail, lie in the record; when they get too
-//! long they move to free-log pages, each of which names the one before it. So the log is the
-//! payloads of the chain, oldest page first, and then the tail. An entry may span pages.
-//! A base begins in the first payload byte of the page that has the flag for it: that page is the
-//! oldest of the chain. A log without pages has its base in the tail.
+//! The log is one *base* (the whole state of free space) and then one *delta* for each transaction committed since,
+//! oldest first. Its newest bytes, the tail, lie in the meta page; when the tail becomes too long, it moves to
+//! free-log pages, each of which names the one before it. So the log is the payloads of the chain, oldest page first,
+//! and then the tail. An entry may span pages. A base begins in the first payload byte of the page that has the flag
+//! for it: that page is the oldest of the chain. A log without pages has its base in the tail.
 //!
-//! A base is the state *before* the transaction that writes it, whose own delta follows. So pages which that
-//! transaction takes for the log itself stand in the delta and change nothing in the base, and
-//! [`page_count`] bounds what they add to the delta: saving the free list does not change it again.
+//! A base is the state *before* the transaction that writes it, whose own delta follows. Pages that the transaction
+//! takes for the log itself are part of the delta and do not change the base, and [`page_count`] bounds what they add
+//! to the delta. So saving the free list does not change it again.
 //!
 //! | entry | fields, all LEB128 |
 //! |---|---|
-//! | base | 1, length in pages, newest death, number of free runs, *free runs*, number of retired runs, *retired runs*
-//! |
-//! | delta | 2, transaction, length in pages after it, number of taken runs, *taken runs*, number of retired runs,
-//! *retired runs* |
+//! | base | 1, length in pages, newest death, number of free runs, *free runs*, number of retired runs, *them* |
+//! | delta | 2, transaction, length in pages after it, number of taken runs, *them*, number of retired runs, *them* |
 //! | free or taken run | pages between it and the run before (from page 2 on), its pages less 1 |
 //! | retired run | the same, then in a base newest death - death, then death - birth - 1 |
 //!
 //! Invariants:
-//! - I5: [`entries`] and [`read_page`] answer [`crate::Error::Corrupt`] for what was never written, and take
-//!   memory in proportion to their input. Runs that they answer ascend, do not overlap, and lie
-//!   within `2..length_pages`, and birth < death.
+//! - I5: [`entries`] and [`read_page`] return [`crate::Error::Corrupt`] for bytes that no writer encodes, and take
+//!   memory in proportion to their input. Runs that they return ascend, do not overlap, and lie within
+//!   `2..length_pages`, and birth < death.
 
 use std::collections::HashSet;
 
@@ -32,7 +29,7 @@ use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 
-/// Pages before this one hold the records and are never free.
+/// The pages before this one are the meta pages and are never free.
 pub(crate) const FIRST_PAGE: u32 = 2;
 
 const BASE: u64 = 1;
@@ -40,8 +37,8 @@ const DELTA: u64 = 2;
 
 /// The most that one more taken run adds to a delta: two varints of 32 bits.
 const RUN_LEN_MAX: usize = 10;
-/// The most that the number of runs and the file's length grow by when runs are added: they have one byte
-/// at least and five at most.
+/// The most bytes by which the varints of the number of runs and of the file's length grow when runs are added: each
+/// has one byte at least and five at most.
 const COUNTS_GROWTH_MAX: usize = 8;
 
 const FLAGS_AT: usize = 18;
@@ -66,9 +63,9 @@ pub(crate) struct Base {
     pub(crate) retired: Vec<RetiredRun>,
 }
 
-/// What one transaction changed. Runs ascend. To apply it: first growth, then `taken` leaves what is free
-/// or retired, then `retired` is added, and shrinking comes last. Runs that become free by the
-/// interval rule are not logged.
+/// What one transaction changed. Runs ascend. It is applied in this order: the file grows, `taken` is removed from
+/// the free or retired runs, `retired` is added, the file shrinks. Runs that become free by the interval rule are not
+/// logged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Delta {
     pub(crate) id: TransactionId,
@@ -148,15 +145,15 @@ pub(crate) fn longest_delta_len(delta_len: usize, more_taken_runs: usize) -> usi
     delta_len + more_taken_runs * RUN_LEN_MAX + COUNTS_GROWTH_MAX
 }
 
-/// How many log pages hold `earlier_len` bytes and then a delta that has `delta_len` bytes before these
-/// very pages are added to what it takes, in however many runs.
+/// How many log pages hold `earlier_len` bytes and then a delta. The delta has `delta_len` bytes before these pages
+/// themselves are added to its taken runs, in any number of runs.
 pub(crate) fn page_count(earlier_len: usize, delta_len: usize, page_size: usize) -> usize {
     let len = earlier_len + longest_delta_len(delta_len, 0);
     // Each page brings its capacity, and at most one run.
     len.div_ceil(page_capacity(page_size) - RUN_LEN_MAX)
 }
 
-/// Entries of a log, oldest first. After an error there is nothing more.
+/// The entries of a log, oldest first. An error ends the iteration.
 pub(crate) fn entries(log: &[u8]) -> Entries<'_> {
     Entries { input: log }
 }
@@ -168,7 +165,7 @@ pub(crate) struct Entries<'a> {
 }
 
 impl Entries<'_> {
-    /// Bytes that have not been read yet.
+    /// The bytes that have not been read yet.
     pub(crate) fn bytes_left(&self) -> usize {
         self.input.len()
     }
@@ -217,14 +214,14 @@ fn take_delta(input: &mut &[u8]) -> Result<Delta> {
     Ok(Delta { id: TransactionId(id), length_pages, taken, retired })
 }
 
-/// Takes a number of runs and then so many runs; `complete` takes what follows each of them.
+/// Takes a number of runs and then that many runs; `complete` takes what follows each of them.
 fn take_list<'a, T>(
     input: &mut &'a [u8],
     length_pages: u32,
     mut complete: impl FnMut(&mut &'a [u8], Extent) -> Result<T>,
 ) -> Result<Vec<T>> {
     let count = take_number(input)?;
-    // Each run has two bytes at least: no count makes us reserve more than the input can fill.
+    // Each run has two bytes at least, so no count reserves more memory than the input can fill.
     let most = (input.len() / 2) as u64;
     if count > most {
         return Err(corrupt(None, "runs in the free-space log", format_args!("at most {most}"), count));
@@ -296,7 +293,7 @@ pub(crate) fn page_capacity(page_size: usize) -> usize {
     page_size - HEADER_LEN
 }
 
-/// Makes `page`, whatever it held, a log page, but for number, birth and checksum: [`page::seal`] adds these.
+/// Makes `page` a log page, whatever it held. [`page::seal`] adds number, birth and checksum.
 pub(crate) fn write_page(page: &mut [u8], log_page: &LogPage<'_>) {
     let LogPage { previous, begins_base, payload } = *log_page;
     assert!(payload.len() <= page_capacity(page.len()), "the payload fits");
@@ -308,7 +305,7 @@ pub(crate) fn write_page(page: &mut [u8], log_page: &LogPage<'_>) {
     page[HEADER_LEN..HEADER_LEN + payload.len()].copy_from_slice(payload);
 }
 
-/// Reads a log page back. Number and checksum are for [`page::verify`].
+/// Reads a log page. [`page::verify`] checks number and checksum.
 pub(crate) fn read_page(page: &[u8]) -> Result<LogPage<'_>> {
     let at = Some(page::number(page).0);
     if page::kind(page) != Some(PageKind::FreeLog) {
@@ -331,9 +328,8 @@ pub(crate) fn read_page(page: &[u8]) -> Result<LogPage<'_>> {
     Ok(LogPage { previous, begins_base, payload })
 }
 
-/// Spreads `bytes`, which come after those of page `previous` (0: they begin with a base), over the pages
-/// `numbers`, oldest first. All of them are written, even if the last ones stay empty.
-/// The pages lack birth and checksum: [`page::seal`] adds these.
+/// Distributes `bytes`, which follow those of page `previous` (0: they begin with a base), over the pages `numbers`,
+/// oldest first. All of these are written, even if the last ones stay empty. [`page::seal`] adds birth and checksum.
 pub(crate) fn write_chain(
     bytes: &[u8],
     numbers: &[PageNumber],
@@ -364,7 +360,7 @@ pub(crate) struct Chain {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Reads the chain that ends in page `newest` (0: there is none), and adds `tail`. `read` answers a page whose
+/// Reads the chain that ends in page `newest` (0: there is none), and adds `tail`. `read` returns a page whose
 /// number and checksum have been verified.
 pub(crate) fn read_chain<B: AsRef<[u8]>>(
     newest: PageNumber,

@@ -5,10 +5,10 @@
 //! | 0 | 8 | magic: `mapleafi` |
 //! | 8 | 4 | version of this layout: 2; 1 if no page can be of a later format version than 1 |
 //! | 12 | 4 | page size, in bytes |
-//! | 16 | 16 | identity of the database that it was made of |
-//! | 32 | 8 | transaction that it begins with: that of the copy which it is restored onto |
-//! | 40 | 8 | transaction that it ends with |
-//! | 48 | 4 | length of the file, in pages: no page of the increment lies behind it |
+//! | 16 | 16 | identity of the database from which it was made |
+//! | 32 | 8 | first transaction: that of the copy to which it is applied |
+//! | 40 | 8 | last transaction |
+//! | 48 | 4 | length of the file, in pages: no page of the increment lies after it |
 //! | 52 | 4 | catalog: root page |
 //! | 56 | 8 | catalog: entries |
 //! | 64 | 1 | catalog: depth |
@@ -21,10 +21,10 @@
 //! | | | runs: first page (4), number of pages (4), the pages |
 //! | | 4 | CRC-32 of all from offset 80 to here |
 //!
-//! *Runs* are the pages that were born after the first transaction, and that the last one uses. *Kept* are those, not
-//! younger than the first transaction, that pages of the runs refer to.
+//! *Runs* are the pages that were born after the first transaction and are in use in the last one. *Kept* pages are
+//! not younger than the first transaction, and pages of the runs refer to them.
 //!
-//! Invariant (I5): a header that [`IncrementHeader::decode`] answers has a right checksum, a known version and page
+//! Invariant (I5): a header that [`IncrementHeader::decode`] returns has a correct checksum, a known version and page
 //! size, transactions in order, and a length and a root within limits.
 
 use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
@@ -37,7 +37,7 @@ use crate::format::tree_root::TreeRoot;
 
 pub(crate) const MAGIC: &[u8; 8] = b"mapleafi";
 pub(crate) const HEADER_LEN: usize = 80;
-/// A page that is kept, or the head of a run: two numbers.
+/// Two numbers: of a kept page, or at the beginning of a run.
 pub(crate) const PAIR_LEN: usize = 8;
 const VERSION: u32 = 2;
 /// The same layout, with pages of the first format version.

@@ -1,15 +1,15 @@
-//! The record: what a commit says of itself, in one of two slots (pages 0 and 1).
+//! The meta page: the description of a commit, in one of two slots (pages 0 and 1).
 //!
 //! Invariants:
-//! - A record is believed only if its CRC is right *and* the digest of the pages that it lists is right:
-//!   nothing is assumed of how a slot, or a page, reaches the disk (I3, I4).
-//! - The slot that holds the last durable record is never written.
+//! - A meta is valid only if its CRC *and* the digest of the pages that it lists are right: nothing is assumed about
+//!   the order in which parts of a slot, or pages, reach the disk (I3, I4).
+//! - The slot that holds the last durable meta is never written.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic: `mapleaf` and a zero byte |
-//! | 8 | 4 | CRC-32 of bytes 12 up to the record's length |
-//! | 12 | 4 | length of the record, in bytes |
+//! | 8 | 4 | CRC-32 of bytes 12 up to the meta's length |
+//! | 12 | 4 | length of the meta, in bytes |
 //! | 16 | 4 | format version |
 //! | 20 | 4 | page size, in bytes |
 //! | 24 | 16 | identity of the file: random, made at its creation |
@@ -21,16 +21,16 @@
 //! | 65 | 3 | zero |
 //! | 68 | 4 | free log: its newest page, 0 if there is none |
 //! | 72 | 4 | length of the free log's tail, in bytes |
-//! | 76 | 4 | number of page runs listed |
+//! | 76 | 4 | number of listed extents |
 //! | 80 | 4 | digest: CRC-32 of the checksums (4 bytes each) of the listed pages, in ascending order |
 //! | 84 | 4 | free pages |
 //! | 88 | 4 | retired pages |
 //! | 92 | 4 | zero |
-//! | 96 | 8 each | listed runs: first page, count; ascending |
+//! | 96 | 8 each | listed extents: first page, count; ascending |
 //! | | | the free log's tail |
 //!
-//! Listed are the pages that are new since the last durable record (R6). A record whose pages were made
-//! durable by a barrier of their own, before it was stored, lists none.
+//! It lists the pages that are new since the last durable meta (R6). A meta whose pages became durable by a barrier
+//! of their own, before it was stored, lists none.
 
 use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::checksum;
@@ -47,24 +47,24 @@ const RUN_LEN: usize = 8;
 /// The format that this library writes, and the newest that it reads.
 pub(crate) const FORMAT_VERSION: u32 = 2;
 
-/// Pages at the head of the file that hold the two records.
+/// The pages at the beginning of the file that hold the two slots.
 pub(crate) const META_PAGES: u32 = 2;
 
-/// The longest tail of the free log that a record carries; what is longer goes to pages of its own.
-/// Leaves room for a list of at least 64 runs in the smallest page.
+/// The longest tail of the free log that a meta holds; a longer one moves to pages of its own. This leaves room for a
+/// list of at least 64 extents in the smallest page.
 pub(crate) const TAIL_LIMIT: usize = MIN_PAGE_SIZE - FIXED_LEN - 64 * RUN_LEN;
 
 /// The identity of a file: random, made at its creation.
 pub(crate) type Identity = [u8; 16];
 
-/// The contents of a record.
+/// The contents of a meta page.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Meta {
     pub(crate) page_size: usize,
     pub(crate) identity: Identity,
     pub(crate) id: TransactionId,
     pub(crate) length_pages: u32,
-    /// For statistics only: nothing is decided by these two.
+    /// These two are for statistics only.
     pub(crate) free_pages: u32,
     pub(crate) retired_pages: u32,
     pub(crate) catalog: TreeRoot,
@@ -75,7 +75,7 @@ pub(crate) struct Meta {
     pub(crate) digest: u32,
 }
 
-/// How many runs a record can list besides a tail of `tail_len` bytes.
+/// How many extents a meta can list besides a tail of `tail_len` bytes.
 pub(crate) fn list_capacity(page_size: usize, tail_len: usize) -> usize {
     (page_size - FIXED_LEN - tail_len) / RUN_LEN
 }
@@ -95,7 +95,7 @@ pub(crate) fn digest(checksums: impl IntoIterator<Item = u32>) -> u32 {
 }
 
 impl Meta {
-    /// The record as it is stored. It fits a page if the list and the tail obey [`list_capacity`] and
+    /// The meta as it is stored. It fits a page if the list and the tail obey [`list_capacity`] and
     /// [`TAIL_LIMIT`].
     pub(crate) fn encode(&self) -> Vec<u8> {
         let length = FIXED_LEN + self.listed.len() * RUN_LEN + self.log_tail.len();
@@ -129,18 +129,18 @@ impl Meta {
         bytes
     }
 
-    /// The checksum that [`Meta::encode`] has put into a record.
+    /// The checksum in a meta from [`Meta::encode`].
     pub(crate) fn checksum_of(encoded: &[u8]) -> u32 {
         get_u32(encoded, 8)
     }
 
-    /// The checksum of the bytes that a record in `slot` says it has; `None` if it says what cannot be. `slot` has all
-    /// of the fixed part.
+    /// The checksum of the meta in `slot`, over the length it declares; `None` if that length is impossible. `slot`
+    /// holds at least the fixed part.
     pub(crate) fn checksum_in(slot: &[u8]) -> Option<u32> {
         slot.get(12..get_u32(slot, 12) as usize).map(checksum)
     }
 
-    /// Reads the record in `slot`, the bytes of a record page (or as many of them as there are, or the record has).
+    /// Reads the meta in `slot`: the bytes of a meta page, or as many of them as the file or the meta has.
     pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Meta> {
         let wrong = |what, expected: String, found: String| corrupt(Some(slot_number), what, expected, found);
         if slot.len() < FIXED_LEN || &slot[..8] != MAGIC {
@@ -158,7 +158,7 @@ impl Meta {
                 format!("{found:08x}"),
             ));
         }
-        // From here on the bytes are as some writer left them; a hostile one may have left anything.
+        // The checksum is right, but a hostile writer can have written any content.
         let version = get_u32(slot, 16);
         if version > FORMAT_VERSION {
             return Err(Error::NewerFormat { found: version, supported: FORMAT_VERSION });
@@ -210,7 +210,7 @@ impl Meta {
         Ok(record)
     }
 
-    /// Checks that every page the record names lies in the file, behind the record pages.
+    /// Checks that every page the meta names lies in the file, after the two slots.
     fn check_numbers(&self, slot_number: u32) -> Result<()> {
         let wrong = |what, found: u32| {
             corrupt(
@@ -245,7 +245,7 @@ impl Meta {
     }
 }
 
-/// The length in bytes that a record, of which these are the first bytes, has by its own account; `None` if it is none.
+/// The length in bytes that a meta with these first bytes declares; `None` if they are not the beginning of a meta.
 pub(crate) fn declared_length(bytes: &[u8]) -> Option<usize> {
     let is_record = bytes.len() >= FIXED_LEN && bytes.starts_with(MAGIC);
     is_record.then(|| get_u32(bytes, 12) as usize)

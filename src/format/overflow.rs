@@ -1,9 +1,9 @@
-//! The overflow run: one large value on pages that follow each other, behind a single header.
+//! The overflow extent: one large value on adjacent pages, after a single header.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 18 | 2 | zero |
-//! | 20 | 4 | pages in the run |
+//! | 20 | 4 | pages in the extent |
 //! | 24 | 8 | length of the value |
 //! | 32 | | the value, then zeros to the end of the last page |
 //!
@@ -20,13 +20,13 @@ const VALUE_LEN: usize = 24;
 /// The longest value, in bytes.
 pub(crate) const MAX_VALUE_LEN: u64 = u32::MAX as u64;
 
-/// How many pages a value of `value_len` bytes takes, which is at most [`MAX_VALUE_LEN`].
+/// How many pages a value of `value_len` bytes, at most [`MAX_VALUE_LEN`], takes.
 pub(crate) fn page_count(page_size: usize, value_len: u64) -> u32 {
     debug_assert!(value_len <= MAX_VALUE_LEN);
     (HEADER_LEN as u64 + value_len).div_ceil(page_size as u64) as u32
 }
 
-/// A run for a value of `value_len` bytes, which is at most [`MAX_VALUE_LEN`]; the value is all zeros yet.
+/// An extent for a value of `value_len` bytes, at most [`MAX_VALUE_LEN`]; the value is still all zeros.
 pub(crate) fn new_run(page_size: usize, value_len: u64) -> Result<Box<[u8]>> {
     let pages = page_count(page_size, value_len);
     let mut run = sys::zeroed(pages as usize * page_size)?;
@@ -34,7 +34,7 @@ pub(crate) fn new_run(page_size: usize, value_len: u64) -> Result<Box<[u8]>> {
     Ok(run)
 }
 
-/// The header of a run for a value of `value_len` bytes, before it is sealed.
+/// The header of an extent for a value of `value_len` bytes, before it is sealed.
 pub(crate) fn new_header(page_size: usize, value_len: u64) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
     page::init(&mut header, PageKind::Overflow, 0);
@@ -43,13 +43,13 @@ pub(crate) fn new_header(page_size: usize, value_len: u64) -> [u8; HEADER_LEN] {
     header
 }
 
-/// The length of the value, as the header in the first page of its run says it.
+/// The length of the value, from the header in the first page of its extent.
 pub(crate) fn value_len(first_page: &[u8]) -> u64 {
     get_u64(first_page, VALUE_LEN)
 }
 
-/// Checks the header in the first page of a run, of which the rest need not be there; answers how many pages the
-/// whole run has.
+/// Checks the header in the first page of an extent, whose other pages need not be there. Returns how many pages the
+/// whole extent has.
 pub(crate) fn checked_page_count(first_page: &[u8], page_size: usize) -> Result<u32> {
     let number = Some(page::number(first_page).0);
     if page::kind(first_page) != Some(PageKind::Overflow) {
@@ -66,7 +66,7 @@ pub(crate) fn checked_page_count(first_page: &[u8], page_size: usize) -> Result<
     Ok(found)
 }
 
-/// Checks the header of a whole run against the slice.
+/// Checks the header of a whole extent against the slice.
 pub(crate) fn verify_run(run: &[u8], page_size: usize) -> Result<()> {
     let pages = checked_page_count(run, page_size)?;
     if run.len() != pages as usize * page_size {
@@ -76,7 +76,7 @@ pub(crate) fn verify_run(run: &[u8], page_size: usize) -> Result<()> {
     Ok(())
 }
 
-/// The value, of which the leaf says that it has `expected_len` bytes.
+/// The value. According to the leaf it has `expected_len` bytes.
 pub(crate) fn value(run: &[u8], expected_len: u64) -> Result<&[u8]> {
     let found = get_u64(run, VALUE_LEN);
     if found != expected_len {
@@ -88,7 +88,7 @@ pub(crate) fn value(run: &[u8], expected_len: u64) -> Result<&[u8]> {
     })
 }
 
-/// The value, to be changed, of a run made by [`new_run`].
+/// The mutable value of an extent made by [`new_run`].
 pub(crate) fn value_mut(run: &mut [u8]) -> &mut [u8] {
     let end = HEADER_LEN + get_u64(run, VALUE_LEN) as usize;
     &mut run[HEADER_LEN..end]

@@ -1,22 +1,22 @@
-//! The header that begins every page but the two record pages.
+//! The header that begins every page except the two meta pages.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | CRC-32 of all that follows in the page (in an overflow run: in the whole run) |
+//! | 0 | 4 | CRC-32 of all that follows in the page (in an overflow extent: in the whole extent) |
 //! | 4 | 4 | page number |
 //! | 8 | 8 | birth: the transaction that wrote the page |
 //! | 16 | 1 | kind: 1 leaf, 2 branch, 3 overflow, 4 free log |
 //! | 17 | 1 | level: 0 in a leaf, one more than its children in a branch |
 //! | 18 | 2 | leaf: entries; branch: separators (children less one) |
 //! | 20 | 2 | bytes of the key prefix that all keys of the page share |
-//! | 22 | 2 | bytes of the heap, dead ones included |
-//! | 24 | 2 | dead bytes in the heap |
-//! | 26 | 2 | flags: bit 0, some value of this leaf, or below this branch, lies on overflow pages |
-//! | 28 | 4 | zero |
+//! | 22 | 2 | bytes of the heap, dead ones included; in a dense leaf, length of each value |
+//! | 24 | 2 | dead bytes in the heap; in a dense leaf, length of each suffix |
+//! | 26 | 2 | flags: bit 0, a value here, or below this branch, may lie on overflow pages; bit 1, a dense leaf |
+//! | 28 | 4 | zero; in a dense leaf, its last head |
 //!
-//! An overflow run has one header, in its first page, and from offset 18 on: 2 bytes zero, 4 bytes
-//! pages in the run, 8 bytes length of the value. A free-log page has from offset 18 on: 2 bytes flags,
-//! 4 bytes number of the page before it in the chain, 4 bytes length of its entries, 4 bytes zero.
+//! An overflow extent has one header, in its first page. From offset 18 on it has: 2 bytes zero, 4 bytes pages in the
+//! extent, 8 bytes length of the value. A free-log page has from offset 18 on: 2 bytes flags, 4 bytes number of the
+//! page before it in the chain, 4 bytes length of its entries, 4 bytes zero.
 //! All integers are little-endian.
 
 use std::ops::Range;
@@ -66,7 +66,7 @@ pub(crate) const fn max_key_len(page_size: usize) -> usize {
     page_size / 2 - 64
 }
 
-/// The page number in the header: what the page says of itself, to name it in errors.
+/// The page number in the header, to name the page in errors.
 #[inline]
 pub(crate) fn number(page: &[u8]) -> PageNumber {
     PageNumber(get_u32(page, 4))
@@ -108,20 +108,19 @@ pub(crate) fn init(page: &mut [u8], kind: PageKind, level: u8) {
     page[17] = level;
 }
 
-/// Asks for a part of a page, line by line. A page of the file begins with a line.
+/// Prefetches a part of a page, line by line. A page of the file begins at a line.
 #[inline]
 pub(crate) fn prefetch_range(page: &[u8], range: Range<usize>) {
     let lines = range.start / LINE_BYTES..range.end.div_ceil(LINE_BYTES);
     lines.for_each(|line| prefetch(page, line * LINE_BYTES));
 }
 
-/// Completes a page, or a whole overflow run, that is about to be stored: number, birth, checksum.
-/// Answers the checksum.
+/// Completes a page, or a whole overflow extent, before it is stored: number, birth, checksum. Returns the checksum.
 pub(crate) fn seal(page: &mut [u8], number: PageNumber, birth: TransactionId) -> u32 {
     seal_parts(page, &[], number, birth)
 }
 
-/// As [`seal`], for a run whose first bytes are in `head`, header included, and the others in `rest`.
+/// As [`seal`], for an extent whose first bytes are in `head`, header included, and the others in `rest`.
 pub(crate) fn seal_parts(head: &mut [u8], rest: &[&[u8]], number: PageNumber, birth: TransactionId) -> u32 {
     put_u32(head, 4, number.0);
     put_u64(head, 8, birth.0);
@@ -130,8 +129,7 @@ pub(crate) fn seal_parts(head: &mut [u8], rest: &[&[u8]], number: PageNumber, bi
     sum
 }
 
-/// Checks that `page` (a whole overflow run, if it is one) is page `expected`, of a known kind, with the
-/// right checksum.
+/// Checks that `page` (or a whole overflow extent) is page `expected`, of a known kind, with the right checksum.
 pub(crate) fn verify(page: &[u8], expected: PageNumber) -> Result<PageHeader> {
     let at = Some(expected.0);
     let found = checksum(&page[4..]);
@@ -150,7 +148,7 @@ pub(crate) fn verify(page: &[u8], expected: PageNumber) -> Result<PageHeader> {
     Ok(PageHeader { checksum: found, number: expected, birth: birth(page), kind, level: level(page) })
 }
 
-/// The 16-bit field at `at`, which is one of the header's.
+/// The 16-bit field of the header at `at`.
 #[inline]
 pub(crate) fn field_u16(page: &[u8], at: usize) -> usize {
     usize::from(get_u16(page, at))
@@ -168,7 +166,7 @@ mod tests {
         let sum = seal(&mut page, PageNumber(9), TransactionId(3));
         let header = verify(&page, PageNumber(9)).unwrap();
         assert_eq!((header.checksum, header.birth, header.kind), (sum, TransactionId(3), PageKind::Leaf));
-        // Miri takes its time over each checksum.
+        // Miri is slow at checksums.
         let step = if cfg!(miri) { 4001 } else { 61 };
         for bit in (0..MIN_PAGE_SIZE * 8).step_by(step) {
             page[bit / 8] ^= 1 << (bit % 8);

@@ -2,11 +2,10 @@
 
 use crate::base::PageNumber;
 
-/// More levels than any tree has: with two children to each branch, these are more pages than a file can have.
+/// More levels than any tree has: with two children to each branch, they would take more pages than a file can have.
 pub(crate) const MAX_DEPTH: u8 = 32;
 
-/// Where a tree stands: all that must be known to read it. Stored in the catalog, and for the catalog
-/// itself in the record.
+/// The root of a tree: all that is needed to read it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct TreeRoot {
     /// The root page; meaningless while `depth` is 0.

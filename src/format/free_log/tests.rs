@@ -102,7 +102,7 @@ proptest! {
         let before = encode_delta(&Delta { length_pages: LENGTH / 2, ..delta.clone() }).len();
         let mut longer = delta;
         let mut end = longer.taken.last().map_or(FIRST_PAGE, |last| last.end());
-        // Behind the last one, and in every gap: each becomes a run of its own or makes one longer.
+        // After the last one, and in every gap: each becomes a run of its own or makes one longer.
         let added = more.len();
         for run in &more {
             longer.taken.push(Extent::new(end + run.first.0 % 1000, run.count));

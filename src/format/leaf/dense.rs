@@ -8,14 +8,14 @@
 //! computed. Cell `i` ends where cell `i - 1` begins, and cell 0 where the prefix begins: an appended entry moves no
 //! other. The header also has the last head: a search guesses the place of a head between the first and the last.
 //!
-//! A leaf becomes dense when it is built and its entries have the same lengths, are short ([`MAX_ENTRY_LEN`]), and have
-//! their values in the leaf ([`Shape::for_entries`]). A dense leaf refuses an entry of another length as if it had no
-//! room, so the leaf is rebuilt with slots. It becomes dense again at the earliest at its next rebuild, for lack of
-//! room: in a table of mixed lengths, leaves change their layout no more often than they are rebuilt anyway.
+//! A leaf becomes dense when it is built and its entries have the same lengths, are short ([`MAX_ENTRY_LEN`]), and
+//! have their values in the leaf ([`Shape::for_entries`]). A dense leaf refuses an entry of another length as if it
+//! had no room, so the leaf is rebuilt with slots. It becomes dense again at the earliest at its next rebuild, for
+//! lack of room: in a table of mixed lengths, leaves change their layout no more often than they are rebuilt anyway.
 //!
 //! Invariants:
-//! - I5: [`DenseLeaf::new`] checks that heads, cells and prefix lie side by side within the page. The last head in the
-//!   header only steers the search, which finds the right place whatever its value is.
+//! - I5: [`DenseLeaf::new`] checks that heads, cells and prefix lie side by side within the page. The last head in
+//!   the header only steers the search, which finds the right place whatever its value is.
 //! - `heap_len` is `n` times the cell's length, and no byte of it is dead.
 
 use std::cmp::Ordering;
@@ -39,12 +39,12 @@ const LAST_HEAD: usize = 28;
 /// Flag: the leaf is dense.
 const IS_DENSE: u16 = 2;
 
-/// The longest entry, key and value together, of a dense leaf. For a longer one, a slot and a length are a small part,
-/// and each inserted entry moves those after it.
+/// The longest entry, key and value together, of a dense leaf. For a longer one, a slot and a length are a small
+/// part, and each inserted entry moves those after it.
 const MAX_ENTRY_LEN: usize = 64;
 
-/// A head is first searched for within this distance of its guessed place. Two in three random keys are within half the
-/// square root of their number: 8 of 256.
+/// A head is first searched for within this distance of its guessed place. Two in three random keys are within half
+/// the square root of their number: 8 of 256.
 const REACH: usize = 16;
 
 /// The lengths that all entries of a dense leaf have.
@@ -312,8 +312,8 @@ impl<'a> DenseLeaf<'a> {
         }
     }
 
-    /// Returns the few indexes near which `head` is, if the heads between the first and the last are spread evenly. Their
-    /// heads and cells are prefetched together, so that a search waits only once.
+    /// Returns the few indexes near which `head` is, if the heads between the first and the last are spread evenly.
+    /// Their heads and cells are prefetched together, so that a search waits only once.
     #[inline(always)]
     fn prefetch_guess(&self, head: u32) -> Range<usize> {
         let count = self.heads.len();
@@ -356,8 +356,8 @@ impl<'a> DenseLeaf<'a> {
     }
 }
 
-/// Finds `key` in a dense leaf, or where it belongs. Not inline, and takes no view, so that the search in other pages is
-/// as short as if dense leaves did not exist.
+/// Finds `key` in a dense leaf, or where it belongs. Not inline, and takes no view, so that the search in other pages
+/// is as short as if dense leaves did not exist.
 #[inline(never)]
 pub(super) fn search(page: &[u8], key: &[u8]) -> Result<Position> {
     let leaf = DenseLeaf::new(page)?;
@@ -377,7 +377,8 @@ pub(super) fn search(page: &[u8], key: &[u8]) -> Result<Position> {
     Ok(Position { index: index + usize::from(order == Ordering::Greater), found: order == Ordering::Equal })
 }
 
-/// The entry of a dense leaf that may have `key`, if there is one; its memory is prefetched. Not inline, as [`search`].
+/// The entry of a dense leaf that may have `key`, if there is one; its memory is prefetched. Not inline, as
+/// [`search`].
 #[inline(never)]
 pub(super) fn candidate<'a>(page: &'a [u8], key: &[u8]) -> Result<Option<Candidate<'a>>> {
     let leaf = DenseLeaf::new(page)?;
@@ -465,8 +466,8 @@ fn open(page: &mut [u8], shape: Shape, index: usize, added: usize) -> bool {
     true
 }
 
-/// Inserts an entry at `index`. Returns `false` and changes nothing if the key does not share the page's prefix, key or
-/// value have another length than the others, or there is no room.
+/// Inserts an entry at `index`. Returns `false` and changes nothing if the key does not share the page's prefix, key
+/// or value have another length than the others, or there is no room.
 pub(super) fn insert(
     page: &mut [u8],
     shape: Shape,

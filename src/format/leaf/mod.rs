@@ -1,8 +1,8 @@
 //! The leaf: keys and values, in one of two layouts.
 //!
-//! A *slotted* leaf has entries of any length (`slotted.rs`); a *dense* one has short entries of one length and no slots
-//! (`dense.rs`). Both implement the same functions. This file is the only one that asks which layout a page has, and
-//! the only way to a leaf from outside.
+//! A *slotted* leaf has entries of any length (`slotted.rs`); a *dense* one has short entries of one length and no
+//! slots (`dense.rs`). Both implement the same functions. This file is the only one that asks which layout a page
+//! has, and the only way to a leaf from outside.
 
 mod value;
 
@@ -125,8 +125,8 @@ impl<'a> LeafView<'a> {
         self.search_notifying(key, |_| ())
     }
 
-    /// As [`search`](LeafView::search). In a slotted leaf, calls `on_index` with the position of the key, or of the first
-    /// key with the same head, as soon as that is known and before the memory of any entry is read.
+    /// As [`search`](LeafView::search). In a slotted leaf, calls `on_index` with the position of the key, or of the
+    /// first key with the same head, as soon as that is known and before the memory of any entry is read.
     #[inline(always)]
     pub(crate) fn search_notifying(&self, key: &[u8], on_index: impl FnOnce(usize)) -> Result<Position> {
         match self.layout() {
@@ -170,8 +170,8 @@ impl<'a> LeafView<'a> {
         }
     }
 
-    /// Key and value at `index`, if the leaf is slotted, the key is short and the value lies in the leaf. `None` in all
-    /// other cases: [`LeafView::entry`] reads them.
+    /// Key and value at `index`, if the leaf is slotted, the key is short and the value lies in the leaf. `None` in
+    /// all other cases: [`LeafView::entry`] reads them.
     #[inline(always)]
     pub(crate) fn short_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
         self.as_slotted().short_entry(index) // no match: without slots there is no entry
@@ -186,8 +186,8 @@ impl<'a> LeafView<'a> {
         }
     }
 
-    /// Key and value at `index`, if the leaf is dense with keys of 4 to 8 bytes: the bytes of the key, of which only as many
-    /// as the length says are meaningful, its length, and the value. `None` in all other cases.
+    /// Key and value at `index`, if the leaf is dense with keys of 4 to 8 bytes: the bytes of the key, of which only
+    /// as many as the length says are meaningful, its length, and the value. `None` in all other cases.
     #[inline(always)]
     pub(crate) fn word_entry(&self, index: usize) -> Option<([u8; 8], usize, &'a [u8])> {
         match self.layout() {
@@ -205,7 +205,8 @@ impl<'a> LeafView<'a> {
         }
     }
 
-    /// Adds all entries to `entries`, to be inserted into other leaves, if the leaf is dense; otherwise returns `false`.
+    /// Adds all entries to `entries`, to be inserted into other leaves, if the leaf is dense; otherwise returns
+    /// `false`.
     pub(crate) fn append_dense_entries(&self, entries: &mut Vec<Entry<'a>>) -> Result<bool> {
         match self.layout() {
             Slotted(_) => Ok(false),
@@ -251,8 +252,8 @@ impl<'a> LeafView<'a> {
         }
     }
 
-    /// Prefetches the beginning of the entry at `index` of a slotted leaf, if there is one. (The cells of a dense leaf lie
-    /// in order, and a processor loads them by itself.)
+    /// Prefetches the beginning of the entry at `index` of a slotted leaf, if there is one. (The cells of a dense
+    /// leaf lie in order, and a processor loads them by itself.)
     #[inline(always)]
     pub(crate) fn prefetch_index(&self, index: usize) {
         self.as_slotted().prefetch_index(index);
@@ -264,8 +265,8 @@ impl<'a> LeafView<'a> {
         slotted::prefetch_entries(self.page, self.slots, range);
     }
 
-    /// Bytes by which the leaf would grow by `entry` if it were rebuilt with a prefix longer by `longer` bytes. A dense leaf
-    /// gets slots if the entry has other lengths than its own.
+    /// Bytes by which the leaf would grow by `entry` if it were rebuilt with a prefix longer by `longer` bytes. A
+    /// dense leaf gets slots if the entry has other lengths than its own.
     pub(crate) fn growth(&self, entry: &Entry<'_>, longer: usize) -> usize {
         let (key_len, payload_len) = (entry.key_len(), entry.payload_len());
         let prefix_len = self.prefix.len() + longer;
@@ -348,8 +349,8 @@ pub(crate) fn prefetch_room(page: &[u8], length: usize) {
     }
 }
 
-/// Inserts an entry at `index`. Returns `false` and changes nothing if the leaf has to be rebuilt for it: the key does not
-/// share the page's prefix, there is no room, or the leaf is dense and the entry has other lengths.
+/// Inserts an entry at `index`. Returns `false` and changes nothing if the leaf has to be rebuilt for it: the key
+/// does not share the page's prefix, there is no room, or the leaf is dense and the entry has other lengths.
 pub(crate) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload<'_>) -> Result<bool> {
     match Shape::of(page) {
         None => slotted::insert(page, index, key, payload),
@@ -389,8 +390,8 @@ pub(crate) fn insert_entry(page: &mut [u8], index: usize, entry: &Entry<'_>) -> 
     }
 }
 
-/// Inserts adjacent entries of another leaf at `index`. Returns `false` in the same cases as [`insert`], if not all of
-/// them were inserted.
+/// Inserts adjacent entries of another leaf at `index`. Returns `false` in the same cases as [`insert`], if not all
+/// of them were inserted.
 pub(crate) fn insert_entries(page: &mut [u8], index: usize, entries: &[Entry<'_>]) -> Result<bool> {
     match Shape::of(page) {
         None => slotted::insert_entries(page, index, entries),

@@ -151,8 +151,8 @@ pub(super) fn prefetch_room(page: &[u8], length: usize) {
 
 // ---- changes, on a transaction's own copy ----
 
-/// Inserts an entry at `index`. Returns `false` and changes nothing if the key does not share the page's prefix or there
-/// is no room.
+/// Inserts an entry at `index`. Returns `false` and changes nothing if the key does not share the page's prefix or
+/// there is no room.
 pub(super) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload<'_>) -> Result<bool> {
     let is_overflow = payload.is_overflow();
     let Some(place) = node::insert_key::<false>(page, index, key, payload.len(), is_overflow)? else {
@@ -166,8 +166,8 @@ pub(super) fn insert(page: &mut [u8], index: usize, key: &[u8], payload: Payload
     Ok(true)
 }
 
-/// Appends an entry whose key, with this `suffix`, is above all others. Returns `false` and changes nothing if there is no
-/// room.
+/// Appends an entry whose key, with this `suffix`, is above all others. Returns `false` and changes nothing if there
+/// is no room.
 #[inline]
 pub(super) fn append(page: &mut [u8], count: usize, suffix: &[u8], value: &[u8]) -> bool {
     let rest = suffix.get(HEAD_LEN..).unwrap_or(&[]);
@@ -235,8 +235,8 @@ pub(super) fn remove(page: &mut [u8], range: Range<usize>) -> Result<()> {
     Ok(())
 }
 
-/// Removes the entries of `range`. If the entry at the beginning of the heap is as long as a removed one, it moves to that
-/// place: no bytes are dead then.
+/// Removes the entries of `range`. If the entry at the beginning of the heap is as long as a removed one, it moves to
+/// that place: no bytes are dead then.
 pub(super) fn remove_and_fill(page: &mut [u8], range: Range<usize>) -> Result<()> {
     for index in range.rev() {
         let hole = SlottedLeaf::new(page)?.leaf_entry_range(index)?;
@@ -251,8 +251,8 @@ pub(super) fn remove_and_fill(page: &mut [u8], range: Range<usize>) -> Result<()
     Ok(())
 }
 
-/// Moves the entry that begins at `start` to `hole`, which lies after it, if it has the same length. Returns whether it
-/// has.
+/// Moves the entry that begins at `start` to `hole`, which lies after it, if it has the same length. Returns whether
+/// it has.
 fn fill_hole(page: &mut [u8], hole: Range<usize>, start: usize) -> Result<bool> {
     let view = SlottedLeaf::new(page)?;
     let Some(index) = view.slots.iter().position(|slot| usize::from(get_u16(slot, 0)) == start) else {
@@ -292,8 +292,8 @@ pub(super) fn check_before_change(page: &[u8]) -> Result<()> {
     if has_overflow { check_descriptors(&view) } else { Ok(()) }
 }
 
-/// Checks that the descriptors refer to pages, and that no other entry overlaps them: otherwise the change of a value could
-/// turn a descriptor into a reference to a frame.
+/// Checks that the descriptors refer to pages, and that no other entry overlaps them: otherwise the change of a value
+/// could turn a descriptor into a reference to a frame.
 fn check_descriptors(view: &SlottedLeaf<'_>) -> Result<()> {
     let number = Some(page::number(view.page).0);
     if !node::has_overflow(view.page) {

@@ -55,7 +55,7 @@ fn equal_heads_are_told_apart_whatever_the_order_of_insertion() {
 }
 
 #[test]
-fn keys_beside_the_prefix_sort_before_or_behind_all() {
+fn keys_without_the_prefix_sort_before_or_after_all() {
     let page = leaf_of(MIN_PAGE_SIZE, b"user/", &[b"user/", b"user/1", b"user/2"]);
     assert_holds(&page, &[b"user/", b"user/1", b"user/2"]);
     let view = LeafView::new(&page).unwrap();
@@ -146,7 +146,7 @@ fn what_outermost_entries_leave_is_filled_by_entries_as_long() {
         let cleared = heap - range.len() * (LEAF_LEAD + 1 + 8)..heap;
         assert!(
             kept.is_empty() || page[cleared].iter().all(|byte| *byte == 0),
-            "of entries nothing is left behind"
+            "removed entries leave no bytes"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Values of a leaf: as they are read, as they are inserted, and how long an entry may be.
 //!
-//! A value lies in the leaf itself (*inline*) or on overflow pages. In the second case the leaf has a *descriptor* of 12
-//! bytes: the first page of the extent (u32) and the length of the value (u64).
+//! A value lies in the leaf itself (*inline*) or on overflow pages. In the second case the leaf has a *descriptor* of
+//! 12 bytes: the first page of the extent (u32) and the length of the value (u64).
 //!
 //! Invariant: an entry takes at most half a leaf ([`max_entry_len`]), so a leaf has room for any two.
 

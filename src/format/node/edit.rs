@@ -13,9 +13,9 @@ use crate::format::node::layout::{
 use crate::format::node::view::{Node, NodeView};
 use crate::format::page::HEADER_LEN;
 
-/// Inserts a key at `index`: head, slot and rest of its suffix. Returns the range in the page for the other `tail_len`
-/// bytes of the entry. Returns `None` and changes nothing if the key does not share the page's prefix or there is no
-/// room. In a branch, the caller fills in the child to the right of the separator.
+/// Inserts a key at `index`: head, slot and rest of its suffix. Returns the range in the page for the other
+/// `tail_len` bytes of the entry. Returns `None` and changes nothing if the key does not share the page's prefix or
+/// there is no room. In a branch, the caller fills in the child to the right of the separator.
 pub(crate) fn insert_key<const BRANCH: bool>(
     page: &mut [u8],
     index: usize,

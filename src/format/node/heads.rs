@@ -1,8 +1,8 @@
 //! The heads of a page's keys: how they are made and searched.
 //!
 //! A search guesses the place of a head from the first and the last one, as if those between were spread evenly, and
-//! compares the few heads around that place at once. If keys are random, it mostly ends there and has touched three or
-//! four lines of the heads; a binary search would wait for one line after the other. Otherwise it continues as a
+//! compares the few heads around that place at once. If keys are random, it mostly ends there and has touched three
+//! or four lines of the heads; a binary search would wait for one line after the other. Otherwise it continues as a
 //! binary search on one side of the guess.
 //!
 //! Invariant: I5: whatever the heads are, in order or not, the result is at most how many there are.

@@ -182,8 +182,8 @@ impl<'a, const BRANCH: bool> Node<'a, BRANCH> {
         })
     }
 
-    /// Prefetches a leaf's entry, including the two lines after its first: the end of the value is known only once the
-    /// entry has been loaded, so without this its reader would wait twice.
+    /// Prefetches a leaf's entry, including the two lines after its first: the end of the value is known only once
+    /// the entry has been loaded, so without this its reader would wait twice.
     #[inline(always)]
     pub(crate) fn prefetch_entry_at(&self, slot: Slot) {
         prefetch(self.page, slot.offset);

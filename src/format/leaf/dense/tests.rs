@@ -84,10 +84,10 @@ fn keys_are_found_wherever_the_header_says_that_they_are() {
         let view = LeafView::new(&page).unwrap();
         for (index, (key, _)) in entries.iter().enumerate() {
             assert_eq!(view.search(key).unwrap(), Position { index, found: true });
-            let behind = [&key[..7], &[key[7] ^ 1]].concat();
-            let expected = entries.partition_point(|(key, _)| *key < behind);
-            let found = entries.get(expected).is_some_and(|(key, _)| *key == behind);
-            assert_eq!(view.search(&behind).unwrap(), Position { index: expected, found });
+            let after = [&key[..7], &[key[7] ^ 1]].concat();
+            let expected = entries.partition_point(|(key, _)| *key < after);
+            let found = entries.get(expected).is_some_and(|(key, _)| *key == after);
+            assert_eq!(view.search(&after).unwrap(), Position { index: expected, found });
         }
         for (key, index) in [(&b""[..], 0), (b"o", 0), (b"pp", 0), (b"q", 220), (&[0xff; 9], 220)] {
             assert_eq!(view.search(key).unwrap(), Position { index, found: false }, "{key:?}");
@@ -103,7 +103,7 @@ fn entries_are_put_in_and_taken_out_anywhere() {
         for step in [1, 7, 149] {
             let mut page = built(MIN_PAGE_SIZE, b"pppp", &all[..1]);
             let mut held = vec![all[0].clone()];
-            for entry in (1..150).map(|turn| &all[turn * step % 150]).filter(|entry| **entry != all[0]) {
+            for entry in (1..150).map(|number| &all[number * step % 150]).filter(|entry| **entry != all[0]) {
                 let place = LeafView::new(&page).unwrap().search(&entry.0).unwrap();
                 assert!(leaf::insert(&mut page, place.index, &entry.0, Payload::Inline(&entry.1)).unwrap());
                 held.insert(place.index, entry.clone());
