@@ -1,8 +1,7 @@
-//! Little-endian integers at given places of a byte slice, and variable-length integers.
+//! Little-endian integers at given offsets of a byte slice, and variable-length integers.
 //!
-//! Fixed-size reads and writes panic when the place is out of bounds, so callers pass offsets that
-//! they have proved (header fields of a page of known size). Everything that takes a place from
-//! the file goes through `slice.get(..)` first.
+//! Fixed-size reads and writes panic when the offset is out of bounds, so callers pass offsets that they have proved
+//! (header fields of a page of known size). An offset from the file goes through `slice.get(..)` first.
 
 macro_rules! little_endian {
     ($get:ident, $put:ident, $int:ty, $bytes:literal) => {
@@ -54,7 +53,7 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Takes one LEB128 integer off the front of `input`; `None` if it is cut short or does not fit in 64 bits.
+/// Takes one LEB128 integer from the front of `input`. Returns `None` if it is truncated or does not fit in 64 bits.
 pub(crate) fn take_varint(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {

@@ -1,4 +1,4 @@
-//! Newtypes for the numbers that must never be mixed up.
+//! Newtypes for numbers that must not be confused.
 
 use std::fmt;
 
@@ -32,9 +32,10 @@ impl fmt::Display for PageNumber {
 pub(crate) struct TransactionId(pub(crate) u64);
 
 impl TransactionId {
-    /// An id of a file has no more bits than these: nobody counts that far, and there is room beside it in a word.
+    /// The number of bits of an id in a file. No count reaches that far, and a word has space for other bits beside
+    /// it.
     pub(crate) const BITS: u32 = 53;
-    /// The greatest id that a file may hold; there is always a next one.
+    /// The greatest id that a file may hold. There is always a next one.
     pub(crate) const MAX: TransactionId = TransactionId((1 << TransactionId::BITS) - 1);
 
     /// The transaction after this one.
@@ -49,7 +50,7 @@ impl fmt::Display for TransactionId {
     }
 }
 
-/// `count` pages that follow each other, from `first` on.
+/// `count` contiguous pages, from `first` on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Extent {
     pub(crate) first: PageNumber,
@@ -61,7 +62,7 @@ impl Extent {
         Extent { first: PageNumber(first), count }
     }
 
-    /// The first page number behind the run.
+    /// The first page number after the extent.
     pub(crate) fn end(self) -> u32 {
         self.first.0 + self.count
     }
@@ -73,7 +74,7 @@ impl fmt::Display for Extent {
     }
 }
 
-/// Where a branch's child, or an overflow run, is: a page of the file, or, with the top bit set, a *frame*
+/// Where a branch's child, or an overflow extent, is: a page of the file, or, with the top bit set, a *frame*
 /// of the transaction that has no page number yet. No page of a file holds a reference to a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct ChildRef(pub(crate) u32);

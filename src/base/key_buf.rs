@@ -1,6 +1,6 @@
 //! An owned key that needs no allocation while it is short.
 //!
-//! A leaf stores what its keys share once, so a whole key never lies contiguous in a page: it is put together
+//! A leaf stores the common prefix of its keys once, so no page contains a whole key contiguously: keys are assembled
 //! here. Values, which can be long, are always borrowed in place.
 
 use std::fmt;
@@ -16,20 +16,21 @@ pub(crate) enum KeyBuf {
 }
 
 impl KeyBuf {
-    /// Puts a key together: a prefix, as much of `head` as `head_len` says, and a rest, which is empty unless that is
-    /// all of it.
+    /// Assembles a key from a prefix, the first `head_len` bytes of `head`, and a rest, which is empty unless
+    /// `head_len` is the full length of `head`.
     #[inline]
     pub(crate) fn from_pieces(prefix: &[u8], head: [u8; 4], head_len: usize, rest: &[u8]) -> KeyBuf {
         KeyBuf::short(prefix, head, head_len, rest)
             .unwrap_or_else(|| KeyBuf::from(&[prefix, &head[..head_len], rest].concat()[..]))
     }
 
-    /// The same, for a key that fits inline with room to spare.
+    /// Does the same for a key that fits inline with space for a whole head.
     #[inline(always)]
     pub(crate) fn short(prefix: &[u8], head: [u8; 4], head_len: usize, rest: &[u8]) -> Option<KeyBuf> {
         let mut bytes = [0; INLINE_LEN];
         copy_short(prefix, bytes.get_mut(..prefix.len())?);
-        // All of it: where the key has less of it, what is copied lies behind the key's end, or under its rest.
+        // The whole head is copied. Bytes that are not part of the key are after its end, or its rest overwrites
+        // them.
         *bytes.get_mut(prefix.len()..)?.first_chunk_mut()? = head;
         let start = prefix.len() + head_len;
         copy_short(rest, bytes.get_mut(start..start + rest.len())?);
@@ -37,14 +38,15 @@ impl KeyBuf {
     }
 }
 
-/// Copies a few bytes, as many from each. A call of the C library's copy would cost several times as much.
+/// Copies a few bytes between slices of equal length. A call of the C library's copy would cost several times as
+/// much.
 #[inline(always)]
 fn copy_short(from: &[u8], to: &mut [u8]) {
     let len = from.len();
     match len {
         0 => {}
         1..4 => {
-            // As a loop it would become such a call.
+            // The compiler would turn a loop into such a call.
             for at in [0, len / 2, len - 1] {
                 if let (Some(from), Some(to)) = (from.get(at), to.get_mut(at)) {
                     *to = *from;
@@ -58,7 +60,7 @@ fn copy_short(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Copies the first `N` bytes and the last `N`, which may overlap and are all that there are.
+/// Copies the first `N` bytes and the last `N`, which may overlap and together are the whole slice.
 #[inline(always)]
 fn copy_ends<const N: usize>(from: &[u8], to: &mut [u8]) {
     if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut::<N>()) {

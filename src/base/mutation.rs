@@ -1,5 +1,5 @@
-//! Mistakes that the engine can be told to make, to prove that its tests find them. In builds other than tests it makes
-//! none, and the compiler leaves no trace of them.
+//! Mistakes that tests can switch on in the engine, to prove that they find them. In other builds there are none, and
+//! the compiler leaves no trace of them.
 
 /// A mistake in the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -9,19 +9,19 @@ pub(crate) enum Mutation {
     CommitDoesNotWait,
     /// A durable commit returns without its barrier.
     BarrierSkipped,
-    /// A record that lists nothing is stored without a barrier for the pages of its snapshot.
+    /// A meta page that lists nothing is stored without a barrier for the pages of its snapshot.
     FirstBarrierSkipped,
-    /// A record lists no pages though no barrier has covered them.
+    /// A meta page lists no pages though no barrier has covered them.
     NothingListed,
-    /// A record lists only what the last commit has stored (R6).
+    /// A meta page lists only what the last commit has stored (R6).
     OnlyLastCommitListed,
-    /// A record lists pages, too, that have died since the last one (R6).
+    /// A meta page lists pages, too, that have died since the last one (R6).
     DeadPagesListed,
     /// What was stored before the commit, spilled, is not listed.
     SpilledNotListed,
-    /// The record overwrites the last durable one.
+    /// The meta page overwrites the last durable one.
     SlotNotChanged,
-    /// A record refers to a longer file before the length is durable.
+    /// A meta page refers to a longer file before the length is durable.
     LengthNotSynced,
     /// The length is made durable only if the newest commit made the file longer.
     OlderGrowthForgotten,
@@ -33,33 +33,33 @@ pub(crate) enum Mutation {
     DurableNotProtected,
     /// The target of the sync in flight is not protected (R5).
     TargetNotProtected,
-    /// The head is not protected (R1).
+    /// The newest snapshot is not protected (R1).
     NewestNotProtected,
     /// Readers are not protected (I1).
     ReadersNotProtected,
     /// A retired page is free one snapshot too early (I2).
     FreedTooEarly,
-    /// A snapshot counts as durable when its record is stored, before the barrier.
+    /// A snapshot counts as durable when its meta page is stored, before the barrier.
     DurableTooEarly,
     /// A durable commit is visible before it is durable (I3).
     VisibleTooEarly,
-    /// Recovery believes a record without looking at the pages that it lists.
+    /// Recovery believes a meta page without looking at the pages that it lists.
     ListedNotVerified,
     /// Recovery does not compare the digest of the listed pages.
     DigestNotCompared,
-    /// Records are believed without their own checksum.
+    /// Meta pages are believed without their own checksum.
     RecordChecksumNotCompared,
-    /// Recovery takes the older record though the newer is good.
+    /// Recovery takes the older meta page though the newer is good.
     OlderRecordChosen,
-    /// Recovery leaves a rejected record where it is (R9).
+    /// Recovery leaves a rejected meta page where it is (R9).
     RejectedNotErased,
     /// Recovery does not store again what it found (R7).
     NotStoredAgain,
     /// Recovery runs no barrier.
     RecoveryBarrierSkipped,
-    /// A new transaction gets the id of a rejected record (R9).
+    /// A new transaction gets the id of a rejected meta page (R9).
     IdUsedAgain,
-    /// Recovery does not erase a rejected record where it reads zeros already (R9).
+    /// Recovery does not erase a rejected meta page where it reads zeros already (R9).
     ZerosNotStoredOverZeros,
     /// Recovery goes on though its barrier has failed.
     RecoveryFailureIgnored,
@@ -121,7 +121,7 @@ mod switch {
         CURRENT.get() == Some(mutation)
     }
 
-    /// From now on this thread makes the mistake, or none.
+    /// Makes this thread make the mistake from now on, or none.
     pub(crate) fn set_mutation(mutation: Option<Mutation>) {
         CURRENT.set(mutation);
     }

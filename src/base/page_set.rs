@@ -1,4 +1,4 @@
-//! A set of pages, of those that a file of known length has.
+//! A set of pages of a file of known length.
 //!
 //! Invariant: one bit for each page of the file, so the memory it takes is a fixed share of the file's size (1/32768
 //! with pages of 4 KiB), whatever the pages refer to.
@@ -23,7 +23,7 @@ impl PageSet {
         self.length_pages
     }
 
-    /// Adds a page of the file; false if it is in already, or not of the file.
+    /// Adds a page. Returns `false` if the set already contains it, or the file does not.
     pub(crate) fn insert(&mut self, page: PageNumber) -> bool {
         let is_new = page.0 < self.length_pages && !self.contains(page);
         if is_new {
@@ -53,7 +53,7 @@ impl PageSet {
         word.is_some_and(|word| word >> (page.0 % 64) & 1 != 0)
     }
 
-    /// The pages that are in, from `first` on, as runs that ascend and do not touch.
+    /// The pages in the set, from `first` on, as ascending extents that do not touch.
     pub(crate) fn runs_from(&self, first: PageNumber) -> impl Iterator<Item = Extent> + '_ {
         let mut next = first.0;
         std::iter::from_fn(move || {
@@ -63,8 +63,8 @@ impl PageSet {
         })
     }
 
-    /// The first page from `from` on that is in, or that is not. It goes by words: a length that is forged, or a file
-    /// that is mostly free, has very many pages.
+    /// The first page from `from` on that is in the set, or that is not. It searches by words, because a forged
+    /// length or a mostly free file has very many pages.
     fn next_page(&self, from: u32, is_in: bool) -> Option<u32> {
         let wanted = |word: u64| if is_in { word } else { !word };
         let mut index = from as usize / 64;

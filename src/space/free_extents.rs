@@ -1,22 +1,21 @@
-//! The set of free page runs.
+//! The set of free extents.
 //!
 //! Invariants:
-//! - Runs never overlap and never touch: neighbours are one run. So a run of the set is as long as can be,
-//!   and `by_start` and `by_count` hold the same runs.
-//! - Nothing enters that is in already, and nothing leaves that is not in: either is answered as a
-//!   [`Conflict`] and changes nothing.
+//! - Extents never overlap and never touch: adjacent ones are merged. So each extent is as long as possible.
+//!   `by_start` and `by_count` hold the same extents.
+//! - Adding a page that is in the set, or removing one that is not, returns a [`Conflict`] and changes nothing.
 //!
-//! Each operation costs O(log n) for each run that it adds or removes.
+//! Each operation costs O(log n) for each extent that it adds or removes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Conflict;
 use crate::base::Extent;
 
-/// How many lengths of runs are looked at for the next run behind a place: each costs two searches.
+/// How many lengths are tried for the next extent after a page. Each costs two searches.
 const LENGTHS_LOOKED_AT: usize = 8;
 
-/// Free runs, found by place and by length.
+/// Free extents, indexed by first page and by length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FreeExtents {
     /// First page to count.
@@ -27,12 +26,12 @@ pub(crate) struct FreeExtents {
 }
 
 impl FreeExtents {
-    /// Pages in all runs together.
+    /// Pages in all extents together.
     pub(crate) fn page_count(&self) -> u32 {
         self.page_count
     }
 
-    /// Number of runs.
+    /// Number of extents.
     pub(crate) fn run_count(&self) -> usize {
         self.by_start.len()
     }
@@ -42,34 +41,34 @@ impl FreeExtents {
         self.by_start.is_empty()
     }
 
-    /// All runs, ascending.
+    /// All extents, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Extent> + '_ {
         self.by_start.iter().map(|(&first, &count)| Extent::new(first, count))
     }
 
-    /// The longest run, the lowest among equals.
+    /// The longest extent, the lowest among equals.
     pub(crate) fn largest_run(&self) -> Option<Extent> {
         let &(count, _) = self.by_count.last()?;
         self.best_fit(count)
     }
 
-    /// The run that ends at `end`, which is the length of the file if its tail is asked for.
+    /// The extent that ends at `end`. For the tail of the file, `end` is the file's length.
     pub(crate) fn tail_run(&self, end: u32) -> Option<Extent> {
         self.last_before(end).filter(|run| run.end() == end)
     }
 
-    /// The run that holds `page`.
+    /// The extent that holds `page`.
     pub(crate) fn containing(&self, page: u32) -> Option<Extent> {
         self.last_before(page + 1).filter(|run| run.end() > page)
     }
 
     /// Whether some page of `run` is free.
     pub(crate) fn overlaps(&self, run: Extent) -> bool {
-        // Runs do not overlap, so the one that starts last also ends last.
+        // Extents do not overlap, so the one that starts last also ends last.
         self.last_before(run.end()).is_some_and(|last| last.end() > run.first.0)
     }
 
-    /// Adds a run, none of which is free yet.
+    /// Adds an extent, none of which is free yet.
     pub(crate) fn insert(&mut self, run: Extent) -> Result<(), Conflict> {
         assert!(run.count > 0, "a run has pages");
         if self.overlaps(run) {
@@ -89,10 +88,10 @@ impl FreeExtents {
         Ok(())
     }
 
-    /// Adds many runs in any order. After a conflict, some of them are in.
+    /// Adds many extents in any order. After a conflict, some of them have been added.
     pub(crate) fn insert_all(&mut self, mut runs: Vec<Extent>) -> Result<(), Conflict> {
         runs.sort_unstable();
-        // Neighbours are put together first: fewer and longer runs touch the trees.
+        // Adjacent extents are merged first, so that fewer and longer ones touch the trees.
         runs.dedup_by(|next, previous| {
             let adjacent = previous.end() == next.first.0;
             if adjacent {
@@ -119,15 +118,14 @@ impl FreeExtents {
         Ok(())
     }
 
-    /// Takes `count` pages that follow each other out of the shortest run that has them, the lowest
-    /// among equals.
+    /// Takes `count` contiguous pages from the shortest extent that has them, the lowest among equals.
     pub(crate) fn allocate_run(&mut self, count: u32) -> Option<Extent> {
         assert!(count > 0, "a run has pages");
         let holder = self.best_fit(count)?;
         Some(self.take_front(holder, count))
     }
 
-    /// The same, but not out of the run that ends at `end`.
+    /// Does the same, but not from the extent that ends at `end`.
     pub(crate) fn allocate_run_before(&mut self, count: u32, end: u32) -> Option<Extent> {
         assert!(count > 0, "a run has pages");
         let mut holders = self.by_count.range((count, 0)..).map(|&(count, first)| Extent::new(first, count));
@@ -135,8 +133,8 @@ impl FreeExtents {
         Some(self.take_front(holder, count))
     }
 
-    /// Takes `count` pages that follow each other from the next run at or behind `from` that has them, but not out of
-    /// the one that ends at `end`. It is the next among runs of the lengths that are looked at.
+    /// Takes `count` contiguous pages from the next extent at or after `from` that has them, but not from the one
+    /// that ends at `end`. It is the next among extents of the lengths that are tried.
     pub(crate) fn allocate_run_behind(&mut self, from: u32, count: u32, end: u32) -> Option<Extent> {
         assert!(count > 0, "a run has pages");
         let mut next: Option<Extent> = None;
@@ -151,7 +149,7 @@ impl FreeExtents {
         Some(self.take_front(next?, count))
     }
 
-    /// Takes `count` pages in as few runs as there can be, ascending; nothing if there are not enough.
+    /// Takes `count` pages in as few extents as possible, ascending. Takes nothing if there are not enough.
     pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<Extent>> {
         if count > self.page_count {
             return None;
@@ -159,7 +157,7 @@ impl FreeExtents {
         let mut taken = Vec::new();
         let mut missing = count;
         while missing > 0 {
-            // No single run is enough: the largest leaves the least to find. The last piece is a best fit.
+            // No single extent is enough: the largest leaves the least to find. The last piece is a best fit.
             let holder = self.best_fit(missing).or_else(|| self.largest_run());
             let holder = holder.expect("the pages that are missing have been counted");
             let run = self.take_front(holder, missing.min(holder.count));
@@ -175,7 +173,7 @@ impl FreeExtents {
         self.by_start.range(..limit).map(|(&first, &count)| count.min(limit - first)).sum()
     }
 
-    /// Takes the `count` lowest pages; nothing if there are not so many below `limit`.
+    /// Takes the `count` lowest pages. Takes nothing if there are fewer below `limit`.
     pub(crate) fn allocate_lowest(&mut self, count: u32, limit: u32) -> Option<Vec<Extent>> {
         let mut holders = Vec::new();
         let mut missing = count;
@@ -189,19 +187,19 @@ impl FreeExtents {
         Some(holders.into_iter().map(|(holder, taken)| self.take_front(holder, taken)).collect())
     }
 
-    /// Takes `count` pages that follow each other below `limit`: the best fit.
+    /// Takes `count` contiguous pages below `limit`: the best fit.
     pub(crate) fn allocate_run_below(&mut self, count: u32, limit: u32) -> Option<Extent> {
         let holder = self.best_fit_below(count, limit)?;
         Some(self.take_front(holder, count))
     }
 
-    /// Whether there are `count` free pages that follow each other below `limit`.
+    /// Whether there are `count` contiguous free pages below `limit`.
     pub(crate) fn has_run_below(&self, count: u32, limit: u32) -> bool {
         self.best_fit_below(count, limit).is_some()
     }
 
-    /// The shortest run whose first `count` pages lie below `limit`. Looks at those that are long enough, and lie too
-    /// high, one by one.
+    /// The shortest extent whose first `count` pages are below `limit`. Visits one by one those that are long enough
+    /// but too high.
     fn best_fit_below(&self, count: u32, limit: u32) -> Option<Extent> {
         assert!(count > 0, "a run has pages");
         let ends_below = |first: u32| first < limit && count <= limit - first;
@@ -209,7 +207,7 @@ impl FreeExtents {
         Some(Extent::new(first, length))
     }
 
-    /// The lowest place for `count` pages that follow each other in a run that ends behind `from`, all below `limit`.
+    /// The lowest position of `count` contiguous pages in an extent that ends after `from`, all below `limit`.
     pub(crate) fn lowest_place(&self, count: u32, from: u32, limit: u32) -> Option<Extent> {
         let from = self.containing(from).map_or(from, |run| run.first.0);
         let mut runs = self.by_start.range(from..limit.max(from));
@@ -217,19 +215,19 @@ impl FreeExtents {
         Some(Extent::new(first, count))
     }
 
-    /// The run that starts last below `limit`.
+    /// The extent that starts last below `limit`.
     fn last_before(&self, limit: u32) -> Option<Extent> {
         let (&first, &count) = self.by_start.range(..limit).next_back()?;
         Some(Extent::new(first, count))
     }
 
-    /// The shortest run of at least `count` pages, the lowest among equals.
+    /// The shortest extent of at least `count` pages, the lowest among equals.
     fn best_fit(&self, count: u32) -> Option<Extent> {
         let &(count, first) = self.by_count.range((count, 0)..).next()?;
         Some(Extent::new(first, count))
     }
 
-    /// Takes the first `count` pages of `holder`, a run of the set.
+    /// Takes the first `count` pages of `holder`, an extent of the set.
     fn take_front(&mut self, holder: Extent, count: u32) -> Extent {
         self.remove(holder);
         if count < holder.count {
@@ -238,14 +236,14 @@ impl FreeExtents {
         Extent::new(holder.first.0, count)
     }
 
-    /// Adds a run that touches no other.
+    /// Adds an extent that touches no other.
     fn add(&mut self, run: Extent) {
         self.by_start.insert(run.first.0, run.count);
         self.by_count.insert((run.count, run.first.0));
         self.page_count += run.count;
     }
 
-    /// Removes a whole run of the set.
+    /// Removes a whole extent of the set.
     fn remove(&mut self, run: Extent) {
         let count = self.by_start.remove(&run.first.0);
         let was_there = self.by_count.remove(&(run.count, run.first.0));

@@ -1,12 +1,12 @@
-//! Free space from its log: a base, and then each delta in turn.
+//! Loading free space from its log: a base, and then each delta in order.
 //!
 //! Invariants:
 //! - I5: any bytes give a state that keeps the invariants of [`Space`], or [`crate::Error::Corrupt`].
-//! - The loaded state holds the same pages as the writer's own had when it wrote the newest delta; some that
-//!   the writer had reclaimed by the interval rule (I2) are still retired, until the loader reclaims too.
-//!   So what a delta takes may be retired here.
+//! - The loaded state holds the same pages as the writer's state when it wrote the newest delta. Some that the writer
+//!   had reclaimed by the interval rule (I2) are still retired until the loader reclaims too. So a page that a delta
+//!   takes may be retired here.
 //!
-//! Loading costs O(n log n) for n runs in the log.
+//! Loading costs O(n log n) for n extents in the log.
 
 use super::Space;
 use crate::base::{Extent, TransactionId};
@@ -14,7 +14,7 @@ use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Base, Delta, Entry, RetiredRun};
 
 impl Space {
-    /// Loads the state that transaction `head` has left, from the bytes of the whole log, oldest first: a base and then
+    /// Loads the state that transaction `head` left, from the bytes of the whole log, oldest first: a base and then
     /// deltas.
     pub(crate) fn load(log: &[u8], head: TransactionId) -> Result<Space> {
         let mut entries = free_log::entries(log);
@@ -52,8 +52,9 @@ impl Space {
         Ok(space)
     }
 
-    /// Applies what another transaction has changed: one of the log, or of another process, which came right
-    /// after what this state knows. None may be in progress here. After an error the state is of no use.
+    /// Applies the delta of another transaction, from the log or from another process, which directly follows the
+    /// last transaction in this state. No transaction may be in progress here. After an error, the state must be
+    /// dropped.
     pub(crate) fn apply(&mut self, delta: &Delta) -> Result<()> {
         assert!(self.taken.is_empty() && self.retiring.is_empty(), "no transaction is in progress");
         if delta.length_pages > self.length_pages {
@@ -74,7 +75,7 @@ impl Space {
         Ok(())
     }
 
-    /// Removes `run` from what is free and what is retired, piece by piece.
+    /// Removes `run` from the free and the retired pages, piece by piece.
     fn remove_unused(&mut self, run: Extent) -> Result<()> {
         let mut first = run.first.0;
         while first < run.end() {

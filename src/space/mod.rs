@@ -1,15 +1,15 @@
-//! Free space: which pages of the file may be written next. Pure: it knows numbers only.
+//! Free space: which pages of the file may be written next. It handles numbers only, and reads and writes no page.
 //!
 //! Invariants:
 //! - Every page in `2..length_pages` is exactly one of: free, taken by the transaction in progress, retired,
 //!   or in use. [`partition::verify_partition`] checks that against what is reachable.
-//! - R1: what is allocated was free, so no protected snapshot needs it (I2, the interval rule).
-//! - What a transaction takes and retires is known until it ends: [`Space::delta`] is what the log needs,
-//!   [`Space::commit`] keeps it, [`Space::abort`] takes it back.
-//! - Below a ceiling ([`Space::set_ceiling`]) alone, and not by a longer file, a transaction finds pages that moves
-//!   others down; so it leaves fewer pages in use at and behind the ceiling than it has found there.
-//! - I5: a page that is not in the state that an operation needs is answered as an error, never ignored:
-//!   births and page numbers come from the file.
+//! - R1: allocated pages were free, so no protected snapshot needs them (I2, the interval rule).
+//! - The pages that a transaction takes and retires are known until it ends: [`Space::delta`] returns them for the
+//!   log, [`Space::commit`] keeps the changes, [`Space::abort`] undoes them.
+//! - A transaction that moves pages down takes only pages below a ceiling ([`Space::set_ceiling`]), and does not make
+//!   the file longer. It therefore leaves fewer used pages at and after the ceiling than it found there.
+//! - I5: an operation on a page that is not in the required state returns an error, because births and page numbers
+//!   come from the file.
 
 pub(crate) mod free_extents;
 pub(crate) mod load;
@@ -24,11 +24,11 @@ use crate::format::free_log::{Base, Delta, FIRST_PAGE, RetiredRun};
 use free_extents::FreeExtents;
 use retired::RetiredExtents;
 
-/// Pages are taken all over the file only while a smaller part of it than this is free: no end of a file is cut that is
-/// smaller.
+/// Pages are taken from the whole file only while a smaller part of it than this is free. A free end that is smaller
+/// is never cut off.
 const ROVING_DIVISOR: u32 = 8;
 
-/// A run of pages that is not in the state that an operation needs. It becomes [`Error::Corrupt`].
+/// An extent of pages that is not in the state that an operation needs. It becomes [`Error::Corrupt`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Conflict {
     pub(crate) run: Extent,
@@ -48,7 +48,7 @@ impl From<Conflict> for Error {
     }
 }
 
-/// All free space of a file, and what the transaction in progress does to it.
+/// All free space of a file, and the changes of the transaction in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Space {
     free: FreeExtents,
@@ -56,13 +56,13 @@ pub(crate) struct Space {
     length_pages: u32,
     /// The length before the transaction in progress.
     length_pages_before: u32,
-    /// Runs that the transaction in progress has allocated: they would be free again if it were aborted.
+    /// Extents that the transaction in progress has allocated: they would be free again if it were aborted.
     taken: FreeExtents,
-    /// Runs that it has retired. They stand in `retired` too.
+    /// Extents that the transaction in progress has retired. They are also in `retired`.
     retiring: Vec<RetiredRun>,
-    /// Where the pages end that it may take.
+    /// The end of the pages that the transaction in progress may take.
     ceiling: Option<u32>,
-    /// Where the run ends that [`Space::allocate_next_run`] has last taken, in whatever transaction.
+    /// The end of the extent that [`Space::allocate_next_run`] took last, in any transaction.
     next_run: u32,
 }
 
@@ -87,12 +87,12 @@ impl Space {
         self.length_pages
     }
 
-    /// What is free now.
+    /// The free pages.
     pub(crate) fn free(&self) -> &FreeExtents {
         &self.free
     }
 
-    /// What is retired, the transaction in progress included.
+    /// The retired pages, including those of the transaction in progress.
     pub(crate) fn retired(&self) -> &RetiredExtents {
         &self.retired
     }
@@ -102,22 +102,22 @@ impl Space {
         self.taken.page_count()
     }
 
-    /// Pages that the transaction in progress has retired: they will be free in time.
+    /// Pages that the transaction in progress has retired.
     pub(crate) fn retiring_pages(&self) -> u64 {
         self.retiring.iter().map(|retired| u64::from(retired.run.count)).sum()
     }
 
-    /// From now on the transaction in progress takes only pages below `ceiling`, the lowest first.
+    /// Makes the transaction in progress take only pages below `ceiling`, the lowest first.
     pub(crate) fn set_ceiling(&mut self, ceiling: u32) {
         self.ceiling = Some(ceiling);
     }
 
-    /// Where the pages end that the transaction in progress may take, if not with the file.
+    /// The end of the pages that the transaction in progress may take, if it is not the file's end.
     pub(crate) fn ceiling(&self) -> Option<u32> {
         self.ceiling
     }
 
-    /// Makes the file longer: the new pages are free. It stays longer if the transaction is aborted.
+    /// Makes the file longer. The new pages are free. An abort does not undo this.
     pub(crate) fn grow(&mut self, new_length_pages: u32) {
         let grows = (self.length_pages..=PageNumber::LIMIT).contains(&new_length_pages);
         assert!(grows, "a file grows, up to its limit");
@@ -129,12 +129,12 @@ impl Space {
         }
     }
 
-    /// The free run at the end of the file: what [`Space::shrink`] can cut off.
+    /// The free extent at the end of the file: what [`Space::shrink`] can cut off.
     pub(crate) fn free_tail(&self) -> Option<Extent> {
         self.free.tail_run(self.length_pages)
     }
 
-    /// Makes the file shorter: the pages that go must be free.
+    /// Makes the file shorter. The pages that are cut off must be free.
     pub(crate) fn shrink(&mut self, new_length_pages: u32) -> Result<()> {
         let shrinks = (FIRST_PAGE..=self.length_pages).contains(&new_length_pages);
         assert!(shrinks, "a file shrinks, down to its record pages");
@@ -146,8 +146,8 @@ impl Space {
         Ok(())
     }
 
-    /// Takes `count` pages in as few runs as there can be, ascending. `None`, and nothing has changed, if
-    /// fewer are free: then grow.
+    /// Takes `count` pages in as few extents as possible, ascending. If fewer are free, changes nothing and returns
+    /// `None`; the caller then grows the file.
     pub(crate) fn allocate(&mut self, count: u32) -> Option<Vec<Extent>> {
         let runs = match self.ceiling {
             Some(ceiling) => self.free.allocate_lowest(count, ceiling)?,
@@ -162,7 +162,7 @@ impl Space {
         Some(runs)
     }
 
-    /// Takes `count` pages that follow each other: the best fit. `None` if there is no such run.
+    /// Takes `count` contiguous pages: the best fit. Returns `None` if there is no such extent.
     pub(crate) fn allocate_run(&mut self, count: u32) -> Option<Extent> {
         let run = match self.ceiling {
             Some(ceiling) => self.free.allocate_run_below(count, ceiling)?,
@@ -172,9 +172,9 @@ impl Space {
         Some(run)
     }
 
-    /// Takes `count` pages that follow each other, right behind those that it took the last time, or the next that
-    /// there are, going round: so what is taken for one transaction after the other lies side by side. `None` if there
-    /// are none, or if so much is free that the lowest places are better, for then the file's end may become free.
+    /// Takes `count` contiguous pages, directly after those that it took the last time, or the next after them,
+    /// wrapping at the file's end. Pages of consecutive transactions are thus adjacent. Returns `None` if there are
+    /// none, or if so much is free that the lowest pages are better because the file's end may then become free.
     pub(crate) fn allocate_next_run(&mut self, count: u32) -> Option<Extent> {
         let end = self.length_pages;
         if self.free.page_count() >= end / ROVING_DIVISOR {
@@ -193,13 +193,13 @@ impl Space {
         Some(run)
     }
 
-    /// Takes a run from anywhere but the end of the file. The free end comes last, though it may fit best: so what is
-    /// left there moves away with time, and a file that is mostly free can be cut.
+    /// Takes an extent, and uses the free end of the file last, even if it fits best. The used pages near the end
+    /// thus disappear with time, and a file that is mostly free can be cut.
     fn allocate_before_tail(&mut self, count: u32) -> Option<Extent> {
         if count == 0 { None } else { self.free.allocate_run_before(count, self.length_pages) }
     }
 
-    /// Gives back pages that this very transaction has taken.
+    /// Frees pages that the transaction in progress has taken.
     pub(crate) fn release(&mut self, run: Extent) -> Result<()> {
         self.verify_range(run)?;
         self.taken.take_exact(run)?;
@@ -207,7 +207,7 @@ impl Space {
         Ok(())
     }
 
-    /// Notes that transaction `death`, in progress, replaces `run`, which was born in `birth` before it.
+    /// Retires `run`, which was born in `birth` and which the transaction in progress, `death`, replaces.
     pub(crate) fn retire(&mut self, run: Extent, birth: TransactionId, death: TransactionId) -> Result<()> {
         let same = self.retiring.last().is_none_or(|last| last.death == death);
         assert!(same, "one transaction is in progress at a time");
@@ -217,7 +217,7 @@ impl Space {
         Ok(())
     }
 
-    /// Adds a retired run, which must have been in use, after checks: all of it is from the file.
+    /// Adds a retired extent, which must have been in use, after checks: all of it is from the file.
     fn add_retired(&mut self, retired: RetiredRun) -> Result<()> {
         let RetiredRun { run, birth, death } = retired;
         self.verify_range(run)?;
@@ -245,7 +245,7 @@ impl Space {
         Ok(())
     }
 
-    /// Frees what none of the `protected` snapshots, ascending, needs. Answers the number of pages.
+    /// Frees retired pages that none of the `protected` snapshots, ascending, needs. Returns their number.
     pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Result<u32> {
         let freed = self.retired.reclaim(protected);
         let pages = freed.iter().map(|run| run.count).sum();
@@ -253,7 +253,7 @@ impl Space {
         Ok(pages)
     }
 
-    /// What the transaction in progress has changed so far. It costs as much as the transaction did.
+    /// Returns the changes of the transaction in progress so far, in time proportional to their number.
     pub(crate) fn delta(&self, id: TransactionId) -> Delta {
         let mut runs = self.retiring.clone();
         runs.sort_unstable();
@@ -270,8 +270,8 @@ impl Space {
         Delta { id, length_pages: self.length_pages, taken: self.taken.iter().collect(), retired }
     }
 
-    /// The state before the transaction in progress, to be followed by its delta: allocating and growing
-    /// for the log itself leaves it valid.
+    /// Returns the state before the transaction in progress, which its delta follows. It remains valid when pages for
+    /// the log itself are allocated.
     pub(crate) fn base(&self) -> Base {
         let mut free = self.free.clone();
         for run in self.taken.iter() {
@@ -286,7 +286,7 @@ impl Space {
         }
     }
 
-    /// Ends the transaction in progress: it has happened.
+    /// Ends the transaction in progress and keeps its changes.
     pub(crate) fn commit(&mut self) {
         self.length_pages_before = self.length_pages;
         self.taken = FreeExtents::default();
@@ -294,8 +294,8 @@ impl Space {
         self.ceiling = None;
     }
 
-    /// Ends the transaction in progress: it never happened. What it has taken is free again, what it has
-    /// retired is in use again, what it has cut off is back. Growth stays.
+    /// Ends the transaction in progress and undoes its changes: pages that it took are free again, pages that it
+    /// retired are in use again, and pages that it cut off are back. Growth remains.
     pub(crate) fn abort(&mut self) -> Result<()> {
         let taken = std::mem::take(&mut self.taken);
         self.free.insert_all(taken.iter().collect())?;

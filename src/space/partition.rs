@@ -8,7 +8,7 @@ use super::Space;
 use crate::base::Extent;
 use crate::format::free_log::FIRST_PAGE;
 
-/// What a run of pages is used for.
+/// What an extent of pages is used for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum PageUse {
     /// By the snapshot that is checked, its free-log pages included.
@@ -19,19 +19,19 @@ pub(crate) enum PageUse {
     Free,
 }
 
-/// A run of pages that is not used exactly once.
+/// An extent of pages that is not used exactly once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PartitionProblem {
     /// No use: the pages are lost.
     Missing { run: Extent },
     /// Two uses. A third one is reported again.
     Double { run: Extent, uses: (PageUse, PageUse) },
-    /// The run is not within `2..length_pages`, or has no page.
+    /// The extent is not within `2..length_pages`, or has no page.
     Outside { run: Extent, page_use: PageUse },
 }
 
 impl Space {
-    /// Reports each run of pages that is not used exactly once. `reachable` is what the head reaches.
+    /// Reports each extent of pages that is not used exactly once. `reachable` is what the head reaches.
     pub(crate) fn verify_partition(&self, reachable: &[Extent], report: impl FnMut(PartitionProblem)) {
         let mut uses: Vec<(Extent, PageUse)> = Vec::new();
         uses.extend(reachable.iter().map(|&run| (run, PageUse::Reachable)));
@@ -49,7 +49,7 @@ fn verify_uses(uses: &[(Extent, PageUse)], length_pages: u32, mut report: impl F
     let mut end = FIRST_PAGE;
     let mut last_use = None;
     for &(run, page_use) in uses {
-        // Runs come from anywhere: their end may not fit in 32 bits.
+        // Extents come from anywhere: their end may not fit in 32 bits.
         let run_end = u64::from(run.first.0) + u64::from(run.count);
         if run.count == 0 || run.first.0 < FIRST_PAGE || run_end > u64::from(length_pages) {
             report(PartitionProblem::Outside { run, page_use });

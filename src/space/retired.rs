@@ -1,15 +1,15 @@
-//! Retired runs: replaced by some transaction, and perhaps still needed by a snapshot.
+//! Retired extents: replaced by some transaction, and perhaps still needed by a snapshot.
 //!
 //! Invariants:
-//! - I2, the interval rule: a run born in `b` and replaced in `d` is needed by snapshot `r` if and only if
-//!   `b <= r < d`. [`RetiredExtents::reclaim`] answers exactly those runs that no protected snapshot needs.
-//! - Runs never overlap.
-//! - Every run is named by the list that its `pinned_by` says: the bucket of the smallest protected
+//! - I2, the interval rule: an extent born in `b` and replaced in `d` is needed by snapshot `r` if and only if
+//!   `b <= r < d`. [`RetiredExtents::reclaim`] answers exactly those extents that no protected snapshot needs.
+//! - Extents never overlap.
+//! - Every extent is named by the list that its `pinned_by` says: the bucket of the smallest protected
 //!   snapshot that needed it when it was sorted, or `unsorted`. As long as that snapshot is protected,
-//!   nobody has to look at the run again: work is in proportion to what is freed or moved, not to
+//!   nobody has to look at the extent again: work is in proportion to what is freed or moved, not to
 //!   what is pinned.
 //!
-//! A list may also name runs that are gone, or that stand in another list by now: `by_start` decides.
+//! A list may also name extents that are gone, or that stand in another list by now: `by_start` decides.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{Extent, TransactionId};
 use crate::format::free_log::RetiredRun;
 
-/// Retired runs, grouped by the snapshot that pins them.
+/// Retired extents, grouped by the snapshot that pins them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RetiredExtents {
-    /// First page to the rest of the run.
+    /// First page to the rest of the extent.
     by_start: BTreeMap<u32, Entry>,
-    /// First pages of the runs that were retired since the last `reclaim`.
+    /// First pages of the extents that were retired since the last `reclaim`.
     unsorted: Vec<u32>,
     buckets: BTreeMap<TransactionId, Bucket>,
     page_count: u32,
-    /// Runs that `reclaim` has ever looked at: tests prove by it that what is pinned costs nothing.
+    /// Extents that `reclaim` has ever looked at: tests prove by it that what is pinned costs nothing.
     #[cfg(test)]
     examined: u64,
 }
@@ -37,7 +37,7 @@ struct Entry {
     count: u32,
     birth: TransactionId,
     death: TransactionId,
-    /// The bucket that names the run; none if it is not sorted yet.
+    /// The bucket that names the extent; none if it is not sorted yet.
     pinned_by: Option<TransactionId>,
 }
 
@@ -53,24 +53,24 @@ impl Entry {
         RetiredRun { run: Extent::new(first, self.count), birth: self.birth, death: self.death }
     }
 
-    /// Whether a new run with this life can become one with `self`.
+    /// Whether a new extent with this life can become one with `self`.
     fn is_unsorted_with(&self, birth: TransactionId, death: TransactionId) -> bool {
         self.pinned_by.is_none() && self.birth == birth && self.death == death
     }
 }
 
 impl RetiredExtents {
-    /// Pages in all runs together.
+    /// Pages in all extents together.
     pub(crate) fn page_count(&self) -> u32 {
         self.page_count
     }
 
-    /// Number of runs.
+    /// Number of extents.
     pub(crate) fn run_count(&self) -> usize {
         self.by_start.len()
     }
 
-    /// All runs, ascending by page.
+    /// All extents, ascending by page.
     pub(crate) fn iter(&self) -> impl Iterator<Item = RetiredRun> + '_ {
         self.by_start.iter().map(|(&first, entry)| entry.with_first(first))
     }
@@ -80,13 +80,13 @@ impl RetiredExtents {
         self.buckets.get(&snapshot).map_or(0, |bucket| bucket.page_count)
     }
 
-    /// Runs that `reclaim` has looked at so far.
+    /// Extents that `reclaim` has looked at so far.
     #[cfg(test)]
     pub(crate) fn examined(&self) -> u64 {
         self.examined
     }
 
-    /// The retired run that holds `page`.
+    /// The retired extent that holds `page`.
     pub(crate) fn containing(&self, page: u32) -> Option<RetiredRun> {
         self.last_before(page + 1).filter(|retired| retired.run.end() > page)
     }
@@ -95,7 +95,7 @@ impl RetiredExtents {
     pub(crate) fn retire(&mut self, retired: RetiredRun) -> Result<(), Conflict> {
         let RetiredRun { run, birth, death } = retired;
         assert!(run.count > 0 && birth < death, "a run has pages and a life");
-        // The neighbours, in one search: the last that begins up to where the run ends, and the one before that.
+        // The neighbours, in one search: the last that begins up to where the extent ends, and the one before that.
         let mut neighbours = self.by_start.range(..=run.end()).rev().map(|(&first, &entry)| (first, entry));
         let mut before = neighbours.next();
         let after = before.filter(|&(first, _)| first == run.end());
@@ -125,7 +125,7 @@ impl RetiredExtents {
         Ok(())
     }
 
-    /// Removes and answers the runs that none of the `protected` snapshots, ascending, needs.
+    /// Removes and answers the extents that none of the `protected` snapshots, ascending, needs.
     pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Vec<Extent> {
         assert!(protected.is_sorted(), "protected snapshots ascend");
         let is_gone = |snapshot: &&TransactionId| protected.binary_search(snapshot).is_err();
@@ -140,7 +140,7 @@ impl RetiredExtents {
         freed
     }
 
-    /// Gives each run of a dissolved list to the smallest protected snapshot that needs it, or to `freed`.
+    /// Gives each extent of a dissolved list to the smallest protected snapshot that needs it, or to `freed`.
     fn sort(
         &mut self,
         list: Option<TransactionId>,
@@ -170,7 +170,7 @@ impl RetiredExtents {
         }
     }
 
-    /// Removes `run`, which must lie within one retired run, whoever pins it.
+    /// Removes `run`, which must lie within one retired extent, whoever pins it.
     pub(crate) fn take(&mut self, run: Extent) -> Result<(), Conflict> {
         assert!(run.count > 0, "a run has pages");
         let holder = self.last_before(run.end()).map(|retired| retired.run);
@@ -195,7 +195,7 @@ impl RetiredExtents {
         Ok(())
     }
 
-    /// The list that names the runs with this `pinned_by`.
+    /// The list that names the extents with this `pinned_by`.
     fn list(&mut self, pinned_by: Option<TransactionId>) -> &mut Vec<u32> {
         match pinned_by {
             Some(snapshot) => &mut self.buckets.entry(snapshot).or_default().starts,
@@ -203,14 +203,14 @@ impl RetiredExtents {
         }
     }
 
-    /// The run that starts last below `limit`. Runs do not overlap, so it also ends last.
+    /// The extent that starts last below `limit`. Extents do not overlap, so it also ends last.
     fn last_before(&self, limit: u32) -> Option<RetiredRun> {
         let (&first, entry) = self.by_start.range(..limit).next_back()?;
         Some(entry.with_first(first))
     }
 }
 
-/// The smallest of the `protected` snapshots, ascending, that needs a run: I2, the interval rule.
+/// The smallest of the `protected` snapshots, ascending, that needs an extent: I2, the interval rule.
 fn first_that_needs(
     protected: &[TransactionId],
     birth: TransactionId,

@@ -1,13 +1,14 @@
-//! Free space to its log: what a commit adds, and when the log begins anew.
+//! Saving free space to its log: what a commit adds, and when the log begins again with a base.
 //!
 //! Invariants:
 //! - Saving ends: pages for the log are counted before they are allocated ([`free_log::page_count`]), and a
 //!   base does not change when they are. There is no loop in which saving changes what is saved.
-//! - No log page that was ever stored is changed (I1): the log grows by new pages, or by a new tail in the
-//!   new record; the pages of a log that begins anew are retired like any others.
-//! - After a transaction with a ceiling no page of the log lies at or behind that: if one did, it begins anew.
-//! - The log stays in proportion to what it says: it begins anew, with a base, when it is more than twice
-//!   as long as a base could be, and some pages. So a base costs each commit O(1) on average.
+//! - No stored log page is changed (I1): the log grows by new pages, or by a new tail in the new meta page. When the
+//!   log begins again, its old pages are retired like any others.
+//! - After a transaction with a ceiling, no page of the log is at or after the ceiling: otherwise the log begins
+//!   again.
+//! - The log's length is proportional to its content: it begins again, with a base, when it is more than twice as
+//!   long as a base could be, plus some pages. A base thus costs each commit O(1) on average.
 
 use super::Space;
 use crate::base::{Extent, PageNumber, TransactionId};
@@ -16,11 +17,11 @@ use crate::format::free_log::{self, Chain};
 
 /// A base never pays off in a log of fewer pages.
 const PAGES_WITHOUT_NEW_BASE: usize = 8;
-/// About the most that one run takes in a base, in bytes.
+/// About the maximum length of one extent in a base, in bytes.
 const FREE_RUN_LEN: usize = 8;
 const RETIRED_RUN_LEN: usize = 16;
 
-/// The log as it stands on disk.
+/// The log on disk.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct FreeLog {
     /// Its pages with their births, oldest first.
@@ -29,18 +30,18 @@ pub(crate) struct FreeLog {
     tail: Vec<u8>,
 }
 
-/// What the file's format allows.
+/// The limits of the file's format.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogLimits {
     pub(crate) page_size: usize,
-    /// The longest tail that the record holds, in bytes.
+    /// The longest tail that the meta page holds, in bytes.
     pub(crate) tail_len: usize,
 }
 
 /// What a commit has to store for its free space.
 #[derive(Debug)]
 pub(crate) struct SavedLog {
-    /// The log once the transaction has happened: its tail and newest page go into the record.
+    /// The log after the transaction. Its tail and newest page go into the meta page.
     pub(crate) log: FreeLog,
     /// New log pages, still to be sealed with their number and the transaction's id, and stored.
     pub(crate) pages: Vec<(PageNumber, Box<[u8]>)>,
@@ -57,7 +58,7 @@ impl FreeLog {
         FreeLog { pages: chain.pages.iter().rev().copied().collect(), tail: tail.to_vec() }
     }
 
-    /// Others have added pages, oldest first, and a new tail.
+    /// Takes over pages, oldest first, and a tail that others have added.
     pub(crate) fn append(&mut self, pages: Vec<(PageNumber, TransactionId)>, tail: &[u8]) {
         self.pages.extend(pages);
         self.tail = tail.to_vec();
@@ -68,7 +69,7 @@ impl FreeLog {
         &self.tail
     }
 
-    /// The end of the chain, for the record; 0 if the log has no pages.
+    /// The end of the chain, for the meta page; 0 if the log has no pages.
     pub(crate) fn newest_page(&self) -> PageNumber {
         self.pages.last().map_or(PageNumber(0), |&(number, _)| number)
     }
@@ -82,7 +83,7 @@ impl FreeLog {
         self.pages.len() > 2 * space.most_base_pages(page_size) + PAGES_WITHOUT_NEW_BASE
     }
 
-    /// Whether some of its pages lie where the transaction in progress takes none, and moves others away.
+    /// Whether some of the log's pages are at or after the ceiling of the transaction in progress.
     fn is_too_high(&self, space: &Space) -> bool {
         let is_high = |ceiling: u32| self.pages.iter().any(|(number, _)| number.0 >= ceiling);
         space.ceiling.is_some_and(is_high)
@@ -90,15 +91,15 @@ impl FreeLog {
 }
 
 impl Space {
-    /// How many pages a base takes, at most.
+    /// The maximum number of pages of a base.
     pub(crate) fn most_base_pages(&self, page_size: usize) -> usize {
         let length = self.free.run_count() * FREE_RUN_LEN + self.retired.run_count() * RETIRED_RUN_LEN;
         length.div_ceil(free_log::page_capacity(page_size))
     }
 
-    /// Completes the transaction in progress with what its log needs: pages taken for it and, when the log
-    /// begins anew, pages retired. The last thing that a transaction does here before
-    /// [`Space::commit`]. `grow` is asked for more free pages: it calls [`Space::grow`], for at least as many.
+    /// Completes the transaction in progress with the changes for its log: takes pages for it and, when the log
+    /// begins again, retires its old pages. It is a transaction's last step before [`Space::commit`]. `grow` is
+    /// called when more free pages are needed; it calls [`Space::grow`] for at least that many.
     pub(crate) fn save(
         &mut self,
         log: &FreeLog,

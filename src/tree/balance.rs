@@ -1,16 +1,17 @@
-//! Splitting, sharing with siblings, merging: how nodes stay neither too full nor too empty.
+//! Splitting, redistribution to siblings, merging: they keep nodes neither too full nor too empty.
 //!
-//! A node that has no room for what is to stand in it is first written anew, compacted and with its best prefix; then
-//! it shares with a sibling that has an eighth of its page free; only then it is split. A leaf that would not fit
-//! anew gives a sibling its outermost entries, and neither is written anew (`share`); and behind a full last leaf the
-//! next one begins with the new entry alone. A node that uses less than a quarter of its page merges with a sibling,
-//! or takes over some of its items. A `depth` is a place in the path: the node's distance from the root.
+//! A node without space for its items is first rebuilt, compacted and with its best prefix. If that is not enough, it
+//! shares its items with a sibling that has an eighth of its page free. Only then it is split. A leaf that would not
+//! fit after a rebuild gives its outermost entries to a sibling, and neither is rebuilt (`redistribute`). After a
+//! full last leaf, the next one begins with the new entry alone. A node that uses less than a quarter of its page
+//! merges with a sibling, or takes some of its items. A `depth` is a position in the path: the node's distance from
+//! the root.
 //!
 //! Invariants:
 //! - All nodes of the path are frames. Nodes above the one that is being balanced are sound.
 //! - Balancing goes upward only, one level at a time, so it ends at the root.
-//! - The content of a frame that is built anew from its own items is lifted out of it before, and is given back
-//!   or recycled.
+//! - The content of a frame that is rebuilt from its own items is lifted out of it before, and is put back or
+//!   recycled.
 
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
@@ -27,8 +28,8 @@ use crate::tree::tree_mut::TreeMut;
 type NewChildren = Vec<(Vec<u8>, ChildRef)>;
 
 impl TreeMut {
-    /// Puts `new` items in at `index` of the node at `depth`, which has no room for them as it is: it is built anew,
-    /// or shared with a sibling, or split.
+    /// Inserts `new` items at `index` of the node at `depth`, which has no space for them. The node is rebuilt, or
+    /// shares its items with a sibling, or is split.
     pub(super) fn insert_items<S: PageSource>(
         &mut self,
         source: &S,
@@ -73,7 +74,7 @@ impl TreeMut {
         self.put_behind(source, depth, children, split)
     }
 
-    /// The items of a node, and `new` ones at `index`.
+    /// Returns the items of a node, with `new` ones at `index`.
     fn items_with<'a>(
         &self,
         page: &'a [u8],
@@ -87,7 +88,7 @@ impl TreeMut {
         Items::new(self.page_size, level, has_overflow, items)
     }
 
-    /// Writes a node anew, with `new` items at `index`; all of them fit.
+    /// Rebuilds a node with `new` items at `index`. All of them fit.
     pub(super) fn build_anew(
         &mut self,
         here: ChildRef,
@@ -103,7 +104,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Puts new nodes right behind the one at `depth`, in its parent, which may be a new root.
+    /// Inserts new nodes directly after the one at `depth` in its parent, which may be a new root.
     fn put_behind<S: PageSource>(
         &mut self,
         source: &S,
@@ -118,9 +119,9 @@ impl TreeMut {
         self.replace_children(source, depth - 1, behind, 0, children, split)
     }
 
-    /// Begins a leaf with `entry`, which belongs behind all of the last leaf, if building that one anew would make no
-    /// room for it, and for what is to be left free: then that leaf stays as it is. The new one begins with the
-    /// prefix that the entry has in common with all before it, as those that follow most likely will too.
+    /// Begins a leaf with `entry`, which belongs after all entries of the last leaf, if a rebuild of that leaf would
+    /// not make enough space. The last leaf then does not change. The new leaf's prefix is the one that the entry
+    /// shares with all entries before it; later entries most likely share it too.
     fn begin_next_leaf(&mut self, depth: usize, entry: &Entry<'_>) -> Result<Option<NewChildren>> {
         let page = self.frames.get(self.path[depth].node)?;
         let view: LeafView<'_> = view_any_count(page, 0)?;
@@ -158,7 +159,7 @@ impl TreeMut {
         if depth == 0 { self.shrink_root() } else { Ok(()) }
     }
 
-    /// Lets the root go while it only leads to another node, or is an empty leaf.
+    /// Removes the root while it has a single child or is an empty leaf.
     pub(super) fn shrink_root(&mut self) -> Result<()> {
         while self.top.depth > 0 && self.top.node.is_frame() {
             let page = self.frames.get(self.top.node)?;
@@ -176,8 +177,8 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Writes items to pages: the frames at hand first, then new ones; frames left over are freed. Answers all
-    /// children but the first, with their separators.
+    /// Writes items to pages: first to the given frames, then to new ones. Unused frames are freed. Returns all
+    /// children except the first, with their separators.
     fn spread(&mut self, items: &Items<'_>, cuts: &[usize], at_hand: &[ChildRef]) -> Result<NewChildren> {
         let mut new = NewChildren::new();
         let mut start = 0;
@@ -196,8 +197,8 @@ impl TreeMut {
         Ok(new)
     }
 
-    /// In the branch at `depth`: takes out `removed` children from child `at` on, and puts `new` ones there.
-    /// Child 0 always stays.
+    /// In the branch at `depth`, replaces `removed` children, from child `at` on, by `new` ones. Child 0 always
+    /// remains.
     pub(super) fn replace_children<S: PageSource>(
         &mut self,
         source: &S,
@@ -226,7 +227,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Puts a new root above the old one, which is the first child, and `new`.
+    /// Creates a new root, whose children are the old root and `new`.
     fn grow_root(&mut self, new: NewChildren) -> Result<()> {
         let level = self.top.depth;
         if level >= MAX_DEPTH {
@@ -243,7 +244,7 @@ impl TreeMut {
             node::set_has_overflow(page);
         }
         for (index, (separator, child)) in new.iter().enumerate() {
-            // A leaf is split in three at most, a branch likewise: two separators always fit.
+            // A node is split in three at most, and two separators always fit.
             if !branch::insert(page, index, separator, *child)? {
                 return Err(corrupt(None, "separators of a new root", "at most 2", new.len()));
             }
@@ -252,7 +253,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Shares the items for the node at `depth` with a sibling, if one has room to spare.
+    /// Shares the items for the node at `depth` with a sibling, if one has enough space.
     fn share_with_sibling<S: PageSource>(
         &mut self,
         source: &S,
@@ -281,8 +282,8 @@ impl TreeMut {
         Ok(true)
     }
 
-    /// The emptier sibling of the node at `depth`, if it has room to spare: the index of the pair's left node, and
-    /// the bytes that the sibling uses.
+    /// Returns the emptier sibling of the node at `depth`, if it has enough space, as the index of the pair's left
+    /// node and the bytes that the sibling uses.
     pub(super) fn roomy_sibling<S: PageSource>(
         &self,
         source: &S,
@@ -304,8 +305,8 @@ impl TreeMut {
         Ok(emptier)
     }
 
-    /// Merges the node at `depth` with the emptier of its siblings, or shares items out evenly between the two.
-    /// Answers whether the parent has a child less.
+    /// Merges the node at `depth` with the emptier of its siblings, or distributes the items of both evenly. Returns
+    /// whether the parent has lost a child.
     fn merge_with_sibling<S: PageSource>(&mut self, source: &S, depth: usize) -> Result<bool> {
         let Some((left, _)) = self.emptier_sibling(source, depth)? else { return Ok(false) };
         let pair = self.pair(source, depth, left)?;
@@ -325,14 +326,14 @@ impl TreeMut {
         Ok(cuts.is_empty())
     }
 
-    /// The pairs of siblings that the node at `depth` is one of, by the index of the left one.
+    /// Returns the pairs of siblings that contain the node at `depth`, by the index of the left one.
     fn sibling_pairs(&self, depth: usize) -> Result<[Option<usize>; 2]> {
         let parent = self.path[depth - 1];
         let last = node::key_count(self.frames.get(parent.node)?);
         Ok([parent.index.checked_sub(1), (parent.index < last).then_some(parent.index)])
     }
 
-    /// Asks for the siblings' headers, which will tell how full they are.
+    /// Prefetches the siblings' headers, from which their fill is read later.
     fn prefetch_siblings<S: PageSource>(&self, source: &S, depth: usize) -> Result<()> {
         let parent = self.path[depth - 1];
         let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(depth) + 1)?;
@@ -360,7 +361,7 @@ impl TreeMut {
         }
     }
 
-    /// Makes both nodes of a pair the transaction's own; answers their frames.
+    /// Copies both nodes of a pair to frames, if they are not frames yet, and returns the frames.
     pub(super) fn pair<S: PageSource>(
         &mut self,
         source: &S,
@@ -379,7 +380,7 @@ impl TreeMut {
         Ok(frames)
     }
 
-    /// What sets the nodes of a pair apart.
+    /// Returns the separator of the nodes of a pair.
     fn separator_between(&self, depth: usize, left: usize) -> Result<KeyBuf> {
         let parent = self.path[depth - 1];
         let branch: BranchView<'_> = view_any_count(self.frames.get(parent.node)?, self.level_of(depth) + 1)?;

@@ -1,25 +1,25 @@
 //! The range cursor: walks the entries between two bounds from both ends.
 //!
-//! The cursor owns references and indexes only, so that an iterator can hold it next to the snapshot that it
-//! reads; each step is given the nodes anew. They must be the same tree each time: a write transaction must
-//! not change the tree while a cursor is in use (it would see some entries twice or not at all, or
-//! answer `Corrupt`, but do no harm).
+//! The cursor owns references and indexes only, so that an iterator can hold it next to the snapshot that it reads;
+//! each step gets the nodes again. They must be the same tree each time: a write transaction must not change the tree
+//! while a cursor is in use (the cursor would see some entries twice or not at all, or return `Corrupt`, but do no
+//! harm).
 //!
-//! Who can borrow from the snapshot keeps the leaf open from step to step ([`OpenLeaf`]): most steps then are two
-//! comparisons and the entry itself.
+//! An iterator that borrows from the snapshot keeps the leaf open from step to step ([`OpenLeaf`]). Most steps are
+//! then two comparisons and the entry itself.
 //!
 //! Invariants:
-//! - `front` stands before the next entry to come from the front, `back` behind the next to come from the back. The
-//!   range is used up when `front` is not before `back`, by comparing the indexes on their paths: so inverted
-//!   bounds are an empty range like any other.
-//! - A step that fails moves neither end: the next one comes to the same entry, or page, and fails in the same way,
-//!   from whichever end. So what cannot be read is never passed over, and no error is followed by an end that is
-//!   none. What a step needs of other nodes it reads before it moves its path; a step over an entry is taken back.
+//! - `front` is before the next entry from the front, `back` is after the next entry from the back. The range is
+//!   exhausted when `front` is not before `back`, by the indexes on their paths. Inverted bounds are thus an empty
+//!   range.
+//! - A step that fails moves neither end. The next step, from either end, reads the same entry or page and fails in
+//!   the same way. So unreadable entries are never skipped, and no error is followed by a false end. A step reads the
+//!   other nodes that it needs before it moves its path; a step over an entry is undone.
 //! - Having returned `None`, the cursor stays ended.
-//! - The open leaf is the one in which the end stands that moved last, and its limit is as far as that end may go
-//!   there while the other stands still. Whatever else moves makes it anew.
-//! - I5: from the leaves in which its ends begin it goes on to no more leaves, both ends together, than there are
-//!   nodes, whatever these refer to.
+//! - The open leaf is the leaf of the end that moved last. Its limit is as far as that end may go there while the
+//!   other does not move. Any other move opens the leaf again.
+//! - I5: from the leaves in which its ends begin, both ends together step to no more leaves than there are nodes,
+//!   whatever these refer to.
 
 use std::ops::{Bound, Range};
 
@@ -83,7 +83,7 @@ struct Stretch<'a> {
     end: End,
     /// The front may take the entries before this one, the back those from this one on.
     limit: usize,
-    /// Whether all of the leaf was asked for before it was come to.
+    /// Whether the whole leaf was prefetched before it was reached.
     is_asked_for: bool,
 }
 
@@ -328,8 +328,8 @@ impl RangeCursor {
     }
 }
 
-/// Descends to `bound`: to the place before the first entry within a lower bound, or behind the last entry within
-/// an upper one. What lies there is asked for if the cursor is `going` from that end.
+/// Descends to `bound`: to the position before the first entry within a lower bound, or after the last entry within
+/// an upper one. The entries there are prefetched if the cursor is `going` from that end.
 fn place<'a>(
     nodes: impl Nodes<'a>,
     top: TreeTop,
@@ -360,7 +360,7 @@ fn place<'a>(
             leaf.prefetch_entries(next_entries(end, index));
         }
     })?;
-    // A key that is in the leaf is behind the front if excluded, before the back if included.
+    // A key in the leaf is passed by the front if excluded, and by the back if included.
     let is_passed = matches!(bound, Bound::Included(_)) == (end == End::Back);
     let index = place.index + usize::from(place.found && is_passed);
     Ok(Path { above, leaf: Step { node, index } })

@@ -1,4 +1,4 @@
-//! The frames of a write transaction: private buffers for nodes and overflow runs that have no page number yet.
+//! The frames of a write transaction: private buffers for nodes and overflow extents that have no page number yet.
 //!
 //! Invariants:
 //! - A frame's node was written by this program, or copied from a page that passed `check_before_change`: its
@@ -12,8 +12,8 @@ use crate::format::node;
 use crate::tree::nodes::Nodes;
 use crate::tree::pages::PageSource;
 
-/// So many bytes of buffers are kept to be used again, which is what a load that goes on uses in turn. More would be
-/// memory that nobody counts: long values give buffers back, and take none.
+/// The maximum of buffers that are kept for reuse, in bytes. A continuing load needs no more. More would be uncounted
+/// memory: long values return buffers, but take none.
 const MAX_SPARE_BYTES: usize = 1 << 20;
 
 /// All frames of one tree.
@@ -37,7 +37,7 @@ impl Frames {
         self.page_count
     }
 
-    /// Makes a frame of `buffer`, a whole number of pages.
+    /// Makes a frame from `buffer`, whose length is a whole number of pages.
     pub(super) fn add(&mut self, buffer: Box<[u8]>) -> ChildRef {
         self.page_count += buffer.len() / self.page_size;
         let index = self.vacant.pop().unwrap_or_else(|| {
@@ -100,7 +100,7 @@ impl Frames {
         Ok(buffer)
     }
 
-    /// Takes the content out of a node's frame, which stays, with arbitrary content: it is to be built anew.
+    /// Takes the content out of a node's frame. The frame remains, with arbitrary content, and is to be rebuilt.
     pub(super) fn lift(&mut self, at: ChildRef) -> Result<Box<[u8]>> {
         let buffer = self.spare_buffer();
         self.exchange(at, buffer)
@@ -119,7 +119,7 @@ impl Frames {
         Ok(std::mem::replace(place, buffer))
     }
 
-    /// Keeps a buffer that is no longer needed for frames to come, if there are not enough of them.
+    /// Keeps an unneeded buffer for later frames, unless there are already enough.
     pub(super) fn recycle(&mut self, buffer: Box<[u8]>) {
         if buffer.len() == self.page_size && self.spare.len() < MAX_SPARE_BYTES / self.page_size {
             self.spare.push(buffer);
@@ -177,7 +177,7 @@ impl<'a, S: PageSource> Nodes<'a> for FramesOverPages<'a, S> {
         match at.page() {
             Some(number) => self.source.prefetch(number),
             None => {
-                let _ = self.frames.get(at).map(node::prefetch_ends); // no frame: whoever reads it says so
+                let _ = self.frames.get(at).map(node::prefetch_ends); // no frame: the read returns the error
             }
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn buffers_that_nobody_needs_are_given_back() {
         let mut frames = Frames::new(MIN_PAGE_SIZE);
-        // A value of one page, replaced again and again: its buffer comes from elsewhere each time.
+        // A value of one page is replaced repeatedly. Its buffer is new each time.
         for _ in 0..2 * MAX_SPARE_BYTES / MIN_PAGE_SIZE {
             let run = frames.add(vec![0; MIN_PAGE_SIZE].into_boxed_slice());
             frames.free(run).unwrap();

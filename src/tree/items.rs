@@ -1,8 +1,8 @@
-//! The contents of one or two nodes, taken out to be shared out among pages anew.
+//! The contents of one or two nodes, taken out to be distributed to pages again.
 //!
-//! A branch's items are its children, each with the separator to its left as its key; the first child's key is
-//! empty, and whichever item comes first in a page has its key not in that page but, as the separator, in
-//! the parent. So leaves and branches are cut, merged and balanced by the same code.
+//! A branch's items are its children, each with the separator to its left as its key; the first child's key is empty.
+//! The key of the first item in a page is not in that page but in the parent, as the separator. Leaves and branches
+//! are thus cut, merged and balanced by the same code.
 //!
 //! Invariants:
 //! - No item is longer than half a page, so one item (leaf) or three (branch) fit a page whatever they are, and
@@ -21,14 +21,14 @@ use crate::format::leaf::{self, LeafView};
 use crate::format::node::{self, Entry, HEAD_LEN, NodeView};
 use crate::tree::nodes::view_any_count;
 
-/// Where to cut what does not fit one page.
+/// Where to cut items that do not fit one page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Split {
     /// Into halves, near a short separator.
     Even,
-    /// As far right as can be: the tree grows at its right end.
+    /// As far right as possible: the tree grows at its right end.
     FillLeft,
-    /// As far left as can be: the tree grows at its left end.
+    /// As far left as possible: the tree grows at its left end.
     FillRight,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Items<'a> {
 
 /// The items of a node.
 pub(super) fn items_of(page: &[u8], level: u8) -> Result<Vec<Entry<'_>>> {
-    // Room for what is put in, and for a sibling's.
+    // Capacity for new items, and for those of a sibling.
     let mut items = Vec::with_capacity(node::key_count(page) + 3);
     if level == 0 {
         let view: LeafView<'_> = view_any_count(page, 0)?;
@@ -114,8 +114,8 @@ impl<'a> Items<'a> {
         Ok(Items { page_size, level, has_overflow, items, sums, shortest, longest })
     }
 
-    /// These items and `others`: those of the node to the right if `are_left`, else of that to the left. `separator`
-    /// sets them apart.
+    /// Returns these items together with `others`: those of the node to the right if `are_left`, otherwise of that to
+    /// the left. `separator` separates them.
     pub(super) fn joined_with<'b>(
         &self,
         others: &[Entry<'b>],
@@ -182,7 +182,7 @@ impl<'a> Items<'a> {
         cuts
     }
 
-    /// What separates the items before `cut` from those behind.
+    /// Returns the separator between the items before `cut` and those from it on.
     pub(super) fn separator(&self, cut: usize) -> Vec<u8> {
         self.items[cut].key()[..self.separator_len(cut)].to_vec()
     }
@@ -209,7 +209,7 @@ impl<'a> Items<'a> {
         Ok(())
     }
 
-    /// Those items of `range` whose keys would stand in the page.
+    /// Returns the items of `range` whose keys would be stored in the page.
     fn keyed(&self, range: Range<usize>) -> Range<usize> {
         if self.level == 0 { range } else { (range.start + 1).min(range.end)..range.end }
     }
@@ -234,9 +234,9 @@ impl<'a> Items<'a> {
         self.used_bytes(range) <= node::capacity(self.page_size)
     }
 
-    /// The first cut behind `start`, where more than one page begins.
+    /// Returns the first cut after `start`, if more than one page is needed.
     fn cut(&self, start: usize, split: Split) -> usize {
-        // A branch has two children at least.
+        // A branch has at least two children.
         let least = if self.level == 0 { 1 } else { 2 };
         let end = self.len();
         let (first, last) = (start + least, end - least);

@@ -23,7 +23,7 @@ pub(crate) trait Nodes<'a>: Copy {
     /// A leaf's or branch's bytes.
     fn node(self, at: ChildRef) -> Result<&'a [u8]>;
 
-    /// A whole overflow run, header included.
+    /// A whole overflow extent, header included.
     fn overflow_run(self, at: ChildRef) -> Result<&'a [u8]>;
 
     /// How many nodes there are, at most.

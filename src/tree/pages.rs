@@ -16,7 +16,7 @@ pub(crate) trait PageSource {
     /// to the options). Its number is right; its content may be anything (I5).
     fn page(&self, number: PageNumber) -> Result<&[u8]>;
 
-    /// A whole overflow run, header included: kind, page count and length of the value have been checked
+    /// A whole overflow extent, header included: kind, page count and length of the value have been checked
     /// against the slice, the checksum verified.
     fn overflow(&self, first: PageNumber) -> Result<&[u8]>;
 
@@ -38,11 +38,11 @@ pub(crate) trait NumberSupply {
     /// The next number for a single page. Numbers come in ascending contiguous runs, as far as free space allows.
     fn page(&mut self) -> Result<PageNumber>;
 
-    /// `count` contiguous numbers, for an overflow run.
+    /// `count` contiguous numbers, for an overflow extent.
     fn run(&mut self, count: u32) -> Result<PageNumber>;
 }
 
-/// A page or overflow run, complete with number, birth and checksum, ready to be stored.
+/// A page or overflow extent, complete with number, birth and checksum, ready to be stored.
 pub(crate) struct SealedPages {
     pub(crate) first: PageNumber,
     /// CRC-32 as in the header. The digest in the meta page is computed from these.

@@ -1,9 +1,9 @@
-//! A full leaf that gives its outermost entries to a sibling: they are copied there as they are, and in neither page
-//! anything else moves but what fills their places. Most leaves that have no room are given it so.
+//! Redistribution: a full leaf gives its outermost entries to a sibling. They are copied unchanged, and nothing else
+//! moves in either page except the slots that fill the gap. Most full leaves get space this way.
 //!
 //! Invariants:
-//! - Nothing changes before both leaves are known to have room, and the keys that are looked at to be in order. What
-//!   cannot be done so is left to `balance`, which takes all entries out.
+//! - Nothing changes before it is known that both leaves have space and that the keys involved are in order. Other
+//!   cases are left to `balance`, which takes all entries out.
 
 use crate::error::{Result, corrupt};
 use crate::format::leaf::{self, LeafView};
@@ -14,7 +14,7 @@ use crate::tree::nodes::view_any_count;
 use crate::tree::pages::PageSource;
 use crate::tree::tree_mut::TreeMut;
 
-/// A leaf's entries and one more among them, for which it has no room.
+/// A leaf's entries, and one more among them for which it has no space.
 pub(super) struct FullLeaf<'a> {
     leaf: LeafView<'a>,
     /// Where the new entry belongs.
@@ -38,9 +38,9 @@ impl<'a> FullLeaf<'a> {
         Ok(FullLeaf { leaf, index, new, used, capacity: node::capacity(page.len()) })
     }
 
-    /// Whether its entries are too many for any page: also for this one if it were written anew, without dead bytes
-    /// and with the best prefix. `false` if the new key does not begin with its prefix, or the leaf might become
-    /// dense or could not stay so.
+    /// Whether the entries do not fit a page, even after a rebuild without dead bytes and with the best prefix.
+    /// Returns `false` if the new key does not begin with the leaf's prefix, or if the leaf might become dense or
+    /// cease to be.
     fn is_sure(&self) -> Result<bool> {
         if self.leaf.count() == 0 || !self.new.has_prefix(self.leaf.prefix()) {
             return Ok(false);
@@ -56,7 +56,7 @@ impl<'a> FullLeaf<'a> {
         Ok(self.used > self.capacity + longer * self.len())
     }
 
-    /// Asks for what will be read and written where `bytes` bytes are moved.
+    /// Prefetches the bytes that moving `bytes` bytes will read and write.
     fn prefetch(&self, page: &[u8], sibling: &[u8], bytes: usize, to_right: bool) {
         let heap = leaf::heap_range(page).start;
         page::prefetch_range(page, heap..heap + bytes);
@@ -139,7 +139,7 @@ impl<'a> FullLeaf<'a> {
         Ok(Some(Shares { moved, separator }))
     }
 
-    /// Puts the outermost entries into the sibling.
+    /// Copies the outermost entries to the sibling.
     fn give(&self, moved: usize, sibling: &mut [u8], to_right: bool) -> Result<()> {
         let (range, index) =
             if to_right { (self.len() - moved..self.len(), 0) } else { (0..moved, node::key_count(sibling)) };
@@ -152,8 +152,8 @@ impl<'a> FullLeaf<'a> {
 }
 
 impl TreeMut {
-    /// Puts an entry in at `index` of the leaf at `depth`, which has no room for it, by giving outermost entries to
-    /// the emptier sibling. `false`, and nothing changed, if that cannot be done so simply.
+    /// Inserts an entry at `index` of the leaf at `depth`, which has no space for it, by moving outermost entries to
+    /// the emptier sibling. If that is not possible, changes nothing and returns `false`.
     pub(super) fn share_leaf<S: PageSource>(
         &mut self,
         source: &S,

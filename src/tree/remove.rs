@@ -1,4 +1,4 @@
-//! Taking entries out: one, a range, all.
+//! Removal of one entry, a range, or all.
 //!
 //! A range is removed in two steps. The cut walks down the range's two edges: what lies wholly between is dropped,
 //! subtree by subtree; the nodes on the edges lose children or entries and may be left too empty, a branch even
@@ -34,7 +34,7 @@ struct Cut {
 }
 
 impl TreeMut {
-    /// Takes the entry of `key` out. Answers whether there was one.
+    /// Removes the entry of `key`. Returns `true` if there was one.
     pub(crate) fn remove<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<bool> {
         if self.top.depth == 0 {
             return Ok(false);
@@ -53,7 +53,7 @@ impl TreeMut {
         Ok(true)
     }
 
-    /// Takes all entries out.
+    /// Removes all entries.
     pub(crate) fn clear<S: PageSource>(&mut self, source: &S) -> Result<()> {
         self.is_path_to_end = false;
         self.is_only_appended = true; // nothing is there that could change
@@ -66,7 +66,7 @@ impl TreeMut {
         Ok(())
     }
 
-    /// Takes the entries between two bounds out. Answers how many there were.
+    /// Removes the entries between two bounds. Returns their number.
     pub(crate) fn remove_range<S: PageSource>(
         &mut self,
         source: &S,
@@ -193,7 +193,7 @@ impl TreeMut {
         Ok(Cut { removed: (end - start) as u64, is_empty: end - start == count })
     }
 
-    /// Gives up a node and all below it. Answers how many entries there were.
+    /// Releases a node and all nodes below it. Returns the number of their entries.
     fn drop_subtree<S: PageSource>(
         &mut self,
         source: &S,
@@ -253,7 +253,7 @@ impl TreeMut {
     fn repair<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<()> {
         self.shrink_root()?;
         for level in (0..self.top.depth.saturating_sub(1)).rev() {
-            // Balancing may have let the root go.
+            // Balancing may have removed the root.
             if level + 1 >= self.top.depth {
                 continue;
             }

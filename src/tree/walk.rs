@@ -5,7 +5,7 @@
 //! walk goes on with what can still be read.
 //!
 //! Invariant (I5): each page is visited, and its checksum computed, once at most, by all walks that share a set of
-//! pages together. So they end in time that is in proportion to the file's, whatever the pages refer to.
+//! pages together. So they end in a time proportional to the file's length, whatever the pages refer to.
 
 use crate::base::{ChildRef, Extent, PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
@@ -18,7 +18,7 @@ use crate::tree::node_check::{KeyBounds, check_node};
 use crate::tree::nodes::view;
 use crate::tree::pages::{PageSource, TreeRoot};
 
-/// One node or one overflow run of the tree.
+/// One node or one overflow extent of the tree.
 pub(crate) struct VisitedPages {
     pub(crate) run: Extent,
     pub(crate) header: PageHeader,
@@ -26,7 +26,7 @@ pub(crate) struct VisitedPages {
     pub(crate) used_bytes: u64,
 }
 
-/// Who is told what the walk finds.
+/// Receives what the walk finds.
 pub(crate) trait Visitor {
     /// These pages belong to the tree.
     fn visit(&mut self, pages: &VisitedPages);
@@ -34,7 +34,7 @@ pub(crate) trait Visitor {
     /// Something is wrong.
     fn problem(&mut self, problem: Corruption);
 
-    /// Which pages the tree has here cannot be told: the page that would say is damaged.
+    /// The tree's pages here are unknown, because the page that refers to them is damaged.
     fn hidden(&mut self) {}
 }
 
@@ -71,7 +71,7 @@ struct Walk<'a, S> {
 struct Bounds {
     lower: Option<Vec<u8>>,
     upper: Option<Vec<u8>>,
-    /// No page below may be newer than the page that refers to it.
+    /// The birth of the page that refers to this one. No page below may be newer.
     newest: TransactionId,
     may_overflow: bool,
 }
@@ -172,7 +172,8 @@ impl<S: PageSource> Walk<'_, S> {
         }
         let count = overflow::page_count(page_size, length);
         let number = self.first_visit(first, count)?;
-        // The header is asked first: it must not make us compute checksums of pages that the leaf does not refer to.
+        // The header is checked first, so that a wrong one causes no checksums of pages that the leaf does not refer
+        // to.
         let found = self.source.overflow_page_count(number)?;
         if found != count {
             return Err(corrupt(Some(number.0), "pages of an overflow run", count, found));
