@@ -1,4 +1,4 @@
-//! Bulk loads: insertions of many entries at once, in any order.
+//! Bulk loads: insertions of many entries at once, in any order; and insertions of large values without a copy.
 
 use std::fmt;
 
@@ -130,5 +130,39 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
         entries: impl IntoIterator<Item = (Q, W)>,
     ) -> Result<u64> {
         self.bulk_load(|load| entries.into_iter().try_for_each(|(key, value)| load.insert(key, value)))
+    }
+}
+
+impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
+    /// Inserts an entry whose value is `length` zero bytes, replacing any existing value, and returns the value as a
+    /// slice to write to. A large value thus needs no copy. The value is in memory until the transaction commits, or
+    /// stores it because of [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
+    ///
+    /// The entry is in the table when this returns. A caller that fails or panics before it has filled the slice
+    /// leaves zeros in the rest, and has to remove the entry or abort the transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`insert`](TableMut::insert).
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const IMAGES: Table<str, [u8]> = Table::new("images");
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut images = tx.table(&IMAGES)?;
+    ///     let image = images.insert_reserve("gradient", 100_000)?;
+    ///     for (at, byte) in image.iter_mut().enumerate() {
+    ///         *byte = at as u8;
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(db.read()?.table(&IMAGES)?.get("gradient")?.unwrap()[300], 44);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn insert_reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
+        let key = key.encode_key();
+        self.change(|open, pages| open.tree.reserve(pages, &key, length))
     }
 }

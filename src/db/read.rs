@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::db::Types;
 use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, range_cursor};
-use crate::db::write::{TableInfo, check_types};
+use crate::db::table_info::TableInfo;
+use crate::db::write::check_types;
 use crate::error::{Error, Result};
 use crate::format::catalog::TableEntryView;
 use crate::format::tree_root::TreeRoot;

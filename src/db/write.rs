@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::db::Types;
 use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
+use crate::db::table_info::TableInfo;
 use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result, corrupt};
-use crate::format::catalog::{TableEntry, decode_name};
 use crate::txn::commit::Durability;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};
@@ -236,35 +236,6 @@ impl WriteTxn {
     pub fn abort(self) {}
 }
 
-/// A table's name, types and size.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct TableInfo {
-    /// The table's name.
-    pub name: String,
-    /// The name of the key type, for instance "str" or "(u64,str)".
-    pub key_type: String,
-    /// The name of the value type.
-    pub value_type: String,
-    /// Entries in the table.
-    pub entries: u64,
-    /// Levels of the table's tree: 0 if it is empty, 1 for a single page.
-    pub depth: u8,
-}
-
-impl TableInfo {
-    pub(super) fn decode(name: &[u8], entry: &[u8]) -> Result<TableInfo> {
-        let entry = TableEntry::decode(entry)?;
-        Ok(TableInfo {
-            name: decode_name(name)?.to_owned(),
-            key_type: entry.key_type,
-            value_type: entry.value_type,
-            entries: entry.root.entries,
-            depth: entry.root.depth,
-        })
-    }
-}
-
 /// Returns an error if a table is opened with other types than it was created with.
 pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
     name: &str,
@@ -335,7 +306,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     /// Runs a change of the tree. If it fails, the transaction is marked as failed.
-    fn change<'a, T>(
+    pub(super) fn change<'a, T>(
         &'a mut self,
         change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
     ) -> Result<T> {
@@ -615,39 +586,5 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let entries = self.len();
         self.change(|open, pages| open.tree.clear(pages))?;
         Ok(entries)
-    }
-}
-
-impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
-    /// Inserts an entry whose value is `length` zero bytes, replacing any existing value, and returns the value as a
-    /// slice to write to. A large value thus needs no copy. The value is in memory until the transaction commits, or
-    /// stores it because of [`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory).
-    ///
-    /// The entry is in the table when this returns. A caller that fails or panics before it has filled the slice
-    /// leaves zeros in the rest, and has to remove the entry or abort the transaction.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`insert`](TableMut::insert).
-    ///
-    /// ```
-    /// use mapleaf::{Db, Table};
-    /// const IMAGES: Table<str, [u8]> = Table::new("images");
-    ///
-    /// let db = Db::in_memory()?;
-    /// db.update(|tx| {
-    ///     let mut images = tx.table(&IMAGES)?;
-    ///     let image = images.insert_reserve("gradient", 100_000)?;
-    ///     for (at, byte) in image.iter_mut().enumerate() {
-    ///         *byte = at as u8;
-    ///     }
-    ///     Ok(())
-    /// })?;
-    /// assert_eq!(db.read()?.table(&IMAGES)?.get("gradient")?.unwrap()[300], 44);
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn insert_reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
-        let key = key.encode_key();
-        self.change(|open, pages| open.tree.reserve(pages, &key, length))
     }
 }
