@@ -233,7 +233,11 @@ impl Slots {
         is_newest_durable: bool,
     ) -> Result<()> {
         let greatest_id = self.newest().id;
-        let index = self.choose(pages)?;
+        let index = match is_newest_durable {
+            // A page of it that does not verify is damage, not a commit that was cut short: it is met when it is read.
+            true => check_length(pages, self.newest()).map(|()| 0)?,
+            false => self.choose(pages)?,
+        };
         let Found { slot, record } = self.found[index].clone();
         // Read-only handles that were here first read what they chose. Going back would take it from under them.
         let joined = Some(shared.newest_id()).filter(|id| id.0 != 0);
@@ -241,8 +245,7 @@ impl Slots {
             let expected = format_args!("of transaction {joined}, which readers have open");
             return Err(corrupt(None, "newest good meta page", expected, record.id));
         }
-        let is_durable = is_newest_durable && index == 0;
-        if !read_only && !is_durable {
+        if !read_only && !is_newest_durable {
             if !is_mutated(Mutation::NotStoredAgain) {
                 redirty::record(pages, slot, &record)?;
             }
@@ -269,7 +272,7 @@ impl Slots {
             shared.start_at(&newest, slot, first_id);
         }
         shared.set_slot_checksum(slot, checksum);
-        shared.set_unrecovered(read_only && !is_durable);
+        shared.set_unrecovered(read_only && !is_newest_durable);
         shared.set_shrunk_in(None);
         Ok(())
     }
