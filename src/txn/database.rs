@@ -43,6 +43,8 @@ pub(crate) struct Database {
     /// The newest transaction of which pages may have been stored before this handle opened the file: its barriers do
     /// not answer for those (R10).
     pub(crate) inherited: TransactionId,
+    /// Newest, when this handle was opened.
+    pub(crate) opened_at: TransactionId,
     pub(crate) writer_lock: WriterLock,
     pub(crate) sync: SyncState,
     pub(crate) fork: ForkMark,
@@ -276,7 +278,7 @@ impl Drop for Database {
             // From here on this handle must not touch the shared memory, unless it is the last. Cutting the lock file
             // takes milliseconds, which only a handle pays that has waited for the disk anyway. A failure leaves the
             // lock file longer than necessary.
-            let has_commits = self.shared.newest_id() > self.inherited;
+            let has_commits = self.shared.newest_id() > self.opened_at;
             let _ = locks.leave(self.handle).and_then(|is_last| match is_last && has_commits {
                 true => self.shared.close(),
                 false => Ok(()),

@@ -384,6 +384,7 @@ impl OpenSettings {
             identity: database,
             settings: self.settings,
             inherited,
+            opened_at: newest.id,
             writer_lock: WriterLock::new(),
             sync: SyncState::default(),
             fork,

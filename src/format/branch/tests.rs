@@ -1,3 +1,5 @@
+//! Branches: what they hold, and what hostile ones are.
+
 use super::*;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 

@@ -1,3 +1,5 @@
+//! Leaves of both layouts against a sorted list, and hostile ones.
+
 use super::value::DESCRIPTOR_LEN;
 use super::*;
 use crate::format::node::LEAF_LEAD;

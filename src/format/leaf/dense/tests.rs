@@ -1,3 +1,5 @@
+//! Dense leaves: what they hold, and what hostile ones are.
+
 use super::*;
 use crate::format::leaf::{self, LeafView};
 use crate::format::node::NodeView;
