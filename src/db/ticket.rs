@@ -47,7 +47,8 @@ impl PendingCommit {
     ///
     /// # Errors
     ///
-    /// If the sync failed, it is unknown whether the transaction will survive: [`Error::Io`] or [`Error::Poisoned`].
+    /// If the sync failed, it is unknown whether the transaction will survive: [`Error::Io`](crate::Error::Io) or
+    /// [`Error::Poisoned`](crate::Error::Poisoned).
     pub fn wait(self) -> Result<u64> {
         self.handle.core.wait_durable(self.id)?;
         self.handle.core.pages.storage.acknowledged(self.id);

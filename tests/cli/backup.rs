@@ -90,8 +90,8 @@ fn wrong_backups_are_refused() {
     answer(at, &["copy", "--compact", "a.mapleaf", "compact"]);
     fill(&db, 0..10, "second");
     answer(at, &["backup", "--since", "sunday", "a.mapleaf", "monday"]);
-    refused(at, &["backup", "--since", "other", "a.mapleaf", "new"], 2, "no copy of this database");
-    refused(at, &["backup", "--since", "compact", "a.mapleaf", "new"], 2, "no copy of this database");
+    refused(at, &["backup", "--since", "other", "a.mapleaf", "new"], 2, "not a copy of this database");
+    refused(at, &["backup", "--since", "compact", "a.mapleaf", "new"], 2, "not a copy of this database");
     refused(at, &["backup", "--since", "99", "a.mapleaf", "new"], 2, "transaction 99");
     refused(at, &["backup", "--since", "nothing", "a.mapleaf", "new"], 4, "nothing");
     refused(at, &["backup", "--since", "sunday", "a.mapleaf", "monday"], 4, "exists already");

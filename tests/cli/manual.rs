@@ -35,7 +35,7 @@ fn shell(folder: &Path, line: &str) -> Command {
 }
 
 /// Command lines with the options of each, `-h` and `--version` apart.
-type OpenOptions = BTreeMap<String, BTreeSet<String>>;
+type OptionsByCommand = BTreeMap<String, BTreeSet<String>>;
 
 /// Words that begin with two dashes.
 fn options_in(text: &str) -> BTreeSet<String> {
@@ -45,7 +45,7 @@ fn options_in(text: &str) -> BTreeSet<String> {
 }
 
 /// What `mapleaf help` lists, and so for commands of commands.
-fn program_options(command: &str, found: &mut OpenOptions) {
+fn program_options(command: &str, found: &mut OptionsByCommand) {
     let help = mapleaf().arg("help").args(command.split_whitespace()).output().unwrap();
     let help = text(&help.stdout);
     let section = |name: &str| -> Vec<String> {
@@ -61,7 +61,7 @@ fn program_options(command: &str, found: &mut OpenOptions) {
     if commands.is_empty() {
         // An option stands at the beginning of its line; others that its text speaks of do not.
         let begins = |line: &String| line.trim_start().starts_with('-');
-        let lines: Vec<String> = section("OpenOptions:").into_iter().filter(begins).collect();
+        let lines: Vec<String> = section("Options:").into_iter().filter(begins).collect();
         let own = lines.iter().filter_map(|line| options_in(line).into_iter().next());
         found.insert(command.to_owned(), own.collect());
     }
@@ -71,7 +71,7 @@ fn program_options(command: &str, found: &mut OpenOptions) {
 }
 
 /// Rows `| `command` | what it does | options |` of the document.
-fn documented_options() -> OpenOptions {
+fn documented_options() -> OptionsByCommand {
     let text = manual();
     let rows = text.lines().skip_while(|line| !line.starts_with("| command |")).skip(2);
     let rows = rows.take_while(|line| line.starts_with('|'));
@@ -85,12 +85,12 @@ fn documented_options() -> OpenOptions {
 
 #[test]
 fn every_command_and_option_is_in_the_manual() {
-    let mut program = OpenOptions::new();
+    let mut program = OptionsByCommand::new();
     program_options("", &mut program);
     assert!(program.len() > 20 && program["scan"].contains("--prefix"), "{program:?}");
     assert!(program["torture kill"].contains("--rounds"), "{program:?}");
     let documented = documented_options();
-    let names = |options: &OpenOptions| options.keys().cloned().collect::<Vec<_>>();
+    let names = |options: &OptionsByCommand| options.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&documented), names(&program), "commands in docs/CLI.md, and in the program");
     for (command, options) in &program {
         assert_eq!(&documented[command], options, "options of {command} in docs/CLI.md, and in the program");

@@ -255,7 +255,7 @@ fn commits(store: &dyn Store, keys: &KeyList, threads: u64, time: Duration, seed
             running.into_iter().map(|thread| thread.join().expect("the thread panicked")).sum()
         })
     })?;
-    let barriers = store.counts()?.barriers.zip(before.syncs).map(|(after, before)| after - before);
+    let barriers = store.counts()?.barriers.zip(before.barriers).map(|(after, before)| after - before);
     answer.counts = Counts { barriers, ..store.counts()? };
     Ok(answer)
 }
