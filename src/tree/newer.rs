@@ -1,4 +1,4 @@
-//! Visits the pages of a tree that were born after some transaction, and no others.
+//! Visits the pages of a snapshot's trees that were born after some transaction, and no others.
 //!
 //! A page is replaced whenever a page below it is, so nothing below an older page is newer. The walk therefore reads
 //! the new pages, and only the headers of the older pages that they refer to.
@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
 use crate::error::Result;
 use crate::format::branch::BranchView;
+use crate::format::catalog::TableEntry;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::node::NodeView;
 use crate::format::overflow;
@@ -22,9 +23,6 @@ pub(crate) trait NewerPages {
     /// A page or an overflow extent that was born after the transaction.
     fn page(&mut self, run: Extent) -> Result<()>;
 
-    /// A value of a new leaf.
-    fn value(&mut self, bytes: &[u8]) -> Result<()>;
-
     /// A page, or the first page of an overflow extent, to which a new page refers and which is not newer than the
     /// transaction.
     fn older_page(&mut self, _number: PageNumber) -> Result<()> {
@@ -32,18 +30,18 @@ pub(crate) trait NewerPages {
     }
 }
 
-/// Visits the pages of the tree of `root` that were born after `than`.
+/// Visits the pages of `catalog`, and of the tables that its new leaves name, that were born after `than`. (A table
+/// whose entry in the catalog is older has no newer page.)
 pub(crate) fn walk_newer<S: PageSource>(
     source: &S,
-    root: &TreeRoot,
+    catalog: &TreeRoot,
     than: TransactionId,
     visitor: &mut impl NewerPages,
 ) -> Result<()> {
-    let mut walk = Walk { source, than, visitor, seen: HashSet::new() };
-    match root.depth.checked_sub(1) {
-        Some(level) => walk.node(ChildRef(root.page.0), level),
-        None => Ok(()),
-    }
+    let mut walk = Walk { source, than, visitor, seen: HashSet::new(), in_catalog: true, tables: Vec::new() };
+    walk.tree(catalog)?;
+    walk.in_catalog = false;
+    std::mem::take(&mut walk.tables).iter().try_for_each(|table| walk.tree(table))
 }
 
 struct Walk<'a, S, V> {
@@ -51,9 +49,20 @@ struct Walk<'a, S, V> {
     than: TransactionId,
     visitor: &'a mut V,
     seen: HashSet<PageNumber>,
+    /// Whether values are entries of the catalog.
+    in_catalog: bool,
+    /// The tables in new leaves of the catalog.
+    tables: Vec<TreeRoot>,
 }
 
 impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
+    fn tree(&mut self, root: &TreeRoot) -> Result<()> {
+        match root.depth.checked_sub(1) {
+            Some(level) => self.node(ChildRef(root.page.0), level),
+            None => Ok(()),
+        }
+    }
+
     fn node(&mut self, at: ChildRef, level: u8) -> Result<()> {
         let number = finished(at)?;
         let page = self.source.page(number)?;
@@ -71,7 +80,7 @@ impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
         }
         let leaf: LeafView<'_> = view(page, 0)?;
         (0..leaf.count()).try_for_each(|index| match leaf.value(index)? {
-            LeafValue::Inline(bytes) => self.visitor.value(bytes),
+            LeafValue::Inline(bytes) => self.value(bytes),
             LeafValue::Overflow { first, length } => self.overflow_run(first, length),
         })
     }
@@ -87,6 +96,13 @@ impl<S: PageSource, V: NewerPages> Walk<'_, S, V> {
         }
         let count = overflow::checked_page_count(run, self.source.page_size())?;
         self.visitor.page(Extent { first, count })?;
-        self.visitor.value(overflow::value(run, length)?)
+        self.value(overflow::value(run, length)?)
+    }
+
+    fn value(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.in_catalog {
+            self.tables.push(TableEntry::decode(bytes)?.root);
+        }
+        Ok(())
     }
 }

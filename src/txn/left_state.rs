@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
-use crate::format::catalog::TableEntry;
 use crate::format::free_log::{self, Chain, Entry};
 use crate::format::meta::Meta;
 use crate::shm::SharedMemory;
@@ -26,7 +25,6 @@ use crate::shm::commit_info::SpaceState;
 use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
 use crate::tree::newer::{NewerPages, walk_newer};
-use crate::tree::pages::TreeRoot;
 use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::page_file::PageFile;
 use crate::txn::unsynced_pages::unsynced_pages;
@@ -70,18 +68,9 @@ fn find_newer_pages(
     durable: &CommittedState,
 ) -> Result<()> {
     let space = WriterFreeSpace::load(pages, durable)?.space;
-    let mut found = NewPages {
-        pages,
-        snapshot,
-        durable: durable.snapshot.id,
-        space,
-        births: BTreeMap::new(),
-        tables: Vec::new(),
-    };
-    walk_newer(pages, &snapshot.catalog, found.durable, &mut Catalog(&mut found))?;
-    for root in std::mem::take(&mut found.tables) {
-        walk_newer(pages, &root, durable.snapshot.id, &mut found)?;
-    }
+    let mut found =
+        NewPages { pages, snapshot, durable: durable.snapshot.id, space, births: BTreeMap::new() };
+    walk_newer(pages, &snapshot.catalog, found.durable, &mut found)?;
     let Some(newest) = newest else { return Ok(()) };
     let read = |number| pages.page(number, snapshot.length_pages);
     let log = free_log::read_chain(newest.space.log_page, &newest.space.log_tail, read)?;
@@ -104,8 +93,6 @@ struct NewPages<'a> {
     space: Space,
     /// The births of new pages and overflow extents, by their first pages.
     births: BTreeMap<PageNumber, TransactionId>,
-    /// Tables whose entries in the catalog are new.
-    tables: Vec<TreeRoot>,
 }
 
 impl NewPages<'_> {
@@ -149,10 +136,6 @@ impl NewerPages for NewPages<'_> {
         Ok(())
     }
 
-    fn value(&mut self, _: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
     fn older_page(&mut self, number: PageNumber) -> Result<()> {
         let is_unused = self.space.free().containing(number.0).is_some()
             || self.space.retired().containing(number.0).is_some()
@@ -162,24 +145,6 @@ impl NewerPages for NewPages<'_> {
             return Err(corrupt(Some(number.0), "page not durable yet", expected, "what was there before"));
         }
         Ok(())
-    }
-}
-
-/// The same for the catalog, whose values name the tables.
-struct Catalog<'a, 'b>(&'a mut NewPages<'b>);
-
-impl NewerPages for Catalog<'_, '_> {
-    fn page(&mut self, run: Extent) -> Result<()> {
-        self.0.page(run)
-    }
-
-    fn value(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.tables.push(TableEntry::decode(bytes)?.root);
-        Ok(())
-    }
-
-    fn older_page(&mut self, number: PageNumber) -> Result<()> {
-        self.0.older_page(number)
     }
 }
 

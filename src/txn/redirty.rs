@@ -14,12 +14,10 @@
 
 use crate::base::{Extent, TransactionId};
 use crate::error::{Result, corrupt};
-use crate::format::catalog::TableEntry;
 use crate::format::free_log;
 use crate::format::meta::Meta;
 use crate::shm::watermarks::CommittedState;
 use crate::tree::newer::{NewerPages, walk_newer};
-use crate::tree::pages::TreeRoot;
 use crate::txn::page_file::PageFile;
 use crate::txn::unsynced_pages::UnsyncedPages;
 
@@ -42,7 +40,7 @@ pub(crate) fn pages_of(
     fresh: Option<&UnsyncedPages>,
 ) -> Result<()> {
     let length_pages = newest.snapshot.length_pages;
-    let mut doubtful = Doubtful { pages, length_pages, through, tables: Vec::new() };
+    let mut doubtful = Doubtful { pages, length_pages, through };
     if let Some(units) = fresh.and_then(UnsyncedPages::units) {
         return units.into_iter().try_for_each(|(run, checksum)| doubtful.store(run, Some(checksum)));
     }
@@ -50,9 +48,7 @@ pub(crate) fn pages_of(
     for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > durable) {
         doubtful.store(Extent { first, count: 1 }, None)?;
     }
-    walk_newer(pages, &newest.snapshot.catalog, durable, &mut Catalog(&mut doubtful))?;
-    let tables = std::mem::take(&mut doubtful.tables);
-    tables.iter().try_for_each(|root| walk_newer(pages, root, durable, &mut doubtful))
+    walk_newer(pages, &newest.snapshot.catalog, durable, &mut doubtful)
 }
 
 /// Stores again the pages that it is given.
@@ -61,8 +57,6 @@ struct Doubtful<'a> {
     length_pages: u32,
     /// Pages that were born later are left out.
     through: TransactionId,
-    /// Tables whose entries in the catalog are new.
-    tables: Vec<TreeRoot>,
 }
 
 impl Doubtful<'_> {
@@ -82,24 +76,6 @@ impl Doubtful<'_> {
 impl NewerPages for Doubtful<'_> {
     fn page(&mut self, run: Extent) -> Result<()> {
         self.store(run, None)
-    }
-
-    fn value(&mut self, _: &[u8]) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// The same for the catalog, whose values name the tables.
-struct Catalog<'a, 'b>(&'a mut Doubtful<'b>);
-
-impl NewerPages for Catalog<'_, '_> {
-    fn page(&mut self, run: Extent) -> Result<()> {
-        self.0.page(run)
-    }
-
-    fn value(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.tables.push(TableEntry::decode(bytes)?.root);
-        Ok(())
     }
 }
 
