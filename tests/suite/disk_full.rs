@@ -6,9 +6,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::common::mounted::Mounted;
 use crate::common::process;
 use crate::common::{BOTH_MODES, Random, assert_clean, child_task, is_long, run_child, scratch};
 use mapleaf::{Db, Durability, Error, Table, WriteMode};
@@ -17,43 +18,33 @@ const BYTES: Table<u64, [u8]> = Table::new("bytes");
 
 /// A small file system, unmounted with its value.
 struct Disk {
-    mounted: PathBuf,
+    mounted: Mounted,
     _folder: tempfile::TempDir,
 }
 
 impl Disk {
     fn mount(kind: &str, size_kibibytes: u64) -> Option<Disk> {
         let folder = tempfile::tempdir().unwrap();
-        let mounted = folder.path().join("disk");
-        fs::create_dir(&mounted).unwrap();
-        let is_mounted = match kind {
-            "tmpfs" => succeeds(
-                Command::new("mount")
-                    .args(["-t", "tmpfs", "-o", &format!("size={size_kibibytes}k"), "mapleaf-test"])
-                    .arg(&mounted),
-            ),
-            _ => {
-                let image = folder.path().join("image");
-                File::create(&image).unwrap().set_len(size_kibibytes << 10).unwrap();
-                succeeds(Command::new(format!("mkfs.{kind}")).args(["-q", "-F", "-m", "0"]).arg(&image))
-                    && succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted))
+        let at = folder.path().join("disk");
+        let mounted = if kind == "tmpfs" {
+            Mounted::new(kind, &format!("size={size_kibibytes}k"), Path::new("mapleaf-test"), at)?
+        } else {
+            let image = folder.path().join("image");
+            File::create(&image).unwrap().set_len(size_kibibytes << 10).unwrap();
+            let mut make = Command::new(format!("mkfs.{kind}"));
+            if !make
+                .args(["-q", "-F", "-m", "0"])
+                .arg(&image)
+                .output()
+                .is_ok_and(|made| made.status.success())
+            {
+                println!("skipped: a small {kind} cannot be made here");
+                return None;
             }
+            Mounted::new(kind, "loop", &image, at)?
         };
-        if !is_mounted {
-            println!("skipped: a small {kind} cannot be mounted here");
-        }
-        is_mounted.then_some(Disk { mounted, _folder: folder })
+        Some(Disk { mounted, _folder: folder })
     }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.mounted).status();
-    }
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// Takes all the space there is, and gives some of it back.
@@ -182,10 +173,13 @@ fn work_on_a_full_disk(folder: &Path, mode: WriteMode, steps: u64, seed: u64) {
 fn on_a_disk(kind: &str, size_kibibytes: u64) {
     for mode in ["syscall", "mapped"] {
         let Some(disk) = Disk::mount(kind, size_kibibytes) else { return };
-        let probe = disk.mounted.join("probe");
+        let probe = disk.mounted.path().join("probe");
         File::create(&probe).unwrap().write_all(&[1; 4096]).unwrap();
         fs::remove_file(probe).unwrap();
-        run_child(concat!(module_path!(), "::full_disk_child"), format!("{mode}:{}", disk.mounted.display()));
+        run_child(
+            concat!(module_path!(), "::full_disk_child"),
+            format!("{mode}:{}", disk.mounted.path().display()),
+        );
     }
 }
 
@@ -346,8 +340,8 @@ fn copies_onto_a_full_disk_leave_nothing() {
         let rx = db.read().unwrap();
         let increment = folder.path().join("increment");
         rx.increment_to(2, &increment).unwrap();
-        let target = disk.mounted.join("copy");
-        let before = fs::read_dir(&disk.mounted).unwrap().count();
+        let target = disk.mounted.path().join("copy");
+        let before = fs::read_dir(disk.mounted.path()).unwrap().count();
         let results = [
             rx.copy_to(&target).map(drop),
             rx.compact_to(&target).map(drop),
@@ -357,7 +351,7 @@ fn copies_onto_a_full_disk_leave_nothing() {
         for (index, result) in results.into_iter().enumerate() {
             assert!(result.as_ref().is_err_and(is_no_space), "{kind}, {index}: {result:?}");
         }
-        assert_eq!(fs::read_dir(&disk.mounted).unwrap().count(), before, "{kind}");
+        assert_eq!(fs::read_dir(disk.mounted.path()).unwrap().count(), before, "{kind}");
         // The same, where there is room.
         mapleaf::restore(&base, [File::open(&increment).unwrap()], folder.path().join("good")).unwrap();
         assert_clean(&Db::open(folder.path().join("good")).unwrap());
@@ -392,7 +386,7 @@ fn an_ascending_load_that_has_no_room_yet_can_still_be_cut_down() {
 fn the_lock_file_has_no_holes() {
     for kind in ["ext2", "ext4"] {
         let Some(disk) = Disk::mount(kind, 8 << 10) else { return };
-        let path = disk.mounted.join("database");
+        let path = disk.mounted.path().join("database");
         let lock = path.with_file_name("database-lock");
         run_child(concat!(module_path!(), "::killed_with_readers_child"), &path);
         let bytes = fs::metadata(&lock).unwrap().len();
@@ -403,10 +397,10 @@ fn the_lock_file_has_no_holes() {
             let file = OpenOptions::new().write(true).open(&lock).unwrap();
             file.set_len(kept).unwrap();
             file.set_len(bytes).unwrap();
-            let filler = Filler::fill(&disk.mounted);
+            let filler = Filler::fill(disk.mounted.path());
             run_child(concat!(module_path!(), "::lock_file_child"), &path);
             drop(filler);
-            fs::remove_file(disk.mounted.join("filler")).unwrap();
+            fs::remove_file(disk.mounted.path().join("filler")).unwrap();
         }
         let db = Db::open(&path).unwrap();
         db.update(|tx| tx.table(&BYTES)?.insert(2, b"two")).unwrap();
@@ -454,7 +448,7 @@ fn lock_file_child() {
 #[test]
 fn a_database_without_a_lock_file_is_read_on_a_full_disk() {
     let Some(disk) = Disk::mount("ext4", 8 << 10) else { return };
-    let path = disk.mounted.join("database");
+    let path = disk.mounted.path().join("database");
     let db = Db::open(&path).unwrap();
     db.update(|tx| tx.table(&BYTES)?.insert(1, b"one")).unwrap();
     drop(db);
@@ -464,7 +458,7 @@ fn a_database_without_a_lock_file_is_read_on_a_full_disk() {
             true => OpenOptions::new().write(true).open(&lock).unwrap().set_len(0).unwrap(),
             false => fs::remove_file(&lock).unwrap(),
         }
-        let filler = Filler::fill(&disk.mounted);
+        let filler = Filler::fill(disk.mounted.path());
         match Db::open(&path) {
             Err(Error::Io { source, .. }) => assert_eq!(source.kind(), ErrorKind::StorageFull),
             other => panic!("{other:?}"),
@@ -472,7 +466,7 @@ fn a_database_without_a_lock_file_is_read_on_a_full_disk() {
         let db = Db::options().read_only(true).open(&path).unwrap();
         assert_eq!(db.read().unwrap().table(&BYTES).unwrap().get(1).unwrap(), Some(&b"one"[..]));
         drop(filler);
-        fs::remove_file(disk.mounted.join("filler")).unwrap();
+        fs::remove_file(disk.mounted.path().join("filler")).unwrap();
         let writer = Db::open(&path).unwrap();
         assert!(writer.try_write().unwrap().is_none(), "that reader is not seen, and holds writers off");
         drop(db);
@@ -488,7 +482,7 @@ fn a_full_disk_can_be_made_free_by_deleting() {
         for (seed, is_random) in [(1, true), (2, false)] {
             let Some(disk) = Disk::mount(kind, 5 << 10) else { continue };
             let mut random = Random::new(seed);
-            let db = Db::options().write_mode(mode).open(disk.mounted.join("data")).unwrap();
+            let db = Db::options().write_mode(mode).open(disk.mounted.path().join("data")).unwrap();
             let mut next = 0u64;
             // Ever less, until there is no room for a single entry.
             for many in [300, 30, 3, 1] {

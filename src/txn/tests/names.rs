@@ -296,20 +296,23 @@ fn files_change_at_every_call_of_a_sync() {
     });
 }
 
+/// Opens the database and commits; the calls of both are seen.
+fn open_and_commit(place: &Place, parties: &mut Vec<Party>, watched: Watched<'_>) -> Result<()> {
+    let mut result = Ok(());
+    watched(&mut || match place.open() {
+        Ok(mut party) => {
+            result = party.commit("first");
+            parties.push(party);
+        }
+        Err(error) => result = Err(error),
+    });
+    result
+}
+
 /// Commits of the first handle. An opening acknowledges no commit: the one that follows does.
 #[test]
 fn files_change_at_every_call_of_an_opening() {
-    at_every_call(|place, parties, watched| {
-        let mut result = Ok(());
-        watched(&mut || match place.open() {
-            Ok(mut party) => {
-                result = party.commit("first");
-                parties.push(party);
-            }
-            Err(error) => result = Err(error),
-        });
-        result
-    });
+    at_every_call(open_and_commit);
 }
 
 /// Openings by a process that creates the file, or finds that another has.
@@ -318,15 +321,7 @@ fn files_change_at_every_call_of_a_creation() {
     at_every_call(|place, parties, watched| {
         fs::remove_file(&place.path).unwrap();
         fs::remove_file(&place.lock).unwrap();
-        let mut result = Ok(());
-        watched(&mut || match place.open() {
-            Ok(mut party) => {
-                result = party.commit("first");
-                parties.push(party);
-            }
-            Err(error) => result = Err(error),
-        });
-        result
+        open_and_commit(place, parties, watched)
     });
 }
 
@@ -337,15 +332,7 @@ fn files_change_at_every_call_of_an_opening_beside_another() {
         let mut first = place.open().unwrap();
         first.commit("before").unwrap();
         parties.push(first);
-        let mut result = Ok(());
-        watched(&mut || match place.open() {
-            Ok(mut party) => {
-                result = party.commit("first");
-                parties.push(party);
-            }
-            Err(error) => result = Err(error),
-        });
-        result
+        open_and_commit(place, parties, watched)
     });
 }
 
