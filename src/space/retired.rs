@@ -2,11 +2,11 @@
 //!
 //! Invariants:
 //! - I2, the interval rule: an extent born in `b` and replaced in `d` is needed by snapshot `r` if and only if
-//!   `b <= r < d`. [`RetiredExtents::reclaim`] answers exactly those extents that no protected snapshot needs.
+//!   `b <= r < d`. [`RetiredExtents::reclaim`] returns exactly those extents that no protected snapshot needs.
 //! - Extents never overlap.
 //! - Every extent is named by the list that its `pinned_by` says: the bucket of the smallest protected
 //!   snapshot that needed it when it was sorted, or `unsorted`. As long as that snapshot is protected,
-//!   nobody has to look at the extent again: work is in proportion to what is freed or moved, not to
+//!   no caller has to look at the extent again: work is in proportion to what is freed or moved, not to
 //!   what is pinned.
 //!
 //! A list may also name extents that are gone, or that stand in another list by now: `by_start` decides.
@@ -125,7 +125,7 @@ impl RetiredExtents {
         Ok(())
     }
 
-    /// Removes and answers the extents that none of the `protected` snapshots, ascending, needs.
+    /// Removes and returns the extents that none of the `protected` snapshots, ascending, needs.
     pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Vec<Extent> {
         assert!(protected.is_sorted(), "protected snapshots ascend");
         let is_gone = |snapshot: &&TransactionId| protected.binary_search(snapshot).is_err();
@@ -170,7 +170,7 @@ impl RetiredExtents {
         }
     }
 
-    /// Removes `run`, which must lie within one retired extent, whoever pins it.
+    /// Removes `run`, which must lie within one retired extent, whichever snapshot pins it.
     pub(crate) fn take(&mut self, run: Extent) -> Result<(), Conflict> {
         assert!(run.count > 0, "a run has pages");
         let holder = self.last_before(run.end()).map(|retired| retired.run);

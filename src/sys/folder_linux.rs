@@ -103,7 +103,7 @@ impl Folder {
         if unsafe { libc::linkat(folder, old.as_ptr(), folder, new.as_ptr(), 0) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        // The file has its name. The other one, if it stays, is no database's and in nobody's way.
+        // The file has its name. The other one, if it stays, belongs to no database and does no harm.
         let _ = self.remove(from);
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Folder {
     /// Makes the names in the folder durable. `file` is one that lies in it.
     pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         let Some(folder) = &self.readable else {
-            // Whoever may not read the folder may not sync it either, but may sync the file system that it is in.
+            // A process that may not read the folder may not sync it either, but may sync its file system.
             return uninterrupted(|| {
                 // SAFETY: syncfs takes no pointer; the descriptor is open.
                 match unsafe { libc::syncfs(file.as_raw_fd()) } {
@@ -167,7 +167,7 @@ fn open_at(folder: RawFd, name: &OsStr, flags: libc::c_int, mode: u32) -> io::Re
         // SAFETY: the name is a C string that lives through the call; the folder is open.
         match unsafe { libc::openat(folder, name.as_ptr(), flags | libc::O_CLOEXEC, mode) } {
             -1 => Err(io::Error::last_os_error()),
-            // SAFETY: the descriptor has just been made, and nobody else owns it.
+            // SAFETY: the descriptor has just been made, and nothing else owns it.
             descriptor => Ok(unsafe { File::from_raw_fd(descriptor) }),
         }
     })

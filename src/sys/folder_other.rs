@@ -41,7 +41,7 @@ impl Folder {
     /// Renames a file within the folder; `ErrorKind::AlreadyExists` if a file has the name `to`.
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         fs::hard_link(self.path.join(from), self.path.join(to))?;
-        // The file has its name. The other one, if it stays, is no database's and in nobody's way.
+        // The file has its name. The other one, if it stays, belongs to no database and does no harm.
         let _ = self.remove(from);
         Ok(())
     }

@@ -169,7 +169,7 @@ pub(super) fn memory_file() -> io::Result<File> {
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor has just been made, and nobody else owns it.
+    // SAFETY: the descriptor has just been made, and nothing else owns it.
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 

@@ -1,7 +1,7 @@
 //! Who may use the files that mapleaf makes: their mode, and whom they belong to.
 //!
 //! Invariants:
-//! - A file beside a database, or made from one, gives nobody a right that the database's own file does not give:
+//! - A file beside a database, or made from one, gives no user a right that the database's own file does not give:
 //!   it has the same mode, and the same user and group. Where the system refuses to give it to that user or group,
 //!   the mode grants what is left without them ([`narrowed`]).
 //! - At no moment, from its creation on, has such a file a wider mode than it ends with.
@@ -125,7 +125,7 @@ pub(crate) fn may_write(path: &Path) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
 }
 
-/// What is left of a mode for a file that could not be given to its user, or its group, so that nobody has more rights
+/// What is left of a mode for a file that could not be given to its user, or its group, so that no user has more rights
 /// than with the mode itself. Users of the one group are others to another one; its user is a member of the group, or
 /// one of the others.
 fn narrowed(mode: u32, has_user: bool, has_group: bool) -> u32 {
@@ -150,7 +150,7 @@ fn set_mode(file: &File, found: &Metadata, mode: u32) -> io::Result<()> {
         return Ok(());
     }
     match file.set_permissions(Permissions::from_mode(mode)) {
-        // Whoever owns a file may change its mode, except where the file system has the same mode for all files.
+        // The owner of a file may change its mode, except where the file system has the same mode for all files.
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => Ok(()),
         result => result,
     }
@@ -160,7 +160,7 @@ fn set_mode(file: &File, found: &Metadata, mode: u32) -> io::Result<()> {
 mod tests {
     use super::narrowed;
 
-    /// Whoever is in the group or not, and whether it is the user, has no more rights than under the mode itself.
+    /// Every user, whether in the group or not, has no more rights than under the mode itself.
     #[test]
     fn a_narrowed_mode_gives_nobody_more() {
         assert_eq!(narrowed(0o640, true, true), 0o640);

@@ -1,4 +1,4 @@
-//! The command-line program: answers, exit codes, and what is left when something is wrong. Exchange with LMDB is
+//! The command-line program: output, exit codes, and what is left when something is wrong. Exchange with LMDB is
 //! tested where its own tools are installed.
 #![cfg(unix)]
 

@@ -66,7 +66,7 @@ pub(crate) fn in_forked_child(work: impl FnOnce() -> i32) -> ExitStatus {
     }
 }
 
-/// A process that nobody waits for: killed when this is dropped.
+/// A process that is not waited for: killed when this is dropped.
 pub(crate) struct Orphan(pub(crate) u32);
 
 impl Drop for Orphan {

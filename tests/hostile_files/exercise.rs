@@ -184,7 +184,7 @@ impl Exercise<'_> {
             Error::Poisoned => context == Context::Writing && self.has_failed_commit,
             _ => false,
         };
-        assert!(is_due, "{context:?} answers {error:?}");
+        assert!(is_due, "{context:?} returns {error:?}");
         let name = match &error {
             Error::Corrupt(corruption) => corruption.what.to_owned(),
             other => format!("{other:?}").chars().take_while(|letter| letter.is_alphanumeric()).collect(),

@@ -4,7 +4,7 @@
 //!   it was opened; then its next barrier fails, whatever range that is for. One that is opened later is not told. Its
 //!   handle inherits: it stores again what may have been stored before (L3).
 //! - A handle has two descriptions, so that its syncer and its checkpointer are both told (L12).
-//! - Who is told poisons the database, or dies before that.
+//! - A process that is told poisons the database, or dies before that.
 //! - A death takes whatever the process was doing: any of writing, syncing and checkpointing.
 //! - With no handle left the lock file is not believed (L13): the next one recovers.
 

@@ -7,7 +7,7 @@
 //! `MAPLEAF_LONG=1 cargo test --release --test redo_model -- --nocapture --test-threads 1`. With `MAPLEAF_SHOW=1` a
 //! trace has the state after each step.
 //!
-//! **Who is there.** Writer, syncer and checkpointer are turns, each of one handle at a time. Any handle may have any
+//! **Actors.** Writer, syncer and checkpointer are turns, each of one handle at a time. Any handle may have any
 //! of them, and a death takes any set of them. Handles differ in what the kernel tells them of failed writes, and in
 //! nothing else; so there may be any number of them (`handles.rs`). A write fails at any moment, for any set of pages.
 //!

@@ -271,7 +271,7 @@ pub(crate) enum LeftOut {
     Poison,
     /// L12: a handle has one open file description for both kinds of barriers.
     TwoDescriptions,
-    /// L12: one who has had its barrier does not look whether another has poisoned the database.
+    /// L12: a process that has had its barrier does not look whether another has poisoned the database.
     PoisonLookedAt,
 
     // ---- checkpoints ----

@@ -1,4 +1,4 @@
-//! Who shares a database, by whatever name, and who is kept from it.
+//! Which processes share a database, by whatever name, and which are kept from it.
 #![cfg(target_os = "linux")]
 
 use std::ffi::CString;
@@ -53,7 +53,7 @@ fn a_symbolic_link_is_the_same_database() {
     assert!(!folder.path().join("b.mapleaf-lock").exists());
 }
 
-/// A hard link has a lock file of its own, in which nobody is; but presence is a lock on the data file.
+/// A hard link has a lock file of its own, in which no handle is; but presence is a lock on the data file.
 #[test]
 fn a_hard_link_is_refused_while_the_file_is_open() {
     let folder = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ fn a_lock_file_of_another_boot_is_joined_while_it_is_in_use() {
     assert!(db.read().unwrap().id() > id);
 }
 
-/// Whoever may read the database and not write its lock file cannot be seen as a reader: so it is there alone.
+/// A process that may read the database and not write its lock file is not seen as a reader: so it is there alone.
 #[test]
 fn without_a_lock_file_to_write_a_reader_is_there_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -309,7 +309,7 @@ fn the_mode_of_a_lock_file_follows_that_of_the_database() {
 const SERVICE: u32 = 12_345;
 const STRANGER: u32 = 12_346;
 
-/// Runs `task` on the database at `path` in a process of another user, who is in no other group than the given one;
+/// Runs `task` on the database at `path` in a process of another user that is in no other group than the given one;
 /// returns what it says.
 fn as_user(user: u32, group: u32, task: &str, path: &Path) -> String {
     let mut command = child(concat!(module_path!(), "::another_user"), path);
@@ -410,7 +410,7 @@ fn root_that_looks_first_does_not_lock_the_owner_out() {
     assert_eq!(as_user(SERVICE, SERVICE, "write", &path), "written");
 }
 
-/// Whoever may read a lock file can hold a lock on it, for which others wait.
+/// A user that may read a lock file can hold a lock on it, and others wait for that lock.
 #[test]
 fn a_stranger_can_open_no_lock_file_of_a_database_that_is_closed_to_strangers() {
     let Some(folder) = folder_for_all() else { return };
@@ -647,7 +647,7 @@ fn a_name_that_leaves_no_room_for_the_lock_file_is_refused() {
         assert!(error.to_string().contains("with `-lock` at its end"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is created");
     }
-    // What has such a name is read: nobody can write to it.
+    // What has such a name is read: no process can write to it.
     let path = folder.path().join("n".repeat(255));
     fs::copy(folder.path().join("n".repeat(250)), &path).unwrap();
     let db = Db::options().read_only(true).open(&path).unwrap();

@@ -138,7 +138,7 @@ impl Belongings {
             "open" => self.db = Some(Db::open(path)?),
             "open-read-only" => self.db = Some(Db::options().read_only(true).open(path)?),
             "close" => *self = Belongings::default(),
-            // Opens, counts one further, and closes, so many times; answers each count.
+            // Opens, counts one further, and closes, that many times; prints each count.
             "visit" => {
                 for count in number(2) + 1..number(2) + number(3) {
                     visit(path, number(1), count)?;
@@ -156,7 +156,7 @@ impl Belongings {
             "forget-writing" => self.writing = None,
             "pester" => process::pester(Duration::from_micros(300)),
             "fork" => return Ok(process::fork_idle_child().to_string()),
-            // A child, the first process of a PID namespace, that drops all it has inherited. Answers its process id.
+            // A child, the first process of a PID namespace, that drops all it has inherited. Prints its process id.
             "drop-in-child" => {
                 process::enter_new_pid_namespace();
                 let status = process::in_forked_child(|| {
@@ -1390,7 +1390,7 @@ fn unseen_reader(mut peer: Peer, path: &Path) {
     assert!(matches!(waited, Err(Error::HeldOff { .. })), "after the wait it is said why");
     let _worker = process::Orphan(peer.number("fork") as u32);
     peer.kill();
-    assert!(db.try_write().unwrap().is_some(), "a forked child of it holds nobody off");
+    assert!(db.try_write().unwrap().is_some(), "a forked child of it holds no writer off");
     assert_eq!(put(&db, 1, 2), db.read().unwrap().id());
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A command is one file in `commands/`, two lines in `commands/mod.rs`, and a variant of [`Command`] here. All of them
 //! keep to this:
-//! - Answers go to standard output, everything else to standard error; `--json` where the answer is data.
+//! - Results go to standard output, everything else to standard error; `--json` where the result is data.
 //! - A command that only reads opens the database read-only: no writer waits for it, and no byte of the file changes.
 //! - What a command writes is one transaction, or one file that gets its name when it is complete. So a command that is
 //!   interrupted, at any point, has done all of it or nothing (except `load --commit-every`).

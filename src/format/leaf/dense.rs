@@ -150,7 +150,7 @@ impl<'a> DenseLeaf<'a> {
         Ok(DenseLeaf { page, prefix: &page[page.len() - prefix_len..], heads, shape })
     }
 
-    /// Where the cell at `index` begins, if the leaf has so many.
+    /// Where the cell at `index` begins, if the leaf has that many.
     #[inline(always)]
     fn cell_start(&self, index: usize) -> Result<usize> {
         if index >= self.heads.len() {

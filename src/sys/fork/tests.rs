@@ -8,7 +8,7 @@ use std::path::Path;
 /// Forks, or makes a child by the bare system call, where no handler runs. The child runs `work` and ends with what it
 /// answers.
 fn child(is_forked: bool, work: impl FnOnce() -> i32) -> libc::pid_t {
-    // SAFETY: the child runs `work`, for which each test below answers, and leaves by _exit.
+    // SAFETY: the child runs `work`, which each test below keeps async-signal-safe, and leaves by _exit.
     unsafe {
         let child = match is_forked {
             true => libc::fork(),
@@ -140,7 +140,7 @@ fn a_bare_clone_unlocks_nothing() {
     );
     let other = lock_description(&path);
     assert!(!try_lock_whole(other.file().unwrap(), LockKind::Exclusive).unwrap());
-    // What the parent gives up is free at once, whoever still has a copy of the descriptor.
+    // What the parent gives up is free at once, although the child still has a copy of the descriptor.
     let copy = child(false, sleep_until_killed);
     drop(locks);
     let is_free = try_lock_whole(other.file().unwrap(), LockKind::Exclusive).unwrap();
