@@ -1,9 +1,10 @@
 //! A set of pages of a file of known length.
 //!
 //! Invariant: one bit for each page of the file, so the memory it takes is a fixed share of the file's size (1/32768
-//! with pages of 4 KiB), whatever the pages refer to.
+//! with pages of 4 KiB), whatever the pages refer to. The file chooses that size, so the system may refuse it.
 
 use crate::base::{Extent, PageNumber};
+use crate::error::{Error, Result};
 
 /// Some pages of a file.
 #[derive(Clone, Debug)]
@@ -13,9 +14,13 @@ pub(crate) struct PageSet {
 }
 
 impl PageSet {
-    /// No page of a file of `length_pages` pages.
-    pub(crate) fn new(length_pages: u32) -> PageSet {
-        PageSet { words: vec![0; length_pages.div_ceil(64) as usize], length_pages }
+    /// No page of a file of `length_pages` pages. Returns [`Error::OutOfMemory`] if the system has no memory for it.
+    pub(crate) fn new(length_pages: u32) -> Result<PageSet> {
+        let count = length_pages.div_ceil(64) as usize;
+        let mut words = Vec::new();
+        words.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: 8 * count as u64 })?;
+        words.resize(count, 0);
+        Ok(PageSet { words, length_pages })
     }
 
     /// The length of the file, in pages.
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     fn pages_go_in_once_and_come_out_as_runs() {
-        let mut pages = PageSet::new(130);
+        let mut pages = PageSet::new(130).unwrap();
         for page in [2, 3, 63, 64, 65, 129] {
             assert!(pages.insert(PageNumber(page)));
             assert!(!pages.insert(PageNumber(page)), "{page} is in already");
@@ -97,9 +102,9 @@ mod tests {
         pages.remove(PageNumber(64));
         pages.remove(PageNumber(u32::MAX));
         assert_eq!(pages.runs_from(PageNumber(4)).next(), Some(Extent::new(63, 1)));
-        assert_eq!(PageSet::new(0).runs_from(PageNumber(0)).count(), 0);
+        assert_eq!(PageSet::new(0).unwrap().runs_from(PageNumber(0)).count(), 0);
         let full = |length: u32| {
-            let mut pages = PageSet::new(length);
+            let mut pages = PageSet::new(length).unwrap();
             pages.insert_run(Extent::new(0, length));
             pages.runs_from(PageNumber(1)).collect::<Vec<Extent>>()
         };

@@ -150,7 +150,7 @@ fn check_newest(
         log_pages: Vec::new(),
         is_some_hidden: false,
     };
-    let mut seen = PageSet::new(snapshot.length_pages);
+    let mut seen = PageSet::new(snapshot.length_pages)?;
     check.report.counts.total = snapshot.length_pages;
     check.report.counts.records = META_PAGES;
     if is_mutated(Mutation::CheckFindsNothing) {

@@ -37,7 +37,7 @@ impl Changes {
         snapshot: &Snapshot,
         since: TransactionId,
     ) -> Result<Changes> {
-        let changes = Changes { young: PageSet::new(snapshot.length_pages), kept: Vec::new() };
+        let changes = Changes { young: PageSet::new(snapshot.length_pages)?, kept: Vec::new() };
         let mut walk = Walk { source, since, changes, in_catalog: true, roots: Vec::new() };
         walk.tree(&snapshot.catalog)?;
         walk.in_catalog = false;

@@ -95,7 +95,7 @@ impl Plan {
 /// Reads and verifies every page that the snapshot uses, and returns their set.
 fn verified_pages(pages: &PageFile, snapshot: &Snapshot) -> Result<PageSet> {
     let source = VerifyingSource { pages, length_pages: snapshot.length_pages };
-    let mut seen = PageSet::new(snapshot.length_pages);
+    let mut seen = PageSet::new(snapshot.length_pages)?;
     verify_tree(&source, &snapshot.catalog, snapshot.id, &mut seen, &mut |_| {})?;
     let mut tables = RangeCursor::new(&snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
     while let Some((name, entry)) = tables.next(&source)? {

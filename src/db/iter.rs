@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::{ChildRef, KeyBuf};
 use crate::db::{ReadTxn, Types};
 use crate::error::{Error, Result};
+use crate::sys;
 use crate::tree::nodes::{Nodes, TreeTop};
 use crate::tree::{End, FramesOverPages, OpenLeaf, RangeCursor};
 use crate::txn::page_file::PageFile;
@@ -133,6 +134,20 @@ fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
     K::decode(KeyBytes::from(key)).and_then(|key| Ok((key, V::decode(value)?)))
 }
 
+/// Decodes an entry, and copies its value.
+pub(super) fn decode_owned_entry<K: Key + ?Sized, V: Value + ?Sized>(
+    key: KeyBuf,
+    value: &[u8],
+) -> Result<(K::Owned, V::Owned)> {
+    Ok((K::decode(KeyBytes::from(key))?, decode_owned::<V>(value)?))
+}
+
+/// Decodes a value, and copies it. A large one may be more than there is memory for.
+pub(super) fn decode_owned<V: Value + ?Sized>(value: &[u8]) -> Result<V::Owned> {
+    sys::check_room(value.len())?;
+    Ok(V::into_owned(V::decode(value)?))
+}
+
 /// Consumes an iterator that does not move on an error, up to its first error.
 fn fold_to_first_error<T, A>(
     mut next: impl FnMut() -> Option<Result<T>>,
@@ -245,8 +260,8 @@ impl<K: Key + ?Sized, V: Value + ?Sized> Iterator for OwnedRange<K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.cursor.next(self.transaction.reader()) {
-            Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
-                Ok((key, value)) => Some(Ok((key, V::into_owned(value)))),
+            Ok(Some((key, value))) => match decode_owned_entry::<K, V>(key, value) {
+                Ok(entry) => Some(Ok(entry)),
                 Err(error) => {
                     self.cursor.step_back(End::Front);
                     Some(Err(error))
@@ -265,8 +280,8 @@ impl<K: Key + ?Sized, V: Value + ?Sized> Iterator for OwnedRange<K, V> {
 impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for OwnedRange<K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
         match self.cursor.next_back(self.transaction.reader()) {
-            Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
-                Ok((key, value)) => Some(Ok((key, V::into_owned(value)))),
+            Ok(Some((key, value))) => match decode_owned_entry::<K, V>(key, value) {
+                Ok(entry) => Some(Ok(entry)),
                 Err(error) => {
                     self.cursor.step_back(End::Back);
                     Some(Err(error))

@@ -76,7 +76,7 @@ impl ReadTxn {
         let root = self.table_entry(name)?.root;
         let Snapshot { id, length_pages, .. } = self.reader.snapshot;
         let source = VerifyingSource { pages: self.reader.pages(), length_pages };
-        verify_tree(&source, &root, id, &mut PageSet::new(length_pages), &mut |pages| {
+        verify_tree(&source, &root, id, &mut PageSet::new(length_pages)?, &mut |pages| {
             each(&PageUse::of_tree(pages, Some(name)));
         })
     }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::db::Types;
-use crate::db::iter::{EntrySource, Range, prefix_bounds, range_cursor};
+use crate::db::iter::{EntrySource, Range, decode_owned, decode_owned_entry, prefix_bounds, range_cursor};
 use crate::db::table_info::TableInfo;
 use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result, corrupt};
@@ -422,7 +422,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     fn owned_value(&self, key: &[u8]) -> Result<Option<V::Owned>> {
         self.transaction.check_usable()?;
         let value = self.open().tree.get(self.pages(), key)?;
-        value.map(|value| Ok(V::into_owned(V::decode(value)?))).transpose()
+        value.map(decode_owned::<V>).transpose()
     }
 
     /// Removes the entry of `key`. Returns `true` if there was one.
@@ -487,7 +487,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let mut cursor = tree.range(Bound::Unbounded, Bound::Unbounded);
         let entry = if last { cursor.next_back(nodes)? } else { cursor.next(nodes)? };
         let Some((key, value)) = entry else { return Ok(None) };
-        let entry = (K::decode(KeyBytes::from(key.clone()))?, V::into_owned(V::decode(value)?));
+        let entry = decode_owned_entry::<K, V>(key.clone(), value)?;
         self.remove_found(&key)?;
         Ok(Some(entry))
     }

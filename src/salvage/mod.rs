@@ -144,9 +144,9 @@ pub fn salvage_with(
     })?;
     let mut report =
         SalvageReport { page_size: source.page_size, pages: source.page_count, ..Default::default() };
-    let mut state = match State::of_records(&source, &records) {
-        Some((state, record)) => with_record(state, &record, &mut report),
-        None => without_record(&source, &mut report).ok_or_else(|| nothing_found(path.as_ref()))?,
+    let mut state = match State::of_records(&source, &records)? {
+        Some((state, record)) => with_record(state, &record, &mut report)?,
+        None => without_record(&source, &mut report)?.ok_or_else(|| nothing_found(path.as_ref()))?,
     };
     let written = target::write(&mut state, new_path.as_ref())?;
     report.damaged_pages = state.damaged;
@@ -158,56 +158,62 @@ pub fn salvage_with(
 }
 
 /// Adds to the state of a meta page what belongs to it although no readable branch refers to it.
-fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageReport) -> State<'a> {
+fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageReport) -> Result<State<'a>> {
     report.has_record = true;
     report.transaction = Some(record.id.0);
     let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
     if !has_gaps && !state.is_catalog_hidden {
-        return state;
+        return Ok(state);
     }
     let source = state.survey.source;
-    let unused = unused_pages(source, record);
+    let unused = unused_pages(source, record)?;
     report.has_free_log = Some(unused.is_some());
     let scan = Scan::of(source, &state.survey.seen, unused.as_ref(), record.id);
-    add_strays(&mut state, &scan, unused.is_some(), report);
-    state
+    add_strays(&mut state, &scan, unused.is_some(), report)?;
+    Ok(state)
 }
 
 /// Returns the state of the newest catalog that can be found, or `None` if the file has no page of any tree.
-fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> Option<State<'a>> {
-    let mut state = State::unknown(source);
+fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> Result<Option<State<'a>>> {
+    let mut state = State::unknown(source)?;
     let scan = Scan::of(source, &state.survey.seen, None, state.newest);
     if scan.strays.is_empty() && scan.catalogs.is_empty() {
-        return None;
+        return Ok(None);
     }
     if let Some((catalog, id)) = scan.newest_catalog() {
-        state = State::of_catalog(source, &catalog, id);
+        state = State::of_catalog(source, &catalog, id)?;
         report.transaction = Some(id.0);
     }
     let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
     if has_gaps || state.is_catalog_hidden {
         report.has_free_log = Some(false);
-        add_strays(&mut state, &scan, false, report);
+        add_strays(&mut state, &scan, false, report)?;
     }
-    Some(state)
+    Ok(Some(state))
 }
 
-fn add_strays(state: &mut State<'_>, scan: &Scan, is_live_known: bool, report: &mut SalvageReport) {
+fn add_strays(
+    state: &mut State<'_>,
+    scan: &Scan,
+    is_live_known: bool,
+    report: &mut SalvageReport,
+) -> Result<()> {
     if state.is_catalog_hidden {
-        roots::add_lost_tables(state, scan, is_live_known);
+        roots::add_lost_tables(state, scan, is_live_known)?;
     }
     report.set_orphans(&orphans::adopt(state, scan, is_live_known));
+    Ok(())
 }
 
 /// Returns the pages that are free or retired by the free log, or `None` if it cannot be read.
-fn unused_pages(source: &Source, record: &Meta) -> Option<PageSet> {
-    let space = source.space(record).ok()?;
-    let mut unused = PageSet::new(source.page_count);
+fn unused_pages(source: &Source, record: &Meta) -> Result<Option<PageSet>> {
+    let Ok(space) = source.space(record) else { return Ok(None) };
+    let mut unused = PageSet::new(source.page_count)?;
     let retired = space.retired().iter().map(|retired| retired.run);
     for run in space.free().iter().chain(retired).filter(|run| run.first >= PageNumber(2)) {
         unused.insert_run(run);
     }
-    Some(unused)
+    Ok(Some(unused))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::base::{PageNumber, PageSet, TransactionId};
+use crate::error::Result;
 use crate::format::catalog::TableEntry;
 use crate::format::leaf::LeafView;
 use crate::format::node::NodeView;
@@ -25,9 +26,9 @@ use crate::tree::nodes::view;
 const MAX_NAMES: usize = 10_000;
 
 /// Adds the trees to which no page refers.
-pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known: bool) {
+pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known: bool) -> Result<()> {
     let names = Names::of(state, scan);
-    let has_parent = pages_with_parents(state.survey.source, scan);
+    let has_parent = pages_with_parents(state.survey.source, scan)?;
     let mut roots: Vec<Stray> = Vec::new();
     for stray in scan.strays.iter().filter(|stray| !has_parent.contains(PageNumber(stray.number))) {
         if stray.level > 0 || names.of_root(state.survey.source, scan, stray).is_some() {
@@ -69,11 +70,12 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
             }
         }
     }
+    Ok(())
 }
 
 /// Returns the pages to which a branch refers that is not older than they are.
-fn pages_with_parents(source: &Source, scan: &Scan) -> PageSet {
-    let mut pages = PageSet::new(source.page_count);
+fn pages_with_parents(source: &Source, scan: &Scan) -> Result<PageSet> {
+    let mut pages = PageSet::new(source.page_count)?;
     for branch in scan.strays.iter().filter(|stray| stray.level > 0) {
         for child in children(source, branch) {
             if scan.get(child).is_some_and(|stray| stray.birth <= branch.birth && stray.level < branch.level)
@@ -82,7 +84,7 @@ fn pages_with_parents(source: &Source, scan: &Scan) -> PageSet {
             }
         }
     }
-    pages
+    Ok(pages)
 }
 
 /// What older copies of the catalog contain about missing tables.

@@ -55,9 +55,9 @@ pub(super) struct State<'a> {
 
 impl<'a> State<'a> {
     /// A state of which nothing is known.
-    pub(super) fn unknown(source: &'a Source) -> State<'a> {
-        State {
-            survey: Survey::new(source),
+    pub(super) fn unknown(source: &'a Source) -> Result<State<'a>> {
+        Ok(State {
+            survey: Survey::new(source)?,
             tables: Vec::new(),
             names: HashSet::new(),
             extra_tables: 0,
@@ -65,28 +65,32 @@ impl<'a> State<'a> {
             damaged: 0,
             is_catalog_hidden: true,
             newest: TransactionId::MAX,
-        }
+        })
     }
 
     /// Returns the state of the newest meta page; or of the older one, if the newest state has damaged pages and the
     /// older can be read completely and has no fewer readable entries: the newest commit was then not completed.
-    pub(super) fn of_records(source: &'a Source, records: &[Meta]) -> Option<(State<'a>, Meta)> {
-        let (newest, older) = records.split_first()?;
-        let state = State::of_catalog(source, &newest.catalog, newest.id);
+    pub(super) fn of_records(source: &'a Source, records: &[Meta]) -> Result<Option<(State<'a>, Meta)>> {
+        let Some((newest, older)) = records.split_first() else { return Ok(None) };
+        let state = State::of_catalog(source, &newest.catalog, newest.id)?;
         if state.damaged > 0
             && let Some(record) = older.first()
         {
-            let before = State::of_catalog(source, &record.catalog, record.id);
+            let before = State::of_catalog(source, &record.catalog, record.id)?;
             if before.damaged == 0 && before.problems.is_empty() && before.entries() >= state.entries() {
-                return Some((before, record.clone()));
+                return Ok(Some((before, record.clone())));
             }
         }
-        Some((state, newest.clone()))
+        Ok(Some((state, newest.clone())))
     }
 
     /// Returns the state whose catalog has this root.
-    pub(super) fn of_catalog(source: &'a Source, root: &TreeRoot, newest: TransactionId) -> State<'a> {
-        let mut state = State { is_catalog_hidden: false, newest, ..State::unknown(source) };
+    pub(super) fn of_catalog(
+        source: &'a Source,
+        root: &TreeRoot,
+        newest: TransactionId,
+    ) -> Result<State<'a>> {
+        let mut state = State { is_catalog_hidden: false, newest, ..State::unknown(source)? };
         let catalog = state.survey.tree(root, newest);
         state.is_catalog_hidden = catalog.damaged > 0;
         for piece in &catalog.pieces {
@@ -101,7 +105,7 @@ impl<'a> State<'a> {
         }
         state.damaged += catalog.damaged;
         state.problems.append(catalog.problems, "the catalog");
-        state
+        Ok(state)
     }
 
     fn add_table_of(&mut self, leaf: &LeafView<'_>, index: usize, birth: TransactionId) {

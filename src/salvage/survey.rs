@@ -75,8 +75,8 @@ pub(super) struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    pub(super) fn new(source: &'a Source) -> Survey<'a> {
-        Survey { source, seen: PageSet::new(source.page_count) }
+    pub(super) fn new(source: &'a Source) -> Result<Survey<'a>> {
+        Ok(Survey { source, seen: PageSet::new(source.page_count)? })
     }
 
     /// Walks the tree of `root`, which was written by `newest` or before.

@@ -52,7 +52,7 @@ fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written
     let transaction = Transaction::begin(handle, Wait::Forever)?.expect("Wait::Forever has no timeout");
     let source = state.survey.source;
     let mut written = Written::default();
-    let mut claimed = PageSet::new(source.page_count);
+    let mut claimed = PageSet::new(source.page_count)?;
     for mut table in std::mem::take(&mut state.tables) {
         let (key_type, value_type) = (table.key_type.clone(), table.value_type.clone());
         let mut open = transaction.create_table(&table.name, key_type, value_type)?;

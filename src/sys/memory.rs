@@ -29,6 +29,13 @@ pub(crate) fn zeroed(length: usize) -> Result<Box<[u8]>> {
     Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(start, length)) })
 }
 
+/// Returns [`Error::OutOfMemory`] if the system has no memory for `length` bytes at this moment: for a length that a
+/// caller or a file chooses, before an allocation that cannot fail. Lengths that every program allocates are not tried.
+pub(crate) fn check_room(length: usize) -> Result<()> {
+    const MAX_USUAL_LEN: usize = 1 << 20;
+    if length <= MAX_USUAL_LEN { Ok(()) } else { zeroed(length).map(drop) }
+}
+
 /// Bytes of memory, if the system says how many.
 pub(crate) fn memory_bytes() -> Option<u64> {
     let total = total_in(&fs::read_to_string("/proc/meminfo").ok()?)?;

@@ -76,7 +76,7 @@ pub(crate) use gather::pieces;
 pub(crate) use lock::LockFile;
 pub(crate) use mapping::Mapping;
 pub(crate) use mapping_hints::Advice;
-pub(crate) use memory::{memory_bytes, zeroed};
+pub(crate) use memory::{check_room, memory_bytes, zeroed};
 pub(crate) use path::resolve;
 pub(crate) use platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
 pub(crate) use prefetch::{LINE_BYTES, prefetch};

@@ -65,7 +65,7 @@ impl<'a> BulkLoader<'a> {
         if is_too_large {
             return self.insert_now(key, value);
         }
-        self.run.push(key, value);
+        self.run.push(key, value)?;
         if self.run.is_ascending() && self.run.memory() >= FIRST_PIECE {
             let last = self.run.last_key().to_vec();
             self.insert_run()?;

@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::base::bytes::{get_u16, get_u32};
+use crate::error::{Error, Result};
 use crate::format::page::prefetch_range;
 
 /// The lengths of key and value (u16, u32), which stand before them in an entry.
@@ -62,17 +63,23 @@ impl SortBuffer {
     }
 
     /// Adds an entry that a table could have.
+    ///
+    /// Returns [`Error::OutOfMemory`] if the system has no memory for it; then it adds nothing.
     #[inline]
-    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let length = LENGTHS_LEN + key.len() + value.len();
+        let needed = (self.bytes.len() + length) as u64;
+        self.bytes.try_reserve(length).map_err(|_| Error::OutOfMemory { bytes: needed })?;
+        self.items.try_reserve(1).map_err(|_| Error::OutOfMemory { bytes: needed })?;
         let place = self.bytes.len();
         self.is_ascending = self.is_empty() || self.is_ascending && self.last_key() <= key;
         self.last = place;
         self.items.push(item_at(key, 0, place));
-        self.bytes.reserve(LENGTHS_LEN + key.len() + value.len());
         self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value);
+        Ok(())
     }
 
     /// Forgets all entries, and keeps the memory.

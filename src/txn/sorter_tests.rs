@@ -30,7 +30,7 @@ fn entries_come_out_in_order_and_of_equal_keys_the_last() {
         let mut expected = std::collections::BTreeMap::new();
         run.clear();
         for (number, key) in keys.into_iter().enumerate() {
-            run.push(&key, &number.to_le_bytes()[..number % 9]);
+            run.push(&key, &number.to_le_bytes()[..number % 9]).unwrap();
             expected.insert(key, number.to_le_bytes()[..number % 9].to_vec());
         }
         run.sort();

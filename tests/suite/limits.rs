@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::process;
@@ -219,6 +220,33 @@ fn little_address_space_child() {
         bytes.insert(b"small", b"value")
     })
     .unwrap();
+    // Nor do copies of large values, and entries that wait to be sorted, end the process.
+    let large = 64 << 20;
+    db.update(|tx| tx.table(&BYTES)?.insert_reserve(b"large", large).map(drop)).unwrap();
+    let used = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let used: u64 = used.split(' ').next().unwrap().parse().unwrap();
+    process::limit(libc::RLIMIT_AS, used * 4096 + large as u64 / 2);
+    db.update(|tx| {
+        let mut bytes = tx.table(&BYTES)?;
+        for refused in [bytes.take(b"large"), bytes.replace(b"large", b"")] {
+            assert!(
+                matches!(refused, Err(Error::OutOfMemory { .. })),
+                "{:?}",
+                refused.map(|old| old.is_some())
+            );
+        }
+        assert_eq!(bytes.get(b"large")?.map(<[u8]>::len), Some(large));
+        bytes.insert(b"after", b"value")
+    })
+    .unwrap();
+    let mut owned = Arc::new(db.read().unwrap()).owned_table(&BYTES).unwrap().iter().unwrap();
+    assert_eq!(owned.next().unwrap().unwrap().1, b"value");
+    assert!(matches!(owned.next(), Some(Err(Error::OutOfMemory { .. }))));
+    let loaded = db.update(|tx| {
+        let disorder = (0..1000u64).rev().map(|number| (number.to_string().into_bytes(), [7; 100_000]));
+        tx.table(&BYTES)?.insert_many(disorder)
+    });
+    assert!(matches!(loaded, Err(Error::OutOfMemory { .. })), "{loaded:?}");
     assert_clean(&db);
 }
 

@@ -79,7 +79,13 @@ fn read_everything(pages: &Pages, root: &TreeRoot) {
             }
         }
     }
-    value_or_corrupt(walk(pages, root, NEWEST, &mut PageSet::new(pages.count()), &mut Found::default()));
+    value_or_corrupt(walk(
+        pages,
+        root,
+        NEWEST,
+        &mut PageSet::new(pages.count()).unwrap(),
+        &mut Found::default(),
+    ));
 }
 
 fn change_everything(pages: &Pages, root: &TreeRoot, random: &mut Random) {
@@ -198,7 +204,7 @@ fn a_nonsense_root_is_a_value_or_corrupt() {
                     &pages,
                     &root,
                     NEWEST,
-                    &mut PageSet::new(pages.count()),
+                    &mut PageSet::new(pages.count()).unwrap(),
                     &mut Found::default(),
                 ));
                 change_everything(&pages, &root, &mut random);
@@ -217,7 +223,7 @@ fn the_walk_notices_and_goes_on() {
         pages.bytes[page * MIN_PAGE_SIZE + at] ^= 3;
     }
     let mut found = Found::default();
-    walk(&pages, &root, NEWEST, &mut PageSet::new(pages.count()), &mut found).unwrap();
+    walk(&pages, &root, NEWEST, &mut PageSet::new(pages.count()).unwrap(), &mut found).unwrap();
     let named: Vec<_> = found.problems.iter().filter_map(|problem| problem.page).collect();
     assert_eq!(named, [35, 40, 50], "{:?}", found.problems);
     assert_eq!(found.problems.len(), 4, "and the count of entries: {:?}", found.problems);
@@ -239,7 +245,7 @@ fn a_large_value_that_says_it_has_more_pages_is_not_read() {
     }
     assert_eq!(forged, 3);
     let mut found = Found::default();
-    let mut seen = PageSet::new(pages.count());
+    let mut seen = PageSet::new(pages.count()).unwrap();
     walk(&pages, &root, NEWEST, &mut seen, &mut found).unwrap();
     let whats: Vec<_> = found.problems.iter().map(|problem| problem.what).collect();
     assert_eq!(whats, ["pages of an overflow run"; 3], "whatever the slice has: {:?}", found.problems);

@@ -110,7 +110,7 @@ impl Visitor for Found {
 
 pub(super) fn walk_all(pages: &Pages, root: &TreeRoot) -> Found {
     let mut found = Found::default();
-    walk(pages, root, NEWEST, &mut PageSet::new(pages.count()), &mut found).unwrap();
+    walk(pages, root, NEWEST, &mut PageSet::new(pages.count()).unwrap(), &mut found).unwrap();
     found
 }
 
