@@ -1,17 +1,24 @@
 //! The library's only error type. The text of every variant says what was expected, what was found, and what to do.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A `Result` whose error is mapleaf's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The error that every fallible function of this crate returns.
 ///
-/// `Display` gives a complete sentence: what was expected, what was found, and what to do. It includes the operating
-/// system's own message, so [`source`](std::error::Error::source) returns `None`. Code that decides what to do next
-/// matches the variant and reads its fields. Variants are grouped by when they occur.
+/// `Display` gives a complete sentence: what was expected, what was found, and what to do. It includes the message of
+/// an [`io::Error`], so [`source`](StdError::source) returns only what caused that error in turn. Code that decides
+/// what to do next matches the variant and reads its fields. Variants are grouped by when they occur.
+///
+/// `Debug` writes the same sentence, followed by the sources if there are any: so a program whose `main` returns
+/// [`Result`] ends with a text for its user.
+///
+/// An error can be cloned, and becomes an [`io::Error`] by [`From`].
 ///
 /// ```
 /// use mapleaf::{Db, Error};
@@ -19,9 +26,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// let error = Db::open("/no/such/folder/app.mapleaf").unwrap_err();
 /// assert!(matches!(error, Error::Io { .. }));
 /// assert!(error.to_string().starts_with("cannot create /no/such/folder/app.mapleaf: "));
+/// assert_eq!(format!("{error:?}"), error.to_string());
 /// ```
 #[non_exhaustive]
-#[derive(Debug)]
+#[derive(Clone)]
 pub enum Error {
     // ---- any time ----
     /// The operating system refused an operation on the file.
@@ -30,8 +38,8 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's error.
-        source: io::Error,
+        /// The system's error, or that of the reader or writer that the caller passed.
+        source: Arc<io::Error>,
     },
     /// The bytes of the file are not what mapleaf wrote.
     Corrupt(Box<Corruption>),
@@ -44,8 +52,15 @@ pub enum Error {
     NotADatabase {
         /// The file.
         path: PathBuf,
+        /// What kind of file it is, as far as its first bytes show.
+        kind: FileKind,
         /// What the file contains instead.
         found: String,
+    },
+    /// The file is a mapleaf database both of whose meta pages are lost: other pages of it are in order.
+    MetaPagesLost {
+        /// The file.
+        path: PathBuf,
     },
     /// The file has a format version that this library does not know: a newer version of the library wrote it.
     NewerFormat {
@@ -210,6 +225,32 @@ pub enum Error {
     },
 }
 
+/// What kind of file the first bytes of a file show, in [`Error::NotADatabase`].
+///
+/// ```
+/// use mapleaf::{Db, Error, FileKind};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("contacts.db");
+/// std::fs::write(&path, b"SQLite format 3\0...").unwrap();
+/// let error = Db::open(&path).unwrap_err();
+/// assert!(matches!(error, Error::NotADatabase { kind: FileKind::Sqlite, .. }));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A mapleaf database.
+    Database,
+    /// An increment that mapleaf wrote ([`ReadTxn::increment_to`](crate::ReadTxn::increment_to)).
+    Increment,
+    /// The data file of an LMDB database.
+    Lmdb,
+    /// An SQLite database.
+    Sqlite,
+    /// Something else.
+    Unknown,
+}
+
 /// What is wrong with a page of the file, in [`Error::Corrupt`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corruption {
@@ -221,6 +262,13 @@ pub struct Corruption {
     pub expected: String,
     /// The value in the file.
     pub found: String,
+}
+
+impl Error {
+    #[cold]
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        Error::Io { action, path: path.into(), source: Arc::new(source) }
+    }
 }
 
 /// Builds an [`Error::Corrupt`]. It is `#[cold]` to stay out of the callers' hot code.
@@ -237,6 +285,21 @@ pub(crate) fn corrupt(
         expected: expected.to_string(),
         found: found.to_string(),
     }))
+}
+
+/// Says what can be done with a file of `kind`. It never advises to remove a file, which may be all that is left of
+/// something.
+fn what_to_do_with(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Increment => "pass it to restore(), with the copy that it follows",
+        FileKind::Lmdb => {
+            "use another path; `mdb_dump` writes its tables as text, which `mapleaf load` reads"
+        }
+        FileKind::Sqlite => {
+            "use another path; `sqlite3` writes its tables as text, which `mapleaf load` reads"
+        }
+        FileKind::Database | FileKind::Unknown => "use another path",
+    }
 }
 
 /// Names the system limit that caused `source`, where the system's own message does not.
@@ -284,10 +347,13 @@ impl fmt::Display for Error {
                 "an earlier sync failed, so what is on the disk is unknown; close the database in all processes, \
                  then open it again to recover the last durable commit"
             ),
-            Error::NotADatabase { path, found } => write!(
+            Error::NotADatabase { path, kind, found } => {
+                write!(f, "{} is not a mapleaf database: {found}; {}", path.display(), what_to_do_with(*kind))
+            }
+            Error::MetaPagesLost { path } => write!(
                 f,
-                "{} is not a mapleaf database: {found}; \
-                 use another path, or remove the file to create a database there",
+                "{} is a damaged mapleaf database: neither of its two meta pages is in order; \
+                 restore a backup, or rescue what can be read with salvage()",
                 path.display()
             ),
             Error::NewerFormat { found, supported } => write!(
@@ -413,6 +479,78 @@ impl fmt::Display for Error {
     }
 }
 
-/// `source` is always `None`: the text already contains the cause, and a program that prints the chain would
-/// print it twice.
-impl std::error::Error for Error {}
+/// Writes the same text as `Display`, and then the sources.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        let sources = std::iter::successors(self.source(), |&error| error.source());
+        sources.into_iter().try_for_each(|source| write!(f, "\n  caused by: {source}"))
+    }
+}
+
+impl StdError for Error {
+    /// Returns what caused the [`io::Error`] in [`Error::Io`], which happens with a caller's own reader or writer. The
+    /// text of the `io::Error` itself is already in the text of this error.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Error::Io { source, .. } => source.source(),
+            _ => None,
+        }
+    }
+}
+
+/// The result has the same text and the nearest [`io::ErrorKind`]. `get_ref` and `downcast_ref` return the original
+/// error.
+///
+/// ```
+/// use std::io;
+///
+/// fn names_of_tables(path: &str) -> io::Result<Vec<String>> {
+///     let db = mapleaf::Db::options().create(false).open(path)?;
+///     Ok(db.read()?.tables()?.into_iter().map(|table| table.name).collect())
+/// }
+///
+/// let error = names_of_tables("/no/such/file.mapleaf").unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// assert!(error.get_ref().unwrap().is::<mapleaf::Error>());
+/// ```
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        io::Error::new(io_kind(&error), error)
+    }
+}
+
+fn io_kind(error: &Error) -> io::ErrorKind {
+    use io::ErrorKind;
+    match error {
+        Error::Io { source, .. } => source.kind(),
+        Error::Corrupt(_)
+        | Error::NotADatabase { .. }
+        | Error::MetaPagesLost { .. }
+        | Error::Truncated { .. }
+        | Error::BadIncrement { .. }
+        | Error::Decode { .. } => ErrorKind::InvalidData,
+        Error::InvalidOption { .. }
+        | Error::PageSizeMismatch { .. }
+        | Error::WrongBase { .. }
+        | Error::TableTypeMismatch { .. }
+        | Error::TableNameTooLong { .. }
+        | Error::KeyTooLong { .. }
+        | Error::ValueTooLarge { .. }
+        | Error::Encode { .. } => ErrorKind::InvalidInput,
+        Error::NewerFormat { .. } => ErrorKind::Unsupported,
+        Error::TableNotFound { .. } => ErrorKind::NotFound,
+        Error::TableExists { .. } => ErrorKind::AlreadyExists,
+        Error::InUse { .. }
+        | Error::HeldOff { .. }
+        | Error::ReadersFull { .. }
+        | Error::TooManyHandles { .. }
+        | Error::TableInUse { .. } => ErrorKind::ResourceBusy,
+        Error::ReadOnly => ErrorKind::PermissionDenied,
+        Error::Full { .. } => ErrorKind::StorageFull,
+        Error::OutOfMemory { .. } | Error::MappingTooSmall { .. } => ErrorKind::OutOfMemory,
+        Error::Poisoned | Error::Forked | Error::Replaced { .. } | Error::TransactionFailed => {
+            ErrorKind::Other
+        }
+    }
+}

@@ -122,7 +122,7 @@ pub use db::{
     AccessPattern, BulkLoad, Compaction, Db, OpenOptions, OwnedRange, OwnedTable, PendingCommit, Range,
     ReadTxn, Stats, TableInfo, TableMut, TableRef, Watch, WriteTxn,
 };
-pub use error::{Corruption, Error, Result};
+pub use error::{Corruption, Error, FileKind, Result};
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};
 pub use sys::WriteMode;
 pub use txn::commit::Durability;

@@ -36,11 +36,7 @@ pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u6
     let plan =
         Plan::of(built.pages(), &built.snapshot, reader.snapshot.id.max(built.snapshot.id), new_identity()?)?;
     drop((built, handle));
-    complete(&plan, building.file()).map_err(|source| Error::Io {
-        action: "complete",
-        path: path.to_owned(),
-        source,
-    })?;
+    complete(&plan, building.file()).map_err(|source| Error::io("complete", path, source))?;
     building.finish()?;
     Ok(plan.length())
 }

@@ -37,11 +37,9 @@ pub(crate) fn increment_to_writer(
     writer: &mut impl Write,
 ) -> Result<Increment> {
     let (parts, increment) = Parts::find(reader, since)?;
-    parts.write(reader, writer).map_err(|source| Error::Io {
-        action: "write an increment of",
-        path: reader.pages().path.clone(),
-        source,
-    })?;
+    parts
+        .write(reader, writer)
+        .map_err(|source| Error::io("write an increment of", &reader.pages().path, source))?;
     Ok(increment)
 }
 
@@ -52,7 +50,7 @@ pub(crate) fn increment_to_file(reader: &SnapshotReader, since: u64, path: &Path
         let mut writer = io::BufWriter::with_capacity(PIECE_BYTES, sys::FileWriter::new(file));
         parts.write(reader, &mut writer)
     };
-    let writing = |source| Error::Io { action: "write an increment to", path: path.to_owned(), source };
+    let writing = |source| Error::io("write an increment to", path, source);
     sys::create_file_with(path, reader.pages().rights()?, fill).map_err(writing)?;
     Ok(increment)
 }

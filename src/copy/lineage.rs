@@ -17,11 +17,7 @@ const MARK_AT: usize = 8;
 
 /// Returns a random identity, for a database that is not a copy.
 pub(super) fn new_identity() -> Result<Identity> {
-    sys::random_bytes().map_err(|source| Error::Io {
-        action: "get random bytes from",
-        path: "the system".into(),
-        source,
-    })
+    sys::random_bytes().map_err(|source| Error::io("get random bytes from", "the system", source))
 }
 
 /// Returns an identity for a copy of `origin` at transaction `id`.

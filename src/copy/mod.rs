@@ -80,7 +80,7 @@ pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> 
         }
         plan.store_around(file)
     };
-    let copying = |source| Error::Io { action: "copy the database to", path: path.to_owned(), source };
+    let copying = |source| Error::io("copy the database to", path, source);
     sys::create_file_with(path, reader.pages().rights()?, fill).map_err(copying)?;
     Ok(plan.length())
 }
@@ -89,11 +89,8 @@ pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> 
 pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -> Result<u64> {
     reader.check_not_forked()?;
     let plan = plan_of(reader)?;
-    write_all(&plan, reader, writer).map_err(|source| Error::Io {
-        action: "write a copy of",
-        path: reader.pages().path.clone(),
-        source,
-    })?;
+    write_all(&plan, reader, writer)
+        .map_err(|source| Error::io("write a copy of", &reader.pages().path, source))?;
     Ok(plan.length())
 }
 

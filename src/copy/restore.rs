@@ -36,6 +36,7 @@ use crate::format::meta::{Identity, META_PAGES};
 use crate::format::page;
 use crate::shm::watermarks::Snapshot;
 use crate::sys::{self, Access, FileStorage, Reservation, Rights, Storage};
+use crate::txn::not_a_database::no_meta_page;
 use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::read_records;
@@ -100,14 +101,14 @@ pub fn restore<R: Read>(
     match created {
         // This error only says that `restore` failed, which `result` explains.
         Err(error) if result.is_ok() || error.kind() != ErrorKind::Other => {
-            Err(Error::Io { action: "restore to", path: path.to_owned(), source: error })
+            Err(Error::io("restore to", path, error))
         }
         _ => result,
     }
 }
 
 fn examining(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::Io { action: "examine", path: path.to_owned(), source }
+    move |source| Error::io("examine", path, source)
 }
 
 /// The transaction of a file, and its database.
@@ -122,7 +123,7 @@ pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     let storage = open_alone(path, Reservation::Bytes(0))?;
     let records = read_records(&storage)?;
     let Some(record) = records.first() else {
-        return Err(Error::NotADatabase { path: path.to_owned(), found: "it has no good meta page".into() });
+        return Err(no_meta_page(&storage, path));
     };
     let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
     let state = State { page_size: record.page_size, identity: record.identity, snapshot };
@@ -294,7 +295,7 @@ impl<R: Read> Stream<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<()> {
         self.stream.read_exact(buffer).map_err(|source| match source.kind() {
             ErrorKind::UnexpectedEof => bad("it ends too early"),
-            _ => Error::Io { action: "read an increment from", path: "the stream".into(), source },
+            _ => Error::io("read an increment from", "the stream", source),
         })?;
         self.hasher.update(buffer);
         Ok(())
@@ -314,7 +315,7 @@ fn bad(problem: impl Into<String>) -> Error {
 
 #[cold]
 fn storing(source: io::Error) -> Error {
-    Error::Io { action: "restore to", path: "the new file".into(), source }
+    Error::io("restore to", "the new file", source)
 }
 
 /// Returns the transaction of the copy or increment at `path`, if an increment of the database `origin` can follow

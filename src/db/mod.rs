@@ -7,9 +7,11 @@ mod iter;
 mod options;
 mod raw;
 mod read;
+mod removal;
 mod stats;
 mod table_info;
 mod ticket;
+mod update;
 mod watch;
 mod write;
 
@@ -31,7 +33,6 @@ pub use self::write::{TableMut, WriteTxn};
 
 use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;
-use crate::txn::commit::Durability;
 use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
@@ -215,34 +216,6 @@ impl Db {
         Ok(Transaction::begin(&self.handle, wait)?.map(WriteTxn::new))
     }
 
-    /// Runs `work` in a write transaction, commits durably if it returns `Ok`, and aborts otherwise.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work`, of [`Db::write`] and of [`WriteTxn::commit`].
-    ///
-    /// ```
-    /// use mapleaf::{Db, Error, Table};
-    /// const HITS: Table<u64, u64> = Table::new("hits");
-    ///
-    /// let db = Db::in_memory()?;
-    /// db.update(|tx| { tx.table(&HITS)?.insert(7, 1)?; Ok(()) })?;
-    ///
-    /// let refused = db.update(|tx| {
-    ///     tx.table(&HITS)?.clear()?;
-    ///     Err::<(), _>(Error::TransactionFailed)
-    /// });
-    /// assert!(refused.is_err());
-    /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some(1));
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn update<T>(&self, work: impl FnOnce(&WriteTxn) -> Result<T>) -> Result<T> {
-        let tx = self.write()?;
-        let value = work(&tx)?;
-        tx.commit_with(Durability::Durable)?;
-        Ok(value)
-    }
-
     /// Begins a read transaction: a snapshot that does not change. It waits for no writer, and no writer waits for
     /// it.
     ///
@@ -265,26 +238,8 @@ impl Db {
         Ok(ReadTxn::new(SnapshotReader::begin(&self.handle)?))
     }
 
-    /// Runs `work` in a read transaction, and returns its result.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work` and of [`Db::read`].
-    ///
-    /// ```
-    /// # use mapleaf::{Db, Table};
-    /// # const HITS: Table<u64, u64> = Table::new("hits");
-    /// # let db = Db::in_memory()?;
-    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
-    /// let hits = db.view(|rx| rx.table(&HITS)?.get(7))?;
-    /// assert_eq!(hits, Some(1));
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn view<T>(&self, work: impl FnOnce(&ReadTxn) -> Result<T>) -> Result<T> {
-        work(&self.read()?)
-    }
-
-    /// Makes all earlier commits durable, including deferred ones and those with [`Durability::Lazy`].
+    /// Makes all earlier commits durable, including deferred ones and those with
+    /// [`Durability::Lazy`](crate::Durability::Lazy).
     ///
     /// # Errors
     ///

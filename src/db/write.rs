@@ -13,10 +13,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::txn::commit::Durability;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};
-use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Table, Value};
-
-/// How many entries `retain` collects before it removes them.
-const RETAIN_BATCH: usize = 1024;
+use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 
 /// A write transaction. It sees its own changes; no other transaction does until it commits.
 ///
@@ -297,11 +294,11 @@ impl<K: Key + ?Sized, V: Value + ?Sized> fmt::Debug for TableMut<'_, K, V> {
 }
 
 impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
-    fn open(&self) -> &OpenTable {
+    pub(super) fn open(&self) -> &OpenTable {
         self.open.as_ref().expect("the table is here until it is dropped")
     }
 
-    fn pages(&self) -> &'tx PageFile {
+    pub(super) fn pages(&self) -> &'tx PageFile {
         &self.transaction.core().pages
     }
 
@@ -493,98 +490,11 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     /// Removes an entry that a cursor has just read.
-    fn remove_found(&mut self, key: &[u8]) -> Result<()> {
+    pub(super) fn remove_found(&mut self, key: &[u8]) -> Result<()> {
         self.change(|open, pages| match open.tree.remove(pages, key)? {
             true => Ok(()),
             // If a search cannot find a key that a cursor reads, the caller's loop would read it for ever.
             false => Err(corrupt(None, "order of the keys", "keys that are found", "one that is not")),
         })
-    }
-
-    /// Removes every entry for which `keep` returns `false`. Returns the number of removed entries.
-    ///
-    /// `keep` may read and change other tables of the transaction.
-    ///
-    /// # Errors
-    ///
-    /// If an entry cannot be read or decoded, or if `keep` panics, only some of the entries may have been removed.
-    /// The transaction can then only be aborted, and every later call returns [`Error::TransactionFailed`].
-    ///
-    /// ```
-    /// # use mapleaf::{Db, Table};
-    /// const SESSIONS: Table<str, u64> = Table::new("sessions");
-    /// # let db = Db::in_memory()?;
-    /// db.update(|tx| {
-    ///     let mut sessions = tx.table(&SESSIONS)?;
-    ///     sessions.insert("ada", 1815)?;
-    ///     sessions.insert("bob", 1985)?;
-    ///     assert_eq!(sessions.retain(|_, last_seen| last_seen > 1900)?, 1);
-    ///     assert_eq!(sessions.get("ada")?, None);
-    ///     Ok(())
-    /// })?;
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn retain(&mut self, keep: impl FnMut(K::Owned, V::Ref<'_>) -> bool) -> Result<u64> {
-        let transaction = self.transaction;
-        transaction.guard_whole(|| self.retain_unguarded(keep))
-    }
-
-    fn retain_unguarded(&mut self, mut keep: impl FnMut(K::Owned, V::Ref<'_>) -> bool) -> Result<u64> {
-        let mut removed = 0;
-        let mut after = Bound::Unbounded;
-        loop {
-            self.transaction.check_usable()?;
-            let mut doomed = Vec::new();
-            let tree = &self.open().tree;
-            let nodes = tree.nodes(self.pages());
-            let mut cursor =
-                tree.range(after.as_ref().map(|key: &crate::base::KeyBuf| &**key), Bound::Unbounded);
-            while doomed.len() < RETAIN_BATCH {
-                let Some((key, value)) = cursor.next(nodes)? else { break };
-                if !keep(K::decode(KeyBytes::from(key.clone()))?, V::decode(value)?) {
-                    doomed.push(key);
-                }
-            }
-            doomed.iter().try_for_each(|key| self.remove_found(key))?;
-            removed += doomed.len() as u64;
-            // A batch that is not full has reached the end of the table.
-            match doomed.pop() {
-                Some(last) if doomed.len() + 1 == RETAIN_BATCH => after = Bound::Excluded(last),
-                _ => return Ok(removed),
-            }
-        }
-    }
-
-    /// Removes all entries whose keys are in `range`, whole subtrees at a time. Returns the number of removed
-    /// entries.
-    ///
-    /// ```
-    /// # use mapleaf::{Db, Table};
-    /// const EVENTS: Table<u64, str> = Table::new("events");
-    /// # let db = Db::in_memory()?;
-    /// db.update(|tx| {
-    ///     let mut events = tx.table(&EVENTS)?;
-    ///     for time in 0..1000 {
-    ///         events.insert(time, "something happened")?;
-    ///     }
-    ///     assert_eq!(events.remove_range(..900)?, 900);
-    ///     assert_eq!(events.len(), 100);
-    ///     Ok(())
-    /// })?;
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn remove_range(&mut self, range: impl KeyRange<K>) -> Result<u64> {
-        let (lower, upper) = range.encode_range();
-        self.change(|open, pages| {
-            let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
-            open.tree.remove_range(pages, lower, upper)
-        })
-    }
-
-    /// Removes all entries. Returns their number.
-    pub fn clear(&mut self) -> Result<u64> {
-        let entries = self.len();
-        self.change(|open, pages| open.tree.clear(pages))?;
-        Ok(entries)
     }
 }

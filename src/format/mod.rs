@@ -6,6 +6,7 @@
 
 pub(crate) mod branch;
 pub(crate) mod catalog;
+mod file_kind;
 pub(crate) mod free_log;
 pub(crate) mod increment;
 pub(crate) mod leaf;

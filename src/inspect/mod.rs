@@ -27,6 +27,7 @@ use crate::format::meta::{MAGIC, META_PAGES, Meta, candidate_page_sizes};
 use crate::format::page::{self, PageKind, is_page_size};
 use crate::format::{free_log, overflow};
 use crate::sys::{Access, FileStorage, Reservation, Storage, WriteMode};
+use crate::txn::not_a_database::not_a_database;
 use crate::txn::recover::read_records;
 
 /// How often a page is read before problems are reported: another process may be writing it.
@@ -68,7 +69,7 @@ impl Inspector {
     /// [`Error::InvalidOption`] if `page_size` is not a valid page size; [`Error::NewerFormat`].
     pub fn open(path: impl AsRef<Path>, page_size: Option<usize>) -> Result<Inspector> {
         let path = path.as_ref();
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let io_error = |action| move |source| Error::io(action, path, source);
         if let Some(size) = page_size.filter(|&size| !is_page_size(size)) {
             let sizes: Vec<usize> = candidate_page_sizes().collect();
             return Err(Error::InvalidOption {
@@ -82,13 +83,10 @@ impl Inspector {
             Some(size) => Some(size),
             None => read_records(&storage)?.first().map(|record| record.page_size),
         };
-        let page_size =
-            found.or_else(|| declared_page_size(&storage)).ok_or_else(|| Error::NotADatabase {
-                path: path.to_owned(),
-                found: format!(
-                    "{length} bytes, without a meta page that has the page size; pass the page size"
-                ),
-            })?;
+        let page_size = found.or_else(|| declared_page_size(&storage)).ok_or_else(|| {
+            let found = format!("it has {length} bytes, but no meta page that gives the page size");
+            not_a_database(&storage, path, &found)
+        })?;
         let pages = (length / page_size as u64).min(u64::from(PageNumber::LIMIT)) as u32;
         Ok(Inspector { storage, path: path.to_owned(), page_size, pages })
     }
@@ -238,11 +236,9 @@ impl Inspector {
             return Err(Error::InvalidOption { problem });
         }
         let mut bytes = vec![0; count as usize * self.page_size];
-        self.storage.read(first.offset(self.page_size), &mut bytes).map_err(|source| Error::Io {
-            action: "read",
-            path: self.path.clone(),
-            source,
-        })?;
+        self.storage
+            .read(first.offset(self.page_size), &mut bytes)
+            .map_err(|source| Error::io("read", &self.path, source))?;
         Ok(bytes)
     }
 }

@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::format::meta::Meta;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::salvage::scan::Scan;
-use crate::salvage::source::{Source, nothing_found};
+use crate::salvage::source::Source;
 use crate::salvage::state::State;
 use crate::sys;
 
@@ -137,16 +137,12 @@ pub fn salvage_with(
         });
     }
     let (source, records) = Source::open(path.as_ref(), options.page_size)?;
-    sys::check_is_free(new_path.as_ref()).map_err(|source| Error::Io {
-        action: "create",
-        path: new_path.as_ref().to_owned(),
-        source,
-    })?;
+    sys::check_is_free(new_path.as_ref()).map_err(|source| Error::io("create", new_path.as_ref(), source))?;
     let mut report =
         SalvageReport { page_size: source.page_size, pages: source.page_count, ..Default::default() };
     let mut state = match State::of_records(&source, &records)? {
         Some((state, record)) => with_record(state, &record, &mut report)?,
-        None => without_record(&source, &mut report)?.ok_or_else(|| nothing_found(path.as_ref()))?,
+        None => without_record(&source, &mut report)?.ok_or_else(|| source.nothing_found())?,
     };
     let written = target::write(&mut state, new_path.as_ref())?;
     report.damaged_pages = state.damaged;

@@ -18,6 +18,7 @@ use crate::format::overflow::{self, MAX_VALUE_LEN};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 use crate::space::Space;
 use crate::sys::{self, FileStorage, Reservation, Rights, Storage};
+use crate::txn::not_a_database::not_a_database;
 use crate::txn::open::open_alone;
 use crate::txn::recover::read_records;
 
@@ -41,7 +42,7 @@ impl Source {
     pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Meta>)> {
         let storage = open_alone(path, Reservation::Nothing)?;
         let records = read_records(&storage)?;
-        let examining = |source| Error::Io { action: "examine", path: path.to_owned(), source };
+        let examining = |source| Error::io("examine", path, source);
         let length = storage.file_length().map_err(examining)?;
         let mut source = Source { storage, path: path.to_owned(), page_size: 0, page_count: 0 };
         let found = records.first().map(|record| record.page_size);
@@ -51,18 +52,20 @@ impl Source {
             return Err(Error::PageSizeMismatch { requested, found });
         }
         let known = page_size.or(found).or_else(|| source.guess_page_size(length));
-        source.page_size = known.ok_or_else(|| nothing_found(path))?;
+        source.page_size = known.ok_or_else(|| source.nothing_found())?;
         source.page_count = page_count(length, source.page_size);
         Ok((source, records))
     }
 
+    /// Returns the error for a file in which no part of a database was found.
+    pub(super) fn nothing_found(&self) -> Error {
+        let found = "it has neither a good meta page nor any page with the right checksum";
+        not_a_database(&self.storage, &self.path, found)
+    }
+
     /// Returns the mode, owner and group of the file.
     pub(super) fn rights(&self) -> Result<Rights> {
-        Rights::of(self.storage.file()).map_err(|source| Error::Io {
-            action: "examine",
-            path: self.path.clone(),
-            source,
-        })
+        Rights::of(self.storage.file()).map_err(|source| Error::io("examine", &self.path, source))
     }
 
     /// Returns the page size with which the most pages verify, out of the first [`PROOF`] good ones.
@@ -176,12 +179,6 @@ impl Source {
         let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
         Space::load(&chain.bytes, record.id)
     }
-}
-
-/// The error for a file in which no part of a database was found.
-pub(super) fn nothing_found(path: &Path) -> Error {
-    let found = "it has neither a good meta page nor any page with the right checksum".into();
-    Error::NotADatabase { path: path.to_owned(), found }
 }
 
 fn page_count(length: u64, page_size: usize) -> u32 {

@@ -87,5 +87,5 @@ impl SharedMemory {
 }
 
 fn cannot_lock(source: io::Error) -> Error {
-    Error::Io { action: "lock", path: "the lock file".into(), source }
+    Error::io("lock", "the lock file", source)
 }

@@ -326,12 +326,12 @@ fn end_of(block: usize) -> usize {
 
 #[cold]
 fn cannot_examine(source: std::io::Error) -> Error {
-    Error::Io { action: "look for the reader table in", path: "the lock file".into(), source }
+    Error::io("look for the reader table in", "the lock file", source)
 }
 
 #[cold]
 fn cannot_grow(source: std::io::Error) -> Error {
-    Error::Io { action: "make the reader table longer in", path: "the lock file".into(), source }
+    Error::io("make the reader table longer in", "the lock file", source)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -25,7 +25,7 @@ pub(crate) struct Building {
 }
 
 fn creating(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io { action: "create", path: path.to_owned(), source }
+    move |source| Error::io("create", path, source)
 }
 
 impl Building {

@@ -27,6 +27,7 @@ pub(crate) mod building;
 pub(crate) mod file_locks;
 pub(crate) mod free_space;
 mod left_state;
+pub(crate) mod not_a_database;
 pub(crate) mod prefetch;
 pub(crate) mod reader_info;
 pub(crate) mod readers;

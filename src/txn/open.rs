@@ -30,6 +30,7 @@ use crate::sys::{
 };
 use crate::txn::database::{Database, FIRST_TRANSACTION, Settings};
 use crate::txn::file_locks::{self, FileLocks, Others};
+use crate::txn::not_a_database::no_meta_page;
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::{Slots, SlotsError, read_slots};
 use crate::txn::sync_state::SyncState;
@@ -99,7 +100,7 @@ impl OpenSettings {
                 }
                 // Neither file exists, nor can be created: the user knows the database, not the lock file.
                 Err(source) if !path.exists() && LockFile::path_for(path).symlink_metadata().is_err() => {
-                    return Err(Error::Io { action: "create", path: path.to_owned(), source });
+                    return Err(Error::io("create", path, source));
                 }
                 other => other.map_err(lock_file_error(path, "open"))?,
             };
@@ -125,7 +126,7 @@ impl OpenSettings {
     /// file beside it. If it does not exist, the path and the rights that it is to have. The path is resolved once:
     /// one file has one lock file, by whatever link it is opened, and wherever links and the process go later.
     fn find(&self, path: &Path) -> Result<(PathBuf, Rights)> {
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let io_error = |action| move |source| Error::io(action, path, source);
         for _ in 0..FIND_TRIES {
             // This uses the path as it is: the system has rules about whose links it follows. Nothing is mapped: the
             // file may be no database, and to map it for writing fills its holes.
@@ -139,7 +140,7 @@ impl OpenSettings {
                 let is_to_be_filled =
                     self.may_create() && storage.file_length().is_ok_and(|length| length == 0);
                 if !is_to_be_filled {
-                    read_slots(storage).map_err(|error| explain(error, path))?;
+                    read_slots(storage).map_err(|error| explain(error, storage, path))?;
                 }
             }
             let action = if storage.is_some() { "find" } else { "create" };
@@ -178,7 +179,7 @@ impl OpenSettings {
     /// Makes a database of an empty file that is to become `path` and that no other process can open, and opens it.
     pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Database> {
         self.check()?;
-        let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
+        let io_error = |source| Error::io("create", path, source);
         sys::store_at(file, 0, &self.first_pages(new_identity()?)?).map_err(io_error)?;
         let file = file.try_clone().map_err(io_error)?;
         let storage = FileStorage::of_file(file, Access::ReadWrite, self.settings.max_size);
@@ -187,7 +188,7 @@ impl OpenSettings {
 
     /// Opens, holding the open lock. Returns `None` if a file was removed or replaced meanwhile.
     fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Database>> {
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let io_error = |action| move |source| Error::io(action, path, source);
         let locking = |source| lock_file_error(path, "lock")(source);
         file_locks::lock_open(&lock).map_err(locking)?;
         lock.file().and_then(check_lock_file).map_err(locking)?;
@@ -205,7 +206,7 @@ impl OpenSettings {
 
     /// Creates the database file, unless it has contents. The open lock is held.
     fn create_if_missing(&self, path: &Path, lock: &LockFile) -> Result<()> {
-        let io_error = |source| Error::Io { action: "create", path: path.to_owned(), source };
+        let io_error = |source| Error::io("create", path, source);
         let is_empty = match sys::is_empty_file(path) {
             Ok(false) => return Ok(()),
             Ok(true) => true, // of `touch` or `mktemp`, for instance
@@ -268,7 +269,7 @@ impl OpenSettings {
     /// handles do not see such a reader. So it holds writers off as long as it is open, and is refused while another
     /// handle has the database open.
     fn open_unseen(&self, path: &Path) -> Result<Database> {
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let io_error = |action| move |source| Error::io(action, path, source);
         let mut storage = self.open_storage(path).map_err(io_error("open"))?;
         keep_others_out(&mut storage, path)?;
         self.start_unshared(Box::new(storage), path)
@@ -278,7 +279,7 @@ impl OpenSettings {
     pub(crate) fn open_in_memory(&self) -> Result<Database> {
         self.check()?;
         let path = Path::new("(memory)");
-        let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+        let io_error = |action| move |source| Error::io(action, path, source);
         let storage =
             FileStorage::in_memory(self.write_mode, self.settings.max_size).map_err(io_error("create"))?;
         let pages = self.first_pages(new_identity()?)?;
@@ -323,7 +324,7 @@ impl OpenSettings {
 
     /// Recovers a database that this handle has for itself.
     pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Database> {
-        let io_error = |source| Error::Io { action: "reserve memory for", path: path.to_owned(), source };
+        let io_error = |source| Error::io("reserve memory for", path, source);
         let words = SharedWords::anonymous(WORD_COUNT).map_err(io_error)?;
         self.start(storage, path, SharedMemory::new(words), None, true)
     }
@@ -349,7 +350,7 @@ impl OpenSettings {
         locks: Option<FileLocks>,
         is_alone: bool,
     ) -> Result<Database> {
-        let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, path))?;
+        let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, &*storage, path))?;
         let database = slots.identity();
         let pages = self.page_file(storage, slots.page_size, path)?;
         let file = pages.storage.identity();
@@ -443,13 +444,13 @@ pub(crate) fn open_alone(path: &Path, reservation: Reservation) -> Result<FileSt
 }
 
 fn open_as_it_is(path: &Path, reservation: Reservation) -> Result<FileStorage> {
-    let opening = |source| Error::Io { action: "open", path: path.to_owned(), source };
+    let opening = |source| Error::io("open", path, source);
     FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, reservation).map_err(opening)
 }
 
 /// Holds writers off while the file is open. Returns an error if another handle has it open.
 fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
-    let locking = |source| Error::Io { action: "lock", path: path.to_owned(), source };
+    let locking = |source| Error::io("lock", path, source);
     let lock = storage.open_for_locks(path).map_err(locking)?;
     let is_held = file_locks::try_hold_off_writers(&lock).map_err(locking)?;
     if !is_held || !file_locks::is_nobody_present(&lock).map_err(locking)? {
@@ -482,22 +483,18 @@ fn another_lock_file(path: &Path) -> Error {
 }
 
 fn lock_file_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io { action, path: LockFile::path_for(path), source }
+    move |source| Error::io(action, LockFile::path_for(path), source)
 }
 
 fn new_identity() -> Result<Identity> {
-    sys::random_bytes().map_err(|source| Error::Io {
-        action: "get random bytes from",
-        path: "the system".into(),
-        source,
-    })
+    sys::random_bytes().map_err(|source| Error::io("get random bytes from", "the system", source))
 }
 
-fn explain(error: SlotsError, path: &Path) -> Error {
+fn explain(error: SlotsError, storage: &dyn Storage, path: &Path) -> Error {
     match error {
-        SlotsError::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        SlotsError::Io(source) => Error::io("read", path, source),
         SlotsError::Short { expected, found } => Error::Truncated { path: path.to_owned(), expected, found },
-        SlotsError::Unusable(error) => error,
-        SlotsError::Foreign(found) => Error::NotADatabase { path: path.to_owned(), found },
+        SlotsError::Newer(error) => error,
+        SlotsError::NoMeta => no_meta_page(storage, path),
     }
 }

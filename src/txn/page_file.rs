@@ -64,11 +64,8 @@ impl PageFile {
     ) -> Result<PageFile> {
         let page_count = storage.mapping().reserved_length() / page_size as u64;
         let words = page_count.min(u64::from(PageNumber::LIMIT)).div_ceil(64) as usize;
-        let verified = SharedWords::anonymous(words).map_err(|source| Error::Io {
-            action: "reserve memory for",
-            path: path.to_owned(),
-            source,
-        })?;
+        let verified =
+            SharedWords::anonymous(words).map_err(|source| Error::io("reserve memory for", path, source))?;
         Ok(PageFile {
             mapping: Arc::clone(storage.mapping()),
             has_layers: storage.has_layers(),
@@ -108,7 +105,7 @@ impl PageFile {
     }
 
     pub(crate) fn io_error(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-        move |source| Error::Io { action, path: self.path.clone(), source }
+        move |source| Error::io(action, &self.path, source)
     }
 
     /// The rights that files made from this one get.

@@ -55,7 +55,7 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let mut tries = 1;
     loop {
         match read_slots_once(storage) {
-            Err(SlotsError::Foreign(_) | SlotsError::Unusable(Error::Corrupt(_))) if tries < READ_TRIES => {
+            Err(SlotsError::NoMeta) if tries < READ_TRIES => {
                 std::thread::sleep(std::time::Duration::from_millis(tries));
                 tries += 1;
             }
@@ -92,7 +92,7 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     let read = |offset: u64| read_slot(storage, offset, length);
     let first_bytes = read(0)?;
     let first = match Meta::decode(&first_bytes, 0) {
-        Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
+        Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Newer(error)),
         other => other,
     };
     if let Ok(record) = &first {
@@ -100,7 +100,7 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         let second_bytes = read(slot_offset(1, page_size))?;
         let second = Meta::decode(&second_bytes, 1);
         if let Err(error @ Error::NewerFormat { .. }) = second {
-            return Err(SlotsError::Unusable(error)); // a newer library's commit, which must not be erased
+            return Err(SlotsError::Newer(error)); // a newer library's commit, which must not be erased
         }
         let found = [first.ok(), second.ok().filter(|second| second.page_size == page_size)];
         return Ok(Slots::new(page_size, found));
@@ -110,18 +110,15 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
             Ok(record) if record.page_size == page_size => {
                 return Ok(Slots::new(page_size, [None, Some(record)]));
             }
-            Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Unusable(error)),
+            Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Newer(error)),
             _ => {}
         }
     }
-    let is_ours = first_bytes.starts_with(meta::MAGIC);
     let expected = u64::from(META_PAGES) * declared_page_size(&first_bytes) as u64;
-    match first {
-        Err(_) if is_ours && length < expected => Err(SlotsError::Short { expected, found: length }),
-        Err(error) if is_ours => Err(SlotsError::Unusable(error)),
-        _ if length == 0 => Err(SlotsError::Foreign("it is empty".into())),
-        _ => Err(SlotsError::Foreign(format!("it has {length} bytes, but no meta page of one"))),
+    if first_bytes.starts_with(meta::MAGIC) && length < expected {
+        return Err(SlotsError::Short { expected, found: length });
     }
+    Err(SlotsError::NoMeta)
 }
 
 /// The bytes of the meta page at `offset`: those of the smallest page, or as many more as they say that it has.
@@ -153,10 +150,10 @@ pub(crate) enum SlotsError {
         expected: u64,
         found: u64,
     },
-    /// The file is a mapleaf database, and cannot be used.
-    Unusable(Error),
-    /// The file is no mapleaf database; what it is instead.
-    Foreign(String),
+    /// A newer version of the library wrote the file.
+    Newer(Error),
+    /// The file is not a mapleaf database, or both its meta pages are damaged.
+    NoMeta,
 }
 
 impl Slots {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mapleaf::Db;
 
-use crate::common::assert_clean;
+use crate::common::{Random, assert_clean};
 use crate::{NAMES, answer, mapleaf, refused, run, text, world};
 
 #[test]
@@ -31,6 +31,27 @@ fn copies_and_checks_while_the_database_is_open() {
         assert_clean(&Db::open(at.join(copy)).unwrap());
     }
     answer(at, &["readers", "--pins", "a.mapleaf"]);
+}
+
+/// What may be all that is left of a database is not called another file, and not to be removed.
+#[test]
+fn a_database_without_meta_pages_is_to_be_salvaged() {
+    let (folder, path) = world();
+    let at = folder.path();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..8192].copy_from_slice(&Random::new(1).bytes(8192));
+    fs::write(&path, &bytes).unwrap();
+    let part = "a.mapleaf is a damaged mapleaf database: neither of its two meta pages is in order; restore a backup, \
+                or rescue what can be read with `mapleaf salvage`";
+    for arguments in
+        [&["stat", "a.mapleaf"][..], &["check", "a.mapleaf"], &["put", "a.mapleaf", "names", "x", "y"]]
+    {
+        refused(at, arguments, b"", 3, part);
+    }
+    let salvaged = run(at, &["salvage", "a.mapleaf", "rescued"], b"");
+    assert!(at.join("rescued").exists(), "{}", text(&salvaged.stderr));
+    assert!(answer(at, &["tables", "rescued"]).contains("names"));
+    assert!(fs::read(&path).unwrap() == bytes);
 }
 
 #[test]

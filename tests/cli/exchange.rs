@@ -258,5 +258,24 @@ fn input_that_is_not_text_is_recognised() {
         refused(at, &["load", "--table", "t", "--format", "tsv", "new", name], b"", 2, part);
     }
     refused(at, &["load", "new"], &lmdb_file, 2, "standard input is an LMDB database, not text");
+    // Where a database is expected, they are named, too.
+    for (name, part) in [
+        (
+            "old.lmdb",
+            "old.lmdb is not a mapleaf database: it is the data file of an LMDB database; its named tables are \
+                      loaded by: mdb_dump -n -a old.lmdb | mapleaf load NEW_FILE",
+        ),
+        (
+            "sqlite",
+            "it is an SQLite database; a query of two columns, key and value, is loaded by: sqlite3 -tabs",
+        ),
+        ("increment", "it is an increment; mapleaf restore COPY increment NEW_FILE makes a database of it"),
+        ("packed.gz", "it has 4 bytes, but no meta page of one; use another path"),
+    ] {
+        for command in ["stat", "check", "dump", "shrink"] {
+            refused(at, &[command, name], b"", 3, part);
+        }
+    }
+    refused(at, &["put", "sqlite", "names", "ada", "1"], b"", 3, "it is an SQLite database");
     assert_eq!(files(at), before);
 }

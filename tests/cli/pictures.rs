@@ -69,7 +69,7 @@ fn pages_are_taken_apart() {
     assert!(said.contains("WRONG") && said.contains("1 problem\n"), "{said}");
     bytes[..8192].fill(0);
     fs::write(&path, &bytes).unwrap();
-    refused(at, &["page", "a.mapleaf", number], b"", 3, "without a meta page");
+    refused(at, &["page", "a.mapleaf", number], b"", 3, "no meta page");
     let output = run(at, &["page", "--page-size", "4096", "a.mapleaf", number], b"");
     assert!(text(&output.stdout).contains("WRONG"));
     assert_eq!(answer(at, &["page", "--page-size", "4096", "a.mapleaf", "0"]).lines().count(), 1);

@@ -4,7 +4,8 @@
 //! What is held against it, besides panics:
 //! - Reading ends: no iterator answers more entries than its pages have room for ([`room_for_entries`]).
 //! - Of reading, only `Corrupt`, `Decode` and what concerns names and types of tables may come; of opening, `Corrupt`,
-//!   `NotADatabase`, `NewerFormat`, `Truncated`; of writing, `Full` and `TransactionFailed` too. Never `Io`.
+//!   `NotADatabase`, `MetaPagesLost`, `NewerFormat`, `Truncated`; of writing, `Full` and `TransactionFailed` too.
+//!   Never `Io`.
 //! - `Db::check` is right: where it finds nothing, nothing is `Corrupt`, and after a commit it still finds nothing.
 
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ pub(crate) struct Findings {
     pub(crate) salvaged: u64,
     pub(crate) salvaged_whole: u64,
     pub(crate) entries_rescued: u64,
-    /// How often each property was found not to hold, by `Corruption::what`; other errors by their name.
+    /// How often each property was found not to hold, by `Corruption::what`; other errors by their advice.
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) most_memory: usize,
 }
@@ -170,9 +171,10 @@ impl Exercise<'_> {
                 assert!(!self.is_clean || is_at_its_end, "check has found nothing, and then: {error}");
                 true
             }
-            Error::NotADatabase { .. } | Error::NewerFormat { .. } | Error::Truncated { .. } => {
-                context == Context::Opening
-            }
+            Error::NotADatabase { .. }
+            | Error::MetaPagesLost { .. }
+            | Error::NewerFormat { .. }
+            | Error::Truncated { .. } => context == Context::Opening,
             Error::TableNotFound { .. } | Error::TableTypeMismatch { .. } | Error::Decode { .. } => {
                 context != Context::Opening
             }
@@ -187,7 +189,7 @@ impl Exercise<'_> {
         assert!(is_due, "{context:?} returns {error:?}");
         let name = match &error {
             Error::Corrupt(corruption) => corruption.what.to_owned(),
-            other => format!("{other:?}").chars().take_while(|letter| letter.is_alphanumeric()).collect(),
+            other => advice_of(other),
         };
         *self.findings.errors.entry(name).or_default() += 1;
         None
@@ -489,4 +491,10 @@ pub(crate) fn assert_bounds(path: &Path) {
 /// How many entries can be read before the first error or the end, up to two more than `room`.
 fn whole<T>(entries: impl Iterator<Item = mapleaf::Result<T>>, room: u64) -> u64 {
     entries.take(room as usize + 2).take_while(|entry| entry.is_ok()).count() as u64
+}
+
+/// The last part of an error's text, which says what to do: it is the same for all errors of one variant.
+pub(crate) fn advice_of(error: &Error) -> String {
+    let text = error.to_string();
+    text.rsplit("; ").next().unwrap_or(&text).to_owned()
 }

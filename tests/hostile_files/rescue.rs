@@ -13,7 +13,7 @@ use mapleaf::{Db, Error, SalvageOptions, SalvageReport};
 
 use crate::common::Random;
 use crate::corpus::lock_path;
-use crate::exercise::{Exercise, Findings, Plan};
+use crate::exercise::{Exercise, Findings, Plan, advice_of};
 
 /// A damaged file of so many bytes becomes one of so many times as many, and so many more, at most.
 const LENGTH_FACTOR: u64 = 4;
@@ -49,11 +49,7 @@ pub(crate) fn salvage(
             };
             assert!(is_due, "salvage answers {error:?}");
             assert_eq!(names_in(folder), names, "something is left behind");
-            let name = format!("{error:?}")
-                .chars()
-                .take_while(|letter| letter.is_alphanumeric())
-                .collect::<String>();
-            *findings.errors.entry(format!("salvage: {name}")).or_default() += 1;
+            *findings.errors.entry(format!("salvage: {}", advice_of(&error))).or_default() += 1;
             return None;
         }
     };

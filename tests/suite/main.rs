@@ -14,6 +14,7 @@ mod compaction;
 mod copy;
 mod disk_full;
 mod docs;
+mod errors;
 mod exclusion;
 mod failing_disk;
 mod files;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mapleaf::inspect::Inspector;
-use mapleaf::{Db, Error, ReadTxn, TableInfo, WriteTxn};
+use mapleaf::{Db, Error, FileKind, ReadTxn, TableInfo, WriteTxn};
 
 use crate::outcome::{Failure, UNUSABLE_FILE, wrong};
 
@@ -20,10 +20,10 @@ pub(crate) fn open_existing(path: &Path) -> Result<Db, Failure> {
 /// Opens any file to read its pages. `page_size` is their size in bytes, if no record has it any more.
 pub(crate) fn open_pages(path: &Path, page_size: Option<usize>) -> Result<Inspector, Failure> {
     Inspector::open(path, page_size).map_err(|error| match error {
-        Error::NotADatabase { path, found } => Failure {
+        Error::NotADatabase { path, kind: FileKind::Unknown, found } => Failure {
             code: UNUSABLE_FILE,
             message: format!(
-                "{} is not a mapleaf database, or its records are lost: {found}; give the size of its pages with \
+                "{} is not a mapleaf database, or its meta pages are lost: {found}; give the size of its pages with \
                  --page-size",
                 path.display()
             ),

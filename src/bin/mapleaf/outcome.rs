@@ -5,6 +5,8 @@ use std::io;
 
 use mapleaf::Error;
 
+use crate::exchange::foreign;
+
 /// The command line or the input is wrong.
 pub(crate) const WRONG_INPUT: u8 = 2;
 /// The file cannot be used as a database.
@@ -50,6 +52,7 @@ impl From<Error> for Failure {
         let code = match &error {
             Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => NO_READER,
             Error::NotADatabase { .. }
+            | Error::MetaPagesLost { .. }
             | Error::Corrupt(_)
             | Error::Truncated { .. }
             | Error::NewerFormat { .. } => UNUSABLE_FILE,
@@ -74,6 +77,16 @@ fn message_of(error: &Error) -> String {
         Error::Corrupt(problem) => format!(
             "the file is damaged: {problem}; list all damage with `mapleaf check`, and restore a backup, or rescue \
              what can be read with `mapleaf salvage`"
+        ),
+        Error::NotADatabase { path, kind, found } => {
+            let advice = foreign::what_to_do(*kind, &path.display().to_string(), "NEW_FILE");
+            let advice = advice.unwrap_or_else(|| "use another path".to_owned());
+            format!("{} is not a mapleaf database: {found}; {advice}", path.display())
+        }
+        Error::MetaPagesLost { path } => format!(
+            "{} is a damaged mapleaf database: neither of its two meta pages is in order; restore a backup, or rescue \
+             what can be read with `mapleaf salvage`",
+            path.display()
         ),
         Error::Truncated { path, expected, found } => format!(
             "{} is truncated: expected {expected} bytes, found {found}; restore it from a backup, or rescue what is \
@@ -128,7 +141,7 @@ impl From<serde_json::Error> for Failure {
 mod tests {
     use std::path::PathBuf;
 
-    use mapleaf::Corruption;
+    use mapleaf::{Corruption, FileKind};
 
     use super::*;
 
@@ -138,11 +151,21 @@ mod tests {
         let text = |text: &str| text.to_owned();
         let corruption =
             Corruption { page: Some(7), what: "checksum", expected: text("1"), found: text("2") };
+        let foreign = |kind| Error::NotADatabase { path: path.clone(), kind, found: text("it has 7 bytes") };
         vec![
-            Error::Io { action: "open", path: path.clone(), source: io::ErrorKind::NotFound.into() },
+            Error::Io {
+                action: "open",
+                path: path.clone(),
+                source: io::Error::from(io::ErrorKind::NotFound).into(),
+            },
             Error::Corrupt(Box::new(corruption)),
             Error::Poisoned,
-            Error::NotADatabase { path: path.clone(), found: text("it is empty") },
+            foreign(FileKind::Unknown),
+            foreign(FileKind::Database),
+            foreign(FileKind::Increment),
+            foreign(FileKind::Lmdb),
+            foreign(FileKind::Sqlite),
+            Error::MetaPagesLost { path: path.clone() },
             Error::NewerFormat { found: 9, supported: 2 },
             Error::PageSizeMismatch { requested: 4096, found: 8192 },
             Error::Truncated { path: path.clone(), expected: 8192, found: 4096 },
@@ -173,6 +196,8 @@ mod tests {
     fn messages_name_commands_and_options_not_functions() {
         for error in errors() {
             let message = Failure::from(error).message;
+            let message =
+                message.replace("NEW_FILE", "").replace("KEY_TYPE,VALUE_TYPE", "").replace("mdb_dump", "");
             let is_of_code = |word: &str| word.contains("()") || word.contains("::") || word.contains('_');
             assert!(!message.split(' ').any(is_of_code), "{message}");
         }

@@ -83,9 +83,12 @@ macro_rules! wrong {
 pub(crate) fn verify(path: &Path, acknowledged: &Acknowledged) -> Result<Result<String, Wrong>> {
     match check(path, acknowledged) {
         // What lies in the file is wrong.
-        Err(error @ (Error::Corrupt(_) | Error::NotADatabase { .. } | Error::Truncated { .. })) => {
-            Ok(Err(Wrong(format!("WRONG: {error}"))))
-        }
+        Err(
+            error @ (Error::Corrupt(_)
+            | Error::NotADatabase { .. }
+            | Error::MetaPagesLost { .. }
+            | Error::Truncated { .. }),
+        ) => Ok(Err(Wrong(format!("WRONG: {error}")))),
         other => Ok(other?),
     }
 }

@@ -1,0 +1,138 @@
+//! Removals of many entries: those that a closure chooses, those of a range, all.
+
+use std::ops::Bound;
+
+use crate::base::KeyBuf;
+use crate::db::write::TableMut;
+use crate::error::{Error, Result};
+use crate::types::{Key, KeyBytes, KeyRange, Value};
+
+/// How many entries `retain` collects before it removes them.
+const RETAIN_BATCH: usize = 1024;
+
+impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
+    /// Removes every entry for which `keep` returns `false`. Returns the number of removed entries.
+    ///
+    /// `keep` may read and change other tables of the transaction.
+    ///
+    /// # Errors
+    ///
+    /// If an entry cannot be read or decoded, or if `keep` panics, only some of the entries may have been removed.
+    /// The transaction can then only be aborted, and every later call returns [`Error::TransactionFailed`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const SESSIONS: Table<str, u64> = Table::new("sessions");
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut sessions = tx.table(&SESSIONS)?;
+    ///     sessions.insert("ada", 1815)?;
+    ///     sessions.insert("bob", 1985)?;
+    ///     assert_eq!(sessions.retain(|_, last_seen| last_seen > 1900)?, 1);
+    ///     assert_eq!(sessions.get("ada")?, None);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(K::Owned, V::Ref<'_>) -> bool) -> Result<u64> {
+        self.try_retain(|key, value| Ok(keep(key, value)))
+    }
+
+    /// Removes every entry for which `keep` returns `Ok(false)`, as [`retain`](TableMut::retain) does, and stops at the
+    /// first error that `keep` returns. The error may be of any type that mapleaf's [`Error`] converts to.
+    ///
+    /// # Errors
+    ///
+    /// Those of `keep` and of [`retain`](TableMut::retain). After any of them only some of the entries may have been
+    /// removed. The transaction can then only be aborted, and every later call returns [`Error::TransactionFailed`].
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const DATES: Table<u64, str> = Table::new("dates");
+    ///
+    /// fn remove_before(year: u16, db: &Db) -> Result<u64, Box<dyn std::error::Error>> {
+    ///     db.try_update(|tx| {
+    ///         tx.table(&DATES)?.try_retain(|_, date| {
+    ///             let (found, _) = date.split_once('-').ok_or("a date without a year")?;
+    ///             Ok(found.parse::<u16>()? >= year)
+    ///         })
+    ///     })
+    /// }
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| tx.table(&DATES)?.insert_many([(1, "1815-12-10"), (2, "1912-06-23")]))?;
+    /// assert_eq!(remove_before(1900, &db).unwrap(), 1);
+    /// db.update(|tx| tx.table(&DATES)?.insert_many([(3, "1789-07-14"), (4, "yesterday")]))?;
+    /// assert!(remove_before(1900, &db).is_err());
+    /// assert_eq!(db.read()?.table(&DATES)?.len(), 3, "nothing was removed");
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn try_retain<E: From<Error>>(
+        &mut self,
+        keep: impl FnMut(K::Owned, V::Ref<'_>) -> Result<bool, E>,
+    ) -> Result<u64, E> {
+        let transaction = self.transaction;
+        transaction.guard_whole(|| self.retain_unguarded(keep))
+    }
+
+    fn retain_unguarded<E: From<Error>>(
+        &mut self,
+        mut keep: impl FnMut(K::Owned, V::Ref<'_>) -> Result<bool, E>,
+    ) -> Result<u64, E> {
+        let mut removed = 0;
+        let mut after = Bound::Unbounded;
+        loop {
+            self.transaction.check_usable()?;
+            let mut doomed = Vec::new();
+            let tree = &self.open().tree;
+            let nodes = tree.nodes(self.pages());
+            let mut cursor = tree.range(after.as_ref().map(|key: &KeyBuf| &**key), Bound::Unbounded);
+            while doomed.len() < RETAIN_BATCH {
+                let Some((key, value)) = cursor.next(nodes)? else { break };
+                if !keep(K::decode(KeyBytes::from(key.clone()))?, V::decode(value)?)? {
+                    doomed.push(key);
+                }
+            }
+            doomed.iter().try_for_each(|key| self.remove_found(key))?;
+            removed += doomed.len() as u64;
+            // A batch that is not full has reached the end of the table.
+            match doomed.pop() {
+                Some(last) if doomed.len() + 1 == RETAIN_BATCH => after = Bound::Excluded(last),
+                _ => return Ok(removed),
+            }
+        }
+    }
+
+    /// Removes all entries whose keys are in `range`, whole subtrees at a time. Returns the number of removed
+    /// entries.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const EVENTS: Table<u64, str> = Table::new("events");
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut events = tx.table(&EVENTS)?;
+    ///     for time in 0..1000 {
+    ///         events.insert(time, "something happened")?;
+    ///     }
+    ///     assert_eq!(events.remove_range(..900)?, 900);
+    ///     assert_eq!(events.len(), 100);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn remove_range(&mut self, range: impl KeyRange<K>) -> Result<u64> {
+        let (lower, upper) = range.encode_range();
+        self.change(|open, pages| {
+            let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
+            open.tree.remove_range(pages, lower, upper)
+        })
+    }
+
+    /// Removes all entries. Returns their number.
+    pub fn clear(&mut self) -> Result<u64> {
+        let entries = self.len();
+        self.change(|open, pages| open.tree.clear(pages))?;
+        Ok(entries)
+    }
+}

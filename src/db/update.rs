@@ -1,0 +1,139 @@
+//! Transactions that run a closure: they commit if it succeeds.
+
+use crate::db::{Db, ReadTxn, WriteTxn};
+use crate::error::{Error, Result};
+
+impl Db {
+    /// Runs `work` in a write transaction, commits durably if it returns `Ok`, and aborts otherwise.
+    ///
+    /// The errors of `work` are mapleaf's. For errors of your own there is [`Db::try_update`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, of [`Db::write`] and of [`WriteTxn::commit`].
+    ///
+    /// ```
+    /// use mapleaf::{Db, Error, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| { tx.table(&HITS)?.insert(7, 1)?; Ok(()) })?;
+    ///
+    /// let refused = db.update(|tx| {
+    ///     tx.table(&HITS)?.clear()?;
+    ///     Err::<(), _>(Error::TransactionFailed)
+    /// });
+    /// assert!(refused.is_err());
+    /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some(1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn update<T>(&self, work: impl FnOnce(&WriteTxn) -> Result<T>) -> Result<T> {
+        self.try_update(work)
+    }
+
+    /// Runs `work` in a write transaction as [`Db::update`] does, with errors of any type that mapleaf's [`Error`]
+    /// converts to. As in [`Iterator::try_for_each`], `try` means that `work` may fail in its own way. It waits for
+    /// other writers.
+    ///
+    /// Only an `Err` aborts. A failure inside `Ok`, such as `Ok(Err(..))`, commits what was done before it.
+    ///
+    /// If the compiler asks for the type of the error, end the closure with `Ok::<_, MyError>(..)`. For mapleaf's own
+    /// errors this is never necessary with [`Db::update`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, of [`Db::write`] and of [`WriteTxn::commit`].
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const BALANCES: Table<str, u64> = Table::new("balances");
+    ///
+    /// #[derive(Debug)]
+    /// enum TransferError {
+    ///     Database(mapleaf::Error),
+    ///     NotEnough { missing: u64 },
+    /// }
+    ///
+    /// impl From<mapleaf::Error> for TransferError {
+    ///     fn from(error: mapleaf::Error) -> TransferError {
+    ///         TransferError::Database(error)
+    ///     }
+    /// }
+    ///
+    /// fn transfer(db: &Db, from: &str, to: &str, amount: u64) -> Result<(), TransferError> {
+    ///     db.try_update(|tx| {
+    ///         let mut balances = tx.table(&BALANCES)?;
+    ///         let target = balances.get(to)?.unwrap_or(0);
+    ///         balances.insert(to, target + amount)?;
+    ///         let source = balances.get(from)?.unwrap_or(0);
+    ///         let rest = source.checked_sub(amount);
+    ///         balances.insert(from, rest.ok_or(TransferError::NotEnough { missing: amount - source })?)?;
+    ///         Ok(())
+    ///     })
+    /// }
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| tx.table(&BALANCES)?.insert("ada", 10))?;
+    /// let refused = transfer(&db, "ada", "bob", 12);
+    /// assert!(matches!(refused, Err(TransferError::NotEnough { missing: 2 })));
+    /// assert_eq!(db.view(|rx| rx.table(&BALANCES)?.get("bob"))?, None, "what had been done is undone");
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn try_update<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&WriteTxn) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = self.write()?;
+        let value = work(&tx)?;
+        tx.commit()?;
+        Ok(value)
+    }
+
+    /// Runs `work` in a read transaction, and returns its result.
+    ///
+    /// The errors of `work` are mapleaf's. For errors of your own there is [`Db::try_view`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `work` and of [`Db::read`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// let hits = db.view(|rx| rx.table(&HITS)?.get(7))?;
+    /// assert_eq!(hits, Some(1));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn view<T>(&self, work: impl FnOnce(&ReadTxn) -> Result<T>) -> Result<T> {
+        work(&self.read()?)
+    }
+
+    /// Runs `work` in a read transaction as [`Db::view`] does, with errors of any type that mapleaf's [`Error`]
+    /// converts to.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work` and of [`Db::read`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const SETTINGS: Table<str, str> = Table::new("settings");
+    ///
+    /// fn port(db: &Db) -> Result<u16, Box<dyn std::error::Error>> {
+    ///     db.try_view(|rx| {
+    ///         let settings = rx.table(&SETTINGS)?;
+    ///         Ok(settings.get("port")?.ok_or("no port is set")?.parse()?)
+    ///     })
+    /// }
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| tx.table(&SETTINGS)?.insert("port", "8080"))?;
+    /// assert_eq!(port(&db).unwrap(), 8080);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn try_view<T, E: From<Error>>(&self, work: impl FnOnce(&ReadTxn) -> Result<T, E>) -> Result<T, E> {
+        work(&self.read()?)
+    }
+}
