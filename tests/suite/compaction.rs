@@ -337,6 +337,39 @@ fn values_for_which_there_is_no_room_are_told() {
 }
 
 /// A free log of many pages at the end of the file moves with the rest.
+/// Commits of one, of ten, and of two hundred random entries each: the last need more room than compaction leaves.
+#[test]
+fn a_small_file_stays_small_after_compaction() {
+    const ENTRIES: u64 = 8000;
+    for batch in [1, 10, 200] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("live.mapleaf");
+        let db = Db::open(&path).unwrap();
+        let mut random = Random::new(batch);
+        let mut write = |count: u64, each: u64| {
+            for _ in 0..count {
+                let tx = db.write().unwrap();
+                for _ in 0..each {
+                    tx.table(&table(0)).unwrap().insert(random.next() % ENTRIES, &[7; 900][..]).unwrap();
+                }
+                tx.commit().unwrap();
+            }
+        };
+        write(40, 500);
+        db.compact().unwrap();
+        let compacted = file_pages(&path);
+        write(60, batch);
+        let (in_use, _) = pages_in_use(&db);
+        // A commit stores at most a page for each entry, and some above them. What it replaces is needed until it is
+        // durable. Besides that a part of the file is unused, so that commits find pages that lie together.
+        let needed = in_use + 2 * (batch + 30);
+        let limit = needed + needed / 7;
+        let after = file_pages(&path);
+        assert!(after <= limit, "{after} pages after {compacted}, {in_use} in use, batches of {batch}");
+        assert_clean(&db);
+    }
+}
+
 #[test]
 fn free_log_moves_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -115,6 +115,24 @@ fn increment_is_in_proportion_to_what_has_changed() {
     }
 }
 
+/// As `Db::compact` says.
+#[test]
+fn the_increment_after_a_compaction_has_what_it_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (db, _) = database(&folder.path().join("live"), 5);
+    db.update(|tx| tx.table(&ENTRIES)?.remove_range(..2000)).unwrap();
+    let since = db.read().unwrap().id();
+    let moved = db.compact().unwrap().moved_pages;
+    assert!(moved > 10);
+    db.update(|tx| tx.table(&ENTRIES)?.insert(4000, [1; 10])).unwrap();
+    let (_, first) = increment(&db.read().unwrap(), since);
+    assert!(u64::from(first.pages) >= moved, "{} pages, {moved} moved", first.pages);
+    let since = db.read().unwrap().id();
+    db.update(|tx| tx.table(&ENTRIES)?.insert(4000, [2; 10])).unwrap();
+    let (_, next) = increment(&db.read().unwrap(), since);
+    assert!(next.pages < 8, "{} pages", next.pages);
+}
+
 #[test]
 fn wrong_base_is_refused() {
     let folder = tempfile::tempdir().unwrap();

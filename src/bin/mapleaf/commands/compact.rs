@@ -20,7 +20,9 @@ use crate::progress::Progress;
   mapleaf compact app.mapleaf
   mapleaf compact --step-pages 64 app.mapleaf     others wait for shorter times
 
-It does not change how full the pages are. `mapleaf copy --compact` writes every table again, to another file.")]
+It does not change how full the pages are. `mapleaf copy --compact` writes every table again, to another file.
+
+The next `mapleaf backup --since` has all pages that it moved: compact just before a full copy is made.")]
 pub(crate) struct Compact {
     /// The database.
     file: PathBuf,
