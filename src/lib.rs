@@ -78,6 +78,7 @@
 //!
 //! - `serde`: values of any serde type in a compact format, as `Serde<T>`.
 //! - `messagepack`: values of any serde type with the names of their fields, as `MessagePack<T>`. Includes `serde`.
+//! - `async`: waiting for commits in asynchronous tasks, as `WatchStream`.
 //! - `sim`: the module `sim`, a simulated disk that explores what crashes do to your program.
 //! - `cli`: the command-line program `mapleaf`.
 //!
@@ -118,9 +119,11 @@ pub mod sim;
 
 pub use check::{CheckReport, PageCounts, PageRole, PageUse};
 pub use copy::{Increment, restore};
+#[cfg(feature = "async")]
+pub use db::WatchStream;
 pub use db::{
     AccessPattern, BulkLoad, Compaction, Db, OpenOptions, OwnedRange, OwnedTable, PendingCommit, Range,
-    ReadTxn, Stats, TableInfo, TableMut, TableRef, Watch, WriteTxn,
+    ReadTxn, Stats, TableInfo, TableMut, TableRef, Watch, WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};

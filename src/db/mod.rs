@@ -13,6 +13,8 @@ mod table_info;
 mod ticket;
 mod update;
 mod watch;
+#[cfg(feature = "async")]
+mod watch_stream;
 mod write;
 
 use std::fmt;
@@ -28,9 +30,12 @@ pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;
 pub use self::table_info::TableInfo;
 pub use self::ticket::PendingCommit;
-pub use self::watch::Watch;
+pub use self::watch::{Watch, WatchStopper};
+#[cfg(feature = "async")]
+pub use self::watch_stream::WatchStream;
 pub use self::write::{TableMut, WriteTxn};
 
+use crate::base::TransactionId;
 use crate::check::{self, CheckReport, PageCounts, PageUse};
 use crate::error::Result;
 use crate::txn::database::DbHandle;
@@ -322,11 +327,9 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<Option<u64>> {
-        watch::wait_for_commit(
-            &self.handle.core,
-            after,
-            timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-        )
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let newest = self.handle.core.wait_for_commit(TransactionId(after), deadline, || false)?;
+        Ok(newest.map(|id| id.0))
     }
 
     /// Returns an iterator over future commits, of any process. See [`Watch`]. It misses commits between an earlier
@@ -355,7 +358,7 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn watch_from(&self, after: u64) -> Watch {
-        Watch::new(&self.handle, after)
+        Watch::new(&self.handle, TransactionId(after))
     }
 
     /// Checks the whole database: every page, checksum, order of keys and count, and that each page of the file is

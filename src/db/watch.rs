@@ -1,50 +1,91 @@
-//! Waiting for commits of any process.
+//! Waiting for commits of any process, in an iterator.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::TransactionId;
 use crate::error::Result;
-use crate::txn::database::{Database, DbHandle};
-
-/// Sleeps until a transaction newer than `after` is visible. Returns the newest, or `None` at `deadline`.
-pub(super) fn wait_for_commit(core: &Database, after: u64, deadline: Option<Instant>) -> Result<Option<u64>> {
-    Ok(core.wait_for_commit(TransactionId(after), deadline)?.map(|id| id.0))
-}
+use crate::txn::database::DbHandle;
+#[cfg(feature = "async")]
+use crate::txn::notifier::WaitingTask;
 
 /// An iterator over commits of any process. Each item is the id of the newest visible transaction, as soon as it is
-/// newer than the previous item. The iterator sleeps in between, and never ends. Made by
+/// newer than the previous item. The iterator sleeps in between, and ends only if a [`WatchStopper`] ends it. Made by
 /// [`Db::watch`](crate::Db::watch) and [`Db::watch_from`](crate::Db::watch_from).
 ///
 /// If commits come faster than items are taken, items skip to the newest. When
 /// [`Db::wait_for_commit`](crate::Db::wait_for_commit) returns an error, that item and all later ones are errors.
+///
+/// With the feature `async`, [`Watch::into_stream`] turns it into a stream.
 #[must_use = "iterators are lazy"]
 pub struct Watch {
-    handle: Arc<DbHandle>,
-    after: u64,
+    pub(super) handle: Arc<DbHandle>,
+    pub(super) after: TransactionId,
+    pub(super) stop: Arc<Stop>,
+}
+
+/// What a [`Watch`], or its stream, shares with its stoppers.
+#[derive(Default)]
+pub(super) struct Stop {
+    is_stopped: AtomicBool,
+    /// Where a stream leaves the waker of its task.
+    #[cfg(feature = "async")]
+    pub(super) task: Arc<WaitingTask>,
+}
+
+impl Stop {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
 }
 
 impl Watch {
-    pub(super) fn new(handle: &Arc<DbHandle>, after: u64) -> Watch {
-        Watch { handle: Arc::clone(handle), after }
+    pub(super) fn new(handle: &Arc<DbHandle>, after: TransactionId) -> Watch {
+        Watch { handle: Arc::clone(handle), after, stop: Arc::default() }
     }
 
-    /// Returns the next item, or `None` if there is none within `timeout`.
+    /// Returns the next item, or `None` if there is none within `timeout`, or if the iterator has been stopped.
     ///
     /// # Errors
     ///
     /// Those of [`Db::wait_for_commit`](crate::Db::wait_for_commit).
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<u64>> {
-        let newest = wait_for_commit(&self.handle.core, self.after, Instant::now().checked_add(timeout))?;
+        self.wait(Instant::now().checked_add(timeout))
+    }
+
+    /// Returns a handle by which another thread, or a signal handler's thread, ends this iterator.
+    ///
+    /// ```
+    /// # use mapleaf::Db;
+    /// let db = Db::in_memory()?;
+    /// let commits = db.watch();
+    /// let stopper = commits.stopper();
+    /// let watcher = std::thread::spawn(move || {
+    ///     for id in commits {
+    ///         println!("transaction {}", id.expect("no sync has failed"));
+    ///     }
+    /// });
+    /// stopper.stop(); // the loop ends
+    /// watcher.join().unwrap();
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn stopper(&self) -> WatchStopper {
+        WatchStopper::new(&self.handle, &self.stop)
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<u64>> {
+        let stop = &self.stop;
+        let newest = self.handle.core.wait_for_commit(self.after, deadline, || stop.is_stopped())?;
         self.after = newest.unwrap_or(self.after);
-        Ok(newest)
+        Ok(newest.map(|id| id.0))
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("after", &self.after).finish_non_exhaustive()
+        f.debug_struct("Watch").field("after", &self.after.0).finish_non_exhaustive()
     }
 }
 
@@ -52,8 +93,42 @@ impl Iterator for Watch {
     type Item = Result<u64>;
 
     fn next(&mut self) -> Option<Result<u64>> {
-        let newest = wait_for_commit(&self.handle.core, self.after, None).transpose()?;
-        self.after = *newest.as_ref().unwrap_or(&self.after);
-        Some(newest)
+        self.wait(None).transpose()
+    }
+}
+
+/// Ends a [`Watch`] from outside. Made by [`Watch::stopper`]. It does not keep the database open.
+#[derive(Clone)]
+pub struct WatchStopper {
+    handle: Weak<DbHandle>,
+    stop: Arc<Stop>,
+}
+
+impl WatchStopper {
+    pub(super) fn new(handle: &Arc<DbHandle>, stop: &Arc<Stop>) -> WatchStopper {
+        WatchStopper { handle: Arc::downgrade(handle), stop: Arc::clone(stop) }
+    }
+
+    /// Ends the iterator: a call that waits returns `None`, and so does every later one, even if there are newer
+    /// commits. Returns at once, and may be called more than once.
+    pub fn stop(&self) {
+        self.stop.is_stopped.store(true, Ordering::SeqCst);
+        #[cfg(feature = "async")]
+        self.stop.task.wake();
+        // Without the handle there is no iterator that could wait.
+        if let Some(handle) = self.handle.upgrade() {
+            handle.core.wake_waiting();
+        }
+    }
+
+    /// Returns whether [`WatchStopper::stop`] has been called, on this handle or on a clone of it.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_stopped()
+    }
+}
+
+impl fmt::Debug for WatchStopper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchStopper").field("is_stopped", &self.is_stopped()).finish_non_exhaustive()
     }
 }

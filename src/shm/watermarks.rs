@@ -379,7 +379,8 @@ impl SharedMemory {
         }
     }
 
-    fn wake_sleepers(&self) {
+    /// Makes every sleeper test whether its wait is over.
+    pub(crate) fn wake_sleepers(&self) {
         self.word(CHANGES).fetch_add(1, SeqCst);
         if self.word(SLEEPERS).load(SeqCst) != 0 {
             futex::wake_all(self.word(CHANGES));

@@ -23,6 +23,8 @@ use crate::shm::handles::HandleNumber;
 use crate::shm::watermarks::Snapshot;
 use crate::sys::ForkMark;
 use crate::txn::file_locks::{FileLocks, Wait};
+#[cfg(feature = "async")]
+use crate::txn::notifier::Notifier;
 use crate::txn::page_file::PageFile;
 use crate::txn::reader_info::ReaderLimit;
 use crate::txn::sync_state::SyncState;
@@ -291,6 +293,9 @@ impl Drop for Database {
 pub(crate) struct Owner {
     core: Arc<Database>,
     helper: Mutex<Option<JoinHandle<()>>>,
+    /// Wakes tasks that wait for commits.
+    #[cfg(feature = "async")]
+    pub(crate) notifier: Arc<Notifier>,
 }
 
 impl Owner {
@@ -331,7 +336,12 @@ pub(crate) struct DbHandle {
 impl DbHandle {
     pub(crate) fn new(core: Database) -> DbHandle {
         let core = Arc::new(core);
-        let owner = Arc::new(Owner { core: Arc::clone(&core), helper: Mutex::new(None) });
+        let owner = Arc::new(Owner {
+            core: Arc::clone(&core),
+            helper: Mutex::new(None),
+            #[cfg(feature = "async")]
+            notifier: Arc::default(),
+        });
         DbHandle { core, owner }
     }
 }

@@ -28,11 +28,14 @@ pub(crate) mod file_locks;
 pub(crate) mod free_space;
 mod left_state;
 pub(crate) mod not_a_database;
+#[cfg(feature = "async")]
+pub(crate) mod notifier;
 pub(crate) mod prefetch;
 pub(crate) mod reader_info;
 pub(crate) mod readers;
 pub(crate) mod redirty;
 pub(crate) mod unsynced_pages;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;

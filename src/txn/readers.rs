@@ -3,10 +3,9 @@
 //! Invariant: pages are never taken from under a live reader, however old it is: its slices would change (I1). So a
 //! reader that lags can only be reported.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::base::TransactionId;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shm::reader_table::LiveReader;
 use crate::sys::coarse_milliseconds;
 use crate::txn::database::Database;
@@ -27,23 +26,6 @@ fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
 }
 
 impl Database {
-    /// Sleeps until a transaction newer than `after` is visible. Returns the newest, or `None` at `deadline`. After a
-    /// failed sync none will come as long as any handle has the database open.
-    pub(crate) fn wait_for_commit(
-        &self,
-        after: TransactionId,
-        deadline: Option<Instant>,
-    ) -> Result<Option<TransactionId>> {
-        self.check_not_forked()?;
-        let shared = &self.shared;
-        shared.sleep_until(|| shared.visible() > after || shared.is_poisoned(), deadline);
-        match shared.visible() {
-            newest if newest > after => Ok(Some(newest)),
-            _ if shared.is_poisoned() => Err(Error::Poisoned),
-            _ => Ok(None),
-        }
-    }
-
     /// All live readers, oldest snapshot first.
     pub(crate) fn readers(&self) -> Result<Vec<ReaderInfo>> {
         self.check_not_forked()?;

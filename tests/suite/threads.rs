@@ -470,3 +470,46 @@ fn nothing_is_missed_between_reading_and_watching() {
     write_round(&db, 10, 5, Durability::Lazy);
     assert_eq!(later.next().unwrap().unwrap(), newest + 2);
 }
+
+#[test]
+fn a_watch_can_be_stopped_while_it_waits() {
+    let db = Db::in_memory().unwrap();
+    for times in 0..20 {
+        let mut watch = db.watch();
+        let stopper = watch.stopper();
+        let (seen, clone) = (Barrier::new(2), db.clone());
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let first = watch.next();
+                seen.wait();
+                (first, watch.next(), watch.next_timeout(Duration::MAX))
+            });
+            write_round(&clone, 10, times, Durability::Lazy);
+            seen.wait();
+            assert!(!stopper.is_stopped());
+            stopper.clone().stop();
+            let (first, waited, later) = waiting.join().unwrap();
+            assert_eq!(first.unwrap().unwrap(), clone.read().unwrap().id());
+            assert!(waited.is_none());
+            assert_eq!(later.unwrap(), None);
+        });
+        assert!(stopper.is_stopped());
+    }
+}
+
+#[test]
+fn a_stopped_watch_stays_stopped_and_others_go_on() {
+    let (_folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    let (mut stopped, mut other) = (db.watch(), db.watch());
+    let stopper = stopped.stopper();
+    stopper.stop();
+    write_round(&db, 10, 1, Durability::Lazy);
+    assert!(stopped.next().is_none(), "though there is a commit");
+    assert!(other.next().is_some());
+    // A stopper does not keep the database open.
+    drop((db, stopped, other));
+    std::fs::rename(&path, path.with_extension("moved")).unwrap();
+    Db::options().create(false).open(path.with_extension("moved")).unwrap();
+    stopper.stop();
+}

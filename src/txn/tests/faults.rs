@@ -102,14 +102,14 @@ fn a_failed_sync_ends_waiting_for_commits() {
     let engine = Engine::new();
     let seen = engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| engine.handle.core.wait_for_commit(seen, None));
+        let waiting = scope.spawn(|| engine.handle.core.wait_for_commit(seen, None, || false));
         engine.fail(Fault::Barrier, 0);
         engine.commit(&entries(5, 5, 1), Durability::Durable).unwrap_err();
         assert_poisoned(waiting.join().unwrap());
     });
     let before = TransactionId(seen.0 - 1);
     assert_eq!(
-        engine.handle.core.wait_for_commit(before, None).unwrap(),
+        engine.handle.core.wait_for_commit(before, None, || false).unwrap(),
         Some(seen),
         "what is there is reported"
     );
