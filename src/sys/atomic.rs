@@ -1,5 +1,5 @@
-//! The word that processes share, and the fence: those of the standard library. In an exploration (`--cfg loom`, see
-//! docs/TESTING.md) they are loom's, which tries every order that the language's memory model allows.
+//! The atomic word that processes share, and the fence: those of the standard library. In an exploration (`--cfg loom`,
+//! see docs/TESTING.md) they are loom's, which tries every order that the language's memory model allows.
 
 #![cfg_attr(all(test, loom), allow(unsafe_code))]
 

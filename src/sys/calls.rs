@@ -9,7 +9,7 @@ std::thread_local! {
     static BEFORE_CALL: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
-/// The next thing is a call of the system.
+/// Runs a test's work, if there is any. The caller makes a system call next.
 #[inline(always)]
 pub(crate) fn before_call() {
     #[cfg(test)]
@@ -19,7 +19,7 @@ pub(crate) fn before_call() {
     }
 }
 
-/// Has this thread do `work` before each call; with `None` nothing any more.
+/// Makes this thread run `work` before each call; `None` ends that.
 #[cfg(test)]
 pub(crate) fn set_before_call(work: Option<Box<dyn FnMut()>>) {
     BEFORE_CALL.set(work);

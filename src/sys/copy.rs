@@ -1,6 +1,6 @@
 //! Storing into a file that is not the database: a copy of it that is being made.
 //!
-//! Nobody else knows the file yet, so nothing is promised of it until it has its name (see `create`).
+//! No other process knows the file yet, so nothing is promised of it until it has its name (see `create`).
 
 use super::gather;
 use super::mapping::Mapping;
@@ -33,7 +33,7 @@ pub(crate) fn store_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()>
     gather::write_all_at(file, offset, &[bytes])
 }
 
-/// Stores what is written to it one behind the other, from the file's beginning.
+/// Stores what is written to it consecutively, from the file's beginning.
 pub(crate) struct FileWriter<'a> {
     file: &'a File,
     at: u64,

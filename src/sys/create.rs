@@ -3,16 +3,16 @@
 //! Invariants:
 //! - Under its own name the file is never seen, by another process or after a crash, without its whole contents: it
 //!   has no name while it is made ([`StagedFile`]), is made durable, and only then gets its name.
-//! - Whatever has that name already is never replaced, nor followed if it is a link. One exception is asked for by
-//!   name: an empty regular file ([`create_over_empty_file`]), which is replaced by one rename, so that a crash leaves
-//!   either the empty file or the whole new one.
+//! - Anything that has that name already is never replaced, nor followed if it is a link. There is one exception, with
+//!   a function of its own: an empty regular file ([`create_over_empty_file`]) is replaced by one rename, so that a
+//!   crash leaves either the empty file or the whole new one.
 //! - No step that can fail comes after the file has its name, except the sync of its folder: if that fails the file
 //!   is removed again. The folder is opened first.
 //! - [`Rights`]: the file never has a wider mode than it ends with.
 //!
 //! A killed process leaves nothing: the kernel frees a file without a name. Where the file system has no such files
-//! (vfat, network file systems) it is made under a name that is chosen at random, `NAME-new-` and 16 digits; that is
-//! what a killed process leaves there, and since nothing tells it from a user's file it is left alone.
+//! (vfat, network file systems) it is made under a random name, `NAME-new-` and 16 digits. A killed process leaves it
+//! there; since it cannot be told from a user's file, it is never removed.
 
 use super::calls::before_call;
 use super::folder::Folder;
@@ -77,7 +77,7 @@ impl StagedFile {
         synced
     }
 
-    /// The same, of a file whose name may be lost when the power is, and whose contents may not.
+    /// The same for a file whose name, but not its contents, may be lost with the power.
     pub(super) fn finish_unsynced(mut self) -> io::Result<()> {
         self.give_name()
     }
@@ -145,7 +145,7 @@ pub(crate) fn is_empty_file(path: &Path) -> io::Result<bool> {
     Ok(found.file_type().is_file() && found.len() == 0)
 }
 
-/// A name that no other file has: of a file that is to be called `name`.
+/// Returns a random name, which no other file has, for a file that is to be called `name`.
 fn random_name(name: &OsStr) -> io::Result<OsString> {
     let mut random = name.to_owned();
     random.push(format!("-new-{:016x}", u64::from_le_bytes(random_bytes()?)));
@@ -157,7 +157,7 @@ pub(crate) fn sync_name(path: &Path, file: &File) -> io::Result<()> {
     Folder::open(folder_of(path))?.sync(file)
 }
 
-/// `ErrorKind::AlreadyExists` if anything has the name `path`, and be it a link that leads nowhere.
+/// Returns `ErrorKind::AlreadyExists` if anything has the name `path`, even a link that leads nowhere.
 pub(crate) fn check_is_free(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(_) => Err(ErrorKind::AlreadyExists.into()),
@@ -166,9 +166,9 @@ pub(crate) fn check_is_free(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens the regular file `path` to read and write it. Nothing else is opened: not what a link leads to, for another
-/// user may have put the link there; not a device, of which opening can change the state; not a pipe, whose other end
-/// opening would wait for.
+/// Opens the regular file `path` to read and write it. Nothing else is opened: not the target of a link, because
+/// another user may have put the link there; not a device, because opening can change its state; not a pipe, because
+/// opening would wait for its other end.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     check_regular(&path.symlink_metadata()?)?;
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;

@@ -1,9 +1,9 @@
 //! Which file systems a database can be on.
 //!
-//! What is needed of one: that the mappings, stores and locks of all processes which use a file are of one page cache.
-//! So it is with file systems of this machine's own disks and memory. Where several machines, or a server of its own,
-//! have the file, the page cache is one of several, and no lock or mapping tells of the others: there a database is
-//! refused before anything is created.
+//! The mappings, stores and locks of all processes that use a file must belong to one page cache. This holds for file
+//! systems on this machine's own disks and memory. Where several machines, or a server, have the file, there are
+//! several page caches, and locks and mappings do not show what the others do. There a database is refused before
+//! anything is created.
 //!
 //! overlayfs has one page cache for each layer. Its file is another one after the first opening for writing has copied
 //! it into the upper layer ("copy-up"), but what was mapped before stays mapped. So a handle that reads there, by a
@@ -38,7 +38,7 @@ const REFUSED: [(u64, &str); 16] = [
     (0x564c, "NCP"),
 ];
 
-/// An error that names the file system of `file` if a database cannot be there.
+/// Returns an error that names the file system of `file` if a database cannot be there.
 pub(super) fn check_open_file(file: &File) -> io::Result<()> {
     check(platform::file_system_of(file)?)
 }

@@ -1,4 +1,4 @@
-//! A folder, held open: a name in it means a file of this folder, whatever happens to the folder's own path.
+//! An open folder: a name in it means a file of this folder, whatever happens to the folder's own path.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
@@ -31,7 +31,7 @@ impl Folder {
         Ok(Folder { place, readable })
     }
 
-    /// To ask what kind of place it is.
+    /// An open file by which the file system can be identified.
     pub(super) fn place(&self) -> &File {
         &self.place
     }

@@ -29,7 +29,7 @@ impl Folder {
         OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(self.path.join(name))
     }
 
-    /// To ask what kind of place it is.
+    /// An open file by which the file system can be identified.
     pub(super) fn place(&self) -> &File {
         &self.readable
     }

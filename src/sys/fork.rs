@@ -2,7 +2,7 @@
 //!
 //! A child shares the open file descriptions of its parent, and the kernel frees the locks of a description when the
 //! last descriptor of it is closed *and* the last mapping made through it is gone. So a child that lives on would keep
-//! the turns, the presence and the readers of a parent that was killed. Therefore
+//! the locks, the presence and the readers of a parent that was killed. Therefore
 //!
 //! - a description that has locks is a [`LockDescription`]: nothing is mapped through it, no descriptor is duplicated
 //!   from it, and handlers of `pthread_atfork` close it in every child that `fork` makes;
@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 struct Registry {
     /// A word that is 0 in a child until the child opens a database itself; none before the first database is opened.
     mark: Option<&'static AtomicU64>,
-    /// How many processes in a row, each forked from the one before, have set the mark.
+    /// How many processes have set the mark, each forked from the one before it.
     generation: u64,
     /// The open lock descriptions of this process. In a child, also those that it has closed.
     descriptions: Vec<Arc<Inherited>>,
@@ -87,7 +87,8 @@ extern "C" fn after_fork() {
     FORKING.take().map(ManuallyDrop::into_inner);
 }
 
-/// Only what is safe in a child of a process with threads: no allocation, and no lock but the one that the thread has.
+/// Does only what is safe in a child of a process with threads: no allocation, and no lock except the one that the
+/// thread has.
 extern "C" fn in_child() {
     let Some(registry) = FORKING.take().map(ManuallyDrop::into_inner) else { return };
     if let Some(mark) = registry.mark {
@@ -95,14 +96,14 @@ extern "C" fn in_child() {
     }
     for inherited in &registry.descriptions {
         if inherited.is_open.swap(false, SeqCst) {
-            // SAFETY: the descriptor was open when the process forked, as the registry was locked, and belongs to a
-            // `LockDescription`, which takes it for closed from now on. No other thread runs in this process.
+            // SAFETY: the descriptor was open when the process forked, since the registry was locked, and belongs to a
+            // `LockDescription`, which treats it as closed from now on. No other thread runs in this process.
             unsafe { libc::close(inherited.descriptor) };
         }
     }
 }
 
-/// Has the kernel wipe the memory in each child, however the child is made (Linux 4.14).
+/// Makes the kernel wipe the memory in each child, however the child is made (Linux 4.14).
 fn wipe_on_fork(memory: &MmapRaw) {
     #[cfg(target_os = "linux")]
     // SAFETY: the range is exactly the private anonymous mapping that `memory` owns.
@@ -113,8 +114,8 @@ fn wipe_on_fork(memory: &MmapRaw) {
     let _ = memory;
 }
 
-/// A mark of the process that opened a database: the one way to ask whether this is a child of it. Process ids do not
-/// tell: a child in another PID namespace may have the number of its parent.
+/// A mark of the process that opened a database, which shows whether this process is a child of it. Process ids do not:
+/// a child in another PID namespace may have the number of its parent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ForkMark {
     word: &'static AtomicU64,
@@ -158,7 +159,7 @@ impl LockDescription {
         Ok(LockDescription { file, inherited, mark })
     }
 
-    /// The open file, for locks and questions. An error in a forked child.
+    /// The open file, to lock and to examine. Returns an error in a forked child.
     pub(crate) fn file(&self) -> io::Result<&File> {
         match self.inherited.is_open.load(SeqCst) {
             true => Ok(&self.file),

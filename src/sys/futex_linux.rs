@@ -1,4 +1,4 @@
-//! Sleeping on a shared word until somebody wakes, in whatever process (futex(2)).
+//! Sleeping on a shared word until a thread of any process wakes the sleepers (futex(2)).
 //!
 //! Invariant: a sleeper that finds the word changed does not sleep. So a waker changes the word first.
 #![allow(unsafe_code)]
@@ -14,13 +14,13 @@ pub(crate) fn wait(word: &AtomicU64, expected: u32, longest: Duration) {
         tv_nsec: libc::c_long::from(longest.subsec_nanos() as i32),
     };
     // SAFETY: the word is aligned, alive and shared for as long as it is borrowed, and the time lives through the
-    // call. Whatever the call answers, the caller looks at the word again.
+    // call. Whatever the call returns, the caller loads the word again.
     unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAIT, expected, &raw const time) };
 }
 
-/// Wakes all who sleep on `word`.
+/// Wakes all threads that sleep on `word`.
 pub(crate) fn wake_all(word: &AtomicU64) {
-    // SAFETY: as in `wait`; there is nothing to be told of a failure, which means that nobody slept.
+    // SAFETY: as in `wait`. A failure means that no thread slept.
     unsafe {
         libc::syscall(
             libc::SYS_futex,

@@ -1,4 +1,4 @@
-//! Sleeping on a shared word, where the system has no way to be woken through one: naps.
+//! Sleeping on a shared word, where the system cannot wake sleepers through one: short sleeps.
 
 use super::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
@@ -14,5 +14,5 @@ pub(crate) fn wait(word: &AtomicU64, expected: u32, longest: Duration) {
     }
 }
 
-/// Wakes all who sleep on `word`: they wake by themselves.
+/// Does nothing: the threads that sleep on the word wake by themselves.
 pub(crate) fn wake_all(_: &AtomicU64) {}

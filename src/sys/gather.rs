@@ -1,11 +1,10 @@
 //! Storing many buffers with few system calls.
 //!
-//! But not with as few as can be: the system keeps what one call stores in one block of its cache (a large folio), up
-//! to megabytes, if the file system can. Each page that is stored into such a block later costs a walk through all of
-//! it, when it is stored and again when it is synced. So no call stores more than [`PIECE_BYTES`].
+//! Fewer calls would be possible, but not better: the system keeps what one call stores in one block of its cache (a
+//! large folio), up to megabytes, if the file system can. Each page that is stored into such a block later costs a walk
+//! through all of it, when it is stored and again when it is synced. So no call stores more than [`PIECE_BYTES`].
 //!
-//! Invariant: all of it is stored, or an error says otherwise; short writes and interruptions go on where
-//! they left off.
+//! Invariant: everything is stored, or an error is returned. Short writes and interrupted ones are continued.
 #![allow(unsafe_code)]
 
 use super::size_limit::check_store;
@@ -19,7 +18,7 @@ const BUFFERS_PER_CALL: usize = 1024;
 /// A call stores up to the next multiple of this in the file, at most.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Stores `buffers` one behind the other from `offset` on.
+/// Stores `buffers` consecutively from `offset` on.
 pub(super) fn write_all_at(file: &File, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
     let length: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
     check_store(offset.saturating_add(length))?;
@@ -29,8 +28,8 @@ pub(super) fn write_all_at(file: &File, offset: u64, buffers: &[&[u8]]) -> io::R
     })
 }
 
-/// Cuts `buffers`, which are to lie one behind the other from `offset` on, at each multiple of `unit` bytes in the
-/// file. Answers where each piece begins, and what it is made of.
+/// Cuts `buffers`, which are to be stored consecutively from `offset` on, at each multiple of `unit` bytes in the file.
+/// Returns where each piece begins, and its parts.
 pub(crate) fn pieces<'a>(
     mut offset: u64,
     buffers: &[&'a [u8]],
@@ -57,7 +56,7 @@ pub(crate) fn pieces<'a>(
     })
 }
 
-/// Stores `slices` at `offset`, which moves behind them.
+/// Stores `slices` at `offset`, and moves `offset` to their end.
 fn write_piece_at(file: &File, offset: &mut u64, mut rest: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !rest.is_empty() {
         match write_some_at(file, *offset, rest) {
@@ -73,7 +72,7 @@ fn write_piece_at(file: &File, offset: &mut u64, mut rest: &mut [IoSlice<'_>]) -
     Ok(())
 }
 
-/// One `pwritev`: answers how many bytes it took.
+/// Makes one `pwritev`. Returns how many bytes it stored.
 fn write_some_at(file: &File, offset: u64, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let count = slices.len() as libc::c_int;

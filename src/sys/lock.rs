@@ -9,10 +9,10 @@
 //!   So a lock is also gone when its process has died and a child of it lives on.
 //! - The lock file is never removed, or two processes could hold locks on different files of that name.
 //! - It has the rights that the database has ([`Rights`]): a user who may not read the database can neither read it nor
-//!   hold a lock on it, and no user is locked out of the own database. So it is made only by a process that may write
-//!   the database, or whose user the database belongs to.
-//! - Nothing but a regular file is opened, and a new one begins with its first bytes as soon as it has its name, also
-//!   after loss of power. So a file that does not begin so is another program's, and is left as it is.
+//!   hold a lock on it, and no user is locked out of a database that belongs to that user. So it is made only by a
+//!   process that may write the database, or whose user owns it.
+//! - Only a regular file is opened, and a new one begins with its first bytes as soon as it has its name, also after
+//!   loss of power. So a file that begins otherwise is another program's, and is not changed.
 
 use super::calls::before_call;
 use super::create::{StagedFile, open_regular};
@@ -68,8 +68,8 @@ impl LockFile {
         staged.finish_unsynced()
     }
 
-    /// Sees to it that the lock file has the rights of the database beside which it lies, as far as this process may
-    /// give them. An error if it belongs to a user who may not write the database.
+    /// Gives the lock file the rights of its database, as far as this process may. Returns an error if it belongs to a
+    /// user that may not write the database.
     pub(crate) fn set_rights(&self, rights: Rights) -> io::Result<()> {
         rights.check_owner_of_lock_file(self.file()?)?;
         rights.give_to_lock_file(self.file()?)
@@ -84,18 +84,19 @@ impl LockFile {
         &self.path
     }
 
-    /// The open file, for ranges. An error in a forked child.
+    /// The open file, for range locks. Returns an error in a forked child.
     pub(crate) fn file(&self) -> io::Result<&File> {
         self.locks.file()
     }
 
-    /// Opens the same file once more, to be mapped. `ErrorKind::NotFound` if another one, or none, has its name by now.
+    /// Opens the same file again, to be mapped. Returns `ErrorKind::NotFound` if its name is gone, or is now another
+    /// file's.
     pub(crate) fn open_memory(&self) -> io::Result<File> {
         open_again(|| open_regular(&self.path), self.file()?)
     }
 }
 
-/// Opens the file once more that is open as `file`: `ErrorKind::NotFound` if `open` opens another one.
+/// Opens again the file that is open as `file`. Returns `ErrorKind::NotFound` if `open` opens another one.
 pub(super) fn open_again(open: impl FnOnce() -> io::Result<File>, file: &File) -> io::Result<File> {
     let opened = open()?;
     match status_of(&opened)?.identity == status_of(file)?.identity {
@@ -104,7 +105,7 @@ pub(super) fn open_again(open: impl FnOnce() -> io::Result<File>, file: &File) -
     }
 }
 
-/// Says why the lock file cannot be opened, where the system's own words do not.
+/// Explains why the lock file cannot be opened, where the system's own error does not.
 fn explain(error: io::Error, path: &Path) -> io::Error {
     let problem = match (error.kind(), path.symlink_metadata()) {
         (ErrorKind::InvalidFilename, _) => {
@@ -112,8 +113,8 @@ fn explain(error: io::Error, path: &Path) -> io::Error {
                 .into()
         }
         (ErrorKind::PermissionDenied, Ok(found)) => format!(
-            "this process may not write it: it belongs to user {}, group {}, and its mode is {:03o}; let it belong to \
-             those to whom the database belongs, or remove it while no process has the database open",
+            "this process may not write it: it belongs to user {}, group {}, and its mode is {:03o}; give it the owner \
+             and group of the database, or remove it while no process has the database open",
             found.uid(),
             found.gid(),
             found.mode() & 0o777

@@ -2,11 +2,11 @@
 //!
 //! Invariants:
 //! - The mapping is never moved, resized or replaced while the `Mapping` lives; the file grows beneath it.
-//! - `mapped_length <= reserved_length`, and `mapped_length` bytes of the file exist, as long as
-//!   nobody cuts the file behind the library's back. So no slice reaches beyond the reservation (I5) or the
-//!   end of the file (SIGBUS), with one comparison.
-//! - Bytes behind a slice do not change while it lives: I1. What may change (records) is read with
-//!   `Storage::read` instead.
+//! - `mapped_length <= reserved_length`, and `mapped_length` bytes of the file exist, as long as no other program cuts
+//!   the file. So one comparison ensures that no slice reaches beyond the reservation (I5) or the end of the file
+//!   (SIGBUS).
+//! - The bytes of a slice do not change while it lives: I1. What may change (metas) is read with `Storage::read`
+//!   instead.
 //! - The whole reservation stays one mapping to the kernel (see `mapping_hints`), so that one `msync`
 //!   is one sync of the file (I4).
 #![allow(unsafe_code)]
@@ -89,7 +89,7 @@ impl Mapping {
         Ok(Some(bytes))
     }
 
-    /// Asks for `lines` cache lines from `offset` on, wherever that is: a hint.
+    /// Prefetches `lines` cache lines from `offset` on, wherever that is: a hint.
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64, lines: usize) {
         for line in 0..lines {
@@ -108,8 +108,8 @@ impl Mapping {
         self.memory.len() as u64
     }
 
-    /// Makes known that `length` bytes of the file exist. Only the storage that owns the file calls this,
-    /// after the file has grown, or before it is cut.
+    /// Notes that `length` bytes of the file exist. Only the storage that owns the file calls this, after the file has
+    /// grown, or before it is cut.
     pub(super) fn set_mapped_length(&self, length: u64) {
         self.mapped_length.store(length.min(self.reserved_length()), Ordering::Release);
     }
@@ -126,8 +126,8 @@ impl Mapping {
         self.memory.flush_range(0, length as usize)
     }
 
-    /// An error if the mapping has fewer than `length` bytes: a sync of what it has would make a part durable, and say
-    /// that it was all.
+    /// Returns an error if the mapping has fewer than `length` bytes: a sync of what it has would make a part durable,
+    /// and report success.
     pub(crate) fn check_covers(&self, length: u64) -> io::Result<()> {
         if length <= self.reserved_length() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What the mapping tells the system, and asks it, about memory. Nothing here changes a result, only speed.
+//! Hints to the system about the mapping's memory, and which of it is resident. All of this affects speed only.
 //!
 //! Invariant: what the kernel keeps as a property of the mapping (advice, huge pages) is set for the whole of
 //! it, never for a part. A part with another property is a mapping of its own to the kernel, and `msync`
@@ -54,7 +54,7 @@ impl Mapping {
         }
     }
 
-    /// As [`Mapping::populate`]; answers how many bytes were not in memory before.
+    /// As [`Mapping::populate`]. Returns how many bytes were not in memory before.
     pub(crate) fn bring_in(&self, range: Range<u64>) -> io::Result<u64> {
         let resident = self.resident_pages(range.clone())?;
         self.populate(range.clone())?;
@@ -70,8 +70,8 @@ impl Mapping {
         }
     }
 
-    /// How many of the system's pages of `range` are in memory. (Linux tells only those who own
-    /// the file or may write it; to others all pages look resident.)
+    /// How many of the system's pages of `range` are in memory. (On Linux, only to a process that owns the file or may
+    /// write it; to others all pages look resident.)
     pub(crate) fn resident_pages(&self, range: Range<u64>) -> io::Result<u64> {
         let page_size = system_page_size();
         let (offset, length) = self.clamp(range, self.mapped_length());

@@ -1,6 +1,6 @@
 //! Memory: how much of it this process may use, and large pieces of it, which the system may refuse.
 //!
-//! How much there is Linux alone says, in text files: the system's memory, and the limits of the control groups that
+//! Only Linux reports how much there is, in text files: the system's memory, and the limits of the control groups that
 //! the process is in, of either version. A container sees its own limit at the root of its groups.
 #![allow(unsafe_code)]
 
@@ -11,8 +11,8 @@ use std::ptr;
 
 use crate::error::{Error, Result};
 
-/// `length` zeros, or [`Error::OutOfMemory`]: for lengths that a caller or a file chooses, for which
-/// `vec![0; length]` would end the process. The system hands the zeros out as they are touched.
+/// Returns `length` zeros, or [`Error::OutOfMemory`]: for lengths that a caller or a file chooses, for which
+/// `vec![0; length]` would end the process. The system provides the memory as it is touched.
 pub(crate) fn zeroed(length: usize) -> Result<Box<[u8]>> {
     let refused = || Error::OutOfMemory { bytes: length as u64 };
     let layout = Layout::array::<u8>(length).map_err(|_| refused())?;
@@ -36,7 +36,7 @@ pub(crate) fn check_room(length: usize) -> Result<()> {
     if length <= MAX_USUAL_LEN { Ok(()) } else { zeroed(length).map(drop) }
 }
 
-/// Bytes of memory, if the system says how many.
+/// Bytes of memory, if the system reports how many.
 pub(crate) fn memory_bytes() -> Option<u64> {
     let total = total_in(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

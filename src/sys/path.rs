@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Links that lead nowhere, one to the next, that are followed: as many as the system follows.
+/// The most links that lead nowhere, one to the next, that are followed: as many as the system follows.
 const MAX_LINKS: usize = 40;
 
 /// The file to which `path` leads, or would lead if it were created, by an absolute path in which no part is a
@@ -38,8 +38,8 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links, one leading to the next"))
 }
 
-/// An error if `link` may have been put into the folder by a stranger, who would have us create a file elsewhere. It is
-/// the rule that the system has for links that it follows (`fs.protected_symlinks`).
+/// Returns an error if another user may have put `link` into the folder, to make this process create a file elsewhere.
+/// The system has the same rule for links that it follows (`fs.protected_symlinks`).
 fn check_link(link: &Metadata, folder: &Path) -> io::Result<()> {
     let folder = folder.metadata()?;
     let may_all_write = folder.mode() & 0o1002 == 0o1002;

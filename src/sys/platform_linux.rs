@@ -19,10 +19,10 @@ use super::storage::{FileIdentity, FileStatus};
 /// `ErrorKind::Unsupported` if the file system cannot.
 ///
 /// Not `fs2::FileExt::allocate`, which calls `posix_fallocate` for `0..to`. That function returns its error
-/// and leaves errno alone, so fs2 answers a full disk with whatever error came last ("No such file", when
-/// tried). It visits every page of the old part: 1.8 s to grow a file of 1 GiB on tmpfs by 1 MiB, against 0.2 ms
-/// here. And where the file system cannot allocate, glibc writes a byte into every block of the old part,
-/// into pages that readers see (I1).
+/// and leaves errno alone, so on a full disk fs2 returns the error that came last ("No such file", when tried). It
+/// visits every page of the old part: 1.8 s to grow a file of 1 GiB on tmpfs by 1 MiB, against 0.2 ms here. And where
+/// the file system cannot allocate, glibc writes a byte into every block of the old part, into pages that readers see
+/// (I1).
 pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     if to <= from {
         return Ok(());
@@ -42,9 +42,9 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
 
 /// Begins to write to the disk what the page cache has for `length` bytes from `offset` on, and does not wait for it.
 ///
-/// Without the flags that wait, the call does not ask for errors of writes that have ended, so none is told here in
-/// place of the next sync. What it answers is that a write could not be begun, as a sync would; where the system does
-/// not have the call, nothing has been begun, and that is no error.
+/// Without the flags that wait, the call does not collect errors of writes that have ended, so it takes none away from
+/// the next sync. It returns an error if a write could not be begun, as a sync would. Where the system does not have
+/// the call, nothing has been begun, and that is no error.
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let start = libc::off64_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let count = libc::off64_t::try_from(length).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
@@ -62,10 +62,10 @@ pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Res
 }
 
 /// Copies `length` bytes from `offset` on to the same place in another file, in the kernel, which shares the blocks if
-/// the file system can. Answers how many bytes were copied: fewer where the kernel or the file systems cannot.
+/// the file system can. Returns how many bytes were copied: fewer where the kernel or the file systems cannot.
 ///
-/// `sendfile` and `splice` to a pipe or a socket are not for pages of a database: they hand the page cache's own pages
-/// on, and what a slow reader takes out of the pipe later is what they hold then, not what they held.
+/// `sendfile` and `splice` to a pipe or a socket are not used: they pass on the page cache's own pages, and a slow
+/// reader would get what these contain when it reads, not what they contained when they were sent.
 pub(super) fn copy_file_range(from: &File, offset: u64, length: u64, to: &File) -> io::Result<u64> {
     let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
     let mut at = offset;
@@ -117,15 +117,15 @@ pub(crate) fn status_at(path: &Path) -> io::Result<FileStatus> {
 }
 
 /// Asks for no times, which `stat` and `fstat` always do. Where file times are multigrain (Linux 6.13) the next store
-/// after somebody has seen a time must get another one: it then dirties the inode, which took a fifth of a small
-/// `pwritev` on ext4.
+/// after a time was read must get another one: it then dirties the inode, which took a fifth of a small `pwritev` on
+/// ext4.
 pub(super) fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
     before_call();
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let wanted = libc::STATX_INO | libc::STATX_SIZE;
     // A file system in user space may let a signal end even this.
     retry(|| {
-        // SAFETY: the path is a C string, and `found` has room for the answer; both live through the call.
+        // SAFETY: the path is a C string, and `found` has room for the result; both live through the call.
         match unsafe { libc::statx(folder, path.as_ptr(), flags, wanted, found.as_mut_ptr()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -151,7 +151,7 @@ fn status_in(metadata: fs::Metadata) -> FileStatus {
 pub(super) fn file_system_of(file: &File) -> io::Result<u64> {
     let mut found = MaybeUninit::<libc::statfs>::uninit();
     retry(|| {
-        // SAFETY: the descriptor is open, and `found` has room for the answer.
+        // SAFETY: the descriptor is open, and `found` has room for the result.
         match unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -189,9 +189,9 @@ pub(super) fn set_huge_pages(memory: &MmapRaw, wanted: bool) -> io::Result<()> {
     }
 }
 
-/// A number that is new with each boot of the machine; zeros if the system does not say, now as ever. (Not if it
-/// could not say just now, for want of a descriptor: then what was written under the true number would not be
-/// believed.)
+/// A number that is new with each boot of the machine; zeros if the system never reports one. (If it fails to report it
+/// this time, for want of a descriptor, that is an error: with zeros, what was written under the true number would not
+/// be believed.)
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(text) => Ok(parse_uuid(&text).unwrap_or_default()),
@@ -210,9 +210,9 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     bytes.try_into().ok()
 }
 
-/// Bytes that nobody can guess.
+/// Bytes that no process can guess.
 pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
-    const { assert!(COUNT <= 256, "getrandom answers up to 256 bytes in one piece") };
+    const { assert!(COUNT <= 256, "getrandom returns up to 256 bytes in one piece") };
     let mut bytes = [0; COUNT];
     retry(|| {
         // SAFETY: the buffer is COUNT bytes long and lives through the call.
@@ -223,8 +223,8 @@ pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     Ok(bytes)
 }
 
-/// Milliseconds by a clock that only goes forward, the same in all processes; it is a few behind, and read without
-/// a system call.
+/// Milliseconds by a clock that only goes forward, the same in all processes. It lags by a few, and is read without a
+/// system call.
 #[inline]
 pub(crate) fn coarse_milliseconds() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::storage::{FileIdentity, FileStatus};
 
 /// Allocates the file up to `to`, and makes it that long if it is shorter. Every failure is
-/// `ErrorKind::Unsupported`: fs2 does not tell a reason that can be relied on, and the zeros that the caller
-/// then writes either do the same or meet the true one.
+/// `ErrorKind::Unsupported`: the reason that fs2 returns cannot be relied on, and the zeros that the caller then writes
+/// either do the same or fail with the true one.
 pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     if to <= from {
         return Ok(());
@@ -18,12 +18,12 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     fs2::FileExt::allocate(file, to).map_err(|_| ErrorKind::Unsupported.into())
 }
 
-/// The barrier begins it.
+/// Does nothing: the barrier begins writing.
 pub(super) fn start_write_back(_: &File, _: u64, _: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing is copied in the kernel.
+/// Copies nothing in the kernel.
 pub(super) fn copy_file_range(_: &File, _: u64, _: u64, _: &File) -> io::Result<u64> {
     Ok(0)
 }
@@ -43,7 +43,7 @@ fn status_in(metadata: fs::Metadata) -> FileStatus {
     FileStatus { identity, length: metadata.len() }
 }
 
-/// The number of the file system that `file` is on: what Linux says of none.
+/// Returns 0, which is no file system's number on Linux.
 pub(super) fn file_system_of(_: &File) -> io::Result<u64> {
     Ok(0)
 }
@@ -57,22 +57,22 @@ pub(super) fn memory_file() -> io::Result<File> {
     Ok(file)
 }
 
-/// The caller touches the pages instead.
+/// Unsupported: the caller touches the pages instead.
 pub(super) fn populate(_: &MmapRaw, _: usize, _: usize) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// There are no huge pages for files.
+/// Unsupported: there are no huge pages for files.
 pub(super) fn set_huge_pages(_: &MmapRaw, _: bool) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// The system has no such number.
+/// Returns zeros: the system has no such number.
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     Ok([0; 16])
 }
 
-/// Bytes that nobody can guess.
+/// Bytes that no process can guess.
 pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

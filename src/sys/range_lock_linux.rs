@@ -13,7 +13,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-/// Locks `range` if nobody else holds it; false if somebody does.
+/// Locks `range`. Returns `false` if another description holds it.
 pub(crate) fn try_lock_range(file: &File, kind: LockKind, range: Range<u64>) -> io::Result<bool> {
     match control(file, libc::F_OFD_SETLK, lock_type(kind), range) {
         Ok(_) => Ok(true),
@@ -22,18 +22,17 @@ pub(crate) fn try_lock_range(file: &File, kind: LockKind, range: Range<u64>) -> 
     }
 }
 
-/// Locks `range`, waiting until it is free.
+/// Locks `range`, once it is free.
 pub(crate) fn lock_range(file: &File, kind: LockKind, range: Range<u64>) -> io::Result<()> {
     control(file, libc::F_OFD_SETLKW, lock_type(kind), range).map(drop)
 }
 
-/// Gives `range` up.
+/// Unlocks `range`.
 pub(crate) fn unlock_range(file: &File, range: Range<u64>) -> io::Result<()> {
     control(file, libc::F_OFD_SETLK, libc::F_UNLCK, range).map(drop)
 }
 
-/// Whether a lock of `kind` could be had, without taking it. The locks of `file`'s own description
-/// do not count.
+/// Whether a lock of `kind` could be taken, without taking it. The locks of `file`'s own description do not count.
 pub(crate) fn range_is_free(file: &File, kind: LockKind, range: Range<u64>) -> io::Result<bool> {
     let found = control(file, libc::F_OFD_GETLK, lock_type(kind), range)?;
     Ok(i32::from(found.l_type) == libc::F_UNLCK)

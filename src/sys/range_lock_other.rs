@@ -1,7 +1,7 @@
 //! Locks on byte ranges where there are none that belong to an open file description.
 //!
 //! Locks that belong to the process would be no replacement: they vanish when any descriptor of the file
-//! is closed (I7). So each function answers `ErrorKind::Unsupported`.
+//! is closed (I7). So each function returns `ErrorKind::Unsupported`.
 
 use super::whole_lock::LockKind;
 use std::fs::File;

@@ -1,10 +1,10 @@
-//! Who may use the files that mapleaf makes: their mode, and whom they belong to.
+//! Which users may use the files that mapleaf makes: their mode, owner and group.
 //!
 //! Invariants:
 //! - A file beside a database, or made from one, gives no user a right that the database's own file does not give:
 //!   it has the same mode, and the same user and group. Where the system refuses to give it to that user or group,
 //!   the mode grants what is left without them ([`narrowed`]).
-//! - At no moment, from its creation on, has such a file a wider mode than it ends with.
+//! - From its creation on, such a file never has a wider mode than it ends with.
 
 #![allow(unsafe_code)]
 
@@ -22,8 +22,8 @@ const MODE_BITS: u32 = 0o666;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Rights {
     mode: u32,
-    /// `None` for a file that has no model: it belongs to its creator, and the system takes the bits of the umask
-    /// out of its mode.
+    /// `None` for a file that is modelled on no other: it belongs to its creator, and the system takes the bits of the
+    /// umask out of its mode.
     owner: Option<Owner>,
 }
 
@@ -52,19 +52,19 @@ impl Rights {
         Ok(Rights { mode: mode_of(&found), owner: Some(owner) })
     }
 
-    /// Those of the lock file beside a database that has these. The owner, who may change the database's mode, may
+    /// Those of the lock file beside a database that has these. The owner may change the database's mode, and so may
     /// always write the lock file.
     pub(super) fn for_lock_file(self) -> Rights {
         Rights { mode: self.mode | 0o600, ..self }
     }
 
-    /// Whether the database belongs to the user as whom this process acts.
+    /// Whether the database belongs to this process's effective user.
     pub(crate) fn is_own(&self) -> bool {
         self.owner.is_none_or(|owner| owner.user == effective_user())
     }
 
-    /// An error if a lock file beside a database that has these rights belongs to a user who may not write the
-    /// database: that user could cut the file, or change what is in it, under those who have mapped it.
+    /// Returns an error if a lock file beside a database that has these rights belongs to a user that may not write the
+    /// database: that user could cut or change the file while others have it mapped.
     pub(super) fn check_owner_of_lock_file(&self, file: &File) -> io::Result<()> {
         let found = file.metadata()?.uid();
         let own = self.owner.map_or_else(effective_user, |owner| owner.user);
@@ -73,14 +73,14 @@ impl Rights {
             return Ok(());
         }
         let problem = format!(
-            "it belongs to user {found}, who may not write the database; \
+            "it belongs to user {found}, which may not write the database; \
              remove it while no process has the database open"
         );
         Err(io::Error::new(ErrorKind::PermissionDenied, problem))
     }
 
-    /// Gives the lock file of a database that has these rights the right owner and mode, if this process may. Users who
-    /// may read the database may have been let write the lock file, to be seen as readers: that stays.
+    /// Gives the lock file of a database that has these rights its owner and mode, if this process may. Users that may
+    /// read the database may have been given the right to write the lock file, to be seen as readers: that stays.
     pub(super) fn give_to_lock_file(&self, file: &File) -> io::Result<()> {
         let found = file.metadata()?;
         if ![0, found.uid()].contains(&effective_user()) {
@@ -91,7 +91,7 @@ impl Rights {
         Rights { mode: self.mode | kept, ..*self }.for_lock_file().give_to(file)
     }
 
-    /// The mode to create the file with.
+    /// The mode with which the file is created.
     pub(super) fn first_mode(&self) -> u32 {
         match self.owner {
             None => self.mode,
@@ -99,11 +99,12 @@ impl Rights {
         }
     }
 
-    /// Gives an open file of this process's user these rights. `Ok` also where the file system keeps no modes.
+    /// Gives these rights to an open file of this process's user. Returns `Ok` also where the file system keeps no
+    /// modes.
     pub(super) fn give_to(&self, file: &File) -> io::Result<()> {
         let Some(owner) = self.owner else { return Ok(()) };
         let found = file.metadata()?;
-        // What it has beyond goes first: the bits of its group are not for another group.
+        // What exceeds the mode is taken away first: the bits of its group are not for another group.
         set_mode(file, &found, mode_of(&found) & self.mode)?;
         let has_group = found.gid() == owner.group || fchown(file, None, Some(owner.group)).is_ok();
         let has_user = found.uid() == owner.user || fchown(file, Some(owner.user), None).is_ok();
@@ -111,13 +112,13 @@ impl Rights {
     }
 }
 
-/// The user as whom this process acts.
+/// The effective user of this process.
 pub(super) fn effective_user() -> u32 {
     // SAFETY: it takes nothing and cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// Whether this process may write the file at `path`. Asks without opening it: to open a file for writing has effects
+/// Whether this process may write the file at `path`. It is not opened for that: opening a file for writing has effects
 /// of its own on some file systems.
 pub(crate) fn may_write(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
@@ -126,8 +127,8 @@ pub(crate) fn may_write(path: &Path) -> bool {
 }
 
 /// What is left of a mode for a file that could not be given to its user, or its group, so that no user has more rights
-/// than with the mode itself. Users of the one group are others to another one; its user is a member of the group, or
-/// one of the others.
+/// than under the mode itself. Members of the group count as others under another group; the user counts as a member
+/// of the group, or as one of the others.
 fn narrowed(mode: u32, has_user: bool, has_group: bool) -> u32 {
     let (user, mut group, mut others) = (mode >> 6 & 6, mode >> 3 & 6, mode & 6);
     if !has_group {
@@ -162,7 +163,7 @@ mod tests {
 
     /// Every user, whether in the group or not, has no more rights than under the mode itself.
     #[test]
-    fn a_narrowed_mode_gives_nobody_more() {
+    fn a_narrowed_mode_gives_no_user_more() {
         assert_eq!(narrowed(0o640, true, true), 0o640);
         assert_eq!(narrowed(0o640, true, false), 0o600);
         assert_eq!(narrowed(0o644, true, false), 0o644);

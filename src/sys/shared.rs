@@ -2,14 +2,14 @@
 //!
 //! Invariants:
 //! - The words exist, zeroed at first, as long as the `SharedWords` lives; those of a file are allocated on the
-//!   disk before they are handed out, so that no store meets a full disk (I6). That a file is long does not say so: it
-//!   may have holes. So the first process to map it fills them, and each one that makes it longer allocates what it
-//!   adds.
+//!   disk before they are handed out, so that no store meets a full disk (I6). The length of a file does not ensure
+//!   that: it may have holes. So the first process to map it fills them, and each one that makes it longer allocates
+//!   what it adds.
 //! - The file may grow underneath its mapping. Words beyond its known length are not handed out.
 //! - It is cut only by a handle that is closing, and while no other handle uses a mapping of it ([`SharedWords::cut`]):
 //!   so no handle touches a word that is not in the file any more.
-//! - They are touched as atomics only, by everybody: a hostile process can change their values (I5), never
-//!   make touching them undefined.
+//! - Every process touches them as atomics only: a hostile process can change their values (I5), but cannot make
+//!   touching them undefined.
 #![allow(unsafe_code)]
 
 use super::signals::retry;
@@ -75,13 +75,13 @@ impl SharedWords {
     /// The words that are known to exist.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: as many words lie within `memory`, and within its file (`has` looked); it starts on a page, lives
-        // as long as `self`, and may be read and written. Everybody touches it as atomics, for which every
-        // value is valid (I5).
+        // SAFETY: that many words lie within `memory`, and within its file (`has` has tested it); it starts on a page,
+        // lives as long as `self`, and may be read and written. It is touched as atomics only, for which every value is
+        // valid (I5).
         unsafe { slice::from_raw_parts(self.start, self.available.load(Acquire)) }
     }
 
-    /// Sees to it that `count` words exist; new ones are zeros.
+    /// Makes `count` words exist, if fewer do; new ones are zeros.
     pub(crate) fn grow(&self, count: usize) -> io::Result<()> {
         if self.has(count)? {
             return Ok(());
@@ -97,14 +97,14 @@ impl SharedWords {
         }
     }
 
-    /// Whether the words that were there before are there still. To be asked before they are touched where another
-    /// handle may have cut them.
+    /// Whether the words that were known to exist still do. Called before they are touched where another handle may
+    /// have cut them.
     pub(crate) fn are_there(&self) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(true) };
         Ok(file.metadata()?.len() >= bytes_of(self.available.load(Acquire))? as u64)
     }
 
-    /// Cuts all but the first `count` words off: they and their room on the disk are gone. The caller knows that no
+    /// Cuts off all words after the first `count`: they and their room on the disk are gone. The caller knows that no
     /// other handle will touch them before it has made the file longer again.
     pub(crate) fn cut(&self, count: usize) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
@@ -125,11 +125,11 @@ impl SharedWords {
 }
 
 /// Allocates the blocks of a file that no handle has mapped, but no more than the first `most` bytes, and makes it
-/// `length` bytes long if it is shorter. Where the file system cannot allocate, what is there is written once more, and
-/// zeros where nothing is: a block that has been written exists. Then all `most` bytes are written, for nothing can be
-/// allocated in this way later, while others store.
+/// `length` bytes long if it is shorter. Where the file system cannot allocate, what is there is written again, and
+/// zeros where nothing is: a block that has been written exists. Then all `most` bytes are written, because nothing can
+/// be allocated in this way later, while others store.
 fn fill_holes(file: &File, length: u64, most: u64) -> io::Result<()> {
-    // What lies behind the first `length` bytes is taken for words that exist.
+    // What lies after the first `length` bytes is taken for words that exist.
     let length = platform::status_of(file)?.length.clamp(length, most);
     check_file_size(length)?;
     match platform::allocate(file, 0, length) {

@@ -1,8 +1,8 @@
-//! System calls and signals: a handler that runs in the middle of a call must not end what the call was to do.
+//! System calls and signals: a handler that interrupts a call must not keep the call from doing its work.
 //!
-//! - What only waits, or moves bytes, is repeated ([`retry`]): what was done stays done, and the handler runs
+//! - A call that only waits, or moves bytes, is repeated ([`retry`]): what was done stays done, and the handler runs
 //!   meanwhile.
-//! - What must not be repeated, or comes to no end if it is, is not interrupted at all ([`uninterrupted`]).
+//! - A call that must not be repeated, or would never end if it were, is not interrupted at all ([`uninterrupted`]).
 #![allow(unsafe_code)]
 
 use std::io::{self, ErrorKind};
@@ -19,8 +19,8 @@ pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T>
     }
 }
 
-/// Runs `call` with the signals of this thread held back until it has returned; those that cannot be (SIGKILL, SIGSTOP,
-/// and faults of the thread's own) are not.
+/// Runs `call` with the signals of this thread held back until it has returned, except those that cannot be (SIGKILL,
+/// SIGSTOP, and faults of the thread's own).
 pub(super) fn uninterrupted<T>(call: impl FnOnce() -> T) -> T {
     let _held_back = HeldBack::new();
     call()
@@ -61,8 +61,9 @@ mod tests {
         HANDLED.fetch_add(1, SeqCst);
     }
 
-    /// Sends this thread a signal, and then sleeps for a moment: 0 if nothing ended the sleep.
-    fn sleep_and_be_told() -> (libc::c_int, u32) {
+    /// Sends this thread a signal, and then sleeps for a moment. Returns 0 if the sleep was not interrupted, and how
+    /// many signals have been handled.
+    fn signal_and_sleep() -> (libc::c_int, u32) {
         let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         // SAFETY: raise has no preconditions; the time lives through the call.
         unsafe {
@@ -79,12 +80,12 @@ mod tests {
             action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
             assert_eq!(libc::sigaction(libc::SIGUSR2, &raw const action, ptr::null_mut()), 0);
         }
-        assert_eq!(uninterrupted(|| uninterrupted(sleep_and_be_told)), (0, 0));
+        assert_eq!(uninterrupted(|| uninterrupted(signal_and_sleep)), (0, 0));
         assert_eq!(HANDLED.load(SeqCst), 1, "it has come by now");
-        assert_eq!(sleep_and_be_told().1, 2, "signals come at once again");
+        assert_eq!(signal_and_sleep().1, 2, "signals come at once again");
         let panics = std::panic::catch_unwind(|| uninterrupted(|| std::panic::resume_unwind(Box::new(()))));
         assert!(panics.is_err());
-        assert_eq!(sleep_and_be_told().1, 3, "also after a panic");
+        assert_eq!(signal_and_sleep().1, 3, "also after a panic");
     }
 
     #[test]

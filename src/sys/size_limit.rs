@@ -1,21 +1,21 @@
 //! How long this process may make a file: `ulimit -f`.
 //!
-//! What is stored beyond that limit ends the process by SIGXFSZ, unless the application has chosen otherwise. That
-//! choice is its own, and to block the signal meanwhile would cost each store two system calls. So the limit is
-//! compared first. To ask for it costs half a microsecond, as much as a tenth of a small commit that waits for no
-//! disk; therefore it is asked for when a file is opened, grows, is copied or changes its length, and a store compares
-//! with the last answer. A store beyond that asks again. Not covered is a limit that is lowered later, below what a
-//! file has already, before anything asks again.
+//! A store beyond that limit ends the process by SIGXFSZ, unless the application has chosen otherwise. That choice is
+//! the application's, and blocking the signal would cost each store two system calls. So the limit is compared first.
+//! The system call that returns it takes half a microsecond, a tenth of a small commit that waits for no disk.
+//! Therefore it is made when a file is opened, grows, is copied or changes its length, and a store compares with the
+//! last result; a store beyond that makes the call again. One case is not covered: a limit that is lowered below what
+//! a file has already, before the next such call.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The last answer; 0 before the first one.
+/// The last result; 0 before the first one.
 static LIMIT_BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Asks for the limit. Returns the system's own error if a file may not have `end` bytes.
+/// Returns the system's own error if a file may not have `end` bytes.
 pub(super) fn check_file_size(end: u64) -> io::Result<()> {
     let limit = limit_bytes();
     LIMIT_BYTES.store(limit, Ordering::Relaxed);
@@ -25,7 +25,7 @@ pub(super) fn check_file_size(end: u64) -> io::Result<()> {
     }
 }
 
-/// The same for a store that ends at `end`, mostly without asking.
+/// The same for a store that ends at `end`, mostly without a system call.
 pub(super) fn check_store(end: u64) -> io::Result<()> {
     if end <= LIMIT_BYTES.load(Ordering::Relaxed) { Ok(()) } else { check_file_size(end) }
 }

@@ -6,21 +6,21 @@ use fs2::FileExt;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 
-/// Whom a lock excludes.
+/// Which other locks a lock excludes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LockKind {
-    /// Those that want it exclusively.
+    /// Exclusive ones.
     Shared,
-    /// Everybody else.
+    /// All others.
     Exclusive,
 }
 
-/// Locks a whole file, waiting until it is free.
+/// Locks a whole file, once it is free.
 pub(crate) fn lock_whole(file: &File) -> io::Result<()> {
     retry(|| FileExt::lock_exclusive(file))
 }
 
-/// Locks a whole file if that can be done at once; false if not.
+/// Locks a whole file if that is possible at once. Returns `false` if not.
 pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
     before_call();
     let result = retry(|| match kind {

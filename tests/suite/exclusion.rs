@@ -462,7 +462,7 @@ fn a_lock_file_of_a_stranger_is_refused() {
         chown(beside(&path, "-lock"), Some(STRANGER), Some(STRANGER)).unwrap();
         set_mode(&beside(&path, "-lock"), 0o666);
         let refused = as_user(SERVICE, SERVICE, "write", &path);
-        assert!(refused.contains("user 12346, who may not write the database"), "{refused}");
+        assert!(refused.contains("user 12346, which may not write the database"), "{refused}");
         assert!(kind(Db::open(&path)) == ErrorKind::PermissionDenied, "not by root either");
         assert_eq!(path.exists(), exists);
         assert_eq!(fs::metadata(beside(&path, "-lock")).unwrap().len(), 0);

@@ -5,8 +5,8 @@ use crate::sys::{LockKind, try_lock_range, try_lock_whole};
 use std::fs::OpenOptions;
 use std::path::Path;
 
-/// Forks, or makes a child by the bare system call, where no handler runs. The child runs `work` and ends with what it
-/// answers.
+/// Forks, or makes a child by the bare system call, where no handler runs. The child runs `work` and ends with its
+/// result.
 fn child(is_forked: bool, work: impl FnOnce() -> i32) -> libc::pid_t {
     // SAFETY: the child runs `work`, which each test below keeps async-signal-safe, and leaves by _exit.
     unsafe {
@@ -100,7 +100,7 @@ fn a_forked_child_keeps_no_lock() {
     assert!(whole && range);
 }
 
-/// In the child the number may mean another file soon: that one is neither locked nor closed in place of it.
+/// In the child the number may soon mean another file, which is then neither locked nor closed.
 #[test]
 fn the_number_of_a_closed_descriptor_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,8 +149,8 @@ fn a_bare_clone_unlocks_nothing() {
     assert!(is_free);
 }
 
-/// While threads open and close descriptions, each child that is forked finds those that it has inherited, and all the
-/// others are as they were.
+/// While threads open and close descriptions, each child that is forked finds those that it has inherited, and all
+/// others are unchanged.
 #[test]
 fn forks_among_openings() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ fn a_file_that_exists_is_left_alone() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
-/// Names that an earlier version made files under. A link, and one to nowhere, has the file's own name.
+/// Names under which an earlier version made files. A link, and one that leads nowhere, has the file's own name.
 #[test]
 fn files_of_others_are_left_alone_whatever_they_are_called() {
     let folder = folder();

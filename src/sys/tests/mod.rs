@@ -12,7 +12,7 @@ use super::{Access, FileStorage, LockFile, Rights, WriteMode};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A good share of the address space, as the default of `Options::max_size` is.
+/// A large part of the address space, as the default of `OpenOptions::max_size` is.
 const TEBIBYTE: u64 = 1 << 40;
 const BOTH_MODES: [WriteMode; 2] = [WriteMode::Syscall, WriteMode::Mapped];
 
@@ -54,7 +54,7 @@ impl TinyDisk {
         self.folder.path().join(name)
     }
 
-    /// Leaves no free space; the answered file's removal makes it free again.
+    /// Leaves no free space; removing the returned file makes it free again.
     fn fill(&self) -> PathBuf {
         let path = self.path("filler");
         let error = std::fs::write(&path, vec![1; 1 << 20]).unwrap_err();

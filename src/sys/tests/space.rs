@@ -66,7 +66,7 @@ fn a_short_write_is_continued_until_its_error() {
     let Some(disk) = TinyDisk::mount() else { return };
     let file = std::fs::File::create(disk.path("data")).unwrap();
     let page = [7; 4096];
-    // Behind a hole, so that the room ends amid what one call stores.
+    // After a hole, so that the room ends in the middle of what one call stores.
     let error = gather::write_all_at(&file, 4096, &[&page[..]; 100]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StorageFull);
     assert_eq!(file.metadata().unwrap().len(), 4096 + (256 << 10), "the calls took what there was room for");

@@ -163,7 +163,7 @@ fn memory_behaves_as_a_file() {
     }
 }
 
-/// A part would be durable, and all of it be said to be.
+/// A part would be durable, and success reported for all of it.
 #[test]
 fn a_barrier_for_more_than_is_mapped_is_refused_as_a_whole() {
     let folder = folder();
