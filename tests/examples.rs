@@ -281,7 +281,7 @@ fn names(folder: &Path, question: &str) -> Vec<String> {
 }
 
 #[test]
-fn packages_answers_questions_in_both_directions() {
+fn packages_finds_in_both_directions() {
     let files = tempfile::tempdir().unwrap();
     let folder = files.path();
     let said = run_with_input(folder, "packages", &["load"], PACKAGES.as_bytes());
@@ -543,7 +543,7 @@ fn torture_reads_acknowledgements_among_other_lines() {
         fs::write(folder.join("log"), log).unwrap();
         torture(folder, "verify --database a --log log")
     };
-    // Broken in two by another message, not whole, not text, with more behind it: none of them says anything.
+    // Broken in two by another message, not whole, not text, with more after it: none of them counts.
     let noise = b"[1.0] up\r\nACK 6\r\nACK 8[1.1] sd\r\n1\r\nACK \xff9\nACK 0 8 9\nACK 9x\nACK 5\nACK 12";
     assert_eq!(verify(noise).well(), "found 7, acknowledged 6: all there\n");
     assert_eq!(verify(b"").well(), "found 7, acknowledged nothing: all there\n");

@@ -3,8 +3,8 @@
 //! as they might be if the power had failed at a random moment; each is mounted, which replays its journal, and
 //! `torture verify` must find all that was acknowledged by then.
 //!
-//! What such a disk has: all that was written before the last flush that was answered by then; and of what was
-//! written since all, nothing, or anything: some writes, some blocks of 4 KiB, some sectors of 512 bytes.
+//! Such a disk has everything that was written before the last flush that had returned by then. Of what was written
+//! since, it has all, nothing, or anything between: some writes, some blocks of 4 KiB, some sectors of 512 bytes.
 //!
 //! `MAPLEAF_POWER_LOSSES=100 cargo test --release --test power_loss -- --nocapture` makes a hundred of each
 //! recording. It needs Linux, the right to mount, FUSE, loop devices and mkfs.ext4; without the variable nothing is
@@ -79,7 +79,7 @@ impl KeyPosition {
         succeeds(Command::new("mkfs.ext4").arg("-q").arg(&image)).then(|| fs::read(&image).unwrap())
     }
 
-    /// Runs `torture run` on a disk, and answers all that happened to the disk.
+    /// Runs `torture run` on a disk. Returns everything that happened to the disk.
     fn record(&self, empty: &[u8], arguments: &str, options: &str) -> Option<Vec<Entry>> {
         let disk = BlockLog::mount(&self.path("log"), empty.to_vec())?;
         let mounted_at = self.path("mounted");
@@ -93,7 +93,7 @@ impl KeyPosition {
         Some(disk.finish())
     }
 
-    /// Cuts the power at random moments; answers what was wrong then.
+    /// Cuts the power at random moments. Returns what was wrong then.
     fn cut(&self, empty: &[u8], log: &[Entry], cuts: &Cuts, random: &mut Random) -> Vec<String> {
         let mut moments: Vec<usize> = (0..cuts.count).map(|_| random.below(log.len() + 1)).collect();
         moments.sort_unstable();
@@ -130,8 +130,8 @@ impl KeyPosition {
         wrong
     }
 
-    /// Mounts the image, and has `torture verify` look. After a real loss the system has booted anew, and what the lock
-    /// file says is not believed; here it is the same boot, so in half of the cases there is none.
+    /// Mounts the image, and runs `torture verify` on it. After a real loss the system has booted again, and the lock
+    /// file is not believed; here it is the same boot, so in half of the cases there is no lock file.
     fn verify(&self, has_lock_file: bool) -> Result<(), String> {
         let mounted_at = self.path("mounted");
         let Some(_mounted) = Mounted::new(&self.path("image"), "rw", &mounted_at) else {

@@ -116,7 +116,7 @@ fn space_is_given_back() {
     fill(&db, 0..30_000, "first");
     db.update(|tx| tx.table(&WORDS)?.retain(|key, _| key % 7 == 0 || key > 29_000).map(drop)).unwrap();
     let before = fs::metadata(&path).unwrap().len();
-    // It is open elsewhere, and nobody minds.
+    // It is open elsewhere, which does not matter.
     let (out, _) = answer(at, &["compact", "--json", "a.mapleaf"]);
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["done"], report["bytes_before"].as_u64()), (&true.into(), Some(before)), "{out}");

@@ -16,7 +16,7 @@ fn copies_and_checks_while_the_database_is_open() {
     let at = folder.path();
     let db = Db::open(&path).unwrap();
     let _rx = db.read().unwrap();
-    let open = db.write().unwrap(); // nobody waits for it
+    let open = db.write().unwrap(); // no command waits for it
     answer(at, &["copy", "a.mapleaf", "b.mapleaf"]);
     answer(at, &["copy", "--compact", "a.mapleaf", "c.mapleaf"]);
     let stream = run(at, &["copy", "a.mapleaf", "-"], b"");

@@ -66,7 +66,7 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
     refused(at, &["load", "--table", "t", "new.mapleaf"], b"a\tb\nc\n", 2, "line 2: no tab");
     let integers = ["load", "--table", "t", "--types", "u64,u64", "new.mapleaf"];
     refused(at, &integers, b"1\t2\nx\t2\n", 2, "line 2: expected an integer for u64");
-    // Whoever should have written it may have failed.
+    // The program that should have written it may have failed.
     refused(at, &["load", "--table", "t", "new.mapleaf"], b"", 2, "the input is empty");
     // Two names that are no text must not become one.
     let header = b"VERSION=3\nformat=bytevalue\ndatabase=\xff\ntype=btree\nHEADER=END\n 61\n 62\nDATA=END\n";

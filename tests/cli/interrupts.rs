@@ -1,4 +1,4 @@
-//! Ctrl-C, and readers of the output who go away: nothing is lost, and nothing is left half done.
+//! Ctrl-C, and readers of the output that go away: nothing is lost, and nothing is left half done.
 
 use std::fs;
 use std::io::Write;
@@ -26,7 +26,7 @@ fn reader_of_the_output_may_go_away() {
         (&["page", "--hex", "a.mapleaf", "2"], ""),
         (&["copy", "a.mapleaf", "-"], "the copy is not complete"),
     ] {
-        // Nobody reads from the beginning on: what is short would else be written before he goes away.
+        // No process reads, from the beginning on: otherwise short output would be written before the reader goes away.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = mapleaf();
@@ -45,7 +45,7 @@ fn start(folder: &Path, arguments: &[&str]) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Waits until the program has its own answer to Ctrl-C, which it has before it does anything.
+/// Waits until the program has its own handler of Ctrl-C, which it installs before it does anything.
 #[cfg(target_os = "linux")]
 fn wait_for_handler(child: &Child) {
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -121,9 +121,9 @@ fn folder_of_a_user_is_not_emptied() {
     }
 }
 
-/// A load into a new file that fails leaves none: so nobody else may put anything into that file meanwhile.
+/// A load into a new file that fails leaves none: so no other process may put anything into that file meanwhile.
 #[test]
-fn new_file_is_nobodys_until_all_is_loaded() {
+fn new_file_is_no_ones_until_all_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let arguments = ["load", "--table", "more", "--types", "str,str", "new.mapleaf"];
@@ -167,7 +167,7 @@ fn what_an_interrupted_load_has_committed_stays() {
     assert_clean(&db);
 }
 
-/// One waits for its input, the others for their turn to write.
+/// One waits for its input, the others for the writer lock.
 #[test]
 fn interrupted_changes_have_changed_nothing() {
     let (folder, path) = world();

@@ -59,7 +59,7 @@ fn program_options(command: &str, found: &mut OptionsByCommand) {
         .filter(|name| name != "help")
         .collect();
     if commands.is_empty() {
-        // An option stands at the beginning of its line; others that its text speaks of do not.
+        // An option stands at the beginning of its line; others that its text mentions do not.
         let begins = |line: &String| line.trim_start().starts_with('-');
         let lines: Vec<String> = section("Options:").into_iter().filter(begins).collect();
         let own = lines.iter().filter_map(|line| options_in(line).into_iter().next());
@@ -95,7 +95,7 @@ fn every_command_and_option_is_in_the_manual() {
     for (command, options) in &program {
         assert_eq!(&documented[command], options, "options of {command} in docs/CLI.md, and in the program");
     }
-    // Those that the rest of the manual, and the README, speak of are there too.
+    // Those that the rest of the manual, and the README, mention are there too.
     let all: BTreeSet<String> = program.values().flatten().cloned().collect();
     for line in manual().lines().filter(|line| line.contains("mapleaf ")) {
         let ours = line.split('|').filter(|part| part.trim_start_matches(['$', ' ']).starts_with("mapleaf "));

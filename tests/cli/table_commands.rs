@@ -86,7 +86,7 @@ fn put_into_what_is_missing_says_how_it_is_created() {
     refused(at, &["put", "a.mapleaf", "nams", "ada", "x"], b"", 2, hint);
     refused(at, &["put", "a.mapleaf", "nams", "ada", "x"], b"", 2, "did you mean \"names\"?");
     refused(at, &["put", "missing", "names", "ada", "x"], b"", 4, hint);
-    // Damage is not answered with advice to create something.
+    // The error for damage does not advise to create something.
     fs::write(at.join("text"), "no database").unwrap();
     let output = crate::run(at, &["put", "text", "names", "ada", "x"], b"");
     assert!(!crate::text(&output.stderr).contains("--create"));

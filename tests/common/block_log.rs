@@ -1,10 +1,10 @@
-//! A disk that remembers: each write and each flush, in order, so that every state can be made which it might have
+//! A disk that logs each write and each flush, in order. From the log, every state can be made that the disk might have
 //! had if the power had failed.
 //!
 //! It is a file in a file system of its own, which the test process serves over `/dev/fuse`; a loop device makes a
-//! disk of it, and sends on what the file system above writes and flushes. One thread serves: what it has answered is
-//! in the log, and nothing is answered in between. A second file, `acknowledged`, takes output: what is written to it
-//! is logged in the same order, so that the log says which flushes came before which acknowledgement.
+//! disk of it, and sends on what the file system above writes and flushes. One thread serves requests one after the
+//! other, and logs each before it replies. A second file, `acknowledged`, takes output: what is written to it is logged
+//! in the same order, so that the log shows which flushes came before which acknowledgement.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -33,7 +33,7 @@ impl BlockLog {
     /// A disk that holds `image`, in the directory `mounted`; `None` where the system does not permit it.
     pub(crate) fn mount(mounted: &Path, image: Vec<u8>) -> Option<BlockLog> {
         let fuse = File::options().read(true).write(true).open("/dev/fuse").ok()?;
-        // `mount` hands over the descriptor it is told of: its standard input.
+        // `mount` passes on the descriptor that it is given: its standard input.
         let mut mount = Command::new("mount");
         mount.args(["-i", "-t", "fuse", "-o", "fd=0,rootmode=40000,user_id=0,group_id=0", "block-log"]);
         if !succeeds(mount.arg(mounted).stdin(fuse.try_clone().ok()?)) {
@@ -51,9 +51,9 @@ impl BlockLog {
         self.mounted.join("acknowledged")
     }
 
-    /// Ends it; answers all that happened.
+    /// Ends it. Returns everything that happened.
     pub(crate) fn finish(mut self) -> Vec<Entry> {
-        assert!(succeeds(Command::new("umount").arg(&self.mounted)), "somebody still has the disk");
+        assert!(succeeds(Command::new("umount").arg(&self.mounted)), "the disk is still in use");
         self.server.take().unwrap().join().unwrap()
     }
 }
@@ -94,7 +94,7 @@ const ROOT: u64 = 1;
 const DISK: u64 = 2;
 const OUTPUT: u64 = 3;
 
-/// Fields of a request, or of an answer, one after the other.
+/// Fields of a request, or of a reply, one after the other.
 struct Fields(Vec<u8>);
 
 impl Fields {
@@ -144,7 +144,7 @@ impl Server {
             };
             let (kind, unique, node) = (short_at(&request, 4), long_at(&request, 8), long_at(&request, 16));
             if [FORGET, BATCH_FORGET, INTERRUPT].contains(&kind) {
-                continue; // not answered
+                continue; // there is no reply
             }
             let (error, body) = match self.answer(kind, node, &request[40..length]) {
                 Ok(body) => (0, body.0),
@@ -152,7 +152,7 @@ impl Server {
             };
             let head =
                 Fields(Vec::new()).short(&[16 + body.len() as u32, error as u32]).and(Fields::of(&[unique]));
-            // The one who asked may be gone.
+            // The process that asked may be gone.
             let _ = self.fuse.write(&[head.0, body].concat());
         }
     }

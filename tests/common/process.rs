@@ -49,10 +49,10 @@ pub(crate) fn stop(child: &Child) {
     }
 }
 
-/// What a forked child does, and answers as its exit status. It may only do what is allowed between fork and exec
-/// in a process with threads; so call this where there is one thread.
+/// Runs `work` in a forked child, and returns the child's exit status. A child of a process with threads may only do
+/// what is allowed between fork and exec; so call this where there is one thread.
 pub(crate) fn in_forked_child(work: impl FnOnce() -> i32) -> ExitStatus {
-    // SAFETY: the child runs `work` and leaves by _exit; the caller answers for `work`.
+    // SAFETY: the child runs `work` and leaves by _exit; the caller ensures that `work` may run there.
     unsafe {
         let child = libc::fork();
         assert!(child >= 0, "fork");
@@ -98,7 +98,7 @@ pub(crate) fn fork_idle_child() -> u32 {
     }
 }
 
-/// Sends this process a signal every so often, for as long as it lives, whose handler has system calls end early.
+/// Sends this process a signal again and again, as long as it lives; its handler makes system calls end early.
 pub(crate) fn pester(interval: Duration) {
     extern "C" fn handler(_: libc::c_int) {}
     let interval = libc::timeval { tv_sec: 0, tv_usec: interval.as_micros() as libc::suseconds_t };

@@ -37,7 +37,7 @@ pub(crate) fn options() -> OpenOptions {
     Db::options().max_size(MAX_SIZE)
 }
 
-/// A script that fills a database. What it answers lives until the files have been read.
+/// A script that fills a database. What it returns lives until the files have been read.
 type Script = fn(&Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>>;
 
 const SCRIPTS: [(&str, usize, Script); 16] = [
@@ -79,7 +79,7 @@ fn sample(folder: &Path, name: &'static str, page_size: usize, script: Script) -
     let report = db.check().unwrap();
     assert!(report.is_clean(), "{name}: {report}");
     let probes = probes(&db);
-    // As if all who have it open were killed now.
+    // As if all processes that have it open were killed now.
     let image = Image { bytes: fs::read(&path).unwrap(), page_size };
     let lock = fs::read(lock_path(&path)).unwrap();
     drop((readers, db));

@@ -1,8 +1,8 @@
-//! All that a program can do with a database, done to one that may be damaged. Whatever it is asked, it answers a value
-//! or one of the errors that are documented for it.
+//! All that a program can do with a database, done to one that may be damaged. Each call returns a value or one of the
+//! errors that are documented for it.
 //!
-//! What is held against it, besides panics:
-//! - Reading ends: no iterator answers more entries than its pages have room for ([`room_for_entries`]).
+//! What counts as a failure, besides a panic, is a violation of these:
+//! - Reading ends: no iterator returns more entries than its pages have room for ([`room_for_entries`]).
 //! - Of reading, only `Corrupt`, `Decode` and what concerns names and types of tables may come; of opening, `Corrupt`,
 //!   `NotADatabase`, `MetaPagesLost`, `NewerFormat`, `Truncated`; of writing, `Full` and `TransactionFailed` too.
 //!   Never `Io`.
@@ -26,9 +26,9 @@ type Bytes = Table<[u8], [u8]>;
 /// So many tables are read, at most.
 const MAX_TABLES: usize = 3;
 
-/// How many entries an iterator may answer at most. An entry takes four bytes of its page at least: a key that is no
-/// longer than a head, and no value, in a dense leaf. Each page is one leaf at most, but for the two in which the ends
-/// of an iterator begin.
+/// How many entries an iterator may return at most. An entry takes four bytes of its page at least: a key that is no
+/// longer than a head, and no value, in a dense leaf. Each page is one leaf at most, except for the two in which the
+/// ends of an iterator begin.
 pub(crate) fn room_for_entries(stats: &Stats) -> u64 {
     (u64::from(stats.pages) + 2) * stats.page_size as u64 / 4
 }
@@ -182,7 +182,7 @@ impl Exercise<'_> {
                 context == Context::Writing
             }
             Error::KeyTooLong { .. } => context == Context::Writing,
-            // A commit has met damaged pages in its sync: after that nobody commits any more.
+            // A commit has met damaged pages in its sync: after that no handle commits any more.
             Error::Poisoned => context == Context::Writing && self.has_failed_commit,
             _ => false,
         };
@@ -294,7 +294,7 @@ impl Exercise<'_> {
         }
     }
 
-    /// From both ends, and from both at once. Each answers no more than there is room for.
+    /// From both ends, and from both at once. Each returns no more than there is room for.
     fn scan<'tx, K: Key + ?Sized, V: Value + ?Sized>(
         &mut self,
         table: TableRef<'tx, K, V>,
@@ -446,7 +446,7 @@ impl Exercise<'_> {
             }
             14 if self.random.one_in(4) => drop(self.value(context, table.clear())),
             15 => {
-                // Some anywhere, and many behind all others.
+                // Some anywhere, and many after all others.
                 let behind = (0..200u16).map(|number| [&[0xFF; 8][..], &number.to_le_bytes()].concat());
                 let value = &value[..value.len().min(900)];
                 let loaded = table.insert_many(probes.iter().cloned().chain(behind).map(|key| (key, value)));

@@ -142,7 +142,7 @@ impl Image {
         self.kind(number) == LEAF && self.page(number)[26] & 2 != 0
     }
 
-    /// Where an entry of a dense leaf begins and where its value does, as far as there is room for so many.
+    /// Where an entry of a dense leaf begins and where its value does, as far as there is room for that many.
     fn cell(&self, leaf: usize, index: usize) -> Option<(usize, usize, usize)> {
         let page = self.page(leaf);
         let length = |at| number_at(page, at, 2) as usize;
@@ -169,7 +169,7 @@ impl Image {
         put_number(self.page_mut(number), 0, 4, u64::from(sum));
     }
 
-    /// Keys of a node, as far as there is room for so many.
+    /// Keys of a node, as far as there is room for that many.
     pub(crate) fn key_count(&self, number: usize) -> usize {
         let cell = match self.kind(number) {
             BRANCH => 12,

@@ -1,10 +1,10 @@
-//! Hostile files: databases that are damaged by somebody who knows the format, most of them with right checksums, and
-//! then salvaged, opened, read, checked and written to. Each answer is a value or an error: never a panic, a crash, an
+//! Hostile files: databases that are damaged with knowledge of the format, most of them with right checksums, and then
+//! salvaged, opened, read, checked and written to. Each result is a value or an error: never a panic, a crash, an
 //! endless loop, an access out of bounds, or memory without bound. (I5)
 //!
-//! An execution depends on a number, its seed, alone (but for the databases' random identities): which sound database
-//! is taken, what steps of damage are done to it, and what is then asked of it. Executions run in a child process, so
-//! that whatever ends the process is known by its seed; this one looks after the time that each takes.
+//! An execution depends only on a number, its seed (except for the databases' random identities): which sound database
+//! is taken, which steps of damage are done to it, and what is then done with it. Executions run in a child process, so
+//! that the seed of one that ends the process is known; this process limits the time of each.
 //!
 //! ```sh
 //! cargo test --test hostile_files                                               # some thousands of executions
@@ -41,10 +41,10 @@ use mapleaf::{Verify, WriteMode};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Executions of the short form.
 const SHORT: u64 = if cfg!(debug_assertions) { 2000 } else { 10_000 };
-/// A long run gives up after so many failures.
+/// A long run gives up after this many failures.
 const MAX_FAILURES: usize = 12;
 
-/// Memory that an execution may take: so many times the file, and so many bytes more, of which most are for the
+/// Memory that an execution may take: this many times the file, and this many bytes more, of which most are for the
 /// large values that it writes.
 const MEMORY_FACTOR: usize = 12;
 const MEMORY_CONSTANT: usize = 16 << 20;
@@ -234,7 +234,7 @@ fn given_steps(seed: u64) -> Option<Input> {
     Some(Input { seed, steps: steps.split(',').map(|step| step.parse().expect("numbers")).collect() })
 }
 
-/// Runs executions in a child; answers how the first failed that did.
+/// Runs executions in a child. Returns how the first one failed that did.
 fn run_child(first: u64, count: u64, seconds: u64) -> Result<String, Failure> {
     let folder = scratch();
     let errors = File::create(folder.path().join("errors")).unwrap();

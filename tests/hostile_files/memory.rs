@@ -45,7 +45,7 @@ pub(crate) fn begin() -> usize {
     live
 }
 
-/// The most that was allocated since [`begin`], beyond what it answered.
+/// The most that was allocated since [`begin`], beyond what it returned.
 pub(crate) fn most_since(before: usize) -> usize {
     MOST.load(Relaxed).saturating_sub(before)
 }

@@ -1,7 +1,7 @@
-//! Damage done to a file by somebody who knows the format: each step depends on its own seed and on the file as the
-//! steps before have left it, and says in words what it did.
+//! Damage done with knowledge of the format: each step depends on its own seed and on the file as the steps before have
+//! left it, and returns a description of what it did.
 //!
-//! Most steps make the checksums right again that they have made wrong, so that what is behind checksums is met.
+//! Most steps correct the checksums that they have made wrong, so that the code after the checksums is reached.
 
 use std::fmt::Write;
 
@@ -53,7 +53,7 @@ const KINDS: [Kind; 23] = [
 ];
 
 /// Makes `pages` branches of `keys` separators, one above the other, each of which has the one before as all of its
-/// children, and the first has `leaf`. Answers the topmost.
+/// children, and the first has `leaf`. Returns the topmost.
 pub(crate) fn build_ladder(image: &mut Image, leaf: usize, pages: &[usize], keys: usize) -> usize {
     let mut below = leaf;
     for (step, &page) in pages.iter().enumerate() {
@@ -75,7 +75,7 @@ pub(crate) fn build_ladder(image: &mut Image, leaf: usize, pages: &[usize], keys
     below
 }
 
-/// Does one step; answers what it was.
+/// Does one step. Returns what it was.
 pub(crate) fn mutate(image: &mut Image, donors: &[&Image], seed: u64) -> String {
     let mut random = Random::new(seed);
     let seals = !random.one_in(8);
@@ -430,7 +430,7 @@ impl Mutation<'_> {
     }
 
     /// Many branches, one above the other, all of whose children are the same: few pages, and more ways through them
-    /// than anybody can go. A table's root, or the catalog's, is the topmost.
+    /// than can be followed. A table's root, or the catalog's, is the topmost.
     fn ladder(&mut self) -> Option<()> {
         let leaf = self.page_of_kind(LEAF)?;
         let leaves = self.image.catalog_leaves();

@@ -97,7 +97,7 @@ fn ladder_at(image: &mut Image, entry: Option<usize>) {
 }
 
 #[test]
-fn more_ways_through_a_tree_than_anybody_can_go_are_not_gone() {
+fn more_ways_through_a_tree_than_can_be_followed_are_not_followed() {
     let start = Instant::now();
     let (_folder, db) = damaged(fill, |image| ladder_at(image, Some(0)));
     let rx = db.read().unwrap();
@@ -125,7 +125,7 @@ fn more_ways_through_a_tree_than_anybody_can_go_are_not_gone() {
 }
 
 #[test]
-fn more_ways_through_the_catalog_than_anybody_can_go_are_not_gone() {
+fn more_ways_through_the_catalog_than_can_be_followed_are_not_followed() {
     let start = Instant::now();
     let (_folder, db) = damaged(fill, |image| ladder_at(image, None));
     corrupt(db.read().unwrap().tables(), "leaves of a tree");
@@ -136,7 +136,7 @@ fn more_ways_through_the_catalog_than_anybody_can_go_are_not_gone() {
 
 /// The leaf is as full of entries as a leaf can be, and both ends of the iterator begin in it.
 #[test]
-fn an_iterator_from_both_ends_answers_no_more_than_there_is_room_for() {
+fn an_iterator_from_both_ends_returns_no_more_than_there_is_room_for() {
     let fill = |db: &Db| {
         db.update(|tx| {
             let mut a = tx.table(&A)?;
@@ -157,7 +157,7 @@ fn an_iterator_from_both_ends_answers_no_more_than_there_is_room_for() {
     corrupt::<()>(Err(error), "leaves of a tree");
     let stats = db.stats().unwrap();
     let leaves = u64::from(stats.pages) + 2;
-    assert_eq!(count, leaves * 1015, "each of so many leaves as a whole");
+    assert_eq!(count, leaves * 1015, "each of that many leaves as a whole");
     assert!(count <= room_for_entries(&stats), "{count} entries");
 }
 
@@ -203,7 +203,7 @@ fn retain_ends_where_keys_are_not_where_a_search_looks() {
 /// Where separators are in disorder, a search may go another way once a leaf is split, and not find what has just been
 /// put in. Its place must not be another entry's.
 #[test]
-fn reserve_never_answers_another_entrys_place() {
+fn reserve_never_returns_another_entrys_place() {
     let mut refused = 0;
     for seed in 0..6 {
         let mut random = Random::new(seed);
@@ -411,10 +411,10 @@ fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>) {
     left
 }
 
-/// A writer of lazy commits, or a syncer, that is killed before it raises visible leaves it behind the head. There is
-/// nothing to be synced, and nobody who comes to do it: the head can be seen, and be checked, all the same.
+/// A writer of lazy commits, or a syncer, that is killed before it raises visible leaves it older than newest. There is
+/// nothing to be synced, and no process comes to do it: newest can be seen, and be checked, all the same.
 #[test]
-fn a_head_that_a_kill_has_left_unseen_is_seen_by_who_comes_next() {
+fn a_newest_that_a_kill_has_left_unseen_is_seen_by_the_next_handle() {
     let folder = crate::scratch();
     let path = folder.path().join("data.mapleaf");
     let (data, lock) = killed(&path);
@@ -452,7 +452,7 @@ fn a_lock_file_whose_head_is_below_the_durable_transaction_is_not_believed() {
     assert!(db.read().unwrap().table(&A).unwrap().get(b"after").unwrap().is_some());
 }
 
-/// Nobody would ever sync a commit that nobody makes, and whoever checks would be told that it is still to be done.
+/// No process would ever sync a commit that none has made, and each check would report that it is still to be done.
 #[test]
 fn a_lock_file_in_which_more_is_pending_than_can_be_is_not_believed() {
     let folder = crate::scratch();

@@ -1,4 +1,4 @@
-//! A damaged file, salvaged before anybody opens it.
+//! A damaged file, salvaged before any process opens it.
 //!
 //! What is held against it, besides what is held against all (main.rs):
 //! - The damaged file and its lock file are the same afterwards, and nothing is left beside them.
@@ -15,7 +15,7 @@ use crate::common::Random;
 use crate::corpus::lock_path;
 use crate::exercise::{Exercise, Findings, Plan, advice_of};
 
-/// A damaged file of so many bytes becomes one of so many times as many, and so many more, at most.
+/// What is salvaged of a damaged file is at most this many times as long, and this many bytes longer.
 const LENGTH_FACTOR: u64 = 4;
 const LENGTH_CONSTANT: u64 = 4 << 20;
 
@@ -47,8 +47,8 @@ pub(crate) fn salvage(
                 Error::PageSizeMismatch { .. } => page_size.is_some(),
                 _ => false,
             };
-            assert!(is_due, "salvage answers {error:?}");
-            assert_eq!(names_in(folder), names, "something is left behind");
+            assert!(is_due, "salvage returns {error:?}");
+            assert_eq!(names_in(folder), names, "something is left");
             *findings.errors.entry(format!("salvage: {}", advice_of(&error))).or_default() += 1;
             return None;
         }
@@ -71,7 +71,7 @@ pub(crate) fn salvage(
     drop(db);
     fs::remove_file(&new_path).unwrap();
     let _ = fs::remove_file(lock_path(&new_path));
-    assert_eq!(names_in(folder), names, "something is left behind");
+    assert_eq!(names_in(folder), names, "something is left");
     Some(report)
 }
 

@@ -19,7 +19,7 @@ impl Model {
         if state.failed_syncs < bounds.failed_syncs && (has_barrier || is_recovering) {
             self.failed_sync(state, steps);
         }
-        // Another program that syncs the file, too, may be told that pages could not be written. One moment will do.
+        // Another program that syncs the file may get the error that pages could not be written. One moment will do.
         let syncs_elsewhere = matches!(state.writer, Writer::Scanning { .. });
         let may_fail_unsaid = state.failed_syncs < bounds.failed_syncs && state.kills < bounds.kills;
         if may_fail_unsaid && state.phase == Phase::Open && (has_barrier || syncs_elsewhere) {
@@ -52,8 +52,8 @@ impl Model {
         }
     }
 
-    /// As a failed sync, but whoever is told is killed before the database is poisoned. Others go on, one of whom has
-    /// opened the file after that: the kernel does not tell it.
+    /// As a failed sync, but the process that gets the error is killed before the database is poisoned. Others go on,
+    /// one of which has opened the file after that: the kernel does not report the error to it.
     fn failed_sync_unsaid(&mut self, state: &State, has_barrier: bool, steps: &mut Steps) {
         let mut after = state.clone();
         after.failed_syncs += 1;
@@ -132,7 +132,7 @@ impl Model {
     }
 }
 
-/// Nobody has the database open any more, and nothing is known but what is in the file.
+/// No process has the database open any more, and nothing is known except what is in the file.
 fn close(state: &mut State) {
     state.places.iter_mut().for_each(KeyPosition::abandon_barrier);
     state.phase = Phase::Closed;

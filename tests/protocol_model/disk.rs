@@ -126,7 +126,7 @@ impl KeyPosition {
         self.before = Set::default();
     }
 
-    /// Nobody waits for the barrier in flight any more.
+    /// No process waits for the barrier in flight any more.
     pub(crate) fn abandon_barrier(&mut self) {
         self.before.iter().for_each(|content| self.after.add(content));
         self.before = Set::default();

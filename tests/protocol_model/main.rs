@@ -8,8 +8,8 @@
 //! can. After the second kind the next sync is a newcomer's, whose barriers do not write what the cache takes for
 //! clean.
 //!
-//! What the model takes for granted: checksums never err, memory is sequentially consistent, a tree is a root and
-//! a leaf, the cache drops no page. It knows nothing of the file's length, the free log and the ring of descriptors.
+//! The model assumes that checksums never err, memory is sequentially consistent, a tree is a root and a leaf, and the
+//! cache drops no page. It leaves out the file's length, the free log and the ring of descriptors.
 
 mod crash;
 mod disk;
@@ -94,7 +94,7 @@ fn failed_syncs_and_losses_of_power() {
 }
 
 #[test]
-fn failed_syncs_of_which_nobody_alive_knows() {
+fn failed_syncs_of_which_no_live_process_knows() {
     must_hold(Bounds {
         failed_syncs: 1,
         kills: 1,

@@ -7,7 +7,7 @@ pub(crate) struct Bounds {
     pub(crate) power_losses: u8,
     /// Deaths of a writer, of a syncer, or of all processes together.
     pub(crate) kills: u8,
-    /// Barriers that fail. With `kills`, also such that those who are told die before they can say so.
+    /// Barriers that fail. With `kills`, also those whose callers die before they can report it.
     pub(crate) failed_syncs: u8,
     pub(crate) has_reader: bool,
     /// Whether a data page, like a record, may be torn by loss of power.

@@ -53,7 +53,7 @@ impl Model {
         }
     }
 
-    /// The newest record whose listed pages verify. What it says must be true: that is checked here.
+    /// The newest meta whose listed pages verify. Its content must be true, which is checked here.
     fn choose(&mut self, state: &State, steps: &mut Steps) {
         let mut found: Vec<Found> = (0..2).filter_map(|slot| self.record(state, slot)).collect();
         found.sort_by_key(|found| std::cmp::Reverse(found.id));

@@ -124,7 +124,7 @@ pub(crate) struct State {
     pub(crate) pending: u8,
     pub(crate) target: u8,
     pub(crate) hazard: u8,
-    /// If a sync has failed of which nobody alive knows: the newest transaction of which pages may have been stored
+    /// If a sync has failed of which no live process knows: the newest transaction of which pages may have been stored
     /// before the handle that syncs next opened the file. Else 0.
     pub(crate) inherited: u8,
     /// Targets of syncers that died: a bit for each.
@@ -135,7 +135,7 @@ pub(crate) struct State {
     pub(crate) next_id: u8,
     /// How often recovery has opened the database.
     pub(crate) epoch: u8,
-    /// The newest durable commit that somebody has been told of, or could see.
+    /// The newest durable commit that was acknowledged, or that a reader could see.
     pub(crate) acknowledged: u8,
     pub(crate) commits: u8,
     pub(crate) power_losses: u8,
@@ -211,7 +211,7 @@ impl State {
         self.snapshots.iter().any(is_one)
     }
 
-    /// Moves visible, which somebody may see at once: I3.
+    /// Moves visible, which a reader may see at once: I3.
     pub(crate) fn show(&mut self, visible: u8) {
         self.visible = self.visible.max(visible);
         let durable = self.snapshots.iter().filter(|s| s.wants_durable && s.id <= self.visible);

@@ -76,7 +76,7 @@ impl Model {
     }
 
     fn start_sync(&mut self, state: &State, steps: &mut Steps) {
-        // Whoever comes after a death makes visible what the dead left invisible.
+        // The next syncer makes visible what a dead one has left invisible.
         if state.kills > 0
             && state.visible < state.head
             && !state.wants_durable_between(state.durable, state.head)
@@ -139,7 +139,7 @@ impl Model {
         state.dead_targets = 0;
     }
 
-    /// R10: what the syncer's handle does not answer for, of the pages of its target that are not durable.
+    /// R10: of the target's pages that are not durable, those that the barriers of the syncer's handle do not cover.
     fn store_inherited_again(&self, state: &mut State, target: u8) {
         let Snapshot { id, root, leaf, root_content, leaf_content, leaf_birth, .. } =
             *state.snapshot(target).expect("the target is kept");

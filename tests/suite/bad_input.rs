@@ -270,7 +270,7 @@ fn a_key_too_long() {
                 assert_eq!(bytes.get(&key).unwrap(), None);
                 assert!(!bytes.remove(&key).unwrap());
                 assert_eq!(bytes.take(&key).unwrap(), None);
-                assert_eq!(bytes.range(&key[..]..).unwrap().count(), 1, "'before' is behind it");
+                assert_eq!(bytes.range(&key[..]..).unwrap().count(), 1, "'before' is after it");
             }
             bytes.insert(vec![1; limit], b"fits").unwrap();
             bytes.insert(b"after", b"2").unwrap();
@@ -377,7 +377,7 @@ fn places_where_no_file_can_be() {
     assert_says(&error, &["data.mapleaf", "No such file or directory"]);
     let error = Db::options().read_only(true).open(&path).unwrap_err();
     assert_says(&error, &["data.mapleaf", "No such file or directory"]);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was left behind");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Bulk loads: the outcome is that of one insert after the other, whatever is loaded, in which order, in how many runs,
-//! into what; and what failed leaves nothing behind.
+//! Bulk loads: the result is that of one insert after the other, whatever is loaded, in which order, in how many runs,
+//! into what; and a load that failed leaves nothing.
 //!
 //! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
@@ -28,7 +28,7 @@ fn some_key(kind: usize, random: &mut Random, page_size: usize) -> Vec<u8> {
             number.to_string().into(),
         ]
         .concat(),
-        // Keys that are beginnings of others, with the zeros behind them with which heads are padded.
+        // Keys that are beginnings of others, followed by the zeros with which heads are padded.
         3 => [vec![random.below(2) as u8; random.below(20)], vec![0; random.below(12)]].concat(),
         // As long as may be, alike up to the end.
         4 => [vec![b'x'; limit - 8], (number % 50).to_be_bytes().to_vec()].concat(),
@@ -65,7 +65,7 @@ fn some_entries(random: &mut Random, page_size: usize) -> Vec<(Vec<u8>, Vec<u8>)
             entries.reverse();
         }
         2 => {
-            // In order, but for a piece in the middle, and some at the end that come late.
+            // In order, except for a piece in the middle, and some at the end that come late.
             entries.sort();
             let third = entries.len() / 3;
             entries[third..2 * third].reverse();

@@ -180,7 +180,7 @@ fn lost_pages_double_use_and_nonsense_in_the_catalog_are_named_each() {
     let (a, b) = (root(&forgotten), root(&taker));
     assert!(lost == [a.min(b), a.max(b)] || (a.abs_diff(b) == 1 && lost == [a.min(b)]), "{report}");
     assert!(named(&report).contains(&(root(&taken), "references to a page")), "{report}");
-    // With a page that cannot be told, what is lost is counted only.
+    // With a page that cannot be read, what is lost is only counted.
     forge_entry(&mut file, &layout, &nonsense, |entry| entry[5] = 9);
     let report = check(&path, &file);
     let entry = layout.catalog.entries.iter().find(|entry| entry.key == nonsense.as_bytes()).unwrap();

@@ -309,14 +309,14 @@ fn threads_write_and_read_meanwhile() {
     assert!(total < used + 300, "{used} of {total}");
 }
 
-/// Values of many pages, with holes between them that are too short for any: they cannot be moved, and are told.
+/// Values of many pages, with holes between them that are too short for any: they cannot be moved, and are reported.
 #[test]
-fn values_for_which_there_is_no_room_are_told() {
+fn values_for_which_there_is_no_room_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.mapleaf");
     let db = Db::open(&path).unwrap();
     for key in 0..60 {
-        // One transaction each, so that they lie one behind the other.
+        // One transaction each, so that they lie one after the other.
         db.update(|tx| tx.table(&table(0))?.insert(2 * key, vec![1; 400_000])).unwrap();
         db.update(|tx| tx.table(&table(0))?.insert(2 * key + 1, vec![2; 100_000])).unwrap();
     }

@@ -65,7 +65,7 @@ fn snapshot_is_copied_while_writers_go_on() {
         }
         let old = db.read().unwrap();
         let expected = contents(&old);
-        // The snapshot's record is overwritten, its free log begins anew, and its pages are wanted.
+        // The snapshot's meta is overwritten, its free log begins again, and its pages are wanted.
         for _ in 0..60 {
             db.update(|tx| change_both(tx, &mut random, 400)).unwrap();
         }
@@ -243,7 +243,7 @@ fn lazy_commits_are_copied() {
     assert_is_copy(&folder.path().join("copy"), &contents(&rx), id);
 }
 
-/// A handle that only reads does not take a writer's turn, and is not confused by what others write meanwhile.
+/// A handle that only reads does not take the writer lock, and is not confused by what others write meanwhile.
 #[test]
 fn read_only_check_while_others_write() {
     let folder = tempfile::tempdir().unwrap();
@@ -354,7 +354,7 @@ fn failing_targets_are_told() {
     };
     let mut full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     assert_eq!(kind(rx.copy_to_writer(&mut full)), ErrorKind::StorageFull);
-    // Whoever read has gone after some bytes.
+    // The reader has gone after some bytes.
     let (mut reader, mut writer) = io::pipe().unwrap();
     let gone = std::thread::spawn(move || io::Read::read_exact(&mut reader, &mut [0; 100_000]).unwrap());
     assert_eq!(kind(rx.copy_to_writer(&mut writer)), ErrorKind::BrokenPipe);
@@ -363,7 +363,7 @@ fn failing_targets_are_told() {
     assert_clean(&db);
 }
 
-/// Somebody cuts the file: an error, and no copy of what is left.
+/// Another program cuts the file: an error, and no copy of what is left.
 #[test]
 fn file_that_has_been_cut_is_not_copied() {
     let folder = tempfile::tempdir().unwrap();

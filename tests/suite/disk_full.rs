@@ -391,7 +391,7 @@ fn the_lock_file_has_no_holes() {
         run_child(concat!(module_path!(), "::killed_with_readers_child"), &path);
         let bytes = fs::metadata(&lock).unwrap().len();
         assert!(bytes > 800_000, "the reader table was made longer: {bytes}");
-        // As it is; with its first page, which says that it is in order, and holes; with holes behind what a new one
+        // Unchanged; with its first page, which marks it as being in order, and holes; with holes after what a new one
         // has.
         for kept in [bytes, 4096, 400_000] {
             let file = OpenOptions::new().write(true).open(&lock).unwrap();

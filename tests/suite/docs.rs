@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names of other projects, which the comparisons speak of.
+/// Names of other projects, which the comparisons mention.
 const FOREIGN: [&str; 2] = ["Durability::None", "PersistMode"];
 
 /// What may stand before the name in a definition.

@@ -296,7 +296,7 @@ fn the_mode_of_a_lock_file_follows_that_of_the_database() {
         (0o640, 0o644, 0o640),
         (0o660, 0o600, 0o660),
         (0o644, 0o600, 0o644),
-        (0o644, 0o666, 0o666), // those who may read have been let write it, to be seen
+        (0o644, 0o666, 0o666), // users that may read have been allowed to write it, to be seen
     ] {
         set_mode(&path, mode);
         set_mode(&beside(&path, "-lock"), lock_mode);
@@ -440,7 +440,7 @@ fn a_user_who_may_only_read_leaves_no_lock_file_and_copies_for_those_who_may_rea
     assert_eq!(as_user(STRANGER, SERVICE, "copy", &path), "copied");
     let found = fs::metadata(&copy).unwrap();
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (STRANGER, SERVICE, 0o640));
-    // A user who may read as one of the others, but whose group is another: it may not have what the group has.
+    // A user that may read as one of the others, and whose group is another: the copy may not have what the group has.
     fs::remove_file(&copy).unwrap();
     set_mode(&path, 0o664);
     assert_eq!(as_user(STRANGER, STRANGER, "copy", &path), "copied");
@@ -448,7 +448,7 @@ fn a_user_who_may_only_read_leaves_no_lock_file_and_copies_for_those_who_may_rea
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (STRANGER, STRANGER, 0o644));
 }
 
-/// A lock file is mapped: its owner could cut it under those who use it.
+/// A lock file is mapped: its owner could cut it while others use it.
 #[test]
 fn a_lock_file_of_a_stranger_is_refused() {
     let Some(folder) = folder_for_all() else { return };
@@ -480,7 +480,7 @@ fn a_lock_file_of_a_stranger_is_refused() {
 
 /// As in `/tmp`: every user may create files, and remove the own ones only.
 #[test]
-fn nobody_is_led_elsewhere_in_a_sticky_folder() {
+fn no_process_is_led_elsewhere_in_a_sticky_folder() {
     let Some(folder) = folder_for_all() else { return };
     set_mode(folder.path(), 0o1777);
     let path = folder.path().join("a");

@@ -1,5 +1,6 @@
-//! A disk that fails to write, and a process that is killed before anybody can say so: the kernel takes the pages for
-//! clean, and tells nobody who opens the file later. What is then said to be durable must be on the disk all the same.
+//! A disk that fails to write, and a process that is killed before it can report that: the kernel takes the pages for
+//! clean, and reports nothing to a process that opens the file later. What is then acknowledged as durable must be on
+//! the disk all the same.
 //!
 //! The disk is an ext4 in a sparse file on a small tmpfs: while that is full, blocks cannot be written which the sparse
 //! file has not. The test takes away those beneath pages that have been used before. (What was allocated and never

@@ -181,8 +181,7 @@ fn a_copy_of_an_open_file_is_a_good_database() {
     assert_clean(&db);
 }
 
-/// A backup is put in the place of a database whose last user was killed, and had made lazy commits over the same
-/// durable one.
+/// A backup replaces a database whose last user was killed after lazy commits over the same durable one.
 #[test]
 fn a_restored_backup_is_not_taken_for_what_a_killed_process_left() {
     let (folder, path) = scratch();
@@ -225,7 +224,7 @@ fn surplus_length_after_a_crash_is_accepted_and_cut_off() {
         let db = open(&path, mode);
         fill(&db, 1);
         drop(db);
-        // A crash after growth, before a record that speaks of it.
+        // A crash after growth, before a meta that includes it.
         let before = length(&path);
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(before + (30 << 20)).unwrap();
         let db = open(&path, mode);
@@ -274,7 +273,7 @@ const LARGE_LEN: usize = 128 << 20;
 const LARGE_COUNT: u64 = 52;
 const SMALL_COUNT: u64 = 200;
 
-/// A value of which each 4 KiB say whose they are and where they belong.
+/// A value in which each 4 KiB contain its number and where they belong.
 fn fill_large(value: &mut [u8], number: u64) {
     for (at, block) in value.chunks_mut(4096).enumerate() {
         block.fill(number as u8);

@@ -233,7 +233,7 @@ fn the_golden_database_reads_right() {
     assert!(fs::read(&path).unwrap() == file);
 }
 
-/// The leaves of an old table stay as they are until they are changed; those that are built anew then are dense.
+/// The leaves of an old table stay unchanged until an entry of theirs changes; those that are then built are dense.
 #[test]
 fn numbers_of_the_first_version_are_read_and_written() {
     let (_folder, path) = scratch();

@@ -171,7 +171,7 @@ fn wrong_base_is_refused() {
     fs::write(file("other"), other).unwrap();
     let error = restore(file("other"), [&bytes[..]], file("result")).unwrap_err();
     assert!(matches!(error, Error::WrongBase { .. }), "{error}");
-    // Somebody has it open.
+    // Another handle has it open.
     let open = Db::open(file("good")).unwrap();
     assert!(matches!(restore(file("good"), [&bytes[..]], file("result")), Err(Error::InUse { .. })));
     drop(open);
@@ -186,7 +186,7 @@ fn wrong_base_is_refused() {
     let db = Db::open(file("a.mapleaf")).unwrap();
     db.update(|tx| change(tx, &mut random, 100)).unwrap();
     let (third, _) = increment(&db.read().unwrap(), id);
-    // Nobody knows what becomes of it, which is called as the database is: no increment is made to follow it.
+    // What becomes of a file with the database's own name is unknown: no increment is made to follow it.
     let result = db.read().unwrap().transaction_of(file("a.copied"));
     assert!(matches!(result, Err(Error::WrongBase { .. })), "{result:?}");
     restore(file("a.copied"), [&third[..]], file("result")).unwrap();

@@ -123,9 +123,9 @@ fn pages_have_what_the_database_has() {
     }
 }
 
-/// Who needs a retired page is told: nobody, or a reader.
+/// Which snapshot needs a retired page is reported: none, or a reader's.
 #[test]
-fn retired_pages_are_needed_while_somebody_reads_them() {
+fn retired_pages_are_needed_while_a_reader_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let db = Db::open(world(folder.path(), 4096)).unwrap();
     let needed = || {
@@ -185,7 +185,7 @@ fn log_of_free_space_is_told_from_record_and_pages() {
     let newest = number(&newest, "transaction");
     let expected: Vec<u64> = (0..transactions.len() as u64).map(|index| newest - index).collect();
     assert!(transactions.len() > 1);
-    assert_eq!(transactions, expected, "entries that span pages are missing, or told twice");
+    assert_eq!(transactions, expected, "entries that span pages are missing, or counted twice");
 }
 
 /// Whatever a page holds, it is described, and what is damaged is said to be.

@@ -1,5 +1,5 @@
 //! The style that docs/ARCHITECTURE.md promises, enforced: which room may use which, that no files import in a circle,
-//! where `unsafe` may be, how long files and functions may grow, and words that must not be left behind. Every
+//! where `unsafe` may be, how long files and functions may grow, and words that must not stay. Every
 //! complaint names file and line.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -124,7 +124,7 @@ fn a_file_longer_than_the_handles_mapping_is_not_called_damaged() {
     for db in [&small, &reader] {
         let rx = db.read().unwrap();
         let numbers = rx.table(&NUMBERS).and_then(|table| {
-            // The last keys lie behind what is mapped, wherever the root is.
+            // The last keys lie after what is mapped, wherever the root is.
             is_told(table.get(299_999).map(drop));
             is_told(table.iter()?.try_for_each(|entry| entry.map(drop)));
             is_told(table.iter()?.rev().try_for_each(|entry| entry.map(drop)));
@@ -299,7 +299,8 @@ fn value_of(key: u64) -> [u8; 3000] {
     [key as u8; 3000]
 }
 
-/// Writes `count` entries through a handle, behind the `entries` that there are. A handle that may not write says so.
+/// Writes `count` entries through a handle, after the `entries` that there are. A handle that may not write returns an
+/// error.
 fn add_entries(choice: Choice, db: &Db, entries: &mut u64, count: u64) {
     let changed = db.write().and_then(|tx| {
         let mut values = tx.table(&VALUES)?;

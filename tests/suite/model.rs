@@ -1,4 +1,4 @@
-//! Whole transactions against a model: tables are `BTreeMap`s, and what the database answers must be what they do.
+//! Whole transactions against a model: tables are `BTreeMap`s, and the database must return what they return.
 //!
 //! `MAPLEAF_LONG=1` runs many more seeds; `MAPLEAF_SEED=N` runs one.
 #![allow(clippy::big_endian_bytes, reason = "keys whose bytes order as the numbers do")]
@@ -269,7 +269,7 @@ fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mu
     }
 }
 
-/// Fills one write transaction; answers the state that it leaves if it commits.
+/// Fills one write transaction. Returns the state that it leaves if it commits.
 fn work(tx: &WriteTxn, before: &State, random: &mut Random, page_size: usize) -> State {
     let mut state = before.clone();
     for _ in 0..1 + random.below(4) {

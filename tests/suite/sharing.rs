@@ -1,6 +1,6 @@
 //! One database, several processes: what each sees of the others, and what is left of those that end badly.
 //!
-//! The other processes are *peers*: this test binary again, which does what it is told, a line at a time.
+//! The other processes are *peers*: this test binary again, which carries out orders, a line at a time.
 //! Nothing here depends on how fast anything is: what must come about is waited for, for minutes if need be.
 #![cfg(target_os = "linux")]
 
@@ -31,7 +31,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// Starts a process that opens `path` when it is told so.
+    /// Starts a process that opens `path` when it is ordered to.
     fn start(path: &Path) -> Peer {
         Peer::spawn(&mut crate::common::child(concat!(module_path!(), "::peer"), path))
     }
@@ -171,7 +171,7 @@ impl Belongings {
     }
 
     fn db(&self) -> &Db {
-        self.db.as_ref().expect("the peer was told to open the database before")
+        self.db.as_ref().expect("the peer was ordered to open the database before")
     }
 
     fn answer(&mut self, words: &[&str], number: impl Fn(usize) -> u64) -> mapleaf::Result<String> {
@@ -192,7 +192,7 @@ impl Belongings {
                 overwrite(&db, number(1), number(2), number(3));
                 "done".into()
             }
-            // Durable commits, by so many threads, so many each.
+            // Durable commits, by that many threads, that many each.
             "commit" => {
                 std::thread::scope(|scope| {
                     for thread in 0..number(1) {
@@ -213,7 +213,7 @@ impl Belongings {
                 }
                 "done".into()
             }
-            // Commits until somebody says that it is enough.
+            // Commits until it is stopped.
             "commit-until-told" => {
                 while db.view(|rx| rx.table(&NUMBERS)?.get(999))?.is_none() {
                     add_one(&db, number(1));
@@ -353,8 +353,8 @@ fn a_parked_reader_pins_its_own_snapshot_and_comes_back_by_itself_when_killed() 
     assert_clean(&db);
 }
 
-/// The reader is in the way of cutting the file, and nothing else asks for its pages: each look must come by itself,
-/// whatever else takes turns.
+/// The reader keeps the file from being cut, and nothing else needs its pages: dead readers must be reaped without a
+/// request, whatever else takes the writer lock.
 #[test]
 fn a_file_is_cut_short_when_the_reader_in_the_way_has_died() {
     type Ask = fn(Db);
@@ -378,7 +378,7 @@ fn a_file_is_cut_short_when_the_reader_in_the_way_has_died() {
             let mut bytes = tx.table(&BYTES)?;
             (0..100).try_for_each(|key| bytes.insert(key, &[1; 100][..]).map(drop))
         };
-        db.update(rewrite).unwrap(); // and what was behind them is among them.
+        db.update(rewrite).unwrap(); // and what came after them is among them.
         let mut peer = Peer::open(&path);
         peer.ask("park");
         put(&db, 0, 0); // gives the end of the file up
@@ -434,7 +434,7 @@ fn readers_are_seen_with_process_snapshot_age_and_pages() {
     assert!(readers[0].pinned_pages.unwrap() > 100 && readers[1].pinned_pages == Some(0), "{readers:?}");
     assert_eq!(peer.ask("readers"), "2");
     let writing = db.write().unwrap();
-    assert_eq!(db.readers().unwrap()[0].pinned_pages, None, "not known while somebody writes");
+    assert_eq!(db.readers().unwrap()[0].pinned_pages, None, "not known while another process writes");
     drop(writing);
     peer.ask("release");
     assert_eq!(db.readers().unwrap().len(), 1);
@@ -551,7 +551,7 @@ fn too_many_readers_are_an_error_until_some_end() {
     assert!(peer.ask("park").contains("ReadersFull"));
     peer.kill();
     overwrite(&db, 130, 10, 2);
-    assert_eq!(db.stats().unwrap().readers, 101, "somebody who writes reaps the dead");
+    assert_eq!(db.stats().unwrap().readers, 101, "a writer reaps the dead");
     for _ in 0..3 {
         let other = Db::open(&path).unwrap();
         let all: Vec<ReadTxn> = (0..16384 - 101).map(|_| other.read().unwrap()).collect();
@@ -625,13 +625,13 @@ fn is_forked<T>(result: mapleaf::Result<T>) -> bool {
 }
 
 #[test]
-fn a_forked_child_is_refused_and_harms_nobody() {
+fn a_forked_child_is_refused_and_harms_no_other() {
     let (_folder, path) = scratch();
     run_child(concat!(module_path!(), "::forks"), &path);
 }
 
 #[test]
-#[ignore = "a process of `a_forked_child_is_refused_and_harms_nobody`"]
+#[ignore = "a process of `a_forked_child_is_refused_and_harms_no_other`"]
 fn forks() {
     let Some(path) = child_task() else { return };
     let mut peer = Peer::start(&path);
@@ -796,7 +796,7 @@ fn a_reader_in_another_pid_namespace_is_seen_and_its_death_too() {
     peer.hear();
     assert!(db.try_write().unwrap().is_none());
     peer.kill();
-    let tx = db.write().unwrap(); // its turn ended with it
+    let tx = db.write().unwrap(); // the lock was released when it ended
     drop(tx);
     process::until("its death is noticed", || db.readers().unwrap().is_empty());
     assert_eq!(get(&db, 1), None, "its transaction never happened");
@@ -805,7 +805,7 @@ fn a_reader_in_another_pid_namespace_is_seen_and_its_death_too() {
 
 // ---- the lock file, the data file ----
 
-/// Leaves a durable commit (1 is 1), and a lazy one over it (1 is 2), of a process that was killed. Answers
+/// Leaves a durable commit (1 is 1), and a lazy one over it (1 is 2), of a process that was killed. Returns
 /// their ids.
 fn leave_a_lazy_commit(path: &Path) -> (u64, u64) {
     drop(Db::open(path).unwrap());
@@ -932,7 +932,7 @@ fn a_lock_file_that_is_not_what_was_left_is_never_believed() {
     let rows: [(&str, Damage); 7] = [
         ("emptied", |bytes| bytes.clear()),
         ("cut within its identity", |bytes| bytes.truncate(60)),
-        ("cut behind its identity", |bytes| bytes.truncate(1000)),
+        ("cut after its identity", |bytes| bytes.truncate(1000)),
         ("noise after its first word", |bytes| {
             let noise = Random::new(1).bytes(bytes.len() * 2);
             bytes.truncate(8);
@@ -1046,7 +1046,7 @@ fn a_copied_database_does_not_believe_its_copied_lock_file() {
     assert_stands_at(&path, lazy, 2);
 }
 
-/// The lock file speaks of commits that the restored file has never seen.
+/// The lock file names commits that the restored file does not have.
 #[test]
 fn a_backup_restored_into_the_same_file_is_what_counts() {
     let (folder, path) = scratch();
@@ -1120,7 +1120,7 @@ fn writers_of_all_processes_get_their_turns() {
     assert_clean(&db);
 }
 
-/// A deadline costs nobody his place: however eager the others are, only those who came before go first.
+/// A deadline costs no writer its place: however busy the others are, only those that came before go first.
 #[test]
 fn a_writer_with_a_deadline_does_not_starve_among_others() {
     const TURNS: u64 = 40;
@@ -1142,7 +1142,7 @@ fn a_writer_with_a_deadline_does_not_starve_among_others() {
     peers.iter_mut().for_each(|peer| assert_eq!(peer.hear(), "done"));
     before.sort_unstable();
     println!("commits of others meanwhile: {before:?}");
-    // The three who came before, and those who went while this process did not get to ask.
+    // The three that came before, and those that went while this process did not run.
     assert!(before[TURNS as usize * 3 / 4] <= 10, "most of its turns come at once");
     assert_clean(&db);
 }
@@ -1160,7 +1160,7 @@ fn waiting_for_a_turn_across_processes() {
     peer.ask("forget-writing");
     assert!(db.try_write().unwrap().is_some());
     peer.ask("write 1");
-    // One who waits for as long as it takes, and one who waits for long, get it when the peer is killed.
+    // A writer that waits without limit, and one with a long limit, get it when the peer is killed.
     std::thread::scope(|scope| {
         let waiting = [
             scope.spawn(|| drop(db.write().unwrap())),
@@ -1225,9 +1225,9 @@ fn waiting_for_commits_of_other_processes() {
     }
 }
 
-/// Who sleeps is not woken by one who was killed, but finds out.
+/// A sleeper is not woken by a process that was killed, but wakes by itself.
 #[test]
-fn a_killed_sleeper_harms_nobody() {
+fn a_killed_sleeper_harms_no_other() {
     let (_folder, path) = scratch();
     let db = Db::open(&path).unwrap();
     let id = put(&db, 0, 0);
@@ -1266,7 +1266,7 @@ fn few_descriptors() {
                 assert!(error.to_string().contains("(ulimit -n)"), "{error}");
             }
         }
-        // Who has it open goes on.
+        // A handle that has it open goes on.
         put(&db, 2, most);
         assert_eq!(get(&reader, 2), Some(most));
     }
@@ -1369,7 +1369,7 @@ fn peer_on_read_only_view(folder: &Path, path: &Path) -> Option<Peer> {
     Some(Peer::spawn(&mut command))
 }
 
-/// Nobody can see a reader that may not write the lock file: so either it is there or writers are.
+/// No process can see a reader that may not write the lock file: so either it is there or writers are.
 fn unseen_reader(mut peer: Peer, path: &Path) {
     let db = Db::open(path).unwrap();
     put(&db, 1, 1);
@@ -1438,11 +1438,11 @@ fn a_directory_without_write_permission() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = crate::common::child(concat!(module_path!(), "::peer"), &path);
     if process::is_root() {
-        // Root may write everywhere; so this is done as nobody, if nobody may run the test.
+        // Root may write everywhere; so this is done as the user `nobody`, if that user may run the test.
         command.uid(65534).gid(65534);
         let may = Command::new(command.get_program()).arg("--list").uid(65534).gid(65534).output();
         if !may.is_ok_and(|output| output.status.success()) {
-            println!("skipped: nobody but root may run this program");
+            println!("skipped: only root may run this program");
             return;
         }
     }

@@ -43,7 +43,7 @@ fn write_round(db: &Db, count: u64, round: u64, durability: Durability) {
 #[test]
 fn timeouts_without_end_are_forever() {
     let db = Db::in_memory().unwrap();
-    let tx = db.write_timeout(Duration::MAX).unwrap().expect("it is nobody else's turn");
+    let tx = db.write_timeout(Duration::MAX).unwrap().expect("no other transaction is open");
     tx.table(&Table::<u64, u64>::new("t")).unwrap().insert(1, 1).unwrap();
     let id = tx.commit().unwrap();
     assert_eq!(db.wait_for_commit(id - 1, Some(Duration::MAX)).unwrap(), Some(id));
@@ -122,7 +122,7 @@ fn writers_take_turns_and_share_barriers() {
                         own
                     };
                     let id = tx.commit().unwrap();
-                    // When it returns it is durable, and visible to whoever begins now.
+                    // When it returns it is durable, and visible to each reader that begins now.
                     assert!(db.stats().unwrap().durable >= id);
                     let rx = db.read().unwrap();
                     assert!(rx.id() >= id);
@@ -193,7 +193,7 @@ fn deferred_commits_share_barriers_and_become_durable_by_themselves() {
     assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), count);
     println!("{count} deferred commits took {} barriers", after.syncs - before.syncs);
     assert!(after.syncs - before.syncs < count, "none of them shared a barrier");
-    // One whose ticket is dropped becomes durable too.
+    // A commit whose `PendingCommit` is dropped becomes durable too.
     let tx = db.write().unwrap();
     tx.table(&NUMBERS).unwrap().insert(count, 0).unwrap();
     let ticket = tx.commit_deferred().unwrap();
@@ -377,7 +377,7 @@ fn transactions_move_between_threads() {
     }
 }
 
-/// Nobody has the turn while the callback runs.
+/// No thread has the writer lock while the callback runs.
 #[test]
 fn a_callback_about_old_readers_may_write() {
     let db = Arc::new(std::sync::OnceLock::<Db>::new());

@@ -27,11 +27,11 @@ use crate::common::process::{self, PATIENCE};
 use crate::common::{BOTH_MODES, Random, Replay};
 use mapleaf::{Db, Durability, PendingCommit, ReadTxn, Result, Table, WriteTxn};
 
-/// Each writer counts his transactions here, from 1 on without gaps.
+/// Each writer counts its transactions here, from 1 on without gaps.
 const COUNTS: Table<u64, u64> = Table::new("counts");
 /// The sum of all counts, at 0.
 const TOTAL: Table<u64, u64> = Table::new("total");
-/// Entries of each writer, spread over the tree; each transaction of his writes all of them anew.
+/// Entries of each writer, spread over the tree; each of its transactions writes all of them again.
 const SPREAD: Table<u64, [u8]> = Table::new("spread");
 /// An entry for each transaction, of which the oldest are removed now and then.
 const LOG: Table<(u64, u64), [u8]> = Table::new("log");
@@ -327,7 +327,7 @@ enum Role {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Habit {
     Mixed,
-    /// Nobody ever syncs: all that is written lives in the page cache and the lock file.
+    /// No process ever syncs: everything that is written lives in the page cache and the lock file.
     LazyOnly,
 }
 
@@ -536,8 +536,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Whether nobody can ever wait for it, now that it has opened the database. (`Db::readers` takes the writer's
-    /// turn, for a moment; so it is not so of those that call it.)
+    /// Whether no process can ever wait for it, now that it has opened the database. (`Db::readers` takes the writer
+    /// lock for a moment; so this does not hold for workers that call it.)
     fn never_locks(&self) -> bool {
         matches!(self.role, Role::Park | Role::Watch) && self.is_ready.load(SeqCst) == 1
     }
@@ -580,7 +580,7 @@ struct Torture {
     has_two_users: bool,
     path: PathBuf,
     habit: Habit,
-    /// Once in so many steps a worker is killed.
+    /// Once in this many steps a worker is killed.
     steps_between_kills: usize,
     workers: Vec<Worker>,
     acknowledged: Arc<Acknowledged>,
@@ -682,7 +682,7 @@ impl Torture {
         }
     }
 
-    /// Lets those go on whose time has come; or all that the parent may have to wait for.
+    /// Resumes the workers whose time has come; or all that the parent may have to wait for.
     fn go_on(&mut self, all: bool) {
         let now = Instant::now();
         for worker in &mut self.workers {
@@ -789,8 +789,8 @@ impl Torture {
                 bytes[8..].copy_from_slice(&noise[8..]);
             }
             _ => {
-                // Half of it, except for its identity, is noise: the words that say whose it is and that it is
-                // complete are destroyed too, as loss of power would destroy them by the boot id.
+                // Half of it, except for its identity, is noise: the words that name its database and mark it as
+                // complete are destroyed too, as loss of power would invalidate them by the boot id.
                 let from = 8 + self.random.below(bytes.len() / 2 - 8);
                 let noise = self.random.bytes(bytes.len() / 2);
                 bytes[from..from + noise.len()].copy_from_slice(&noise);
@@ -863,7 +863,7 @@ impl Drop for Torture {
     }
 }
 
-/// Rises with every round: who waits for ever is found by that.
+/// Rises with every round, which shows a worker that waits for ever.
 static BEATS: AtomicU64 = AtomicU64::new(0);
 
 /// If no round ends, says what all processes do, and gives up.
@@ -955,7 +955,7 @@ fn torture() {
     run(&std::env::temp_dir(), false, asked_seconds().unwrap_or(10), "--test suite torture::");
 }
 
-/// A user whom nothing belongs to.
+/// A user that owns nothing.
 const OTHER_USER: u32 = 12_345;
 
 fn allow_all(path: &Path, mode: u32) {
@@ -996,7 +996,7 @@ fn on_file_system(kind: &str, torture: impl FnOnce(&Path)) -> Option<()> {
     Some(())
 }
 
-/// The users may both write the database: one of them is root, to whom it belongs. `MAPLEAF_TORTURE_SECONDS` is for
+/// The users may both write the database: one of them is root, which owns it. `MAPLEAF_TORTURE_SECONDS` is for
 /// each file system.
 #[test]
 fn torture_by_two_users_on_each_file_system() {

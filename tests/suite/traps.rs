@@ -238,7 +238,7 @@ fn file_cut_short_under_us() {
         assert_eq!((*expected, *found), (whole.len() as u64, length));
         assert!(matches!(db.try_write(), Err(Error::Truncated { .. })));
     }
-    // The seat was given back each time; with the bytes back again it goes on.
+    // The writer lock was released each time; when the bytes are back, writing goes on.
     fs::write(&path, &whole).unwrap();
     db.update(|tx| tx.table(&NUMBERS)?.insert(1, 2)).unwrap();
     assert_clean(&db);
@@ -618,7 +618,7 @@ fn without_entries<'a, T>(
 }
 
 /// Reads from both ends, `first` of them first, up to an error; meets it there again and again, and from the other end
-/// too. Returns how many entries there are before and behind it, and its text.
+/// too. Returns how many entries there are before and after it, and its text.
 #[track_caller]
 fn read_to_error(mut entries: Entries<'_>, backward_first: bool) -> (usize, usize, String) {
     let mut found = [0, 0];

@@ -17,7 +17,7 @@ pub(crate) fn open_existing(path: &Path) -> Result<Db, Failure> {
     Ok(Db::options().create(false).open(path)?)
 }
 
-/// Opens any file to read its pages. `page_size` is their size in bytes, if no record has it any more.
+/// Opens any file to read its pages. `page_size` is their size in bytes, if no meta page has it any more.
 pub(crate) fn open_pages(path: &Path, page_size: Option<usize>) -> Result<Inspector, Failure> {
     Inspector::open(path, page_size).map_err(|error| match error {
         Error::NotADatabase { path, kind: FileKind::Unknown, found } => Failure {

@@ -63,7 +63,7 @@ pub(crate) struct Load {
     /// Types of keys and values of new tables, if the input does not name them [default: bytes,bytes].
     #[arg(long, value_name = "KEY_TYPE,VALUE_TYPE")]
     types: Option<TableTypes>,
-    /// In tab-separated lines: backslashes mean themselves.
+    /// In tab-separated lines: a backslash is a backslash, not an escape.
     #[arg(long)]
     raw: bool,
     /// What to do with a table that exists already.

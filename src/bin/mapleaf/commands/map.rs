@@ -52,7 +52,7 @@ pub(crate) struct Map {
     /// known then. Only --by kind.
     #[arg(long)]
     raw: bool,
-    /// With --raw: bytes in a page, if no record has it any more.
+    /// With --raw: bytes in a page, if no meta page has it any more.
     #[arg(long, requires = "raw", value_parser = parse_page_size)]
     page_size: Option<usize>,
     /// Print one line of JSON: classes, and the number of pages in each, for the file and for each cell.

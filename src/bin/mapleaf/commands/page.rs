@@ -36,7 +36,7 @@ pub(crate) struct Page {
     /// How keys and values are shown; as the table's types define only with --whose.
     #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
     form: Form,
-    /// Bytes in a page, if no record has it any more.
+    /// Bytes in a page, if no meta page has it any more.
     #[arg(long, value_parser = parse_page_size)]
     page_size: Option<usize>,
     /// Print one line of JSON, in which keys and values are hexadecimal digits.

@@ -24,7 +24,7 @@ pub(crate) struct Salvage {
     file: PathBuf,
     /// The new database.
     new_file: PathBuf,
-    /// Bytes in a page of the damaged file, if no record has it any more.
+    /// Bytes in a page of the damaged file, if no meta page has it any more.
     #[arg(long, value_parser = parse_page_size)]
     page_size: Option<usize>,
     /// Print one line of JSON.

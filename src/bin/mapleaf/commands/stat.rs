@@ -14,7 +14,7 @@ use crate::open::open_read_only;
 use crate::outcome::{Answer, Failure};
 use crate::unused::UnusedCounts;
 
-/// Shows how large a database is, what its pages are used for, and who reads it.
+/// Shows how large a database is, what its pages are used for, and which processes read it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf stat app.mapleaf

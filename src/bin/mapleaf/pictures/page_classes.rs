@@ -46,7 +46,7 @@ pub(crate) const RESERVED: usize = 1;
 const FREE: usize = 2;
 const RETIRED: usize = 3;
 const PINNED: usize = 4;
-/// Records, and the log of free space.
+/// Meta pages, and the log of free space.
 const RECORD: usize = 5;
 const FREE_LOG: usize = 6;
 const CATALOG: usize = 7;

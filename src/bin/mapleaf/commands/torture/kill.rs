@@ -124,7 +124,7 @@ fn round(
 /// A `run`, which is killed when this is dropped.
 struct Running {
     child: Child,
-    /// Its end tells the child that this process is gone.
+    /// The child ends when this is closed, because this process is gone then.
     _input: Option<ChildStdin>,
     acknowledged: Option<JoinHandle<Result<Acknowledged>>>,
 }

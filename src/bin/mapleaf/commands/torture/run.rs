@@ -15,7 +15,7 @@ use super::content::{NUMBERS, Plan, Random};
 use super::log;
 use super::writing::{Durability, WriteMode, Writing, parse_seconds, seed_by_chance};
 
-/// Tickets that a worker has at most before it waits for the oldest.
+/// Pending commits that a worker has at most before it waits for the oldest.
 const MAX_TICKETS: u64 = 24;
 
 #[derive(Args)]
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<()> {
     })
 }
 
-/// The process that reads the output has ended: `| newest` is not an error.
+/// The process that reads the output has ended: `| head` is not an error.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
@@ -157,7 +157,7 @@ impl Worker<'_> {
         Ok(number)
     }
 
-    /// Acknowledges what is durable by now, and then waits until no more than `most` tickets are left.
+    /// Acknowledges what is durable by now, and then waits until at most `most` pending commits are left.
     fn wait_for_tickets(&mut self, most: u64) -> Result<()> {
         while let Some((_, oldest)) = self.tickets.front()
             && (self.tickets.len() as u64 > most || oldest.is_durable())

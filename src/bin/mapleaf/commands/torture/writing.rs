@@ -47,9 +47,9 @@ pub(super) enum Durability {
     Durable,
     /// No commit waits; every few commits a sync
     Lazy,
-    /// Commits with tickets, which are waited for later
+    /// Deferred commits, which are waited for later
     Deferred,
-    /// Each of these by turns, at random
+    /// Each of these, at random
     Mixed,
 }
 
