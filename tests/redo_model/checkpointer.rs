@@ -1,5 +1,5 @@
-//! The checkpointer's turn: a barrier over everything, the meta record, a barrier; then `checkpointed`, then the log
-//! start.
+//! The checkpointer's turn: a barrier over everything, the meta record, a barrier; then `checkpointed` and the log
+//! start, together.
 //!
 //! - The checkpoint's target protects its snapshot from before the first barrier until `checkpointed` does (L1).
 //! - The target of a dead checkpointer stays protected until its slot is erased, durably, or its words are set.
@@ -10,18 +10,14 @@ use crate::explore::Steps;
 use crate::handles::forget_inherited;
 use crate::model::Model;
 use crate::options::LeftOut;
-use crate::state::{Checkpointer, Id, SLOTS, State, Syncer};
+use crate::state::{Checkpointer, Id, SLOTS, State, Syncer, Words};
 
 impl Model {
     pub(crate) fn checkpointer_steps(&mut self, state: &State, steps: &mut Steps) {
         let mut next = *state;
         match state.checkpointer {
-            Checkpointer::Idle => {
-                self.start_checkpoint(state, steps);
-                self.start_filling(state, steps);
-            }
+            Checkpointer::Idle => self.start_checkpoint(state, steps),
             Checkpointer::Lent => {}
-            Checkpointer::Filling => self.finish_filling(state, steps),
             Checkpointer::Erasing => {
                 next.checkpointer = if self.finish_checkpoint_barrier(&mut next) {
                     next.words.checkpoint_target = 0;
@@ -65,26 +61,24 @@ impl Model {
             }
             Checkpointer::StepOutcome => self.poison(state, steps),
             Checkpointer::BarriersDone(target) => {
-                if self.keeps(LeftOut::LogStartLast) {
-                    self.set_checkpointed(&mut next, target);
-                } else {
-                    self.set_log_start(&mut next, target);
-                }
-                next.checkpointer = Checkpointer::FirstWordSet(target);
-                steps.add(next, || format!("checkpointed := {target}"));
-            }
-            Checkpointer::FirstWordSet(target) => {
                 let is_in_use = matches!(state.syncer, Syncer::BytesRead { .. });
                 if is_in_use && self.keeps(LeftOut::LogStartWaits) {
                     return;
                 }
-                if self.keeps(LeftOut::LogStartLast) {
-                    self.set_log_start(&mut next, target);
-                } else {
+                next.words.log_start = self.snapshot(state, target).log_end;
+                next.checkpointer = if self.keeps(LeftOut::WordsTogether) {
                     self.set_checkpointed(&mut next, target);
-                }
+                    Checkpointer::WordsSet(target)
+                } else {
+                    Checkpointer::LogStartSet(target)
+                };
+                let Words { checkpointed, log_start, .. } = next.words;
+                steps.add(next, || format!("checkpointed := {checkpointed}, log start := {log_start}"));
+            }
+            Checkpointer::LogStartSet(target) => {
+                self.set_checkpointed(&mut next, target);
                 next.checkpointer = Checkpointer::WordsSet(target);
-                steps.add(next, || format!("log start := {}", next.words.log_start));
+                steps.add(next, || format!("checkpointed := {target}"));
             }
             Checkpointer::WordsSet(_) => {
                 next.words.checkpoint_target = 0;
@@ -104,8 +98,8 @@ impl Model {
             let mut next = *state;
             next.checkpoint_description = description;
             if has_dead_target && words.checkpoint_target <= words.checkpointed {
-                next.checkpointer = Checkpointer::FirstWordSet(words.checkpoint_target);
-                steps.add(next, || "a checkpointer finishes the words of a dead one".into());
+                next.checkpointer = Checkpointer::WordsSet(words.checkpoint_target);
+                steps.add(next, || "a checkpointer finds the target of a dead one checkpointed".into());
             } else if has_dead_target {
                 let slot = SLOTS + 1 - usize::from(words.slot);
                 self.store(&mut next, slot, ZEROS);
@@ -168,7 +162,7 @@ impl Model {
         self.store(&mut next, SLOTS + usize::from(slot), meta);
         if !self.keeps(LeftOut::WordsLast) {
             self.set_checkpointed(&mut next, target);
-            self.set_log_start(&mut next, target);
+            next.words.log_start = self.snapshot(state, target).log_end;
         }
         if self.keeps(LeftOut::BarrierAfterRecord) {
             self.change(&mut next, SLOTS + usize::from(slot), Change::StartBarrier(Barrier::Checkpoint));
@@ -186,16 +180,5 @@ impl Model {
     fn set_checkpointed(&mut self, state: &mut State, target: Id) {
         state.words.slot = self.slot_to_write(state);
         state.words.checkpointed = target;
-        if self.snapshot(state, target).new_ring != 0 && !self.keeps(LeftOut::OldRingKeptUntilLogStart) {
-            self.free_old_ring(state);
-        }
-    }
-
-    fn set_log_start(&mut self, state: &mut State, target: Id) {
-        let snapshot = self.snapshot(state, target);
-        state.words.log_start = snapshot.log_end;
-        if snapshot.new_ring != 0 {
-            self.free_old_ring(state);
-        }
     }
 }

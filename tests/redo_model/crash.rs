@@ -1,11 +1,9 @@
 //! What may go wrong with the disk: loss of power, and writes that fail.
 
-use crate::disk::{Content, ContentId, KeyPosition, TORN, ZEROS};
+use crate::disk::{ContentId, KeyPosition, TORN, ZEROS};
 use crate::explore::Steps;
 use crate::model::Model;
-use crate::state::{
-    DATA_PAGES, Description, Failure, LENGTH, NEW_RING, NEW_RING_PAGES, PLACES, Phase, SLOTS, State,
-};
+use crate::state::{DATA_PAGES, Description, Failure, LENGTH, PLACES, Phase, RINGS, SLOTS, State};
 
 impl Model {
     pub(crate) fn crash_steps(&mut self, state: &State, steps: &mut Steps) {
@@ -43,14 +41,14 @@ impl Model {
         closed.power_losses += 1;
         closed.kept = 0;
         closed.failure = Failure::None;
-        closed.is_old_ring_free = false;
+        closed.is_other_area_used = false;
         closed.lock_file_copy = 0;
         let later: Vec<usize> = (SLOTS..PLACES).collect();
         let tree_pages: Vec<usize> = (0..DATA_PAGES).collect();
         for mut lost in self.every_outcome(closed, &later, Disaster::PowerLoss) {
             if self.cache(&lost, LENGTH) == ZEROS {
                 let zeros = self.disk.place_id(KeyPosition::durable(ZEROS));
-                (NEW_RING..NEW_RING + NEW_RING_PAGES).for_each(|at| lost.places[at] = zeros);
+                self.area_pages(1).for_each(|at| lost.places[at] = zeros);
             }
             self.forget_unreferenced(&mut lost);
             for next in self.every_outcome(lost, &tree_pages, Disaster::PowerLoss) {
@@ -119,9 +117,6 @@ impl Model {
             Phase::Replayed { snapshot, .. } | Phase::MetaStored { snapshot, .. } => Some(snapshot),
             _ => state.unfinished(),
         };
-        if let Some(snapshot) = state.private_reader {
-            referenced.extend(self.get(snapshot).pages());
-        }
         if state.phase == Phase::Open {
             self.all_snapshots(state).for_each(|snapshot| referenced.extend(snapshot.pages()));
         }
@@ -132,26 +127,14 @@ impl Model {
             let (_, snapshots) = self.lock_files.get(state.lock_file_copy);
             snapshots.as_slice().iter().for_each(|&id| referenced.extend(self.get(id).pages()));
         }
-        for at in SLOTS..LENGTH {
+        for at in SLOTS..RINGS {
             let place = self.place(state, at);
-            for content in place.on_disk().chain([place.cache]) {
-                self.references_of(content, &mut referenced);
+            let metas = place.on_disk().chain([place.cache]).filter_map(|content| self.disk.meta(content));
+            for meta in metas {
+                referenced.extend([(meta.root, meta.root_content), (meta.leaf, meta.leaf_content)]);
             }
         }
         referenced
-    }
-
-    fn references_of(&self, content: ContentId, referenced: &mut Vec<(u8, ContentId)>) {
-        match self.disk.content(content) {
-            Content::Meta(meta) => {
-                referenced.extend([(meta.root, meta.root_content), (meta.leaf, meta.leaf_content)]);
-            }
-            Content::Record(record) => referenced.extend(record.large),
-            Content::Pair(sectors) => {
-                sectors.iter().for_each(|&sector| self.references_of(sector, referenced));
-            }
-            _ => {}
-        }
     }
 }
 

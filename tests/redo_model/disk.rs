@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use crate::intern::{FastHash, Interner};
+use crate::state::Ring;
 
 /// A meta record: the snapshot that a checkpoint made durable, and where the log that follows it begins.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -21,8 +22,8 @@ pub(crate) struct Meta {
     pub(crate) tree: Tree,
     pub(crate) log_start: u8,
     pub(crate) chain: ContentId,
-    /// The first log sequence number of the ring that the log start lies in; 0: that of the old ring.
-    pub(crate) new_ring: u8,
+    /// The ring that the log start lies in.
+    pub(crate) ring: Ring,
 }
 
 /// What a tree says, whatever pages it lies in: the values of root and leaf, and of which changes they are made.
@@ -37,12 +38,8 @@ pub(crate) struct Tree {
 pub(crate) enum Kind {
     /// The change of the root's value, and of the leaf's unless that is 0.
     Changes,
-    /// The transaction is not in the log: replay stops here (L9).
-    Unlogged,
     /// The transaction changed nothing.
     Empty,
-    /// The log goes on in the new ring (L4).
-    Switch,
 }
 
 /// A redo record.
@@ -55,8 +52,6 @@ pub(crate) struct Record {
     pub(crate) kind: Kind,
     pub(crate) root_value: u8,
     pub(crate) leaf_value: u8,
-    /// The value lies in this page, with this content (L10).
-    pub(crate) large: Option<(u8, ContentId)>,
     /// The next record begins in the next page (L14).
     pub(crate) seals: bool,
 }
@@ -66,7 +61,7 @@ pub(crate) struct Record {
 pub(crate) enum Content {
     Zeros,
     Torn,
-    /// Pages of a ring that was given up, in use for something else.
+    /// A page of a ring that was given up, in use for something else.
     UsedAgain,
     Leaf {
         birth: u8,
@@ -81,7 +76,7 @@ pub(crate) enum Content {
     Record(Record),
     /// A page of the ring that holds two records.
     Pair([ContentId; 2]),
-    /// Of the place that stands for the file's length: the file has the new ring.
+    /// Of the place that stands for the file's length: the file has the second area.
     Long,
 }
 

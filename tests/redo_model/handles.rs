@@ -13,6 +13,7 @@ use crate::explore::Steps;
 use crate::model::Model;
 use crate::options::{LeftOut, LockFile};
 use crate::state::{Checkpointer, Description, Failure, Id, Reader, SLOTS, State, Syncer, Writer};
+use crate::syncer::is_missing;
 
 /// What a process that is killed was doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,10 +122,11 @@ impl Model {
 
     /// The writer has stored part of its record.
     fn death_in_the_record(&mut self, state: &State, steps: &mut Steps) {
+        let Writer::Stored(snapshot) = state.writer else { return };
         let newest = self.newest(state);
-        if matches!(state.writer, Writer::Stored(_)) && self.has_room(state, &newest) {
+        if self.get(snapshot).is_logged && self.has_room(state, &newest) {
             let mut next = *state;
-            self.store_in_log(&mut next, newest.log_end, newest.new_ring, TORN);
+            self.store_in_log(&mut next, newest.log_end, newest.ring, TORN);
             self.kill(&mut next, Work { writes: true, syncs: false, checkpoints: false });
             steps.add(next, || "KILLED: the writer, while it stores its record".into());
         }
@@ -173,9 +175,8 @@ impl Model {
     }
 
     fn death_of_all(&mut self, mut state: State, steps: &mut Steps) {
-        // A killed process loses nothing but unlogged transactions.
-        let checkpointed = state.words.checkpointed;
-        let kept = self.all_snapshots(&state).filter(|snapshot| snapshot.unlogged <= checkpointed);
+        // A killed process loses nothing but an unlogged transaction whose commit has not returned.
+        let kept = self.all_snapshots(&state).filter(|snapshot| !is_missing(&state, snapshot));
         state.kept = kept.map(|snapshot| snapshot.id).max().unwrap_or(0);
         state.reader = Reader::None;
         if self.options.bounds.lock_file == LockFile::Checked {

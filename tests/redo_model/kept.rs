@@ -83,16 +83,17 @@ fn two_records_in_a_page() {
 
 #[test]
 fn growth_of_the_ring() {
-    let grows = |number| commits(number).growths(1).power_losses(1);
+    let grows = |number| commits(number).growths(1).power_losses(1).ring(2);
+    let twice = |number| commits(number).growths(2).power_losses(1).ring(2);
     explore(
-        grows(1).ring(2),
+        grows(2),
         &[
-            grows(3).lazy().ring(2),
-            grows(2).ring(1).power_losses(2).lazy(),
-            grows(2).ring(2).kills(1),
-            grows(1).ring(2).kills(1).failed_writes(1),
-            grows(3).ring(2).newcomers(),
-            grows(2).ring(2).lazy().two_records_a_page(),
+            twice(3).lazy().power_losses(2),
+            twice(4).ring(1),
+            grows(3).kills(1),
+            twice(2).kills(1).failed_writes(1),
+            grows(3).lazy().newcomers(),
+            twice(3).lazy().unlogged().empty().two_records_a_page(),
         ],
     );
 }
@@ -106,33 +107,10 @@ fn unlogged_transactions() {
     );
 }
 
-#[test]
-fn large_values() {
-    let large = |number| commits(number).large().power_losses(1);
-    explore(
-        large(2),
-        &[
-            large(3).lazy(),
-            large(2).kills(1),
-            large(1).kills(1).failed_writes(1).unlogged(),
-            large(2).failed_writes(1),
-        ],
-    );
-}
-
-#[test]
-fn readers_that_replay_for_themselves() {
-    let private = |number| commits(number).power_losses(1).private_reader();
-    explore(
-        private(2).kills(1),
-        &[private(3).kills(1), private(2).lazy().large().kills(1), private(2).kills(1).failed_writes(1)],
-    );
-}
-
 /// All kinds of transactions and faults at once, and the largest bounds.
 #[test]
 fn everything_together() {
-    let all = |number| commits(number).lazy().unlogged().large().empty().two_records_a_page().ring(2);
+    let all = |number| commits(number).lazy().unlogged().empty().two_records_a_page().ring(2);
     explore(
         all(1).power_losses(1).kills(1).failed_writes(1),
         &[

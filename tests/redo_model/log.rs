@@ -1,14 +1,14 @@
 //! The ring: where a log sequence number lies, whether there is room, how a record is stored and found.
 //!
-//! - A log sequence number never goes back. It lies in the ring at that number modulo the ring; from the switch on, in
-//!   the new ring (L4). Numbers count records here: `records_per_page` to a page.
+//! - A log sequence number never goes back. It lies in the ring at its distance from the ring's base, modulo the ring's
+//!   length (L4). Numbers count records here: `records_per_page` to a page.
 //! - Bytes at or above the log start, and the page that holds it, are not overwritten (L7).
-//! - A record that seals its page is the last in it; a barrier's bytes end with such a record (L14).
+//! - A record that seals its page is the last in it; a sync promises nothing after such a record (L14).
 
 use crate::disk::{Change, Content, ContentId, Kind, Record};
 use crate::model::Model;
 use crate::options::{LeftOut, Torn};
-use crate::state::{Lsn, NEW_RING, NEW_RING_PAGES, RING, Snapshot, State};
+use crate::state::{Lsn, RINGS, Ring, SECOND_RING, SECOND_RING_PAGES, Snapshot, State};
 
 /// The page and the part of it in which a log sequence number lies.
 #[derive(Clone, Copy)]
@@ -22,14 +22,18 @@ impl Model {
         self.options.bounds.records_per_page
     }
 
-    pub(crate) fn position(&self, lsn: Lsn, new_ring: Lsn) -> Position {
-        let sector = lsn % self.per_page();
-        let page = if new_ring != 0 && lsn >= new_ring {
-            NEW_RING + usize::from((lsn - new_ring) / self.per_page()) % NEW_RING_PAGES
-        } else {
-            RING + usize::from(lsn / self.per_page() % self.options.bounds.ring_pages)
-        };
-        Position { page, sector }
+    pub(crate) fn position(&self, lsn: Lsn, ring: Ring) -> Position {
+        let pages = self.area_pages(ring.area);
+        let distance = (lsn - ring.base) / self.per_page();
+        Position { page: pages.start + usize::from(distance) % pages.len(), sector: lsn % self.per_page() }
+    }
+
+    /// The pages of an area that may be a ring.
+    pub(crate) fn area_pages(&self, area: u8) -> std::ops::Range<usize> {
+        match area {
+            0 => RINGS..RINGS + usize::from(self.options.bounds.ring_pages),
+            _ => SECOND_RING..SECOND_RING + SECOND_RING_PAGES,
+        }
     }
 
     fn page_floor(&self, lsn: Lsn) -> Lsn {
@@ -40,23 +44,19 @@ impl Model {
         lsn.div_ceil(self.per_page()) * self.per_page()
     }
 
-    pub(crate) fn ring_length(&self) -> Lsn {
-        self.options.bounds.ring_pages * self.per_page()
-    }
-
-    pub(crate) fn new_ring_length(&self) -> Lsn {
-        NEW_RING_PAGES as Lsn * self.per_page()
+    pub(crate) fn ring_length(&self, ring: Ring) -> Lsn {
+        self.area_pages(ring.area).len() as Lsn * self.per_page()
     }
 
     /// What lies in the log at this number.
-    pub(crate) fn log_content(&self, state: &State, lsn: Lsn, new_ring: Lsn) -> ContentId {
-        let Position { page, sector } = self.position(lsn, new_ring);
+    pub(crate) fn log_content(&self, state: &State, lsn: Lsn, ring: Ring) -> ContentId {
+        let Position { page, sector } = self.position(lsn, ring);
         self.disk.sector(self.cache(state, page), sector)
     }
 
     /// Stores these bytes in the log, and nothing else in their page.
-    pub(crate) fn store_in_log(&mut self, state: &mut State, lsn: Lsn, new_ring: Lsn, content: ContentId) {
-        let Position { page, sector } = self.position(lsn, new_ring);
+    pub(crate) fn store_in_log(&mut self, state: &mut State, lsn: Lsn, ring: Ring, content: ContentId) {
+        let Position { page, sector } = self.position(lsn, ring);
         let cache = self.cache(state, page);
         let content =
             if self.per_page() == 1 { content } else { self.disk.with_sector(cache, sector, content) };
@@ -64,16 +64,9 @@ impl Model {
     }
 
     /// Does this to each page of the log in which one of these numbers lies.
-    pub(crate) fn change_log(
-        &mut self,
-        state: &mut State,
-        from: Lsn,
-        end: Lsn,
-        new_ring: Lsn,
-        change: Change,
-    ) {
+    pub(crate) fn change_log(&mut self, state: &mut State, from: Lsn, end: Lsn, ring: Ring, change: Change) {
         for lsn in from..end {
-            let Position { page, .. } = self.position(lsn, new_ring);
+            let Position { page, .. } = self.position(lsn, ring);
             self.change(state, page, change);
         }
     }
@@ -91,12 +84,7 @@ impl Model {
         };
         let needs_whole_pages = self.needs_own_pages() && self.keeps(LeftOut::RoomInWholePages);
         let first = if needs_whole_pages { self.page_floor(log_start) } else { log_start };
-        let in_new_ring = newest.new_ring != 0 && newest.log_end >= newest.new_ring;
-        if in_new_ring {
-            newest.log_end < first.max(newest.new_ring) + self.new_ring_length()
-        } else {
-            newest.log_end < first + self.ring_length()
-        }
+        newest.log_end < first.max(newest.ring.base) + self.ring_length(newest.ring)
     }
 
     /// L14 is for disks that may lose a whole page which is being written.
@@ -105,30 +93,24 @@ impl Model {
     }
 
     /// Whether a record is the last of its page.
-    fn seals(&self, snapshot: &Snapshot, kind: Kind) -> bool {
+    fn seals(&self, snapshot: &Snapshot) -> bool {
         let by_durable = self.needs_own_pages() && self.keeps(LeftOut::OwnPage) && snapshot.wants_durable;
-        self.per_page() == 1 || by_durable || kind == Kind::Switch
+        self.per_page() == 1 || by_durable
     }
 
     /// The record of a snapshot that follows the newest one, and the snapshot with the log's new end.
-    pub(crate) fn with_record(
-        &mut self,
-        newest: &Snapshot,
-        snapshot: Snapshot,
-        kind: Kind,
-    ) -> (Snapshot, ContentId) {
+    pub(crate) fn with_record(&mut self, newest: &Snapshot, snapshot: Snapshot) -> (Snapshot, ContentId) {
         let lsn = newest.log_end;
-        let seals = self.seals(&snapshot, kind);
-        let has_changes = kind == Kind::Changes;
+        let seals = self.seals(&snapshot);
+        let has_changes = snapshot.root_birth == snapshot.id;
         let has_leaf = has_changes && snapshot.tree.leaf_value != newest.tree.leaf_value;
         let record = self.disk.content_id(Content::Record(Record {
             id: snapshot.id,
             sequence_number: lsn,
             chain: newest.chain,
-            kind,
+            kind: if has_changes { Kind::Changes } else { Kind::Empty },
             root_value: if has_changes { snapshot.tree.root_value } else { 0 },
             leaf_value: if has_leaf { snapshot.tree.leaf_value } else { 0 },
-            large: snapshot.large,
             seals,
         }));
         (self.after_record(newest, snapshot, record), record)
@@ -138,12 +120,10 @@ impl Model {
     pub(crate) fn after_record(&self, newest: &Snapshot, snapshot: Snapshot, content: ContentId) -> Snapshot {
         let record = self.disk.record(content).expect("a record");
         let log_end = self.end_of(&record, newest.log_end);
-        let is_switch = record.kind == Kind::Switch;
-        let new_ring = if is_switch { log_end } else { newest.new_ring };
         let ends_page = record.seals || !self.needs_own_pages() || !self.keeps(LeftOut::OwnPage);
         let (sealed, sealed_end) =
             if ends_page { (snapshot.id, log_end) } else { (newest.sealed, newest.sealed_end) };
-        Snapshot { log_end, chain: content, sealed, sealed_end, new_ring, ..snapshot }
+        Snapshot { log_end, chain: content, sealed, sealed_end, ..snapshot }
     }
 
     /// Where the record that follows one at `lsn` begins.

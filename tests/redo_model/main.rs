@@ -12,17 +12,17 @@
 //! nothing else; so there may be any number of them (`handles.rs`). A write fails at any moment, for any set of pages.
 //!
 //! **What is explored besides the commits themselves**: two records in a page, with pages that are lost as a whole when
-//! power fails in a write of them, or with sectors that are old or new; a switch to a new ring, with the file's length;
-//! a lock file that is lost, or an old copy of it.
+//! power fails in a write of them, or with sectors that are old or new; a change of the ring and back, with the file's
+//! length, by a transaction or by recovery; a lock file that is lost, or an old copy of it.
 //!
 //! **What must hold.** A snapshot that is visible, newest or read is never overwritten. Recovery finds a state that
 //! some transaction left, no older than what was acknowledged; after deaths without loss of power no older than newest,
-//! unlogged transactions apart. Visible does not stay below newest. A page of a ring that was given up is not stored
-//! to. A writer that waits for room gets it.
+//! an unlogged transaction apart whose commit has not returned. Visible does not stay below newest. The log does not
+//! store to a page of a ring that was given up. A writer that waits for room gets it.
 //!
 //! What the model takes for granted: checksums never err, memory is sequentially consistent, a tree is a root and a
 //! leaf, a record has a fixed length, the cache drops no page, and only loss of power makes the file shorter. It has
-//! one reader and one growth, and knows nothing of the free log and of the ring of descriptors.
+//! one reader and two areas for rings, and knows nothing of the free log and of the ring of descriptors.
 
 mod checkpointer;
 mod crash;

@@ -5,8 +5,8 @@ use crate::explore::Steps;
 use crate::intern::Interner;
 use crate::options::{LeftOut, OpenOptions, Torn};
 use crate::state::{
-    Checkpointer, Description, Failure, Id, LENGTH, PLACES, Phase, RING, Reader, SLOTS, Snapshot, SnapshotId,
-    Snapshots, State, Syncer, Words, Writer,
+    Checkpointer, Description, Failure, Id, LENGTH, PLACES, Phase, RINGS, Reader, SLOTS, Snapshot,
+    SnapshotId, Snapshots, State, Syncer, Words, Writer,
 };
 
 pub(crate) struct Model {
@@ -79,9 +79,8 @@ impl Model {
             log_description: Description::Sound,
             checkpoint_description: Description::Sound,
             failure: Failure::None,
-            is_old_ring_free: false,
+            is_other_area_used: false,
             is_poisoned: false,
-            private_reader: None,
             lock_file_copy: 0,
             life: 0,
             acknowledged: 1,
@@ -131,7 +130,7 @@ impl Model {
     pub(crate) fn tearing(&self, at: usize) -> Tearing {
         match at {
             _ if at < SLOTS || at == LENGTH => Tearing::None,
-            _ if at < RING => Tearing::Whole,
+            _ if at < RINGS => Tearing::Whole,
             _ if self.options.bounds.torn == Torn::Sectors => Tearing::Sectors,
             _ => Tearing::Whole,
         }
@@ -142,7 +141,7 @@ impl Model {
     }
 
     pub(crate) fn meta_of(&mut self, snapshot: &Snapshot) -> ContentId {
-        let &Snapshot { id, root, leaf, root_content, leaf_content, tree, log_end, chain, new_ring, .. } =
+        let &Snapshot { id, root, leaf, root_content, leaf_content, tree, log_end, chain, ring, .. } =
             snapshot;
         let log_start = log_end;
         self.disk.content_id(Content::Meta(Meta {
@@ -154,7 +153,7 @@ impl Model {
             tree,
             log_start,
             chain,
-            new_ring,
+            ring,
         }))
     }
 
@@ -238,7 +237,6 @@ impl Model {
         state.checkpointer = Checkpointer::Idle;
         state.reader = Reader::None;
         state.is_poisoned = false;
-        state.private_reader = None;
         state.log_description = Description::Sound;
         state.checkpoint_description = Description::Sound;
     }
@@ -248,7 +246,7 @@ impl Model {
         if let Writer::Recorded(id) | Writer::Announced(id) = state.writer {
             let snapshot = self.get(id);
             let entry = (snapshot.id, snapshot.tree.history);
-            if !state.unpublished.contains(&entry) {
+            if snapshot.is_logged && !state.unpublished.contains(&entry) {
                 let free = state.unpublished.iter_mut().find(|entry| entry.0 == 0);
                 *free.expect("few writers die") = entry;
                 state.unpublished.sort_unstable_by(|a, b| b.cmp(a));

@@ -6,8 +6,7 @@ use crate::disk::{ContentId, KeyPosition, TORN, USED_AGAIN};
 use crate::model::{Model, forget_unpublished};
 use crate::options::LeftOut;
 use crate::state::{
-    Checkpointer, Description, Failure, LENGTH, MAX_RING_PAGES, Phase, RING, Reader, SLOTS, State, Syncer,
-    Writer,
+    Checkpointer, Description, Failure, LENGTH, Phase, RINGS, Reader, SLOTS, State, Syncer, Writer,
 };
 
 impl Model {
@@ -30,7 +29,6 @@ impl Model {
         }
         state.snapshots.retain(|id| self.snapshots.get(id).id >= oldest);
         forget_unpublished(state, words.durable);
-        state.words.is_new_ring_ready &= self.newest(state).new_ring == 0;
         let has_checkpoints = self.options.bounds.has_checkpoints;
         let is_past = |id| id <= words.checkpointed || !has_checkpoints && id <= words.durable;
         if let Failure::StepOutcome { inherited } = state.failure
@@ -42,8 +40,8 @@ impl Model {
 
     /// No record below the log start of every meta record can be accepted again, unless a rule is left out.
     fn forget_old_records(&mut self, state: &mut State) {
-        use LeftOut::{CheckpointBeforeAppending, Jump, JumpOverAllRings, SequenceNumber};
-        let rules = [SequenceNumber, Jump, JumpOverAllRings, CheckpointBeforeAppending];
+        use LeftOut::{CheckpointBeforeAppending, Jump, SequenceNumber};
+        let rules = [SequenceNumber, Jump, CheckpointBeforeAppending];
         if rules.into_iter().any(|rule| !self.keeps(rule)) {
             return;
         }
@@ -53,7 +51,7 @@ impl Model {
             let metas = place.on_disk().chain([place.cache]).filter_map(|content| self.disk.meta(content));
             least = metas.map(|meta| meta.log_start).fold(least, u8::min);
         }
-        for at in RING..LENGTH {
+        for at in RINGS..LENGTH {
             let place = self.place(state, at);
             if place.on_disk().chain([place.cache]).any(|content| self.has_old_record(content, least)) {
                 let renamed = self.without_old_records(place.clone(), least);
@@ -92,9 +90,6 @@ impl Model {
 
     /// What is wrong, if anything is.
     pub(crate) fn violation(&self, state: &State) -> Option<String> {
-        if state.private_reader.is_some_and(|id| !self.is_intact(state, &self.get(id))) {
-            return Some("what a private replay reads was overwritten".into());
-        }
         if state.phase != Phase::Open {
             return None;
         }
@@ -109,14 +104,10 @@ impl Model {
                 return Some(format!("the {name} snapshot {id} was overwritten"));
             }
         }
-        if state.is_old_ring_free {
-            let is_overwritten = |at: &usize| self.cache(state, *at) != USED_AGAIN;
-            if let Some(at) = (RING..RING + MAX_RING_PAGES).find(is_overwritten) {
-                return Some(format!(
-                    "page {} of the old ring, in use again, was overwritten by the log",
-                    at - RING
-                ));
-            }
+        let other_area = 1 - self.newest(state).ring.area;
+        let is_overwritten = |at: usize| self.cache(state, at) != USED_AGAIN;
+        if state.is_other_area_used && self.area_pages(other_area).any(is_overwritten) {
+            return Some("an old ring's page, in use again, was overwritten by the log".into());
         }
         let is_at_rest = state.writer == Writer::Idle
             && state.syncer == Syncer::Idle

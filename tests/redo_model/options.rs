@@ -9,13 +9,11 @@ pub(crate) struct Bounds {
     pub(crate) kills: u8,
     /// Moments at which the kernel fails to write pages and takes them for clean all the same.
     pub(crate) failed_writes: u8,
-    /// Switches to a new ring.
+    /// Changes of the ring.
     pub(crate) growths: u8,
     /// Whether handles that store again what is older than their opening do so when no write has failed, too.
     pub(crate) has_newcomers: bool,
     pub(crate) has_reader: bool,
-    /// Whether a handle that may not write opens the closed database, replays the log in memory of its own and stays.
-    pub(crate) has_private_reader: bool,
     /// Whether each word is read and stored in a step of its own, or the words of one decision in one step.
     pub(crate) every_word_alone: bool,
     pub(crate) has_checkpoints: bool,
@@ -27,7 +25,6 @@ pub(crate) struct Bounds {
     pub(crate) lock_file: LockFile,
     pub(crate) has_lazy: bool,
     pub(crate) has_unlogged: bool,
-    pub(crate) has_large: bool,
     /// Commits that change nothing: a step of compaction, and `sync` over lazy commits.
     pub(crate) has_empty: bool,
     pub(crate) leaf: Leaf,
@@ -46,7 +43,6 @@ pub(crate) fn commits(commits: u8) -> Bounds {
         growths: 0,
         has_newcomers: false,
         has_reader: false,
-        has_private_reader: false,
         every_word_alone: false,
         has_checkpoints: true,
         ring_pages: 3,
@@ -55,7 +51,6 @@ pub(crate) fn commits(commits: u8) -> Bounds {
         lock_file: LockFile::Discarded,
         has_lazy: false,
         has_unlogged: false,
-        has_large: false,
         has_empty: false,
         leaf: Leaf::Kept,
         repeats: false,
@@ -100,10 +95,6 @@ impl Bounds {
         Bounds { has_reader: true, ..self }
     }
 
-    pub(crate) fn private_reader(self) -> Bounds {
-        Bounds { has_private_reader: true, ..self }
-    }
-
     pub(crate) fn every_word(self) -> Bounds {
         Bounds { every_word_alone: true, ..self }
     }
@@ -122,10 +113,6 @@ impl Bounds {
 
     pub(crate) fn unlogged(self) -> Bounds {
         Bounds { has_unlogged: true, ..self }
-    }
-
-    pub(crate) fn large(self) -> Bounds {
-        Bounds { has_large: true, leaf: Leaf::Replaced, ..self }
     }
 
     pub(crate) fn empty(self) -> Bounds {
@@ -163,7 +150,6 @@ pub(crate) enum LockFile {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Leaf {
     Kept,
-    Replaced,
     Either,
 }
 
@@ -221,24 +207,16 @@ pub(crate) enum LeftOut {
     OrphanKept,
     /// L2: ... it is replayed, but its bytes are not stored again.
     OrphanStoredAgain,
-    /// L2: ... it is replayed, but the pages of its large value are not taken over.
-    OrphanKeepsLarge,
     /// L4: a record does not carry its log sequence number.
     SequenceNumber,
-    /// L4: the switch to a new ring is not in the log.
-    SwitchInLog,
-    /// L4: the new ring, and the file's length, are not durable before the switch record refers to it.
-    NewRingDurable,
-    /// L4: the old ring is used for other things as soon as newest has switched.
-    OldRingKept,
-    /// L4: ... as soon as `checkpointed` has switched, and not the log start.
-    OldRingKeptUntilLogStart,
+    /// L4: the old ring is used for other things as soon as newest has a new one.
+    OldRingProtected,
+    /// L4: a new ring's pages have what they had before.
+    NewRingZeros,
     /// L5: a record's checksum is not seeded with that of the record before it.
     Chain,
     /// L5: recovery goes on where the accepted records end.
     Jump,
-    /// L5: recovery goes on one ring after the log start, however many rings the records lie in.
-    JumpOverAllRings,
     /// L5: recovery opens the database without a checkpoint.
     CheckpointBeforeAppending,
     /// L7: the ring's room is not looked at.
@@ -257,8 +235,6 @@ pub(crate) enum LeftOut {
     LogStoredAgain,
     /// L3: ... the tree pages.
     PagesStoredAgain,
-    /// L3: ... the large values' pages.
-    LargeStoredAgain,
     /// L3: ... what a transaction in progress stored while it opened the file.
     InheritedInProgress,
     /// L3: only a handle's first sync and first checkpoint store again.
@@ -283,22 +259,14 @@ pub(crate) enum LeftOut {
     WordsLast,
     /// L8: the record goes over the one that is `checkpointed`'s.
     OtherSlot,
-    /// L8: the log start moves before `checkpointed`.
-    LogStartLast,
+    /// L8: the log start moves in a step of its own, before `checkpointed`.
+    WordsTogether,
 
-    // ---- unlogged transactions and large values ----
+    // ---- unlogged transactions ----
     /// L9: a sync over an unlogged transaction raises durable.
     UnloggedNeedsCheckpoint,
-    /// L9: an unlogged transaction leaves nothing in the log.
-    UnloggedMarker,
-    /// L9: replay goes on past the marker.
-    ReplayStopsAtMarker,
-    /// L10: the sync's barrier does not cover the large values' pages.
-    LargeSynced,
-    /// L10: a large value's page is free once its value is removed.
-    LargeProtected,
-    /// L10: ... once a checkpoint of its transaction has begun.
-    LargeProtectedUntilDurable,
+    /// L9: a writer begins on an unlogged transaction that is not checkpointed.
+    UnloggedCheckpointedFirst,
 
     // ---- recovery and opening ----
     /// L6: the chosen meta record is not stored again.
@@ -307,14 +275,8 @@ pub(crate) enum LeftOut {
     OtherSlotErased,
     /// L6: ... where zeros are read already.
     ZerosErasedToo,
-    /// L6: the large values' pages of accepted records are not stored again.
-    RecoveryStoresLargeAgain,
     /// L6: no barrier before the replay stores its pages.
     BarrierBeforeReplay,
-    /// L6: a large value's page of an accepted record is free for the replay.
-    ReplaySparesLarge,
-    /// The snapshot of a handle that has replayed the log for itself is not protected.
-    PrivateReaderProtected,
     /// L13: the lock file is believed though the file has something newer.
     NothingNewerInTheFile,
 }

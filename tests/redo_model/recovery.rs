@@ -3,14 +3,16 @@
 //! - Nothing that the chosen snapshot or an accepted record needs is stored to before recovery's checkpoint is durable.
 //! - What is chosen is stored again, for it may be in the page cache only; what is not chosen is erased, also where
 //!   zeros are read, for these may be in the page cache only.
-//! - No handle is let in before the checkpoint is durable, and log sequence numbers go on above all that may lie in the
-//!   rings (L5).
+//! - No handle is let in before the checkpoint is durable, and log sequence numbers go on above all that may lie in any
+//!   ring (L5). The checkpoint may name another ring.
 
-use crate::disk::{Barrier, Change, Content, Kind, Meta, Tree, ZEROS};
+use crate::disk::{Barrier, Change, Content, LONG, Meta, Tree, ZEROS};
 use crate::explore::Steps;
 use crate::model::{Model, forget_unpublished, opened_words};
 use crate::options::LeftOut;
-use crate::state::{DATA_PAGES, Description, Failure, Id, Lsn, Phase, SLOTS, Snapshot, Snapshots, State};
+use crate::state::{
+    DATA_PAGES, Description, Failure, Id, LENGTH, Lsn, Phase, SLOTS, Snapshot, Snapshots, State,
+};
 
 /// A meta record and the accepted records of the log that follows it.
 struct Replay {
@@ -18,14 +20,9 @@ struct Replay {
     accepted: u8,
     id: Id,
     tree: Tree,
-    /// The leaf, if an accepted record left it in the pages of a large value.
-    large_leaf: Option<(u8, u16)>,
     is_leaf_changed: bool,
     log_end: Lsn,
     chain: u16,
-    new_ring: Lsn,
-    /// Pages of large values of accepted records.
-    large_pages: u16,
 }
 
 impl Model {
@@ -36,38 +33,25 @@ impl Model {
             accepted: 0,
             id: meta.id,
             tree: meta.tree,
-            large_leaf: None,
             is_leaf_changed: false,
             log_end: meta.log_start,
             chain: meta.chain,
-            new_ring: meta.new_ring,
-            large_pages: 0,
         };
-        let most = self.ring_length() + self.new_ring_length();
+        let most = self.ring_length(meta.ring);
         while replay.accepted < most && self.accept_record(state, &mut replay) {}
         Some(replay)
     }
 
     /// Goes on by one record, if there is one that continues the log.
     fn accept_record(&mut self, state: &State, replay: &mut Replay) -> bool {
-        let content = self.log_content(state, replay.log_end, replay.new_ring);
+        let content = self.log_content(state, replay.log_end, replay.meta.ring);
         let Some(record) = self.disk.record(content) else { return false };
         if !self.continues(&record, replay.log_end, replay.chain) {
             return false;
         }
-        if record.kind == Kind::Unlogged && self.keeps(LeftOut::ReplayStopsAtMarker) {
-            return false;
-        }
-        if let Some((page, content)) = record.large {
-            if self.cache(state, usize::from(page)) != content {
-                return false;
-            }
-            replay.large_pages |= 1 << page;
-        }
         if record.leaf_value != 0 {
             replay.tree.leaf_value = record.leaf_value;
             replay.is_leaf_changed = true;
-            replay.large_leaf = record.large;
         }
         if record.root_value != 0 {
             replay.tree.history = self.history(replay.tree, record.root_value);
@@ -76,9 +60,6 @@ impl Model {
         replay.id = record.id;
         replay.chain = content;
         replay.log_end = self.end_of(&record, replay.log_end);
-        if record.kind == Kind::Switch {
-            replay.new_ring = replay.log_end;
-        }
         replay.accepted += 1;
         true
     }
@@ -86,10 +67,7 @@ impl Model {
     pub(crate) fn recovery_steps(&mut self, state: &State, steps: &mut Steps) {
         match state.phase {
             Phase::Open => {}
-            Phase::Closed => {
-                self.replay_privately(state, steps);
-                self.choose(state, steps);
-            }
+            Phase::Closed => self.choose(state, steps),
             Phase::Chosen { slot } => self.store_chosen_again(state, slot, steps),
             Phase::StoredAgain { slot } => self.replay_into_pages(state, slot, steps),
             Phase::Replayed { slot, snapshot } => {
@@ -149,8 +127,8 @@ impl Model {
             return steps
                 .fail(&title, format!("recovery finds {id}, but {promised} was acknowledged or kept"));
         }
-        if state.private_reader.is_some_and(|id| self.get(id).chain != replay.chain) {
-            return steps.fail(&title, "recovery does not end as the readers have that are present".into());
+        if meta.ring.area == 1 && self.cache(state, LENGTH) != LONG {
+            return steps.fail(&title, "the ring lies beyond the end of the file".into());
         }
         let has_happened = self.all_snapshots(state).any(|s| s.id == id && s.tree == tree);
         let is_unpublished = state.unpublished.contains(&(id, tree.history));
@@ -165,28 +143,8 @@ impl Model {
         steps.add(next, || title);
     }
 
-    /// A handle that may not write: the records are replayed in its memory, the pages that they leave alone are read in
-    /// the file.
-    fn replay_privately(&mut self, state: &State, steps: &mut Steps) {
-        if !self.options.bounds.has_private_reader || state.private_reader.is_some() {
-            return;
-        }
-        let newest = (0..2).filter_map(|slot| Some((self.meta_in(state, slot)?.id, slot))).max();
-        let Some(replay) = newest.and_then(|(_, slot)| self.replay(state, slot)) else { return };
-        let mut snapshot = self.replayed_snapshot(&replay);
-        if let Some((leaf, content)) = replay.large_leaf {
-            (snapshot.leaf, snapshot.leaf_content) = (leaf, content);
-        }
-        let mut next = *state;
-        next.private_reader = Some(self.snapshots.number(snapshot));
-        steps.add(next, || {
-            format!("a handle that may not write replays the log for itself, up to {}", replay.id)
-        });
-    }
-
     fn store_chosen_again(&mut self, state: &State, slot: u8, steps: &mut Steps) {
         let mut next = *state;
-        let replay = self.replay(state, slot).expect("it was chosen");
         let other = SLOTS + 1 - usize::from(slot);
         if self.keeps(LeftOut::MetaStoredAgain) {
             self.redirty(&mut next, SLOTS + usize::from(slot));
@@ -196,11 +154,6 @@ impl Model {
         let erases = !is_record && (!reads_zeros || self.keeps(LeftOut::ZerosErasedToo));
         if erases && self.keeps(LeftOut::OtherSlotErased) {
             self.store(&mut next, other, ZEROS);
-        }
-        if self.keeps(LeftOut::RecoveryStoresLargeAgain) {
-            for page in (0..DATA_PAGES).filter(|page| replay.large_pages >> page & 1 == 1) {
-                self.redirty(&mut next, page);
-            }
         }
         if self.keeps(LeftOut::BarrierBeforeReplay) {
             self.change_all(&mut next, Change::StartBarrier(Barrier::Checkpoint));
@@ -222,10 +175,26 @@ impl Model {
         if !self.keeps(LeftOut::CheckpointBeforeAppending) {
             return self.open_without_checkpoint(next, slot, &replay, snapshot, steps);
         }
-        self.change_all(&mut next, Change::StartBarrier(Barrier::Checkpoint));
-        next.phase = Phase::Replayed { slot, snapshot: self.snapshots.number(snapshot) };
-        steps.add(next, || {
-            format!("recovery replays, as {} at root {}; barrier begins", snapshot.id, snapshot.root)
+        if self.may_grow(state) {
+            let mut grown = next;
+            let ring = self.take_new_ring(&mut grown, snapshot.ring, snapshot.log_end);
+            self.begin_barrier_over_replay(grown, slot, Snapshot { ring, ..snapshot }, steps);
+        }
+        self.begin_barrier_over_replay(next, slot, snapshot, steps);
+    }
+
+    fn begin_barrier_over_replay(
+        &mut self,
+        mut state: State,
+        slot: u8,
+        snapshot: Snapshot,
+        steps: &mut Steps,
+    ) {
+        self.change_all(&mut state, Change::StartBarrier(Barrier::Checkpoint));
+        state.phase = Phase::Replayed { slot, snapshot: self.snapshots.number(snapshot) };
+        steps.add(state, || {
+            let Snapshot { id, root, ring, .. } = snapshot;
+            format!("recovery replays, as {id} at root {root}, with {ring:?}; barrier begins")
         });
     }
 
@@ -246,35 +215,22 @@ impl Model {
             log_end: self.log_end_after(replay),
             chain: replay.chain,
             sealed: id,
-            new_ring: replay.new_ring,
+            ring: meta.ring,
             ..Snapshot::default()
         }
     }
 
     /// L5: above every log sequence number that can have been stored since the log start.
     fn log_end_after(&self, replay: &Replay) -> Lsn {
-        let rings = [self.ring_length(), self.new_ring_length()];
-        let has_switched = replay.new_ring != replay.meta.new_ring;
-        let jump = match (has_switched, replay.new_ring) {
-            (false, 0) => rings[0],
-            (false, _) => rings[1],
-            (true, _) if self.keeps(LeftOut::JumpOverAllRings) => rings[0] + rings[1],
-            (true, _) => rings[0].max(rings[1]),
-        };
-        let is_kept = self.keeps(LeftOut::Jump);
-        self.page_ceiling(if is_kept { replay.meta.log_start + jump } else { replay.log_end })
+        let jump = replay.meta.log_start + self.ring_length(replay.meta.ring);
+        self.page_ceiling(if self.keeps(LeftOut::Jump) { jump } else { replay.log_end })
     }
 
     fn store_replayed_tree(&mut self, state: &mut State, replay: &Replay, snapshot: &mut Snapshot) {
         let birth = snapshot.id;
-        let mut used = 1 << snapshot.root | 1 << snapshot.leaf;
-        if self.keeps(LeftOut::ReplaySparesLarge) {
-            used |= replay.large_pages;
-        }
+        let used = 1 << snapshot.root | 1 << snapshot.leaf;
         let mut free = (0..DATA_PAGES as u8).filter(|page| used >> page & 1 == 0);
-        if let Some((leaf, content)) = replay.large_leaf {
-            (snapshot.leaf, snapshot.leaf_content) = (leaf, content);
-        } else if replay.is_leaf_changed {
+        if replay.is_leaf_changed {
             snapshot.leaf = free.next().expect("a free page");
             let value = replay.tree.leaf_value;
             snapshot.leaf_content = self.disk.content_id(Content::Leaf { birth, value });
@@ -329,9 +285,6 @@ impl Model {
         state.acknowledged = newest.id;
         state.kept = 0;
         state.life = (state.life + 1).min(3);
-        state.is_old_ring_free = false;
-        if newest.new_ring != 0 && log_start >= newest.new_ring {
-            self.free_old_ring(state);
-        }
+        state.is_other_area_used = false;
     }
 }

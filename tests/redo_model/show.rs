@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::disk::{Content, ContentId, Kind, TORN};
 use crate::model::Model;
-use crate::state::{LENGTH, NEW_RING, Phase, RING, SLOTS, State};
+use crate::state::{LENGTH, Phase, RINGS, SECOND_RING, SLOTS, State};
 
 impl Model {
     pub(crate) fn show(&self, state: &State) -> String {
@@ -16,9 +16,9 @@ impl Model {
             }
             let (kind, first) = match at {
                 _ if at < SLOTS => ("page", 0),
-                _ if at < RING => ("slot", SLOTS),
-                _ if at < NEW_RING => ("ring", RING),
-                _ if at < LENGTH => ("new ring", NEW_RING),
+                _ if at < RINGS => ("slot", SLOTS),
+                _ if at < SECOND_RING => ("first area", RINGS),
+                _ if at < LENGTH => ("second area", SECOND_RING),
                 _ => ("length", LENGTH),
             };
             let _ = write!(text, "{kind} {}: {}", at - first, self.name(place.cache));
@@ -43,7 +43,9 @@ impl Model {
             Content::Long => "long".into(),
             Content::Leaf { birth, value } => format!("leaf {birth}.{}", value % 4),
             Content::Root { birth, value, leaf } => format!("root {birth}.{} to {leaf}", value % 4),
-            Content::Meta(meta) => format!("meta {} with log from {}", meta.id, meta.log_start),
+            Content::Meta(meta) => {
+                format!("meta {} with log from {} in area {}", meta.id, meta.log_start, meta.ring.area)
+            }
             Content::Record(record) => {
                 let kind = if record.kind == Kind::Changes { "" } else { " without changes" };
                 format!("record {}.{} at {}{kind}", record.id, record.root_value % 4, record.sequence_number)

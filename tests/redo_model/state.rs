@@ -1,22 +1,32 @@
 //! A state of the whole system: disk, shared words, handles, and where writer, syncer, checkpointer and reader stand.
 //!
-//! Pages come first: data, the two meta slots, the ring, the new ring, and one place that stands for the file's length.
+//! Pages come first: data, the two meta slots, two areas that may be the ring, and one place that stands for the file's
+//! length, with or without the second area.
 
 use crate::disk::{ContentId, PlaceId, Tree};
 
 pub(crate) const DATA_PAGES: usize = 8;
 pub(crate) const SLOTS: usize = DATA_PAGES;
-pub(crate) const RING: usize = SLOTS + 2;
+pub(crate) const RINGS: usize = SLOTS + 2;
 pub(crate) const MAX_RING_PAGES: usize = 3;
-pub(crate) const NEW_RING: usize = RING + MAX_RING_PAGES;
-pub(crate) const NEW_RING_PAGES: usize = 2;
-pub(crate) const LENGTH: usize = NEW_RING + NEW_RING_PAGES;
+pub(crate) const SECOND_RING: usize = RINGS + MAX_RING_PAGES;
+pub(crate) const SECOND_RING_PAGES: usize = 2;
+pub(crate) const LENGTH: usize = SECOND_RING + SECOND_RING_PAGES;
 pub(crate) const PLACES: usize = LENGTH + 1;
 
 /// The number of a transaction; 0 is none.
 pub(crate) type Id = u8;
 /// A log sequence number, counted in records.
 pub(crate) type Lsn = u8;
+
+/// The extent of pages that the log lies in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Ring {
+    /// The first or the second of the two areas that may be a ring: 0 or 1.
+    pub(crate) area: u8,
+    /// The log sequence number of its first byte.
+    pub(crate) base: Lsn,
+}
 
 /// What a transaction left: a root and a leaf, and how its record ends the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -35,15 +45,11 @@ pub(crate) struct Snapshot {
     pub(crate) log_end: Lsn,
     /// The record of this transaction, by which the next one's checksum is seeded.
     pub(crate) chain: ContentId,
-    /// The newest unlogged transaction up to this one.
-    pub(crate) unlogged: Id,
     /// The newest transaction up to this one whose record is the last of its page, and where that ends.
     pub(crate) sealed: Id,
     pub(crate) sealed_end: Lsn,
-    /// The page and content of this transaction's large value.
-    pub(crate) large: Option<(u8, ContentId)>,
-    /// The first log sequence number of the new ring; 0 before the switch.
-    pub(crate) new_ring: Lsn,
+    /// The ring that the log's end lies in.
+    pub(crate) ring: Ring,
 }
 
 impl Snapshot {
@@ -119,8 +125,6 @@ pub(crate) struct Words {
     pub(crate) slot: u8,
     pub(crate) checkpoint_target: Id,
     pub(crate) log_start: Lsn,
-    /// The new ring is filled with zeros, and durable.
-    pub(crate) is_new_ring_ready: bool,
 }
 
 /// What an open file description knows of failed writes. Handles that differ in nothing else are not told apart: so
@@ -151,11 +155,10 @@ pub(crate) enum Failure {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Writer {
     Idle,
-    /// Has read `words_read` of the words; `protected` has a bit for each snapshot, `pages` one for each page.
+    /// Has read `words_read` of the words; `protected` has a bit for each snapshot.
     Scanning {
         words_read: u8,
         protected: u32,
-        pages: u16,
     },
     /// Without `LeftOut::OrphanKept`: has stored zeros over the record that a dead writer has left.
     Erasing,
@@ -210,8 +213,6 @@ pub(crate) enum Checkpointer {
     Idle,
     /// A writer has the checkpointer's turn, for a barrier of its own.
     Lent,
-    /// The new ring is filled with zeros; a barrier is in flight.
-    Filling,
     /// Zeros are stored over the slot of a dead checkpointer's target; a barrier is in flight.
     Erasing,
     NewestRead(Id),
@@ -220,8 +221,8 @@ pub(crate) enum Checkpointer {
     LastBarrier(Id),
     StepOutcome,
     BarriersDone(Id),
-    /// One of `checkpointed` and log start is set.
-    FirstWordSet(Id),
+    /// Without `LeftOut::WordsTogether`: log start is set, and `checkpointed` is not.
+    LogStartSet(Id),
     WordsSet(Id),
 }
 
@@ -254,12 +255,10 @@ pub(crate) struct State {
     pub(crate) log_description: Description,
     pub(crate) checkpoint_description: Description,
     pub(crate) failure: Failure,
-    /// The old ring's pages are in use for something else.
-    pub(crate) is_old_ring_free: bool,
+    /// The pages of the area that is not the ring are in use for something else.
+    pub(crate) is_other_area_used: bool,
     /// Told of a failed write, a process has stored the poison word; those at work have not looked yet.
     pub(crate) is_poisoned: bool,
-    /// What a handle reads that has replayed the log for itself: the pages that it has of the file, and the chain.
-    pub(crate) private_reader: Option<SnapshotId>,
     /// A copy of the lock file, by number; 0: none.
     pub(crate) lock_file_copy: u16,
     /// How often a writer has died, or recovery has opened the database: 3 is many.
@@ -302,17 +301,13 @@ impl State {
             | Syncer::VisibleKnown { target, visible: other } => bit(target) | bit(other),
         };
         named |= match self.checkpointer {
-            Checkpointer::Idle
-            | Checkpointer::Lent
-            | Checkpointer::Filling
-            | Checkpointer::Erasing
-            | Checkpointer::StepOutcome => 0,
+            Checkpointer::Idle | Checkpointer::Lent | Checkpointer::Erasing | Checkpointer::StepOutcome => 0,
             Checkpointer::NewestRead(id)
             | Checkpointer::TargetSet(id)
             | Checkpointer::FirstBarrier(id)
             | Checkpointer::LastBarrier(id)
             | Checkpointer::BarriersDone(id)
-            | Checkpointer::FirstWordSet(id)
+            | Checkpointer::LogStartSet(id)
             | Checkpointer::WordsSet(id) => bit(id),
         };
         match self.reader {

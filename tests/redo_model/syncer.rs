@@ -10,7 +10,12 @@ use crate::explore::Steps;
 use crate::handles::forget_inherited;
 use crate::model::Model;
 use crate::options::LeftOut;
-use crate::state::{Id, Snapshot, State, Syncer};
+use crate::state::{Id, Lsn, Ring, Snapshot, State, Syncer, Words};
+
+/// Whether the transaction is neither in the log nor checkpointed.
+pub(crate) fn is_missing(state: &State, snapshot: &Snapshot) -> bool {
+    !snapshot.is_logged && snapshot.id > state.words.checkpointed
+}
 
 impl Model {
     pub(crate) fn syncer_steps(&mut self, state: &State, steps: &mut Steps) {
@@ -69,8 +74,7 @@ impl Model {
         if self.promised(state, &newest) <= words.durable {
             return;
         }
-        // A sync over an unlogged transaction has nothing to do before there is a checkpoint (L9).
-        if self.needs_checkpoint(state, &newest) && words.synced >= newest.sealed_end {
+        if self.needs_checkpoint(state, &newest) && self.keeps(LeftOut::UnloggedNeedsCheckpoint) {
             return;
         }
         for description in self.descriptions(state) {
@@ -91,8 +95,10 @@ impl Model {
         if self.keeps(LeftOut::TargetIsNewest) { newest.id } else { newest.sealed }
     }
 
-    fn needs_checkpoint(&self, state: &State, target: &Snapshot) -> bool {
-        target.unlogged > state.words.checkpointed && self.keeps(LeftOut::UnloggedNeedsCheckpoint)
+    /// Whether the log does not lead to this snapshot: a transaction up to it is neither there nor checkpointed (L9).
+    pub(crate) fn needs_checkpoint(&self, state: &State, snapshot: &Snapshot) -> bool {
+        let is_missing = |other: Snapshot| other.id <= snapshot.id && is_missing(state, &other);
+        self.all_snapshots(state).any(is_missing)
     }
 
     /// What a sync of this target makes durable: the newest transaction whose record is the last of its page (L14),
@@ -103,9 +109,10 @@ impl Model {
     }
 
     /// L3: where the bytes begin that the sync makes durable.
-    fn first_byte(&self, state: &State) -> u8 {
-        let words = &state.words;
-        if self.keeps(LeftOut::NotBelowLogStart) { words.synced.max(words.log_start) } else { words.synced }
+    fn first_byte(&self, state: &State, ring: Ring) -> Lsn {
+        let Words { synced, log_start, .. } = state.words;
+        let first = if self.keeps(LeftOut::NotBelowLogStart) { synced.max(log_start) } else { synced };
+        first.max(ring.base)
     }
 
     fn begin_barrier(&mut self, state: &State, target: Id, steps: &mut Steps) {
@@ -119,18 +126,20 @@ impl Model {
             return steps
                 .add(next, || format!("the syncer: target {target} is checkpointed, no barrier is needed"));
         }
-        let from = self.first_byte(state);
-        let old = self.all_snapshots(state).filter(|snapshot| snapshot.id <= inherited.min(target));
-        let end = old.map(|snapshot| snapshot.log_end).max().unwrap_or(0);
-        if inherited == 0 || end <= from || !self.keeps(LeftOut::LogStoredAgain) {
+        let snapshot = self.snapshot(state, target);
+        if self.needs_checkpoint(state, &snapshot) && self.keeps(LeftOut::UnloggedNeedsCheckpoint) {
+            next.words.target = 0;
+            next.syncer = Syncer::Idle;
+            return steps.add(next, || format!("the syncer gives up: {target} is unlogged"));
+        }
+        let from = self.first_byte(state, snapshot.ring);
+        let end = snapshot.log_end;
+        if inherited <= state.words.durable || end <= from || !self.keeps(LeftOut::LogStoredAgain) {
             self.start_log_barrier(&mut next, target);
             return steps.add(next, || format!("the syncer, target {target}: barrier over the log begins"));
         }
-        if self.keeps(LeftOut::LargeStoredAgain) {
-            self.store_large_again(&mut next, inherited.min(target));
-        }
-        let new_ring = self.snapshot(state, target).new_ring;
-        let bytes: Vec<ContentId> = (from..end).map(|lsn| self.log_content(state, lsn, new_ring)).collect();
+        let bytes: Vec<ContentId> =
+            (from..end).map(|lsn| self.log_content(state, lsn, snapshot.ring)).collect();
         let copy = self.copies.number([vec![ContentId::from(from)], bytes].concat());
         next.syncer = Syncer::BytesRead { target, copy };
         steps.add(next, || {
@@ -139,37 +148,17 @@ impl Model {
     }
 
     fn store_bytes_again(&mut self, state: &mut State, target: Id, copy: &[ContentId]) {
-        let new_ring = self.snapshot(state, target).new_ring;
-        for (lsn, &content) in (copy[0] as u8..).zip(&copy[1..]) {
-            self.store_in_log(state, lsn, new_ring, content);
+        let ring = self.snapshot(state, target).ring;
+        for (lsn, &content) in (copy[0] as Lsn..).zip(&copy[1..]) {
+            self.store_in_log(state, lsn, ring, content);
         }
-    }
-
-    /// L10: the large values of records that are not synced.
-    fn store_large_again(&mut self, state: &mut State, up_to: Id) {
-        for (page, content) in self.unsynced_large(state, up_to) {
-            if self.cache(state, page) == content {
-                self.redirty(state, page);
-            }
-        }
-    }
-
-    fn unsynced_large(&self, state: &State, up_to: Id) -> Vec<(usize, ContentId)> {
-        let synced = state.words.synced;
-        let unsynced = self.all_snapshots(state).filter(|s| s.id <= up_to && s.log_end > synced);
-        unsynced.filter_map(|s| s.large).map(|(page, content)| (usize::from(page), content)).collect()
     }
 
     fn start_log_barrier(&mut self, state: &mut State, target: Id) {
         let snapshot = self.snapshot(state, target);
-        let from = self.first_byte(state);
+        let from = self.first_byte(state, snapshot.ring);
         let start = Change::StartBarrier(Barrier::Log);
-        self.change_log(state, from, snapshot.log_end, snapshot.new_ring, start);
-        if self.keeps(LeftOut::LargeSynced) {
-            for (page, _) in self.unsynced_large(state, target) {
-                self.change(state, page, start);
-            }
-        }
+        self.change_log(state, from, snapshot.log_end, snapshot.ring, start);
         state.syncer = Syncer::Barrier(target);
     }
 
@@ -179,13 +168,6 @@ impl Model {
         let promised = self.promised(state, &snapshot);
         let end = if promised == target { snapshot.log_end } else { snapshot.sealed_end };
         next.words.synced = state.words.synced.max(end);
-        if self.needs_checkpoint(state, &snapshot) {
-            next.words.target = 0;
-            next.syncer = Syncer::Idle;
-            return steps.add(next, || {
-                format!("synced up to {target}, not durable: {} is unlogged", snapshot.unlogged)
-            });
-        }
         next.words.durable = state.words.durable.max(promised);
         next.acknowledged = state.acknowledged.max(promised);
         next.syncer = Syncer::DurableSet(target);

@@ -1,10 +1,11 @@
 //! The writer's turn: protected words, pages, record, pending, newest, visible; and the reader.
 //!
-//! - A writer takes only pages that no protected snapshot needs, and none of a large value that is not checkpointed.
+//! - A writer takes only pages that no protected snapshot needs.
+//! - It begins on no unlogged transaction that is not checkpointed (L9).
 //! - It looks first at newest's log end: the transaction of an orphaned record there has happened (L2).
 //! - Pages, then the record, then pending, then newest. Nothing after newest can fail.
 
-use crate::disk::{Content, ContentId, Kind};
+use crate::disk::{Barrier, Change, Content, ContentId, Kind, ZEROS};
 use crate::explore::Steps;
 use crate::model::{Model, forget_unpublished};
 use crate::options::{Leaf, LeftOut};
@@ -22,13 +23,6 @@ enum Word {
 }
 const WORDS: u8 = 6;
 
-/// Snapshots, a bit for each, and pages that must not be overwritten.
-#[derive(Clone, Copy)]
-struct Protected {
-    snapshots: u32,
-    pages: u16,
-}
-
 impl Model {
     fn order_of_words(&self) -> [Word; WORDS as usize] {
         use Word::*;
@@ -43,9 +37,10 @@ impl Model {
         }
     }
 
-    fn protected_by(&self, state: &State, word: Word) -> Protected {
+    /// The snapshots, a bit for each, that a word protects.
+    fn protected_by(&self, state: &State, word: Word) -> u32 {
         let words = &state.words;
-        let snapshots = match word {
+        match word {
             Word::Target if self.keeps(LeftOut::TargetProtected) => bit(words.target),
             Word::Hazard => bit(words.hazard),
             Word::CheckpointTarget if self.keeps(LeftOut::CheckpointTargetProtected) => {
@@ -58,53 +53,20 @@ impl Model {
                 _ => 0,
             },
             _ => 0,
-        };
-        let pages = match word {
-            Word::Checkpointed => self.large_pages(state),
-            Word::Readers => self.private_pages(state),
-            _ => 0,
-        };
-        Protected { snapshots, pages }
-    }
-
-    /// What a handle reads that has replayed the log for itself.
-    fn private_pages(&self, state: &State) -> u16 {
-        let is_protected = self.keeps(LeftOut::PrivateReaderProtected);
-        let snapshot = state.private_reader.filter(|_| is_protected).map(|id| self.get(id));
-        snapshot.map_or(0, |snapshot| 1 << snapshot.root | 1 << snapshot.leaf)
-    }
-
-    /// L10: the pages of large values that are not checkpointed, also of such as are removed.
-    fn large_pages(&self, state: &State) -> u16 {
-        if !self.keeps(LeftOut::LargeProtected) {
-            return 0;
         }
-        let checkpointed = if self.keeps(LeftOut::LargeProtectedUntilDurable) {
-            state.words.checkpointed
-        } else {
-            state.words.checkpointed.max(state.words.checkpoint_target)
-        };
-        let above = self.all_snapshots(state).filter(|snapshot| snapshot.id > checkpointed);
-        above.filter_map(|snapshot| snapshot.large).fold(0, |pages, (page, _)| pages | 1 << page)
     }
 
     pub(crate) fn writer_steps(&mut self, state: &State, steps: &mut Steps) {
         let mut next = *state;
         match state.writer {
             Writer::Idle => self.start_writing(state, steps),
-            Writer::Scanning { words_read, protected, pages } if words_read < WORDS => {
+            Writer::Scanning { words_read, protected } if words_read < WORDS => {
                 let word = self.order_of_words()[usize::from(words_read)];
-                let also = self.protected_by(state, word);
-                next.writer = Writer::Scanning {
-                    words_read: words_read + 1,
-                    protected: protected | also.snapshots,
-                    pages: pages | also.pages,
-                };
+                let protected = protected | self.protected_by(state, word);
+                next.writer = Writer::Scanning { words_read: words_read + 1, protected };
                 steps.add(next, || format!("the writer reads protected word {words_read}"));
             }
-            Writer::Scanning { protected, pages, .. } => {
-                self.store_pages(state, Protected { snapshots: protected, pages }, steps);
-            }
+            Writer::Scanning { protected, .. } => self.store_pages(state, protected, steps),
             Writer::Erasing => self.finish_erasing_orphan(state, steps),
             Writer::Stored(snapshot) => {
                 let snapshot = self.get(snapshot);
@@ -128,12 +90,11 @@ impl Model {
                 } else {
                     Writer::RecordMissing(id)
                 };
-                self.free_old_ring_early(&mut next, &snapshot);
                 steps.add(next, || format!("newest := {}", snapshot.id));
             }
             Writer::RecordMissing(id) => {
                 let snapshot = self.get(id);
-                self.store_in_log(&mut next, snapshot.log_end - 1, snapshot.new_ring, snapshot.chain);
+                self.store_in_log(&mut next, snapshot.log_end - 1, snapshot.ring, snapshot.chain);
                 next.writer = Writer::NewestSet(snapshot.id);
                 steps.add(next, || format!("the writer stores the record of {} at last", snapshot.id));
             }
@@ -161,56 +122,52 @@ impl Model {
     fn start_writing(&mut self, state: &State, steps: &mut Steps) {
         let bounds = self.options.bounds;
         let newest = self.newest(state);
+        if self.needs_checkpoint(state, &newest) && self.keeps(LeftOut::UnloggedCheckpointedFirst) {
+            return;
+        }
         let may_write = state.commits < bounds.commits || self.orphan(state, &newest).is_some();
         if may_write {
-            let snapshots = if self.keeps(LeftOut::NewestProtected) { bit(newest.id) } else { 0 };
+            let mut protected = if self.keeps(LeftOut::NewestProtected) { bit(newest.id) } else { 0 };
             if bounds.every_word_alone {
                 let mut next = *state;
-                next.writer = Writer::Scanning { words_read: 0, protected: snapshots, pages: 0 };
+                next.writer = Writer::Scanning { words_read: 0, protected };
                 steps.add(next, || format!("a writer begins on {}", newest.id));
             } else {
-                let mut protected = Protected { snapshots, pages: 0 };
                 for word in self.order_of_words() {
-                    let also = self.protected_by(state, word);
-                    protected.snapshots |= also.snapshots;
-                    protected.pages |= also.pages;
+                    protected |= self.protected_by(state, word);
                 }
                 self.store_pages(state, protected, steps);
             }
         }
-        self.start_switch(state, &newest, steps);
     }
 
-    /// L2: the orphaned record, of a writer that died before newest was raised. A marker is none, it is overwritten.
+    /// L2: the orphaned record, of a writer that died before newest was raised.
     pub(crate) fn orphan(&self, state: &State, newest: &Snapshot) -> Option<ContentId> {
         if !self.keeps(LeftOut::OrphanReplayed) {
             return None;
         }
-        let content = self.log_content(state, newest.log_end, newest.new_ring);
+        let content = self.log_content(state, newest.log_end, newest.ring);
         let record = self.disk.record(content)?;
         let continues = self.continues(&record, newest.log_end, newest.chain);
-        (continues && record.id == newest.id + 1 && record.kind != Kind::Unlogged).then_some(content)
+        (continues && record.id == newest.id + 1).then_some(content)
     }
 
     /// The lowest pages that nothing protected needs, for a root and perhaps a leaf.
     fn free_pages(
         &self,
         state: &State,
-        protected: Protected,
+        protected: u32,
         kept_leaf: Option<u8>,
     ) -> impl Iterator<Item = u8> + use<> {
-        let mut used = protected.pages;
-        if let Some(leaf) = kept_leaf {
-            used |= 1 << leaf;
-        }
-        let is_protected = |snapshot: &Snapshot| protected.snapshots & bit(snapshot.id) != 0;
+        let mut used = kept_leaf.map_or(0u16, |leaf| 1 << leaf);
+        let is_protected = |snapshot: &Snapshot| protected & bit(snapshot.id) != 0;
         for snapshot in self.all_snapshots(state).filter(is_protected) {
             used |= 1 << snapshot.root | 1 << snapshot.leaf;
         }
         (0..crate::state::DATA_PAGES as u8).filter(move |page| used >> page & 1 == 0)
     }
 
-    fn store_pages(&mut self, state: &State, protected: Protected, steps: &mut Steps) {
+    fn store_pages(&mut self, state: &State, protected: u32, steps: &mut Steps) {
         let newest = self.newest(state);
         if let Some(record) = self.orphan(state, &newest) {
             if !self.keeps(LeftOut::OrphanKept) && state.checkpointer == Checkpointer::Idle {
@@ -218,63 +175,74 @@ impl Model {
             }
             return self.replay_orphan(state, protected, &newest, record, steps);
         }
-        let bounds = self.options.bounds;
-        let mut kinds = vec![(Kind::Changes, false)];
-        if bounds.has_unlogged {
-            kinds.push((Kind::Unlogged, false));
+        for plan in self.plans(state) {
+            if plan.grows && !self.is_other_area_free(state, &newest, protected) {
+                continue;
+            }
+            for state in self.with_other_area_used(state, &newest, protected) {
+                self.store_pages_of(&state, protected, &newest, plan, steps);
+            }
         }
-        if bounds.has_large {
-            kinds.push((Kind::Changes, true));
+    }
+
+    /// The transactions that a writer may choose to make.
+    fn plans(&self, state: &State) -> Vec<Plan> {
+        let bounds = self.options.bounds;
+        let mut kinds = vec![(Kind::Changes, true, false)];
+        if bounds.has_unlogged {
+            kinds.push((Kind::Changes, false, false));
+        }
+        if self.may_grow(state) {
+            kinds.push((Kind::Changes, false, true));
         }
         if bounds.has_empty {
-            kinds.push((Kind::Empty, false));
+            kinds.push((Kind::Empty, true, false));
+            if self.may_grow(state) {
+                kinds.push((Kind::Empty, false, true));
+            }
         }
         let versions: &[u8] = match (state.life, bounds.repeats) {
             (0, _) => &[0],
             (_, true) => &[0, state.life],
             (_, false) => &[state.life],
         };
+        let leaves: &[bool] = match bounds.leaf {
+            Leaf::Kept => &[false],
+            Leaf::Either => &[false, true],
+        };
         let durability: &[bool] = if bounds.has_lazy { &[true, false] } else { &[true] };
-        for (kind, is_large) in kinds {
-            for replaces_leaf in [false, true] {
-                let is_meant = match bounds.leaf {
-                    Leaf::Kept => replaces_leaf == is_large,
-                    Leaf::Replaced => replaces_leaf,
-                    Leaf::Either => replaces_leaf || !is_large,
-                };
-                if kind == Kind::Empty && replaces_leaf || kind != Kind::Empty && !is_meant {
-                    continue;
-                }
-                for &version in versions {
-                    for &wants_durable in durability {
-                        let plan = Plan { kind, is_large, replaces_leaf, version, wants_durable };
-                        self.store_pages_of(state, protected, &newest, plan, steps);
-                    }
-                    if kind == Kind::Empty {
-                        break;
-                    }
+        let mut plans = Vec::new();
+        for (kind, is_logged, grows) in kinds {
+            let has_changes = kind == Kind::Changes;
+            for &replaces_leaf in if has_changes { leaves } else { &[false] } {
+                for &version in if has_changes { versions } else { &versions[..1] } {
+                    plans.extend(durability.iter().map(|&wants_durable| Plan {
+                        kind,
+                        is_logged,
+                        grows,
+                        replaces_leaf,
+                        version,
+                        wants_durable,
+                    }));
                 }
             }
         }
+        plans
     }
 
     fn store_pages_of(
         &mut self,
         state: &State,
-        protected: Protected,
+        protected: u32,
         newest: &Snapshot,
         plan: Plan,
         steps: &mut Steps,
     ) {
         let mut next = *state;
         let id = newest.id + 1;
-        let is_logged = plan.kind != Kind::Unlogged;
-        let mut snapshot =
-            Snapshot { id, wants_durable: plan.wants_durable, is_logged, large: None, ..*newest };
-        if !is_logged {
-            snapshot.unlogged = id;
-        }
-        if plan.kind != Kind::Empty {
+        let Plan { is_logged, wants_durable, .. } = plan;
+        let mut snapshot = Snapshot { id, wants_durable, is_logged, ..*newest };
+        if plan.kind == Kind::Changes {
             let kept_leaf = (!plan.replaces_leaf).then_some(newest.leaf);
             let mut free = self.free_pages(state, protected, kept_leaf);
             let Some(root) = free.next() else { return };
@@ -284,9 +252,10 @@ impl Model {
             }
             let value = id * 4 + plan.version;
             self.change_tree(&mut next, &mut snapshot, value, root, leaf.map(|leaf| (leaf, value)));
-            if plan.is_large {
-                snapshot.large = Some((snapshot.leaf, snapshot.leaf_content));
-            }
+        }
+        if plan.grows {
+            let base = self.page_ceiling(newest.log_end);
+            snapshot.ring = self.take_new_ring(&mut next, newest.ring, base);
         }
         next.commits += 1;
         next.writer = Writer::Stored(self.snapshots.number(snapshot));
@@ -326,26 +295,16 @@ impl Model {
     fn replay_orphan(
         &mut self,
         state: &State,
-        protected: Protected,
+        protected: u32,
         newest: &Snapshot,
         content: ContentId,
         steps: &mut Steps,
     ) {
         let record = self.disk.record(content).expect("it was found");
         let mut next = *state;
-        let mut snapshot =
-            Snapshot { id: record.id, wants_durable: true, is_logged: true, large: None, ..*newest };
+        let mut snapshot = Snapshot { id: record.id, wants_durable: true, is_logged: true, ..*newest };
         if record.kind == Kind::Changes {
-            let mut protected = protected;
-            let large = record.large.filter(|_| self.keeps(LeftOut::OrphanKeepsLarge));
-            if let Some((page, content)) = large {
-                protected.pages |= 1 << page;
-                snapshot.large = large;
-                (snapshot.leaf, snapshot.leaf_content, snapshot.leaf_birth) = (page, content, record.id);
-                snapshot.tree.leaf_value = record.leaf_value;
-                self.redirty(&mut next, usize::from(page));
-            }
-            let copies_leaf = record.leaf_value != 0 && large.is_none();
+            let copies_leaf = record.leaf_value != 0;
             let kept_leaf = (!copies_leaf).then_some(snapshot.leaf);
             let mut free = self.free_pages(state, protected, kept_leaf);
             let (Some(root), Some(leaf)) = (free.next(), free.next()) else { return };
@@ -354,7 +313,7 @@ impl Model {
         }
         let snapshot = self.after_record(newest, snapshot, content);
         if self.keeps(LeftOut::OrphanStoredAgain) {
-            self.store_in_log(&mut next, newest.log_end, newest.new_ring, content);
+            self.store_in_log(&mut next, newest.log_end, newest.ring, content);
         }
         next.writer = Writer::Recorded(self.snapshots.number(snapshot));
         steps.add(next, || format!("the writer replays the record {} that a dead one has left", record.id));
@@ -363,25 +322,20 @@ impl Model {
     fn append_record(&mut self, state: &State, snapshot: Snapshot, steps: &mut Steps) {
         let mut next = *state;
         let newest = self.newest(state);
-        let kind = self.kind_of(&newest, &snapshot);
-        let is_missing = kind == Kind::Unlogged && !self.keeps(LeftOut::UnloggedMarker)
-            || kind == Kind::Switch && !self.keeps(LeftOut::SwitchInLog);
-        if is_missing {
-            let new_ring = snapshot.new_ring;
-            let log_end = newest.log_end.max(new_ring);
+        if !snapshot.is_logged {
+            let log_end = newest.log_end.max(snapshot.ring.base);
             let (sealed, sealed_end) = (snapshot.id, log_end);
-            let chain = newest.chain;
-            let snapshot = Snapshot { log_end, chain, sealed, sealed_end, new_ring, ..snapshot };
+            let snapshot = Snapshot { log_end, sealed, sealed_end, ..snapshot };
             next.writer = Writer::Recorded(self.snapshots.number(snapshot));
-            return steps.add(next, || format!("the writer: {} leaves nothing in the log", snapshot.id));
+            return steps.add(next, || format!("the writer appends nothing for {}", snapshot.id));
         }
         if !self.has_room(state, &newest) {
             return;
         }
-        let (snapshot, record) = self.with_record(&newest, snapshot, kind);
+        let (snapshot, record) = self.with_record(&newest, snapshot);
         let number = self.snapshots.number(snapshot);
         if self.keeps(LeftOut::RecordFirst) {
-            self.store_in_log(&mut next, newest.log_end, newest.new_ring, record);
+            self.store_in_log(&mut next, newest.log_end, newest.ring, record);
             next.writer = Writer::Recorded(number);
             steps.add(next, || {
                 format!("the writer stores the record of {} at {}", snapshot.id, newest.log_end)
@@ -392,25 +346,29 @@ impl Model {
         }
     }
 
-    /// What kind of record a transaction appends.
-    fn kind_of(&self, newest: &Snapshot, snapshot: &Snapshot) -> Kind {
-        if !snapshot.is_logged {
-            Kind::Unlogged
-        } else if snapshot.new_ring != newest.new_ring {
-            Kind::Switch
-        } else if snapshot.root_birth == snapshot.id {
-            Kind::Changes
+    /// Without `LeftOut::OrphanKept`: zeros over the record that a dead writer has left, and a barrier.
+    fn erase_orphan(&mut self, state: &State, newest: &Snapshot, steps: &mut Steps) {
+        let mut next = *state;
+        self.store_in_log(&mut next, newest.log_end, newest.ring, ZEROS);
+        self.change_all(&mut next, Change::StartBarrier(Barrier::Checkpoint));
+        next.writer = Writer::Erasing;
+        next.checkpointer = Checkpointer::Lent;
+        steps.add(next, || "the writer erases the record that a dead one has left; barrier begins".into());
+    }
+
+    fn finish_erasing_orphan(&mut self, state: &State, steps: &mut Steps) {
+        let mut next = *state;
+        next.writer = Writer::Idle;
+        if self.finish_barrier(&mut next, Barrier::Checkpoint) {
+            next.checkpointer = Checkpointer::Idle;
+            steps.add(next, || "the writer's barrier is done".into());
         } else {
-            Kind::Empty
+            next.checkpointer = Checkpointer::StepOutcome;
+            steps.add(next, || "the writer is told that the barrier has failed".into());
         }
     }
 
     pub(crate) fn reader_steps(&mut self, state: &State, steps: &mut Steps) {
-        if state.private_reader.is_some() {
-            let mut next = *state;
-            next.private_reader = None;
-            steps.add(next, || "the handle that has replayed the log for itself ends its transaction".into());
-        }
         if !self.options.bounds.has_reader {
             return;
         }
@@ -446,7 +404,8 @@ impl Model {
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     kind: Kind,
-    is_large: bool,
+    is_logged: bool,
+    grows: bool,
     replaces_leaf: bool,
     version: u8,
     wants_durable: bool,
