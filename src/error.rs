@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A `Result` whose error is mapleaf's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -157,6 +158,15 @@ pub enum Error {
     OutOfMemory {
         /// The size of the allocation, in bytes.
         bytes: u64,
+    },
+    /// This thread already has a write transaction of the database open, and would wait for itself.
+    WriteInProgress,
+    /// Other write transactions did not end within the timeout.
+    WriteTimedOut {
+        /// The file.
+        path: PathBuf,
+        /// The timeout.
+        timeout: Duration,
     },
     /// An earlier change in this transaction failed and was left incomplete. The transaction can only be aborted.
     TransactionFailed,
@@ -431,6 +441,17 @@ impl fmt::Display for Error {
                 "the system refuses {bytes} bytes of memory; use smaller values, or raise the process's limit \
                  (ulimit -v, or the limit of its control group)"
             ),
+            Error::WriteInProgress => write!(
+                f,
+                "this thread already has a write transaction of this database open, and would wait for itself; \
+                 commit or abort that one first, or do everything in it"
+            ),
+            Error::WriteTimedOut { path, timeout } => write!(
+                f,
+                "another write transaction of {} was still open after {timeout:?}; \
+                 try again later, or wait for longer (write_timeout)",
+                path.display()
+            ),
             Error::TransactionFailed => write!(
                 f,
                 "an earlier change in this transaction failed and was left incomplete; \
@@ -546,6 +567,8 @@ fn io_kind(error: &Error) -> io::ErrorKind {
         | Error::ReadersFull { .. }
         | Error::TooManyHandles { .. }
         | Error::TableInUse { .. } => ErrorKind::ResourceBusy,
+        Error::WriteInProgress => ErrorKind::Deadlock,
+        Error::WriteTimedOut { .. } => ErrorKind::TimedOut,
         Error::ReadOnly => ErrorKind::PermissionDenied,
         Error::Full { .. } => ErrorKind::StorageFull,
         Error::OutOfMemory { .. } | Error::MappingTooSmall { .. } => ErrorKind::OutOfMemory,

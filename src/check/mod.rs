@@ -45,6 +45,7 @@ use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::free_space::load_free_space;
 use crate::txn::page_file::PageFile;
 use crate::txn::writer_lock::WriterState;
+use crate::txn::writer_mark::WriterMark;
 
 /// A process that publishes a commit takes the syncer lock at once. If no process has it for this long, that process
 /// is gone.
@@ -62,8 +63,11 @@ pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckRepo
         let (_reader, newest) = protected_newest(core)?;
         return check_newest(core, &newest, None, observer);
     }
-    let seat = core.lock_writer(Wait::Forever)?;
-    check_locked(core, &mut seat.expect("Wait::Forever has no timeout"), observer)
+    let timeout = core.settings.write_timeout;
+    let guard = core.lock_writer(Wait::within(timeout))?;
+    let mut guard = guard.ok_or_else(|| core.write_timed_out(timeout))?;
+    let _mark = WriterMark::new(core.writer_lock_id()); // the observer is the caller's code
+    check_locked(core, &mut guard, observer)
 }
 
 /// Ends a read transaction when it is dropped.

@@ -30,10 +30,11 @@ pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;
 pub use self::table_info::TableInfo;
 pub use self::ticket::PendingCommit;
+pub use self::update::UpdateOptions;
 pub use self::watch::{Watch, WatchStopper};
 #[cfg(feature = "async")]
 pub use self::watch_stream::WatchStream;
-pub use self::write::{TableMut, WriteTxn};
+pub use self::write::{SuspendedTxn, TableMut, WriteTxn};
 
 use crate::base::TransactionId;
 use crate::check::{self, CheckReport, PageCounts, PageUse};
@@ -151,11 +152,19 @@ impl Db {
     }
 
     /// Begins a write transaction. There is one at a time, in all processes, and this call waits until no other is
-    /// open. A thread that already has one open therefore waits for ever. The threads of a handle, and the handles of
-    /// all processes, begin in the order in which they called.
+    /// open, or until [`OpenOptions::write_timeout`]. The threads of a handle, and the handles of all processes, begin
+    /// in the order in which they called.
+    ///
+    /// A thread that already has a write transaction open would wait for itself. This is detected: while a thread has
+    /// a [`WriteTxn`], or runs the closure of [`Db::update`] or of a check, every call that would wait for the writer
+    /// lock of the same database returns [`Error::WriteInProgress`](crate::Error::WriteInProgress) at once. It does
+    /// not matter by which handle of this process the database was opened. What is not detected is a thread that waits
+    /// for another thread or process which waits for it in turn: that wait ends with the timeout, if there is one.
     ///
     /// # Errors
     ///
+    /// - [`Error::WriteInProgress`](crate::Error::WriteInProgress) if this thread would wait for itself.
+    /// - [`Error::WriteTimedOut`](crate::Error::WriteTimedOut) if others still write at the timeout of the options.
     /// - [`Error::ReadOnly`](crate::Error::ReadOnly) if the database was opened read-only.
     /// - [`Error::Poisoned`](crate::Error::Poisoned) after a failed sync.
     /// - [`Error::Truncated`](crate::Error::Truncated) if another program has truncated the file.
@@ -174,15 +183,15 @@ impl Db {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn write(&self) -> Result<WriteTxn> {
-        let transaction = Transaction::begin(&self.handle, Wait::Forever)?;
-        Ok(WriteTxn::new(transaction.expect("without a deadline it waits until the writer lock is free")))
+        Ok(WriteTxn::new(Transaction::begin_within(&self.handle, None)?))
     }
 
-    /// Begins a write transaction, without waiting. Returns `None` if another is open or waited for.
+    /// Begins a write transaction, without waiting. Returns `None` if another is open or waited for, also if it is one
+    /// of this thread.
     ///
     /// # Errors
     ///
-    /// Those of [`Db::write`].
+    /// Those of [`Db::write`], except those of a wait.
     ///
     /// ```
     /// # let db = mapleaf::Db::in_memory()?;
@@ -196,7 +205,8 @@ impl Db {
         Ok(Transaction::begin(&self.handle, Wait::No)?.map(WriteTxn::new))
     }
 
-    /// Begins a write transaction, and waits for at most `timeout`. Returns `None` if others still write then.
+    /// Begins a write transaction, and waits for at most `timeout`. Returns `None` if others still write then. A thread
+    /// that would wait for itself gets an error at once.
     ///
     /// It waits in the same order as [`Db::write`]. If another process wrote before it, it begins up to a millisecond
     /// late.
@@ -211,14 +221,14 @@ impl Db {
     ///
     /// # let db = mapleaf::Db::in_memory()?;
     /// let first = db.write()?;
-    /// assert!(db.write_timeout(Duration::from_millis(1))?.is_none());
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| assert!(db.write_timeout(Duration::from_millis(1)).unwrap().is_none()));
+    /// });
     /// # first.abort();
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn write_timeout(&self, timeout: Duration) -> Result<Option<WriteTxn>> {
-        let deadline = Instant::now().checked_add(timeout);
-        let wait = deadline.map_or(Wait::Forever, Wait::Until);
-        Ok(Transaction::begin(&self.handle, wait)?.map(WriteTxn::new))
+        Ok(Transaction::begin(&self.handle, Wait::within(Some(timeout)))?.map(WriteTxn::new))
     }
 
     /// Begins a read transaction: a snapshot that does not change. It waits for no writer, and no writer waits for
@@ -310,6 +320,8 @@ impl Db {
     /// # Errors
     ///
     /// - [`Error::Poisoned`](crate::Error::Poisoned) after a failed sync, because no process can commit then.
+    /// - [`Error::WriteInProgress`](crate::Error::WriteInProgress) if there is no timeout, and this thread has a write
+    ///   transaction open, without whose end there can be no such commit.
     /// - [`Error::Forked`](crate::Error::Forked) in a forked child.
     ///
     /// ```
@@ -328,6 +340,9 @@ impl Db {
     /// ```
     pub fn wait_for_commit(&self, after: u64, timeout: Option<Duration>) -> Result<Option<u64>> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if deadline.is_none() {
+            watch::check_may_come(&self.handle.core, TransactionId(after))?;
+        }
         let newest = self.handle.core.wait_for_commit(TransactionId(after), deadline, || false)?;
         Ok(newest.map(|id| id.0))
     }
@@ -367,7 +382,8 @@ impl Db {
     ///
     /// # Errors
     ///
-    /// Damage is in the report. An error means that the check could not be done. With a read-only handle, that is
+    /// Damage is in the report. An error means that the check could not be done. It is one of those of [`Db::write`] if
+    /// other transactions write. With a read-only handle, it is
     /// [`Error::Io`](crate::Error::Io) with [`TimedOut`](std::io::ErrorKind::TimedOut) if a process was killed before
     /// the newest commit was synced, and no other process has synced it; the next writer does.
     ///

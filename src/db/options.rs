@@ -77,6 +77,7 @@ impl Default for OpenOptions {
                     read_only: false,
                     dirty_memory: None,
                     max_size: None,
+                    write_timeout: None,
                     syncs_in_background: true,
                 },
             },
@@ -182,6 +183,30 @@ impl OpenOptions {
     /// ([`TableMut::bulk_load`](crate::TableMut::bulk_load)) also holds entries of up to half this size.
     pub fn dirty_memory(mut self, bytes: usize) -> OpenOptions {
         self.settings.settings.dirty_memory = Some(bytes);
+        self
+    }
+
+    /// Sets how long [`Db::write`], [`Db::update`], [`Db::check`], [`Db::compact`] and [`Db::shrink`] wait for other
+    /// write transactions. After that they return [`Error::WriteTimedOut`](crate::Error::WriteTimedOut). By default
+    /// they wait for any time.
+    ///
+    /// [`Db::write_timeout`] and [`UpdateOptions::timeout`](crate::UpdateOptions::timeout) set the timeout of one call.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mapleaf::{Db, Error};
+    ///
+    /// let db = Db::options().write_timeout(Duration::from_millis(1)).in_memory()?;
+    /// let first = db.write()?;
+    /// std::thread::scope(|scope| {
+    ///     let second = scope.spawn(|| db.update(|_| Ok(()))).join().unwrap();
+    ///     assert!(matches!(second, Err(Error::WriteTimedOut { .. })));
+    /// });
+    /// # first.abort();
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn write_timeout(mut self, timeout: Duration) -> OpenOptions {
+        self.settings.settings.write_timeout = Some(timeout);
         self
     }
 

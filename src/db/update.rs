@@ -1,7 +1,72 @@
 //! Transactions that run a closure: they commit if it succeeds.
 
+use std::time::Duration;
+
 use crate::db::{Db, ReadTxn, WriteTxn};
 use crate::error::{Error, Result};
+use crate::txn::commit::Durability;
+use crate::txn::write::Transaction;
+
+/// How a closure is run in a write transaction. Made by [`Db::update_options`].
+///
+/// ```
+/// use std::time::Duration;
+/// use mapleaf::{Db, Durability, Table};
+/// const HITS: Table<u64, u64> = Table::new("hits");
+///
+/// let db = Db::in_memory()?;
+/// db.update_options()
+///     .timeout(Duration::from_secs(1))
+///     .durability(Durability::Lazy)
+///     .update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `update` is called"]
+pub struct UpdateOptions<'db> {
+    db: &'db Db,
+    timeout: Option<Duration>,
+    durability: Durability,
+}
+
+impl UpdateOptions<'_> {
+    /// Sets how long to wait for other write transactions. After that, `update` returns [`Error::WriteTimedOut`]. By
+    /// default it waits as long as [`OpenOptions::write_timeout`](crate::OpenOptions::write_timeout) allows.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how the transaction is committed: durably by default. See [`Durability`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Runs `work` as [`Db::update`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::update`].
+    pub fn update<T>(&self, work: impl FnOnce(&WriteTxn) -> Result<T>) -> Result<T> {
+        self.try_update(work)
+    }
+
+    /// Runs `work` as [`Db::try_update`] does, with errors of the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::try_update`].
+    pub fn try_update<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&WriteTxn) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = WriteTxn::new(Transaction::begin_within(&self.db.handle, self.timeout)?);
+        let value = work(&tx)?;
+        tx.commit_with(self.durability)?;
+        Ok(value)
+    }
+}
 
 impl Db {
     /// Runs `work` in a write transaction, commits durably if it returns `Ok`, and aborts otherwise.
@@ -83,10 +148,12 @@ impl Db {
         &self,
         work: impl FnOnce(&WriteTxn) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = self.write()?;
-        let value = work(&tx)?;
-        tx.commit()?;
-        Ok(value)
+        self.update_options().try_update(work)
+    }
+
+    /// Returns the options with which a closure is run in a write transaction in another way than by [`Db::update`].
+    pub fn update_options(&self) -> UpdateOptions<'_> {
+        UpdateOptions { db: self, timeout: None, durability: Durability::Durable }
     }
 
     /// Runs `work` in a read transaction, and returns its result.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::base::TransactionId;
-use crate::error::Result;
-use crate::txn::database::DbHandle;
+use crate::error::{Error, Result};
+use crate::txn::database::{Database, DbHandle};
 #[cfg(feature = "async")]
 use crate::txn::notifier::WaitingTask;
+use crate::txn::writer_mark;
 
 /// An iterator over commits of any process. Each item is the id of the newest visible transaction, as soon as it is
 /// newer than the previous item. The iterator sleeps in between, and ends only if a [`WatchStopper`] ends it. Made by
@@ -77,9 +78,21 @@ impl Watch {
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<u64>> {
         let stop = &self.stop;
+        if deadline.is_none() && Arc::strong_count(stop) == 1 {
+            check_may_come(&self.handle.core, self.after)?; // there is no stopper that could end the wait
+        }
         let newest = self.handle.core.wait_for_commit(self.after, deadline, || stop.is_stopped())?;
         self.after = newest.unwrap_or(self.after);
         Ok(newest.map(|id| id.0))
+    }
+}
+
+/// Returns an error if this thread is to wait for a commit after `after`, and prevents it by holding the writer lock:
+/// meanwhile nothing becomes visible except what was committed before.
+pub(super) fn check_may_come(core: &Database, after: TransactionId) -> Result<()> {
+    match writer_mark::is_held(core.writer_lock_id()) && after >= core.shared.newest_id() {
+        true => Err(Error::WriteInProgress),
+        false => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::txn::commit::Durability;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};
+use crate::txn::writer_mark::WriterMark;
 use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 
 /// A write transaction. It sees its own changes; no other transaction does until it commits.
@@ -48,8 +49,32 @@ use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyPrefix, KeyRange, Ta
 /// tx.commit().unwrap(); // does not compile: `users` borrows from `tx`
 /// drop(users);
 /// ```
+/// # Threads
+///
+/// A write transaction stays in the thread that began it: it is not `Send`. So a thread that waits for itself is told
+/// so ([`Error::WriteInProgress`]) instead of waiting for ever. [`WriteTxn::suspend`] makes of it a [`SuspendedTxn`],
+/// which can be sent to another thread and goes on there.
+///
+/// ```compile_fail
+/// # let db = mapleaf::Db::in_memory().unwrap();
+/// let tx = db.write().unwrap();
+/// std::thread::spawn(move || tx.commit()); // does not compile: `WriteTxn` is not `Send`
+/// ```
+///
+/// # Async functions
+///
+/// Do not hold a write transaction across an `.await`. Until the future is polled again, all other writers wait, in
+/// all processes; if it is never polled again, or only by a thread that waits for the writer lock, they wait for ever.
+/// Because a `WriteTxn` is not `Send`, neither is such a future, and `tokio::spawn` and other functions that run
+/// futures on several threads refuse to compile it. Where a future stays in one thread (`block_on`, `LocalSet`), it
+/// compiles, and another task of the thread that writes meanwhile gets [`Error::WriteInProgress`].
+///
+/// Run the whole transaction in one piece instead, in a thread that may wait:
+/// `spawn_blocking(move || db.update(|tx| ..))`.
 #[must_use = "a transaction that is dropped without a commit changes nothing"]
 pub struct WriteTxn {
+    /// First, so that it goes before the writer lock.
+    mark: WriterMark,
     pub(crate) transaction: Transaction,
 }
 
@@ -59,14 +84,61 @@ impl fmt::Debug for WriteTxn {
     }
 }
 
+/// A write transaction that can be sent to another thread. It goes on with [`SuspendedTxn::resume`]. Made by
+/// [`WriteTxn::suspend`].
+///
+/// It holds the writer lock, but no thread counts as its owner: the thread that suspended it can wait for it, by
+/// beginning another transaction. A suspended transaction that is dropped changes nothing.
+#[must_use = "a transaction that is dropped without a commit changes nothing"]
+pub struct SuspendedTxn {
+    transaction: Transaction,
+}
+
+impl SuspendedTxn {
+    /// Goes on with the transaction in the current thread.
+    pub fn resume(self) -> WriteTxn {
+        WriteTxn::new(self.transaction)
+    }
+}
+
+impl fmt::Debug for SuspendedTxn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SuspendedTxn").field("id", &self.transaction.id.0).finish_non_exhaustive()
+    }
+}
+
 const _: () = {
     const fn is_send<T: Send>() {}
-    is_send::<WriteTxn>();
+    is_send::<SuspendedTxn>();
 };
 
 impl WriteTxn {
     pub(super) fn new(transaction: Transaction) -> WriteTxn {
-        WriteTxn { transaction }
+        WriteTxn { mark: WriterMark::new(transaction.core().writer_lock_id()), transaction }
+    }
+
+    /// Makes of this a transaction that can be sent to another thread and goes on there.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// let tx = db.write()?;
+    /// tx.table(&HITS)?.insert(1, 10)?;
+    /// let suspended = tx.suspend();
+    /// let other = std::thread::spawn(move || {
+    ///     let tx = suspended.resume();
+    ///     tx.table(&HITS)?.insert(2, 20)?;
+    ///     tx.commit()
+    /// });
+    /// db.write()?.abort(); // waits until the other thread has committed
+    /// assert_eq!(db.read()?.table(&HITS)?.len(), 2);
+    /// # other.join().unwrap()?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn suspend(self) -> SuspendedTxn {
+        drop(self.mark);
+        SuspendedTxn { transaction: self.transaction }
     }
 
     /// Returns the id that this transaction will have when it commits.

@@ -48,6 +48,7 @@ impl Building {
                 read_only: false,
                 dirty_memory: Some(DIRTY_MEMORY),
                 max_size: Some((1 << 40).max(length.saturating_mul(2))),
+                write_timeout: None,
                 syncs_in_background: false,
             },
         };

@@ -39,7 +39,6 @@ use crate::space::Space;
 use crate::tree::move_down::Moving;
 use crate::txn::commit::Durability;
 use crate::txn::database::DbHandle;
-use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
 /// The most nodes that a step visits: a writer that waits for the lock waits for this many lookups.
@@ -171,7 +170,7 @@ impl Compactor {
         if self.pass.is_none() {
             handle.core.sync_everything()?; // what lazy commits have replaced is free then
         }
-        let transaction = begin(handle)?;
+        let transaction = Transaction::begin_within(handle, None)?;
         let (room, ceiling, budget) = transaction.with_space(|space| self.look(&transaction, space))?;
         let is_at_end = matches!(self.cursor, Cursor::End);
         if is_at_end || self.progress.remaining_pages == 0 || budget < SPARE_PAGES {
@@ -307,10 +306,6 @@ impl Compactor {
     }
 }
 
-fn begin(handle: &Arc<DbHandle>) -> Result<Transaction> {
-    Ok(Transaction::begin(handle, Wait::Forever)?.expect("it waits for as long as it takes"))
-}
-
 fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
     transaction.with_space(|space| {
         space.set_ceiling(ceiling);
@@ -321,7 +316,7 @@ fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
 /// Gives up the free pages at the end of the file, except some that the next commits will need. Returns whether there
 /// were any. The file is cut as soon as no reader can see its end.
 pub(crate) fn cut(handle: &Arc<DbHandle>) -> Result<bool> {
-    let transaction = begin(handle)?;
+    let transaction = Transaction::begin_within(handle, None)?;
     let to = transaction.with_space(|space| {
         handle.core.reap_dead_readers()?;
         space.reclaim(&handle.core.shared.protected()?)?;

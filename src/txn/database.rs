@@ -29,6 +29,7 @@ use crate::txn::page_file::PageFile;
 use crate::txn::reader_info::ReaderLimit;
 use crate::txn::sync_state::SyncState;
 use crate::txn::writer_lock::{WriterLock, WriterState};
+use crate::txn::writer_mark::{self, WriterLockId};
 
 /// Cuts put off between two that reap dead readers, which costs a system call for each other handle.
 const CUTS_BETWEEN_BURIALS: u64 = 16;
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) dirty_memory: Option<usize>,
     /// `None`: as far as the addresses reach that the file's mapping has reserved.
     pub(crate) max_size: Option<u64>,
+    /// How long calls without a timeout of their own wait for the writer lock. `None`: for any time.
+    pub(crate) write_timeout: Option<Duration>,
     /// Whether a thread syncs deferred commits. Without it the first thread that waits does.
     pub(crate) syncs_in_background: bool,
 }
@@ -87,9 +90,13 @@ impl Database {
         if self.fork.is_inherited() { Err(Error::Forked) } else { Ok(()) }
     }
 
-    /// Takes the writer lock, among threads and then among handles. Returns `None` if the wait is over first.
+    /// Takes the writer lock, among threads and then among handles. Returns `None` if the wait is over first, and an
+    /// error if the thread would wait for itself.
     pub(crate) fn lock_writer(&self, wait: Wait) -> Result<Option<WriterGuard<'_>>> {
         self.check_not_forked()?;
+        if !matches!(wait, Wait::No) && writer_mark::is_held(self.writer_lock_id()) {
+            return Err(Error::WriteInProgress);
+        }
         let taken = match (self.writer_lock.take(Wait::No), wait) {
             (None, Wait::Until(_) | Wait::Forever) => {
                 self.pages.storage.about_to_wait();
@@ -104,6 +111,19 @@ impl Database {
                 self.writer_lock.give_back(state);
                 other.map(|_| None)
             }
+        }
+    }
+
+    /// The error for a wait for the writer lock that is over.
+    pub(crate) fn write_timed_out(&self, timeout: Option<Duration>) -> Error {
+        Error::WriteTimedOut { path: self.pages.path.clone(), timeout: timeout.unwrap_or_default() }
+    }
+
+    /// Which writer lock [`Database::lock_writer`] takes. `self` must not move from now on.
+    pub(crate) fn writer_lock_id(&self) -> WriterLockId {
+        match &self.locks {
+            Some(locks) => WriterLockId::OfFile(locks.data_identity()),
+            None => WriterLockId::OfHandle(std::ptr::from_ref(self).addr()),
         }
     }
 

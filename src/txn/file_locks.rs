@@ -50,6 +50,11 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
+    /// A wait of at most `timeout`; without one, without end.
+    pub(crate) fn within(timeout: Option<Duration>) -> Wait {
+        timeout.and_then(|timeout| Instant::now().checked_add(timeout)).map_or(Wait::Forever, Wait::Until)
+    }
+
     pub(crate) fn is_over(self) -> bool {
         match self {
             Wait::No => true,
@@ -127,6 +132,10 @@ impl FileLocks {
     /// The same for the lock file alone.
     pub(crate) fn check_lock_name(&self) -> Result<()> {
         check_name(self.lock.path(), self.lock_identity)
+    }
+
+    pub(crate) fn data_identity(&self) -> FileIdentity {
+        self.data_identity
     }
 
     /// Makes the data file's name durable.

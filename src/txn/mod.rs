@@ -36,6 +36,7 @@ pub(crate) mod readers;
 pub(crate) mod redirty;
 pub(crate) mod unsynced_pages;
 pub(crate) mod watch;
+pub(crate) mod writer_mark;
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
@@ -140,6 +141,14 @@ impl Transaction {
         drop(transaction);
         handle.core.report(&old);
         Transaction::begin_in_turn(handle, wait)
+    }
+
+    /// Begins as [`Transaction::begin`] does, with the timeout of the handle if there is none here. Returns an error if
+    /// the wait is over.
+    pub(crate) fn begin_within(handle: &Arc<DbHandle>, timeout: Option<Duration>) -> Result<Transaction> {
+        let timeout = timeout.or(handle.core.settings.write_timeout);
+        let transaction = Transaction::begin(handle, Wait::within(timeout))?;
+        transaction.ok_or_else(|| handle.core.write_timed_out(timeout))
     }
 
     fn begin_in_turn(handle: &Arc<DbHandle>, wait: Wait) -> Result<Option<Transaction>> {

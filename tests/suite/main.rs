@@ -30,3 +30,4 @@ mod sharing;
 mod threads;
 mod torture;
 mod traps;
+mod waiting;

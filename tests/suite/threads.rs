@@ -151,7 +151,9 @@ fn a_waiting_writer_gets_its_turn() {
     let db = Db::in_memory().unwrap();
     let first = db.write().unwrap();
     assert!(db.try_write().unwrap().is_none());
-    assert!(db.write_timeout(Duration::from_millis(1)).unwrap().is_none());
+    thread::scope(|scope| {
+        scope.spawn(|| assert!(db.write_timeout(Duration::from_millis(1)).unwrap().is_none()));
+    });
     let waiter = {
         let db = db.clone();
         thread::spawn(move || {
@@ -364,7 +366,8 @@ fn transactions_move_between_threads() {
     let db = Db::in_memory().unwrap();
     let tx = db.write().unwrap();
     tx.table(&NUMBERS).unwrap().insert(1, 1).unwrap();
-    thread::spawn(move || tx.commit().unwrap()).join().unwrap();
+    let tx = tx.suspend();
+    thread::spawn(move || tx.resume().commit().unwrap()).join().unwrap();
     let rx = Arc::new(db.read().unwrap());
     let readers: Vec<_> = (0..4)
         .map(|_| {

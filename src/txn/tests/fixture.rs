@@ -43,6 +43,7 @@ pub(super) fn options(dirty_memory: usize) -> OpenSettings {
             read_only: false,
             dirty_memory: Some(dirty_memory),
             max_size: Some(MAX_SIZE),
+            write_timeout: None,
             syncs_in_background: true,
         },
     }
