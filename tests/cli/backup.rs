@@ -158,7 +158,7 @@ fn compaction_is_interrupted() {
     assert_eq!(words(&path).len(), 12_000);
 }
 
-/// A pipe would keep us waiting for its other end.
+/// Opening a pipe would wait for its other end.
 #[test]
 fn backup_since_a_pipe_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -98,7 +98,7 @@ fn interrupted_load_has_loaded_nothing() {
     assert_clean(&Db::open(&path).unwrap());
 }
 
-/// Whatever is called as the folder is that a file is written in, and was not made for that.
+/// What has the name of a staging folder, and is none, is not touched.
 #[test]
 fn folder_of_a_user_is_not_emptied() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 //!
 //! Transcripts are the `console` blocks. The commands run in their order, in one folder; what a reader does not have to
 //! see, such as how a page is damaged, is a line `<!-- sh: COMMAND -->` between them. Numbers, sizes and checksums
-//! may be others than in the document, everything else may not. With `MAPLEAF_WRITE_MANUAL` set the test writes the
+//! may differ from the document; everything else may not. With `MAPLEAF_WRITE_MANUAL` set the test writes the
 //! output into the document instead of comparing it.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -38,7 +38,7 @@ pub(crate) fn seeds(short: u64, long: u64) -> Vec<u64> {
     }
 }
 
-/// Says how to run the same thing again, when it panics while this lives.
+/// If the thread panics while this lives, prints how to run the same thing again.
 pub(crate) struct Replay {
     pub(crate) test: &'static str,
     pub(crate) seed: u64,
@@ -115,7 +115,7 @@ pub(crate) fn child_task() -> Option<PathBuf> {
     std::env::var_os("MAPLEAF_CHILD").map(PathBuf::from)
 }
 
-/// Runs a child to its end; it must end well.
+/// Runs a child to its end; it must end with success.
 #[track_caller]
 pub(crate) fn run_child(test: &str, task: impl AsRef<Path>) -> Output {
     let output = child(test, task).output().unwrap();

@@ -14,7 +14,7 @@ pub(crate) fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as libc::pid_t, signal) };
 }
 
-/// Has the process killed when the thread that starts it ends.
+/// Makes the kernel kill the process when the thread that starts it ends.
 pub(crate) fn die_with_parent(command: &mut Command) -> &mut Command {
     // SAFETY: prctl is async-signal-safe and touches no memory.
     unsafe {
@@ -33,7 +33,7 @@ pub(crate) fn kill(child: &mut Child) {
     assert_eq!(status.signal(), Some(libc::SIGKILL), "the child had ended with {status}");
 }
 
-/// Ends this process as if it were killed, but well.
+/// Ends this process as if it were killed, but with success.
 pub(crate) fn exit_at_once() -> ! {
     // SAFETY: nothing of this process runs after it.
     unsafe { libc::_exit(0) }
@@ -112,7 +112,7 @@ pub(crate) fn pester(interval: Duration) {
     }
 }
 
-/// Has the next child of this process be the first process of a PID namespace.
+/// Makes the next child of this process the first process of a PID namespace.
 pub(crate) fn enter_new_pid_namespace() {
     // SAFETY: it changes a property of this thread only.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0, "unshare");
@@ -142,7 +142,7 @@ pub(crate) fn make_pipe(path: &std::ffi::CStr) -> std::io::Result<()> {
     }
 }
 
-/// Tells the ext4 on which `folder` is that its device is gone: what is not on the disk by now never will be.
+/// Makes the ext4 on which `folder` lies treat its device as gone: what is not on the disk by now never will be.
 pub(crate) fn shut_file_system_down(folder: &std::path::Path) {
     use std::os::fd::AsRawFd;
     const EXT4_IOC_SHUTDOWN: libc::Ioctl = 0x8004_587d_u32 as libc::Ioctl;

@@ -23,7 +23,7 @@ use crate::corpus::options;
 
 type Bytes = Table<[u8], [u8]>;
 
-/// So many tables are read, at most.
+/// At most this many tables are read.
 const MAX_TABLES: usize = 3;
 
 /// How many entries an iterator may return at most. An entry takes four bytes of its page at least: a key that is no

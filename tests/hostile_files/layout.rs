@@ -270,7 +270,7 @@ impl Image {
         Some(((0..runs).map(run).collect(), record[length - tail..length].to_vec()))
     }
 
-    /// Lets a record list nothing, as if there had been a barrier before it.
+    /// Makes a record list nothing, as if there had been a barrier before it.
     pub(crate) fn forget_list(&mut self, slot: usize) {
         if let Some((_, tail)) = self.list_and_tail(slot) {
             self.rewrite_record(slot, &[], &tail);

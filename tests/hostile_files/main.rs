@@ -271,7 +271,7 @@ fn run_child(first: u64, count: u64, seconds: u64) -> Result<String, Failure> {
     Err(Failure { input, how: format!("{status}: {how}") })
 }
 
-/// Says what is done in an execution, keeps the file, and says how to do it again.
+/// Prints what is done in an execution and how to repeat it, and keeps the file.
 fn describe(input: &Input) -> String {
     let folder = scratch();
     let samples = corpus::samples(folder.path());

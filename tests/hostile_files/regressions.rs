@@ -355,7 +355,7 @@ fn a_lock_file_whose_visible_snapshot_is_not_there_is_not_believed() {
 /// The place in the lock file of the first id for new transactions.
 const FIRST_ID_AT: usize = 1152;
 
-/// A first id that takes the place of the visible snapshot's descriptor would let writers wait for room for ever.
+/// A first id that takes the place of the visible snapshot's descriptor would make writers wait for room for ever.
 #[test]
 fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
     let folder = crate::scratch();
@@ -379,7 +379,7 @@ fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
     }
 }
 
-/// The places in the lock file of the head, of the newest transaction that asked for durability, and of the durable
+/// The places in the lock file of newest, of the newest transaction that asked for durability, and of the durable
 /// one, which is there twice as large, with its slot in the lowest bit.
 const HEAD_AT: usize = 512;
 const PENDING_AT: usize = 1024;

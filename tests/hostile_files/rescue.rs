@@ -1,6 +1,6 @@
 //! A damaged file, salvaged before any process opens it.
 //!
-//! What is held against it, besides what is held against all (main.rs):
+//! Besides what counts as a failure of any execution (main.rs), so does a violation of these:
 //! - The damaged file and its lock file are the same afterwards, and nothing is left beside them.
 //! - It ends with `NotADatabase` or `NewerFormat`, or with a database in which `check` finds nothing, that has the
 //!   tables and entries that the report says, and that can be read without an error.

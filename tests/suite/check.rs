@@ -1,4 +1,4 @@
-//! `Db::check` names all that is wrong with a file, not only what comes first, and does not drown in it.
+//! `Db::check` reports everything that is wrong with a file, not only the first problem, and still ends.
 
 use std::collections::BTreeSet;
 use std::fs;

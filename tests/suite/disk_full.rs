@@ -321,7 +321,7 @@ fn max_size_is_an_error_and_deleting_makes_room() {
 }
 
 /// Copies, increments and what is restored, onto a disk that has no room for them: nothing is left there, and the
-/// database does not mind.
+/// database is not affected.
 #[test]
 fn copies_onto_a_full_disk_leave_nothing() {
     for kind in ["tmpfs", "ext4"] {

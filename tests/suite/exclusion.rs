@@ -103,7 +103,7 @@ fn insert(tx: &mapleaf::WriteTxn, numbers: std::ops::Range<u64>, value: u64) {
 }
 
 /// One handle has the old data file open, a newcomer would create another beside the same lock file: the old handle's
-/// commits would then move the newcomer's head back.
+/// commits would then move the newcomer's newest back.
 #[test]
 fn a_removed_data_file_with_its_lock_file_kept_is_not_created_while_the_old_one_is_open() {
     let folder = tempfile::tempdir().unwrap();
@@ -656,7 +656,7 @@ fn a_name_that_leaves_no_room_for_the_lock_file_is_refused() {
 
 // ---- files of others ----
 
-/// Whatever is called as one of our files is called, and is none, is left as it is.
+/// A file that has the name of one of mapleaf's files, and is none, is not changed.
 #[test]
 fn a_file_of_another_program_is_not_touched() {
     let folder = tempfile::tempdir().unwrap();

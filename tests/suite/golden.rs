@@ -64,7 +64,7 @@ fn large_value() -> Vec<u8> {
     value
 }
 
-/// Every kind of page but a free log's own, free space, retired pages, two records.
+/// Every kind of page except a free log's own, free space, retired pages, two metas.
 fn build(path: &Path, mode: WriteMode) {
     let db = Db::options().write_mode(mode).open(path).unwrap();
     db.update(|tx| {

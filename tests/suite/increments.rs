@@ -34,7 +34,7 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// But for the record's checksum and the identity.
+/// Except for the meta's checksum and the identity.
 fn same_bytes(a: &Path, b: &Path) -> bool {
     let (a, b) = (fs::read(a).unwrap(), fs::read(b).unwrap());
     assert_ne!(a[24..40], b[24..40], "they are two databases");

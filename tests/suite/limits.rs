@@ -393,7 +393,7 @@ fn open_with_two_choices(first: Choice, second: Choice) {
     assert_clean(&Db::open(&path).unwrap());
 }
 
-/// What one handle has chosen for itself is no other's matter.
+/// The options of one handle do not affect another.
 #[test]
 fn handles_of_one_file_open_with_every_pair_of_options() {
     std::thread::scope(|scope| {

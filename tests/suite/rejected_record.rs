@@ -1,4 +1,4 @@
-//! Recovery falls back to the older record, and life goes on: with the public interface and a damaged copy.
+//! Recovery falls back to the older meta, and the database stays usable: the public interface, on a damaged copy.
 use std::path::Path;
 
 use mapleaf::{Db, Durability, Error, Table};

@@ -1080,7 +1080,7 @@ fn a_backup_restored_into_the_same_file_is_what_counts() {
     assert_stands_at(&path, old, 100);
 }
 
-/// The backup has the very record that the lock file calls durable, but not the pages of the lazy commits after it.
+/// The backup has the meta that the lock file names as durable, but not the pages of the lazy commits after it.
 #[test]
 fn a_backup_that_lacks_the_lazy_commits_only_is_noticed() {
     for commits in [1, 5, 1000] {

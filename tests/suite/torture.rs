@@ -630,7 +630,7 @@ impl Torture {
         }
     }
 
-    /// Kills a worker and hears the last of what it said.
+    /// Kills a worker, and reads the last of its output.
     fn kill(&mut self, at: usize) -> (Role, Range<u64>) {
         let mut worker = self.workers.swap_remove(at);
         process::kill(&mut worker.child);

@@ -372,7 +372,7 @@ fn iterators_cannot_outlive_their_transaction() {
     assert_clean(&Db::open(&path).unwrap());
 }
 
-/// A process that commits, says so, and is killed.
+/// A process that commits, prints that, and is killed.
 fn kill_a_writer(path: &Path, mode: &str, commits: usize) -> Vec<(String, u64)> {
     let mut writer = child(concat!(module_path!(), "::killed_writer_child"), path)
         .env("MAPLEAF_MODE", mode)
@@ -515,7 +515,7 @@ fn five_thousand() -> Db {
     db
 }
 
-/// The transaction refuses all but being aborted, and then nothing has happened.
+/// The transaction can only be aborted, and then nothing has happened.
 #[track_caller]
 fn assert_failed(db: &Db, tx: mapleaf::WriteTxn, entries: u64) {
     for error in [
