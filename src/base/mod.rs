@@ -1,6 +1,7 @@
 //! The vocabulary of every layer: identifiers, little-endian bytes, the checksum, owned keys, sets of
 //! pages.
 
+pub(crate) mod bounds;
 pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod ids;

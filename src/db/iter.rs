@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::base::bounds::{earlier_end, later_start};
 use crate::base::{ChildRef, KeyBuf};
 use crate::db::{ReadTxn, Types};
 use crate::error::{Error, Result};
@@ -13,7 +14,10 @@ use crate::tree::nodes::{Nodes, TreeTop};
 use crate::tree::{End, FramesOverPages, OpenLeaf, RangeCursor};
 use crate::txn::page_file::PageFile;
 use crate::txn::read::SnapshotReader;
-use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, Value, decode_key, prefix_upper_bound};
+use crate::types::{
+    Encoded, Key, KeyBound, KeyBytes, KeyPrefix, KeyRange, Value, decode_key, encode_end, encode_start,
+    end_of_prefix,
+};
 
 /// Where an iterator reads its pages from.
 #[derive(Clone, Copy)]
@@ -104,6 +108,59 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
     #[inline]
     pub(super) fn new(source: EntrySource<'a>, cursor: RangeCursor) -> Range<'a, K, V> {
         Range { source, cursor, open: OpenLeaf::default(), types: PhantomData }
+    }
+
+    /// Goes to `key`: the next entry from the front is the first whose key is `key` or greater. This may skip entries
+    /// or go back to earlier ones, within the range that the iterator was made with, and never past the entries that
+    /// [`next_back`](DoubleEndedIterator::next_back) has returned. The next step descends the tree once, whatever the
+    /// distance. If keys are tuples, `key` may be the first elements of one.
+    ///
+    /// An iterator that has ended, or returns an error, goes on at `key`.
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const VISITS: Table<(String, u32), u64> = Table::new("visits"); // (page, day) -> count
+    ///
+    /// let db = Db::in_memory()?;
+    /// let keys = [("about", 1), ("about", 2), ("home", 1), ("home", 2), ("news", 9)];
+    /// db.update(|tx| tx.table(&VISITS)?.insert_many(keys.map(|key| (key, 1))))?;
+    ///
+    /// // The pages, one entry of each: after each, all its other entries are skipped.
+    /// let rx = db.read()?;
+    /// let mut entries = rx.table(&VISITS)?.iter()?;
+    /// let mut pages = Vec::new();
+    /// while let Some(entry) = entries.next() {
+    ///     let ((page, _), _) = entry?;
+    ///     entries.seek((&page, u32::MAX));
+    ///     pages.push(page);
+    /// }
+    /// assert_eq!(pages, ["about", "home", "news"]);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn seek(&mut self, key: impl KeyBound<K>) {
+        self.open = OpenLeaf::default();
+        seek_front(&mut self.cursor, &key);
+    }
+
+    /// Goes to `key` from the back: the next entry from the back is the last whose key is `key` or smaller. Otherwise
+    /// as [`Range::seek`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// # db.update(|tx| tx.table(&HITS)?.insert_many((0..100).map(|key| (key, 0))))?;
+    /// let rx = db.read()?;
+    /// let mut hits = rx.table(&HITS)?.iter()?;
+    /// hits.seek_back(70);
+    /// assert_eq!(hits.next_back().transpose()?, Some((70, 0)));
+    /// assert_eq!(hits.next_back().transpose()?, Some((69, 0)));
+    /// assert_eq!(hits.next().transpose()?, Some((0, 0)));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn seek_back(&mut self, key: impl KeyBound<K>) {
+        self.open = OpenLeaf::default();
+        seek_back(&mut self.cursor, &key);
     }
 
     /// Steps back to an entry that cannot be decoded, and returns the error.
@@ -249,6 +306,18 @@ impl<K: Key + ?Sized, V: Value + ?Sized> OwnedRange<K, V> {
     }
 }
 
+impl<K: Key + ?Sized, V: Value + ?Sized> OwnedRange<K, V> {
+    /// Goes to `key`. See [`Range::seek`].
+    pub fn seek(&mut self, key: impl KeyBound<K>) {
+        seek_front(&mut self.cursor, &key);
+    }
+
+    /// Goes to `key` from the back. See [`Range::seek_back`].
+    pub fn seek_back(&mut self, key: impl KeyBound<K>) {
+        seek_back(&mut self.cursor, &key);
+    }
+}
+
 impl<K: ?Sized, V: ?Sized> fmt::Debug for OwnedRange<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedRange").finish_non_exhaustive()
@@ -299,6 +368,16 @@ impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for OwnedRange<K, V
 
 impl<K: Key + ?Sized, V: Value + ?Sized> std::iter::FusedIterator for OwnedRange<K, V> {}
 
+fn seek_front<K: Key + ?Sized>(cursor: &mut RangeCursor, key: &impl KeyBound<K>) {
+    let start =
+        encode_start(Bound::Included(key)).expect("a bound that is included excludes no key from its own on");
+    cursor.seek(End::Front, start.as_ref().map(|key| &**key));
+}
+
+fn seek_back<K: Key + ?Sized>(cursor: &mut RangeCursor, key: &impl KeyBound<K>) {
+    cursor.seek(End::Back, encode_end(Bound::Included(key)).as_ref().map(|key| &**key));
+}
+
 /// Returns a cursor over the entries between encoded bounds.
 #[inline]
 pub(super) fn range_cursor(
@@ -310,14 +389,21 @@ pub(super) fn range_cursor(
     RangeCursor::new(top, lower, upper)
 }
 
+/// Returns the bounds of the keys in `range` that begin with `prefix`.
+pub(super) fn prefix_range_bounds<'a, K: Key + ?Sized>(
+    prefix: &'a impl KeyPrefix<K>,
+    range: &'a impl KeyRange<K>,
+) -> (Bound<Encoded<'a>>, Bound<Encoded<'a>>) {
+    let (first, end) = prefix_bounds(prefix);
+    let (lower, upper) = range.encode_range();
+    (later_start(first, lower), earlier_end(end, upper))
+}
+
 /// Returns the bounds of all keys that begin with `prefix`.
 pub(super) fn prefix_bounds<K: Key + ?Sized, P: KeyPrefix<K>>(
     prefix: &P,
 ) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
     let lower = prefix.encode_prefix();
-    let upper = match prefix_upper_bound(&lower) {
-        Some(upper) => Bound::Excluded(Encoded::from(upper)),
-        None => Bound::Unbounded,
-    };
+    let upper = end_of_prefix(&lower);
     (Bound::Included(lower), upper)
 }

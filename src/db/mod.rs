@@ -9,6 +9,7 @@ mod raw;
 mod read;
 mod removal;
 mod stats;
+mod suspended;
 mod table_info;
 mod ticket;
 mod update;
@@ -28,13 +29,14 @@ pub use self::iter::{OwnedRange, Range};
 pub use self::options::{AccessPattern, OpenOptions};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;
+pub use self::suspended::SuspendedTxn;
 pub use self::table_info::TableInfo;
 pub use self::ticket::PendingCommit;
 pub use self::update::UpdateOptions;
 pub use self::watch::{Watch, WatchStopper};
 #[cfg(feature = "async")]
 pub use self::watch_stream::WatchStream;
-pub use self::write::{SuspendedTxn, TableMut, WriteTxn};
+pub use self::write::{TableMut, WriteTxn};
 
 use crate::base::TransactionId;
 use crate::check::{self, CheckReport, PageCounts, PageUse};

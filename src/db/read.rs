@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::db::Types;
-use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, range_cursor};
+use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, prefix_range_bounds, range_cursor};
 use crate::db::table_info::TableInfo;
 use crate::db::write::check_types;
 use crate::error::{Error, Result};
@@ -93,6 +93,32 @@ impl ReadTxn {
         Ok(TableRef { reader: &self.reader, root, types: PhantomData })
     }
 
+    /// Opens a table for reading, or an empty one if this snapshot does not contain it: for a reader that may start
+    /// before the first writer has created the table.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadTxn::table`], except [`Error::TableNotFound`].
+    ///
+    /// ```
+    /// use mapleaf::{Db, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
+    /// let rx = db.read()?;
+    /// assert!(rx.table(&HITS).is_err());
+    /// let hits = rx.table_or_empty(&HITS)?;
+    /// assert_eq!((hits.len(), hits.get(7)?, hits.range(..10)?.count()), (0, None, 0));
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn table_or_empty<K: Key + ?Sized, V: Value + ?Sized>(
+        &self,
+        table: &Table<K, V>,
+    ) -> Result<TableRef<'_, K, V>> {
+        let root = self.table_root_or_empty(table)?;
+        Ok(TableRef { reader: &self.reader, root, types: PhantomData })
+    }
+
     /// Opens a table that owns a reference to this transaction, and so borrows from nothing.
     ///
     /// # Errors
@@ -120,6 +146,29 @@ impl ReadTxn {
     ) -> Result<OwnedTable<K, V>> {
         let root = self.table_root(table)?;
         Ok(OwnedTable { transaction: Arc::clone(self), root, types: PhantomData })
+    }
+
+    /// Opens a table as [`ReadTxn::owned_table`] does, or an empty one if this snapshot does not contain it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ReadTxn::table_or_empty`].
+    pub fn owned_table_or_empty<K: Key + ?Sized, V: Value + ?Sized>(
+        self: &Arc<ReadTxn>,
+        table: &Table<K, V>,
+    ) -> Result<OwnedTable<K, V>> {
+        let root = self.table_root_or_empty(table)?;
+        Ok(OwnedTable { transaction: Arc::clone(self), root, types: PhantomData })
+    }
+
+    fn table_root_or_empty<K: Key + ?Sized, V: Value + ?Sized>(
+        &self,
+        table: &Table<K, V>,
+    ) -> Result<TreeRoot> {
+        match self.table_root(table) {
+            Err(Error::TableNotFound { .. }) => Ok(TreeRoot::default()),
+            found => found,
+        }
     }
 
     fn table_root<K: Key + ?Sized, V: Value + ?Sized>(&self, table: &Table<K, V>) -> Result<TreeRoot> {
@@ -246,6 +295,50 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
         self.iter()?.next_back().transpose()
     }
 
+    /// Returns the entry with the smallest key in `range`. `first_in(key..)` is the entry of `key` or, if there is
+    /// none, the next one.
+    ///
+    /// ```
+    /// use std::ops::Bound;
+    /// use mapleaf::{Db, Table};
+    /// const PRICES: Table<u32, u64> = Table::new("prices"); // day -> price from that day on
+    ///
+    /// let db = Db::in_memory()?;
+    /// db.update(|tx| tx.table(&PRICES)?.insert_many([(10, 500), (20, 600)]))?;
+    ///
+    /// let rx = db.read()?;
+    /// let prices = rx.table(&PRICES)?;
+    /// assert_eq!(prices.last_in(..=15)?, Some((10, 500)), "the price on day 15");
+    /// assert_eq!(prices.last_in(..10)?, None);
+    /// assert_eq!(prices.first_in(11..)?, Some((20, 600)), "the next change");
+    /// assert_eq!(prices.first_in((Bound::Excluded(20), Bound::Unbounded))?, None);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    #[doc(alias = "lower_bound")]
+    #[doc(alias = "ceiling")]
+    #[doc(alias = "successor")]
+    #[doc(alias = "get_greater_than")]
+    #[doc(alias = "get_greater_than_or_equal_to")]
+    #[doc(alias = "get_gt")]
+    #[doc(alias = "MDB_SET_RANGE")]
+    pub fn first_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
+        self.range(range)?.next().transpose()
+    }
+
+    /// Returns the entry with the greatest key in `range`. `last_in(..=key)` is the entry of `key` or, if there is
+    /// none, the one before; `last_in(..key)` is the one before in any case. [`first_in`](TableRef::first_in) has an
+    /// example.
+    #[doc(alias = "upper_bound")]
+    #[doc(alias = "floor")]
+    #[doc(alias = "predecessor")]
+    #[doc(alias = "last_before")]
+    #[doc(alias = "get_lower_than")]
+    #[doc(alias = "get_lower_than_or_equal_to")]
+    #[doc(alias = "get_lt")]
+    pub fn last_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
+        self.range(range)?.next_back().transpose()
+    }
+
     /// Returns the entries whose keys are in `range`, in ascending order; `.rev()` reverses it. `range` is any range,
     /// such as `"a".."c"`, `..=7` or `..`, or a pair of bounds. A range whose start is greater than its end is empty.
     #[inline]
@@ -268,6 +361,36 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// ```
     pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'tx, K, V>> {
         self.over(prefix_bounds(&prefix))
+    }
+
+    /// Returns the entries whose keys begin with `prefix` and are in `range`: for instance the next page of a list,
+    /// after the last key of the page before.
+    ///
+    /// ```
+    /// use std::ops::Bound;
+    /// use mapleaf::{Db, Table};
+    /// const FILES: Table<(String, String), u64> = Table::new("files"); // (owner, name) -> bytes
+    ///
+    /// fn page(db: &Db, owner: &str, after: Option<&str>) -> mapleaf::Result<Vec<String>> {
+    ///     let start = after.map_or(Bound::Unbounded, |name| Bound::Excluded((owner, name)));
+    ///     let rx = db.read()?;
+    ///     let files = rx.table(&FILES)?.prefix_range((owner,), (start, Bound::Unbounded))?;
+    ///     files.take(2).map(|entry| entry.map(|((_, name), _)| name)).collect()
+    /// }
+    ///
+    /// let db = Db::in_memory()?;
+    /// let keys = [("ada", "a"), ("ada", "b"), ("ada", "c"), ("bob", "a")];
+    /// db.update(|tx| tx.table(&FILES)?.insert_many(keys.map(|key| (key, 1))))?;
+    /// assert_eq!(page(&db, "ada", None)?, ["a", "b"]);
+    /// assert_eq!(page(&db, "ada", Some("b"))?, ["c"]);
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn prefix_range(
+        &self,
+        prefix: impl KeyPrefix<K>,
+        range: impl KeyRange<K>,
+    ) -> Result<Range<'tx, K, V>> {
+        self.over(prefix_range_bounds(&prefix, &range))
     }
 
     /// Returns all entries, in ascending order.
@@ -350,6 +473,17 @@ impl<K: Key + ?Sized, V: Value + ?Sized> OwnedTable<K, V> {
     /// Returns the entries whose keys begin with `prefix`, in an iterator that keeps the transaction alive.
     pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<OwnedRange<K, V>> {
         Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, prefix_bounds(&prefix))))
+    }
+
+    /// Returns the entries whose keys begin with `prefix` and are in `range`, in an iterator that keeps the transaction
+    /// alive. See [`TableRef::prefix_range`].
+    pub fn prefix_range(
+        &self,
+        prefix: impl KeyPrefix<K>,
+        range: impl KeyRange<K>,
+    ) -> Result<OwnedRange<K, V>> {
+        let bounds = prefix_range_bounds(&prefix, &range);
+        Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, bounds)))
     }
 
     /// Returns all entries, in an iterator that keeps the transaction alive.

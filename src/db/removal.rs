@@ -3,9 +3,10 @@
 use std::ops::Bound;
 
 use crate::base::KeyBuf;
+use crate::db::iter::prefix_bounds;
 use crate::db::write::TableMut;
 use crate::error::{Error, Result};
-use crate::types::{Key, KeyBytes, KeyRange, Value};
+use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Value};
 
 /// How many entries `retain` collects before it removes them.
 const RETAIN_BATCH: usize = 1024;
@@ -122,7 +123,31 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn remove_range(&mut self, range: impl KeyRange<K>) -> Result<u64> {
-        let (lower, upper) = range.encode_range();
+        self.remove_between(range.encode_range())
+    }
+
+    /// Removes all entries whose keys begin with `prefix`, whole subtrees at a time. Returns the number of removed
+    /// entries.
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// const SESSIONS: Table<(u64, String), u64> = Table::new("sessions"); // (user, token) -> time
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| {
+    ///     let mut sessions = tx.table(&SESSIONS)?;
+    ///     sessions.insert_many([((1, "a"), 10), ((1, "b"), 20), ((2, "c"), 30)])?;
+    ///     assert_eq!(sessions.remove_prefix((1,))?, 2);
+    ///     assert_eq!(sessions.len(), 1);
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    #[doc(alias = "delete_prefix")]
+    pub fn remove_prefix(&mut self, prefix: impl KeyPrefix<K>) -> Result<u64> {
+        self.remove_between(prefix_bounds(&prefix))
+    }
+
+    fn remove_between(&mut self, (lower, upper): (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<u64> {
         self.change(|open, pages| {
             let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
             open.tree.remove_range(pages, lower, upper)

@@ -6,7 +6,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::db::Types;
-use crate::db::iter::{EntrySource, Range, decode_owned, decode_owned_entry, prefix_bounds, range_cursor};
+use crate::db::iter::{
+    EntrySource, Range, decode_owned, decode_owned_entry, prefix_bounds, prefix_range_bounds, range_cursor,
+};
 use crate::db::table_info::TableInfo;
 use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result, corrupt};
@@ -52,8 +54,8 @@ use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyPrefix, KeyRange, Ta
 /// # Threads
 ///
 /// A write transaction stays in the thread that began it: it is not `Send`. So a thread that waits for itself is told
-/// so ([`Error::WriteInProgress`]) instead of waiting for ever. [`WriteTxn::suspend`] makes of it a [`SuspendedTxn`],
-/// which can be sent to another thread and goes on there.
+/// so ([`Error::WriteInProgress`]) instead of waiting for ever. [`WriteTxn::suspend`] makes of it a
+/// [`SuspendedTxn`](crate::SuspendedTxn), which can be sent to another thread and goes on there.
 ///
 /// ```compile_fail
 /// # let db = mapleaf::Db::in_memory().unwrap();
@@ -74,7 +76,7 @@ use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyPrefix, KeyRange, Ta
 #[must_use = "a transaction that is dropped without a commit changes nothing"]
 pub struct WriteTxn {
     /// First, so that it goes before the writer lock.
-    mark: WriterMark,
+    pub(super) mark: WriterMark,
     pub(crate) transaction: Transaction,
 }
 
@@ -84,61 +86,9 @@ impl fmt::Debug for WriteTxn {
     }
 }
 
-/// A write transaction that can be sent to another thread. It goes on with [`SuspendedTxn::resume`]. Made by
-/// [`WriteTxn::suspend`].
-///
-/// It holds the writer lock, but no thread counts as its owner: the thread that suspended it can wait for it, by
-/// beginning another transaction. A suspended transaction that is dropped changes nothing.
-#[must_use = "a transaction that is dropped without a commit changes nothing"]
-pub struct SuspendedTxn {
-    transaction: Transaction,
-}
-
-impl SuspendedTxn {
-    /// Goes on with the transaction in the current thread.
-    pub fn resume(self) -> WriteTxn {
-        WriteTxn::new(self.transaction)
-    }
-}
-
-impl fmt::Debug for SuspendedTxn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SuspendedTxn").field("id", &self.transaction.id.0).finish_non_exhaustive()
-    }
-}
-
-const _: () = {
-    const fn is_send<T: Send>() {}
-    is_send::<SuspendedTxn>();
-};
-
 impl WriteTxn {
     pub(super) fn new(transaction: Transaction) -> WriteTxn {
         WriteTxn { mark: WriterMark::new(transaction.core().writer_lock_id()), transaction }
-    }
-
-    /// Makes of this a transaction that can be sent to another thread and goes on there.
-    ///
-    /// ```
-    /// # use mapleaf::{Db, Table};
-    /// # const HITS: Table<u64, u64> = Table::new("hits");
-    /// # let db = Db::in_memory()?;
-    /// let tx = db.write()?;
-    /// tx.table(&HITS)?.insert(1, 10)?;
-    /// let suspended = tx.suspend();
-    /// let other = std::thread::spawn(move || {
-    ///     let tx = suspended.resume();
-    ///     tx.table(&HITS)?.insert(2, 20)?;
-    ///     tx.commit()
-    /// });
-    /// db.write()?.abort(); // waits until the other thread has committed
-    /// assert_eq!(db.read()?.table(&HITS)?.len(), 2);
-    /// # other.join().unwrap()?;
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn suspend(self) -> SuspendedTxn {
-        drop(self.mark);
-        SuspendedTxn { transaction: self.transaction }
     }
 
     /// Returns the id that this transaction will have when it commits.
@@ -422,6 +372,16 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         self.iter()?.next_back().transpose()
     }
 
+    /// Returns the entry with the smallest key in `range`. See [`TableRef::first_in`](crate::TableRef::first_in).
+    pub fn first_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
+        self.range(range)?.next().transpose()
+    }
+
+    /// Returns the entry with the greatest key in `range`. See [`TableRef::last_in`](crate::TableRef::last_in).
+    pub fn last_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
+        self.range(range)?.next_back().transpose()
+    }
+
     /// Returns the entries whose keys are in `range`. See [`TableRef::range`](crate::TableRef::range).
     pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'_, K, V>> {
         self.over(range.encode_range())
@@ -430,6 +390,16 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     /// Returns the entries whose keys begin with `prefix`. See [`TableRef::prefix`](crate::TableRef::prefix).
     pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'_, K, V>> {
         self.over(prefix_bounds(&prefix))
+    }
+
+    /// Returns the entries whose keys begin with `prefix` and are in `range`. See
+    /// [`TableRef::prefix_range`](crate::TableRef::prefix_range).
+    pub fn prefix_range(
+        &self,
+        prefix: impl KeyPrefix<K>,
+        range: impl KeyRange<K>,
+    ) -> Result<Range<'_, K, V>> {
+        self.over(prefix_range_bounds(&prefix, &range))
     }
 
     /// Returns all entries, in ascending order.

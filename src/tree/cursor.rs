@@ -15,14 +15,15 @@
 //! - A step that fails moves neither end. The next step, from either end, reads the same entry or page and fails in
 //!   the same way. So unreadable entries are never skipped, and no error is followed by a false end. A step reads the
 //!   other nodes that it needs before it moves its path; a step over an entry is undone.
-//! - Having returned `None`, the cursor stays ended.
+//! - Having returned `None`, the cursor stays ended until an end is moved by [`RangeCursor::seek`].
 //! - The open leaf is the leaf of the end that moved last. Its limit is as far as that end may go there while the
 //!   other does not move. Any other move opens the leaf again.
 //! - I5: from the leaves in which its ends begin, both ends together step to no more leaves than there are nodes,
-//!   whatever these refer to.
+//!   whatever these refer to. A seek begins the count again.
 
 use std::ops::{Bound, Range};
 
+use crate::base::bounds::{earlier_end, later_start};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::Result;
 use crate::format::branch::BranchView;
@@ -63,6 +64,8 @@ pub(crate) struct RangeCursor {
     /// Leaves that it has stepped to, from either end.
     leaves: LeafCount,
     has_ended: bool,
+    /// The bounds that the cursor was made with, once a seek has changed them.
+    widest: Option<Box<(Bound<KeyBuf>, Bound<KeyBuf>)>>,
 }
 
 /// An end of a cursor's range.
@@ -132,7 +135,21 @@ impl RangeCursor {
             back: None,
             leaves: LeafCount::default(),
             has_ended: top.depth == 0,
+            widest: None,
         }
+    }
+
+    /// Moves an end to `bound`, in either direction, within the bounds that the cursor was made with. Reads nothing.
+    pub(crate) fn seek(&mut self, end: End, bound: Bound<&[u8]>) {
+        let bound = bound.map(KeyBuf::from);
+        let (lower, upper) =
+            &**self.widest.get_or_insert_with(|| Box::new((self.lower.clone(), self.upper.clone())));
+        match end {
+            End::Front => (self.lower, self.front) = (later_start(bound, lower.clone()), None),
+            End::Back => (self.upper, self.back) = (earlier_end(bound, upper.clone()), None),
+        }
+        self.leaves = LeafCount::default();
+        self.has_ended = self.top.depth == 0;
     }
 
     /// The next entry from the front.

@@ -16,6 +16,7 @@
 //! are returned borrowed from the mapping.
 
 mod address;
+mod bound;
 mod element;
 mod encoded;
 mod key;
@@ -43,6 +44,8 @@ mod value_tuple;
 #[cfg(test)]
 mod tests;
 
+pub use self::bound::{EncodedBound, KeyBound};
+pub(crate) use self::bound::{encode_end, encode_start, end_of_prefix};
 pub use self::element::Element;
 pub use self::encoded::{Encoded, Encoder, KeyPosition};
 pub(crate) use self::key::decode_key;
@@ -50,7 +53,6 @@ pub use self::key::{EncodeKey, Key, KeyReader};
 pub use self::key_bytes::KeyBytes;
 pub use self::key_str::KeyStr;
 pub use self::prefix::KeyPrefix;
-pub(crate) use self::prefix::prefix_upper_bound;
 pub use self::range::KeyRange;
 #[cfg(feature = "messagepack")]
 pub use self::serde_value::MessagePack;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::lists::{for_pointers, for_text_and_bytes};
-use super::{EncodeKey, Encoded, Encoder, Key, KeyBytes, KeyPosition, KeyStr};
+use super::{EncodeKey, Encoded, EncodedBound, Encoder, Key, KeyBound, KeyBytes, KeyPosition, KeyStr};
 
 /// A value that can be given as a prefix of keys of type `K`.
 ///
@@ -58,15 +58,6 @@ macro_rules! key_prefix_behind {
 
 for_pointers!(key_prefix_behind);
 
-/// Returns the smallest byte string that is greater than every one that begins with `prefix`, if there is one.
-pub(crate) fn prefix_upper_bound(prefix: &[u8]) -> Option<Vec<u8>> {
-    // Trailing FF bytes cannot be incremented. The bound is that of the prefix without them.
-    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
-    let mut bound = prefix[..=last].to_vec();
-    bound[last] += 1;
-    Some(bound)
-}
-
 /// `$given` is a prefix of `$key`; `$bytes` is its bytes, with `$name` for a reference to it.
 macro_rules! key_prefix {
     ([$($generics:tt)*] |$name:ident: $given:ty| $bytes:expr => $key:ty) => {
@@ -107,6 +98,14 @@ macro_rules! tuple_prefix {
                 let mut encoder = Encoder::new();
                 $(self.$index.encode_key_into(&mut encoder, KeyPosition::Inner);)+
                 encoder.finish()
+            }
+        }
+
+        impl<$($key: Key,)+ $($rest: Key,)+ $($given: EncodeKey<$key>,)+>
+            KeyBound<($($key,)+ $($rest,)+)> for ($($given,)+)
+        {
+            fn encode_bound(&self) -> EncodedBound<'_> {
+                EncodedBound::Prefix(KeyPrefix::<($($key,)+ $($rest,)+)>::encode_prefix(self))
             }
         }
     };

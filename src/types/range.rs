@@ -2,10 +2,11 @@
 
 use std::ops::{Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-use super::{EncodeKey, Encoded, Key};
+use super::{Encoded, Key, KeyBound, encode_end, encode_start};
 
 /// A value that can be given as a range of keys of type `K`: any of Rust's ranges, or a pair of [`Bound`]s. Its ends
-/// are anything that stands for a key ([`EncodeKey`]).
+/// are anything that stands for a key ([`EncodeKey`](crate::EncodeKey)), or, if keys are tuples, for the first elements
+/// of one ([`KeyBound`]).
 ///
 /// A range whose start is greater than its end is empty. It is not an error and does not panic.
 ///
@@ -54,14 +55,20 @@ impl<K: Key + ?Sized, R: KeyRange<K> + ?Sized> KeyRange<K> for &R {
     }
 }
 
+/// An empty range: no key is before the empty one.
+fn no_keys() -> (Bound<Encoded<'static>>, Bound<Encoded<'static>>) {
+    (Bound::Unbounded, Bound::Excluded(Encoded::borrowed(&[])))
+}
+
 macro_rules! key_ranges {
     ($($range:ty)*) => {$(
-        impl<K: Key + ?Sized, Q: EncodeKey<K>> KeyRange<K> for $range {
+        impl<K: Key + ?Sized, Q: KeyBound<K>> KeyRange<K> for $range {
             #[inline]
             fn encode_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
-                let start = RangeBounds::<Q>::start_bound(self).map(Q::encode_key);
-                let end = RangeBounds::<Q>::end_bound(self).map(Q::encode_key);
-                (start, end)
+                match encode_start(RangeBounds::<Q>::start_bound(self)) {
+                    Some(start) => (start, encode_end(RangeBounds::<Q>::end_bound(self))),
+                    None => no_keys(),
+                }
             }
         }
     )*};

@@ -28,6 +28,28 @@ fn entries_are_shown_as_their_types_say() {
         answer(at, &["scan", "--from", r#"["home",2]"#, "--limit", "1", "--json", "a.mapleaf", "visits"]),
         "{\"key\":[\"home\",2],\"value\":-7}\n"
     );
+    // First elements of tuples are ends of ranges, and all options hold together.
+    for (options, expected) in [
+        (&["--from", r#"["house"]"#][..], "[\"house\",1]\n"),
+        (&["--to", r#"["house"]"#], "[\"home\",1]\n[\"home\",2]\n"),
+        (&["--prefix", r#"["home"]"#, "--from", r#"["home",2]"#], "[\"home\",2]\n"),
+        (&["--prefix", r#"["home"]"#, "--to", r#"["home",2]"#], "[\"home\",1]\n"),
+        (&["--prefix", r#"["home"]"#, "--from", r#"["house"]"#], ""),
+        (&["--prefix", r#"["house"]"#, "--from", r#"["home"]"#, "--to", r#"["z"]"#], "[\"house\",1]\n"),
+    ] {
+        let scan = [&["scan", "--keys"], options, &["a.mapleaf", "visits"]].concat();
+        assert_eq!(answer(at, &scan), expected, "{options:?}");
+        let count = [&["count"], options, &["a.mapleaf", "visits"]].concat();
+        assert_eq!(answer(at, &count), format!("{}\n", expected.lines().count()), "{options:?}");
+    }
+    refused(
+        at,
+        &["scan", "--from", "home", "a.mapleaf", "visits"],
+        b"",
+        2,
+        "key \"home\": expected an array",
+    );
+    assert_eq!(answer(at, &["scan", "--prefix", "a", "--from", "b", "a.mapleaf", "names"]), "");
     assert_eq!(answer(at, &["scan", "a.mapleaf", "bytes"]), "\\x00\\xff\t\\\\x\\x00\n");
     assert_eq!(answer(at, &["count", "a.mapleaf", "visits"]), "3\n");
     assert_eq!(answer(at, &["count", "--to", r#"["home",2]"#, "a.mapleaf", "visits"]), "1\n");

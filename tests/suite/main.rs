@@ -24,6 +24,7 @@ mod inspect;
 mod layering;
 mod limits;
 mod model;
+mod reading;
 mod rejected_record;
 mod salvage;
 mod sharing;

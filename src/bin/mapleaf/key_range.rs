@@ -6,19 +6,18 @@ use clap::Args;
 
 use crate::notation::Notation;
 use crate::outcome::Failure;
-use crate::types::Role;
 
 /// Which entries.
 #[derive(Args)]
 pub(crate) struct RangeArgs {
-    /// Only keys from this one on.
+    /// Only keys from this one on; of tuples, also the first elements.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     from: Option<String>,
-    /// Only keys before this one.
+    /// Only keys before this one; of tuples, also the first elements.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     to: Option<String>,
     /// Only keys that begin with this; of tuples, the first elements as a JSON array.
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["from", "to"])]
+    #[arg(long, value_name = "KEY")]
     prefix: Option<String>,
 }
 
@@ -30,26 +29,25 @@ impl RangeArgs {
         self.from.is_none() && self.to.is_none() && self.prefix.is_none()
     }
 
+    /// Returns the bounds of the keys for which all given options hold.
     pub(crate) fn bounds(&self, notation: &Notation) -> Result<Bounds, Failure> {
-        if let Some(prefix) = &self.prefix {
-            let prefix = notation.read_prefix(prefix)?;
-            return Ok((Bound::Included(prefix.clone()), behind_prefix(prefix)));
-        }
-        let bound = |word: &Option<String>, make: fn(Vec<u8>) -> Bound<Vec<u8>>| match word {
-            Some(word) => notation.read(word.as_bytes(), Role::Key).map(make),
-            None => Ok(Bound::Unbounded),
-        };
-        Ok((bound(&self.from, Bound::Included)?, bound(&self.to, Bound::Excluded)?))
+        let bound = |word: &Option<String>| word.as_ref().map(|word| notation.read_bound(word)).transpose();
+        let (from, to) = (bound(&self.from)?, bound(&self.to)?);
+        let prefix = self.prefix.as_ref().map(|word| notation.read_prefix(word)).transpose()?;
+        let end = prefix.clone().and_then(end_of_prefix);
+        let first = from.into_iter().chain(prefix).max();
+        let last = to.into_iter().chain(end).min();
+        Ok((first.map_or(Bound::Unbounded, Bound::Included), last.map_or(Bound::Unbounded, Bound::Excluded)))
     }
 }
 
-/// The end of the keys that begin with `prefix`.
-fn behind_prefix(mut prefix: Vec<u8>) -> Bound<Vec<u8>> {
+/// The smallest key after all that begin with `prefix`, if there can be one.
+fn end_of_prefix(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
     while let Some(last) = prefix.pop() {
         if last < 0xff {
             prefix.push(last + 1);
-            return Bound::Excluded(prefix);
+            return Some(prefix);
         }
     }
-    Bound::Unbounded
+    None
 }

@@ -51,6 +51,17 @@ impl Notation {
         })
     }
 
+    /// Reads an end of a range: a key, or the first elements of a tuple.
+    pub(crate) fn read_bound(&self, word: &str) -> Result<Vec<u8>, Failure> {
+        match (self.form, &self.key) {
+            (Form::Typed, Type::Tuple(_)) => {
+                let bytes = self.key.encode_prefix(word.as_bytes());
+                bytes.map_err(|problem| wrong(format!("key {word:?}: {problem}")))
+            }
+            _ => self.read(word.as_bytes(), Role::Key),
+        }
+    }
+
     pub(crate) fn read_prefix(&self, word: &str) -> Result<Vec<u8>, Failure> {
         let bytes = match self.form {
             Form::Typed => self.key.encode_prefix(word.as_bytes()),

@@ -10,6 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use super::bound::prefix_upper_bound;
 use super::*;
 use crate::base::property::cases;
 

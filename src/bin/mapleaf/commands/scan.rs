@@ -18,7 +18,8 @@ use crate::types::Role;
   mapleaf scan app.mapleaf users
   mapleaf scan --prefix a --limit 10 app.mapleaf users
   mapleaf scan --reverse --limit 1 app.mapleaf hits          the last entry
-  mapleaf scan --prefix '[\"home\"]' --json app.mapleaf visits")]
+  mapleaf scan --prefix '[\"home\"]' --json app.mapleaf visits
+  mapleaf scan --prefix '[\"home\"]' --from '[\"home\",20260102]' --limit 10 app.mapleaf visits")]
 pub(crate) struct Scan {
     /// The database.
     file: PathBuf,
