@@ -216,7 +216,8 @@ impl Mixed {
                 1 => (0..2 + random.below(4)).for_each(|_| put(0, random.below(9), 0, 100 << 10, random)),
                 _ => put(0, 20, 0, 8, random),
             },
-            Kind::Fragmented => match random.below(3) {
+            // Rarely all leaves at once: after that the free pages are in one piece again.
+            Kind::Fragmented => match random.below(6) {
                 0 => (0..1500).step_by(2).for_each(|key| put(0, key, 0, 960, random)),
                 _ => (0..40).for_each(|_| put(0, random.below(1500), 0, 960, random)),
             },
