@@ -108,12 +108,9 @@ impl Store {
     pub fn of_user(&self, user: &str, after: Option<Uuid>, limit: usize, now: u64) -> Result<Page> {
         let rx = self.db.read()?;
         let (sessions, by_user) = (rx.table(&SESSIONS)?, rx.table(&BY_USER)?);
-        let first = match after {
-            Some(after) => Bound::Excluded((user, after.into_bytes())),
-            None => Bound::Included((user, Id::default())),
-        };
+        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded((user, after.into_bytes())));
         let mut page = Page { sessions: Vec::new(), next: None };
-        for entry in by_user.range((first, Bound::Included((user, [u8::MAX; 16]))))? {
+        for entry in by_user.prefix_range((user,), (start, Bound::Unbounded))? {
             let ((_, id), ()) = entry?;
             let Some(session) = sessions.get(id)?.filter(|session| session.ends > now) else { continue };
             if page.sessions.len() == limit {
@@ -129,7 +126,7 @@ impl Store {
     pub fn remove_expired(&self, now: u64) -> Result<bool> {
         let ended = self.db.view(|rx| {
             let by_end = rx.table(&BY_END)?;
-            by_end.range(..(now + 1, Id::default()))?.take(EXPIRED_AT_A_TIME).collect::<Result<Vec<_>, _>>()
+            by_end.range(..(now + 1,))?.take(EXPIRED_AT_A_TIME).collect::<Result<Vec<_>, _>>()
         })?;
         if ended.is_empty() {
             return Ok(false);
