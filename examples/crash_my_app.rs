@@ -12,7 +12,7 @@
 
 use clap::Parser;
 use mapleaf::sim::{Context, Explorer, Fault, History, Random, Workload};
-use mapleaf::{Db, Error, Result, Table, Value, WriteTxn};
+use mapleaf::{Db, Result, Table, Value, WriteTxn};
 
 const ACCOUNTS: Table<u64, i64> = Table::new("accounts");
 /// The booked transfers, by number: from, to and amount.
@@ -79,10 +79,8 @@ impl Ledger {
 /// Returns all entries of a table, or none if there is no table yet.
 fn all<V: Value + ?Sized>(db: &Db, table: &Table<u64, V>) -> Result<Vec<(u64, V::Owned)>> {
     let rx = db.read()?;
-    match rx.table(table) {
-        Err(Error::TableNotFound { .. }) => Ok(Vec::new()),
-        table => table?.iter()?.map(|entry| entry.map(|(key, value)| (key, V::into_owned(value)))).collect(),
-    }
+    let entries = rx.table_or_empty(table)?.iter()?;
+    entries.map(|entry| entry.map(|(key, value)| (key, V::into_owned(value)))).collect()
 }
 
 impl Workload for Ledger {

@@ -152,17 +152,12 @@ fn open_to_read(database: &Path) -> Result<Db> {
 }
 
 fn value_of(rx: &ReadTxn, name: &str) -> Result<Option<String>> {
-    match rx.table(&SETTINGS) {
-        Err(Error::TableNotFound { .. }) => Ok(None),
-        other => Ok(other?.get(name)?.and_then(|(_, value)| value.map(str::to_owned))),
-    }
+    let setting = rx.table_or_empty(&SETTINGS)?.get(name)?;
+    Ok(setting.and_then(|(_, value)| value.map(str::to_owned)))
 }
 
 fn print_all(rx: &ReadTxn) -> Result<()> {
-    let settings = match rx.table(&SETTINGS) {
-        Err(Error::TableNotFound { .. }) => return Ok(()),
-        other => other?,
-    };
+    let settings = rx.table_or_empty(&SETTINGS)?;
     let mut out = io::stdout().lock();
     for entry in settings.iter()? {
         let (name, (_, value)) = entry?;
@@ -192,10 +187,7 @@ fn watch(db: &Db) -> Result<()> {
 
 /// Prints what transactions after `known` have changed. There may be several of them.
 fn print_changes(rx: &ReadTxn, known: u64) -> Result<()> {
-    let (settings, changes) = match (rx.table(&SETTINGS), rx.table(&CHANGES)) {
-        (Err(Error::TableNotFound { .. }), _) => return Ok(()),
-        (settings, changes) => (settings?, changes?),
-    };
+    let (settings, changes) = (rx.table_or_empty(&SETTINGS)?, rx.table_or_empty(&CHANGES)?);
     let mut out = io::stdout().lock();
     for entry in changes.range((known + 1, "")..)? {
         let ((_, name), ()) = entry?;

@@ -77,10 +77,11 @@ impl Watch {
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<u64>> {
-        let stop = &self.stop;
-        if deadline.is_none() && Arc::strong_count(stop) == 1 {
-            check_may_come(&self.handle.core, self.after)?; // there is no stopper that could end the wait
+        // Without a stopper, only a commit can end the wait.
+        if deadline.is_none() && Arc::get_mut(&mut self.stop).is_some_and(|stop| !stop.is_stopped()) {
+            check_may_come(&self.handle.core, self.after)?;
         }
+        let stop = &self.stop;
         let newest = self.handle.core.wait_for_commit(self.after, deadline, || stop.is_stopped())?;
         self.after = newest.unwrap_or(self.after);
         Ok(newest.map(|id| id.0))

@@ -144,8 +144,10 @@ fn a_commit_that_is_under_way_can_be_waited_for_while_writing() {
         // A wait that another thread may end is not one for oneself.
         let mut watch = db.watch();
         let stopper = watch.stopper();
-        thread::spawn(move || stopper.stop());
+        let stopping = thread::spawn(move || stopper.stop());
         assert!(watch.next().is_none());
+        stopping.join().unwrap();
+        assert!(watch.next().is_none(), "it stays stopped when its stopper is gone");
         tx.commit().unwrap();
     });
 }

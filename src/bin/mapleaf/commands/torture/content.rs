@@ -107,10 +107,7 @@ impl Plan {
     /// The plan that the database has; `None` if it has none yet.
     pub(crate) fn of(db: &Db) -> Result<Option<Plan>> {
         let rx = db.read()?;
-        let settings = match rx.table(&SETTINGS) {
-            Err(mapleaf::Error::TableNotFound { .. }) => return Ok(None),
-            other => other?,
-        };
+        let settings = rx.table_or_empty(&SETTINGS)?;
         let (seed, value_size) = (settings.get("seed")?, settings.get("value size")?);
         Ok(seed.zip(value_size).map(|(seed, value_size)| Plan { seed, value_size }))
     }
