@@ -216,6 +216,8 @@ impl WriteTxn {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn commit_with(self, durability: Durability) -> Result<u64> {
+        // While it waits for the sync, the thread does not hold the writer lock.
+        drop(self.mark);
         Ok(self.transaction.commit(durability)?.0)
     }
 
@@ -246,6 +248,7 @@ impl WriteTxn {
     pub fn commit_deferred(self) -> Result<PendingCommit> {
         let handle = Arc::clone(&self.transaction.handle);
         handle.owner.start_helper()?;
+        drop(self.mark);
         let id = self.transaction.publish(Durability::Durable)?;
         handle.core.sync.announce_work();
         Ok(PendingCommit::new(handle, id))
