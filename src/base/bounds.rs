@@ -1,49 +1,28 @@
 //! Bounds of ranges of keys, compared.
 
+use std::cmp::Ordering;
 use std::ops::{Bound, Deref};
 
 /// Returns the one of two lower bounds that excludes more.
 pub(crate) fn later_start<B: Deref<Target = [u8]>>(a: Bound<B>, b: Bound<B>) -> Bound<B> {
-    match (key_of(&a), key_of(&b)) {
-        (None, _) => b,
-        (_, None) => a,
-        (Some(key), Some(other)) if key == other => {
-            if is_excluded(&a) {
-                a
-            } else {
-                b
-            }
-        }
-        (Some(key), Some(other)) => {
-            if key > other {
-                a
-            } else {
-                b
-            }
-        }
-    }
+    stricter(a, b, Ordering::Greater)
 }
 
 /// Returns the one of two upper bounds that excludes more.
 pub(crate) fn earlier_end<B: Deref<Target = [u8]>>(a: Bound<B>, b: Bound<B>) -> Bound<B> {
-    match (key_of(&a), key_of(&b)) {
-        (None, _) => b,
-        (_, None) => a,
-        (Some(key), Some(other)) if key == other => {
-            if is_excluded(&a) {
-                a
-            } else {
-                b
-            }
-        }
-        (Some(key), Some(other)) => {
-            if key < other {
-                a
-            } else {
-                b
-            }
-        }
-    }
+    stricter(a, b, Ordering::Less)
+}
+
+/// Returns the one of two bounds that excludes more. Of two keys it is the one that compares with the other as
+/// `order` says.
+fn stricter<B: Deref<Target = [u8]>>(a: Bound<B>, b: Bound<B>, order: Ordering) -> Bound<B> {
+    let is_first = match (key_of(&a), key_of(&b)) {
+        (None, _) => false,
+        (_, None) => true,
+        (Some(key), Some(other)) if key == other => is_excluded(&a),
+        (Some(key), Some(other)) => key.cmp(other) == order,
+    };
+    if is_first { a } else { b }
 }
 
 fn key_of<B: Deref<Target = [u8]>>(bound: &Bound<B>) -> Option<&[u8]> {

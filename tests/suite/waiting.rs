@@ -175,7 +175,7 @@ fn a_transaction_that_went_to_another_thread_is_waited_for() {
         let tx = db.write().unwrap(); // after the commit of the other thread
         assert_eq!(tx.table(&NUMBERS).unwrap().len(), 2);
         assert_eq!(tx.id(), thread.join().unwrap() + 1);
-        // One that nobody resumes has not happened.
+        // A transaction that is never resumed has not happened.
         insert(&tx, 3);
         drop(tx.suspend());
         assert_eq!(db.view(|rx| Ok(rx.table(&NUMBERS)?.len())).unwrap(), 2);
