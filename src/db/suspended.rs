@@ -48,9 +48,9 @@ impl WriteTxn {
     ///     tx.table(&HITS)?.insert(2, 20)?;
     ///     tx.commit()
     /// });
-    /// db.write()?.abort(); // waits until the other thread has committed
+    /// db.write()?.abort(); // waits until the other thread has released the writer lock
+    /// other.join().unwrap()?;
     /// assert_eq!(db.read()?.table(&HITS)?.len(), 2);
-    /// # other.join().unwrap()?;
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn suspend(self) -> SuspendedTxn {
