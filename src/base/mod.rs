@@ -6,6 +6,7 @@ pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod ids;
 pub(crate) mod key_buf;
+pub(crate) mod key_start;
 #[cfg_attr(not(any(test, feature = "sim")), allow(dead_code, reason = "the simulation uses the rest"))]
 pub(crate) mod mutation;
 pub(crate) mod page_set;
@@ -13,5 +14,6 @@ pub(crate) mod page_set;
 pub(crate) mod property;
 
 pub(crate) use ids::{ChildRef, Extent, PageNumber, TransactionId};
-pub(crate) use key_buf::KeyBuf;
+pub(crate) use key_buf::{ApartKey, KeyBuf};
+pub(crate) use key_start::KeyStart;
 pub(crate) use page_set::PageSet;

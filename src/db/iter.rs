@@ -15,8 +15,7 @@ use crate::tree::{End, FramesOverPages, OpenLeaf, RangeCursor};
 use crate::txn::page_file::PageFile;
 use crate::txn::read::SnapshotReader;
 use crate::types::{
-    Encoded, Key, KeyBound, KeyBytes, KeyPrefix, KeyRange, Value, decode_key, encode_end, encode_start,
-    end_of_prefix,
+    Encoded, Key, KeyBound, KeyBytes, KeyPrefix, KeyRange, Value, encode_end, encode_start, end_of_prefix,
 };
 
 /// Where an iterator reads its pages from.
@@ -56,10 +55,10 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         }
     }
 
-    fn prefetch_whole(self, at: ChildRef) {
+    fn peek(self, at: ChildRef) -> &'a [u8] {
         match self {
-            EntrySource::Snapshot(reader) => Nodes::prefetch_whole(reader, at),
-            EntrySource::Transaction(frames) => frames.prefetch_whole(at),
+            EntrySource::Snapshot(reader) => Nodes::peek(reader, at),
+            EntrySource::Transaction(frames) => frames.peek(at),
         }
     }
 }
@@ -222,32 +221,11 @@ fn fold_to_first_error<T, A>(
     sum
 }
 
-/// Returns whether a key fits in registers. For larger keys, the fast path would only copy more.
-const fn is_small<K: Key + ?Sized>() -> bool {
-    size_of::<K::Owned>() <= 16
-}
-
-#[inline(always)]
-fn decode_word<'a, K: Key + ?Sized, V: Value + ?Sized>(
-    key: &[u8],
-    value: &'a [u8],
-) -> Result<(K::Owned, V::Ref<'a>)> {
-    Ok((decode_key::<K>(key)?, V::decode(value)?))
-}
-
 impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
     type Item = Result<(K::Owned, V::Ref<'a>)>;
 
     #[inline(always)] // an item that is returned through memory takes 1.5 times as long
     fn next(&mut self) -> Option<Self::Item> {
-        if is_small::<K>()
-            && let Some((key, key_len, value)) = self.cursor.next_word(&self.open)
-        {
-            return match decode_word::<K, V>(&key[..key_len], value) {
-                Ok(entry) => Some(Ok(entry)),
-                Err(error) => self.stay(End::Front, error),
-            };
-        }
         match self.cursor.next_in(self.source, &mut self.open) {
             Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
                 Ok(entry) => Some(Ok(entry)),
@@ -266,14 +244,6 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Iterator for Range<'a, K, V> {
 impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for Range<'_, K, V> {
     #[inline(always)]
     fn next_back(&mut self) -> Option<Self::Item> {
-        if is_small::<K>()
-            && let Some((key, key_len, value)) = self.cursor.next_word_back(&self.open)
-        {
-            return match decode_word::<K, V>(&key[..key_len], value) {
-                Ok(entry) => Some(Ok(entry)),
-                Err(error) => self.stay(End::Back, error),
-            };
-        }
         match self.cursor.next_back_in(self.source, &mut self.open) {
             Ok(Some((key, value))) => match decode_entry::<K, V>(key, value) {
                 Ok(entry) => Some(Ok(entry)),

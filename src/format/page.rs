@@ -25,7 +25,9 @@ use crate::base::bytes::{get_u16, get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::{checksum, checksum_of_parts};
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
-use crate::sys::{LINE_BYTES, prefetch};
+use crate::sys::prefetch;
+
+pub(crate) use crate::sys::LINE_BYTES;
 
 /// Length of the header, in bytes.
 pub(crate) const HEADER_LEN: usize = 32;
@@ -113,6 +115,14 @@ pub(crate) fn init(page: &mut [u8], kind: PageKind, level: u8) {
 pub(crate) fn prefetch_range(page: &[u8], range: Range<usize>) {
     let lines = range.start / LINE_BYTES..range.end.div_ceil(LINE_BYTES);
     lines.for_each(|line| prefetch(page, line * LINE_BYTES));
+}
+
+/// Prefetches `lines` cache lines of a page, from the one with the number `first` on.
+#[inline(always)]
+pub(crate) fn prefetch_lines(page: &[u8], first: usize, lines: usize) {
+    for line in first..first + lines {
+        prefetch(page, line * LINE_BYTES);
+    }
 }
 
 /// Completes a page, or a whole overflow extent, before it is stored: number, birth, checksum. Returns the checksum.

@@ -24,11 +24,12 @@
 use std::ops::{Bound, Range};
 
 use crate::base::bounds::{earlier_end, later_start};
-use crate::base::{ChildRef, KeyBuf};
+use crate::base::{ApartKey, ChildRef, KeyBuf, KeyStart};
 use crate::error::Result;
 use crate::format::branch::BranchView;
 use crate::format::leaf::LeafView;
 use crate::format::node::NodeView;
+use crate::format::page::{self, LINE_BYTES};
 use crate::tree::nodes::{LeafCount, Nodes, TreeTop, branch_at, leaf_at, resolve};
 
 /// One node on the way down, and where in it the path goes on; in the leaf, the entry that the path stands before.
@@ -83,26 +84,31 @@ pub(crate) struct OpenLeaf<'a>(Option<Stretch<'a>>);
 #[derive(Clone, Copy)]
 struct Stretch<'a> {
     leaf: LeafView<'a>,
+    /// The leaf's prefix, if it is short and more than one step is to come.
+    start: Option<KeyStart>,
     end: End,
     /// The front may take the entries before this one, the back those from this one on.
     limit: usize,
-    /// Whether the whole leaf was prefetched before it was reached.
-    is_asked_for: bool,
+    /// The next leaf, of which each step prefetches a piece; empty while the cursor may end before it.
+    ahead: &'a [u8],
+    /// How many cache lines each step asks for: of the next leaf, or as an entry has on average.
+    lines: usize,
 }
 
 impl Stretch<'_> {
-    /// A step at `index` asks for the entry that is a little ahead, if there is one; of a leaf that was asked for as
-    /// a whole, once more for where the entry begins.
+    /// A step at `index` asks for a piece of the next leaf, so that all of it has been asked for when this one ends.
+    /// While no next leaf is known, it asks for the entry that is a little ahead.
     #[inline(always)]
     fn prefetch_ahead_of(&self, index: usize) {
-        let ahead = match self.end {
-            End::Front => Some(index + AHEAD),
-            End::Back => index.checked_sub(AHEAD),
+        let (steps, entry) = match self.end {
+            End::Front => (index, Some(index + AHEAD)),
+            End::Back => (self.leaf.count() - 1 - index, index.checked_sub(AHEAD)),
         };
-        match ahead {
-            Some(ahead) if self.is_asked_for => self.leaf.prefetch_index(ahead),
-            Some(ahead) => self.leaf.prefetch_entries(ahead..ahead + 1),
-            None => {}
+        let line = steps * self.lines;
+        if line * LINE_BYTES < self.ahead.len() {
+            page::prefetch_lines(self.ahead, line, self.lines);
+        } else if let (true, Some(entry)) = (self.ahead.is_empty(), entry) {
+            self.leaf.prefetch_entry(entry, self.lines);
         }
     }
 }
@@ -154,33 +160,24 @@ impl RangeCursor {
 
     /// The next entry from the front.
     pub(crate) fn next<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<Found<'a>>> {
-        self.next_in(nodes, &mut OpenLeaf::default())
+        self.next_from(nodes, End::Front)
     }
 
     /// The next entry from the back.
     pub(crate) fn next_back<'a>(&mut self, nodes: impl Nodes<'a>) -> Result<Option<Found<'a>>> {
-        self.next_back_in(nodes, &mut OpenLeaf::default())
+        self.next_from(nodes, End::Back)
     }
 
-    /// The next entry from the front, as [`LeafView::word_entry`] has it, if it lies in the open leaf and is so
-    /// simple.
-    #[inline(always)]
-    pub(crate) fn next_word<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
-        let Stretch { leaf, end: End::Front, limit, .. } = open.0.as_ref()? else { return None };
-        let step = &mut self.front.as_mut()?.leaf;
-        let entry = if step.index < *limit { leaf.word_entry(step.index) } else { None };
-        step.index += usize::from(entry.is_some());
-        entry
-    }
-
-    /// The same from the back.
-    #[inline(always)]
-    pub(crate) fn next_word_back<'a>(&mut self, open: &OpenLeaf<'a>) -> Option<([u8; 8], usize, &'a [u8])> {
-        let Stretch { leaf, end: End::Back, limit, .. } = open.0.as_ref()? else { return None };
-        let step = &mut self.back.as_mut()?.leaf;
-        let entry = if step.index > *limit { leaf.word_entry(step.index - 1) } else { None };
-        step.index -= usize::from(entry.is_some());
-        entry
+    fn next_from<'a>(&mut self, nodes: impl Nodes<'a>, end: End) -> Result<Option<Found<'a>>> {
+        let Some(stretch) = self.open_stretch(nodes, end)? else { return Ok(None) };
+        let step = match end {
+            End::Front => self.front.as_mut(),
+            End::Back => self.back.as_mut(),
+        };
+        let Some(Path { leaf: step, .. }) = step else { return Ok(None) };
+        let index = step.index - usize::from(end == End::Back);
+        step.index = index + usize::from(end == End::Front);
+        self.other_entry(nodes, &stretch, index).map(|(key, value)| Some((key.into(), value)))
     }
 
     /// The next entry from the front; `open` is what the last step has left there.
@@ -190,16 +187,20 @@ impl RangeCursor {
         nodes: impl Nodes<'a>,
         open: &mut OpenLeaf<'a>,
     ) -> Result<Option<Found<'a>>> {
-        if let Some(stretch @ Stretch { end: End::Front, .. }) = &open.0
-            && let Some(Path { leaf: step, .. }) = &mut self.front
-            && step.index < stretch.limit
-        {
-            let index = step.index;
-            step.index += 1;
-            stretch.prefetch_ahead_of(index);
-            return self.entry(nodes, stretch, index).map(Some);
+        loop {
+            if let Some(stretch @ Stretch { end: End::Front, .. }) = &open.0
+                && let Some(Path { leaf: step, .. }) = &mut self.front
+                && step.index < stretch.limit
+            {
+                let index = step.index;
+                step.index += 1;
+                stretch.prefetch_ahead_of(index);
+                return self.entry(nodes, stretch, index).map(Some);
+            }
+            if !self.open_next(nodes, open, End::Front)? {
+                return Ok(None);
+            }
         }
-        self.first_of_stretch(nodes, open, End::Front)
     }
 
     /// The next entry from the back; `open` is what the last step has left there.
@@ -209,39 +210,44 @@ impl RangeCursor {
         nodes: impl Nodes<'a>,
         open: &mut OpenLeaf<'a>,
     ) -> Result<Option<Found<'a>>> {
-        if let Some(stretch @ Stretch { end: End::Back, .. }) = &open.0
-            && let Some(Path { leaf: step, .. }) = &mut self.back
-            && step.index > stretch.limit
-        {
-            step.index -= 1;
-            let index = step.index;
-            stretch.prefetch_ahead_of(index);
-            return self.entry(nodes, stretch, index).map(Some);
+        loop {
+            if let Some(stretch @ Stretch { end: End::Back, .. }) = &open.0
+                && let Some(Path { leaf: step, .. }) = &mut self.back
+                && step.index > stretch.limit
+            {
+                step.index -= 1;
+                let index = step.index;
+                stretch.prefetch_ahead_of(index);
+                return self.entry(nodes, stretch, index).map(Some);
+            }
+            if !self.open_next(nodes, open, End::Back)? {
+                return Ok(None);
+            }
         }
-        self.first_of_stretch(nodes, open, End::Back)
     }
 
     /// The entry at `index`, over which the end of `stretch` has just stepped.
     #[inline(always)]
     fn entry<'a>(&mut self, nodes: impl Nodes<'a>, stretch: &Stretch<'a>, index: usize) -> Result<Found<'a>> {
-        match stretch.leaf.short_entry(index) {
+        match stretch.start.as_ref().and_then(|start| stretch.leaf.short_entry(index, start)) {
             Some(entry) => Ok(entry),
-            None => self.any_entry(nodes, stretch, index),
+            None => self.other_entry(nodes, stretch, index).map(|(key, value)| (key.into(), value)),
         }
     }
 
-    #[cold]
+    /// The same in all cases: for long keys, values on overflow pages, damage, and the few entries at a page's end.
+    /// The key comes as another type, so that this call does not make the compiler keep short keys in memory.
     #[inline(never)]
-    fn any_entry<'a>(
+    fn other_entry<'a>(
         &mut self,
         nodes: impl Nodes<'a>,
         stretch: &Stretch<'a>,
         index: usize,
-    ) -> Result<Found<'a>> {
-        if let Some(entry) = stretch.leaf.short_dense_entry(index) {
-            return Ok(entry);
-        }
-        let entry = stretch.leaf.entry(index).and_then(|(key, value)| Ok((key, resolve(nodes, value)?)));
+    ) -> Result<(ApartKey, &'a [u8])> {
+        let entry = stretch
+            .leaf
+            .entry(index)
+            .and_then(|(key, value)| Ok((ApartKey::from(key), resolve(nodes, value)?)));
         if entry.is_err() {
             self.step_back(stretch.end);
         }
@@ -258,39 +264,28 @@ impl RangeCursor {
         }
     }
 
-    /// Opens the leaf in which `end` goes on, and takes its first entry there.
+    /// Opens the leaf in which `end` goes on; `false` if the range is used up.
     #[inline(never)]
-    fn first_of_stretch<'a>(
-        &mut self,
-        nodes: impl Nodes<'a>,
-        open: &mut OpenLeaf<'a>,
-        end: End,
-    ) -> Result<Option<Found<'a>>> {
+    fn open_next<'a>(&mut self, nodes: impl Nodes<'a>, open: &mut OpenLeaf<'a>, end: End) -> Result<bool> {
         open.0 = None;
+        open.0 = self.open_stretch(nodes, end)?;
+        if let Some(stretch) = &mut open.0 {
+            stretch.start = KeyStart::new(stretch.leaf.prefix());
+        }
+        Ok(open.0.is_some())
+    }
+
+    /// Moves `end` to the leaf that has its next entry; `None` if the range is used up.
+    fn open_stretch<'a>(&mut self, nodes: impl Nodes<'a>, end: End) -> Result<Option<Stretch<'a>>> {
         if self.has_ended {
             return Ok(None);
         }
-        let Some((stretch, step)) = self.open_stretch(nodes, end)? else {
-            self.has_ended = true;
-            return Ok(None);
-        };
-        if end == End::Back {
-            step.index -= 1;
-        }
-        let index = step.index;
-        if end == End::Front {
-            step.index += 1;
-        }
-        open.0 = Some(stretch);
-        self.entry(nodes, &stretch, index).map(Some)
+        let stretch = self.find_stretch(nodes, end)?;
+        self.has_ended = stretch.is_none();
+        Ok(stretch)
     }
 
-    /// Moves `end` to the leaf that has its next entry, and returns its place there; `None` if the range is used up.
-    fn open_stretch<'a>(
-        &mut self,
-        nodes: impl Nodes<'a>,
-        end: End,
-    ) -> Result<Option<(Stretch<'a>, &mut Step)>> {
+    fn find_stretch<'a>(&mut self, nodes: impl Nodes<'a>, end: End) -> Result<Option<Stretch<'a>>> {
         let is_new = if end == End::Front { self.front.is_none() } else { self.back.is_none() };
         // An open end needs no comparing, so no descent, until it is asked for.
         if self.front.is_none() && (end == End::Front || self.lower != Bound::Unbounded) {
@@ -335,13 +330,15 @@ impl RangeCursor {
                 limit = other.leaf.index;
             }
         }
-        let stretch = Stretch { leaf, end, limit, is_asked_for: leaves.is_many() };
-        if is_at_end || (is_new && is_open) {
+        let ahead = if is_at_end && leaves.is_some() { leaf_beside(nodes, path, end)? } else { &[] };
+        let lines = match ahead.len() / LINE_BYTES {
+            0 => leaf.lines_of_an_entry(),
+            lines => lines.div_ceil(leaf.count()),
+        };
+        if !leaves.is_many() && (is_at_end || (is_new && is_open)) {
             leaf.prefetch_entries(next_entries(end, path.leaf.index));
-        } else if !is_new {
-            stretch.prefetch_ahead_of(path.leaf.index);
         }
-        Ok(Some((stretch, &mut path.leaf)))
+        Ok(Some(Stretch { leaf, start: None, end, limit, ahead, lines }))
     }
 }
 
@@ -392,6 +389,17 @@ fn prefetch_beside<'a>(nodes: impl Nodes<'a>, branch: BranchView<'_>, index: usi
     beside.map_or(Ok(()), |index| branch.child(index).map(|at| nodes.prefetch(at)))
 }
 
+/// The leaf that comes after that of `path`, as bytes to be prefetched; empty if it is not below the same branch.
+fn leaf_beside<'a>(nodes: impl Nodes<'a>, path: &Path, end: End) -> Result<&'a [u8]> {
+    let Some(&Step { node, index }) = path.above.last() else { return Ok(&[]) };
+    let branch = branch_at(nodes, node, 1)?;
+    let beside = match end {
+        End::Front => (index < branch.count()).then_some(index + 1),
+        End::Back => index.checked_sub(1),
+    };
+    beside.map_or(Ok(&[]), |index| branch.child(index).map(|at| nodes.peek(at)))
+}
+
 /// Goes on with the branches of a path through `node`, which is of `level`, to the first or the last place of a leaf.
 fn extend_to<'a>(
     nodes: impl Nodes<'a>,
@@ -422,9 +430,6 @@ fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCou
             continue;
         }
         let index = index + 1;
-        if leaves.is_some() && level == 1 && index < branch.count() {
-            nodes.prefetch_whole(branch.child(index + 1)?);
-        }
         move_to_child(nodes, path, depth, (branch, index), leaves, End::Front)?;
         return Ok(true);
     }
@@ -441,9 +446,6 @@ fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut Lea
         }
         let index = index - 1;
         let branch = branch_at(nodes, node, level)?;
-        if leaves.is_some() && level == 1 && index > 0 {
-            nodes.prefetch_whole(branch.child(index - 1)?);
-        }
         move_to_child(nodes, path, depth, (branch, index), leaves, End::Back)?;
         return Ok(true);
     }

@@ -182,12 +182,10 @@ impl<'a, S: PageSource> Nodes<'a> for FramesOverPages<'a, S> {
         }
     }
 
-    fn prefetch_whole(self, at: ChildRef) {
+    fn peek(self, at: ChildRef) -> &'a [u8] {
         match at.page() {
-            Some(number) => self.source.prefetch_whole(number),
-            None => {
-                let _ = self.frames.get(at).map(node::prefetch_all);
-            }
+            Some(number) => self.source.peek(number),
+            None => self.frames.get(at).unwrap_or(&[]), // no frame: the read returns the error
         }
     }
 }

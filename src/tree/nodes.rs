@@ -32,8 +32,9 @@ pub(crate) trait Nodes<'a>: Copy {
     /// Prefetches the head and the end of a node into the processor's cache.
     fn prefetch(self, at: ChildRef);
 
-    /// Prefetches a whole node.
-    fn prefetch_whole(self, at: ChildRef);
+    /// The bytes of a node that will be read soon, to prefetch them piece by piece. They have not been verified, and
+    /// there are none if finding them takes more than arithmetic.
+    fn peek(self, at: ChildRef) -> &'a [u8];
 }
 
 /// Finished pages. A reference to a frame is damage here.
@@ -58,10 +59,8 @@ impl<'a, S: PageSource> Nodes<'a> for &'a S {
         }
     }
 
-    fn prefetch_whole(self, at: ChildRef) {
-        if let Some(number) = at.page() {
-            PageSource::prefetch_whole(self, number);
-        }
+    fn peek(self, at: ChildRef) -> &'a [u8] {
+        at.page().map_or(&[], |number| PageSource::peek(self, number))
     }
 }
 
@@ -104,7 +103,7 @@ impl LeafCount {
 
     /// Whether there are enough that each leaf is prefetched as a whole before it is reached.
     pub(super) fn is_many(self) -> bool {
-        self.0 > 2
+        self.0 > 1
     }
 
     /// Counts a leaf. Returns an error if there are more leaves than nodes.

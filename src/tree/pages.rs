@@ -31,6 +31,11 @@ pub(crate) trait PageSource {
     fn prefetch_whole(&self, number: PageNumber) {
         self.prefetch(number);
     }
+
+    /// The bytes of a page, not verified, only to prefetch them; empty if the page is not at hand.
+    fn peek(&self, _number: PageNumber) -> &[u8] {
+        &[]
+    }
 }
 
 /// The source of page numbers for a tree that is being sealed.

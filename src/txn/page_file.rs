@@ -410,4 +410,8 @@ impl PageSource for PageFile {
     fn prefetch_whole(&self, number: PageNumber) {
         self.prefetch_lines(number, self.page_size / LINE_BYTES);
     }
+
+    fn peek(&self, number: PageNumber) -> &[u8] {
+        self.mapping.slice(number.offset(self.page_size), self.page_size).unwrap_or(&[])
+    }
 }

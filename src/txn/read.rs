@@ -113,4 +113,8 @@ impl PageSource for SnapshotReader {
     fn prefetch_whole(&self, number: PageNumber) {
         self.handle.core.pages.prefetch_whole(number);
     }
+
+    fn peek(&self, number: PageNumber) -> &[u8] {
+        self.handle.core.pages.peek(number)
+    }
 }

@@ -21,7 +21,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::value::{Candidate, LeafValue, Payload, check_lens};
+use super::value::{Candidate, Cell, LeafValue, Payload, check_lens};
 use crate::base::bytes::{are_equal, get_u16, get_u32, put_u16, put_u32};
 use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Result, corrupt};
@@ -242,38 +242,12 @@ impl<'a> DenseLeaf<'a> {
         Ok(())
     }
 
-    /// Key and value at `index`, if keys have 4 to 8 bytes: the bytes of the key, of which only as many as the length
-    /// says are meaningful, its length, and the value. `None` in all other cases.
+    /// Where the entry at `index` lies, if there is one.
     #[inline(always)]
-    pub(super) fn word_entry(&self, index: usize) -> Option<([u8; 8], usize, &'a [u8])> {
+    pub(super) fn cell(&self, index: usize) -> Option<Cell> {
         let shape = self.shape;
-        let prefix_len = self.prefix.len();
-        let key_len = prefix_len + shape.suffix_len();
-        if shape.suffix_len() < HEAD_LEN || key_len > 8 {
-            return None;
-        }
-        let head = u32::from_le_bytes(*self.heads.get(index)?).swap_bytes();
-        let start = self.page.len() - prefix_len - (index + 1) * shape.cell_len();
-        let rest = u32::from_le_bytes(*self.page.get(start..)?.first_chunk()?);
-        let value_at = start + shape.rest_len();
-        let value = self.page.get(value_at..value_at + shape.value_len())?;
-        // Earlier bytes of the key are the lower ones of the word. Bytes loaded beyond the key are shifted out at the
-        // top, or stay after its end.
-        let end = u64::from_le_bytes(*self.page.last_chunk()?);
-        let prefix = end >> 1 >> (63 - 8 * prefix_len);
-        let suffix = u64::from(head) | u64::from(rest) << 32;
-        Some(((prefix | suffix << (8 * prefix_len)).to_le_bytes(), key_len, value))
-    }
-
-    /// Key and value at `index`, if the key is short. `None` in all other cases.
-    #[inline(always)]
-    pub(super) fn short_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
-        let &head = self.heads.get(index)?;
-        let start = self.page.len() - self.prefix.len() - (index + 1) * self.shape.cell_len();
-        let cell = self.page.get(start..start + self.shape.cell_len())?;
-        let (rest, value) = cell.split_at_checked(self.shape.rest_len())?;
-        let head_len = self.shape.suffix_len().min(HEAD_LEN);
-        Some((KeyBuf::short(self.prefix, bytes_of_head(head), head_len, rest)?, value))
+        let rest_at = self.cell_start(index).ok()?;
+        Some(Cell { rest_at, suffix_len: shape.suffix_len(), value_len: shape.value_len() })
     }
 
     /// The part of `key` after the page's prefix, if it begins with that.

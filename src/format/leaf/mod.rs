@@ -13,12 +13,13 @@ use std::ops::Range;
 
 use self::dense::{DenseLeaf, Shape};
 use self::slotted::SlottedLeaf;
-use crate::base::{ChildRef, KeyBuf};
+use crate::base::{ChildRef, KeyBuf, KeyStart};
 use crate::error::Result;
 use crate::format::node::{self, Entry, HEAD_LEN, NodeView, Position, overfull};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 
 pub(crate) use self::dense::{is_alike, may_be_dense};
+use self::value::Cell;
 pub(crate) use self::value::{Candidate, LeafValue, Payload, check_lens, entry_len, is_inline};
 
 /// A leaf of either layout, to be read.
@@ -170,30 +171,20 @@ impl<'a> LeafView<'a> {
         }
     }
 
-    /// Key and value at `index`, if the leaf is slotted, the key is short and the value lies in the leaf. `None` in
-    /// all other cases: [`LeafView::entry`] reads them.
+    /// Key and value at `index`, if the key is short and the value lies in the leaf; `start` is the leaf's prefix.
+    /// `None` in all other cases: [`LeafView::entry`] reads them.
     #[inline(always)]
-    pub(crate) fn short_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
-        self.as_slotted().short_entry(index) // no match: without slots there is no entry
-    }
-
-    /// Key and value at `index`, if the leaf is dense and the key short. `None` in all other cases.
-    #[inline(always)]
-    pub(crate) fn short_dense_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
-        match self.layout() {
-            Slotted(_) => None,
-            Dense(leaf) => leaf.short_entry(index),
-        }
-    }
-
-    /// Key and value at `index`, if the leaf is dense with keys of 4 to 8 bytes: the bytes of the key, of which only
-    /// as many as the length says are meaningful, its length, and the value. `None` in all other cases.
-    #[inline(always)]
-    pub(crate) fn word_entry(&self, index: usize) -> Option<([u8; 8], usize, &'a [u8])> {
-        match self.layout() {
-            Slotted(_) => None,
-            Dense(leaf) => leaf.word_entry(index),
-        }
+    pub(crate) fn short_entry(&self, index: usize, start: &KeyStart) -> Option<(KeyBuf, &'a [u8])> {
+        let &head = self.heads.get(index)?;
+        let Cell { rest_at, suffix_len, value_len } = match self.layout() {
+            Slotted(leaf) => leaf.cell(index)?,
+            Dense(leaf) => leaf.cell(index)?,
+        };
+        let value_at = rest_at + suffix_len.saturating_sub(HEAD_LEN);
+        let value = self.page.get(value_at..value_at + value_len)?;
+        let key =
+            start.join(node::bytes_of_head(head), self.page, rest_at, self.prefix.len() + suffix_len)?;
+        Some((key, value))
     }
 
     /// The entry at `index`, to be inserted into another leaf.
@@ -252,17 +243,24 @@ impl<'a> LeafView<'a> {
         }
     }
 
-    /// Prefetches the beginning of the entry at `index` of a slotted leaf, if there is one. (The cells of a dense
-    /// leaf lie in order, and a processor loads them by itself.)
-    #[inline(always)]
-    pub(crate) fn prefetch_index(&self, index: usize) {
-        self.as_slotted().prefetch_index(index);
-    }
-
-    /// Prefetches the entries in `range` of a slotted leaf, as far as there are any.
+    /// Prefetches the entries in `range` of a slotted leaf, as far as there are any. (The cells of a dense leaf lie in
+    /// order, and a processor loads them by itself.)
     #[inline(always)]
     pub(crate) fn prefetch_entries(&self, range: Range<usize>) {
         slotted::prefetch_entries(self.page, self.slots, range);
+    }
+
+    /// How many cache lines of an entry [`LeafView::prefetch_entry`] should ask for.
+    pub(crate) fn lines_of_an_entry(&self) -> usize {
+        slotted::lines_of_an_entry(self.page, self.slots.len())
+    }
+
+    /// Prefetches `lines` cache lines of the entry at `index` of a slotted leaf, if there is one.
+    #[inline(always)]
+    pub(crate) fn prefetch_entry(&self, index: usize, lines: usize) {
+        if let Some(slot) = self.slots.get(index) {
+            page::prefetch_lines(self.page, node::Slot::decode(*slot).offset / page::LINE_BYTES, lines);
+        }
     }
 
     /// Bytes by which the leaf would grow by `entry` if it were rebuilt with a prefix longer by `longer` bytes. A

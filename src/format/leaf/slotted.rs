@@ -7,15 +7,14 @@
 
 use std::ops::Range;
 
-use super::value::{Candidate, LeafValue, Payload, check_lens};
+use super::value::{Candidate, Cell, LeafValue, Payload, check_lens};
 use crate::base::KeyBuf;
 use crate::base::bytes::{get_u16, put_u16};
 use crate::error::{Error, Result, corrupt};
 use crate::format::node::{
-    self, Entry, HEAD_LEN, LEAF_LEAD, Node, NodeView, Slot, bad_offset, bytes_of_head, head_of, slots_start,
+    self, Entry, HEAD_LEN, LEAF_LEAD, Node, NodeView, Slot, bad_offset, head_of, slots_start,
 };
-use crate::format::page;
-use crate::sys::prefetch;
+use crate::format::page::{self, LINE_BYTES};
 
 /// At most this many bytes of an entry are prefetched: the processor itself loads what follows in order.
 const MAX_PREFETCHED_BYTES: usize = 512;
@@ -89,19 +88,17 @@ impl<'a> SlottedLeaf<'a> {
         Ok((self.key_at(index, slot)?, self.value_at(slot)?))
     }
 
-    /// Key and value at `index`, if the key is short and the value lies in the leaf. `None` in all other cases.
+    /// Where the entry at `index` lies, if there is one. With a value on overflow pages, the key is longer than any.
     #[inline(always)]
-    pub(super) fn short_entry(&self, index: usize) -> Option<(KeyBuf, &'a [u8])> {
+    pub(super) fn cell(&self, index: usize) -> Option<Cell> {
         let &[o0, o1, k0, k1] = self.slots.get(index)?;
-        let &head = self.heads.get(index)?;
-        // With the overflow bit it is longer than any page.
-        let suffix_len = usize::from(u16::from_le_bytes([k0, k1]));
-        let entry = self.page.get(usize::from(u16::from_le_bytes([o0, o1]))..)?;
-        let (&value_len, entry) = entry.split_first_chunk()?;
-        let (rest, entry) = entry.split_at_checked(suffix_len.saturating_sub(HEAD_LEN))?;
-        let value = entry.get(..usize::from(u16::from_le_bytes(value_len)))?;
-        let key = KeyBuf::short(self.prefix, bytes_of_head(head), suffix_len.min(HEAD_LEN), rest)?;
-        Some((key, value))
+        let offset = usize::from(u16::from_le_bytes([o0, o1]));
+        let &value_len = self.page.get(offset..)?.first_chunk()?;
+        Some(Cell {
+            rest_at: offset + LEAF_LEAD,
+            suffix_len: usize::from(u16::from_le_bytes([k0, k1])),
+            value_len: usize::from(u16::from_le_bytes(value_len)),
+        })
     }
 
     /// The entry at `index`, to be inserted into another leaf.
@@ -109,14 +106,6 @@ impl<'a> SlottedLeaf<'a> {
     pub(super) fn leaf_entry(&self, index: usize) -> Result<Entry<'a>> {
         let slot = self.slot(index)?;
         self.entry_in(index, slot, slot.offset..self.value_range(slot)?.end)
-    }
-
-    /// Prefetches the beginning of the entry at `index`, if there is one.
-    #[inline(always)]
-    pub(super) fn prefetch_index(&self, index: usize) {
-        if let Some(slot) = self.slots.get(index) {
-            prefetch(self.page, Slot::decode(*slot).offset);
-        }
     }
 
     /// Where the entry at `index` lies in the page.
@@ -127,17 +116,21 @@ impl<'a> SlottedLeaf<'a> {
     }
 }
 
-/// Prefetches those entries of `range` that exist, each as if it had the average length: the length of a value is known
-/// only once the beginning of its entry has been loaded. Takes no view, which would pass through memory.
+/// How many cache lines are prefetched of an entry, as if it had the average length: the length of a value is known
+/// only once the beginning of its entry has been loaded.
+pub(super) fn lines_of_an_entry(page: &[u8], count: usize) -> usize {
+    let length = (node::heap_len(page) as u32 / count.max(1) as u32) as usize;
+    1 + length.min(MAX_PREFETCHED_BYTES).div_ceil(LINE_BYTES)
+}
+
+/// Prefetches those entries of `range` that exist. Takes no view, which would pass through memory.
 #[inline(never)]
 pub(super) fn prefetch_entries(page: &[u8], slots: &[[u8; 4]], range: Range<usize>) {
     let end = range.end.min(slots.len());
     let Some(in_range) = slots.get(range.start..end) else { return };
-    let length = node::heap_len(page) as u32 / slots.len().max(1) as u32;
-    let length = (length as usize).min(MAX_PREFETCHED_BYTES);
+    let lines = lines_of_an_entry(page, slots.len());
     for slot in in_range {
-        let start = Slot::decode(*slot).offset;
-        page::prefetch_range(page, start..start + length);
+        page::prefetch_lines(page, Slot::decode(*slot).offset / LINE_BYTES, lines);
     }
 }
 

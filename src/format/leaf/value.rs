@@ -88,6 +88,16 @@ impl Payload<'_> {
     }
 }
 
+/// Where an entry's key and inline value lie in the page; nothing of it has been checked.
+#[derive(Clone, Copy)]
+pub(super) struct Cell {
+    /// Where the bytes of the key after its head begin.
+    pub(super) rest_at: usize,
+    pub(super) suffix_len: usize,
+    /// The value comes after the rest of the key.
+    pub(super) value_len: usize,
+}
+
 /// The only entry of a leaf that may have a certain key: its head matches, its rest has not been read yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {

@@ -7,7 +7,7 @@ use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::error::Error;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 use crate::tree::pages::TreeRoot;
-use crate::tree::{NewValue, RangeCursor, TreeMut, get, get_many, walk};
+use crate::tree::{NewValue, OpenLeaf, RangeCursor, TreeMut, get, get_many, walk};
 
 /// A small random generator (xorshift64*): the tests are the same each time.
 struct Random(u64);
@@ -70,11 +70,19 @@ fn read_everything(pages: &Pages, root: &TreeRoot) {
         RangeCursor::new(root, Bound::Included(&keys[7]), Bound::Excluded(&keys[keys.len() - 9])),
     ];
     for cursor in &mut cursors {
+        let mut open = OpenLeaf::default();
         // Pages that refer to each other crosswise make a range long, but each step is bounded.
         for _ in 0..if cfg!(miri) { 50 } else { 5000 } {
-            let front = value_or_corrupt(cursor.next(pages)).flatten().is_some();
-            let back = value_or_corrupt(cursor.next_back(pages)).flatten().is_some();
+            let front = value_or_corrupt(cursor.next_in(pages, &mut open)).flatten().is_some();
+            let back = value_or_corrupt(cursor.next_back_in(pages, &mut open)).flatten().is_some();
             if !front && !back {
+                break;
+            }
+        }
+        let (mut cursor, mut open) =
+            (RangeCursor::new(root, Bound::Unbounded, Bound::Unbounded), OpenLeaf::default());
+        for _ in 0..if cfg!(miri) { 50 } else { 5000 } {
+            if value_or_corrupt(cursor.next_in(pages, &mut open)).flatten().is_none() {
                 break;
             }
         }

@@ -2,5 +2,6 @@
 
 mod hostile;
 mod model;
+mod scan;
 mod shape;
 mod store;

@@ -6,7 +6,7 @@ use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Result, corrupt};
 use crate::format::overflow;
 use crate::tree::pages::{NumberSupply, PageSource, SealedPages, TreeRoot};
-use crate::tree::{RangeCursor, TreeMut, VisitedPages, Visitor, walk};
+use crate::tree::{OpenLeaf, RangeCursor, TreeMut, VisitedPages, Visitor, walk};
 
 /// Any transaction may have left a tree.
 pub(super) const NEWEST: TransactionId = TransactionId(u64::MAX);
@@ -204,16 +204,16 @@ pub(super) fn assert_cursor_yields<'a>(
     cursor: RangeCursor,
     model: &Model,
 ) {
-    let mut front = cursor.clone();
+    let (mut front, mut open) = (cursor.clone(), OpenLeaf::default());
     for (key, value) in model {
-        let (found_key, found_value) = front.next(nodes).unwrap().expect("an entry");
+        let (found_key, found_value) = front.next_in(nodes, &mut open).unwrap().expect("an entry");
         assert_eq!((&*found_key, found_value), (&key[..], &value[..]));
     }
-    assert!(front.next(nodes).unwrap().is_none());
-    let mut back = cursor;
+    assert!(front.next_in(nodes, &mut open).unwrap().is_none());
+    let (mut back, mut open) = (cursor, OpenLeaf::default());
     for (key, value) in model.iter().rev() {
-        let (found_key, found_value) = back.next_back(nodes).unwrap().expect("an entry");
+        let (found_key, found_value) = back.next_back_in(nodes, &mut open).unwrap().expect("an entry");
         assert_eq!((&*found_key, found_value), (&key[..], &value[..]));
     }
-    assert!(back.next_back(nodes).unwrap().is_none());
+    assert!(back.next_back_in(nodes, &mut open).unwrap().is_none());
 }
