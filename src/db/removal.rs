@@ -1,15 +1,23 @@
 //! Removals of many entries: those that a closure chooses, those of a range, all.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use crate::base::KeyBuf;
 use crate::db::iter::prefix_bounds;
 use crate::db::write::TableMut;
 use crate::error::{Error, Result};
+use crate::format::node::NodeView;
+use crate::tree::nodes::resolve;
 use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Value};
 
-/// How many entries `retain` collects before it removes them.
-const RETAIN_BATCH: usize = 1024;
+/// Entries of one leaf that are to be removed.
+struct Doomed {
+    /// The key of the first of them.
+    first: KeyBuf,
+    ranges: Vec<Range<usize>>,
+    /// The key of the leaf's last entry, removed or not.
+    last: KeyBuf,
+}
 
 impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     /// Removes every entry for which `keep` returns `false`. Returns the number of removed entries.
@@ -82,26 +90,42 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     ) -> Result<u64, E> {
         let mut removed = 0;
         let mut after = Bound::Unbounded;
-        loop {
-            self.transaction.check_usable()?;
-            let mut doomed = Vec::new();
-            let tree = &self.open().tree;
-            let nodes = tree.nodes(self.pages());
-            let mut cursor = tree.range(after.as_ref().map(|key: &KeyBuf| &**key), Bound::Unbounded);
-            while doomed.len() < RETAIN_BATCH {
-                let Some((key, value)) = cursor.next(nodes)? else { break };
-                if !keep(K::decode(KeyBytes::from(key.clone()))?, V::decode(value)?)? {
-                    doomed.push(key);
+        while let Some(Doomed { first, ranges, last }) = self.next_doomed(after, &mut keep)? {
+            self.change(|open, pages| open.tree.remove_some(pages, &first, &ranges))?;
+            removed += ranges.iter().map(|range| range.len() as u64).sum::<u64>();
+            after = Bound::Excluded(last);
+        }
+        Ok(removed)
+    }
+
+    /// Asks `keep` for one leaf after the other, until there is one with entries to be removed.
+    fn next_doomed<E: From<Error>>(
+        &self,
+        after: Bound<KeyBuf>,
+        keep: &mut impl FnMut(K::Owned, V::Ref<'_>) -> Result<bool, E>,
+    ) -> Result<Option<Doomed>, E> {
+        self.transaction.check_usable()?;
+        let tree = &self.open().tree;
+        let nodes = tree.nodes(self.pages());
+        let mut cursor = tree.range(after.as_ref().map(|key| &**key), Bound::Unbounded);
+        while let Some((leaf, indexes)) = cursor.next_leaf(nodes)? {
+            let mut ranges: Vec<Range<usize>> = Vec::new();
+            for index in indexes.clone() {
+                let (key, value) = leaf.entry(index)?;
+                if keep(K::decode(KeyBytes::from(key))?, V::decode(resolve(nodes, value)?)?)? {
+                    continue;
+                }
+                match ranges.last_mut() {
+                    Some(range) if range.end == index => range.end += 1,
+                    _ => ranges.push(index..index + 1),
                 }
             }
-            doomed.iter().try_for_each(|key| self.remove_found(key))?;
-            removed += doomed.len() as u64;
-            // A batch that is not full has reached the end of the table.
-            match doomed.pop() {
-                Some(last) if doomed.len() + 1 == RETAIN_BATCH => after = Bound::Excluded(last),
-                _ => return Ok(removed),
+            if let Some(Range { start, .. }) = ranges.first() {
+                let (first, last) = (leaf.key(*start)?, leaf.key(indexes.end - 1)?);
+                return Ok(Some(Doomed { first, ranges, last }));
             }
         }
+        Ok(None)
     }
 
     /// Removes all entries whose keys are in `range`, whole subtrees at a time. Returns the number of removed

@@ -11,7 +11,8 @@ use crate::db::iter::{
 };
 use crate::db::table_info::TableInfo;
 use crate::db::ticket::PendingCommit;
-use crate::error::{Error, Result, corrupt};
+use crate::error::{Error, Result};
+use crate::tree::End;
 use crate::txn::commit::Durability;
 use crate::txn::page_file::PageFile;
 use crate::txn::write::{OpenTable, Transaction};
@@ -482,7 +483,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let key = key.encode_key();
         let old = self.owned_value(&key)?;
         if old.is_some() {
-            self.remove_found(&key)?;
+            self.change(|open, pages| open.tree.remove(pages, &key))?;
         }
         Ok(old)
     }
@@ -510,7 +511,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn pop_first(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
-        self.pop(false)
+        self.pop(End::Front)
     }
 
     /// Removes and returns the entry with the greatest key.
@@ -519,27 +520,14 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     ///
     /// Those of [`pop_first`](TableMut::pop_first).
     pub fn pop_last(&mut self) -> Result<Option<(K::Owned, V::Owned)>> {
-        self.pop(true)
+        self.pop(End::Back)
     }
 
-    fn pop(&mut self, last: bool) -> Result<Option<(K::Owned, V::Owned)>> {
+    fn pop(&mut self, end: End) -> Result<Option<(K::Owned, V::Owned)>> {
         self.transaction.check_usable()?;
-        let tree = &self.open().tree;
-        let nodes = tree.nodes(self.pages());
-        let mut cursor = tree.range(Bound::Unbounded, Bound::Unbounded);
-        let entry = if last { cursor.next_back(nodes)? } else { cursor.next(nodes)? };
-        let Some((key, value)) = entry else { return Ok(None) };
-        let entry = decode_owned_entry::<K, V>(key.clone(), value)?;
-        self.remove_found(&key)?;
+        let Some((key, value)) = self.open().tree.outermost(self.pages(), end)? else { return Ok(None) };
+        let entry = decode_owned_entry::<K, V>(key, value)?;
+        self.change(|open, pages| open.tree.remove_outermost(pages, end))?;
         Ok(Some(entry))
-    }
-
-    /// Removes an entry that a cursor has just read.
-    pub(super) fn remove_found(&mut self, key: &[u8]) -> Result<()> {
-        self.change(|open, pages| match open.tree.remove(pages, key)? {
-            true => Ok(()),
-            // If a search cannot find a key that a cursor reads, the caller's loop would read it for ever.
-            false => Err(corrupt(None, "order of the keys", "keys that are found", "one that is not")),
-        })
     }
 }

@@ -254,6 +254,20 @@ impl RangeCursor {
         entry
     }
 
+    /// Goes past all entries of the leaf that has the next entry from the front, as far as they are within the range.
+    /// Returns the leaf and their indexes.
+    pub(crate) fn next_leaf<'a>(
+        &mut self,
+        nodes: impl Nodes<'a>,
+    ) -> Result<Option<(LeafView<'a>, Range<usize>)>> {
+        let Some(Stretch { leaf, limit, .. }) = self.open_stretch(nodes, End::Front)? else {
+            return Ok(None);
+        };
+        let Some(Path { leaf: step, .. }) = &mut self.front else { return Ok(None) };
+        let start = std::mem::replace(&mut step.index, limit);
+        Ok(Some((leaf, start..limit)))
+    }
+
     /// Takes back the last step of `end`, which was over an entry: the next one comes to it again.
     #[cold]
     pub(crate) fn step_back(&mut self, end: End) {

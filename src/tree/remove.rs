@@ -1,4 +1,8 @@
-//! Removal of one entry, a range, or all.
+//! Removal of one entry, an outermost one, some of a leaf, a range, or all.
+//!
+//! At the tree's ends, entries are often removed one after the other, so a leaf there is not balanced: it stays until
+//! it is empty, and then its parent loses it. A leaf that loses some of its entries at once is balanced once, or
+//! dropped if nothing is left of it.
 //!
 //! A range is removed in two steps. The cut walks down the range's two edges: what lies wholly between is dropped,
 //! subtree by subtree; the nodes on the edges lose children or entries and may be left too empty, a branch even
@@ -12,17 +16,20 @@
 //!   not make the walk longer than the file.
 
 use std::collections::HashSet;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
+use std::slice;
 
-use crate::base::ChildRef;
+use crate::base::{ChildRef, KeyBuf};
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::leaf::{self, LeafValue, LeafView};
 use crate::format::node::{self, NodeView};
 use crate::format::page;
-use crate::tree::nodes::{TreeTop, view, view_any_count};
+use crate::tree::cursor::End;
+use crate::tree::frames::FramesOverPages;
+use crate::tree::nodes::{Nodes, TreeTop, branch_at, leaf_at, resolve, view, view_any_count};
 use crate::tree::pages::PageSource;
-use crate::tree::tree_mut::TreeMut;
+use crate::tree::tree_mut::{Step, TreeMut};
 
 type Seen = HashSet<ChildRef>;
 
@@ -50,6 +57,105 @@ impl TreeMut {
         leaf::remove(self.frames.get_mut(leaf)?, place.index..place.index + 1)?;
         self.count_removed(1)?;
         self.rebalance(source, depth)?;
+        Ok(true)
+    }
+
+    /// The first or the last entry.
+    pub(crate) fn outermost<'a, S: PageSource>(
+        &'a self,
+        source: &'a S,
+        end: End,
+    ) -> Result<Option<(KeyBuf, &'a [u8])>> {
+        if self.top.depth == 0 {
+            return Ok(None);
+        }
+        let nodes = self.nodes(source);
+        let mut node = self.top.node;
+        for level in (1..self.top.depth).rev() {
+            let branch = branch_at(nodes, node, level)?;
+            node = branch.child(outermost_index(end, branch.child_count()))?;
+        }
+        let leaf = leaf_at(nodes, node)?;
+        let (key, value) = leaf.entry(outermost_index(end, leaf.count()))?;
+        Ok(Some((key, resolve(nodes, value)?)))
+    }
+
+    /// Removes the first or the last entry. The tree is not empty.
+    pub(crate) fn remove_outermost<S: PageSource>(&mut self, source: &S, end: End) -> Result<()> {
+        self.locate_outermost(source, end)?;
+        self.copy_path(source)?;
+        let index = self.path.last().map_or(0, |step| step.index);
+        self.remove_in_leaf(source, slice::from_ref(&(index..index + 1)))?;
+        self.drop_leaf_if_empty(source).map(|_| ())
+    }
+
+    /// Leaves the way to the first or the last entry in `path`.
+    fn locate_outermost<S: PageSource>(&mut self, source: &S, end: End) -> Result<()> {
+        self.path.clear();
+        self.is_path_to_end = false;
+        self.is_only_appended = false;
+        let nodes = FramesOverPages { source, frames: &self.frames };
+        let mut node = self.top.node;
+        for level in (1..self.top.depth).rev() {
+            let branch: BranchView<'_> = view_any_count(nodes.node(node)?, level)?;
+            let index = outermost_index(end, branch.child_count());
+            self.path.push(Step { node, index });
+            node = branch.child(index)?;
+        }
+        let count = leaf_at(nodes, node)?.count();
+        self.path.push(Step { node, index: outermost_index(end, count) });
+        Ok(())
+    }
+
+    /// Removes the entries at the indexes in `doomed`, ascending and apart, of the leaf that has `first`, the first of
+    /// them.
+    pub(crate) fn remove_some<S: PageSource>(
+        &mut self,
+        source: &S,
+        first: &[u8],
+        doomed: &[Range<usize>],
+    ) -> Result<()> {
+        let place = self.locate(source, first)?;
+        if !place.found || doomed.first().is_none_or(|range| range.start != place.index) {
+            // A caller that goes on from there would come to the same entries again and again.
+            return Err(corrupt(None, "order of the keys", "keys that are found", "one that is not"));
+        }
+        self.copy_path(source)?;
+        self.remove_in_leaf(source, doomed)?;
+        if self.drop_leaf_if_empty(source)? { Ok(()) } else { self.rebalance(source, self.path.len() - 1) }
+    }
+
+    /// Removes entries of the path's leaf, without balancing it.
+    fn remove_in_leaf<S: PageSource>(&mut self, source: &S, doomed: &[Range<usize>]) -> Result<()> {
+        let Some(&Step { node: leaf, .. }) = self.path.last() else { return Ok(()) };
+        for range in doomed.iter().rev() {
+            for index in range.clone() {
+                self.release_value(source, leaf, index)?;
+            }
+            leaf::remove(self.frames.get_mut(leaf)?, range.clone())?;
+        }
+        self.count_removed(doomed.iter().map(|range| range.len() as u64).sum())
+    }
+
+    /// Takes the path's leaf out of the tree if it is empty. Returns whether it was.
+    fn drop_leaf_if_empty<S: PageSource>(&mut self, source: &S) -> Result<bool> {
+        let Some(&Step { node: leaf, .. }) = self.path.last() else { return Ok(false) };
+        if node::key_count(self.frames.get(leaf)?) > 0 {
+            return Ok(false);
+        }
+        let depth = self.path.len() - 1;
+        if depth == 0 {
+            self.shrink_root()?;
+            return Ok(true);
+        }
+        let parent = self.path[depth - 1];
+        if node::key_count(self.frames.get(parent.node)?) == 0 {
+            // A damaged branch with a single child: the merge reports what is wrong.
+            return self.rebalance(source, depth).map(|()| true);
+        }
+        branch::remove_children(self.frames.get_mut(parent.node)?, parent.index..parent.index + 1)?;
+        self.frames.free(leaf)?;
+        self.rebalance(source, depth - 1)?;
         Ok(true)
     }
 
@@ -266,6 +372,14 @@ impl TreeMut {
             self.rebalance(source, depth)?;
         }
         Ok(())
+    }
+}
+
+/// The first or the last of `count` indexes.
+fn outermost_index(end: End, count: usize) -> usize {
+    match end {
+        End::Front => 0,
+        End::Back => count - 1,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Random operations on a tree and on a `BTreeMap`, which must agree; every seal is verified by `Store`.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use proptest::prelude::*;
 
-use super::store::{Model, Store, assert_cursor_yields};
+use super::store::{Model, Pages, Store, assert_cursor_yields};
+use crate::base::KeyBuf;
 use crate::base::property::cases;
+use crate::format::node::NodeView;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, max_key_len};
 use crate::tree::pages::TreeRoot;
-use crate::tree::{NewValue, RangeCursor, get, get_many};
+use crate::tree::{End, NewValue, OpenLeaf, RangeCursor, TreeMut, get, get_many};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -16,6 +18,10 @@ enum Op {
     Reserve(Vec<u8>, usize),
     Remove(Vec<u8>),
     RemoveNth(u16),
+    /// Some from the front or the back, one by one.
+    Pop(bool, u16),
+    /// Those of each leaf whose position in the order is not a multiple.
+    Retain(usize),
     DeleteRange(Bound<Vec<u8>>, Bound<Vec<u8>>),
     Scan(Bound<Vec<u8>>, Bound<Vec<u8>>),
     GetMany(Vec<Vec<u8>>),
@@ -76,6 +82,8 @@ fn ops_with(key: BoxedStrategy<Vec<u8>>, lens: BoxedStrategy<usize>) -> impl Str
         4 => (key.clone(), lens).prop_map(|(key, len)| Op::Reserve(key, len)),
         8 => key.clone().prop_map(Op::Remove),
         25 => any::<u16>().prop_map(Op::RemoveNth),
+        2 => (any::<bool>(), 0..120u16).prop_map(|(is_back, count)| Op::Pop(is_back, count)),
+        1 => (1usize..9).prop_map(Op::Retain),
         3 => (bounds(key.clone()), bounds(key.clone())).prop_map(|(a, b)| Op::DeleteRange(a, b)),
         3 => (bounds(key.clone()), bounds(key.clone())).prop_map(|(a, b)| Op::Scan(a, b)),
         2 => prop::collection::vec(key, 0..40).prop_map(Op::GetMany),
@@ -145,6 +153,23 @@ fn apply(store: &mut Store, model: &mut Model, step: usize, op: &Op) -> Option<T
             model.remove(&key);
             assert_eq!(tree.get(pages, &key).unwrap(), None);
         }
+        Op::Pop(is_back, count) => {
+            let end = if *is_back { End::Back } else { End::Front };
+            for _ in 0..*count {
+                let expected = if *is_back { model.pop_last() } else { model.pop_first() };
+                let found = tree.outermost(pages, end).unwrap();
+                assert_eq!(found.map(|(key, value)| (key.to_vec(), value.to_vec())), expected);
+                if expected.is_none() {
+                    break;
+                }
+                tree.remove_outermost(pages, end).unwrap();
+            }
+        }
+        Op::Retain(each) => {
+            retain_each(tree, pages, *each);
+            let mut position = 0..;
+            model.retain(|_, _| position.next().is_some_and(|at: usize| at.is_multiple_of(*each)));
+        }
         Op::DeleteRange(lower, upper) => {
             let doomed = part(model, lower, upper);
             let removed = tree.remove_range(pages, slice_of(lower), slice_of(upper)).unwrap();
@@ -171,14 +196,43 @@ fn apply(store: &mut Store, model: &mut Model, step: usize, op: &Op) -> Option<T
     None
 }
 
+/// Removes all entries whose position in the order is not a multiple, leaf by leaf.
+fn retain_each(tree: &mut TreeMut, pages: &Pages, each: usize) {
+    let (mut after, mut position) = (Bound::Unbounded, 0);
+    loop {
+        let mut cursor = tree.range(after.as_ref().map(|key: &KeyBuf| &**key), Bound::Unbounded);
+        let Some((leaf, indexes)) = cursor.next_leaf(tree.nodes(pages)).unwrap() else { return };
+        let last = leaf.key(indexes.end - 1).unwrap();
+        let is_doomed = |index: &usize| !(position + index - indexes.start).is_multiple_of(each);
+        let doomed: Vec<usize> = indexes.clone().filter(is_doomed).collect();
+        if let Some(first) = doomed.first() {
+            let first = leaf.key(*first).unwrap();
+            let ranges: Vec<Range<usize>> = doomed
+                .chunk_by(|one, next| one + 1 == *next)
+                .map(|run| run[0]..run[run.len() - 1] + 1)
+                .collect();
+            tree.remove_some(pages, &first, &ranges).unwrap();
+        }
+        position += indexes.len();
+        after = Bound::Excluded(last);
+    }
+}
+
 /// Takes entries from both ends in turns; all come once.
 fn assert_ends_meet(store: &Store, mut cursor: RangeCursor, mut expected: Model, seed: usize) {
     let nodes = store.tree.nodes(&store.pages);
     let mut depth = seed;
+    let (keeps_open, mut open) = (seed.is_multiple_of(2), OpenLeaf::default());
     loop {
         depth = depth.wrapping_mul(25_214_903_917).wrapping_add(11);
         let from_front = depth & (1 << 20) == 0;
-        let found = if from_front { cursor.next(nodes) } else { cursor.next_back(nodes) }.unwrap();
+        let found = match (from_front, keeps_open) {
+            (true, false) => cursor.next(nodes),
+            (false, false) => cursor.next_back(nodes),
+            (true, true) => cursor.next_in(nodes, &mut open),
+            (false, true) => cursor.next_back_in(nodes, &mut open),
+        }
+        .unwrap();
         let wanted = if from_front { expected.pop_first() } else { expected.pop_last() };
         assert_eq!(found.map(|(key, value)| (key.to_vec(), value.to_vec())), wanted);
         if expected.is_empty() {

@@ -10,9 +10,12 @@ use crate::format::page::MIN_PAGE_SIZE;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::{End, NewValue, Nodes, OpenLeaf, RangeCursor};
 
+/// The length of the value with a number.
+type ValueLen = fn(usize) -> usize;
+
 /// Lengths of keys and values: dense leaves with keys of one word and of several, leaves with slots, keys that need an
 /// allocation, values on overflow pages among others.
-const SHAPES: [(usize, fn(usize) -> usize); 7] = [
+const SHAPES: [(usize, ValueLen); 7] = [
     (8, |_| 8),
     (24, |_| 0),
     (8, |_| 100),
@@ -31,7 +34,7 @@ fn key(number: usize, len: usize) -> Vec<u8> {
 }
 
 /// A tree of which a part is finished pages and a part frames, and what is in it.
-fn half_spilled(key_len: usize, value_len: fn(usize) -> usize) -> (Store, Model) {
+fn half_spilled(key_len: usize, value_len: ValueLen) -> (Store, Model) {
     let count = if cfg!(miri) { 200 } else { 3000 };
     let (mut store, mut model) = (Store::new(MIN_PAGE_SIZE), Model::new());
     let mut insert = |store: &mut Store, number: usize| {
