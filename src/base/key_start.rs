@@ -83,7 +83,8 @@ impl KeyStart {
         let words = match len {
             0..=16 => self.words_with::<2>(head, bytes.first_chunk()?),
             17..=32 => self.words_with::<4>(head, bytes.first_chunk()?),
-            33..=INLINE_LEN => self.words_with::<INLINE_WORDS>(head, bytes.first_chunk()?),
+            33..=48 => self.words_with::<6>(head, bytes.first_chunk()?),
+            49..=INLINE_LEN => self.words_with::<INLINE_WORDS>(head, bytes.first_chunk()?),
             _ => return None,
         };
         Some(KeyBuf::from_words(words, len))
@@ -112,13 +113,13 @@ mod tests {
     fn keys_of_every_length_come_out_whole_wherever_their_parts_are_cut() {
         for len in 0..100usize {
             let whole: Vec<u8> = (1..=len as u8).collect();
-            for cut in 0..=len.min(60) {
+            for cut in 0..=len.min(80) {
                 let (prefix, suffix) = whole.split_at(cut);
                 let mut head = [0xee; HEAD_LEN];
                 let (in_head, rest) = suffix.split_at(suffix.len().min(HEAD_LEN));
                 head[..in_head.len()].copy_from_slice(in_head);
-                let page = [&[0xaa; 64][..], rest, &[0xbb; 48]].concat();
-                let key = KeyStart::new(prefix).and_then(|start| start.join(head, &page, 64, len));
+                let page = [&[0xaa; 80][..], rest, &[0xbb; 72]].concat();
+                let key = KeyStart::new(prefix).and_then(|start| start.join(head, &page, 80, len));
                 assert_eq!(key.is_some(), len <= INLINE_LEN, "{len}, {cut}");
                 assert!(key.is_none_or(|key| *key == *whole), "{len}, {cut}");
             }

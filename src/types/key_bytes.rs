@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use crate::base::KeyBuf;
 
-/// A key of type `[u8]` as a table returns it: owned, and without an allocation up to 47 bytes.
+/// A key of type `[u8]` as a table returns it: owned, and without an allocation up to 71 bytes.
 ///
 /// It derefs to `[u8]`, and compares, hashes and prints as `[u8]` does.
 ///

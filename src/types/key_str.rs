@@ -1,7 +1,7 @@
 //! A text key that a table returns.
 //!
 //! Invariant: the bytes are UTF-8; [`KeyStr::from_utf8`] checked them. The type of the inline buffer does not express
-//! this, so without `unsafe` a `str` requires another check of at most 47 bytes. Comparison needs no `str`: the order
+//! this, so without `unsafe` a `str` requires another check of at most 71 bytes. Comparison needs no `str`: the order
 //! of text is the order of its UTF-8.
 
 use std::borrow::{Borrow, Cow};
@@ -15,7 +15,7 @@ use super::{KeyBytes, decode_error};
 use crate::Result;
 use crate::base::KeyBuf;
 
-/// A key of type `str` as a table returns it: owned, and without an allocation up to 47 bytes.
+/// A key of type `str` as a table returns it: owned, and without an allocation up to 71 bytes.
 ///
 /// It derefs to `str`, and compares, hashes and prints as `str` does.
 ///
