@@ -53,6 +53,13 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// How many bytes [`push_varint`] appends for `value`.
+#[inline]
+pub(crate) fn varint_len(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 /// Takes one LEB128 integer from the front of `input`. Returns `None` if it is truncated or does not fit in 64 bits.
 pub(crate) fn take_varint(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
@@ -80,6 +87,7 @@ mod tests {
         for value in [0, 1, 127, 128, 16383, 16384, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
             let mut bytes = Vec::new();
             push_varint(&mut bytes, value);
+            assert_eq!(varint_len(value), bytes.len());
             let mut input = &bytes[..];
             assert_eq!(take_varint(&mut input), Some(value));
             assert!(input.is_empty());

@@ -50,6 +50,45 @@ impl fmt::Display for TransactionId {
     }
 }
 
+/// A log sequence number: a position in the redo log, counted in bytes. It never goes back and never begins again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct Lsn(pub(crate) u64);
+
+impl Lsn {
+    /// Positions in a file stay below this, so that no sum of one and a length overflows.
+    pub(crate) const LIMIT: Lsn = Lsn(1 << 62);
+
+    /// The position `bytes` bytes after this one.
+    #[inline]
+    pub(crate) fn plus(self, bytes: u64) -> Lsn {
+        Lsn(self.0.saturating_add(bytes))
+    }
+
+    /// How many bytes `earlier` lies before this position; 0 if it does not.
+    #[inline]
+    pub(crate) fn since(self, earlier: Lsn) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The first position from this one on that is a multiple of `multiple`.
+    #[inline]
+    pub(crate) fn round_up(self, multiple: u64) -> Lsn {
+        Lsn(self.0.saturating_add(multiple - 1)).round_down(multiple)
+    }
+
+    /// The last position up to this one that is a multiple of `multiple`.
+    #[inline]
+    pub(crate) fn round_down(self, multiple: u64) -> Lsn {
+        Lsn(self.0 - self.0 % multiple)
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// `count` contiguous pages, from `first` on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Extent {
@@ -60,6 +99,11 @@ pub(crate) struct Extent {
 impl Extent {
     pub(crate) fn new(first: u32, count: u32) -> Extent {
         Extent { first: PageNumber(first), count }
+    }
+
+    /// Whether the page is in the extent.
+    pub(crate) fn contains(self, page: PageNumber) -> bool {
+        self.first <= page && page.0 < self.end()
     }
 
     /// The first page number after the extent.

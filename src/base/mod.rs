@@ -13,7 +13,7 @@ pub(crate) mod page_set;
 #[cfg(test)]
 pub(crate) mod property;
 
-pub(crate) use ids::{ChildRef, Extent, PageNumber, TransactionId};
+pub(crate) use ids::{ChildRef, Extent, Lsn, PageNumber, TransactionId};
 pub(crate) use key_buf::{ApartKey, KeyBuf};
 pub(crate) use key_start::KeyStart;
 pub(crate) use page_set::PageSet;

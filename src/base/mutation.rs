@@ -7,31 +7,45 @@
 pub(crate) enum Mutation {
     /// A durable commit returns without waiting for a sync.
     CommitDoesNotWait,
-    /// A durable commit returns without its barrier.
+    /// A sync of the log has no barrier.
     BarrierSkipped,
-    /// A meta page that lists nothing is stored without a barrier for the pages of its snapshot.
-    FirstBarrierSkipped,
-    /// A meta page lists no pages though no barrier has covered them.
-    NothingListed,
-    /// A meta page lists only what the last commit has stored (R6).
-    OnlyLastCommitListed,
-    /// A meta page lists pages, too, that have died since the last one (R6).
-    DeadPagesListed,
-    /// What was stored before the commit, spilled, is not listed.
-    SpilledNotListed,
+    /// A sync covers a block less of the log than it promises.
+    LogSyncedTooShort,
+    /// A transaction counts as durable before the barrier over its record.
+    DurableTooEarly,
+    /// Log bytes that were stored before the handle was opened are not stored again (L3).
+    LogNotStoredAgain,
+    /// The same for pages, by a checkpoint (L3).
+    PagesNotStoredAgain,
+    /// A transaction builds on one that is neither in the log nor checkpointed (L9).
+    UnloggedForgotten,
+    /// A sync raises durable over a transaction that is neither logged nor checkpointed (L9).
+    UnloggedNotCheckpointed,
+    /// A record is stored over log bytes that a replay may need (L7).
+    LogOverwritten,
+    /// The record of a writer that died before newest advanced is overwritten (L2).
+    OrphanNotReplayed,
+    /// The record of a durable commit shares its block with the next one (L14).
+    DurableNotSealed,
+    /// A checkpoint stores its meta before the barrier over the pages (L8).
+    MetaBeforePages,
+    /// A checkpoint has no barrier over the pages (L8).
+    PagesNotSynced,
+    /// A checkpoint counts before the barrier over its meta (L8).
+    MetaNotSynced,
     /// The meta page overwrites the last durable one.
     SlotNotChanged,
-    /// A meta page refers to a longer file before the length is durable.
-    LengthNotSynced,
-    /// The length is made durable only if the newest commit made the file longer.
-    OlderGrowthForgotten,
+    /// The meta that a dead checkpointer has left is not erased (L1).
+    LeftMetaNotErased,
     /// The end of the file is cut off though a protected snapshot has pages there.
     CutTooEarly,
     /// A failed sync is forgotten, and the next one believed.
     FailedSyncRetried,
-    /// The newest durable snapshot is not protected (I1).
-    DurableNotProtected,
-    /// The target of the sync in flight is not protected (R5).
+    /// The durable snapshot is protected in place of the checkpointed one (L1).
+    DurableInPlaceOfCheckpointed,
+    /// The target of the checkpoint in progress is not protected (L1).
+    CheckpointTargetNotProtected,
+    /// The target of the sync in progress is not protected (R5).
     TargetNotProtected,
     /// The newest snapshot is not protected (R1).
     NewestNotProtected,
@@ -39,30 +53,16 @@ pub(crate) enum Mutation {
     ReadersNotProtected,
     /// A retired page is free one snapshot too early (I2).
     FreedTooEarly,
-    /// A snapshot counts as durable when its meta page is stored, before the barrier.
-    DurableTooEarly,
     /// A durable commit is visible before it is durable (I3).
     VisibleTooEarly,
-    /// Recovery believes a meta page without looking at the pages that it lists.
-    ListedNotVerified,
-    /// Recovery does not compare the digest of the listed pages.
-    DigestNotCompared,
     /// Meta pages are believed without their own checksum.
-    RecordChecksumNotCompared,
+    MetaChecksumNotCompared,
     /// Recovery takes the older meta page though the newer is good.
-    OlderRecordChosen,
-    /// Recovery leaves a rejected meta page where it is (R9).
-    RejectedNotErased,
-    /// Recovery does not store again what it found (R7).
-    NotStoredAgain,
-    /// Recovery runs no barrier.
-    RecoveryBarrierSkipped,
-    /// A new transaction gets the id of a rejected meta page (R9).
+    OlderMetaChosen,
+    /// Recovery does not replay the log.
+    LogNotReplayed,
+    /// A new transaction gets an id that a record may have had.
     IdUsedAgain,
-    /// Recovery does not erase a rejected meta page where it reads zeros already (R9).
-    ZerosNotStoredOverZeros,
-    /// Recovery goes on though its barrier has failed.
-    RecoveryFailureIgnored,
     /// The check finds nothing, whatever there is.
     CheckFindsNothing,
 }
@@ -72,33 +72,33 @@ impl Mutation {
     pub(crate) const ALL: [Mutation; 30] = [
         Mutation::CommitDoesNotWait,
         Mutation::BarrierSkipped,
-        Mutation::FirstBarrierSkipped,
-        Mutation::NothingListed,
-        Mutation::OnlyLastCommitListed,
-        Mutation::DeadPagesListed,
-        Mutation::SpilledNotListed,
+        Mutation::LogSyncedTooShort,
+        Mutation::DurableTooEarly,
+        Mutation::LogNotStoredAgain,
+        Mutation::PagesNotStoredAgain,
+        Mutation::UnloggedForgotten,
+        Mutation::UnloggedNotCheckpointed,
+        Mutation::LogOverwritten,
+        Mutation::OrphanNotReplayed,
+        Mutation::DurableNotSealed,
+        Mutation::MetaBeforePages,
+        Mutation::PagesNotSynced,
+        Mutation::MetaNotSynced,
         Mutation::SlotNotChanged,
-        Mutation::LengthNotSynced,
-        Mutation::OlderGrowthForgotten,
+        Mutation::LeftMetaNotErased,
         Mutation::CutTooEarly,
         Mutation::FailedSyncRetried,
-        Mutation::DurableNotProtected,
+        Mutation::DurableInPlaceOfCheckpointed,
+        Mutation::CheckpointTargetNotProtected,
         Mutation::TargetNotProtected,
         Mutation::NewestNotProtected,
         Mutation::ReadersNotProtected,
         Mutation::FreedTooEarly,
-        Mutation::DurableTooEarly,
         Mutation::VisibleTooEarly,
-        Mutation::ListedNotVerified,
-        Mutation::DigestNotCompared,
-        Mutation::RecordChecksumNotCompared,
-        Mutation::OlderRecordChosen,
-        Mutation::RejectedNotErased,
-        Mutation::NotStoredAgain,
-        Mutation::RecoveryBarrierSkipped,
+        Mutation::MetaChecksumNotCompared,
+        Mutation::OlderMetaChosen,
+        Mutation::LogNotReplayed,
         Mutation::IdUsedAgain,
-        Mutation::ZerosNotStoredOverZeros,
-        Mutation::RecoveryFailureIgnored,
         Mutation::CheckFindsNothing,
     ];
 }

@@ -1,8 +1,9 @@
 //! Verifies the whole database: what [`Db::check`](crate::Db::check) does.
 //!
-//! Invariants checked: every page of the file is exactly one of meta, reachable, retired or free; every checksum,
-//! page number, kind and level is right; no page is newer than the page that refers to it; keys are in order in and
-//! across pages; the counts of tables are right; the free log matches the writer's free space in memory.
+//! Invariants checked: every page of the file is exactly one of meta, reachable, free log, redo log, retired or free;
+//! every checksum, page number, kind and level is right; no page is newer than the page that refers to it; keys are
+//! in order in and across pages; the counts of tables are right; the free log matches the writer's free space in
+//! memory.
 //!
 //! Invariants kept:
 //! - No problem ends the check: it reads everything that can still be read. Pages below a damaged page cannot be told
@@ -32,6 +33,7 @@ use crate::format::leaf::LeafView;
 use crate::format::meta::META_PAGES;
 use crate::format::node::NodeView;
 use crate::format::page::{PageHeader, PageKind};
+use crate::format::ring::Ring;
 use crate::shm::reader_table::ReaderSlot;
 use crate::shm::watermarks::{CommittedState, Snapshot};
 use crate::space::Space;
@@ -40,7 +42,7 @@ use crate::tree::nodes::resolve;
 use crate::tree::pages::{PageSource, TreeRoot};
 use crate::tree::walk::{VisitedPages, Visitor, walk};
 use crate::txn::database::Database;
-use crate::txn::file_locks::Wait;
+use crate::txn::file_locks::{Turn, Wait};
 use crate::txn::free_space::WriterFreeSpace;
 use crate::txn::free_space::load_free_space;
 use crate::txn::page_file::PageFile;
@@ -59,7 +61,7 @@ pub(crate) type Observer<'a> = &'a mut dyn FnMut(&PageUse<'_>, &PageCounts);
 /// in a protected snapshot.
 pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckReport> {
     core.check_not_forked()?;
-    if core.settings.read_only {
+    if core.is_read_only() {
         let (_reader, newest) = protected_newest(core)?;
         return check_newest(core, &newest, None, observer);
     }
@@ -100,7 +102,7 @@ fn protected_newest(core: &Database) -> Result<(Reader<'_>, CommittedState)> {
         }
         drop(reader);
         let is_syncing = match &core.locks {
-            Some(locks) => locks.is_syncer_locked().map_err(core.pages.io_error("lock"))?,
+            Some(locks) => locks.is_turn_taken(Turn::Syncer).map_err(core.pages.io_error("lock"))?,
             None => true,
         };
         match unsynced {
@@ -280,6 +282,10 @@ impl Check<'_> {
             self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
+        if let Some(ring) = newest.log.ring {
+            self.tell(&PageUse::of_none(ring.extent(), PageRole::RedoLog, None));
+            self.report.counts.redo_log = ring.pages;
+        }
         let Check { observer, report, protected, .. } = self;
         visit_unused(&log.space, protected, |page_use| {
             match page_use.role {
@@ -290,6 +296,7 @@ impl Check<'_> {
         });
         let mut reachable: Vec<Extent> = seen.runs_from(PageNumber(FIRST_PAGE)).collect();
         reachable.append(&mut self.log_pages);
+        reachable.extend(newest.log.ring.map(Ring::extent));
         self.partition(&log.space, &reachable);
         if let Some(space) = writer_space {
             self.place = "free space in memory".into();

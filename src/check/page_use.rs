@@ -39,13 +39,15 @@ pub enum PageRole {
     Overflow,
     /// The log of free space.
     FreeLog,
+    /// The redo log.
+    RedoLog,
     /// Not used by the newest transaction, but by older snapshots: those from [`PageUse::birth`] up to `death`,
     /// exclusive.
     Retired {
         /// The transaction that stopped using it.
         death: u64,
-        /// Whether one of these snapshots is being read, or is the durable one. If not, the next writer may reuse the
-        /// page.
+        /// Whether one of these snapshots is being read, or is the checkpointed one. If not, the next writer may
+        /// reuse the page.
         is_needed: bool,
     },
     /// Free.

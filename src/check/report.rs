@@ -95,7 +95,9 @@ pub struct PageCounts {
     pub overflow: u32,
     /// Pages of the free log.
     pub free_log: u32,
-    /// Pages that the newest transaction does not use, but the durable snapshot or one that is being read does.
+    /// Pages of the redo log.
+    pub redo_log: u32,
+    /// Pages that the newest transaction does not use, but the checkpointed snapshot or one that is being read does.
     pub retired: u32,
     /// Pages that no snapshot needs; the next commit may use them.
     pub free: u32,
@@ -151,6 +153,7 @@ impl fmt::Display for CheckReport {
             branches,
             overflow,
             free_log,
+            redo_log,
             retired,
             free,
             tables,
@@ -161,7 +164,7 @@ impl fmt::Display for CheckReport {
         writeln!(
             f,
             "{total} pages: {records} records, {leaves} leaves, {branches} branches, {overflow} overflow, \
-             {free_log} free log, {retired} retired, {free} free"
+             {free_log} free log, {redo_log} redo log, {retired} retired, {free} free"
         )?;
         write!(f, "{}{} problems", self.problems, self.problems.count())
     }

@@ -83,7 +83,7 @@ impl Parts {
             id: snapshot.id,
             length_pages: snapshot.length_pages,
             catalog: snapshot.catalog,
-            may_be_followed: reader.is_durable(),
+            may_be_followed: reader.is_checkpointed(),
             kept_count: kept.len() as u32,
             run_count: runs.len() as u32,
         };

@@ -7,9 +7,10 @@
 //! ([`Plan`]). Pages that the trees do not use are free, and no page is retired, because no process reads the copy
 //! yet.
 //!
-//! The meta page is in slot 0, and slot 1 is empty. It lists no pages, because the file gets its name only after one
-//! sync of all of it. It has the snapshot's transaction id, so that no page is younger, and an identity of its own,
-//! because the copy is another database. If the copy replaces the original, the original's lock file is not trusted.
+//! The meta page is in slot 0, and slot 1 is empty. It names no ring: the first commit takes one. The file gets its
+//! name only after one sync of all of it. The meta has the snapshot's transaction id, so that no page is younger, and
+//! an identity of its own, because the copy is another database. If the copy replaces the original, no redo record of
+//! the original fits it.
 //!
 //! Invariants:
 //! - Every page is verified, with its checksum, before the first byte of a copy is stored.
@@ -60,7 +61,7 @@ fn check_length(reader: &SnapshotReader) -> Result<()> {
 fn plan_of(reader: &SnapshotReader) -> Result<Plan> {
     check_length(reader)?;
     let id = reader.snapshot.id;
-    let identity = match reader.is_durable() {
+    let identity = match reader.is_checkpointed() {
         true => lineage::identity_of_copy(&reader.identity(), id)?,
         false => lineage::new_identity()?,
     };

@@ -9,7 +9,7 @@ use crate::check::{VerifyingSource, verify_tree};
 use crate::error::{Error, Result};
 use crate::format::catalog::{TableEntry, decode_name};
 use crate::format::free_log::{self, Base, FIRST_PAGE};
-use crate::format::meta::{Identity, META_PAGES, Meta, TAIL_LIMIT};
+use crate::format::meta::{FORMAT_VERSION, Identity, META_PAGES, MIN_BLOCK, Meta, RedoStart, TAIL_LIMIT};
 use crate::format::page;
 use crate::shm::watermarks::Snapshot;
 use crate::space::Space;
@@ -62,8 +62,10 @@ impl Plan {
             catalog: snapshot.catalog,
             log_page: saved.log.newest_page(),
             log_tail: saved.log.tail().to_vec(),
+            redo: RedoStart { block: MIN_BLOCK, ..RedoStart::default() },
             listed: Vec::new(),
             digest: 0,
+            version: FORMAT_VERSION,
         };
         let mut record_pages = record.encode();
         record_pages.resize(META_PAGES as usize * page_size, 0);

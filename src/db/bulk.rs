@@ -163,6 +163,6 @@ impl<K: Key + ?Sized> TableMut<'_, K, [u8]> {
     /// ```
     pub fn insert_reserve(&mut self, key: impl EncodeKey<K>, length: usize) -> Result<&mut [u8]> {
         let key = key.encode_key();
-        self.change(|open, pages| open.tree.reserve(pages, &key, length))
+        self.transaction.reserve(self.open_mut(), &key, length)
     }
 }

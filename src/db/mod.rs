@@ -283,6 +283,30 @@ impl Db {
         Ok(())
     }
 
+    /// Makes a checkpoint: all that has been committed becomes durable in the database's pages, and the redo log is
+    /// empty after it. That happens by itself from time to time, and when the last handle is closed. It is useful
+    /// before the file is copied by other means while the database is open, and before measurements.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Db::sync`].
+    ///
+    /// ```
+    /// # use mapleaf::{Db, Table};
+    /// # const HITS: Table<u64, u64> = Table::new("hits");
+    /// # let db = Db::in_memory()?;
+    /// db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
+    /// db.checkpoint()?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn checkpoint(&self) -> Result<()> {
+        let core = &self.handle.core;
+        core.check_writable()?;
+        core.checkpoint_everything()?;
+        core.bury_dead_and_cut();
+        Ok(())
+    }
+
     /// Returns the current sizes and transaction ids of the database.
     ///
     /// # Errors
@@ -379,8 +403,8 @@ impl Db {
     }
 
     /// Checks the whole database: every page, checksum, order of keys and count, and that each page of the file is
-    /// exactly one of reachable, retired or free. It reads the file once. Writers wait meanwhile, readers do not.
-    /// With a read-only handle it checks a snapshot instead, and no process waits.
+    /// exactly one of reachable, free log, redo log, retired or free. It reads the file once. Writers wait meanwhile,
+    /// readers do not. With a read-only handle it checks a snapshot instead, and no process waits.
     ///
     /// # Errors
     ///
@@ -441,7 +465,7 @@ impl Db {
     ///
     /// Those of [`Db::sync`]. There are none if the database was opened read-only.
     pub fn close(self) -> Result<()> {
-        if self.handle.core.settings.read_only { Ok(()) } else { self.sync() }
+        if self.handle.core.is_read_only() { Ok(()) } else { self.sync() }
     }
 
     /// Returns the size of a page, in bytes.

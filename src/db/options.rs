@@ -15,6 +15,9 @@ use crate::txn::open::OpenSettings;
 use crate::txn::page_file::Verify;
 use crate::txn::reader_info::{ReaderInfo, ReaderLimit};
 
+/// How long the redo log may become by default, in bytes.
+const DEFAULT_LOG_SIZE: u64 = 64 << 20;
+
 /// How the file will be read: the advice that mapleaf gives to the system (`madvise`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -77,6 +80,7 @@ impl Default for OpenOptions {
                     read_only: false,
                     dirty_memory: None,
                     max_size: None,
+                    log_size: DEFAULT_LOG_SIZE,
                     write_timeout: None,
                     syncs_in_background: true,
                 },
@@ -99,11 +103,14 @@ impl OpenOptions {
         self
     }
 
-    /// Opens the database for reading only. The data file is neither created nor written.
+    /// Opens the database for reading only. The data file is neither created nor written; except that after a crash, if
+    /// this is the first handle and the process may write the file, the redo log is replayed, as any other handle would
+    /// do it. A process that may not write the file replays the log in its own memory.
     ///
     /// This also works on a read-only file system, and without permission to write the lock file. But other processes
     /// cannot see a reader that does not write the lock file. It therefore cannot open a database that others have
-    /// open, and no process can write while it has the database open.
+    /// open, and no process can write while it has the database open. The same holds for the first reader after a
+    /// crash, which replays the redo log in its own memory.
     pub fn read_only(mut self, read_only: bool) -> OpenOptions {
         self.settings.settings.read_only = read_only;
         self
@@ -223,6 +230,23 @@ impl OpenOptions {
         self
     }
 
+    /// Sets how long the redo log may become, in bytes: 64 MiB by default. The log lies in the data file. It is short
+    /// at first, and grows with the file and with what is committed between two checkpoints.
+    ///
+    /// With 0 there is no log: each commit waits until all pages that have changed are durable, a lazy one too. That
+    /// makes small commits slower, and the file smaller. A database that has a log keeps it until it is opened by a
+    /// single handle whose log size is 0.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let db = mapleaf::Db::options().log_size(4 << 20).open(folder.path().join("small.mapleaf"))?;
+    /// # Ok::<(), mapleaf::Error>(())
+    /// ```
+    pub fn log_size(mut self, bytes: u64) -> OpenOptions {
+        self.settings.settings.log_size = bytes;
+        self
+    }
+
     /// Sets a callback for stale readers: it is called once with each reader, of any process, that has been reading
     /// for longer than `max_age`. A thread that begins a write transaction calls it before it takes the writer lock.
     ///
@@ -277,9 +301,12 @@ impl OpenOptions {
         &self.settings
     }
 
-    fn finish(&self, mut core: Database) -> Result<Db> {
-        core.reader_limit = self.reader_limit.clone();
-        advise(&core, self.access_pattern)?;
+    fn finish(&self, handle: Arc<DbHandle>) -> Result<Db> {
+        let core = &handle.core;
+        if let Some(limit) = &self.reader_limit {
+            let _ = core.reader_limit.set(limit.clone()); // it is set once, here
+        }
+        advise(core, self.access_pattern)?;
         if self.huge_pages {
             let mapping = core.pages.storage.mapping();
             match mapping.huge_pages(true) {
@@ -287,6 +314,6 @@ impl OpenOptions {
                 other => other.map_err(core.pages.io_error("ask for huge pages for"))?,
             }
         }
-        Ok(Db { handle: Arc::new(DbHandle::new(core)) })
+        Ok(Db { handle })
     }
 }

@@ -12,9 +12,9 @@ use crate::types::{Encoded, Key, KeyBytes, KeyPrefix, KeyRange, Value};
 
 /// Entries of one leaf that are to be removed.
 struct Doomed {
-    /// The key of the first of them.
-    first: KeyBuf,
     ranges: Vec<Range<usize>>,
+    /// The first and the last key of each range.
+    keys: Vec<(KeyBuf, KeyBuf)>,
     /// The key of the leaf's last entry, removed or not.
     last: KeyBuf,
 }
@@ -90,8 +90,8 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     ) -> Result<u64, E> {
         let mut removed = 0;
         let mut after = Bound::Unbounded;
-        while let Some(Doomed { first, ranges, last }) = self.next_doomed(after, &mut keep)? {
-            self.change(|open, pages| open.tree.remove_some(pages, &first, &ranges))?;
+        while let Some(Doomed { ranges, keys, last }) = self.next_doomed(after, &mut keep)? {
+            self.transaction.remove_some(self.open_mut(), &ranges, &keys)?;
             removed += ranges.iter().map(|range| range.len() as u64).sum::<u64>();
             after = Bound::Excluded(last);
         }
@@ -120,9 +120,10 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
                     _ => ranges.push(index..index + 1),
                 }
             }
-            if let Some(Range { start, .. }) = ranges.first() {
-                let (first, last) = (leaf.key(*start)?, leaf.key(indexes.end - 1)?);
-                return Ok(Some(Doomed { first, ranges, last }));
+            if !ranges.is_empty() {
+                let keys = ranges.iter().map(|range| Ok((leaf.key(range.start)?, leaf.key(range.end - 1)?)));
+                let keys = keys.collect::<Result<Vec<_>>>()?;
+                return Ok(Some(Doomed { ranges, keys, last: leaf.key(indexes.end - 1)? }));
             }
         }
         Ok(None)
@@ -172,16 +173,12 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     }
 
     fn remove_between(&mut self, (lower, upper): (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<u64> {
-        self.change(|open, pages| {
-            let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
-            open.tree.remove_range(pages, lower, upper)
-        })
+        let (lower, upper) = (lower.as_ref().map(|key| &**key), upper.as_ref().map(|key| &**key));
+        self.transaction.remove_range(self.open_mut(), lower, upper)
     }
 
     /// Removes all entries. Returns their number.
     pub fn clear(&mut self) -> Result<u64> {
-        let entries = self.len();
-        self.change(|open, pages| open.tree.clear(pages))?;
-        Ok(entries)
+        self.transaction.clear(self.open_mut())
     }
 }

@@ -14,8 +14,9 @@ use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result};
 use crate::tree::End;
 use crate::txn::commit::Durability;
+use crate::txn::open_table::OpenTable;
 use crate::txn::page_file::PageFile;
-use crate::txn::write::{OpenTable, Transaction};
+use crate::txn::write::Transaction;
 use crate::txn::writer_mark::WriterMark;
 use crate::types::{EncodeKey, EncodeValue, Encoded, Key, KeyPrefix, KeyRange, Table, Value};
 
@@ -252,6 +253,7 @@ impl WriteTxn {
         drop(self.mark);
         let id = self.transaction.publish(Durability::Durable)?;
         handle.core.sync.announce_work();
+        handle.owner.checkpoint_if_due();
         Ok(PendingCommit::new(handle, id))
     }
 
@@ -328,13 +330,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         &self.transaction.core().pages
     }
 
-    /// Runs a change of the tree. If it fails, the transaction is marked as failed.
-    pub(super) fn change<'a, T>(
-        &'a mut self,
-        change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
-    ) -> Result<T> {
-        let open = self.open.as_mut().expect("the table is here until it is dropped");
-        self.transaction.change(open, change)
+    pub(super) fn open_mut(&mut self) -> &mut OpenTable {
+        self.open.as_mut().expect("the table is here until it is dropped")
     }
 
     // ---- reading ----
@@ -442,8 +439,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     }
 
     fn insert_bytes(&mut self, key: &[u8], value: &[u8]) -> Result<bool> {
-        let open = self.open.as_mut().expect("the table is here until it is dropped");
-        self.transaction.insert(open, key, value)
+        self.transaction.insert(self.open_mut(), key, value)
     }
 
     /// Inserts an entry, and returns the value that it replaces, if any.
@@ -471,7 +467,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     /// Removes the entry of `key`. Returns `true` if there was one.
     pub fn remove(&mut self, key: impl EncodeKey<K>) -> Result<bool> {
         let key = key.encode_key();
-        self.change(|open, pages| open.tree.remove(pages, &key))
+        self.transaction.remove(self.open_mut(), &key)
     }
 
     /// Removes the entry of `key`, and returns its value, if there was one.
@@ -483,7 +479,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
         let key = key.encode_key();
         let old = self.owned_value(&key)?;
         if old.is_some() {
-            self.change(|open, pages| open.tree.remove(pages, &key))?;
+            self.transaction.remove(self.open_mut(), &key)?;
         }
         Ok(old)
     }
@@ -526,8 +522,8 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     fn pop(&mut self, end: End) -> Result<Option<(K::Owned, V::Owned)>> {
         self.transaction.check_usable()?;
         let Some((key, value)) = self.open().tree.outermost(self.pages(), end)? else { return Ok(None) };
-        let entry = decode_owned_entry::<K, V>(key, value)?;
-        self.change(|open, pages| open.tree.remove_outermost(pages, end))?;
+        let entry = decode_owned_entry::<K, V>(key.clone(), value)?;
+        self.transaction.remove_outermost(self.open_mut(), end, &key)?;
         Ok(Some(entry))
     }
 }

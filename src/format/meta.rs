@@ -1,16 +1,16 @@
-//! The meta page: the description of a commit, in one of two slots (pages 0 and 1).
+//! The meta page: the description of a checkpoint, in one of two slots (pages 0 and 1).
 //!
 //! Invariants:
-//! - A meta is valid only if its CRC *and* the digest of the pages that it lists are right: nothing is assumed about
-//!   the order in which parts of a slot, or pages, reach the disk (I3, I4).
+//! - A meta is stored when all pages of its snapshot are durable, and counts if its CRC is right: nothing is assumed
+//!   about the order in which parts of a slot reach the disk (L8).
 //! - The slot that holds the last durable meta is never written.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 8 | magic: `mapleaf` and a zero byte |
 //! | 8 | 4 | CRC-32 of bytes 12 up to the meta's length |
-//! | 12 | 4 | length of the meta, in bytes |
-//! | 16 | 4 | format version |
+//! | 12 | 4 | length of the meta, in bytes: 128 and the free log's tail |
+//! | 16 | 4 | format version: 3 |
 //! | 20 | 4 | page size, in bytes |
 //! | 24 | 16 | identity of the file: random, made at its creation |
 //! | 40 | 8 | transaction id |
@@ -21,6 +21,22 @@
 //! | 65 | 3 | zero |
 //! | 68 | 4 | free log: its newest page, 0 if there is none |
 //! | 72 | 4 | length of the free log's tail, in bytes |
+//! | 76 | 4 | free pages |
+//! | 80 | 4 | retired pages |
+//! | 84 | 4 | redo log: checksum of the record that ends at the log start, 0 if there was none |
+//! | 88 | 8 | redo log: log start |
+//! | 96 | 8 | ring: position in the log of its first byte |
+//! | 104 | 4 | ring: first page; 0 without a ring |
+//! | 108 | 4 | ring: pages |
+//! | 112 | 4 | redo log: block, in bytes |
+//! | 116 | 12 | zero |
+//! | 128 | | the free log's tail |
+//!
+//! Metas of formats 1 and 2 are read as well: their recovery ([`crate::txn::recover`]) needs the pages that they list,
+//! which need not have been durable when the meta was stored.
+//!
+//! | offset | bytes | field of formats 1 and 2, where it differs |
+//! |---|---|---|
 //! | 76 | 4 | number of listed extents |
 //! | 80 | 4 | digest: CRC-32 of the checksums (4 bytes each) of the listed pages, in ascending order |
 //! | 84 | 4 | free pages |
@@ -28,31 +44,36 @@
 //! | 92 | 4 | zero |
 //! | 96 | 8 each | listed extents: first page, count; ascending |
 //! | | | the free log's tail |
-//!
-//! It lists the pages that are new since the last durable meta (R6). A meta whose pages became durable by a barrier
-//! of their own, before it was stored, lists none.
 
 use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::checksum;
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::base::{Extent, PageNumber, TransactionId};
+use crate::base::{Extent, Lsn, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::ring::Ring;
 use crate::format::tree_root::TreeRoot;
 
 pub(crate) const MAGIC: &[u8; 8] = b"mapleaf\0";
-const FIXED_LEN: usize = 96;
+const FIXED_LEN: usize = 128;
+/// The same in formats 1 and 2.
+const OLD_FIXED_LEN: usize = 96;
 const RUN_LEN: usize = 8;
 
 /// The format that this library writes, and the newest that it reads.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
+/// The last format without a redo log.
+const OLD_FORMAT_VERSION: u32 = 2;
+
+/// The smallest block of the redo log, in bytes.
+pub(crate) const MIN_BLOCK: u32 = 4096;
 
 /// The pages at the beginning of the file that hold the two slots.
 pub(crate) const META_PAGES: u32 = 2;
 
-/// The longest tail of the free log that a meta holds; a longer one moves to pages of its own. This leaves room for a
-/// list of at least 64 extents in the smallest page.
-pub(crate) const TAIL_LIMIT: usize = MIN_PAGE_SIZE - FIXED_LEN - 64 * RUN_LEN;
+/// The longest tail of the free log that a meta holds; a longer one moves to pages of its own.
+pub(crate) const TAIL_LIMIT: usize = 3488;
+const _: () = assert!(FIXED_LEN + TAIL_LIMIT <= MIN_PAGE_SIZE);
 
 /// The identity of a file: random, made at its creation.
 pub(crate) type Identity = [u8; 16];
@@ -71,13 +92,23 @@ pub(crate) struct Meta {
     /// The newest page of the free log; 0 if all of it is in the tail.
     pub(crate) log_page: PageNumber,
     pub(crate) log_tail: Vec<u8>,
+    pub(crate) redo: RedoStart,
+    /// Pages that need not be durable, with a digest of their checksums: in formats 1 and 2 only.
     pub(crate) listed: Vec<Extent>,
     pub(crate) digest: u32,
+    pub(crate) version: u32,
 }
 
-/// How many extents a meta can list besides a tail of `tail_len` bytes.
-pub(crate) fn list_capacity(page_size: usize, tail_len: usize) -> usize {
-    (page_size - FIXED_LEN - tail_len) / RUN_LEN
+/// Where replay begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct RedoStart {
+    /// `None` if the file has no ring.
+    pub(crate) ring: Option<Ring>,
+    pub(crate) log_start: Lsn,
+    /// The checksum of the record that ends at the log start.
+    pub(crate) chain: u32,
+    /// What a write that is cut short may take away as a whole, in bytes.
+    pub(crate) block: u32,
 }
 
 /// Where slot 0 or 1 lies in the file.
@@ -95,11 +126,10 @@ pub(crate) fn digest(checksums: impl IntoIterator<Item = u32>) -> u32 {
 }
 
 impl Meta {
-    /// The meta as it is stored. It fits a page if the list and the tail obey [`list_capacity`] and
-    /// [`TAIL_LIMIT`].
+    /// The meta as it is stored. It fits a page if the tail obeys [`TAIL_LIMIT`].
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let length = FIXED_LEN + self.listed.len() * RUN_LEN + self.log_tail.len();
-        assert!(length <= self.page_size, "a record of {length} bytes does not fit its page");
+        let length = FIXED_LEN + self.log_tail.len();
+        assert!(length <= self.page_size, "a meta of {length} bytes does not fit its page");
         let mut bytes = vec![0u8; length];
         bytes[..8].copy_from_slice(MAGIC);
         put_u32(&mut bytes, 12, length as u32);
@@ -113,17 +143,17 @@ impl Meta {
         bytes[64] = self.catalog.depth;
         put_u32(&mut bytes, 68, self.log_page.0);
         put_u32(&mut bytes, 72, self.log_tail.len() as u32);
-        put_u32(&mut bytes, 76, self.listed.len() as u32);
-        put_u32(&mut bytes, 80, self.digest);
-        put_u32(&mut bytes, 84, self.free_pages);
-        put_u32(&mut bytes, 88, self.retired_pages);
-        let mut at = FIXED_LEN;
-        for run in &self.listed {
-            put_u32(&mut bytes, at, run.first.0);
-            put_u32(&mut bytes, at + 4, run.count);
-            at += RUN_LEN;
+        put_u32(&mut bytes, 76, self.free_pages);
+        put_u32(&mut bytes, 80, self.retired_pages);
+        put_u32(&mut bytes, 84, self.redo.chain);
+        put_u64(&mut bytes, 88, self.redo.log_start.0);
+        if let Some(ring) = self.redo.ring {
+            put_u64(&mut bytes, 96, ring.base.0);
+            put_u32(&mut bytes, 104, ring.first.0);
+            put_u32(&mut bytes, 108, ring.pages);
         }
-        bytes[at..].copy_from_slice(&self.log_tail);
+        put_u32(&mut bytes, 112, self.redo.block);
+        bytes[FIXED_LEN..].copy_from_slice(&self.log_tail);
         let sum = checksum(&bytes[12..]);
         put_u32(&mut bytes, 8, sum);
         bytes
@@ -143,20 +173,17 @@ impl Meta {
     /// Reads the meta in `slot`: the bytes of a meta page, or as many of them as the file or the meta has.
     pub(crate) fn decode(slot: &[u8], slot_number: u32) -> Result<Meta> {
         let wrong = |what, expected: String, found: String| corrupt(Some(slot_number), what, expected, found);
-        if slot.len() < FIXED_LEN || &slot[..8] != MAGIC {
-            return Err(wrong("record magic", "mapleaf".into(), "other bytes".into()));
+        if slot.len() < OLD_FIXED_LEN || &slot[..8] != MAGIC {
+            return Err(wrong("meta magic", "mapleaf".into(), "other bytes".into()));
         }
         let length = get_u32(slot, 12) as usize;
-        if length < FIXED_LEN || length > slot.len() {
-            return Err(wrong("record length", format!("{FIXED_LEN} to {}", slot.len()), length.to_string()));
+        if length < OLD_FIXED_LEN || length > slot.len() {
+            let expected = format!("{OLD_FIXED_LEN} to {}", slot.len());
+            return Err(wrong("meta length", expected, length.to_string()));
         }
         let found = checksum(&slot[12..length]);
-        if found != get_u32(slot, 8) && !is_mutated(Mutation::RecordChecksumNotCompared) {
-            return Err(wrong(
-                "record checksum",
-                format!("{:08x}", get_u32(slot, 8)),
-                format!("{found:08x}"),
-            ));
+        if found != get_u32(slot, 8) && !is_mutated(Mutation::MetaChecksumNotCompared) {
+            return Err(wrong("meta checksum", format!("{:08x}", get_u32(slot, 8)), format!("{found:08x}")));
         }
         // The checksum is right, but a hostile writer can have written any content.
         let version = get_u32(slot, 16);
@@ -165,34 +192,32 @@ impl Meta {
         }
         let page_size = get_u32(slot, 20) as usize;
         if version == 0 || !is_page_size(page_size) || length > page_size {
-            return Err(wrong(
-                "record version and page size",
-                "known ones".into(),
-                format!("{version}, {page_size}"),
-            ));
+            let found = format!("{version}, {page_size}");
+            return Err(wrong("meta version and page size", "known ones".into(), found));
         }
-        let (run_count, tail_len) = (get_u32(slot, 76) as usize, get_u32(slot, 72) as usize);
-        if run_count.checked_mul(RUN_LEN).and_then(|n| n.checked_add(FIXED_LEN + tail_len)) != Some(length) {
-            return Err(wrong(
-                "record parts",
-                format!("{length} bytes"),
-                format!("{run_count} runs, tail {tail_len}"),
-            ));
+        let is_old = version <= OLD_FORMAT_VERSION;
+        let run_count = if is_old { get_u32(slot, 76) as usize } else { 0 };
+        let (fixed_len, tail_len) =
+            (if is_old { OLD_FIXED_LEN } else { FIXED_LEN }, get_u32(slot, 72) as usize);
+        if run_count.checked_mul(RUN_LEN).and_then(|n| n.checked_add(fixed_len + tail_len)) != Some(length) {
+            let found = format!("{run_count} extents, tail {tail_len}");
+            return Err(wrong("parts of the meta", format!("{length} bytes"), found));
         }
         if tail_len > TAIL_LIMIT {
-            return Err(wrong(
-                "tail of the free log",
-                format!("at most {TAIL_LIMIT} bytes"),
-                tail_len.to_string(),
-            ));
+            let expected = format!("at most {TAIL_LIMIT} bytes");
+            return Err(wrong("tail of the free log", expected, tail_len.to_string()));
         }
-        let record = Meta {
+        let (unused_at, redo) = match is_old {
+            true => (84, RedoStart { block: MIN_BLOCK, ..RedoStart::default() }),
+            false => (76, decode_redo(slot)),
+        };
+        let meta = Meta {
             page_size,
             identity: slot[24..40].try_into().expect("16 bytes"),
             id: TransactionId(get_u64(slot, 40)),
             length_pages: get_u32(slot, 48),
-            free_pages: get_u32(slot, 84),
-            retired_pages: get_u32(slot, 88),
+            free_pages: get_u32(slot, unused_at),
+            retired_pages: get_u32(slot, unused_at + 4),
             catalog: TreeRoot {
                 page: PageNumber(get_u32(slot, 52)),
                 entries: get_u64(slot, 56),
@@ -200,14 +225,46 @@ impl Meta {
             },
             log_page: PageNumber(get_u32(slot, 68)),
             log_tail: slot[length - tail_len..length].to_vec(),
+            redo,
             listed: (0..run_count)
-                .map(|i| FIXED_LEN + i * RUN_LEN)
+                .map(|i| OLD_FIXED_LEN + i * RUN_LEN)
                 .map(|at| Extent::new(get_u32(slot, at), get_u32(slot, at + 4)))
                 .collect(),
-            digest: get_u32(slot, 80),
+            digest: if is_old { get_u32(slot, 80) } else { 0 },
+            version,
         };
-        record.check_numbers(slot_number)?;
-        Ok(record)
+        meta.check_numbers(slot_number)?;
+        meta.check_redo(slot_number)?;
+        Ok(meta)
+    }
+
+    /// Checks the numbers that replay starts from.
+    fn check_redo(&self, slot_number: u32) -> Result<()> {
+        let RedoStart { ring, log_start, block, .. } = self.redo;
+        let wrong = |what, expected: &str, found: &dyn std::fmt::Debug| {
+            corrupt(Some(slot_number), what, expected, format_args!("{found:?}"))
+        };
+        if !(block.is_power_of_two() && (MIN_BLOCK..=MAX_PAGE_SIZE as u32).contains(&block)) {
+            return Err(wrong("block of the redo log", "a power of two from 4096 to 65536", &block));
+        }
+        if !log_start.0.is_multiple_of(8) || log_start > Lsn::LIMIT {
+            return Err(wrong("log start", "a multiple of 8 below 2^62", &log_start));
+        }
+        let Some(ring) = ring else { return Ok(()) };
+        let end = ring.first.0.checked_add(ring.pages);
+        let is_inside = ring.first.0 >= META_PAGES && end.is_some_and(|end| end <= self.length_pages);
+        let has_other = |page: PageNumber| ring.extent().contains(page);
+        let is_other = self.catalog.depth > 0 && has_other(self.catalog.page)
+            || self.log_page.0 != 0 && has_other(self.log_page);
+        let bytes = ring.length_bytes(self.page_size);
+        let is_whole = bytes.is_multiple_of(u64::from(block)) && bytes >= 4 * u64::from(block);
+        if !is_inside || is_other || !is_whole || ring.pages > 1 << 31 {
+            return Err(wrong("ring of the redo log", "an extent of its own, of whole blocks", &ring));
+        }
+        if !ring.base.0.is_multiple_of(u64::from(block)) || ring.base > log_start {
+            return Err(wrong("base of the ring", "a multiple of the block up to the log start", &ring.base));
+        }
+        Ok(())
     }
 
     /// Checks that every page the meta names lies in the file, after the two slots.
@@ -245,9 +302,20 @@ impl Meta {
     }
 }
 
+fn decode_redo(slot: &[u8]) -> RedoStart {
+    let first = PageNumber(get_u32(slot, 104));
+    let ring = Ring { first, pages: get_u32(slot, 108), base: Lsn(get_u64(slot, 96)) };
+    RedoStart {
+        ring: Some(ring).filter(|ring| ring.first.0 != 0),
+        log_start: Lsn(get_u64(slot, 88)),
+        chain: get_u32(slot, 84),
+        block: get_u32(slot, 112),
+    }
+}
+
 /// The length in bytes that a meta with these first bytes declares; `None` if they are not the beginning of a meta.
 pub(crate) fn declared_length(bytes: &[u8]) -> Option<usize> {
-    let is_record = bytes.len() >= FIXED_LEN && bytes.starts_with(MAGIC);
+    let is_record = bytes.len() >= OLD_FIXED_LEN && bytes.starts_with(MAGIC);
     is_record.then(|| get_u32(bytes, 12) as usize)
 }
 
@@ -272,23 +340,30 @@ mod tests {
             catalog: TreeRoot { page: PageNumber(12), depth: 1, entries: 3 },
             log_page: PageNumber(9),
             log_tail: vec![5; 100],
-            listed: vec![Extent::new(2, 3), Extent::new(12, 1)],
-            digest: 0x1234,
+            redo: RedoStart {
+                ring: Some(Ring { first: PageNumber(100), pages: 64, base: Lsn(8192) }),
+                log_start: Lsn(9000),
+                chain: 0x1234,
+                block: 4096,
+            },
+            listed: Vec::new(),
+            digest: 0,
+            version: FORMAT_VERSION,
         }
     }
 
     #[test]
     fn round_trip_also_at_the_limits() {
-        for (runs, tail) in [(0, 0), (2, 100), (64, TAIL_LIMIT), (list_capacity(4096, 0), 0)] {
-            let record = Meta {
-                listed: (0..runs as u32).map(|i| Extent::new(2 + i * 2, 1)).collect(),
+        for (ring, tail) in [(sample().redo.ring, 0), (None, 100), (sample().redo.ring, TAIL_LIMIT)] {
+            let meta = Meta {
+                redo: RedoStart { ring, ..sample().redo },
                 length_pages: 100_000,
                 log_tail: vec![1; tail],
                 ..sample()
             };
-            let bytes = record.encode();
+            let bytes = meta.encode();
             assert!(bytes.len() <= 4096);
-            assert_eq!(Meta::decode(&bytes, 0).unwrap(), record);
+            assert_eq!(Meta::decode(&bytes, 0).unwrap(), meta);
         }
     }
 
@@ -314,7 +389,7 @@ mod tests {
         put_u32(&mut bytes, 16, FORMAT_VERSION + 1);
         let sum = checksum(&bytes[12..]);
         put_u32(&mut bytes, 8, sum);
-        assert!(matches!(Meta::decode(&bytes, 0), Err(Error::NewerFormat { found: 3, supported: 2 })));
+        assert!(matches!(Meta::decode(&bytes, 0), Err(Error::NewerFormat { found: 4, supported: 3 })));
     }
 
     #[test]
@@ -327,9 +402,23 @@ mod tests {
         assert!(forged(|r| r.catalog.page = PageNumber(1000)).is_err());
         assert!(forged(|r| r.catalog.page = PageNumber(1)).is_err());
         assert!(forged(|r| r.log_page = PageNumber(u32::MAX)).is_err());
-        assert!(forged(|r| r.listed[1] = Extent::new(999, 2)).is_err());
-        assert!(forged(|r| r.listed[1] = Extent::new(4, 1)).is_err());
-        assert!(forged(|r| r.listed[1] = Extent::new(900, u32::MAX)).is_err());
+        let ring = |first, pages, base| Some(Ring { first: PageNumber(first), pages, base: Lsn(base) });
+        let forged_ring = |ring| {
+            let mut record = sample();
+            record.redo.ring = ring;
+            Meta::decode(&record.encode(), 0)
+        };
+        assert!(forged_ring(ring(100, 64, 8192)).is_ok());
+        assert!(forged_ring(ring(999, 64, 8192)).is_err());
+        assert!(forged_ring(ring(4, 64, 8192)).is_err(), "over the catalog");
+        assert!(forged_ring(ring(900, u32::MAX, 8192)).is_err());
+        assert!(forged_ring(ring(1, 64, 8192)).is_err());
+        assert!(forged_ring(ring(100, 3, 8192)).is_err(), "too short");
+        assert!(forged_ring(ring(100, 64, 8193)).is_err());
+        assert!(forged_ring(ring(100, 64, 12288)).is_err(), "above the log start");
+        assert!(forged(|r| r.redo.log_start = Lsn(9001)).is_err());
+        assert!(forged(|r| r.redo.log_start = Lsn(u64::MAX - 7)).is_err());
+        assert!(forged(|r| r.redo.block = 0).is_err());
         assert!(forged(|r| r.length_pages = 1).is_err());
         assert!(forged(|r| r.id = TransactionId(u64::MAX)).is_err());
         let long_tail = |r: &mut Meta| (r.page_size, r.log_tail) = (65536, vec![0; TAIL_LIMIT + 1]);

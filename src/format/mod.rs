@@ -14,4 +14,6 @@ pub(crate) mod meta;
 pub(crate) mod node;
 pub(crate) mod overflow;
 pub(crate) mod page;
+pub(crate) mod redo;
+pub(crate) mod ring;
 pub(crate) mod tree_root;

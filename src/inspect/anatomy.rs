@@ -71,9 +71,11 @@ pub enum Content {
     Empty,
     /// Unknown: the middle of a large value has no header, and damage can look like anything.
     Unknown,
-    /// A record of the last commit in this slot.
+    /// The description of a checkpoint.
     Meta {
-        /// The pages that this commit stored, if the record lists them.
+        /// The pages of the redo log, if the file has one.
+        redo_log: Option<Range<u32>>,
+        /// The pages that the commit stored, in formats 1 and 2, if the meta lists them.
         listed: Vec<Range<u32>>,
         /// The newest part of the log of free space.
         log: Vec<LogEntry>,
@@ -89,6 +91,8 @@ pub enum Content {
         /// The length of the value, in bytes.
         value_bytes: u64,
     },
+    /// A part of the redo log's ring.
+    RedoLog,
     /// A part of the log of free space.
     FreeLog {
         /// Whether the log begins in this page.

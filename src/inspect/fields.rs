@@ -19,10 +19,10 @@ use Form::{Bytes, Digits, Number};
 /// Offset, length, name.
 type Layout = (usize, usize, &'static str, Form);
 
-const RECORD: [Layout; 18] = [
+const META: [Layout; 14] = [
     (0, 8, "magic", Bytes),
     (8, 4, "checksum", Digits),
-    (12, 4, "length of the record", Number),
+    (12, 4, "length of the meta", Number),
     (16, 4, "format version", Number),
     (20, 4, "page size", Number),
     (24, 16, "identity of the file", Bytes),
@@ -33,6 +33,22 @@ const RECORD: [Layout; 18] = [
     (64, 1, "catalog: depth", Number),
     (68, 4, "free log: newest page", Number),
     (72, 4, "free log: bytes in the tail", Number),
+    (76, 4, "free pages", Number),
+];
+
+/// What follows.
+const META_REDO: [Layout; 7] = [
+    (80, 4, "retired pages", Number),
+    (84, 4, "redo log: checksum before its start", Digits),
+    (88, 8, "redo log: start", Number),
+    (96, 8, "redo log: base of the ring", Number),
+    (104, 4, "redo log: first page of the ring", Number),
+    (108, 4, "redo log: pages of the ring", Number),
+    (112, 4, "redo log: bytes of a block", Number),
+];
+
+/// The same in formats 1 and 2, from byte 76 on.
+const META_LIST: [Layout; 5] = [
     (76, 4, "listed runs", Number),
     (80, 4, "digest of the listed pages", Digits),
     (84, 4, "free pages", Number),
@@ -85,9 +101,13 @@ pub(super) fn kind_name(kind: PageKind) -> &'static str {
     }
 }
 
-/// Returns the fields of a record, from a page that contains its whole fixed part.
-pub(super) fn of_record(page: &[u8]) -> Vec<Field> {
-    RECORD.iter().map(|layout| read(page, layout)).collect()
+/// Returns the fields of a meta of this format version, from a page that contains its whole fixed part.
+pub(super) fn of_meta(page: &[u8], version: u32) -> Vec<Field> {
+    let (common, own): (&[Layout], &[Layout]) = match version {
+        1 | 2 => (&META[..META.len() - 1], &META_LIST),
+        _ => (&META, &META_REDO),
+    };
+    common.iter().chain(own).map(|layout| read(page, layout)).collect()
 }
 
 /// Returns the fields of a page header.

@@ -7,9 +7,10 @@ use crate::base::Extent;
 use crate::format::free_log::{self, Entry};
 use crate::format::meta::Meta;
 
-pub(super) fn record_content(record: &Meta) -> Content {
+pub(super) fn meta_content(meta: &Meta) -> Content {
+    let redo_log = meta.redo.ring.map(|ring| ring.first.0..ring.extent().end());
     // The tail begins with an entry, because it moves to pages as a whole.
-    Content::Meta { listed: ranges(&record.listed), log: entries_from(&record.log_tail, 0) }
+    Content::Meta { redo_log, listed: ranges(&meta.listed), log: entries_from(&meta.log_tail, 0) }
 }
 
 /// Returns the entries that begin at byte `start` of the log or after it, up to the first incomplete one.

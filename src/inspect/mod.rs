@@ -20,11 +20,12 @@ pub use self::anatomy::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
+use crate::base::{Extent, PageNumber};
 use crate::error::{Corruption, Error, Result};
 use crate::format::meta::{MAGIC, META_PAGES, Meta, candidate_page_sizes};
 use crate::format::page::{self, PageKind, is_page_size};
+use crate::format::ring::Ring;
 use crate::format::{free_log, overflow};
 use crate::sys::{Access, FileStorage, Reservation, Storage, WriteMode};
 use crate::txn::not_a_database::not_a_database;
@@ -58,6 +59,8 @@ pub struct Inspector {
     path: PathBuf,
     page_size: usize,
     pages: u32,
+    /// The rings of the redo log that the meta pages name.
+    rings: Vec<Extent>,
 }
 
 impl Inspector {
@@ -79,16 +82,15 @@ impl Inspector {
         let storage = FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, Reservation::Nothing)
             .map_err(io_error("open"))?;
         let length = storage.file_length().map_err(io_error("examine"))?;
-        let found = match page_size {
-            Some(size) => Some(size),
-            None => read_records(&storage)?.first().map(|record| record.page_size),
-        };
+        let metas = read_records(&storage)?;
+        let found = page_size.or_else(|| metas.first().map(|meta| meta.page_size));
+        let rings = metas.iter().filter_map(|meta| meta.redo.ring).map(Ring::extent).collect();
         let page_size = found.or_else(|| declared_page_size(&storage)).ok_or_else(|| {
             let found = format!("it has {length} bytes, but no meta page that gives the page size");
             not_a_database(&storage, path, &found)
         })?;
         let pages = (length / page_size as u64).min(u64::from(PageNumber::LIMIT)) as u32;
-        Ok(Inspector { storage, path: path.to_owned(), page_size, pages })
+        Ok(Inspector { storage, path: path.to_owned(), page_size, pages, rings })
     }
 
     /// Returns the page size, in bytes.
@@ -148,12 +150,12 @@ impl Inspector {
             return Ok(());
         }
         match Meta::decode(&page.bytes, page.number) {
-            Ok(record) => page.content = log::record_content(&record),
+            Ok(record) => page.content = log::meta_content(&record),
             Err(Error::Corrupt(problem)) => page.problems.push(*problem),
             Err(error) => return Err(error),
         }
         if page.bytes.starts_with(MAGIC) {
-            page.fields = fields::of_record(&page.bytes);
+            page.fields = fields::of_meta(&page.bytes, get_u32(&page.bytes, 16));
             page.stored_checksum = Some(get_u32(&page.bytes, 8));
             page.computed_checksum = Meta::checksum_in(&page.bytes);
         }
@@ -161,6 +163,10 @@ impl Inspector {
     }
 
     fn take_page(&self, page: &mut Anatomy) -> Result<()> {
+        if self.rings.iter().any(|ring| ring.contains(PageNumber(page.number))) {
+            (page.kind, page.content) = (Some("redo log"), Content::RedoLog);
+            return Ok(());
+        }
         let Some(kind) = page::kind(&page.bytes) else {
             // A page of zeros was never written. Anything else may be the middle of a large value.
             let is_empty = page.bytes.iter().all(|&byte| byte == 0);

@@ -33,6 +33,7 @@ use crate::base::{PageNumber, PageSet};
 use crate::error::{Error, Result};
 use crate::format::meta::Meta;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::ring::Ring;
 use crate::salvage::scan::Scan;
 use crate::salvage::source::Source;
 use crate::salvage::state::State;
@@ -67,12 +68,12 @@ impl SalvageOptions {
 /// read-only file system. No process may have it open; writers wait meanwhile. Memory is needed for the largest
 /// value, for 64 MiB of changed pages, and for some bytes for each page.
 ///
-/// What good pages reach is rescued as the newest commit with a good meta page left it. (If some pages of that commit
-/// are damaged, the commit before is taken, as in recovery, provided that it can be read completely and has no fewer
-/// readable entries.) Entries below a lost branch are found by a search through all pages. If it is not known to
-/// which table they belong, they are put into tables `lost+found/1` and so on, of type `[u8]` to `[u8]`. If both meta
-/// pages or a part of the catalog are lost as well, tables are found by the newest catalog that can be read, and by
-/// older copies of it. An entry whose large value is damaged is lost; the report has its key.
+/// What good pages reach is rescued as the newest checkpoint with a good meta page left it, and then the changes of
+/// the redo log are made again, as far as it can be read. Entries below a lost branch are found by a search through
+/// all pages. If it is not known to which table they belong, they are put into tables `lost+found/1` and so on, of
+/// type `[u8]` to `[u8]`. If both meta pages or a part of the catalog are lost as well, tables are found by the
+/// newest catalog that can be read, and by older copies of it. An entry whose large value is damaged is lost; the
+/// report has its key.
 ///
 /// # Errors
 ///
@@ -150,6 +151,7 @@ pub fn salvage_with(
     report.problems.append(written.problems, "writing");
     report.tables = written.tables;
     report.lost = written.lost;
+    report.replayed_transactions = written.replayed;
     Ok(report)
 }
 
@@ -206,7 +208,8 @@ fn unused_pages(source: &Source, record: &Meta) -> Result<Option<PageSet>> {
     let Ok(space) = source.space(record) else { return Ok(None) };
     let mut unused = PageSet::new(source.page_count)?;
     let retired = space.retired().iter().map(|retired| retired.run);
-    for run in space.free().iter().chain(retired).filter(|run| run.first >= PageNumber(2)) {
+    let ring = record.redo.ring.map(Ring::extent);
+    for run in space.free().iter().chain(retired).chain(ring).filter(|run| run.first >= PageNumber(2)) {
         unused.insert_run(run);
     }
     Ok(Some(unused))

@@ -27,6 +27,8 @@ pub struct SalvageReport {
     /// If it is `Some(false)`, entries that were rescued from leaves without a branch may be old: replaced or removed
     /// before.
     pub has_free_log: Option<bool>,
+    /// The number of transactions of the redo log whose changes were made again, after all else was rescued.
+    pub replayed_transactions: u64,
     /// The tables of the new database.
     pub tables: Vec<SalvagedTable>,
     /// The number of leaves and branches that could not be read.
@@ -95,6 +97,12 @@ impl SalvagedTable {
     pub(super) fn new(table: Table, entries: u64) -> SalvagedTable {
         let Table { name, key_type, value_type, expected, .. } = table;
         SalvagedTable { name, key_type, value_type, entries, expected }
+    }
+
+    /// The table has this many entries, after as many were lost as before.
+    pub(super) fn set_entries(&mut self, entries: u64) {
+        self.expected = self.lost().map(|lost| entries + lost);
+        self.entries = entries;
     }
 
     /// Returns how many entries were lost, if that is known.
@@ -170,6 +178,9 @@ impl fmt::Display for SalvageReport {
         }
         for table in &self.tables {
             writeln!(f, "{table}")?;
+        }
+        if self.replayed_transactions > 0 {
+            writeln!(f, "and {} later transactions, from the redo log", self.replayed_transactions)?;
         }
         if self.orphans_attributed + self.orphans_unattributed + self.orphans_left_out > 0 {
             writeln!(

@@ -100,6 +100,11 @@ impl Source {
         self.storage.read(offset, buffer).map_err(unreadable)
     }
 
+    /// Reads bytes of the redo log's ring.
+    pub(super) fn read_log(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.read(offset, buffer, PageNumber((offset / self.page_size as u64) as u32))
+    }
+
     fn check_inside(&self, run: Extent) -> Result<()> {
         let is_inside = run.first.0 >= META_PAGES
             && run.first.0 < self.page_count

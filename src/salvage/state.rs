@@ -51,6 +51,8 @@ pub(super) struct State<'a> {
     pub(super) is_catalog_hidden: bool,
     /// No page of the state is younger.
     pub(super) newest: TransactionId,
+    /// The meta page that describes it, after which the log goes on.
+    pub(super) meta: Option<Meta>,
 }
 
 impl<'a> State<'a> {
@@ -65,23 +67,26 @@ impl<'a> State<'a> {
             damaged: 0,
             is_catalog_hidden: true,
             newest: TransactionId::MAX,
+            meta: None,
         })
     }
 
-    /// Returns the state of the newest meta page; or of the older one, if the newest state has damaged pages and the
-    /// older can be read completely and has no fewer readable entries: the newest commit was then not completed.
+    /// Returns the state of the newest meta page. In formats 1 and 2 it may be that of a commit that was not
+    /// completed: then its pages are damaged, and the state of the older one is returned, if that can be read
+    /// completely and has no fewer readable entries.
     pub(super) fn of_records(source: &'a Source, records: &[Meta]) -> Result<Option<(State<'a>, Meta)>> {
         let Some((newest, older)) = records.split_first() else { return Ok(None) };
         let state = State::of_catalog(source, &newest.catalog, newest.id)?;
         if state.damaged > 0
+            && !newest.listed.is_empty()
             && let Some(record) = older.first()
         {
             let before = State::of_catalog(source, &record.catalog, record.id)?;
             if before.damaged == 0 && before.problems.is_empty() && before.entries() >= state.entries() {
-                return Ok(Some((before, record.clone())));
+                return Ok(Some((State { meta: Some(record.clone()), ..before }, record.clone())));
             }
         }
-        Ok(Some((state, newest.clone())))
+        Ok(Some((State { meta: Some(newest.clone()), ..state }, newest.clone())))
     }
 
     /// Returns the state whose catalog has this root.

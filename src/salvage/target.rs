@@ -11,9 +11,11 @@ use crate::base::{PageNumber, PageSet};
 use crate::check::{Problems, check};
 use crate::error::{Error, Result, corrupt};
 use crate::format::leaf::{LeafValue, LeafView};
+use crate::format::meta::Meta;
 use crate::format::node::NodeView;
 use crate::format::overflow;
 use crate::format::page;
+use crate::format::redo::reader::{LogPlace, LogReader};
 use crate::salvage::orphans::{Step, in_order};
 use crate::salvage::report::{LostEntries, SalvagedTable};
 use crate::salvage::source::{Page, Source};
@@ -23,7 +25,8 @@ use crate::txn::building::Building;
 use crate::txn::commit::Durability;
 use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
-use crate::txn::write::{OpenTable, Transaction};
+use crate::txn::open_table::OpenTable;
+use crate::txn::write::Transaction;
 
 /// What was written, and what could not be read.
 #[derive(Default)]
@@ -31,6 +34,8 @@ pub(super) struct Written {
     pub(super) tables: Vec<SalvagedTable>,
     pub(super) problems: Problems,
     pub(super) lost: LostEntries,
+    /// Transactions of the redo log.
+    pub(super) replayed: u64,
 }
 
 /// Writes everything in `state` to a new database at `path`.
@@ -63,8 +68,59 @@ fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written
         transaction.return_table(open);
         written.tables.push(SalvagedTable::new(table, entries));
     }
+    if let Some(meta) = &state.meta {
+        written.replayed = replay(source, meta, &transaction, &mut written.problems)?;
+        count_again(&transaction, &mut written.tables)?;
+    }
     transaction.commit(Durability::Durable)?;
     Ok(written)
+}
+
+/// Counts the entries again, and the tables: the redo log has changed them.
+fn count_again(transaction: &Transaction, tables: &mut Vec<SalvagedTable>) -> Result<()> {
+    let names = transaction.table_names()?;
+    tables.retain(|table| names.contains(&table.name));
+    for name in names {
+        let Some(entry) = transaction.table_entry(&name)? else { continue };
+        let entries = transaction.size_of(&name).map_or(entry.root.entries, |(entries, _)| entries);
+        match tables.iter_mut().find(|table| table.name == name) {
+            Some(table) => table.set_entries(entries),
+            None => tables.push(SalvagedTable {
+                name,
+                key_type: entry.key_type,
+                value_type: entry.value_type,
+                entries,
+                expected: Some(entries),
+            }),
+        }
+    }
+    Ok(())
+}
+
+/// Makes again the changes of the redo log after `meta`, as far as it can be read. Returns how many transactions these
+/// are. What does not fit, because it concerns something that is lost, is left out.
+fn replay(source: &Source, meta: &Meta, transaction: &Transaction, problems: &mut Problems) -> Result<u64> {
+    let Some((place, start)) = LogPlace::of_meta(meta) else { return Ok(0) };
+    let mut reader = LogReader::new(place, start, |offset, bytes: &mut [u8]| source.read_log(offset, bytes));
+    let mut replayed = 0;
+    loop {
+        let record = match reader.next_record() {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(replayed),
+            Err(error) => {
+                note(problems, error);
+                return Ok(replayed);
+            }
+        };
+        for operation in record.operations() {
+            match operation.and_then(|(table, operation)| transaction.apply(table, operation)) {
+                Err(error @ Error::Corrupt(_)) => note(problems, error),
+                Err(Error::TableNotFound { .. } | Error::TableExists { .. }) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        replayed += 1;
+    }
 }
 
 struct Writer<'a> {

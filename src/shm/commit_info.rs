@@ -1,14 +1,10 @@
-//! What a commit leaves to the next writer and to the syncer, whichever process they are in.
+//! What a commit leaves to the next writer and to the checkpointer, whichever process they are in.
 //!
-//! - An *area* holds what the meta will say of free space. There are two: a commit fills the one that newest does not
-//!   use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing that any
-//!   process reads.
-//! - A *delta* holds the pages that a commit stored, with their checksums, and those that it retired. From the deltas
-//!   after the durable meta the syncer makes the list of R6. A commit too large for its place leaves it empty, and in
-//!   a ring that has gone round it has another commit's; then the sync takes two barriers, unless the syncer's own
-//!   handle remembers the delta.
+//! An *area* holds what the meta will say of free space. There are two: a commit fills the one that newest does not
+//! use, and its descriptor says which. So a writer that is killed while it fills one has touched nothing that any
+//! process reads.
 //!
-//! Invariant: the id in the first word is stored last, and cleared first. A reader of an area or a delta compares it
+//! Invariant: the id in the first word is stored last, and cleared first. A reader of an area compares it
 //! before and after, so what it has read is whole, and of the transaction that it asked for.
 //!
 //! The fields between the two stores of the id are stored with release. A load that finds one of them, and acquires,
@@ -18,23 +14,13 @@
 
 use std::sync::atomic::Ordering::{Release, SeqCst};
 
-use super::{
-    AREA_LEN, AREAS_AT, DELTA_LEN, DELTAS_AT, IS_SMALL, RING_LEN, SharedMemory, load_bytes, store_bytes,
-};
-use crate::base::bytes::{get_u32, put_u32};
-use crate::base::checksum::checksum_of_parts;
-use crate::base::{Extent, PageNumber, TransactionId};
-use crate::format::free_log::FIRST_PAGE;
+use super::{AREA_LEN, AREAS_AT, IS_SMALL, SharedMemory, load_bytes, store_bytes};
+use crate::base::{PageNumber, TransactionId};
 use crate::format::meta::TAIL_LIMIT;
 use crate::sys::atomic::AtomicU64;
 
 /// Words of an area before the bytes of the log's tail.
 const AREA_HEAD: usize = 8;
-/// Words of a delta before its entries.
-const DELTA_HEAD: usize = 2;
-const STORED_LEN: usize = 12;
-const RETIRED_LEN: usize = 8;
-const DELTA_ROOM: usize = (DELTA_LEN - DELTA_HEAD) * 8;
 
 /// Free space, as a transaction left it, for the meta.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -44,66 +30,6 @@ pub(crate) struct SpaceState {
     pub(crate) log_tail: Vec<u8>,
     pub(crate) free_pages: u32,
     pub(crate) retired_pages: u32,
-}
-
-/// What a commit did to the pages of the file.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct CommitDelta {
-    /// Pages, or overflow extents, and their checksums.
-    pub(crate) stored: Vec<(Extent, u32)>,
-    pub(crate) retired: Vec<Extent>,
-}
-
-impl CommitDelta {
-    /// The words to be shared, if there is room for them.
-    pub(super) fn encode(&self) -> Option<EncodedDelta> {
-        let length = self.stored.len() * STORED_LEN + self.retired.len() * RETIRED_LEN;
-        if length > DELTA_ROOM {
-            return None;
-        }
-        let mut bytes = vec![0; length];
-        let mut at = 0;
-        let mut put = |value: u32| {
-            put_u32(&mut bytes, at, value);
-            at += 4;
-        };
-        for &(run, checksum) in &self.stored {
-            [run.first.0, run.count, checksum].into_iter().for_each(&mut put);
-        }
-        for run in &self.retired {
-            [run.first.0, run.count].into_iter().for_each(&mut put);
-        }
-        Some(EncodedDelta { stored_count: self.stored.len(), bytes })
-    }
-}
-
-/// A delta as it is shared.
-pub(super) struct EncodedDelta {
-    stored_count: usize,
-    bytes: Vec<u8>,
-}
-
-impl EncodedDelta {
-    /// Never 0, which a descriptor has for a commit that left no delta.
-    pub(super) fn checksum(&self) -> u64 {
-        let count = (self.stored_count as u64).to_le_bytes();
-        1 << 32 | u64::from(checksum_of_parts([&count[..], &self.bytes]))
-    }
-
-    /// Returns `None` if these cannot be extents of a file: the lock file was scribbled on.
-    fn decode(&self) -> Option<CommitDelta> {
-        let (stored, retired) = self.bytes.split_at_checked(self.stored_count.checked_mul(STORED_LEN)?)?;
-        let run = |bytes: &[u8]| {
-            let (first, count) = (get_u32(bytes, 0), get_u32(bytes, 4));
-            let end = first.checked_add(count)?;
-            (first >= FIRST_PAGE && count > 0 && end <= PageNumber::LIMIT).then(|| Extent::new(first, count))
-        };
-        let unit = |bytes: &[u8]| Some((run(bytes)?, get_u32(bytes, 8)));
-        Some(CommitDelta {
-            stored: stored.chunks_exact(STORED_LEN).map(unit).collect::<Option<_>>()?,
-            retired: retired.chunks_exact(RETIRED_LEN).map(run).collect::<Option<_>>()?,
-        })
-    }
 }
 
 impl SharedMemory {
@@ -135,35 +61,6 @@ impl SharedMemory {
             })
         })
     }
-
-    fn delta(&self, id: TransactionId) -> &[AtomicU64] {
-        self.words(DELTAS_AT + (id.0 % RING_LEN as u64) as usize * DELTA_LEN, DELTA_LEN)
-    }
-
-    /// Stores what transaction `id` did, if there is room for that.
-    pub(super) fn store_delta(&self, id: TransactionId, delta: Option<&EncodedDelta>) {
-        let words = self.delta(id);
-        words[0].store(0, SeqCst);
-        if let Some(EncodedDelta { stored_count, bytes }) = delta {
-            words[1].store(*stored_count as u64 | (bytes.len() as u64) << 32, Release);
-            store_bytes(&words[DELTA_HEAD..], bytes);
-            words[0].store(id.0, SeqCst);
-        }
-    }
-
-    /// What transaction `id`, which has happened, did. Returns `None` if that is no longer known, was too much, or is
-    /// not what the descriptor says.
-    pub(crate) fn load_delta(&self, id: TransactionId) -> Option<CommitDelta> {
-        let words = self.delta(id);
-        let encoded = whole(&words[0], id, || {
-            let lengths = words[1].load(SeqCst);
-            let bytes = load_bytes(&words[DELTA_HEAD..], (lengths >> 32) as usize);
-            Some(EncodedDelta { stored_count: lengths as u32 as usize, bytes })
-        })?;
-        let descriptor = self.descriptor(id);
-        let expected = whole(&descriptor[0], id, || Some(descriptor[6].load(SeqCst)))?;
-        if encoded.checksum() == expected { encoded.decode() } else { None }
-    }
 }
 
 /// What `load` returns, if the stamp shows that it is whole and of transaction `id`.
@@ -185,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_and_deltas_come_back_whole_or_not_at_all() {
+    fn areas_come_back_whole_or_not_at_all() {
         let shared = shared();
         let id = TransactionId(7);
         let space = SpaceState {
@@ -198,48 +95,13 @@ mod tests {
         assert_eq!(shared.load_space(1, id), Some(space));
         assert_eq!(shared.load_space(1, TransactionId(8)), None);
         assert_eq!(shared.load_space(0, id), None);
-
-        let delta = CommitDelta {
-            stored: vec![(Extent::new(2, 1), 77), (Extent::new(3, 5), 78)],
-            retired: vec![Extent::new(100, 1)],
-        };
-        let store = |delta: &CommitDelta| {
-            let encoded = delta.encode();
-            shared.descriptor(id)[6].store(encoded.as_ref().map_or(0, EncodedDelta::checksum), SeqCst);
-            shared.descriptor(id)[0].store(id.0, SeqCst);
-            shared.store_delta(id, encoded.as_ref());
-        };
-        store(&delta);
-        assert_eq!(shared.load_delta(id), Some(delta.clone()));
-        shared.descriptor(id)[6].fetch_xor(1, SeqCst);
-        assert_eq!(shared.load_delta(id), None, "of another time than its descriptor");
-        assert_eq!(shared.load_delta(TransactionId(7 + RING_LEN as u64)), None, "the same place, another id");
-        let large = CommitDelta { stored: vec![(Extent::new(2, 1), 0); 1000], retired: Vec::new() };
-        store(&large);
-        assert_eq!(shared.load_delta(id), None, "too large to be shared");
     }
 
     #[test]
     fn noise_is_a_value_or_nothing() {
-        // Under Miri some places of the ring suffice: a store takes milliseconds there.
-        const PLACES: usize = if cfg!(miri) { 4 } else { RING_LEN };
         let shared = shared();
-        let words = shared.words(AREAS_AT, DELTAS_AT - AREAS_AT + PLACES * DELTA_LEN);
-        for (at, word) in words.iter().enumerate() {
-            word.store((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), SeqCst);
-        }
-        for id in (0..PLACES as u64).map(TransactionId) {
-            // The noise after it is taken for what was stored.
-            shared.delta(id)[0].store(id.0, SeqCst);
-            shared.descriptor(id)[0].store(id.0, SeqCst);
-            let lengths = shared.delta(id)[1].load(SeqCst);
-            let bytes = load_bytes(&shared.delta(id)[DELTA_HEAD..], (lengths >> 32) as usize);
-            for stored_count in [lengths as u32 as usize, 0, bytes.len() / STORED_LEN] {
-                let noise = EncodedDelta { stored_count, bytes: bytes.clone() };
-                shared.descriptor(id)[6].store(noise.checksum(), SeqCst);
-                shared.delta(id)[1].store(stored_count as u64 | lengths >> 32 << 32, SeqCst);
-                let _ = shared.load_delta(id);
-            }
+        for (at, word) in shared.words(AREAS_AT, 2 * AREA_LEN).iter().enumerate() {
+            word.store((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), SeqCst);
         }
         let stamp = TransactionId(shared.word(AREAS_AT).load(SeqCst));
         assert_eq!(shared.load_space(0, stamp), None, "a tail longer than its limit");

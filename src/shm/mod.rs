@@ -1,5 +1,5 @@
 //! What all users of one database share, in every process: where the transactions stand ([`watermarks`]), what the
-//! next writer and the next syncer must know ([`commit_info`]), which handles are open ([`handles`]), and which
+//! next writer and the next checkpointer must know ([`commit_info`]), which handles are open ([`handles`]), and which
 //! snapshots they read ([`reader_table`]). It is plain atomic words over shared memory: a process may be killed
 //! between any two stores and leaves nothing that another one could wait for.
 //!
@@ -7,11 +7,10 @@
 //! |---|---|
 //! | 0..16 | the owner of the memory: version, boot, data file; whether it is complete ([`owner`]) |
 //! | 64..192 | watermarks, those that are often written in cache lines of their own ([`watermarks`]) |
-//! | 192..2240 | snapshot descriptors: a ring of 256, a cache line each ([`watermarks`]) |
-//! | 2240..3296 | what a writer leaves to the next one: two areas of 528 words ([`commit_info`]) |
-//! | 3296..36064 | what each commit stored and retired: a ring of 256, 128 words each ([`commit_info`]) |
-//! | 36064..44256 | handles: 1024, a cache line each ([`handles`]) |
-//! | 44256.. | reader slots, a cache line each: 1024 blocks of 16 ([`reader_table`]) |
+//! | 192..4288 | snapshot descriptors: a ring of 256, two cache lines each ([`watermarks`]) |
+//! | 4288..5344 | free space, as a writer leaves it to the next one: two areas of 528 words ([`commit_info`]) |
+//! | 5344..13536 | handles: 1024, a cache line each ([`handles`]) |
+//! | 13536.. | reader slots, a cache line each: 1024 blocks of 16 ([`reader_table`]) |
 
 pub(crate) mod commit_info;
 pub(crate) mod handles;
@@ -35,11 +34,11 @@ const WATERMARKS_AT: usize = 64;
 const RING_AT: usize = 192;
 /// How many snapshots have their descriptors kept. Newest is never this far above visible.
 pub(crate) const RING_LEN: usize = if IS_SMALL { 8 } else { 256 };
-const AREAS_AT: usize = RING_AT + RING_LEN * LINE;
+/// Words of a descriptor. What readers need is in its first cache line.
+const DESCRIPTOR_LEN: usize = 2 * LINE;
+const AREAS_AT: usize = RING_AT + RING_LEN * DESCRIPTOR_LEN;
 const AREA_LEN: usize = if IS_SMALL { 9 } else { 528 };
-const DELTAS_AT: usize = AREAS_AT + 2 * AREA_LEN;
-const DELTA_LEN: usize = if IS_SMALL { 4 } else { 128 };
-const HANDLES_AT: usize = DELTAS_AT + RING_LEN * DELTA_LEN;
+const HANDLES_AT: usize = AREAS_AT + 2 * AREA_LEN;
 /// How many handles there can be at one time, in all processes.
 pub(crate) const HANDLE_COUNT: usize = if IS_SMALL { 2 } else { 1024 };
 const READERS_AT: usize = HANDLES_AT + HANDLE_COUNT * LINE;
@@ -50,13 +49,13 @@ const BLOCK_LEN: usize = if IS_SMALL { 1 } else { 16 };
 /// How many read transactions there can be at one time.
 pub(crate) const READER_SLOTS: usize = BLOCK_COUNT * BLOCK_LEN;
 
-/// Words of shared memory that a database can need: 1.4 MB.
+/// Words of shared memory that a database can need: 1.2 MB.
 pub(crate) const WORD_COUNT: usize = READERS_AT + READER_SLOTS * LINE;
-/// Words that there are at first, with slots for 128 readers: 362 kB.
+/// Words that there are at first, with slots for 128 readers: 116 kB.
 pub(crate) const FIRST_WORD_COUNT: usize = READERS_AT + (if IS_SMALL { 3 } else { 8 }) * BLOCK_LEN * LINE;
 
-const _: () = assert!(IS_SMALL || AREAS_AT == 2240 && DELTAS_AT == 3296 && HANDLES_AT == 36064);
-const _: () = assert!(IS_SMALL || READERS_AT == 44256 && READERS_AT.is_multiple_of(LINE));
+const _: () = assert!(IS_SMALL || AREAS_AT == 4288 && HANDLES_AT == 5344);
+const _: () = assert!(IS_SMALL || READERS_AT == 13536 && READERS_AT.is_multiple_of(LINE));
 
 /// Steps of the protocol that an exploration leaves out, to see that it then finds a violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

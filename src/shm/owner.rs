@@ -6,12 +6,10 @@
 //!
 //! - While other handles are open, their locks prove that they share this kernel. The memory must belong to the data
 //!   file; the boot does not matter, because a container may have a boot id of its own.
-//! - The first handle, when no other is open, also compares the boot, and then the file with what the memory says of
-//!   it. If anything differs, recovery makes the memory again; otherwise what killed processes left, lazy commits
-//!   included, is kept (R8).
-//! - Memory that the last handle has *closed*, with all that was committed durable and visible, says one thing only:
-//!   which meta the last sync has stored. All else follows from the meta. So a lock file that is not in use is one
-//!   page long.
+//! - A handle that is alone makes the memory again, and believes nothing that it says (L13), except one thing.
+//! - Memory that the last handle has *closed*, with all that was committed checkpointed and visible, says which meta
+//!   the last checkpoint has stored, in this boot. So that meta need not be stored again. All else follows from the
+//!   meta. So a lock file that is not in use is one page long.
 
 use std::fs::File;
 use std::io;
@@ -25,7 +23,7 @@ use crate::sys::FileIdentity;
 
 /// Changes whenever the layout of the shared memory does, or the version of the format, which handles that have the
 /// database open do not read again: processes of different versions exclude each other.
-const VERSION: u64 = 0x6d61_706c_6561_6605;
+const VERSION: u64 = 0x6d61_706c_6561_6606;
 const IDENTITY_LEN: usize = 8;
 /// The words that name the boot.
 const BOOT: Range<usize> = 1..3;
@@ -125,17 +123,22 @@ impl SharedMemory {
         self.word(COMPLETE).store(1, SeqCst);
     }
 
-    /// Cuts the memory to its first page, unless it has something that the data file does not have. The caller holds
-    /// the open lock, and no other handle is alive: any that comes waits for the open lock, and makes the memory long
-    /// before it reads it. A kill at any step leaves memory that is long, closed or not, or one page of it.
-    pub(crate) fn close(&self) -> io::Result<()> {
+    /// Marks the memory as closed, unless it has something that the data file does not have, and, if `cuts`, cuts it
+    /// to its first page. The caller holds the open lock, and no other handle is alive: any that comes waits for the
+    /// open lock, and makes the memory long before it reads it. A kill at any step leaves memory that is long, closed
+    /// or not, or one page of it.
+    pub(crate) fn close(&self, cuts: bool) -> io::Result<()> {
         // Another handle that was closing may have been here since this one gave its place up.
         if !self.memory.are_there()? {
             return Ok(());
         }
         let newest = self.newest_id();
         let is_at_rest = !self.is_poisoned()
-            && self.left_target().is_none()
+            && !self.has_target()
+            && self.left_checkpoint_target().is_none()
+            && !self.may_have_orphan()
+            && self.checkpointed() == newest
+            && self.newest_log().is_ok_and(|log| log.end == self.log_start())
             && self.durable() == newest
             && self.visible() == newest;
         if !is_at_rest {
@@ -145,7 +148,7 @@ impl SharedMemory {
             true => self.word(COMPLETE).store(0, SeqCst), // read-only handles have found what the next will find
             false => self.word(CLOSED).store(1, SeqCst),
         }
-        self.memory.cut(CLOSED_WORD_COUNT)
+        if cuts { self.memory.cut(CLOSED_WORD_COUNT) } else { Ok(()) }
     }
 
     /// Whether the memory was closed, and has to be made from the meta.

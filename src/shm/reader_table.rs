@@ -140,11 +140,6 @@ impl SharedMemory {
         }
     }
 
-    /// Whether the memory has all of the reader table that its bounds name.
-    pub(crate) fn has_reader_table(&self) -> bool {
-        self.check_blocks(self.bounds().ever).is_ok()
-    }
-
     fn bounds(&self) -> Bounds {
         Bounds::of(self.word(BOUNDS).load(SeqCst))
     }
@@ -341,7 +336,7 @@ mod tests {
     use crate::format::tree_root::TreeRoot;
     use crate::shm::WORD_COUNT;
     use crate::shm::commit_info::SpaceState;
-    use crate::shm::watermarks::CommittedState;
+    use crate::shm::watermarks::{CommittedState, LogState};
     use crate::sys::SharedWords;
 
     const OWN: HandleNumber = HandleNumber(0);
@@ -351,7 +346,8 @@ mod tests {
         let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
         let catalog = TreeRoot { page: PageNumber(0), depth: 0, entries: 0 };
         let snapshot = Snapshot { id: TransactionId(id), length_pages: 2, catalog };
-        shared.start_at(&CommittedState { snapshot, space: SpaceState::default() }, 0, TransactionId(id + 1));
+        let (space, log) = (SpaceState::default(), LogState::default());
+        shared.start_at(&CommittedState { snapshot, space, log }, 0, TransactionId(id + 1));
         shared
     }
 

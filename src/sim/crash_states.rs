@@ -7,8 +7,8 @@ use super::history::{Expected, FullHistory};
 use super::random::Random;
 use super::replay::{Choice, Segment, random_at};
 use super::report::Counters;
-use super::session::{Opened, Session, live, open, shared};
-use super::state_checker::{Recovery, StateChecker};
+use super::session::{Opened, Session, live, open};
+use super::state_checker::{Recovery, StateChecker, found_in};
 use super::workload::Workload;
 use crate::base::TransactionId;
 
@@ -24,6 +24,8 @@ const SECOND_LIVES: usize = 48;
 const SECOND_LIFE_STATES: u64 = 24;
 /// One in this many states has a bit flipped, if the explorer flips bits.
 const FLIPPED_BITS: usize = 8;
+/// One in this many states has lost blocks, if blocks are lost; at least one at each point with a store in doubt.
+const LOST_BLOCKS: u64 = 8;
 /// States that are visited at one point of a recovery, if every recovery crashes. In the recovery from that it is
 /// one.
 const RECOVERY_STATES: u64 = 4;
@@ -38,6 +40,7 @@ pub(super) struct Plan {
     pub(super) recovery_faults: bool,
     pub(super) second_sessions: bool,
     pub(super) flipped_bits: bool,
+    pub(super) lost_blocks: bool,
 }
 
 /// A problem, and where it was.
@@ -176,6 +179,9 @@ impl<S: Workload> Exploration<'_, S> {
         } else if is_first_life {
             Counters::add(&self.counters.exhausted_points);
         }
+        if self.plan.lost_blocks && disk.has_stores_in_doubt() {
+            choices.extend((0..states.min(most).div_ceil(LOST_BLOCKS)).map(Choice::LostBlocks));
+        }
         choices.push(Choice::Killed);
         if disk.has_clean_doubts() {
             choices.push(Choice::Dropped(0));
@@ -215,11 +221,18 @@ impl<S: Workload> Exploration<'_, S> {
         self.counters.visited();
         if let Choice::Flipped(_) = path[path.len() - 1].choice {
             Counters::add(&self.counters.flipped_bits);
-            return self.checker().check_flipped(&after, full_history).map_err(found_here);
+            return self.checker().check_flipped(&after, full_history, expected).map_err(found_here);
         }
-        let (recovered, recovery) =
-            self.checker().check(&after, full_history, expected).map_err(found_here)?;
-        let expected_again = expected.or_exactly(self.settled(path, recovered));
+        let published = match is_power_kept(path) {
+            true => full_history.in_file(expected),
+            false => TransactionId(0),
+        };
+        let (recovered, recovery) = self
+            .checker()
+            .check(&after, full_history, expected.with_published(published))
+            .map_err(found_here)?;
+        let expected_again =
+            expected.or_exactly(self.settled(path, recovered)).after_recovery(&recovery, recovered);
         self.crash_in_recovery(&after, &recovery.events, full_history, expected_again, recovered, path)?;
         self.fail_in_recovery(&after, &recovery, full_history, expected_again, path)?;
         self.live_on(&after, full_history, expected, path)?;
@@ -260,6 +273,10 @@ impl<S: Workload> Exploration<'_, S> {
             Choice::State(number) => {
                 let text = format!("there is no state {number}: the disk has {} states", disk.state_count());
                 return Err(Problem::new(ProblemKind::Usage, text));
+            }
+            Choice::LostBlocks(_) => {
+                Counters::add(&self.counters.lost_blocks);
+                disk.sample_with_lost_blocks(&mut random_at(self.seed, path, 0))
             }
             Choice::Sample(_) | Choice::Flipped(_) => {
                 let mut random = random_at(self.seed, path, 0);
@@ -313,6 +330,9 @@ impl<S: Workload> Exploration<'_, S> {
                 Some(next) => vec![next.choice],
                 None if self.plan.every_recovery && depth == 0 => self.choices(&disk, RECOVERY_STATES, false),
                 None if random.one_in(8) => vec![Choice::Killed],
+                None if self.plan.lost_blocks && disk.has_stores_in_doubt() && random.one_in(4) => {
+                    vec![Choice::LostBlocks(0)]
+                }
                 None => vec![Choice::Sample(0)],
             };
             // What readers of an open database see is durable.
@@ -369,9 +389,9 @@ impl<S: Workload> Exploration<'_, S> {
                 (None, _) => Choice::Killed,
             };
             let segment = Segment { in_recovery: true, point, fault: Some(call), choice };
-            let found = db.and_then(|db| Problem::or_panic(move || Ok(shared(&db).newest_id())));
-            let expected = match found {
-                Ok(found) => expected.with_durable(found),
+            let expected = match db.and_then(|db| Problem::or_panic(move || Ok(drop(db)))) {
+                Ok(()) => found_in(&events)
+                    .map_or(expected, |found| expected.with_durable(expected.commit_of(found))),
                 Err(problem) if problem.kind != ProblemKind::CannotOpen => {
                     let path = [path, &[segment]].concat();
                     return Err(Found { problem, path, circumstances: Vec::new() });
@@ -426,11 +446,20 @@ fn depth_of(path: &[Segment]) -> usize {
     path.iter().rev().take_while(|segment| segment.in_recovery).count()
 }
 
+/// Whether no power was lost since the last session began, and no page was dropped from the cache.
+fn is_power_kept(path: &[Segment]) -> bool {
+    let last_session = path.len() - 1 - depth_of(path);
+    path[last_session..].iter().all(|segment| segment.choice == Choice::Killed)
+}
+
 fn flipped(path: &[Segment]) -> Vec<Segment> {
     let mut path = path.to_vec();
     if let Some(last) = path.last_mut() {
         last.choice = Choice::Flipped(match last.choice {
-            Choice::State(number) | Choice::Sample(number) | Choice::Flipped(number) => number,
+            Choice::State(number)
+            | Choice::Sample(number)
+            | Choice::Flipped(number)
+            | Choice::LostBlocks(number) => number,
             Choice::Killed | Choice::Dropped(_) => 0,
         });
     }

@@ -1,11 +1,14 @@
 //! What a disk may hold after a loss of power, computed from the calls that were made to the storage.
 //!
 //! The disk guarantees this, and no more:
-//! - What a barrier covers is on the disk once the barrier has returned.
+//! - What a barrier covers is on the disk once the barrier has returned: what was stored before it began in the blocks
+//!   of 4096 bytes that its range lies in. Two barriers may be in flight, one through each description of the file.
 //! - Each sector of 512 bytes holds what was durable, or any of the contents that the page cache had for it since,
 //!   independently of the other sectors. So a store may be there, lost, or torn, and stores reach the disk in any
 //!   order. A sector may also be torn itself, at some byte: one part is new, the rest is as it was before, in the
 //!   cache or on the disk. (Of all the torn contents, each store has one, chosen at random.)
+//! - Where that is asked for, a store that is not durable may have taken away the whole block that it went to, what was
+//!   durable there included ([`Disk::sample_with_lost_blocks`]).
 //! - A change of length is on the disk once a barrier that includes the length has returned; other barriers do not
 //!   cover it. Before that it may be there or not, in the order in which the changes were made.
 //! - After a failed sync, what it covered is *clean* in the cache, as on Linux: each sector may be on the disk or
@@ -15,6 +18,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::random::Random;
@@ -22,8 +26,35 @@ use crate::base::TransactionId;
 use crate::sys::WriteMode;
 
 pub(crate) const SECTOR: usize = 512;
-/// The page cache drops pages of this many sectors.
-const SECTORS_OF_PAGE: usize = 8;
+/// The page cache writes and drops pages of this many sectors, and an interrupted write may destroy as many.
+const SECTORS_OF_BLOCK: usize = 8;
+const BLOCK: usize = SECTORS_OF_BLOCK * SECTOR;
+
+/// The open file descriptions that barriers go through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Description {
+    Log,
+    Checkpoint,
+}
+
+impl Description {
+    /// The other one.
+    pub(super) fn other(self) -> Description {
+        match self {
+            Description::Log => Description::Checkpoint,
+            Description::Checkpoint => Description::Log,
+        }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Description::Log => "barrier",
+            Description::Checkpoint => "checkpoint's barrier",
+        })
+    }
+}
 
 /// What happened to a storage, or in the process that uses it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,16 +68,17 @@ pub(crate) enum Event {
         to: u64,
     },
     /// The barrier that is about to end has made durable the length that the file had when the barrier began.
-    LengthSynced,
+    LengthSynced(Description),
     Cut {
         to: u64,
     },
-    /// The end of the barrier makes durable what was stored up to here in the first `length` bytes.
+    /// The end of the barrier makes durable what was stored up to here in the blocks that `range` lies in.
     BarrierBegins {
-        length: u64,
+        through: Description,
+        range: Range<u64>,
     },
-    BarrierEnds,
-    BarrierFails,
+    BarrierEnds(Description),
+    BarrierFails(Description),
     /// The commit of this transaction has reported that the transaction, and all before it, are durable.
     Acknowledged(TransactionId),
     /// A step of the script begins.
@@ -59,11 +91,13 @@ impl fmt::Display for Event {
         match self {
             Event::Store { offset, bytes } => write!(f, "store {} bytes at {offset}", bytes.len()),
             Event::Lengthened { to } => write!(f, "lengthen the file to {to}"),
-            Event::LengthSynced => f.write_str("the length is durable"),
+            Event::LengthSynced(_) => f.write_str("the length is durable"),
             Event::Cut { to } => write!(f, "cut the file to {to}"),
-            Event::BarrierBegins { length } => write!(f, "a barrier for {length} bytes begins"),
-            Event::BarrierEnds => f.write_str("the barrier ends"),
-            Event::BarrierFails => f.write_str("the barrier fails"),
+            Event::BarrierBegins { through, range } => {
+                write!(f, "a {through} for bytes {} to {} begins", range.start, range.end)
+            }
+            Event::BarrierEnds(through) => write!(f, "the {through} ends"),
+            Event::BarrierFails(through) => write!(f, "the {through} fails"),
             Event::Acknowledged(id) => write!(f, "transaction {id} is acknowledged"),
             Event::StepBegins => f.write_str("a step begins"),
             Event::StepEnds => f.write_str("the step ends"),
@@ -86,6 +120,15 @@ struct Resize {
     length: u64,
 }
 
+/// A barrier in flight.
+#[derive(Clone, Debug, Default)]
+struct Barrier {
+    /// It covers what happened up to this time,
+    until: u64,
+    /// in these sectors.
+    sectors: Range<usize>,
+}
+
 /// The disk below one file, and the page cache above it.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
@@ -99,10 +142,8 @@ pub(crate) struct Disk {
     resizes: Vec<Resize>,
     /// The number of events so far.
     clock: u64,
-    /// The barrier in progress covers what happened up to this time,
-    covered: u64,
-    /// in this many sectors from the beginning.
-    covered_sectors: usize,
+    /// The barriers in flight, by description. One that has ended covers nothing.
+    barriers: [Barrier; 2],
 }
 
 impl Disk {
@@ -116,8 +157,7 @@ impl Disk {
             doubts: BTreeMap::new(),
             resizes: Vec::new(),
             clock: 0,
-            covered: 0,
-            covered_sectors: 0,
+            barriers: Default::default(),
         }
     }
 
@@ -153,17 +193,18 @@ impl Disk {
                 Arc::make_mut(&mut self.cache).truncate(*to as usize);
                 self.resize_to(*to);
             }
-            Event::LengthSynced => self.settle_lengths(),
-            Event::BarrierBegins { length } => {
-                (self.covered, self.covered_sectors) = (self.clock, (*length as usize).div_ceil(SECTOR));
+            Event::LengthSynced(through) => self.settle_lengths(self.barriers[*through as usize].until),
+            Event::BarrierBegins { through, range } => {
+                let sectors = sectors_of_blocks(range);
+                self.barriers[*through as usize] = Barrier { until: self.clock, sectors };
             }
-            Event::BarrierEnds => {
-                let covered = std::mem::take(&mut self.covered);
-                self.settle_sectors(covered);
+            Event::BarrierEnds(through) => {
+                let barrier = std::mem::take(&mut self.barriers[*through as usize]);
+                self.settle_sectors(&barrier);
             }
-            Event::BarrierFails => {
-                self.covered = 0;
-                let versions = self.doubts.range_mut(..self.covered_sectors).flat_map(|(_, of)| of);
+            Event::BarrierFails(through) => {
+                let barrier = std::mem::take(&mut self.barriers[*through as usize]);
+                let versions = self.doubts.range_mut(barrier.sectors).flat_map(|(_, of)| of);
                 versions.for_each(|version| version.is_dirty = false);
             }
             Event::Acknowledged(_) | Event::StepBegins | Event::StepEnds => {}
@@ -219,9 +260,8 @@ impl Disk {
         }
     }
 
-    /// Makes all changes of length that the barrier covers durable.
-    fn settle_lengths(&mut self) {
-        let covered = self.covered;
+    /// Makes all changes of length up to the time `covered` durable.
+    fn settle_lengths(&mut self, covered: u64) {
         let settled = self.resizes.partition_point(|resize| resize.at <= covered);
         for resize in self.resizes.drain(..settled) {
             resize_image(Arc::make_mut(&mut self.durable), resize);
@@ -233,15 +273,15 @@ impl Disk {
         self.doubts.retain(|_, versions| !versions.is_empty());
     }
 
-    /// Makes durable, for each sector, the last content that is dirty and not newer than `covered`, except for
-    /// sectors after the end of the file on the disk.
-    fn settle_sectors(&mut self, covered: u64) {
-        let covered_sectors = self.covered_sectors.min(self.settled_length().div_ceil(SECTOR));
+    /// Makes durable, for each sector that `barrier` covers, the last content that is dirty and that it covers, except
+    /// for sectors after the end of the file on the disk.
+    fn settle_sectors(&mut self, barrier: &Barrier) {
+        let end = self.settled_length().div_ceil(SECTOR);
         let durable = &mut self.durable;
         self.doubts.retain(|sector, versions| {
-            let is_covered = *sector < covered_sectors;
+            let is_covered = *sector < end && barrier.sectors.contains(sector);
             let is_written =
-                |version: &Version| is_covered && version.is_dirty && version.stored_at <= covered;
+                |version: &Version| is_covered && version.is_dirty && version.stored_at <= barrier.until;
             if let Some(last) = versions.iter().rposition(is_written) {
                 store_in_image(Arc::make_mut(durable).as_mut_slice(), *sector, &versions[last].bytes);
                 versions.drain(..=last);
@@ -269,9 +309,10 @@ impl Disk {
         let mut sectors = self.doubts.range(..end).peekable();
         std::iter::from_fn(move || {
             loop {
-                let page = sectors.peek()?.0 / SECTORS_OF_PAGE;
+                let page = sectors.peek()?.0 / SECTORS_OF_BLOCK;
                 let (mut of_page, mut is_clean) = (Vec::new(), true);
-                while let Some((&sector, versions)) = sectors.next_if(|next| next.0 / SECTORS_OF_PAGE == page)
+                while let Some((&sector, versions)) =
+                    sectors.next_if(|next| next.0 / SECTORS_OF_BLOCK == page)
                 {
                     of_page.push(sector);
                     is_clean &= versions.iter().all(|version| !version.is_dirty);
@@ -357,6 +398,32 @@ impl Disk {
         })
     }
 
+    /// Whether there are blocks that a write may be under way to, or has failed.
+    pub(crate) fn has_stores_in_doubt(&self) -> bool {
+        !self.doubts.is_empty()
+    }
+
+    /// Returns a random state in which one or more of the blocks that have a store in doubt are lost as a whole: they
+    /// hold zeros, or anything.
+    pub(crate) fn sample_with_lost_blocks(&self, random: &mut Random) -> Vec<u8> {
+        let mut image = self.sample(random);
+        let mut blocks: Vec<usize> = self.doubts.keys().map(|sector| sector / SECTORS_OF_BLOCK).collect();
+        blocks.dedup();
+        let (chosen, loses_more) = (random.below(blocks.len()), random.one_in(2));
+        for (at, block) in blocks.into_iter().enumerate() {
+            if at != chosen && !(loses_more && random.one_in(4)) {
+                continue;
+            }
+            let end = ((block + 1) * BLOCK).min(image.len());
+            let lost = &mut image[(block * BLOCK).min(end)..end];
+            match random.one_in(2) {
+                true => lost.fill(0),
+                false => lost.fill_with(|| random.next() as u8),
+            }
+        }
+        image
+    }
+
     /// Returns the image with the first `resizes` changes of length and, for each sector that may differ, the content
     /// that `choose` returns: 0 for the durable one.
     fn image(&self, resizes: usize, mut choose: impl FnMut(usize, &[Version]) -> usize) -> Vec<u8> {
@@ -375,6 +442,12 @@ impl Disk {
         }
         image
     }
+}
+
+/// Returns the sectors of the blocks that `range`, in bytes, lies in.
+fn sectors_of_blocks(range: &Range<u64>) -> Range<usize> {
+    let (start, end) = (range.start as usize / BLOCK, (range.end as usize).div_ceil(BLOCK));
+    start * SECTORS_OF_BLOCK..end * SECTORS_OF_BLOCK
 }
 
 /// Returns a content that is new in part: up to some byte, or from there on. The rest is as it was before.

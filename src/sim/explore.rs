@@ -66,6 +66,7 @@ impl Explorer {
                 recovery_faults: true,
                 second_sessions: true,
                 flipped_bits: false,
+                lost_blocks: false,
             },
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             shrinks: true,
@@ -123,6 +124,13 @@ impl Explorer {
     /// contain what some commit left. Default: `false`.
     pub fn flipped_bits(mut self, flipped_bits: bool) -> Explorer {
         self.plan.flipped_bits = flipped_bits;
+        self
+    }
+
+    /// Sets whether in some states a block of 4096 bytes is lost as a whole if a store to it was not durable, as after
+    /// a write that the loss of power interrupted. Default: `false`.
+    pub fn lost_blocks(mut self, lost_blocks: bool) -> Explorer {
+        self.plan.lost_blocks = lost_blocks;
         self
     }
 
@@ -245,7 +253,7 @@ impl Explorer {
         guide: Option<&[Segment]>,
     ) -> Result<Explored, Found> {
         let steps = script.steps(workload).map_err(|text| Problem::new(ProblemKind::Usage, text))?;
-        let options = workload.options();
+        let options = Problem::or_panic(|| Ok(workload.options()))?;
         let image = options.open_settings().first_pages(*b"simulated file  ");
         let image = image.map_err(|error| Problem::new(ProblemKind::Usage, error))?;
         let start = Disk::new(image, options.open_settings().write_mode);

@@ -6,7 +6,8 @@ use std::ops::Bound;
 
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
-use super::session::{Session, open};
+use super::session::{Opened, Session, StepEnd, open};
+use super::state_checker::Recovery;
 use super::workload::{History, StepOutcome, Workload};
 use crate::base::TransactionId;
 use crate::error::Result;
@@ -35,9 +36,11 @@ fn look<S: Workload>(workload: &S, disk: &Disk) -> Result<(TransactionId, u64), 
     Problem::or_panic(|| {
         let unreadable =
             |error| Problem::new(ProblemKind::Unclean, format_args!("reading all that was stored: {error}"));
-        let db = open(workload, disk, None).db?;
+        let Opened { db, log } = open(workload, disk, None);
+        let db = db?;
+        let found = Recovery::of(&db, &mut log.lock()).found;
         let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
-        Ok((reader.snapshot.id, fingerprint(&reader).map_err(unreadable)?))
+        Ok((found, fingerprint(&reader).map_err(unreadable)?))
     })
 }
 
@@ -49,13 +52,12 @@ pub(super) struct FullHistory<'a, Step> {
     pub(super) steps: &'a [Step],
     /// The number in the script of the first of them.
     first_step: usize,
-    /// For each step that had begun: the newest transaction at its end, and whether it ended without an error.
-    ends: Vec<(TransactionId, bool)>,
-    /// The fingerprint of each commit that can be found after a crash: of those that stored a meta page of their own.
+    /// How each step that had begun ended.
+    ends: Vec<StepEnd>,
+    /// The fingerprint of each transaction that can be found after a crash.
     left: BTreeMap<TransactionId, u64>,
-    /// The transaction that was durable when this session began.
-    acknowledged: TransactionId,
-    /// The id before that of this session's first transaction.
+    /// The id before that of this session's first transaction: that of newest when this session began, which was
+    /// durable. It is recovery's, if there was something to replay.
     before_first: TransactionId,
 }
 
@@ -68,6 +70,10 @@ pub(super) struct Expected {
     ended: usize,
     /// The only commit that may be found, if that is known.
     pub(super) exactly: Option<TransactionId>,
+    /// The newest transaction that is to be found because no power is lost; 0 if any is.
+    pub(super) published: TransactionId,
+    /// The first and the last of the transactions that recoveries have made of one commit, and that commit.
+    replayed: Option<(TransactionId, TransactionId, TransactionId)>,
 }
 
 impl<'a, Step> FullHistory<'a, Step> {
@@ -80,14 +86,14 @@ impl<'a, Step> FullHistory<'a, Step> {
         steps: &'a [Step],
         earlier: Option<(&FullHistory<'a, Step>, Expected)>,
     ) -> Result<FullHistory<'a, Step>, Problem> {
-        let (base, left) = look(workload, start)?;
+        let (found, left) = look(workload, start)?;
+        let base = earlier.map_or(found, |(_, expected)| expected.commit_of(found));
         let mut full_history = FullHistory {
             past: Vec::new(),
             steps,
             first_step: 0,
             ends: session.ends.clone(),
             left: BTreeMap::new(),
-            acknowledged: base,
             before_first: session.before_first.unwrap_or(base),
         };
         if let Some((earlier, expected)) = earlier {
@@ -97,11 +103,13 @@ impl<'a, Step> FullHistory<'a, Step> {
             full_history.left = earlier.left.range(..=base).map(|(&id, &left)| (id, left)).collect();
         }
         full_history.left.insert(base, left);
+        full_history.left.insert(full_history.before_first, left);
         full_history.find_commits(workload, start, session)?;
         Ok(full_history)
     }
 
-    /// Opens the database after each store of a meta page: the cache then contains what the page refers to.
+    /// Opens the database after each store of a meta page, or to the ring of the redo log: the cache then contains what
+    /// the meta page refers to, and the log.
     fn find_commits<S: Workload>(
         &mut self,
         workload: &S,
@@ -109,24 +117,43 @@ impl<'a, Step> FullHistory<'a, Step> {
         session: &Session,
     ) -> Result<(), Problem> {
         let mut disk = start.clone();
+        let mut ring = 0..0;
         for event in &session.events {
             disk.apply(event);
             let Event::Store { offset, bytes } = event else { continue };
-            let Ok(record) = Meta::decode(bytes, 0) else { continue };
-            let is_record = *offset < u64::from(META_PAGES) * record.page_size as u64;
-            if is_record && !self.left.contains_key(&record.id) {
-                let (found, left) = look(workload, &disk)?;
-                if found == record.id {
-                    self.left.insert(found, left);
+            match Meta::decode(bytes, 0) {
+                Ok(meta) if *offset < u64::from(META_PAGES) * meta.page_size as u64 => {
+                    ring = meta.redo.ring.map_or(0..0, |ring| {
+                        let start = ring.first.offset(meta.page_size);
+                        start..start + ring.length_bytes(meta.page_size)
+                    });
                 }
+                _ if ring.contains(offset) => {}
+                _ => continue,
             }
+            let (found, left) = look(workload, &disk)?;
+            self.left.entry(found).or_insert(left);
         }
         Ok(())
     }
 
     /// Returns what is expected before the first event.
     pub(super) fn beginning(&self) -> Expected {
-        Expected { acknowledged: self.acknowledged, begun: 0, ended: 0, exactly: None }
+        Expected {
+            acknowledged: self.before_first,
+            begun: 0,
+            ended: 0,
+            exactly: None,
+            published: TransactionId(0),
+            replayed: None,
+        }
+    }
+
+    /// Returns the newest transaction that the steps which had ended have left in the file: what is found at least, if
+    /// no power is lost.
+    pub(super) fn in_file(&self, expected: Expected) -> TransactionId {
+        let last = self.ends.iter().take(expected.ended).next_back();
+        last.map_or(self.before_first, |end| end.in_file)
     }
 
     /// Returns the fingerprint of what the commit with this id left.
@@ -160,7 +187,7 @@ impl<'a, Step> FullHistory<'a, Step> {
     ) -> Vec<(usize, StepOutcome<'a, Step>)> {
         let mut outcomes = self.past.clone();
         let mut before = self.before_first;
-        for (number, (step, &(end, went_well))) in
+        for (number, (step, &StepEnd { newest: end, went_well, .. })) in
             self.steps.iter().zip(&self.ends).take(expected.begun).enumerate()
         {
             let count = |through: TransactionId| through.0.clamp(before.0, end.0.max(before.0)) - before.0;
@@ -215,6 +242,30 @@ impl Expected {
     /// Adds that this transaction is durable.
     pub(super) fn with_durable(self, id: TransactionId) -> Expected {
         Expected { acknowledged: self.acknowledged.max(id), ..self }
+    }
+
+    /// Adds what the last recovery has made of `commit`.
+    pub(super) fn after_recovery(self, recovery: &Recovery, commit: TransactionId) -> Expected {
+        let Recovery { newest, found, .. } = *recovery;
+        let replayed = match self.replayed {
+            Some((first, _, of)) if of == commit && newest > first => Some((first, newest, commit)),
+            _ if newest != found => Some((newest, newest, commit)),
+            before => before,
+        };
+        Expected { replayed, ..self }
+    }
+
+    /// Returns the commit whose state `found` is, which may be a transaction of recovery's.
+    pub(super) fn commit_of(self, found: TransactionId) -> TransactionId {
+        match self.replayed {
+            Some((first, last, commit)) if first <= found && found <= last => commit,
+            _ => found,
+        }
+    }
+
+    /// Adds that nothing up to this transaction may be taken back, because no power is lost.
+    pub(super) fn with_published(self, published: TransactionId) -> Expected {
+        Expected { published, ..self }
     }
 
     /// Returns what is expected after one more event.

@@ -6,6 +6,7 @@
 //!
 //! - What a barrier covers is on the disk once the barrier has returned.
 //! - Each sector (512 bytes) that was stored since may be there, lost or torn, independently of the others.
+//! - With [`Explorer::lost_blocks`], the whole block of 4096 bytes that such a store went to may be lost.
 //! - A change of the file's length may be there or not.
 //! - After a failed sync, the pages that it covered are clean in the page cache, as on Linux, but perhaps not on the
 //!   disk. The system may drop such a page from the cache and read the old one from the disk.

@@ -7,8 +7,8 @@
 //!   Then comes the number of the event after which the crash comes; then `+` and a fault, if one hits the recovery;
 //!   then which of the disk's states is left: `x` and its number, or `s` and the number of a sample; `k` if the
 //!   process is killed and power does not fail, `d` and a number if clean pages are then dropped from the cache; `f`
-//!   and a number for a sample with a flipped bit. `R4+Barrier@0.k`: the first barrier of recovery fails, and after
-//!   event 4 the process is killed.
+//!   and a number for a sample with a flipped bit; `b` and a number for a sample with lost blocks. `R4+Barrier@0.k`:
+//!   the first barrier of recovery fails, and after event 4 the process is killed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,6 +28,8 @@ pub(super) enum Choice {
     Sample(u64),
     /// A sample, with one bit flipped.
     Flipped(u64),
+    /// A sample, with blocks that are lost as a whole.
+    LostBlocks(u64),
     /// Power does not fail; only the process is killed.
     Killed,
     /// The process is killed, and after a failed sync the system has dropped clean pages.
@@ -93,6 +95,7 @@ impl Choice {
             Choice::State(number) => ('x', number),
             Choice::Sample(number) => ('s', number),
             Choice::Flipped(number) => ('f', number),
+            Choice::LostBlocks(number) => ('b', number),
             Choice::Killed => ('k', 0),
             Choice::Dropped(number) => ('d', number),
         }
@@ -188,7 +191,9 @@ impl FromStr for Segment {
 
     fn from_str(text: &str) -> Result<Segment, String> {
         let wrong = || {
-            format!("'{text}' is not a crash: L or R, a number, a dot, and x, s, d or f with a number, or k")
+            format!(
+                "'{text}' is not a crash: L or R, a number, a dot, and x, s, d, f or b with a number, or k"
+            )
         };
         let (head, choice) = text.split_once('.').ok_or_else(wrong)?;
         let in_recovery = match head.get(..1) {
@@ -211,6 +216,7 @@ impl FromStr for Segment {
             (Some("x"), Some(rest)) => Choice::State(number(rest, "state")?),
             (Some("s"), Some(rest)) => Choice::Sample(number(rest, "sample")?),
             (Some("f"), Some(rest)) => Choice::Flipped(number(rest, "sample")?),
+            (Some("b"), Some(rest)) => Choice::LostBlocks(number(rest, "sample")?),
             (Some("d"), Some(rest)) => Choice::Dropped(number(rest, "sample")?),
             _ => return Err(wrong()),
         };
@@ -239,6 +245,7 @@ mod tests {
         for text in [
             "ledger:17:0,3,4:-:L88.x5/R3.s0",
             "a-b_c:0:-:Barrier@2:L1.k/R2.f9/L7.s18446744073709551615",
+            "a:0:-:-:L1.b3/R2.b0",
             "a:0:-:-:L1.d3/R2+Barrier@0.k/R4+StoreNoSpace@1.d0",
             "all::0:-:",
             "x:1::-:",

@@ -36,6 +36,8 @@ pub struct Report {
     pub dropped: u64,
     /// Of these states, those with a flipped bit.
     pub flipped_bits: u64,
+    /// Of these states, those with lost blocks.
+    pub lost_blocks: u64,
     /// How often each fault hit a call, in a script or in a recovery.
     pub faults_met: BTreeMap<Fault, u64>,
     /// How often a recovered database went on with its script.
@@ -60,8 +62,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { scripts, faults, crash_points, exhausted_points, states, .. } = self;
-        let Report { recovery_states: [once, again], kills, dropped, flipped_bits, second_sessions, .. } =
-            self;
+        let Report {
+            recovery_states: [once, again],
+            kills,
+            dropped,
+            flipped_bits,
+            lost_blocks,
+            second_sessions,
+            ..
+        } = self;
         writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
         writeln!(
             f,
@@ -71,7 +80,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{once} in recovery, {again} in recovery again, {kills} kills ({dropped} with pages dropped), \
-             {flipped_bits} flipped bits, \
+             {flipped_bits} flipped bits, {lost_blocks} states with lost blocks, \
              {second_sessions} second sessions"
         )?;
         let met: Vec<String> =
@@ -92,6 +101,7 @@ pub(super) struct Counters {
     pub(super) kills: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) flipped_bits: AtomicU64,
+    pub(super) lost_blocks: AtomicU64,
     pub(super) faults_met: Mutex<BTreeMap<Fault, u64>>,
     pub(super) second_sessions: AtomicU64,
     pub(super) states_in_all: Mutex<f64>,
@@ -112,6 +122,7 @@ impl Counters {
             kills: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             flipped_bits: AtomicU64::new(0),
+            lost_blocks: AtomicU64::new(0),
             faults_met: Mutex::default(),
             second_sessions: AtomicU64::new(0),
             states_in_all: Mutex::new(0.0),
@@ -162,6 +173,7 @@ impl Counters {
             kills: self.kills.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             flipped_bits: self.flipped_bits.load(Relaxed),
+            lost_blocks: self.lost_blocks.load(Relaxed),
             faults_met: self.faults_met.lock().clone(),
             second_sessions: self.second_sessions.load(Relaxed),
             states_in_all: *self.states_in_all.lock(),

@@ -21,9 +21,20 @@ pub(super) struct Session {
     pub(super) opened_at: usize,
     /// The id before that of the session's first transaction; `None` if a fault made opening fail.
     pub(super) before_first: Option<TransactionId>,
-    /// For each step that had begun: the newest transaction at its end, and whether it ended without an error.
-    pub(super) ends: Vec<(TransactionId, bool)>,
+    /// How each step that had begun ended.
+    pub(super) ends: Vec<StepEnd>,
     pub(super) faults_met: usize,
+}
+
+/// Where the database stood when a step had ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepEnd {
+    pub(super) newest: TransactionId,
+    /// The newest transaction that the death of all processes does not take back, if no power is lost: newest, if it
+    /// is in the log or checkpointed.
+    pub(super) in_file: TransactionId,
+    /// Whether the step ended without an error.
+    pub(super) went_well: bool,
 }
 
 /// The result of opening, and the log of the calls that it made.
@@ -86,7 +97,7 @@ fn run<S: Workload>(
     context: Context,
     steps: &[S::Step],
     log: &Mutex<Log>,
-    ends: &mut Vec<(TransactionId, bool)>,
+    ends: &mut Vec<StepEnd>,
 ) -> Result<(), Problem> {
     let fault = log.lock().fault.map(|(fault, _)| fault);
     let mut memory = S::Memory::default();
@@ -96,7 +107,8 @@ fn run<S: Workload>(
         let result = workload.run(&context, &mut memory, step);
         drop_barrier_work(log);
         log.lock().events.push(Event::StepEnds);
-        ends.push((shared(&context.db).newest_id(), result.is_ok()));
+        let in_file_before = ends.last().map(|end| end.in_file);
+        ends.push(step_end(&context.db, in_file_before, result.is_ok())?);
         let is_hit = !met_before && log.lock().faults_met > 0;
         match result {
             Err(error) if !(is_hit || met_before && follows_from(fault, &error)) => {
@@ -109,6 +121,15 @@ fn run<S: Workload>(
     drop(memory);
     drop(context); // closing syncs what is pending, and power may fail then, too
     Ok(())
+}
+
+fn step_end(db: &Db, in_file_before: Option<TransactionId>, went_well: bool) -> Result<StepEnd, Problem> {
+    let shared = shared(db);
+    let newest = shared.newest_id();
+    let log = shared.newest_log().map_err(|error| Problem::new(ProblemKind::StepFailed, error))?;
+    let is_in_file = log.unlogged <= shared.checkpointed();
+    let in_file = if is_in_file { newest } else { in_file_before.unwrap_or(shared.checkpointed()) };
+    Ok(StepEnd { newest, in_file, went_well })
 }
 
 /// Drops work for a barrier that did not come. It may own the database, whose closing locks the log.

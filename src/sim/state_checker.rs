@@ -21,8 +21,8 @@ pub(super) struct StateChecker<'a, S> {
 }
 
 impl<S: Workload> StateChecker<'_, S> {
-    /// Opens the database and compares it with its history. Returns the transaction that was recovered, and the calls
-    /// that recovery made.
+    /// Opens the database and compares it with its history. Returns the commit that was recovered, and what recovery
+    /// did.
     pub(super) fn check(
         &self,
         disk: &Disk,
@@ -32,9 +32,11 @@ impl<S: Workload> StateChecker<'_, S> {
         Problem::or_panic(|| {
             let Opened { db, log } = open(self.workload, disk, None);
             let db = db?;
-            let recovery = Recovery::of(&mut log.lock());
-            ids_are_new(&db, disk, &recovery.events)?;
-            let found = self.compare(&db, full_history, expected)?;
+            let recovery = Recovery::of(&db, &mut log.lock());
+            ids_are_new(&db, disk, &recovery)?;
+            let found = expected.commit_of(recovery.found);
+            self.compare(&db, found, full_history, expected)
+                .map_err(|problem| problem.with_commits(full_history.commits(expected, found)))?;
             Ok((found, recovery))
         })
     }
@@ -42,28 +44,21 @@ impl<S: Workload> StateChecker<'_, S> {
     fn compare(
         &self,
         db: &Db,
-        full_history: &FullHistory<'_, S::Step>,
-        expected: Expected,
-    ) -> Result<TransactionId, Problem> {
-        let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
-        let found = reader.snapshot.id;
-        self.compare_snapshot(db, reader, full_history, expected)
-            .map_err(|problem| problem.with_commits(full_history.commits(expected, found)))?;
-        Ok(found)
-    }
-
-    fn compare_snapshot(
-        &self,
-        db: &Db,
-        reader: SnapshotReader,
+        found: TransactionId,
         full_history: &FullHistory<'_, S::Step>,
         expected: Expected,
     ) -> Result<(), Problem> {
-        let found = reader.snapshot.id;
         if found < expected.acknowledged {
             let text = format!(
                 "transaction {} was acknowledged as durable, but {found} is recovered",
                 expected.acknowledged
+            );
+            return Err(Problem::new(ProblemKind::Lost, text));
+        }
+        if found < expected.published {
+            let text = format!(
+                "transaction {} was published, and no power is lost, but {found} is recovered",
+                expected.published
             );
             return Err(Problem::new(ProblemKind::Lost, text));
         }
@@ -80,6 +75,7 @@ impl<S: Workload> StateChecker<'_, S> {
         if !report.is_clean() {
             return Err(Problem::new(ProblemKind::Unclean, report));
         }
+        let reader = SnapshotReader::begin(&db.handle).map_err(unreadable)?;
         if fingerprint(&reader).map_err(unreadable)? != left {
             let text = format!(
                 "transaction {found} is recovered, but its contents are not those it was committed with"
@@ -97,22 +93,23 @@ impl<S: Workload> StateChecker<'_, S> {
         &self,
         disk: &Disk,
         full_history: &FullHistory<'_, S::Step>,
+        expected: Expected,
     ) -> Result<(), Problem> {
         Problem::or_panic(|| {
-            let db = match open(self.workload, disk, None).db {
+            let Opened { db, log } = open(self.workload, disk, None);
+            let db = match db {
                 Err(problem) if problem.kind == ProblemKind::CannotOpen => return Ok(()),
                 db => db?,
             };
+            let found = expected.commit_of(Recovery::of(&db, &mut log.lock()).found);
             let is_clean = db.check().is_ok_and(|report| report.is_clean());
-            let read = SnapshotReader::begin(&db.handle)
-                .and_then(|reader| Ok((reader.snapshot.id, fingerprint(&reader)?)));
-            let found = shared(&db).newest_id();
+            let read = SnapshotReader::begin(&db.handle).and_then(|reader| fingerprint(&reader));
             let wrong = |kind, text: &dyn Display| {
                 Err(Problem::new(kind, format_args!("with a flipped bit: {text}")))
             };
             match (read, full_history.left_by(found)) {
                 (_, None) => wrong(ProblemKind::NotACommit, &format_args!("transaction {found}")),
-                (Ok((_, fingerprint)), Some(left)) if fingerprint != left => wrong(
+                (Ok(fingerprint), Some(left)) if fingerprint != left => wrong(
                     ProblemKind::Differs,
                     &format_args!("the contents of transaction {found} are not those it was committed with"),
                 ),
@@ -132,34 +129,57 @@ fn unreadable(error: Error) -> Problem {
 /// What recovery did.
 pub(super) struct Recovery {
     pub(super) events: Vec<Event>,
+    /// The newest transaction that it found in the file.
+    pub(super) found: TransactionId,
+    /// Newest at its end. It has the state of `found`, and is another transaction if there was something to replay.
+    pub(super) newest: TransactionId,
     reads: usize,
+    stores: usize,
+    grows: usize,
 }
 
 impl Recovery {
-    fn of(log: &mut Log) -> Recovery {
-        Recovery { events: std::mem::take(&mut log.events), reads: log.reads }
+    /// Returns what the recovery of `db` did, which has just been opened.
+    pub(super) fn of(db: &Db, log: &mut Log) -> Recovery {
+        let events = std::mem::take(&mut log.events);
+        let newest = shared(db).newest_id();
+        let found = found_in(&events).unwrap_or(newest);
+        Recovery { events, found, newest, reads: log.reads, stores: log.stores, grows: log.grows }
     }
 
     /// Returns every call that can fail, with each fault that can hit it. `FlippedBit` is left out, because a bit
-    /// that is flipped when it is read is like one that is flipped on the disk; `Grow` and `Cut` are, because
-    /// recovery does not change the length of the file.
+    /// that is flipped when it is read is like one that is flipped on the disk; `Cut` is, because recovery does not cut
+    /// the file.
     pub(super) fn calls(&self) -> Vec<FaultyCall> {
-        let count = |is_it: fn(&Event) -> bool| self.events.iter().filter(|event| is_it(event)).count();
-        let stores = count(|event| matches!(event, Event::Store { .. }));
-        let barriers = count(|event| matches!(event, Event::BarrierBegins { .. }));
+        let is_barrier = |event: &&Event| matches!(event, Event::BarrierBegins { .. });
         let kinds = [
             (Fault::Read, self.reads),
-            (Fault::Store, stores),
-            (Fault::StoreNoSpace, stores),
-            (Fault::Barrier, barriers),
+            (Fault::Store, self.stores),
+            (Fault::StoreNoSpace, self.stores),
+            (Fault::Barrier, self.events.iter().filter(is_barrier).count()),
+            (Fault::Grow, self.grows),
         ];
         kinds.into_iter().flat_map(|(fault, count)| (0..count).map(move |call| (fault, call))).collect()
     }
 }
 
-/// R9: new transactions get ids above the id of every meta page that recovery found, or left on the disk.
-fn ids_are_new(db: &Db, disk: &Disk, recovery: &[Event]) -> Result<(), Problem> {
+/// Returns the newest transaction that recovery has found, from the calls that it has made; `None` if it has not ended.
+pub(super) fn found_in(recovery: &[Event]) -> Option<TransactionId> {
+    recovery.iter().rev().find_map(|event| match event {
+        Event::Acknowledged(id) => Some(*id),
+        _ => None,
+    })
+}
+
+/// L5: new transactions, recovery's own among them, get ids above the id of every meta page that recovery found, or left
+/// on the disk, and above the ids of all records that it has replayed.
+fn ids_are_new(db: &Db, disk: &Disk, recovery: &Recovery) -> Result<(), Problem> {
     let next = shared(db).next_id();
+    let Recovery { found, newest: first, .. } = *recovery;
+    if first < found || next <= first {
+        let text = format!("after transaction {found}, recovery's gets id {first}, and the next one {next}");
+        return Err(Problem::new(ProblemKind::IdGivenTwice, text));
+    }
     let newest_in = |image: &[u8]| {
         let slots = image.chunks(db.page_size()).take(META_PAGES as usize);
         slots.filter_map(|slot| Meta::decode(slot, 0).ok()).map(|record| record.id).max()
@@ -167,7 +187,7 @@ fn ids_are_new(db: &Db, disk: &Disk, recovery: &[Event]) -> Result<(), Problem> 
     let mut newest = newest_in(disk.cache());
     if disk.is_in_doubt() {
         let mut disk = disk.clone();
-        recovery.iter().for_each(|event| disk.apply(event));
+        recovery.events.iter().for_each(|event| disk.apply(event));
         newest = newest.max(newest_in(disk.durable()));
     }
     match newest {

@@ -8,12 +8,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::disk::Event;
+use super::disk::{Description, Event};
 use crate::base::TransactionId;
 use crate::format::meta::MAGIC;
 use crate::sys::calls::before_call;
@@ -30,7 +31,8 @@ pub enum Fault {
     /// A store fails half-way because the disk is full.
     StoreNoSpace,
     /// A sync fails. What it should have made durable is clean in the page cache, and may not be on the disk. If it
-    /// should have made the file's length durable, that may not be on the disk either.
+    /// should have made the file's length durable, that may not be on the disk either. The next sync through the file's
+    /// other description fails in the same way: the system tells each of the two once.
     Barrier,
     /// The disk is full when the file grows, and stays full until the end.
     Grow,
@@ -67,6 +69,8 @@ pub(crate) struct Log {
     /// that a full disk stays full until this is cleared.
     pub(crate) fault: Option<(Fault, usize)>,
     pub(crate) faults_met: usize,
+    /// Which descriptions have not been told yet of a failed write.
+    untold: [bool; 2],
     /// Whether a store panics instead of failing.
     pub(crate) store_panics: bool,
     /// The work to do during the next barrier,
@@ -76,8 +80,10 @@ pub(crate) struct Log {
     /// The ranges whose write-back was started, and how many events came before. They are not events: a disk may
     /// write anything at any time.
     pub(crate) write_backs: Vec<(Range<u64>, usize)>,
-    /// How many read calls there were.
+    /// How many calls there were that read, store, or make the file longer.
     pub(crate) reads: usize,
+    pub(crate) stores: usize,
+    pub(crate) grows: usize,
     /// A barrier locks this, so a test that holds the lock delays it.
     pub(crate) barrier_gate: Arc<Mutex<()>>,
     pub(crate) barriers_begun: usize,
@@ -111,7 +117,7 @@ impl Log {
     /// Returns how many barriers have succeeded.
     #[cfg(test)]
     pub(crate) fn barriers(&self) -> usize {
-        self.events.iter().filter(|event| matches!(event, Event::BarrierEnds)).count()
+        self.events.iter().filter(|event| matches!(event, Event::BarrierEnds(_))).count()
     }
 
     fn meet(&mut self, kinds: &[Fault]) -> Option<Fault> {
@@ -180,9 +186,9 @@ impl SimulatedStorage {
         self.inner.as_ref().expect("the file is there until the storage is dropped")
     }
 
-    /// Runs a barrier for the first `length` bytes, and logs the events `also` before its end.
-    fn sync(&self, length: u64, also: &[Event]) -> io::Result<()> {
-        self.mapping().check_covers(length)?;
+    /// Runs a barrier for `range`, in bytes, and for the length of the file if `with_length` is set.
+    fn sync(&self, through: Description, range: Range<u64>, with_length: bool) -> io::Result<()> {
+        self.mapping().check_covers(range.end)?;
         let gate = {
             let mut log = self.log.lock();
             log.barriers_begun += 1;
@@ -190,22 +196,31 @@ impl SimulatedStorage {
         };
         drop(gate.lock());
         let mut log = self.log.lock();
-        log.events.push(Event::BarrierBegins { length });
+        log.events.push(Event::BarrierBegins { through, range });
         let fails = log.meet(&[Fault::Barrier]).is_some();
         if let Some(meanwhile) = log.meanwhile.take() {
             log.meanwhile_in = Some(std::thread::current().id());
             drop(log);
             let while_it_runs = MeanwhileRuns(&self.log);
-            meanwhile();
+            let ended = catch_unwind(AssertUnwindSafe(meanwhile));
             drop(while_it_runs);
+            if let Err(payload) = ended
+                && !payload.is::<HeldUp>()
+            {
+                resume_unwind(payload);
+            }
             log = self.log.lock();
         }
-        if fails {
-            log.events.push(Event::BarrierFails);
+        let is_told = std::mem::take(&mut log.untold[through as usize]);
+        log.untold[through.other() as usize] |= fails;
+        if fails || is_told {
+            log.events.push(Event::BarrierFails(through));
             return Err(device_error());
         }
-        log.events.extend_from_slice(also);
-        log.events.push(Event::BarrierEnds);
+        if with_length {
+            log.events.push(Event::LengthSynced(through));
+        }
+        log.events.push(Event::BarrierEnds(through));
         Ok(())
     }
 
@@ -258,6 +273,7 @@ impl Storage for SimulatedStorage {
     fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
         before_call();
         let mut log = self.log.lock();
+        log.stores += 1;
         let bytes = buffers.concat();
         if let Some(fault) = log.meet(&[Fault::Store, Fault::StoreNoSpace]) {
             self.store_half(&mut log, offset, &bytes)?;
@@ -293,17 +309,28 @@ impl Storage for SimulatedStorage {
 
     fn barrier(&self, length: u64) -> io::Result<()> {
         before_call();
-        self.sync(length, &[])
+        self.sync(Description::Log, 0..length, false)
     }
 
     fn barrier_with_length(&self) -> io::Result<()> {
         before_call();
-        self.sync(self.file_length()?, &[Event::LengthSynced])
+        self.sync(Description::Log, 0..self.file_length()?, true)
+    }
+
+    fn barrier_over(&self, offset: u64, length: u64) -> io::Result<()> {
+        before_call();
+        self.sync(Description::Log, offset..offset.saturating_add(length), false)
+    }
+
+    fn checkpoint_barrier(&self) -> io::Result<()> {
+        before_call();
+        self.sync(Description::Checkpoint, 0..self.file_length()?, true)
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
         before_call();
         let mut log = self.log.lock();
+        log.grows += 1;
         if log.meet(&[Fault::Grow]).is_some() {
             return Err(no_space());
         }
@@ -348,6 +375,12 @@ impl Storage for SimulatedStorage {
         self.log.lock().events.push(Event::Acknowledged(id));
     }
 
+    fn about_to_be_held_up(&self) {
+        if self.log.lock().meanwhile_in == Some(std::thread::current().id()) {
+            resume_unwind(Box::new(HeldUp));
+        }
+    }
+
     fn about_to_wait(&self) {
         let waits_for_itself = self.log.lock().meanwhile_in == Some(std::thread::current().id());
         assert!(
@@ -357,6 +390,10 @@ impl Storage for SimulatedStorage {
         );
     }
 }
+
+/// Ends work during a barrier that has to wait for the writer lock, or for a checkpoint, and so for that barrier: its
+/// transaction is aborted.
+struct HeldUp;
 
 /// Clears the mark of the thread that does the work during a barrier, even if that panics.
 struct MeanwhileRuns<'a>(&'a Mutex<Log>);

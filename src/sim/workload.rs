@@ -67,7 +67,8 @@ impl Context {
     /// `work` is dropped.
     ///
     /// `work` must not wait for that barrier: of the ways to commit, only
-    /// [`commit_deferred`](crate::WriteTxn::commit_deferred) does not wait.
+    /// [`commit_deferred`](crate::WriteTxn::commit_deferred) does not wait. If that has to make room in the redo log
+    /// first, or if the barrier makes room for another transaction, `work` ends there, and its transaction is aborted.
     ///
     /// # Panics
     ///

@@ -26,7 +26,7 @@ const RETIRED_RUN_LEN: usize = 16;
 pub(crate) struct FreeLog {
     /// Its pages with their births, oldest first.
     pages: Vec<(PageNumber, TransactionId)>,
-    /// What lies in the record.
+    /// What lies in the meta.
     tail: Vec<u8>,
 }
 
@@ -64,7 +64,7 @@ impl FreeLog {
         self.tail = tail.to_vec();
     }
 
-    /// What lies in the record.
+    /// What lies in the meta.
     pub(crate) fn tail(&self) -> &[u8] {
         &self.tail
     }

@@ -3,13 +3,14 @@
 //! Invariants:
 //! - Every byte below the mapping's known length is allocated on the disk (I6), file systems that copy on
 //!   write excepted (see [`WriteMode`]).
-//! - The known length is lowered before the file is cut, and `grow` raises it only when the file is longer. Whoever
-//!   changes it, or asks the system for it, holds `length_lock`, for a moment and never while growing (I8): so a
-//!   thread that asks cannot put back an older answer.
+//! - The known length is lowered before the file is cut, and `grow` raises it only when the file is longer. A thread
+//!   that changes it, or asks the system for it, holds `length_lock`, for a moment and never while growing (I8): so
+//!   none can put back an older value.
 //! - The two write modes differ in one function, `store`.
-//! - A barrier is exactly one `msync` (I4); one that includes the length is an `fdatasync` (R11).
-//! - Syncs of the file take turns, and after one has failed each later one fails too (I6): the system tells an
-//!   open file of a failed write once only. An error of starting write-back counts as one of a sync.
+//! - A barrier is exactly one `msync` (I4); one that includes the length is an `fdatasync` (L8).
+//! - Syncs through one open file description take turns, and after one has failed each later one fails too (I6): the
+//!   system reports a failed write to a description once only. An error of starting write-back counts as one of a sync.
+//! - Barriers of checkpoints have a description of their own (L12), which a file has that other handles may open.
 #![allow(unsafe_code)]
 
 use super::address_space::{Reservation, Reserved, reserve};
@@ -21,6 +22,7 @@ use super::gather;
 use super::lock::open_again;
 use super::mapping::Mapping;
 use super::platform::{self, status_of};
+use super::private_storage::PrivateStorage;
 use super::rights::Rights;
 use super::signals::uninterrupted;
 use super::size_limit::check_file_size;
@@ -57,10 +59,40 @@ pub(crate) struct FileStorage {
     /// Opened for reading on overlayfs, so that the mapping may be of the lower layer for good.
     has_layers: bool,
     length_lock: Mutex<()>,
-    /// Held during a sync. Says whether one has failed.
-    has_sync_failed: Mutex<bool>,
+    /// The syncs through `file` and the mapping.
+    syncs: Syncs,
+    /// There if [`FileStorage::open_for_checkpoints`] opened it.
+    checkpoints: Option<CheckpointFile>,
     /// What keeps others out as long as the file is open.
     held: Option<LockDescription>,
+}
+
+/// The file, opened once more for the barriers of checkpoints.
+struct CheckpointFile {
+    file: File,
+    syncs: Syncs,
+}
+
+/// The syncs through one open file description.
+#[derive(Default)]
+struct Syncs {
+    /// Held during a sync. Says whether one has failed.
+    has_failed: Mutex<bool>,
+}
+
+impl Syncs {
+    /// Runs `sync`, unless an earlier one has failed.
+    fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut has_failed = self.has_failed.lock();
+        let result = match *has_failed {
+            true => Err(io::Error::other("an earlier sync has failed")),
+            // One that a signal has ended could not be repeated: an error that the system tells once only may have been
+            // lost with it.
+            false => uninterrupted(sync),
+        };
+        *has_failed = result.is_err();
+        result
+    }
 }
 
 impl FileStorage {
@@ -130,7 +162,8 @@ impl FileStorage {
             outlives_power,
             has_layers,
             length_lock: Mutex::new(()),
-            has_sync_failed: Mutex::new(false),
+            syncs: Syncs::default(),
+            checkpoints: None,
             held: None,
         })
     }
@@ -148,6 +181,28 @@ impl FileStorage {
     /// Opens the same file once more, for locks. `ErrorKind::NotFound` if another one, or none, is at `path` by now.
     pub(crate) fn open_for_locks(&self, path: &Path) -> io::Result<LockDescription> {
         LockDescription::new(|| open_again(|| options(self.access).open(path), &self.file))
+    }
+
+    /// Opens the same file once more, for the barriers of checkpoints; does nothing if the file was opened for reading
+    /// only. `ErrorKind::NotFound` if another one, or none, is at `path` by now. Without this call these barriers go
+    /// through the description of the other ones, which is right for a file that no other handle knows, and whose
+    /// barriers never run at once.
+    pub(crate) fn open_for_checkpoints(&mut self, path: &Path) -> io::Result<()> {
+        if self.access == Access::ReadWrite {
+            before_call();
+            let file = open_again(|| options(self.access).open(path), &self.file)?;
+            self.checkpoints = Some(CheckpointFile { file, syncs: Syncs::default() });
+        }
+        Ok(())
+    }
+
+    /// The same file for one that may not write it, which replays what it stores privately. `held` keeps writers out.
+    pub(crate) fn into_private(
+        self,
+        held: LockDescription,
+        reservation: impl Into<Reservation>,
+    ) -> io::Result<PrivateStorage> {
+        PrivateStorage::new(self.file, held, reservation)
     }
 
     /// Keeps a lock until the storage is dropped.
@@ -178,19 +233,6 @@ impl FileStorage {
             Ok(()) => {}
         }
         Ok(())
-    }
-
-    /// Runs `sync`, unless an earlier one has failed.
-    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let mut has_failed = self.has_sync_failed.lock();
-        let result = match *has_failed {
-            true => Err(io::Error::other("an earlier sync has failed")),
-            // One that a signal has ended could not be repeated: an error that the system tells once only may have been
-            // lost with it.
-            false => uninterrupted(sync),
-        };
-        *has_failed = result.is_err();
-        result
     }
 
     /// Sets the file's length, which is greater, to `length`.
@@ -240,17 +282,12 @@ impl Storage for FileStorage {
     /// An error is one of a sync: what could not be written may be clean by now, and no sync may tell of it again.
     fn start_write_back(&self, offset: u64, length: u64) {
         if self.outlives_power && platform::start_write_back(&self.file, offset, length).is_err() {
-            *self.has_sync_failed.lock() = true;
+            *self.syncs.has_failed.lock() = true;
         }
     }
 
     fn barrier(&self, length: u64) -> io::Result<()> {
-        if !self.outlives_power {
-            return Ok(());
-        }
-        self.check_writable()?;
-        self.mapping.check_covers(length)?; // not a sync that has failed
-        self.sync(|| self.mapping.flush(length))
+        self.barrier_over(0, length)
     }
 
     fn barrier_with_length(&self) -> io::Result<()> {
@@ -258,13 +295,30 @@ impl Storage for FileStorage {
             return Ok(());
         }
         self.check_writable()?;
-        self.sync(|| {
+        self.syncs.run(|| {
             // Except on Linux, `fdatasync` need not know of what this handle or another stores through a mapping.
             if self.writable.is_some() {
-                self.mapping.flush(self.mapping.reserved_length())?;
+                self.mapping.flush(0, self.mapping.reserved_length())?;
             }
             self.file.sync_data()
         })
+    }
+
+    fn barrier_over(&self, offset: u64, length: u64) -> io::Result<()> {
+        if !self.outlives_power {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.mapping.check_covers(offset.saturating_add(length))?; // not a sync that has failed
+        self.syncs.run(|| self.mapping.flush(offset, length))
+    }
+
+    fn checkpoint_barrier(&self) -> io::Result<()> {
+        let Some(checkpoints) = &self.checkpoints else { return self.barrier_with_length() };
+        if self.writable.is_some() && !cfg!(target_os = "linux") {
+            self.barrier(self.mapping.reserved_length())?; // for the reason given in `barrier_with_length`
+        }
+        checkpoints.syncs.run(|| checkpoints.file.sync_data())
     }
 
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {

@@ -48,6 +48,11 @@ impl Mapping {
         let memory = reserve(length, reservation.bytes_for(length), |bytes| {
             MmapOptions::new().len(bytes).map_raw_read_only(file)
         })?;
+        Mapping::over(memory, length)
+    }
+
+    /// Over memory that has `length` bytes of a file, or what a handle sees of one.
+    pub(super) fn over(memory: Reserved, length: u64) -> io::Result<Mapping> {
         let start = NonNull::new(memory.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Mapping { start, mapped_length: AtomicU64::new(length), memory })
     }
@@ -119,11 +124,12 @@ impl Mapping {
         self.mapped_length.fetch_max(length.min(self.reserved_length()), Ordering::AcqRel);
     }
 
-    /// Makes the first `length` bytes durable: one `msync(MS_SYNC)`, which also flushes what `pwrite` has dirtied,
-    /// provided that the file was opened for writing. All of them or none: see [`Mapping::check_covers`].
-    pub(crate) fn flush(&self, length: u64) -> io::Result<()> {
-        self.check_covers(length)?;
-        self.memory.flush_range(0, length as usize)
+    /// Makes `length` bytes from `offset` on durable, with those that share a page of the system with them: one
+    /// `msync(MS_SYNC)`, which also flushes what `pwrite` has dirtied, provided that the file was opened for writing.
+    /// All of them or none: see [`Mapping::check_covers`].
+    pub(crate) fn flush(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.check_covers(offset.saturating_add(length))?;
+        self.memory.flush_range(offset as usize, length as usize)
     }
 
     /// Returns an error if the mapping has fewer than `length` bytes: a sync of what it has would make a part durable,

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 /// The size of a page of the system, in bytes.
-pub(super) fn system_page_size() -> usize {
+pub(crate) fn system_page_size() -> usize {
     // SAFETY: sysconf reads a constant; it has no preconditions.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).expect("the system knows its page size")

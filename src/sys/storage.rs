@@ -2,7 +2,9 @@
 //!
 //! Invariants it keeps for the layers above, whatever the implementation:
 //! - what `write` stored is seen at once through the mapping, by every process;
-//! - one `barrier` is one `msync` (I4), and all that was stored before it is then durable (I3);
+//! - one barrier is one `msync` (I4), and all that was stored before it in its range is then durable (I3);
+//! - barriers of checkpoints go through an open file description of their own (L12): the system reports a failed
+//!   write to each description once, whatever range was asked for, so two barriers that run at once must not share one;
 //! - `grow` reserves space before it is used, so a full disk is an error here and nowhere later (I6).
 
 use super::copy;
@@ -14,7 +16,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How a commit stores its pages in the file. Both end in the same single `msync`.
+/// How a commit stores its pages, and its record in the redo log. The same barriers follow.
 ///
 /// `Syscall` is right nearly everywhere. Measured on Linux 6.18 with ext4, for commits of 1000 pages of
 /// 4 KiB, a stored page costs 0.6 µs plus 1.9 µs in the sync with `Syscall`, against 1.75 µs (the page
@@ -29,7 +31,7 @@ use std::sync::Arc;
 /// SIGBUS. That is prevented by never having a hole below the file's length: growth allocates every
 /// block beforehand, and opening a file that was copied sparsely fills its holes, or fails. A file system that
 /// copies on write (btrfs, ZFS, a reflinked file on XFS) needs new space even for blocks that are
-/// allocated, and cannot promise this: use `Syscall` there, which answers with an error.
+/// allocated, and cannot promise this: use `Syscall` there, which returns an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum WriteMode {
@@ -61,11 +63,11 @@ pub(crate) trait Storage: Send + Sync {
     /// lookup in it.
     fn mapping(&self) -> &Arc<Mapping>;
 
-    /// Stores `buffers` one behind the other from `offset` on: all of them, or an error. The range must
+    /// Stores `buffers` one after the other from `offset` on: all of them, or an error. The range must
     /// lie within the known length of the file (`grow` comes first).
     fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()>;
 
-    /// Copies bytes out of the file. For what may change while it is read (the records): a reference
+    /// Copies bytes out of the file. For what may change while it is read (meta pages, the redo log): a reference
     /// into the mapping is allowed only to bytes that are immutable while visible (I1).
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
@@ -87,6 +89,16 @@ pub(crate) trait Storage: Send + Sync {
 
     /// The same for the whole file, and makes its length durable too: one `fdatasync`.
     fn barrier_with_length(&self) -> io::Result<()>;
+
+    /// Makes durable what has been stored in `length` bytes from `offset` on, and in the rest of the system's pages
+    /// that they lie in, with one `msync` of that range: what is dirty elsewhere is not written. It goes through the
+    /// same description as [`Storage::barrier`], and after an error of either, both fail.
+    fn barrier_over(&self, offset: u64, length: u64) -> io::Result<()>;
+
+    /// Makes the whole file and its length durable, with one `fdatasync` through the description that belongs to
+    /// checkpoints. After an error each later call fails, too. The other barriers go on: the system tells their
+    /// description itself.
+    fn checkpoint_barrier(&self) -> io::Result<()>;
 
     /// Extends the file from `from` to `to` bytes, all of them allocated, and with `zero` also written
     /// once (which saves the commits that fill them a write of the file system's own each). The new length is known to
@@ -123,6 +135,11 @@ pub(crate) trait Storage: Send + Sync {
         false
     }
 
+    /// Whether what is stored is seen by this handle alone.
+    fn is_private(&self) -> bool {
+        false
+    }
+
     /// Device and inode of the open file.
     fn identity(&self) -> FileIdentity;
 
@@ -130,6 +147,10 @@ pub(crate) trait Storage: Send + Sync {
     fn rights(&self) -> io::Result<Rights> {
         Ok(Rights::default())
     }
+
+    /// The thread is about to wait for the writer lock, or to make a checkpoint. A simulated storage ends the work of a
+    /// thread that could not go on before a barrier in progress has ended.
+    fn about_to_be_held_up(&self) {}
 
     /// Whoever committed transaction `id` is about to be told that it, and all before it, are durable. A simulated
     /// disk writes that down; to a real one it means nothing.

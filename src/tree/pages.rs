@@ -50,8 +50,6 @@ pub(crate) trait NumberSupply {
 /// A page or overflow extent, complete with number, birth and checksum, ready to be stored.
 pub(crate) struct SealedPages {
     pub(crate) first: PageNumber,
-    /// CRC-32 as in the header. The digest in the meta page is computed from these.
-    pub(crate) checksum: u32,
     /// A whole number of pages.
     pub(crate) bytes: Box<[u8]>,
 }

@@ -93,8 +93,8 @@ impl TreeMut {
                 None => self.top.node = sealed,
             }
             let mut bytes = self.frames.take(dirty.node)?;
-            let checksum = page::seal(&mut bytes, number, self.transaction);
-            out.push(SealedPages { first: number, checksum, bytes });
+            page::seal(&mut bytes, number, self.transaction);
+            out.push(SealedPages { first: number, bytes });
         }
         Ok(())
     }
@@ -132,9 +132,9 @@ impl TreeMut {
             }
             let mut bytes = self.frames.take(run)?;
             let number = supply.run((bytes.len() / self.page_size) as u32)?;
-            let checksum = page::seal(&mut bytes, number, self.transaction);
+            page::seal(&mut bytes, number, self.transaction);
             leaf::set_overflow_first(self.frames.get_mut(leaf)?, index, ChildRef::to_page(number))?;
-            out.push(SealedPages { first: number, checksum, bytes });
+            out.push(SealedPages { first: number, bytes });
         }
         Ok(())
     }

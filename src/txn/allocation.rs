@@ -4,8 +4,9 @@
 //! - I6: a page number is given out only when its place in the file is reserved; a full disk is an error here.
 //! - A transaction that frees space works in a full file: free pages below the reserve go only to transactions that
 //!   give back as many.
-//! - A longer file is durable before any meta that refers to it is stored: the syncer that stores the meta ensures
-//!   that ([`crate::txn::sync`]). Growth itself waits for no disk.
+//! - A longer file is durable before any meta that refers to it is stored: the first barrier of a checkpoint ensures
+//!   that (L8). Growth itself waits for no disk.
+//! - Pages that only the checkpointed snapshot needs are no reason for an error: there is another checkpoint first.
 //! - R1: what is reclaimed is needed by no protected snapshot, newest included.
 
 use crate::base::{Extent, PageNumber};
@@ -145,8 +146,16 @@ impl Database {
         }
         let with_reserve = count.saturating_add(self.free_reserve(space));
         let missing = missing(space).max(with_reserve.saturating_sub(space.free().page_count()));
-        self.grow(space, count, missing)?;
-        Ok(allocate(space).expect("the file has grown by what was missing"))
+        let Err(error) = self.grow(space, count, missing) else {
+            return Ok(allocate(space).expect("the file has grown by what was missing"));
+        };
+        // What only the checkpointed snapshot needs is free after another checkpoint.
+        let newest = self.shared.newest_id();
+        if self.shared.checkpointed() == newest {
+            return Err(error);
+        }
+        self.checkpoint_through(newest)?;
+        allocate_above_reserve(space)?.ok_or(error)
     }
 
     /// Frees what no snapshot needs any more, what dead readers needed included: before the file grows.

@@ -48,13 +48,14 @@ impl Building {
                 read_only: false,
                 dirty_memory: Some(DIRTY_MEMORY),
                 max_size: Some((1 << 40).max(length.saturating_mul(2))),
+                log_size: 0,
                 write_timeout: None,
                 syncs_in_background: false,
             },
         };
         let staged = StagedFile::begin(path, rights).map_err(creating(path))?;
-        let core = settings.create_in(staged.file(), path)?;
-        Ok((Building { staged, path: path.to_owned() }, Arc::new(DbHandle::new(core))))
+        let handle = settings.create_in(staged.file(), path)?;
+        Ok((Building { staged, path: path.to_owned() }, handle))
     }
 
     /// The file.

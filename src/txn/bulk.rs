@@ -17,8 +17,9 @@
 
 use crate::error::Result;
 use crate::tree::NewValue;
+use crate::txn::open_table::OpenTable;
 use crate::txn::sorter::SortBuffer;
-use crate::txn::write::{OpenTable, Transaction};
+use crate::txn::write::Transaction;
 
 /// Keys that ascend through this many bytes are expected to go on ascending.
 const FIRST_PIECE: usize = 1 << 20;
@@ -108,7 +109,7 @@ impl<'a> BulkLoader<'a> {
 /// tree, since they change nothing else.
 #[inline]
 fn insert_now(transaction: &Transaction, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<()> {
-    if table.tree.append(key, value)? {
+    if transaction.append(table, key, value)? {
         return Ok(());
     }
     transaction.insert(table, key, value).map(drop)

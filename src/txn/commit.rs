@@ -2,35 +2,55 @@
 //!
 //! The steps, and what a crash, a kill or an error at each leaves (docs/DURABILITY.md has the whole argument):
 //!
-//! 1. **Number** the frames of every changed table, then of the catalog, bottom-up and in key order.
-//! 2. **Log** what that took from free space and what it retired.
+//! 1. **Plan** the log: whether the transaction gets a record, is unlogged, or takes another ring. **Make room** for
+//!    the record, if necessary by a checkpoint (L7).
+//! 2. **Number** the frames of every changed table, then of the catalog, bottom-up and in key order. Note what that
+//!    took from free space and what it retired.
 //! 3. **Store** the pages, in few extents. Up to here only pages that no protected snapshot needs have been touched
 //!    (I1, R1): whatever happens, the transaction never happened.
-//! 4. **Publish**: if both files still have their names, newest advances (R8). Now it has happened, for every later
-//!    transaction; a lazy commit over durable ones is visible at once (R3).
-//! 5. **Release the writer lock.** Other writers go on while this one waits.
-//! 6. **Sync**, or wait for the thread that syncs: the meta, one barrier, durable, visible ([`crate::txn::sync`]). An
-//!    error here poisons the database (I6); what is on the disk decides at the next recovery. At last the names are
-//!    compared once more: a commit to a file without a name is not acknowledged.
+//! 4. **Append** the record to the log, if both files still have their names. From here on a death leaves an orphaned
+//!    record, which the next writer, or recovery, completes (L2).
+//! 5. **Publish**: newest advances over the record (R8). Now it has happened, for every later transaction; a lazy
+//!    commit over durable ones is visible at once (R3).
+//! 6. **Release the writer lock.** Other writers go on while this one waits.
+//! 7. **Sync**, or wait for the thread that syncs: one barrier over the log ([`crate::txn::sync`]); a checkpoint, if
+//!    the transaction is not in the log ([`crate::txn::checkpoint`]). An error here poisons the database (I6); what
+//!    is on the disk decides at the next recovery. At last the names are compared once more: a commit to a file
+//!    without a name is not acknowledged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
+use crate::base::{Lsn, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::meta::TAIL_LIMIT;
 use crate::format::page;
-use crate::shm::commit_info::CommitDelta;
-use crate::shm::watermarks::{CommittedState, Snapshot};
+use crate::format::redo::record::{HEADER_LEN, RecordBuilder};
+use crate::format::ring::Ring;
+use crate::shm::watermarks::{CommittedState, LogState, Snapshot};
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
-use crate::tree::NewValue;
 use crate::tree::pages::SealedPages;
+use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
-use crate::txn::database::Database;
+use crate::txn::database::{Database, FIRST_TRANSACTION};
+use crate::txn::file_locks::Wait;
 use crate::txn::free_space::load_free_space;
-use crate::txn::unsynced_pages::UnsyncedPages;
-use crate::txn::write::{OpenTable, Parts, Transaction, add_all, retire_all};
+use crate::txn::open_table::OpenTable;
+use crate::txn::write::{Parts, Transaction, retire_all};
+
+/// Bytes of the first ring of a file.
+const FIRST_RING_BYTES: u64 = 64 << 10;
+/// A ring gives way to one this many times as long.
+const RING_GROWTH: u64 = 4;
+/// A checkpoint is due once it pins one page in this many of the file, beyond what readers pin, and this many at least.
+const PINNED_DIVISOR: u32 = 4;
+const MIN_PINNED_PAGES: u32 = 32;
+/// A ring is at most one part in this many of what is in use, but it may have this many bytes in any file.
+const RING_DIVISOR: u64 = 4;
+const MAX_SMALL_RING_BYTES: u64 = 1 << 20;
 
 /// When a commit returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,8 +59,9 @@ pub enum Durability {
     /// When the transaction, and all before it, survive loss of power.
     #[default]
     Durable,
-    /// When the transaction is visible. It survives the end of the process, and becomes durable with the
-    /// next durable commit, `sync` or close; loss of power before that may undo it, newest first.
+    /// When the transaction is visible. It survives the end of the process, and becomes durable with the next durable
+    /// commit, `sync`, checkpoint or close; loss of power before that may undo it, newest first. A bulk load, and a
+    /// transaction that is too long for the redo log, are durable when the commit returns.
     Lazy,
 }
 
@@ -53,6 +74,9 @@ impl Transaction {
             Durability::Durable if is_mutated(Mutation::CommitDoesNotWait) => {}
             Durability::Durable => {
                 handle.core.wait_durable(id)?;
+                if !is_mutated(Mutation::CutTooEarly) {
+                    handle.core.checkpoint_given_up(id)?;
+                }
                 handle.core.cut_free_tail();
             }
             Durability::Lazy => handle.core.wait_visible(id)?,
@@ -60,44 +84,261 @@ impl Transaction {
         if durability == Durability::Durable {
             handle.core.pages.storage.acknowledged(id);
         }
+        handle.owner.checkpoint_if_due();
         Ok(id)
     }
 
-    /// Steps 1 to 5. A transaction that changed nothing leaves no trace: its id is that of newest.
+    /// Steps 1 to 6. A transaction that changed nothing leaves no trace: its id is that of newest. But if it is to be
+    /// durable, and newest is a lazy commit that no sync promises, it is one without changes that seals the log.
     pub(crate) fn publish(mut self, durability: Durability) -> Result<TransactionId> {
         self.check_usable()?;
         self.core().check_writable()?;
         self.check_tables_are_back()?;
+        self.log_all_reserved()?;
+        let is_durable = durability == Durability::Durable;
         let parts = self.parts();
-        if !parts.has_changes() {
+        if !parts.has_changes() && !(is_durable && !parts.core.is_promised(&parts.core.shared.newest()?)) {
             return Ok(parts.base.id);
         }
-        parts.core.make_room_for_descriptor()?;
-        let id = parts.id;
-        let (snapshot, log) = parts.store()?;
-        Parts::check_before_publishing(self.core(), &self.base, id)?;
-        self.parts().advance_newest(snapshot, log, durability);
+        let id = parts.publish(is_durable)?;
         self.unlock_writer();
         Ok(id)
     }
+}
+
+impl Database {
+    /// Ensures that a sync can promise newest: that its record seals the log (L14), or that it is checkpointed. Returns
+    /// the transaction that does. Lazy commits are followed by one that changes nothing.
+    pub(crate) fn seal_newest(&self) -> Result<TransactionId> {
+        let newest = self.shared.newest()?;
+        if self.is_promised(&newest) || self.is_read_only() {
+            return Ok(newest.snapshot.id);
+        }
+        let mut writer = self.lock_writer(Wait::Forever)?.expect("it waits as long as it takes");
+        self.check_writable()?;
+        let newest = self.shared.newest()?;
+        if self.is_promised(&newest) {
+            return Ok(newest.snapshot.id);
+        }
+        if self.shared.may_have_orphan() {
+            // The next transaction completes it. Until then nothing can be appended.
+            self.checkpoint_through(newest.snapshot.id)?;
+            return Ok(newest.snapshot.id);
+        }
+        self.check_files(&newest.snapshot)?;
+        let id = self.shared.next_id();
+        let parts = Parts {
+            core: self,
+            id,
+            base: &newest.snapshot,
+            state: &mut *writer,
+            catalog: &mut TreeMut::new(&newest.snapshot.catalog, id, self.pages.page_size),
+            tables: &mut BTreeMap::new(),
+            record: &mut RecordBuilder::new(HEADER_LEN),
+            cut_to: None,
+            drops_ring: false,
+        };
+        let published = parts.publish(true);
+        if published.is_err() {
+            writer.log = None; // it may be half changed
+        }
+        published
+    }
+
+    /// Whether a sync can make newest durable.
+    fn is_promised(&self, newest: &CommittedState) -> bool {
+        let CommittedState { snapshot, log, .. } = newest;
+        let promised =
+            log.sealed.max(log.unlogged).max(self.shared.checkpointed()).max(self.shared.durable());
+        promised >= snapshot.id
+    }
+}
+
+/// How a transaction becomes part of the log.
+enum LogPlan {
+    /// It gets a record.
+    Append(Ring),
+    /// It is unlogged (L9). The log goes on in the same ring, if there is one.
+    Unlogged,
+    /// It is unlogged, and takes another ring of this many bytes.
+    WishRing(u64),
+    /// The same, when it has taken the ring (L4).
+    NewRing(Ring),
+    /// It is unlogged, and gives the ring up.
+    DropRing,
 }
 
 impl Parts<'_> {
     fn has_changes(&self) -> bool {
         let tables = self.tables.values().flatten();
         self.cut_to.is_some()
+            || self.drops_ring
             || self.catalog.is_changed_from(&self.base.catalog)
             || tables.into_iter().any(|table| table.is_changed())
     }
 
-    /// Steps 1 to 3.
-    fn store(self) -> Result<(Snapshot, FreeLog)> {
-        let Parts { core, id, base, state, catalog, tables, stored, cut_to } = self;
-        let pages = &core.pages;
+    /// Steps 1 to 5, and returns the transaction's id.
+    pub(super) fn publish(mut self, is_durable: bool) -> Result<TransactionId> {
+        let (core, id) = (self.core, self.id);
+        core.make_room_for_descriptor()?;
+        let log = core.shared.newest()?;
+        core.check_log(&log)?;
+        let log = log.log;
+        let plan = self.plan_log(&log)?;
+        let (snapshot, saved, plan) = self.store(plan, &log)?;
+        self.check_before_publishing()?;
+        let log = self.append(plan, &log, is_durable)?;
+        self.advance_newest(snapshot, saved, log, is_durable || log.unlogged == id);
+        Ok(id)
+    }
+
+    /// Publishes a transaction whose record is in the log already, as the orphan of a writer that has died (L2).
+    pub(super) fn publish_orphan(mut self, log: LogState, is_durable: bool) -> Result<TransactionId> {
+        let id = self.id;
+        let (snapshot, saved, _) = self.store(LogPlan::Unlogged, &log)?;
+        self.check_before_publishing()?;
+        self.advance_newest(snapshot, saved, log, is_durable);
+        Ok(id)
+    }
+
+    /// Publishes what recovery has replayed: a transaction that is not in the log, which begins again at `lsn` (L5).
+    pub(super) fn publish_replayed(mut self, log: LogState, lsn: Lsn) -> Result<TransactionId> {
+        let id = self.id;
+        let keeps_ring = self.core.settings.log_size > 0;
+        if let (Some(ring), false) = (log.ring, keeps_ring) {
+            self.space()?.retire(ring.extent(), FIRST_TRANSACTION, id)?;
+        }
+        let (snapshot, saved, _) = self.store(LogPlan::Unlogged, &log)?;
+        self.check_before_publishing()?;
+        let ring = log.ring.filter(|_| keeps_ring).map(|ring| Ring { base: lsn, ..ring });
+        let log = LogState { ring, end: lsn, unlogged: id, ..log };
+        self.advance_newest(snapshot, saved, log, true);
+        Ok(id)
+    }
+
+    fn space(&mut self) -> Result<&mut Space> {
+        let Parts { core, base, state, .. } = self;
+        Ok(&mut load_free_space(&core.pages, &core.shared, &mut state.log, base)?.space)
+    }
+
+    /// Step 1.
+    fn plan_log(&mut self, log: &LogState) -> Result<LogPlan> {
+        if let Some(ring) = log.ring
+            && (self.drops_ring || self.is_ring_in_the_way(ring)?)
+        {
+            let id = self.id;
+            self.space()?.retire(ring.extent(), FIRST_TRANSACTION, id)?;
+            return Ok(LogPlan::DropRing);
+        }
+        match self.wished_ring(log) {
+            Some(length) => Ok(LogPlan::WishRing(length)),
+            None => self.plan_record(log),
+        }
+    }
+
+    /// Whether the end of the file could be given up if the ring were not there.
+    fn is_ring_in_the_way(&mut self, ring: Ring) -> Result<bool> {
+        let (core, has_ceiling) = (self.core, self.cut_to.is_some());
+        let space = self.space()?;
+        if has_ceiling || space.ceiling().is_some() {
+            return Ok(false);
+        }
+        let ring_end = ring.extent().end();
+        let is_last = ring_end == space.length_pages()
+            || space.free_tail().is_some_and(|tail| tail.first.0 <= ring_end);
+        let before = space.free().containing(ring.first.0 - 1);
+        Ok(is_last
+            && before.is_some_and(|before| {
+                let end_pages = space.length_pages() - before.first.0;
+                is_worth_cutting(end_pages, space.length_pages(), core.pages.page_size)
+            }))
+    }
+
+    /// Plans a record in the ring that there is, if it fits, and makes room for it.
+    fn plan_record(&mut self, log: &LogState) -> Result<LogPlan> {
+        let Some(ring) = log.ring.filter(|_| !self.record.is_given_up()) else {
+            return Ok(LogPlan::Unlogged);
+        };
+        let length = self.record.record_len();
+        if !self.core.has_room_for_record(log, ring, length) && !is_mutated(Mutation::LogOverwritten) {
+            self.core.checkpoint_through(self.base.id)?;
+        }
+        Ok(LogPlan::Append(ring))
+    }
+
+    /// The length of the ring that the log is to go on in, if it is to be another.
+    fn wished_ring(&self, log: &LogState) -> Option<u64> {
+        let page_size = self.core.pages.page_size as u64;
+        let used_bytes = self.used_pages(log) * page_size;
+        let most = self.core.settings.log_size.min((used_bytes / RING_DIVISOR).max(MAX_SMALL_RING_BYTES));
+        if self.cut_to.is_some() {
+            return None;
+        }
+        let now = log.ring.map_or(0, |ring| ring.length_bytes(self.core.pages.page_size));
+        let is_too_short = self.record.is_given_up() || self.core.is_log_half_full(log);
+        let wished = match now {
+            0 => FIRST_RING_BYTES.min(self.core.settings.log_size),
+            _ if is_too_short => (now * RING_GROWTH).min(most),
+            _ => return None,
+        };
+        let unit = page_size.max(self.core.block);
+        let wished = wished / unit * unit;
+        (wished >= 2 * now && wished >= 4 * self.core.block).then_some(wished)
+    }
+
+    /// Pages of newest that are in use, except those of the ring.
+    fn used_pages(&self, log: &LogState) -> u64 {
+        let ring_pages = log.ring.map_or(0, |ring| ring.pages);
+        let unused =
+            self.state.log.as_ref().map_or(0, |log| {
+                log.space.free().page_count().saturating_add(log.space.retired().page_count())
+            });
+        u64::from(self.base.length_pages.saturating_sub(unused).saturating_sub(ring_pages))
+    }
+
+    /// Takes a ring of `length` bytes, filled with zeros, and retires the one before. Returns `None` if there is no
+    /// space for it: then the log stays where it is.
+    fn take_ring(&mut self, log: &LogState, length: u64) -> Result<Option<Ring>> {
+        let (core, id) = (self.core, self.id);
+        let pages = (length / core.pages.page_size as u64) as u32;
+        let space = self.space()?;
+        if space.ceiling().is_some() {
+            return Ok(None);
+        }
+        let Ok(extent) = core.allocate_run(space, pages) else { return Ok(None) };
+        let ring = Ring { first: extent.first, pages, base: log.end.round_up(core.block) };
+        core.fill_ring(ring).or_else(|error| space.release(extent).and(Err(error)))?;
+        if let Some(before) = log.ring {
+            space.retire(before.extent(), FIRST_TRANSACTION, id)?;
+        }
+        Ok(Some(ring))
+    }
+
+    /// Steps 2 and 3.
+    fn store(&mut self, plan: LogPlan, log: &LogState) -> Result<(Snapshot, FreeLog, LogPlan)> {
+        let mut sealed = self.number()?;
+        // After the trees' pages, which are to lie at the beginning of a new file.
+        let plan = match plan {
+            LogPlan::WishRing(length) => match self.take_ring(log, length)? {
+                Some(ring) => LogPlan::NewRing(ring),
+                None => self.plan_record(log)?,
+            },
+            plan => plan,
+        };
+        let saved = self.save_space(&mut sealed)?;
+        self.core.pages.store(&mut sealed)?;
+        let length_pages = self.space()?.length_pages();
+        Ok((Snapshot { id: self.id, length_pages, catalog: self.catalog.root() }, saved, plan))
+    }
+
+    /// Gives the changed pages of all trees their numbers, and finishes them.
+    fn number(&mut self) -> Result<Vec<SealedPages>> {
+        let Parts { core, id, base, state, catalog, tables, .. } = self;
+        let (core, id, pages) = (*core, *id, &core.pages);
         let log = load_free_space(&core.pages, &core.shared, &mut state.log, base)?;
         // A table that ends empty, as it began, may have stored pages meanwhile, and given them up again.
         for table in tables.values_mut().flatten() {
-            retire_all(&mut log.space, stored, table.tree.take_retired(), id)?;
+            retire_all(&mut log.space, table.tree.take_retired(), id)?;
         }
         let mut changed: Vec<&mut Box<OpenTable>> =
             tables.values_mut().flatten().filter(|table| table.is_changed()).collect();
@@ -107,7 +348,7 @@ impl Parts<'_> {
         for table in &changed {
             catalog.insert(pages, table.name.as_bytes(), NewValue::Bytes(&table.entry.encode()))?;
         }
-        retire_all(&mut log.space, stored, catalog.take_retired(), id)?;
+        retire_all(&mut log.space, catalog.take_retired(), id)?;
 
         let tables_count: usize = changed.iter().map(|table| table.tree.dirty_page_count()).sum();
         let mut numbers = Numbers::plan(core, &mut log.space, tables_count + catalog.dirty_page_count())?;
@@ -119,32 +360,33 @@ impl Parts<'_> {
         }
         catalog.seal(&mut numbers, &mut sealed)?;
         numbers.finish()?;
-
-        match cut_to {
-            Some(length_pages) => log.space.shrink(length_pages)?,
-            None => shrink(&mut log.space, pages.page_size)?,
-        }
-        let limits = LogLimits { page_size: pages.page_size, tail_len: TAIL_LIMIT };
-        let mut saved =
-            log.space.save(&log.log, id, limits, |space, count| core.grow(space, count, count))?;
-        for (first, mut bytes) in saved.pages.drain(..) {
-            let checksum = page::seal(&mut bytes, first, id);
-            sealed.push(SealedPages { first, checksum, bytes });
-        }
-        pages.store(&mut sealed)?;
-        if is_mutated(Mutation::SpilledNotListed) {
-            *stored = UnsyncedPages::default();
-        }
-        add_all(stored, &sealed, pages.page_size);
-        let snapshot = Snapshot { id, length_pages: log.space.length_pages(), catalog: catalog.root() };
-        Ok((snapshot, saved.log))
+        Ok(sealed)
     }
 
-    /// Step 4, before it changes anything: a file may be removed or replaced at any moment, and a transaction that
-    /// would be committed to a file without a name must never happen.
-    fn check_before_publishing(core: &Database, base: &Snapshot, id: TransactionId) -> Result<()> {
-        core.check_names()?;
-        let shared = &core.shared;
+    /// Notes in the free log what the transaction has taken and retired. Adds the pages of that log to `sealed`.
+    fn save_space(&mut self, sealed: &mut Vec<SealedPages>) -> Result<FreeLog> {
+        let Parts { core, id, base, state, cut_to, .. } = self;
+        let (core, page_size) = (*core, core.pages.page_size);
+        let log = load_free_space(&core.pages, &core.shared, &mut state.log, base)?;
+        match *cut_to {
+            Some(length_pages) => log.space.shrink(length_pages)?,
+            None => shrink(&mut log.space, page_size)?,
+        }
+        let limits = LogLimits { page_size, tail_len: TAIL_LIMIT };
+        let mut saved =
+            log.space.save(&log.log, *id, limits, |space, count| core.grow(space, count, count))?;
+        for (first, mut bytes) in saved.pages.drain(..) {
+            page::seal(&mut bytes, first, *id);
+            sealed.push(SealedPages { first, bytes });
+        }
+        Ok(saved.log)
+    }
+
+    /// Before step 4, which is the first that others may see: a file may be removed or replaced at any moment, and a
+    /// transaction that would be committed to a file without a name must never happen.
+    fn check_before_publishing(&self) -> Result<()> {
+        let (shared, base, id) = (&self.core.shared, self.base, self.id);
+        self.core.check_names()?;
         if shared.newest_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
             // This process holds the writer lock: so a program that does not take the locks has stored there.
             let expected =
@@ -160,31 +402,71 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// Step 4. Nothing here can fail.
-    fn advance_newest(self, snapshot: Snapshot, saved: FreeLog, durability: Durability) {
+    /// Step 4. Returns where the log stands after it.
+    fn append(&mut self, plan: LogPlan, log: &LogState, is_durable: bool) -> Result<LogState> {
+        let (core, id) = (self.core, self.id);
+        let ring = match plan {
+            LogPlan::Unlogged | LogPlan::WishRing(_) => return Ok(log.with_unlogged(id)),
+            LogPlan::DropRing => return Ok(LogState { ring: None, ..*log }.with_unlogged(id)),
+            LogPlan::NewRing(ring) => return Ok(log.in_new_ring(ring, id)),
+            LogPlan::Append(ring) => ring,
+        };
+        let end = log.end_after(self.base.id, core);
+        let has_own_block = is_durable && !is_mutated(Mutation::DurableNotSealed);
+        let (record, checksum) = self.record.finish(&end, has_own_block);
+        core.shared.set_appending(id);
+        if let Err(error) = core.store_record(ring, end.lsn, record) {
+            // The transaction is refused: so it must not be completed as the orphan of a writer that has died.
+            if core.store_record(ring, end.lsn, &[0; HEADER_LEN]).is_err() {
+                core.shared.poison();
+            }
+            return Err(error);
+        }
+        Ok(log.after(&end.after(record.len(), checksum, has_own_block, core.block), is_durable))
+    }
+
+    /// Step 5. Nothing here can fail.
+    fn advance_newest(self, snapshot: Snapshot, saved: FreeLog, redo: LogState, is_pending: bool) {
         let log = self.state.log.as_mut().expect("it was loaded to store the pages");
-        let retired = log.space.delta(self.id).retired.into_iter().map(|(run, _)| run).collect();
-        let delta = self.stored.units().map(|stored| CommitDelta { stored, retired });
-        let newest = CommittedState { snapshot, space: log.state_with(&saved) };
+        let retiring_pages = log.space.retiring_pages();
+        let newest = CommittedState { snapshot, space: log.state_with(&saved), log: redo };
         log.committed(saved, self.id);
         let shared = &self.core.shared;
+        let (checkpointed, retired_pages) = (shared.checkpointed(), newest.space.retired_pages);
+        if self.state.pinned_at.0 != checkpointed {
+            self.state.pinned_at = (checkpointed, retired_pages);
+        }
+        let pinned = retired_pages.saturating_sub(self.state.pinned_at.1);
+        let many = (snapshot.length_pages / PINNED_DIVISOR).max(MIN_PINNED_PAGES);
+        if pinned > many {
+            self.core.has_many_pinned.store(true, Relaxed);
+        }
+        if retiring_pages > u64::from(many) {
+            self.core.has_retired_many.store(true, Relaxed);
+        }
         if snapshot.length_pages < self.base.length_pages {
             shared.set_shrunk_in(Some(self.id));
         }
-        shared.advance_newest(&newest, delta.as_ref(), durability == Durability::Durable);
-        if let Some(delta) = delta {
-            self.core.sync.remember(self.id, delta);
-        }
+        shared.advance_newest(&newest, is_pending);
     }
 }
 
-/// Gives up a large free end: the meta will say that the file is shorter, and [`Database::cut_free_tail`] cuts it
+/// Gives up a large free end: the next meta will say that the file is shorter, and [`Database::cut_free_tail`] cuts it
 /// when no reader can see its end any more. The thresholds are well above what growth leaves free, so that the file
 /// does not grow and shrink in turn.
 fn shrink(space: &mut Space, page_size: usize) -> Result<()> {
-    let Some(tail) = space.free_tail() else { return Ok(()) };
-    let tail_bytes = u64::from(tail.count) * page_size as u64;
-    let is_large = tail_bytes >= 8 << 20 && tail.count >= space.length_pages() / 8;
-    let is_most = tail_bytes >= 1 << 18 && tail.count >= space.length_pages() / 2;
-    if is_large || is_most { space.shrink(tail.first.0) } else { Ok(()) }
+    match space.free_tail() {
+        Some(tail) if is_worth_cutting(tail.count, space.length_pages(), page_size) => {
+            space.shrink(tail.first.0)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether so many pages at the end of the file are given up once they are free.
+fn is_worth_cutting(end_pages: u32, length_pages: u32, page_size: usize) -> bool {
+    let bytes = u64::from(end_pages) * page_size as u64;
+    let is_large = bytes >= 8 << 20 && end_pages >= length_pages / 8;
+    let is_most = bytes >= 1 << 18 && end_pages >= length_pages / 2;
+    is_large || is_most
 }

@@ -1,6 +1,8 @@
 //! Compaction in place: pages move from the file's end to free space further down, and the end is cut off.
 //!
-//! Each step is an ordinary write transaction, and commits durably. It copies the pages that lie at or after the
+//! First the ring of the redo log is given up: it is one long extent, which may lie anywhere. A later commit takes
+//! another. Each step is an ordinary write transaction, and is checkpointed when it has been committed, since the
+//! checkpointed snapshot pins what the step has replaced. It copies the pages that lie at or after the
 //! *ceiling*, as any change copies pages. For the copies, for the paths to them from the roots, for the catalog and
 //! for the free log it takes only pages below the ceiling ([`Space::set_ceiling`]). What it has replaced is free when
 //! no protected snapshot needs it (I2), like all that is ever replaced. So the protocol stays the same, and a crash
@@ -68,8 +70,8 @@ pub struct CompactionProgress {
     pub target_pages: u32,
     /// Pages in use after that, which are still to be moved.
     pub remaining_pages: u32,
-    /// Retired pages, anywhere in the file, that some snapshot still needs: those of readers, and the durable one
-    /// while lazy commits are newer.
+    /// Retired pages, anywhere in the file, that some snapshot still needs: those of readers, and the checkpointed one
+    /// while commits are newer.
     pub pinned_pages: u32,
     /// Pages of large values after the target for which no extent of free pages was found further down.
     pub unmovable_pages: u32,
@@ -168,7 +170,7 @@ impl Compactor {
             return Ok(self.progress);
         }
         if self.pass.is_none() {
-            handle.core.sync_everything()?; // what lazy commits have replaced is free then
+            drop_ring(handle, 0)?; // and what earlier commits have replaced is free then
         }
         let transaction = Transaction::begin_within(handle, None)?;
         let (room, ceiling, budget) = transaction.with_space(|space| self.look(&transaction, space))?;
@@ -188,7 +190,7 @@ impl Compactor {
                 // Others have left less room than it seemed.
                 Err(Error::Full { .. } | Error::MappingTooSmall { .. }) => self.cursor = Cursor::End,
                 committed => {
-                    committed?;
+                    handle.core.checkpoint_through(committed?)?;
                     self.progress.commits += 1;
                     self.progress.moved_pages += u64::from(moved);
                     self.progress.remaining_pages = self.progress.remaining_pages.saturating_sub(moved);
@@ -316,6 +318,11 @@ fn set_ceiling(transaction: &Transaction, ceiling: u32) -> Result<()> {
 /// Gives up the free pages at the end of the file, except some that the next commits will need. Returns whether there
 /// were any. The file is cut as soon as no reader can see its end.
 pub(crate) fn cut(handle: &Arc<DbHandle>) -> Result<bool> {
+    let target = Transaction::begin_within(handle, None)?.with_space(|space| {
+        space.reclaim(&handle.core.shared.protected()?)?;
+        Ok(Room::of(space, handle.core.pages.page_size).target)
+    })?;
+    drop_ring(handle, target)?;
     let transaction = Transaction::begin_within(handle, None)?;
     let to = transaction.with_space(|space| {
         handle.core.reap_dead_readers()?;
@@ -332,6 +339,19 @@ pub(crate) fn cut(handle: &Arc<DbHandle>) -> Result<bool> {
     transaction.cut_to(to);
     transaction.commit(Durability::Durable)?;
     Ok(true)
+}
+
+/// Gives up the ring of the redo log, if it lies at or after `end`. Makes a checkpoint in any case.
+fn drop_ring(handle: &Arc<DbHandle>, end: u32) -> Result<()> {
+    let transaction = Transaction::begin_within(handle, None)?;
+    match handle.core.shared.newest_log()?.ring {
+        Some(ring) if ring.extent().end() > end => {
+            transaction.drop_ring();
+            transaction.commit(Durability::Durable)?;
+        }
+        _ => drop(transaction),
+    }
+    handle.core.checkpoint_through(handle.core.shared.newest_id())
 }
 
 /// Stores a value below the ceiling, if there is an extent of free pages for it, and `reserve` more pages are left.

@@ -8,7 +8,9 @@
 //!   space stays with the lock.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,15 +45,23 @@ pub(crate) struct Database {
     pub(crate) handle: HandleNumber,
     pub(crate) identity: Identity,
     pub(crate) settings: Settings,
-    /// The newest transaction of which pages may have been stored before this handle opened the file: its barriers do
-    /// not answer for those (R10).
+    /// Not yet while a handle replays the log for itself that is going to be read-only.
+    pub(crate) is_read_only: AtomicBool,
+    /// The newest transaction of which bytes may have been stored before this handle opened the file: its barriers do
+    /// not answer for those (L3).
     pub(crate) inherited: TransactionId,
+    /// What a write that is cut short may take away as a whole, in bytes: the log's records are laid out by it.
+    pub(crate) block: u64,
     /// Newest, when this handle was opened.
     pub(crate) opened_at: TransactionId,
     pub(crate) writer_lock: WriterLock,
     pub(crate) sync: SyncState,
+    /// Whether many pages are retired and not free because the checkpoint is old; and whether one transaction has
+    /// retired many.
+    pub(crate) has_many_pinned: AtomicBool,
+    pub(crate) has_retired_many: AtomicBool,
     pub(crate) fork: ForkMark,
-    pub(crate) reader_limit: Option<ReaderLimit>,
+    pub(crate) reader_limit: OnceLock<ReaderLimit>,
     /// `None` if the database cannot be shared: it is in memory, or no process can write. Last: the locks are
     /// released when all else is closed.
     pub(crate) locks: Option<FileLocks>,
@@ -66,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) dirty_memory: Option<usize>,
     /// `None`: as far as the addresses reach that the file's mapping has reserved.
     pub(crate) max_size: Option<u64>,
+    /// The longest ring of the redo log, in bytes. 0: there is none, and each commit waits for a checkpoint.
+    pub(crate) log_size: u64,
     /// How long calls without a timeout of their own wait for the writer lock. `None`: for any time.
     pub(crate) write_timeout: Option<Duration>,
     /// Whether a thread syncs deferred commits. Without it the first thread that waits does.
@@ -76,13 +88,17 @@ impl Database {
     /// Returns an error if writing is impossible.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_not_forked()?;
-        if self.settings.read_only {
+        if self.is_read_only() {
             return Err(Error::ReadOnly);
         }
         if self.shared.is_poisoned() {
             return Err(Error::Poisoned);
         }
         Ok(())
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Relaxed)
     }
 
     #[inline]
@@ -99,19 +115,26 @@ impl Database {
         }
         let taken = match (self.writer_lock.take(Wait::No), wait) {
             (None, Wait::Until(_) | Wait::Forever) => {
-                self.pages.storage.about_to_wait();
+                self.pages.storage.about_to_be_held_up();
                 self.writer_lock.take(wait)
             }
             (at_once, _) => at_once,
         };
         let Some(state) = taken else { return Ok(None) };
-        match self.locks.as_ref().map_or(Ok(true), |locks| self.take_turn(locks, wait)) {
+        match self.locks.as_ref().map_or(Ok(true), |locks| self.lock_writer_among_handles(locks, wait)) {
             Ok(true) => Ok(Some(WriterGuard::new(self, state))),
             other => {
                 self.writer_lock.give_back(state);
                 other.map(|_| None)
             }
         }
+    }
+
+    /// Takes the writer lock for recovery. No other handle is present, and none gets in before recovery ends: so no
+    /// lock among handles is needed, which a reader that replays for itself would hold off.
+    pub(super) fn lock_writer_alone(&self) -> WriterGuard<'_> {
+        let state = self.writer_lock.take(Wait::No).expect("no other thread has the handle yet");
+        WriterGuard::new(self, state)
     }
 
     /// The error for a wait for the writer lock that is over.
@@ -130,7 +153,7 @@ impl Database {
     /// Takes the writer lock among handles. Returns `false` if the wait is over first, and an error if a reader that
     /// is not in the shared memory holds writers off until then, or for [`HELD_OFF_PATIENCE`]: such a reader may stay
     /// for any time.
-    fn take_turn(&self, locks: &FileLocks, wait: Wait) -> Result<bool> {
+    fn lock_writer_among_handles(&self, locks: &FileLocks, wait: Wait) -> Result<bool> {
         let locking = || self.pages.io_error("lock");
         if locks.lock_writer(&self.shared, Wait::No).map_err(locking())? {
             return Ok(true);
@@ -195,6 +218,16 @@ impl Database {
             true => Err(self.pages.mapping_too_small(length_pages)),
             false => Ok(()),
         }
+    }
+
+    /// Ensures that a barrier reaches all of a snapshot of this length. Another handle may have made the file longer since
+    /// this one last asked how long it is. The same error if it is longer than this one has mapped.
+    pub(super) fn reach(&self, length_pages: u32) -> Result<()> {
+        self.check_reach(length_pages)?;
+        if length_pages > self.pages.existing_pages() {
+            self.pages.storage.refresh_length().map_err(self.pages.io_error("examine"))?;
+        }
+        Ok(())
     }
 
     /// Releases snapshots pinned by dead readers. The caller must hold the writer lock.
@@ -286,25 +319,31 @@ impl Drop for WriterGuard<'_> {
 }
 
 impl Drop for Database {
-    /// Lazy commits become durable by closing. `Db::close` returns whether that went well.
+    /// Lazy commits become durable by closing. `Db::close` returns whether that went well. The last handle makes a
+    /// checkpoint, so that the closed file needs no log.
     fn drop(&mut self) {
         if self.fork.is_inherited() {
             return; // everything here belongs to the parent
         }
-        if !self.settings.read_only {
-            let _ = self.sync_everything();
+        if !self.is_read_only() {
+            if self.locks.is_some() {
+                let _ = self.sync_everything();
+            }
             self.bury_dead_and_cut();
         }
+        // From here on this handle must not touch the shared memory, unless it is the last.
         self.shared.leave(self.handle);
-        if let Some(locks) = &self.locks {
-            // From here on this handle must not touch the shared memory, unless it is the last. Cutting the lock file
-            // takes milliseconds, which only a handle pays that has waited for the disk anyway. A failure leaves the
-            // lock file longer than necessary.
-            let has_commits = self.shared.newest_id() > self.opened_at;
-            let _ = locks.leave(self.handle).and_then(|is_last| match is_last && has_commits {
-                true => self.shared.close(),
-                false => Ok(()),
-            });
+        let is_last = self.locks.as_ref().is_none_or(|locks| locks.leave(self.handle).unwrap_or(false));
+        if !is_last {
+            return;
+        }
+        if !self.is_read_only() && self.checkpoint_everything().is_ok() {
+            self.cut_free_tail_if(|_| false);
+        }
+        // Cutting the lock file takes milliseconds, which only a handle pays that has waited for the disk anyway. A
+        // failure leaves the lock file longer than necessary.
+        if self.locks.is_some() {
+            let _ = self.shared.close(self.shared.newest_id() > self.opened_at);
         }
     }
 }
@@ -313,6 +352,8 @@ impl Drop for Database {
 pub(crate) struct Owner {
     core: Arc<Database>,
     helper: Mutex<Option<JoinHandle<()>>>,
+    /// The thread that makes a checkpoint, or that has made the last one.
+    checkpointer: Mutex<Option<JoinHandle<()>>>,
     /// Wakes tasks that wait for commits.
     #[cfg(feature = "async")]
     pub(crate) notifier: Arc<Notifier>,
@@ -332,6 +373,28 @@ impl Owner {
         }
         Ok(())
     }
+
+    /// Makes a checkpoint if one is due: in a thread of its own, or, in a database without threads, in this one.
+    pub(crate) fn checkpoint_if_due(&self) {
+        if !self.core.is_checkpoint_due() || self.core.shared.is_poisoned() {
+            return;
+        }
+        let core = Arc::clone(&self.core);
+        let checkpoint = move || {
+            // An error is one of the next commit: the database is poisoned, or the ring becomes full.
+            let _ = core.checkpoint_through(core.shared.newest_id());
+            core.cut_free_tail();
+        };
+        if !self.core.settings.syncs_in_background {
+            return checkpoint();
+        }
+        let Some(mut checkpointer) = self.checkpointer.try_lock() else { return };
+        if checkpointer.as_ref().is_none_or(JoinHandle::is_finished) {
+            // Without a thread, the commit that finds the ring full makes the checkpoint.
+            *checkpointer =
+                std::thread::Builder::new().name("mapleaf-checkpoint".into()).spawn(checkpoint).ok();
+        }
+    }
 }
 
 impl Drop for Owner {
@@ -343,6 +406,9 @@ impl Drop for Owner {
             self.core.sync.close();
             // It panics only if there is a bug; then the panic has been printed, and closing goes on.
             let _ = helper.join();
+        }
+        if let Some(checkpointer) = self.checkpointer.get_mut().take() {
+            let _ = checkpointer.join();
         }
     }
 }
@@ -359,6 +425,7 @@ impl DbHandle {
         let owner = Arc::new(Owner {
             core: Arc::clone(&core),
             helper: Mutex::new(None),
+            checkpointer: Mutex::new(None),
             #[cfg(feature = "async")]
             notifier: Arc::default(),
         });

@@ -29,6 +29,7 @@ use crate::sys::{
 // Bytes of the lock file, before those of the handles.
 const OPEN: Range<u64> = 1 << 39..(1 << 39) + 1;
 const SYNC: Range<u64> = (1 << 39) + 2..(1 << 39) + 3;
+const CHECKPOINT: Range<u64> = (1 << 39) + 4..(1 << 39) + 5;
 /// The queue of waiting writers, after the bytes of the handles. Its first byte is never locked.
 const QUEUE: Range<u64> = 1 << 41..1 << 62;
 const _: () = assert!(MEMBERS.end <= QUEUE.start);
@@ -70,6 +71,22 @@ impl Wait {
             Wait::No => Wait::No,
             Wait::Until(deadline) => Wait::Until(deadline.min(latest)),
             Wait::Forever => Wait::Until(latest),
+        }
+    }
+}
+
+/// What one handle does at a time, besides writing: each has a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    Syncer,
+    Checkpointer,
+}
+
+impl Turn {
+    fn byte(self) -> Range<u64> {
+        match self {
+            Turn::Syncer => SYNC,
+            Turn::Checkpointer => CHECKPOINT,
         }
     }
 }
@@ -239,19 +256,20 @@ impl FileLocks {
         let _ = self.data.file().and_then(unlock_whole);
     }
 
-    /// Takes the syncer lock. Waits while another process syncs.
-    pub(crate) fn lock_syncer(&self) -> io::Result<()> {
-        lock_range(self.lock.file()?, LockKind::Exclusive, SYNC)
+    /// Takes the lock of a turn. Waits while another handle has it. Threads of one handle must not do this at the
+    /// same time: the lock belongs to the handle.
+    pub(crate) fn lock_turn(&self, turn: Turn) -> io::Result<()> {
+        lock_range(self.lock.file()?, LockKind::Exclusive, turn.byte())
     }
 
-    /// Whether another handle holds the syncer lock.
-    pub(crate) fn is_syncer_locked(&self) -> io::Result<bool> {
-        Ok(!range_is_free(self.lock.file()?, LockKind::Exclusive, SYNC)?)
+    /// Whether another handle has the lock of this turn.
+    pub(crate) fn is_turn_taken(&self, turn: Turn) -> io::Result<bool> {
+        Ok(!range_is_free(self.lock.file()?, LockKind::Exclusive, turn.byte())?)
     }
 
-    /// Releases the syncer lock.
-    pub(crate) fn unlock_syncer(&self) {
-        let _ = self.lock.file().and_then(|file| unlock_range(file, SYNC));
+    pub(crate) fn unlock_turn(&self, turn: Turn) {
+        // Unlocking cannot fail for a lock that is held; if it did, closing the file would release it.
+        let _ = self.lock.file().and_then(|file| unlock_range(file, turn.byte()));
     }
 }
 

@@ -1,9 +1,9 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
 //!
 //! Reading order: [`database`] (the state of a handle), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
-//! [`recover`] (its mirror image), [`left_state`] (instead of it, where that is enough), [`bulk`] and [`sorter`]
-//! (many entries at once), then what serves them: [`group_commit`], [`writer_lock`], [`file_locks`], [`page_file`],
-//! [`allocation`], [`free_space`], [`unsynced_pages`], [`redirty`].
+//! [`checkpoint`], [`recover`] (the mirror image of [`commit`]), [`replay`], [`bulk`] and [`sorter`] (many entries at
+//! once), then what serves them: [`redo_log`], [`group_commit`], [`writer_lock`], [`file_locks`], [`page_file`],
+//! [`allocation`], [`free_space`], [`redirty`].
 
 pub(crate) mod database;
 pub(crate) mod open;
@@ -12,11 +12,15 @@ pub(crate) mod read;
 pub(crate) mod recover;
 pub(crate) mod writer_lock;
 
+mod checkpoint;
 pub(crate) mod commit;
 pub(crate) mod compaction;
 mod group_commit;
+pub(crate) mod open_table;
 pub(crate) mod sync;
 pub(crate) mod sync_state;
+mod tables;
+mod turns;
 pub(crate) mod write;
 
 pub(crate) mod bulk;
@@ -26,7 +30,6 @@ pub(crate) mod allocation;
 pub(crate) mod building;
 pub(crate) mod file_locks;
 pub(crate) mod free_space;
-mod left_state;
 pub(crate) mod not_a_database;
 #[cfg(feature = "async")]
 pub(crate) mod notifier;
@@ -34,7 +37,8 @@ pub(crate) mod prefetch;
 pub(crate) mod reader_info;
 pub(crate) mod readers;
 pub(crate) mod redirty;
-pub(crate) mod unsynced_pages;
+pub(crate) mod redo_log;
+pub(crate) mod replay;
 pub(crate) mod watch;
 pub(crate) mod writer_mark;
 

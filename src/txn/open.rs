@@ -2,22 +2,23 @@
 //!
 //! Invariants:
 //! - A new file appears under its name only when it is complete and durable (`sys::create_file`).
-//! - One handle at a time holds the open lock. The first, when no other is open, goes on from what killed processes
-//!   left, or recovers; a later one joins what it finds, or is refused. A lock file that is stale, foreign or
-//!   half-made is never believed.
+//! - One handle at a time holds the open lock. The first, when no other is open, recovers ([`crate::txn::recover`]); a
+//!   later one joins what it finds, or is refused. A lock file that is stale, foreign or half-made is never believed.
 //! - A handle is the first only if no other is seen on the data file, nor on the lock file. If handles use one of the
 //!   two with another partner, a newcomer is refused: it would clear the memory of live handles.
 //! - Nothing is changed before the file is known to be a mapleaf database in a known format.
 //! - The file's name is durable before a commit can be: recovery, which comes before the first commit through a lock
 //!   file, syncs the folder. So it does not matter whether the process that gave the file its name has done that.
-//!   file, syncs the folder. So it does not matter whether the process that gave the file its name has come to that.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::format::meta::{Identity, META_PAGES, Meta};
+use crate::format::meta::{FORMAT_VERSION, Identity, META_PAGES, MIN_BLOCK, Meta, RedoStart};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::tree_root::TreeRoot;
 use crate::shm::owner::{FIRST_BYTES, SharedOwner, check_lock_file};
@@ -28,12 +29,13 @@ use crate::sys::{
     self, Access, Advice, FileStorage, ForkMark, LockDescription, LockFile, Reservation, Rights, SharedWords,
     Storage, WriteMode, status_at,
 };
-use crate::txn::database::{Database, FIRST_TRANSACTION, Settings};
-use crate::txn::file_locks::{self, FileLocks, Others};
+use crate::txn::database::{Database, DbHandle, FIRST_TRANSACTION, Settings};
+use crate::txn::file_locks::{self, FileLocks, Others, Wait};
 use crate::txn::not_a_database::no_meta_page;
 use crate::txn::page_file::{PageFile, Verify};
-use crate::txn::recover::{Slots, SlotsError, read_slots};
+use crate::txn::recover::{Recovery, Slots, SlotsError, read_slots};
 use crate::txn::sync_state::SyncState;
+use crate::txn::write::Transaction;
 use crate::txn::writer_lock::WriterLock;
 
 /// How often the files may be replaced while they are opened. On a file system that gives a file another inode number
@@ -44,6 +46,15 @@ const ANOTHER_DATA_FILE: &str = "handles that are open use its lock file with an
 
 /// How often a path is resolved before opening gives up on it as always changing.
 const FIND_TRIES: usize = 8;
+
+/// How an attempt to open ends that meets no error.
+pub(super) enum Outcome {
+    Opened(Arc<DbHandle>),
+    /// A file was removed or replaced meanwhile.
+    FilesChanged,
+    /// The log must be replayed first, which a read-only handle may not do in the file.
+    LogToReplay,
+}
 
 /// How to open: the options, with their defaults filled in.
 #[derive(Clone, Debug)]
@@ -90,7 +101,7 @@ impl OpenSettings {
     }
 
     /// Opens the database at `path`, which is created if it does not exist.
-    pub(crate) fn open(&self, path: &Path) -> Result<Database> {
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<DbHandle>> {
         self.check()?;
         let (path, rights) = &self.find(path)?;
         for _ in 0..OPEN_TRIES {
@@ -109,17 +120,28 @@ impl OpenSettings {
                 Err(Error::Io { source, .. }) if self.settings.read_only && is_full(&source) => {
                     return self.open_unseen(path);
                 }
-                other => {
-                    if let Some(core) = other? {
-                        return Ok(core);
-                    }
-                }
+                Ok(Outcome::Opened(handle)) => return Ok(handle),
+                Ok(Outcome::FilesChanged) => {}
+                Ok(Outcome::LogToReplay) if self.recover_if_permitted(path) => {}
+                Ok(Outcome::LogToReplay) => match self.open_private(path) {
+                    Err(Error::InUse { .. }) => {} // a handle has come that may write, and replays the log
+                    other => return other,
+                },
+                Err(error) => return Err(error),
             }
         }
         Err(Error::Replaced {
             path: path.to_owned(),
             problem: "each time it is opened another file has its name",
         })
+    }
+
+    /// Recovers the database for a handle that only reads, if the process may write it. Otherwise each such handle would
+    /// replay the log for itself, and hold writers off.
+    fn recover_if_permitted(&self, path: &Path) -> bool {
+        let mut writing = self.clone();
+        (writing.create, writing.settings.read_only) = (false, false);
+        writing.open(path).is_ok()
     }
 
     /// The file that `path` means, by a path without links, and its rights: it is a database, so it may have a lock
@@ -177,7 +199,7 @@ impl OpenSettings {
     }
 
     /// Makes a database of an empty file that is to become `path` and that no other process can open, and opens it.
-    pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Database> {
+    pub(crate) fn create_in(&self, file: &File, path: &Path) -> Result<Arc<DbHandle>> {
         self.check()?;
         let io_error = |source| Error::io("create", path, source);
         sys::store_at(file, 0, &self.first_pages(new_identity()?)?).map_err(io_error)?;
@@ -186,8 +208,8 @@ impl OpenSettings {
         self.start_unshared(Box::new(storage.map_err(io_error)?), path)
     }
 
-    /// Opens, holding the open lock. Returns `None` if a file was removed or replaced meanwhile.
-    fn open_with(&self, path: &Path, lock: LockFile) -> Result<Option<Database>> {
+    /// Opens, holding the open lock.
+    fn open_with(&self, path: &Path, lock: LockFile) -> Result<Outcome> {
         let io_error = |action| move |source| Error::io(action, path, source);
         let locking = |source| lock_file_error(path, "lock")(source);
         file_locks::lock_open(&lock).map_err(locking)?;
@@ -195,11 +217,11 @@ impl OpenSettings {
         if self.may_create() {
             self.create_if_missing(path, &lock)?;
         }
-        let storage = self.open_storage(path).map_err(io_error("open"))?;
+        let mut storage = self.open_storage(path).map_err(io_error("open"))?;
         let rights = Rights::of(storage.file()).map_err(io_error("examine"))?;
         lock.set_rights(rights).map_err(locking)?;
-        match storage.open_for_locks(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        match storage.open_for_checkpoints(path).and_then(|()| storage.open_for_locks(path)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Outcome::FilesChanged),
             data => self.join(path, lock, data.map_err(io_error("open"))?, Box::new(storage)),
         }
     }
@@ -238,12 +260,12 @@ impl OpenSettings {
         lock: LockFile,
         data: LockDescription,
         storage: Box<dyn Storage>,
-    ) -> Result<Option<Database>> {
+    ) -> Result<Outcome> {
         let locking = |source| lock_file_error(path, "lock")(source);
         let locks = FileLocks::enter(lock, data).map_err(locking)?;
         // From here on a handle that comes by another lock file sees this one.
         if locks.check_names(path).is_err() {
-            return Ok(None);
+            return Ok(Outcome::FilesChanged);
         }
         let is_alone = match locks.others().map_err(locking)? {
             Others::None => true,
@@ -254,29 +276,44 @@ impl OpenSettings {
             }
         };
         let memory = match locks.lock_file().open_memory() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Outcome::FilesChanged),
             memory => memory.map_err(lock_file_error(path, "open"))?,
         };
         let words = SharedWords::of_file(memory, FIRST_WORD_COUNT, WORD_COUNT, is_alone)
             .map_err(lock_file_error(path, "map"))?;
-        let core = self.start(storage, path, SharedMemory::new(words), Some(locks), is_alone)?;
-        let locks = core.locks.as_ref().expect("it was given to the database");
+        let Some(handle) = self.start(storage, path, SharedMemory::new(words), Some(locks), is_alone)? else {
+            return Ok(Outcome::LogToReplay);
+        };
+        let locks = handle.core.locks.as_ref().expect("it was given to the database");
         file_locks::unlock_open(locks.lock_file()).map_err(locking)?;
-        Ok(Some(core))
+        Ok(Outcome::Opened(handle))
     }
 
     /// Opens for reading where no lock file can be written: on a read-only file system, or without permission. Other
     /// handles do not see such a reader. So it holds writers off as long as it is open, and is refused while another
     /// handle has the database open.
-    fn open_unseen(&self, path: &Path) -> Result<Database> {
+    fn open_unseen(&self, path: &Path) -> Result<Arc<DbHandle>> {
         let io_error = |action| move |source| Error::io(action, path, source);
         let mut storage = self.open_storage(path).map_err(io_error("open"))?;
         keep_others_out(&mut storage, path)?;
-        self.start_unshared(Box::new(storage), path)
+        match self.start_unshared_if_read(Box::new(storage), path)? {
+            Some(handle) => Ok(handle),
+            None => self.open_private(path),
+        }
+    }
+
+    /// Opens for reading after a crash, when no handle has come yet that may write: replays the log into memory of this
+    /// handle. It holds writers off, and others do not see it.
+    fn open_private(&self, path: &Path) -> Result<Arc<DbHandle>> {
+        let io_error = |action| move |source| Error::io(action, path, source);
+        let storage = self.open_storage(path).map_err(io_error("open"))?;
+        let held = hold_others_off(&storage, path)?;
+        let private = storage.into_private(held, self.settings.max_size).map_err(io_error("map"))?;
+        self.start_unshared(Box::new(private), path)
     }
 
     /// Opens a new database in memory.
-    pub(crate) fn open_in_memory(&self) -> Result<Database> {
+    pub(crate) fn open_in_memory(&self) -> Result<Arc<DbHandle>> {
         self.check()?;
         let path = Path::new("(memory)");
         let io_error = |action| move |source| Error::io(action, path, source);
@@ -314,8 +351,10 @@ impl OpenSettings {
             catalog: TreeRoot::default(),
             log_page: log.newest_page(),
             log_tail: log.tail().to_vec(),
+            redo: RedoStart { block: MIN_BLOCK, ..RedoStart::default() },
             listed: Vec::new(),
             digest: 0,
+            version: FORMAT_VERSION,
         };
         let mut pages = record.encode();
         pages.resize(META_PAGES as usize * page_size, 0);
@@ -323,7 +362,16 @@ impl OpenSettings {
     }
 
     /// Recovers a database that this handle has for itself.
-    pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Database> {
+    pub(crate) fn start_unshared(&self, storage: Box<dyn Storage>, path: &Path) -> Result<Arc<DbHandle>> {
+        self.start_unshared_if_read(storage, path)?.ok_or(Error::ReadOnly)
+    }
+
+    /// The same. Returns `None` if the log must be replayed first, which a read-only handle may not do in the file.
+    fn start_unshared_if_read(
+        &self,
+        storage: Box<dyn Storage>,
+        path: &Path,
+    ) -> Result<Option<Arc<DbHandle>>> {
         let io_error = |source| Error::io("reserve memory for", path, source);
         let words = SharedWords::anonymous(WORD_COUNT).map_err(io_error)?;
         self.start(storage, path, SharedMemory::new(words), None, true)
@@ -340,8 +388,8 @@ impl OpenSettings {
         Ok(pages)
     }
 
-    /// Joins the handles that share the database. The first one sets the shared state: to what killed processes have
-    /// left, if that is in order, and otherwise to what recovery finds.
+    /// Joins the handles that share the database. The first one sets the shared state to what recovery finds. Returns
+    /// `None` if the log must be replayed first, which a read-only handle may not do in the file.
     fn start(
         &self,
         storage: Box<dyn Storage>,
@@ -349,7 +397,7 @@ impl OpenSettings {
         shared: SharedMemory,
         locks: Option<FileLocks>,
         is_alone: bool,
-    ) -> Result<Database> {
+    ) -> Result<Option<Arc<DbHandle>>> {
         let slots: Slots = read_slots(&*storage).map_err(|error| explain(error, &*storage, path))?;
         let database = slots.identity();
         let pages = self.page_file(storage, slots.page_size, path)?;
@@ -359,13 +407,13 @@ impl OpenSettings {
             None => [0; 16], // no other process reads this memory
         };
         let identity = SharedOwner { boot, file, database };
-        self.adopt_or_recover(slots, &pages, &shared, locks.as_ref(), (&identity, is_alone))?;
-        let newest = shared.newest_snapshot()?;
-        if is_alone {
-            shared.resume();
+        let recovery = self.begin_recovery(slots, &pages, &shared, locks.as_ref(), (&identity, is_alone))?;
+        if recovery.is_some() && self.settings.read_only && !pages.storage.is_private() {
+            return Ok(None);
         }
-        // R10. The file was opened before newest is read here. So pages that others stored before the opening belong
-        // to newest, to transactions before it, or to a transaction that is being written.
+        let newest = shared.newest_snapshot()?;
+        // L3. The file was opened before newest is read here. So bytes that others stored before the opening belong to
+        // newest, to transactions before it, or to a transaction that is being written.
         let inherited = if is_alone { newest.id } else { shared.next_id() };
         if is_alone && pages.existing_pages() > newest.length_pages && shared.shrunk_in().is_none() {
             shared.set_shrunk_in(Some(newest.id)); // a crash has left the file longer: its end may be cut off
@@ -378,56 +426,91 @@ impl OpenSettings {
             None => shared.join_alone(),
         };
         let fork = ForkMark::new().map_err(pages.io_error("reserve memory for"))?;
-        Ok(Database {
+        let handle = Arc::new(DbHandle::new(Database {
             pages,
             shared,
             handle,
             identity: database,
             settings: self.settings,
+            is_read_only: AtomicBool::new(self.settings.read_only && recovery.is_none()),
             inherited,
+            block: sys::system_page_size().max(MIN_BLOCK as usize) as u64,
             opened_at: newest.id,
             writer_lock: WriterLock::new(),
             sync: SyncState::default(),
+            has_many_pinned: AtomicBool::new(false),
+            has_retired_many: AtomicBool::new(false),
             fork,
-            reader_limit: None,
+            reader_limit: OnceLock::new(),
             locks,
-        })
+        }));
+        if let Some(recovery) = recovery {
+            finish_recovery(&handle, &recovery)?;
+            handle.core.is_read_only.store(self.settings.read_only, Relaxed);
+        }
+        Ok(Some(handle))
     }
 
-    /// Sets `shared` to the state of the file. If other handles are open, or have left it in order, it has that state
-    /// already; otherwise recovery finds it.
-    fn adopt_or_recover(
+    /// Sets `shared` to the state of the newest meta, unless other handles have done that. Returns what is still to be
+    /// replayed.
+    fn begin_recovery(
         &self,
         slots: Slots,
         pages: &PageFile,
         shared: &SharedMemory,
         locks: Option<&FileLocks>,
         (identity, is_alone): (&SharedOwner, bool),
-    ) -> Result<()> {
+    ) -> Result<Option<Recovery>> {
         let is_ours = shared.belongs_to(identity);
         if !is_alone && !is_ours {
             return Err(another_lock_file(&pages.path));
         }
-        let is_of_boot = is_ours && shared.is_of_boot(identity);
         let must_recover = match is_alone {
-            true => !(is_of_boot && slots.is_as_left(shared, pages)),
+            true => true,
             // Only readers have been here, so recovery finds what they found.
             false => shared.is_unrecovered() && !self.settings.read_only,
         };
-        if must_recover {
-            let is_durable = is_alone && is_of_boot && slots.is_as_closed(shared, pages);
-            if is_alone && locks.is_some() {
-                shared.clear(); // memory that is not in a lock file is new, and zero
-            }
-            // Before recovery: once that has ended beside readers, no later handle would sync the folder.
-            if let Some(locks) = locks.filter(|_| !self.settings.read_only && !is_durable) {
-                locks.sync_name(&pages.path).map_err(pages.io_error("sync the folder of"))?;
-            }
-            slots.recover(pages, shared, self.settings.read_only, is_durable)?;
-            shared.complete(identity);
+        if !must_recover {
+            return Ok(None);
         }
-        Ok(())
+        let may_be_closed = is_alone && is_ours && shared.is_of_boot(identity);
+        let recovery = slots.choose_state(pages, may_be_closed.then_some(shared))?;
+        let must_replay = recovery.must_replay(&self.settings);
+        if must_replay && self.settings.read_only && !pages.storage.is_private() {
+            return Ok(Some(recovery)); // nothing is changed
+        }
+        if is_alone && locks.is_some() {
+            shared.clear(); // memory that is not in a lock file is new, and zero
+        }
+        // Before recovery: once that has ended beside readers, no later handle would sync the folder.
+        if let Some(locks) = locks.filter(|_| !self.settings.read_only && !recovery.is_as_closed()) {
+            locks.sync_name(&pages.path).map_err(pages.io_error("sync the folder of"))?;
+        }
+        recovery.begin(pages, shared, self.settings.read_only)?;
+        shared.complete(identity);
+        if !must_replay {
+            pages.storage.acknowledged(recovery.newest());
+        }
+        Ok(Some(recovery).filter(|_| must_replay))
     }
+}
+
+/// Replays the log, as one transaction, and makes a checkpoint of it, before any other handle gets in.
+fn finish_recovery(handle: &Arc<DbHandle>, recovery: &Recovery) -> Result<()> {
+    let core = &handle.core;
+    // A reader that replays the log for itself has pages that this recovery is to replace. One recovery takes none of
+    // them; but the next one could, if this one is killed.
+    let writer = match recovery.log().is_some_and(|log| !log.is_empty()) {
+        true => core.lock_writer(Wait::Forever)?.expect("it waits as long as it takes"),
+        false => core.lock_writer_alone(),
+    };
+    let transaction = Transaction::begin_with(handle, writer.into_state())?;
+    let log = core.shared.newest_log()?;
+    transaction.replay(recovery.log(), log)?;
+    core.checkpoint_through(core.shared.newest_id())?;
+    core.wait_durable(core.shared.newest_id())?;
+    core.pages.storage.acknowledged(recovery.newest());
+    Ok(())
 }
 
 /// Opens a file to be read by system calls, whatever is in it and whether other processes have it open or not.
@@ -450,14 +533,20 @@ fn open_as_it_is(path: &Path, reservation: Reservation) -> Result<FileStorage> {
 
 /// Holds writers off while the file is open. Returns an error if another handle has it open.
 fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
+    let held = hold_others_off(storage, path)?;
+    storage.hold(held);
+    Ok(())
+}
+
+/// The same, as long as what is returned is kept.
+fn hold_others_off(storage: &FileStorage, path: &Path) -> Result<LockDescription> {
     let locking = |source| Error::io("lock", path, source);
     let lock = storage.open_for_locks(path).map_err(locking)?;
     let is_held = file_locks::try_hold_off_writers(&lock).map_err(locking)?;
     if !is_held || !file_locks::is_nobody_present(&lock).map_err(locking)? {
         return Err(Error::InUse { path: path.to_owned() });
     }
-    storage.hold(lock);
-    Ok(())
+    Ok(lock)
 }
 
 /// Whether a reader that gets this error for its lock file is to read without one: there is none, and none can be

@@ -348,20 +348,27 @@ impl PageFile {
         self.storage.truncate(to).map_err(self.io_error("truncate"))
     }
 
-    /// Makes all that has been stored durable: one `msync` (I4).
-    ///
-    /// `length_pages` is how long the file must be for newest: another process may have made it longer since this
-    /// handle last asked, and the new part must be synced too.
-    pub(crate) fn barrier(&self, length_pages: u32) -> Result<()> {
+    /// Makes what has been stored in `length` bytes from `offset` on durable: one `msync` (I4).
+    pub(crate) fn barrier_over(&self, offset: u64, length: u64) -> Result<()> {
         self.barriers.fetch_add(1, Relaxed);
-        let length = PageNumber(length_pages).offset(self.page_size).max(self.mapping.mapped_length());
-        self.storage.barrier(length).map_err(self.io_error("sync"))
+        self.storage.barrier_over(offset, length).map_err(self.io_error("sync"))
     }
 
-    /// The same, and makes the file's length durable.
+    /// The same for the meta page of a slot.
+    pub(crate) fn barrier_over_slot(&self, slot: usize) -> Result<()> {
+        self.barrier_over(slot_offset(slot, self.page_size), self.page_size as u64)
+    }
+
+    /// Makes all that has been stored durable, and the file's length.
     pub(crate) fn barrier_with_length(&self) -> Result<()> {
         self.barriers.fetch_add(1, Relaxed);
         self.storage.barrier_with_length().map_err(self.io_error("sync"))
+    }
+
+    /// The same for a checkpoint: through a description of its own (L12).
+    pub(crate) fn checkpoint_barrier(&self) -> Result<()> {
+        self.barriers.fetch_add(1, Relaxed);
+        self.storage.checkpoint_barrier().map_err(self.io_error("sync"))
     }
 }
 

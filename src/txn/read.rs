@@ -56,9 +56,14 @@ impl SnapshotReader {
         self.handle.core.identity
     }
 
-    /// Whether the snapshot's transaction survives loss of power, as far as is known now.
-    pub(crate) fn is_durable(&self) -> bool {
-        self.snapshot.id <= self.handle.core.shared.durable()
+    /// Makes a checkpoint that is not older than the snapshot, unless there is one or the handle may not write. Returns
+    /// whether there is one. Only then does the database have the snapshot's pages after loss of power: a replay of the
+    /// log puts the same content into others.
+    pub(crate) fn is_checkpointed(&self) -> bool {
+        let core = &self.handle.core;
+        let is_reached = || core.shared.checkpointed() >= self.snapshot.id;
+        is_reached()
+            || (!core.is_read_only() && core.checkpoint_through(self.snapshot.id).is_ok() && is_reached())
     }
 
     pub(crate) fn pages(&self) -> &PageFile {

@@ -41,7 +41,7 @@ impl Database {
     }
 
     fn seen_readers(&self) -> Result<Vec<ReaderInfo>> {
-        let seat = if self.settings.read_only { None } else { self.lock_writer(Wait::No)? };
+        let seat = if self.is_read_only() { None } else { self.lock_writer(Wait::No)? };
         let Some(mut seat) = seat else {
             return Ok(sorted(self.shared.reader_list()?.iter().map(|reader| info(reader, None)).collect()));
         };
@@ -69,7 +69,7 @@ impl Database {
     /// Readers that have become too old and have not been reported to the application; [`Database::report`] does
     /// that. Called at the beginning of a write transaction.
     pub(crate) fn new_old_readers(&self, state: &mut WriterState) -> Result<Vec<ReaderInfo>> {
-        let Some(ReaderLimit { max_age, .. }) = &self.reader_limit else { return Ok(Vec::new()) };
+        let Some(ReaderLimit { max_age, .. }) = self.reader_limit.get() else { return Ok(Vec::new()) };
         let mut old = self.shared.reader_list()?;
         old.retain(|reader| info(reader, None).age > *max_age);
         state.reported_readers.retain(|reported| old.contains(reported));
@@ -85,7 +85,7 @@ impl Database {
 
     /// Calls the application's callback. The caller must not hold the writer lock: the callback may write.
     pub(crate) fn report(&self, old: &[ReaderInfo]) {
-        if let Some(limit) = &self.reader_limit {
+        if let Some(limit) = self.reader_limit.get() {
             old.iter().for_each(|reader| (limit.callback)(reader));
         }
     }

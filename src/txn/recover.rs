@@ -1,37 +1,44 @@
-//! Opening: from what the disk holds to the state that the newest good meta describes. Mirrors
+//! Opening: from what the disk holds to the state that all acknowledged commits have made. Mirrors
 //! [`crate::txn::commit`].
 //!
 //! The steps, each of which may be cut short by a crash and is then done again from the first:
 //!
-//! 1. **Read** both metas. If there is none, the file is no mapleaf database, or both slots are damaged.
-//! 2. **Choose** the newest whose listed pages all verify: their digest shows that the barrier which stored the meta
-//!    stored the pages too. (A meta that lists none had its pages durable before.)
-//! 3. **Store again** the meta and every page it lists (R7): after a failed sync, or the end of a process, what was
-//!    just read may be in the page cache only, clean and not on the disk.
-//! 4. **Erase** the other slot (R9), unless it holds an older meta: a rejected meta could be believed after its pages
-//!    have been used again. Zeros are stored even over zeros, which may be in the page cache only, after an erasing
-//!    whose barrier failed.
-//! 5. **One barrier**, always. Then the snapshot is durable, and visible (I3).
-//! 6. New transactions get ids above every id seen, the rejected meta's too (R9; no two metas with one id).
+//! 1. **Read** both metas. If there is none, the file is no mapleaf database, or both slots are damaged. **Choose** the
+//!    newest.
+//! 2. **Read the log** from where that meta says, to the first record that is not right.
+//! 3. **Store again** the meta (L6): after a failed barrier, or the end of a process, what was just read may be in the
+//!    page cache only, clean and not on the disk. **Erase** the other slot, unless it holds an older meta. Zeros are
+//!    stored even over zeros, which may be in the page cache only. **Barrier**.
+//! 4. **Replay** the log's records, if there are any, as one transaction, into pages that the chosen snapshot does not
+//!    need ([`crate::txn::replay`]). It has no record of its own: the log begins again above all that was ever stored
+//!    in the ring (L5).
+//! 5. **Checkpoint** it: pages and length, barrier; meta, barrier. Only then does any other handle get in.
 //!
-//! Only a handle that is alone recovers, and it does not if the handles before it left shared memory that the file
-//! confirms (R8): see [`Slots::is_as_left`].
+//! A handle that is alone believes nothing that a lock file says of transactions (L13). Lazy commits are in the log,
+//! whose bytes the page cache of killed processes has. Steps 3 to 5 are left out if the handle that was the last has
+//! left the file checkpointed, with an empty log, and the lock file says so: then there is nothing to store.
 //!
-//! Reads two metas and the pages of the last commits, never the whole file (I4). A database opened read-only stops
-//! after step 2: it may not write. The first handle that may write goes on.
+//! Reads two metas and the log, never the whole file. A database opened read-only stops after step 2: it may not write.
+//! If the log has records it replays them for itself ([`crate::txn::open`]).
+//!
+//! A meta of format 1 or 2 lists pages that need not be durable. It is chosen only if all of these verify, as their
+//! digest shows; they are stored again in step 3. The first checkpoint stores a meta of this format.
 
-use crate::base::PageNumber;
 use crate::base::bytes::get_u32;
 use crate::base::mutation::{Mutation, is_mutated};
+use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
-use crate::format::meta::{self, Identity, META_PAGES, Meta, candidate_page_sizes, slot_offset};
+use crate::format::meta::{self, Identity, META_PAGES, Meta, RedoStart, candidate_page_sizes, slot_offset};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
+use crate::format::redo::reader::LogPlace;
 use crate::shm::SharedMemory;
-use crate::shm::watermarks::first_id_after;
+use crate::shm::commit_info::SpaceState;
+use crate::shm::watermarks::{CommittedState, LogState, Snapshot, first_id_after};
 use crate::sys::Storage;
-use crate::txn::left_state;
+use crate::txn::database::Settings;
 use crate::txn::page_file::PageFile;
 use crate::txn::redirty;
+use crate::txn::replay::FoundLog;
 
 /// How often the slots are read before they are taken to hold no meta.
 const READ_TRIES: u64 = 4;
@@ -176,102 +183,32 @@ impl Slots {
         &self.found.first().expect("read_slots has found a meta").record
     }
 
-    /// Whether the file has all that `shared` says, whose users are all gone, and nothing newer. Then what they have
-    /// committed is in the page cache, lazy commits included, and going on from there loses nothing (R8).
-    ///
-    /// The lock file describes a page cache that may be gone: the file system was mounted again, or the volume put
-    /// back as it had been. The data file may also have been put back over itself, with the same inode. So nothing of
-    /// the lock file is believed except what the data file confirms.
-    pub(crate) fn is_as_left(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
-        let is_in_order = !shared.is_closed()
-            && shared.ids_are_in_order()
-            && shared.has_reader_table()
-            && !shared.is_poisoned()
-            && !shared.is_unrecovered();
-        let Some(durable) = self.durable_record(shared).filter(|_| is_in_order) else { return false };
-        shared.head_as_left().is_some_and(|newest| left_state::is_in_file(&newest, durable, shared, pages))
-    }
-
-    /// The meta of the transaction that is durable by `shared`, if it is there and no meta is newer: the other slot
-    /// may have an older one, or that of a sync whose process was killed.
-    fn durable_record(&self, shared: &SharedMemory) -> Option<&Meta> {
-        let (slot, durable) = (shared.durable_slot(), shared.durable());
-        let is_known = |found: &&Found| {
-            let Found { slot: found_slot, record } = found;
-            let is_stored_last = Meta::checksum_of(&record.encode()) == shared.slot_checksum(*found_slot);
-            match *found_slot == slot {
-                true => record.id == durable && is_stored_last,
-                false => record.id < durable || shared.left_target() == Some(record.id) && is_stored_last,
-            }
-        };
-        let known: Vec<&Found> = self.found.iter().filter(is_known).collect();
-        let durable = known.iter().find(|found| found.slot == slot)?;
-        (known.len() == self.found.len()).then_some(&durable.record)
-    }
-
-    /// Whether the newest meta is the one that the handle which closed `shared` knew to be durable, and the other
-    /// slot has an older one, or none. Then there is nothing to store again (R7) and nothing to erase (R9): that was
-    /// done, and no sync has failed since.
-    pub(crate) fn is_as_closed(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
+    /// Whether the newest meta is the one that the handle which closed `shared` has made durable, and the other slot
+    /// has an older one, or none. Then there is nothing to store again and nothing to erase (L6): that was done, and
+    /// no barrier has failed since.
+    fn is_as_closed(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
         let Found { slot, record } = &self.found[0];
         shared.is_closed()
             && !shared.is_poisoned()
-            && self.durable_record(shared).is_some_and(|durable| durable.id == record.id)
+            && (*slot, record.id) == (shared.checkpoint_slot(), shared.checkpointed())
+            && Meta::checksum_of(&record.encode()) == shared.slot_checksum(*slot)
             && (self.found.len() == 2 || reads_as_zeros(pages, 1 - slot))
     }
 
-    /// Steps 2 to 6: sets `shared` to what is found. Steps 3 to 5 are skipped if the newest meta is known to be
-    /// durable.
-    pub(crate) fn recover(
-        self,
-        pages: &PageFile,
-        shared: &SharedMemory,
-        read_only: bool,
-        is_newest_durable: bool,
-    ) -> Result<()> {
+    /// Steps 1 and 2.
+    /// `closed` is the memory that the handle may have closed which was the last, in this boot.
+    pub(crate) fn choose_state(self, pages: &PageFile, closed: Option<&SharedMemory>) -> Result<Recovery> {
+        let is_as_closed = closed.is_some_and(|shared| self.is_as_closed(shared, pages));
         let greatest_id = self.newest().id;
-        let index = match is_newest_durable {
-            // A page of it that does not verify is damage, not a commit that was cut short: it is met when it is read.
-            true => check_length(pages, self.newest()).map(|()| 0)?,
-            false => self.choose(pages)?,
-        };
-        let Found { slot, record } = self.found[index].clone();
-        // Read-only handles that were here first read what they chose. Going back would take it from under them.
-        let joined = Some(shared.newest_id()).filter(|id| id.0 != 0);
-        if let Some(joined) = joined.filter(|&joined| joined != record.id) {
-            let expected = format_args!("of transaction {joined}, which readers have open");
-            return Err(corrupt(None, "newest good meta page", expected, record.id));
+        let index = self.choose(pages)?;
+        let has_older_meta = index == 0 && self.found.len() == 2;
+        let Found { slot, record: meta } = self.found[index].clone();
+        let mut log =
+            LogPlace::of_meta(&meta).map(|(place, start)| FoundLog::read(pages, place, start)).transpose()?;
+        if is_mutated(Mutation::LogNotReplayed) {
+            log = log.map(|log| FoundLog { end: log.start, ..log });
         }
-        if !read_only && !is_newest_durable {
-            if !is_mutated(Mutation::NotStoredAgain) {
-                redirty::record(pages, slot, &record)?;
-            }
-            let has_older_record = index == 0 && self.found.len() == 2;
-            let is_spared = is_mutated(Mutation::RejectedNotErased)
-                || is_mutated(Mutation::ZerosNotStoredOverZeros) && reads_as_zeros(pages, 1 - slot);
-            if !has_older_record && !is_spared {
-                pages.store_record(1 - slot, &vec![0; self.page_size])?;
-            }
-            if !is_mutated(Mutation::RecoveryBarrierSkipped) {
-                let synced = pages.barrier(record.length_pages);
-                if !is_mutated(Mutation::RecoveryFailureIgnored) {
-                    synced?;
-                }
-            }
-        }
-        let checksum = Meta::checksum_of(&record.encode());
-        let newest = left_state::state_of(&record);
-        if joined.is_none() {
-            let first_id = match is_mutated(Mutation::IdUsedAgain) {
-                true => record.id.next(),
-                false => first_id_after(record.id, greatest_id),
-            };
-            shared.start_at(&newest, slot, first_id);
-        }
-        shared.set_slot_checksum(slot, checksum);
-        shared.set_unrecovered(read_only && !is_newest_durable);
-        shared.set_shrunk_in(None);
-        Ok(())
+        Ok(Recovery { slot, meta, greatest_id, has_older_meta, is_as_closed, log })
     }
 
     /// The newest meta whose listed pages verify.
@@ -280,13 +217,113 @@ impl Slots {
         for (index, Found { record, .. }) in self.found.iter().enumerate() {
             check_length(pages, record)?;
             match verify_listed(pages, record) {
-                Err(_) if is_mutated(Mutation::ListedNotVerified) => return Ok(index),
-                Ok(()) if is_mutated(Mutation::OlderRecordChosen) && index + 1 < self.found.len() => {}
+                Ok(()) if is_mutated(Mutation::OlderMetaChosen) && index + 1 < self.found.len() => {}
                 Ok(()) => return Ok(index),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
         Err(first_error.expect("read_slots has found a meta"))
+    }
+}
+
+/// What recovery has found, and is to begin from.
+pub(crate) struct Recovery {
+    slot: usize,
+    meta: Meta,
+    /// The greatest id in either meta.
+    greatest_id: TransactionId,
+    /// Whether the other slot has an older meta, which may stay.
+    has_older_meta: bool,
+    /// There is nothing to store.
+    is_as_closed: bool,
+    log: Option<FoundLog>,
+}
+
+impl Recovery {
+    /// Whether step 4 is to be done. A log that has no records may still have stale ones further on, which the disk had
+    /// before those ahead of them: if the same records were appended again, stale ones would continue them. So the log
+    /// begins again (L5), unless the last handle has closed it. A read-only handle appends nothing. A handle that wants
+    /// no ring gives it up here.
+    pub(crate) fn must_replay(&self, settings: &Settings) -> bool {
+        let begins_again = !self.is_as_closed || settings.log_size == 0;
+        self.log.as_ref().is_some_and(|log| !log.is_empty() || !settings.read_only && begins_again)
+    }
+
+    pub(crate) fn log(&self) -> Option<&FoundLog> {
+        self.log.as_ref()
+    }
+
+    /// The newest transaction that the file has.
+    pub(crate) fn newest(&self) -> TransactionId {
+        self.log.map_or(self.meta.id, |log| log.end.last)
+    }
+
+    /// Whether the chosen snapshot is durable without step 3.
+    pub(crate) fn is_as_closed(&self) -> bool {
+        self.is_as_closed
+    }
+
+    /// Step 3, and sets `shared` to the chosen snapshot.
+    pub(crate) fn begin(&self, pages: &PageFile, shared: &SharedMemory, read_only: bool) -> Result<()> {
+        let Recovery { slot, meta, .. } = self;
+        // Read-only handles that were here first read what they chose. Going back would take it from under them.
+        let joined = Some(shared.newest_id()).filter(|id| id.0 != 0);
+        if let Some(joined) = joined.filter(|&joined| joined != meta.id) {
+            let expected = format_args!("of transaction {joined}, which readers have open");
+            return Err(corrupt(None, "newest good meta page", expected, meta.id));
+        }
+        let mut encoded = vec![0; pages.page_size];
+        let offset = slot_offset(*slot, pages.page_size);
+        pages.storage.read(offset, &mut encoded).map_err(pages.io_error("read a meta page of"))?;
+        if Meta::decode(&encoded, *slot as u32)? != *meta {
+            return Err(corrupt(Some(*slot as u32), "meta page", "the bytes that were chosen", "others"));
+        }
+        if !read_only && !self.is_as_closed {
+            self.store_again(pages, &encoded)?;
+        }
+        let newest = state_of(meta);
+        if joined.is_none() {
+            let first_id = match is_mutated(Mutation::IdUsedAgain) {
+                true => meta.id.next(),
+                false => first_id_after(meta.id, self.greatest_id.max(self.newest())),
+            };
+            shared.start_at(&newest, *slot, first_id);
+        }
+        shared.set_slot_checksum(*slot, Meta::checksum_of(&encoded));
+        shared.set_unrecovered(read_only && !self.is_as_closed);
+        shared.set_shrunk_in(None);
+        Ok(())
+    }
+
+    fn store_again(&self, pages: &PageFile, encoded: &[u8]) -> Result<()> {
+        redirty::meta(pages, self.slot, &self.meta, encoded)?;
+        let other = 1 - self.slot;
+        if !self.has_older_meta {
+            pages.store_record(other, &vec![0; pages.page_size])?;
+        }
+        pages.barrier_with_length()
+    }
+}
+
+/// The state that a meta describes.
+pub(crate) fn state_of(meta: &Meta) -> CommittedState {
+    let RedoStart { ring, log_start, chain, .. } = meta.redo;
+    CommittedState {
+        snapshot: Snapshot { id: meta.id, length_pages: meta.length_pages, catalog: meta.catalog },
+        space: SpaceState {
+            log_page: meta.log_page,
+            log_tail: meta.log_tail.clone(),
+            free_pages: meta.free_pages,
+            retired_pages: meta.retired_pages,
+        },
+        log: LogState {
+            ring,
+            end: log_start,
+            chain,
+            unlogged: TransactionId(0),
+            sealed: meta.id,
+            sealed_end: log_start,
+        },
     }
 }
 
@@ -307,7 +344,7 @@ fn check_length(pages: &PageFile, record: &Meta) -> Result<()> {
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.
-pub(super) fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
+fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
     let mut checksums = Vec::new();
     for run in &record.listed {
         let mut next = run.first.0;
@@ -326,8 +363,7 @@ pub(super) fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
         }
     }
     let found = meta::digest(checksums);
-    let is_right = found == record.digest || is_mutated(Mutation::DigestNotCompared);
-    if !record.listed.is_empty() && !is_right {
+    if !record.listed.is_empty() && found != record.digest {
         let expected = format_args!("{:08x}", record.digest);
         return Err(corrupt(None, "digest of the listed pages", expected, format_args!("{found:08x}")));
     }

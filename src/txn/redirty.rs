@@ -3,9 +3,9 @@
 //!
 //! After a failed sync the kernel marks pages clean that are not on the disk, and reports that once to each open file
 //! that was open at the first report. A file that is opened later gets no report, and its barriers write nothing. So
-//! - R7: recovery stores again the meta that it chooses, and the pages that the meta lists;
-//! - R4: the next syncer does the same with the meta of a sync whose process died in it;
-//! - R10: a handle that begins to sync stores again what is not durable and was stored before it opened the file.
+//! - L6: recovery stores again the meta that it chooses;
+//! - L3: a handle that makes a checkpoint stores again what is not checkpointed and was stored before it opened the
+//!   file. (The log's bytes are stored again by [`crate::txn::redo_log`].)
 //!
 //! Invariants:
 //! - Only pages of protected snapshots are stored again: no process stores anything else to them meanwhile, and
@@ -19,36 +19,30 @@ use crate::format::meta::Meta;
 use crate::shm::watermarks::CommittedState;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::txn::page_file::PageFile;
-use crate::txn::unsynced_pages::UnsyncedPages;
 
 /// The most memory that storing again takes, in bytes, however long an extent is.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Stores again a meta and the pages that it lists, which have been verified.
-pub(crate) fn record(pages: &PageFile, slot: usize, record: &Meta) -> Result<()> {
-    record.listed.iter().try_for_each(|&run| store(pages, run))?;
-    pages.store_record(slot, &record.encode())
+/// Stores again a meta, and the pages that one of an old format lists, which have been verified.
+pub(crate) fn meta(pages: &PageFile, slot: usize, meta: &Meta, bytes: &[u8]) -> Result<()> {
+    meta.listed.iter().try_for_each(|&run| store(pages, run))?;
+    pages.store_record(slot, bytes)
 }
 
-/// Stores again the pages of `newest` born after `durable`, up to `through`. `fresh` has all that were born after
-/// `durable`, if they are known; otherwise they are found in the trees and the log.
+/// Stores again the pages of `newest` born after `checkpointed`, up to `through`.
 pub(crate) fn pages_of(
     pages: &PageFile,
     newest: &CommittedState,
-    durable: TransactionId,
+    checkpointed: TransactionId,
     through: TransactionId,
-    fresh: Option<&UnsyncedPages>,
 ) -> Result<()> {
     let length_pages = newest.snapshot.length_pages;
     let mut doubtful = Doubtful { pages, length_pages, through };
-    if let Some(units) = fresh.and_then(UnsyncedPages::units) {
-        return units.into_iter().try_for_each(|(run, checksum)| doubtful.store(run, Some(checksum)));
-    }
     let log = free_log::read_chain(newest.space.log_page, &[], |number| pages.page(number, length_pages))?;
-    for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > durable) {
-        doubtful.store(Extent { first, count: 1 }, None)?;
+    for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > checkpointed) {
+        doubtful.page(Extent { first, count: 1 })?;
     }
-    walk_newer(pages, &newest.snapshot.catalog, durable, &mut doubtful)
+    walk_newer(pages, &newest.snapshot.catalog, checkpointed, &mut doubtful)
 }
 
 /// Stores again the pages that it is given.
@@ -59,23 +53,14 @@ struct Doubtful<'a> {
     through: TransactionId,
 }
 
-impl Doubtful<'_> {
-    /// Stores again a page or an overflow extent, if its checksum is right, and the expected one.
-    fn store(&mut self, run: Extent, expected: Option<u32>) -> Result<()> {
-        let (header, count) = self.pages.verify_unit(run.first, self.length_pages)?;
-        let found = (count, header.checksum);
-        let expected = (run.count, expected.unwrap_or(header.checksum));
-        if found != expected {
-            let show = |(count, checksum): (u32, u32)| format!("{count} pages with checksum {checksum:08x}");
-            return Err(corrupt(Some(run.first.0), "page not durable yet", show(expected), show(found)));
-        }
-        if header.birth > self.through { Ok(()) } else { store(self.pages, run) }
-    }
-}
-
 impl NewerPages for Doubtful<'_> {
     fn page(&mut self, run: Extent) -> Result<()> {
-        self.store(run, None)
+        let (header, count) = self.pages.verify_unit(run.first, self.length_pages)?;
+        if count != run.count {
+            let (expected, found) = (format_args!("{} pages", run.count), format_args!("{count} pages"));
+            return Err(corrupt(Some(run.first.0), "page not durable yet", expected, found));
+        }
+        if header.birth > self.through { Ok(()) } else { store(self.pages, run) }
     }
 }
 

@@ -1,31 +1,30 @@
-//! Making commits durable: one thread, of one process, syncs for all that wait (group commit).
+//! Making commits durable: one thread, of one process, syncs the log for all that wait (group commit).
 //!
-//! Invariants and rules (docs/DURABILITY.md):
-//! - I4: a sync of a small commit is one meta stored and one barrier. If the pages that the meta should list are not
-//!   known or do not fit, or the file has grown, there is a barrier before the meta too.
-//! - I6: after a failed sync nothing is synced again: the database is poisoned. A panic in a sync is a failed one.
-//! - R4: a target that a dead syncer has left stays protected until it is decided whether its meta counts.
-//! - R5: the target is set before the meta is stored, and cleared last.
-//! - R6: the meta lists the live pages of its snapshot born after the last durable meta.
-//! - R11: if the file has grown since the durable meta, that barrier includes its length.
-//! - R10: what was stored before this handle opened the file, and is not durable, is stored again before the barrier.
-//! - The meta goes to the slot that does not hold the last durable one, and never has the id of that one. The slot
-//!   changes together with the durable id, in one store.
-//! - Within a handle one thread syncs ([`crate::txn::group_commit`]); among handles, the one that holds the syncer
-//!   lock ([`crate::txn::file_locks::FileLocks`]), which is free once its process dies.
+//! The steps; docs/DURABILITY.md says what a crash, a kill or an error at each leaves:
+//!
+//! 1. **Take the syncer lock**: no other thread or handle syncs.
+//! 2. **Declare newest the target**, and look again (R5).
+//! 3. If the target has a transaction above `checkpointed` that is not in the log, nothing is raised: a **checkpoint**
+//!    comes first, without the lock (L9).
+//! 4. **Store again** log bytes that this handle's barriers do not answer for (L3).
+//! 5. **Barrier** over the log, from what is durable already to the end of the newest sealed record (L14).
+//! 6. **Raise** synced and durable, then visible (R2, R3), and clear the target, last.
+//!
+//! Invariants:
+//! - I4: a sync is one barrier over the log's new bytes. It stores nothing.
+//! - I6, L12: after a failed sync nothing is synced again: the database is poisoned. A panic in a sync is a failed one.
+//! - Within a handle one thread syncs ([`crate::txn::group_commit`]).
 
 use std::cell::Cell;
 
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::error::{Error, Result};
-use crate::format::meta::{Meta, list_capacity};
-use crate::shm::watermarks::{CommittedState, Snapshot};
+use crate::error::{Error, Result, corrupt};
+use crate::shm::watermarks::CommittedState;
 use crate::txn::database::Database;
+use crate::txn::file_locks::Turn;
 use crate::txn::group_commit::Leader;
-use crate::txn::recover::verify_listed;
-use crate::txn::redirty;
-use crate::txn::unsynced_pages::unsynced_pages;
+use crate::txn::turns::TurnGuard;
 
 impl Database {
     /// Returns once `id` is visible: if its commit asked for durability, once it is durable (I3).
@@ -41,10 +40,10 @@ impl Database {
 
     /// Makes every commit up to now durable.
     pub(crate) fn sync_everything(&self) -> Result<()> {
-        let newest = self.shared.newest_id();
+        let newest = self.seal_newest()?;
         self.wait_durable(newest)?;
         self.pages.storage.acknowledged(newest);
-        Ok(())
+        self.checkpoint_given_up(newest)
     }
 
     /// Ensures, before another commit, that its descriptor overwrites none that visible may name. It has to wait only
@@ -64,130 +63,108 @@ impl Database {
                 return Err(Error::Poisoned);
             }
             let is_done = || is_reached(self) || self.shared.is_poisoned();
-            if let Some(leader) = self.sync.group.wait(is_done, || self.pages.storage.about_to_wait()) {
-                self.sync_in_turn(leader, &is_reached)?;
+            let leader = self.sync.group.wait(is_done, || self.pages.storage.about_to_wait());
+            let Some(leader) = leader else { continue };
+            match self.sync_in_turn(leader, &is_reached)? {
+                Some(unlogged) => self.checkpoint_through(unlogged)?,
+                // A sync raises all that a thread may wait for. Another one would do no more.
+                None if !is_done() => {
+                    let (newest, durable) = (self.shared.newest_id(), self.shared.durable());
+                    let found = format_args!("{durable}, in a sync of {newest}");
+                    return Err(corrupt(None, "lock file", "a later durable transaction", found));
+                }
+                None => {}
             }
         }
     }
 
-    /// Waits while another process syncs; then syncs, if that has not reached `is_reached`.
-    fn sync_in_turn(&self, leader: Leader<'_>, is_reached: impl Fn(&Database) -> bool) -> Result<()> {
-        let mut syncing = Syncing { core: self, leader, is_in_doubt: Cell::new(false) };
-        if let Some(locks) = &self.locks {
-            locks.lock_syncer().map_err(self.pages.io_error("lock"))?;
-        }
+    /// Waits while another process syncs; then syncs, if that has not reached `is_reached`. Returns the transaction
+    /// that a checkpoint must have before a sync can raise anything, if there is one.
+    fn sync_in_turn(
+        &self,
+        leader: Leader<'_>,
+        is_reached: impl Fn(&Database) -> bool,
+    ) -> Result<Option<TransactionId>> {
+        let mut syncing = Syncing {
+            database: self,
+            is_in_doubt: Cell::new(false),
+            _turn: self.take_turn(Turn::Syncer)?,
+            leader,
+        };
         syncing.leader.begin();
         if is_reached(self) || self.shared.is_poisoned() {
-            return Ok(());
+            return Ok(None);
         }
         self.sync_newest(&syncing.is_in_doubt)
     }
 
-    /// Makes newest durable. If it fails with `is_in_doubt` set, it is not known what is on the disk.
+    /// Steps 2 to 6. If it fails with `is_in_doubt` set, it is not known what is on the disk.
     ///
-    /// An error that occurs before anything is stored concerns only this handle. It may have mapped less of the file
-    /// than newest has; and newest may have moved there until the moment at which it became the target. Then the
-    /// target is taken back, and a handle that has mapped enough syncs newest.
-    pub(super) fn sync_newest(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
-        self.settle_left_target(is_in_doubt)?;
-        is_in_doubt.set(false);
-        if self.shared.durable() == self.shared.newest_id() {
-            // Its syncer died before it made newest visible. There are never two metas with one id.
-            self.shared.finish_sync(self.shared.durable(), self.shared.durable_slot());
-            return Ok(());
-        }
+    /// A handle with a smaller `max_size` may have mapped less of the file than newest has. Then it stores nothing,
+    /// takes the target back, and returns an error that concerns only itself. A handle that has mapped enough syncs
+    /// newest.
+    pub(super) fn sync_newest(&self, is_in_doubt: &Cell<bool>) -> Result<Option<TransactionId>> {
         let newest = self.shared.take_target()?;
-        if let Err(error) = self.check_reach(newest.snapshot.length_pages) {
+        let (log, checkpointed) = (&newest.log, self.shared.checkpointed());
+        if log.unlogged > checkpointed && !is_mutated(Mutation::UnloggedNotCheckpointed) {
+            self.shared.clear_target();
+            return Ok(Some(log.unlogged));
+        }
+        if let Err(error) = self.reach(newest.snapshot.length_pages) {
             self.shared.clear_target();
             return Err(error);
         }
-        is_in_doubt.set(true);
-        let (durable, mut slot) = (self.shared.durable(), 1 - self.shared.durable_slot());
-        if is_mutated(Mutation::SlotNotChanged) {
-            slot = 1 - slot;
-        }
-        let mut record = self.record_of(&newest);
-        let delta_of = |id| self.sync.own_delta(id).or_else(|| self.shared.load_delta(id));
-        let fresh = unsynced_pages(&self.shared, record.id, delta_of);
-        if self.inherited > durable {
-            redirty::pages_of(&self.pages, &newest, durable, self.inherited, fresh.as_ref())?; // R10
-        }
-        let capacity = list_capacity(self.pages.page_size, record.log_tail.len());
-        match fresh.and_then(|fresh| fresh.list(capacity)) {
-            _ if self.is_longer_than_durable(&newest.snapshot) => self.pages.barrier_with_length()?,
-            Some(_) if is_mutated(Mutation::NothingListed) => {}
-            Some((listed, digest)) => (record.listed, record.digest) = (listed, digest),
-            None if is_mutated(Mutation::FirstBarrierSkipped) => {}
-            None => self.pages.barrier(record.length_pages)?,
-        }
-        let encoded = record.encode();
-        self.shared.set_slot_checksum(slot, Meta::checksum_of(&encoded));
-        self.pages.store_record(slot, &encoded)?;
-        if is_mutated(Mutation::DurableTooEarly) {
-            self.shared.finish_sync(record.id, slot);
-        }
-        if !is_mutated(Mutation::BarrierSkipped) {
-            self.pages.barrier(record.length_pages)?;
-        }
-        self.shared.finish_sync(record.id, slot);
-        is_in_doubt.set(false);
-        self.sync.forget_through(record.id);
-        Ok(())
-    }
-
-    /// Whether the file's length may not be durable, as far as this snapshot needs it. The length that the durable
-    /// snapshot needs is durable, and no process has cut the file below that since.
-    fn is_longer_than_durable(&self, snapshot: &Snapshot) -> bool {
-        let mut durable = self.shared.durable();
-        if is_mutated(Mutation::OlderGrowthForgotten) {
-            durable = TransactionId(snapshot.id.0 - 1);
-        }
-        let known = self.shared.snapshot(durable);
-        let is_longer = known.is_none_or(|durable| snapshot.length_pages > durable.length_pages);
-        is_longer && !is_mutated(Mutation::LengthNotSynced)
-    }
-
-    /// R4: settles what a dead syncer has left. If its meta is there, whole, it may be in the page cache only, and a
-    /// sync that failed may have left it there. So it is stored again, with the pages that it lists, as in recovery.
-    /// After the barrier it is durable.
-    fn settle_left_target(&self, is_in_doubt: &Cell<bool>) -> Result<()> {
-        let Some(target) = self.shared.left_target() else { return Ok(()) };
-        let slot = 1 - self.shared.durable_slot();
-        if target > self.shared.durable()
-            && let Some(record) = self.pages.read_record(slot)?.filter(|record| record.id == target)
-        {
-            self.check_reach(record.length_pages)?;
+        let durable = match is_mutated(Mutation::UnloggedNotCheckpointed) {
+            true => newest.snapshot.id,
+            false => log.sealed.max(checkpointed),
+        };
+        if log.sealed > checkpointed && log.sealed > self.shared.durable() {
             is_in_doubt.set(true);
-            verify_listed(&self.pages, &record)?;
-            redirty::record(&self.pages, slot, &record)?;
-            self.pages.barrier(record.length_pages)?;
-            self.shared.finish_sync(target, slot);
+            if is_mutated(Mutation::DurableTooEarly) {
+                self.shared.finish_sync(newest.snapshot.id, durable, log.sealed_end);
+            }
+            self.sync_log(&newest)?;
         }
-        self.shared.clear_target();
-        Ok(())
+        self.shared.finish_sync(newest.snapshot.id, durable, log.sealed_end);
+        is_in_doubt.set(false);
+        Ok(None)
     }
 
-    fn record_of(&self, newest: &CommittedState) -> Meta {
-        Meta {
-            page_size: self.pages.page_size,
-            identity: self.identity,
-            id: newest.snapshot.id,
-            length_pages: newest.snapshot.length_pages,
-            free_pages: newest.space.free_pages,
-            retired_pages: newest.space.retired_pages,
-            catalog: newest.snapshot.catalog,
-            log_page: newest.space.log_page,
-            log_tail: newest.space.log_tail.clone(),
-            listed: Vec::new(),
-            digest: 0,
+    /// Steps 4 and 5.
+    fn sync_log(&self, newest: &CommittedState) -> Result<()> {
+        let Some(ring) = newest.log.ring else { return Ok(()) };
+        let from = self.shared.synced().max(self.shared.log_start()).max(ring.base);
+        let to = newest.log.sealed_end;
+        self.check_log(newest)?;
+        if from > to || to > newest.log.end {
+            let found = format_args!("{from} to {to}, of {}", newest.log.end);
+            return Err(corrupt(None, "lock file", "log bytes to sync", found));
         }
+        if self.inherited > self.shared.durable() && !is_mutated(Mutation::LogNotStoredAgain) {
+            self.store_log_again(ring, from, to)?;
+        }
+        let to = match is_mutated(Mutation::LogSyncedTooShort) {
+            true => from.max(crate::base::Lsn(to.0 - self.block)),
+            false => to,
+        };
+        for range in ring.byte_ranges(from, to, self.pages.page_size) {
+            if !is_mutated(Mutation::BarrierSkipped) {
+                self.pages.barrier_over(range.start, range.end - range.start)?;
+            }
+        }
+        Ok(())
     }
 
     /// The helper thread: syncs commits that were deferred, until the database is closed.
     pub(crate) fn sync_deferred_commits(&self) {
         // What is announced above newest belongs to a writer that was killed before newest advanced, or that is about
-        // to advance it: there is nothing to sync yet.
-        let pending = || self.shared.pending().min(self.shared.newest_id());
+        // to advance it: there is nothing to sync yet. What is pending up to newest is sealed, or not in the log. A
+        // lazy commit after that is neither: no sync promises it.
+        let pending = || {
+            let promised =
+                self.shared.newest_log().map_or(TransactionId(0), |log| log.sealed.max(log.unlogged));
+            self.shared.pending().min(promised)
+        };
         // What this handle could not sync, though others may: the file is longer than it can see, for instance.
         // Trying again at once would fail at once, for ever, and closing would wait for it.
         let mut given_up = TransactionId(0);
@@ -204,12 +181,13 @@ impl Database {
     }
 }
 
-/// A thread that syncs for its handle, and the syncer lock that it holds meanwhile.
+/// A thread that syncs for its handle, with the syncer lock held.
 struct Syncing<'a> {
-    core: &'a Database,
-    /// Something has been stored, or is being stored, and it is not known what is on the disk.
+    database: &'a Database,
+    /// It is not known what is on the disk.
     is_in_doubt: Cell<bool>,
-    /// Dropped when the syncer lock has been released.
+    /// Given back before other threads are woken.
+    _turn: TurnGuard<'a>,
     leader: Leader<'a>,
 }
 
@@ -217,12 +195,9 @@ impl Drop for Syncing<'_> {
     /// Lets others sync; after an error, or a panic, none can any more.
     fn drop(&mut self) {
         if self.is_in_doubt.get() && is_mutated(Mutation::FailedSyncRetried) {
-            self.core.shared.clear_target();
+            self.database.shared.clear_target();
         } else if self.is_in_doubt.get() {
-            self.core.shared.poison();
-        }
-        if let Some(locks) = &self.core.locks {
-            locks.unlock_syncer();
+            self.database.shared.poison();
         }
     }
 }

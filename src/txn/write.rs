@@ -15,24 +15,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::base::{Extent, PageNumber, TransactionId};
+use crate::base::mutation::{Mutation, is_mutated};
+use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
-use crate::format::catalog::{MAX_NAME_LEN, TableEntry};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
-use crate::format::tree_root::TreeRoot;
+use crate::format::redo::record::RecordBuilder;
 use crate::shm::watermarks::Snapshot;
 use crate::space::Space;
 use crate::sys;
+use crate::tree::TreeMut;
 use crate::tree::pages::{RetiredPages, SealedPages};
-use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
-use crate::txn::database::{Database, DbHandle};
+use crate::txn::database::{Database, DbHandle, WriterGuard};
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::load_free_space;
-use crate::txn::page_file::PageFile;
+use crate::txn::open_table::OpenTable;
 use crate::txn::reader_info::ReaderInfo;
-use crate::txn::unsynced_pages::UnsyncedPages;
+use crate::txn::redo_log::record_builder;
 use crate::txn::writer_lock::WriterState;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
@@ -41,11 +41,6 @@ const DIRECT_VALUE_LEN: usize = 256 << 10;
 const MIN_DIRTY_MEMORY: usize = 64 << 20;
 /// The same where the system does not say how much memory there is.
 const DEFAULT_DIRTY_MEMORY: usize = 256 << 20;
-/// Changed pages, in bytes, of a table whose entries were only appended, before they are stored: all but a few of
-/// them will not change any more.
-const APPENDED_BYTES: usize = 8 << 20;
-/// The same once that has begun: so the memory that is used again and again stays in the processor's cache.
-const NEXT_APPENDED_BYTES: usize = 1 << 20;
 /// Transactions between two that reap dead readers, which costs a system call for each other handle.
 const TRANSACTIONS_BETWEEN_BURIALS: u64 = 64;
 
@@ -59,12 +54,14 @@ pub(crate) struct Transaction {
     writer: RefCell<Option<Box<WriterState>>>,
     pub(crate) catalog: RefCell<TreeMut>,
     /// Every table that has been opened: with its tree, or without it while a `TableMut` has the tree.
-    tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
-    /// Pages that it has stored before its commit and not dropped again, with their checksums.
-    stored: RefCell<UnsyncedPages>,
+    pub(super) tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
+    /// What it has done so far, for the redo log.
+    pub(super) record: RefCell<RecordBuilder>,
     condition: Cell<Condition>,
     /// The length that the file is to have, in pages, if this transaction gives up free pages at its end.
     cut_to: Cell<Option<u32>>,
+    /// The ring of the redo log is given up: it is in the way.
+    drops_ring: Cell<bool>,
 }
 
 /// Whether a transaction can go on.
@@ -87,34 +84,6 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// A table in a write transaction.
-pub(crate) struct OpenTable {
-    pub(crate) name: String,
-    pub(crate) tree: TreeMut,
-    /// The table's entry in the catalog.
-    pub(crate) entry: TableEntry,
-    /// Whether pages were stored early because entries were only appended.
-    is_stored_as_it_grows: bool,
-}
-
-impl OpenTable {
-    fn new(name: &str, entry: TableEntry, transaction: TransactionId, page_size: usize) -> Box<OpenTable> {
-        let tree = TreeMut::new(&entry.root, transaction, page_size);
-        Box::new(OpenTable { name: name.to_owned(), tree, entry, is_stored_as_it_grows: false })
-    }
-
-    /// Whether most of its changed pages will not change any more, and are worth storing.
-    fn has_finished_pages(&self) -> bool {
-        let enough = if self.is_stored_as_it_grows { NEXT_APPENDED_BYTES } else { APPENDED_BYTES };
-        self.tree.is_only_appended() && self.tree.dirty_bytes() > enough
-    }
-
-    /// Whether the table differs from its entry in the catalog.
-    pub(crate) fn is_changed(&self) -> bool {
-        self.tree.is_changed_from(&self.entry.root)
-    }
-}
-
 /// A transaction taken apart, for its commit.
 pub(crate) struct Parts<'a> {
     pub(crate) core: &'a Database,
@@ -123,8 +92,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) state: &'a mut WriterState,
     pub(crate) catalog: &'a mut TreeMut,
     pub(crate) tables: &'a mut BTreeMap<String, Option<Box<OpenTable>>>,
-    pub(crate) stored: &'a mut UnsyncedPages,
+    pub(crate) record: &'a mut RecordBuilder,
     pub(crate) cut_to: Option<u32>,
+    pub(crate) drops_ring: bool,
 }
 
 impl Transaction {
@@ -151,10 +121,34 @@ impl Transaction {
         transaction.ok_or_else(|| handle.core.write_timed_out(timeout))
     }
 
+    /// Begins over a newest that replay can reach: if it is unlogged, it is checkpointed first (L9). If a writer has
+    /// died, its transaction is completed first, provided that its record is whole (L2).
     fn begin_in_turn(handle: &Arc<DbHandle>, wait: Wait) -> Result<Option<Transaction>> {
+        loop {
+            let Some(transaction) = Transaction::begin_over_newest(handle, wait)? else { return Ok(None) };
+            handle.core.checkpoint_unlogged(transaction.base.id)?;
+            if !handle.core.shared.may_have_orphan() || is_mutated(Mutation::OrphanNotReplayed) {
+                return Ok(Some(transaction));
+            }
+            if let Some(transaction) = transaction.complete_orphan()? {
+                return Ok(Some(transaction));
+            }
+        }
+    }
+
+    /// Begins, whatever is at newest's log end.
+    pub(super) fn begin_over_newest(handle: &Arc<DbHandle>, wait: Wait) -> Result<Option<Transaction>> {
         handle.core.check_writable()?;
-        let Some(writer) = handle.core.lock_writer(wait)? else { return Ok(None) };
+        match handle.core.lock_writer(wait)? {
+            Some(writer) => Transaction::begin_with(handle, writer.into_state()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Begins with the writer's state, whose lock the caller has taken.
+    pub(super) fn begin_with(handle: &Arc<DbHandle>, state: Box<WriterState>) -> Result<Transaction> {
         let core = &handle.core;
+        let state = WriterGuard::new(core, state); // released if this fails
         let base = core.shared.newest_snapshot()?;
         let id = core.shared.next_id();
         let catalog = TreeMut::new(&base.catalog, id, core.pages.page_size);
@@ -162,12 +156,13 @@ impl Transaction {
             handle: Arc::clone(handle),
             id,
             base,
-            writer: RefCell::new(Some(writer.into_state())),
+            writer: RefCell::new(Some(state.into_state())),
             catalog: RefCell::new(catalog),
             tables: RefCell::default(),
-            stored: RefCell::default(),
+            record: RefCell::new(record_builder(&core.shared.newest_log()?, core.pages.page_size)),
             condition: Cell::new(Condition::Usable),
             cut_to: Cell::new(None),
+            drops_ring: Cell::new(false),
         };
         core.check_writable()?; // it may have been poisoned during the wait
         if !core.shared.ids_are_in_order() {
@@ -178,7 +173,7 @@ impl Transaction {
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
         }
         core.check_files(&transaction.base)?;
-        Ok(Some(transaction))
+        Ok(transaction)
     }
 
     /// Every so often reaps dead readers, so that what they protect comes back by itself. Returns the readers that
@@ -244,149 +239,16 @@ impl Transaction {
         }
     }
 
-    // ---- tables ----
-
-    /// Takes a table out, for a `TableMut`; `None` if it is not there.
-    pub(crate) fn take_table(&self, name: &str) -> Result<Option<Box<OpenTable>>> {
-        self.check_usable()?;
-        if let Some(place) = self.tables.borrow_mut().get_mut(name) {
-            return match place.take() {
-                Some(table) => Ok(Some(table)),
-                None => Err(Error::TableInUse { name: name.to_owned() }),
-            };
-        }
-        let Some(entry) = self.table_entry(name)? else { return Ok(None) };
-        self.tables.borrow_mut().insert(name.to_owned(), None);
-        Ok(Some(OpenTable::new(name, entry, self.id, self.core().pages.page_size)))
-    }
-
-    /// Creates an empty table, and takes it out.
-    pub(crate) fn create_table(
-        &self,
-        name: &str,
-        key_type: String,
-        value_type: String,
-    ) -> Result<Box<OpenTable>> {
-        let length = name.len().max(key_type.len() + value_type.len());
-        if length > MAX_NAME_LEN {
-            return Err(Error::TableNameTooLong { length, limit: MAX_NAME_LEN });
-        }
-        let entry = TableEntry { root: TreeRoot::default(), key_type, value_type };
-        self.put_entry(name, &entry)?;
-        self.tables.borrow_mut().insert(name.to_owned(), None);
-        Ok(OpenTable::new(name, entry, self.id, self.core().pages.page_size))
-    }
-
-    /// Takes a table back whose `TableMut` ends.
-    pub(crate) fn return_table(&self, table: Box<OpenTable>) {
-        self.tables.borrow_mut().insert(table.name.clone(), Some(table));
-    }
-
-    /// A `TableMut` that was leaked (`mem::forget`) has its changes with it: they cannot be committed.
-    pub(crate) fn check_tables_are_back(&self) -> Result<()> {
-        match self.tables.borrow().iter().find(|(_, table)| table.is_none()) {
-            Some((name, _)) => Err(Error::TableInUse { name: name.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn table_entry(&self, name: &str) -> Result<Option<TableEntry>> {
-        let catalog = self.catalog.borrow();
-        catalog.get(&self.core().pages, name.as_bytes())?.map(TableEntry::decode).transpose()
-    }
-
-    /// How many entries and levels a table has, if it has been opened here and is not open now.
-    pub(crate) fn size_of(&self, name: &str) -> Option<(u64, u8)> {
-        let tables = self.tables.borrow();
-        tables.get(name)?.as_ref().map(|table| (table.tree.len(), table.tree.top().depth))
-    }
-
-    fn put_entry(&self, name: &str, entry: &TableEntry) -> Result<()> {
-        let bytes = entry.encode();
-        let mut catalog = self.catalog.borrow_mut();
-        self.guard(|| catalog.insert(&self.core().pages, name.as_bytes(), NewValue::Bytes(&bytes)))?;
-        Ok(())
-    }
-
-    /// Removes a table and all that is in it. Returns whether it was there.
-    pub(crate) fn drop_table(&self, name: &str) -> Result<bool> {
-        let Some(table) = self.take_table(name)? else { return Ok(false) };
-        let mut tree = table.tree;
-        self.guard(|| {
-            tree.clear(&self.core().pages)?;
-            self.catalog.borrow_mut().remove(&self.core().pages, name.as_bytes())?;
-            self.retire(tree)
-        })?;
-        // A table created later under its name is another.
-        self.tables.borrow_mut().remove(name);
-        Ok(true)
-    }
-
-    /// Gives a table another name.
-    pub(crate) fn rename_table(&self, from: &str, to: &str) -> Result<()> {
-        if to.len() > MAX_NAME_LEN {
-            return Err(Error::TableNameTooLong { length: to.len(), limit: MAX_NAME_LEN });
-        }
-        let Some(mut table) = self.take_table(from)? else {
-            return Err(Error::TableNotFound { name: from.to_owned() });
-        };
-        let is_taken = self.table_entry(to).map(|entry| entry.is_some());
-        if from == to || !matches!(is_taken, Ok(false)) {
-            self.return_table(table);
-            is_taken?;
-            return if from == to { Ok(()) } else { Err(Error::TableExists { name: to.to_owned() }) };
-        }
-        self.guard(|| {
-            self.put_entry(to, &table.entry)?;
-            self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes())
-        })?;
-        self.tables.borrow_mut().remove(from);
-        table.name = to.to_owned();
-        self.return_table(table);
-        Ok(())
-    }
-
-    // ---- changing a table ----
-
-    /// Runs a change of a table's tree. If it fails the transaction can only be aborted, except for what was refused
-    /// before anything had changed.
-    pub(crate) fn change<'a, T>(
-        &'a self,
-        table: &'a mut OpenTable,
-        change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
-    ) -> Result<T> {
-        self.check_usable()?;
-        self.spill_if_needed(table)?;
-        let is_refusal = |error: &Error| {
-            matches!(
-                error,
-                Error::KeyTooLong { .. } | Error::ValueTooLarge { .. } | Error::OutOfMemory { .. }
-            )
-        };
-        self.guard_unless(is_refusal, || change(table, &self.core().pages))
-    }
-
-    /// Inserts an entry, replacing any existing value. Returns `true` if the key is new.
-    pub(crate) fn insert(&self, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<bool> {
-        if self.is_stored_directly(value.len()) {
-            table.tree.check_key(key)?;
-            // This spills now if it must: if that failed after the next line, the value's pages would be lost.
-            self.change(table, |_, _| Ok(()))?;
-            let first = self.store_value(value)?;
-            let length = value.len() as u64;
-            let stored = self.change(table, |table, pages| {
-                table.tree.insert(pages, key, NewValue::Stored { first, length })
-            });
-            return self.guard(|| stored); // what is stored and not in the tree would be lost
-        }
-        self.change(table, |table, pages| table.tree.insert(pages, key, NewValue::Bytes(value)))
-    }
-
     // ---- free space ----
 
     /// Notes that the commit will make the file `length_pages` long: what lies after that is free.
     pub(crate) fn cut_to(&self, length_pages: u32) {
         self.cut_to.set(Some(length_pages));
+    }
+
+    /// Notes that the commit will give up the ring of the redo log. A later commit takes another.
+    pub(crate) fn drop_ring(&self) {
+        self.drops_ring.set(true);
     }
 
     /// Works on free space, which is loaded at first use.
@@ -411,9 +273,9 @@ impl Transaction {
     }
 
     /// Notes what a tree no longer uses: free at once if this transaction stored it, retired otherwise.
-    fn retire(&self, mut tree: TreeMut) -> Result<()> {
+    pub(super) fn retire(&self, mut tree: TreeMut) -> Result<()> {
         let retired = tree.take_retired();
-        self.with_space(|space| retire_all(space, &mut self.stored.borrow_mut(), retired, self.id))
+        self.with_space(|space| retire_all(space, retired, self.id))
     }
 
     /// Called before a table is changed: stores its frames early if too many are held, or if most of them are
@@ -446,11 +308,10 @@ impl Transaction {
     /// Stores the frames of a table: all, or only those that will not change any more, after which others will
     /// follow.
     fn spill(&self, table: &mut OpenTable, only_finished: bool) -> Result<()> {
-        let mut stored = self.stored.borrow_mut();
         let OpenTable { tree, is_stored_as_it_grows, .. } = table;
         let pages = &self.core().pages;
         self.with_space(|space| {
-            self.guard(|| retire_all(space, &mut stored, tree.take_retired(), self.id))?;
+            self.guard(|| retire_all(space, tree.take_retired(), self.id))?;
             let mut numbers = Numbers::plan(self.core(), space, tree.dirty_page_count())?;
             let mut sealed: Vec<SealedPages> = Vec::new();
             self.guard(|| {
@@ -463,7 +324,6 @@ impl Transaction {
                 numbers.finish()?;
                 pages.store(&mut sealed)
             })?;
-            add_all(&mut stored, &sealed, pages.page_size);
             *is_stored_as_it_grows |= only_finished;
             tree.reuse(sealed);
             Ok(())
@@ -485,12 +345,11 @@ impl Transaction {
             |_| true,
             || {
                 let run = self.with_space(|space| self.core().allocate_run(space, count))?;
-                let checksum = page::seal_parts(&mut header, &[value, &padding], run.first, self.id);
+                page::seal_parts(&mut header, &[value, &padding], run.first, self.id);
                 if let Err(error) = self.core().pages.store_parts(run.first, &[&header, value, &padding]) {
                     self.guard(|| self.with_space(|space| space.release(run)))?;
                     return Err(error);
                 }
-                self.stored.borrow_mut().add(run, checksum);
                 Ok(run.first)
             },
         )
@@ -512,8 +371,9 @@ impl Transaction {
             state: self.writer.get_mut().as_mut().expect("the transaction has not ended"),
             catalog: self.catalog.get_mut(),
             tables: self.tables.get_mut(),
-            stored: self.stored.get_mut(),
+            record: self.record.get_mut(),
             cut_to: self.cut_to.get(),
+            drops_ring: self.drops_ring.get(),
         }
     }
 
@@ -540,29 +400,15 @@ impl Drop for Transaction {
 }
 
 /// Pages that were born in this transaction are free at once: no other transaction has ever seen them.
-pub(crate) fn retire_all(
-    space: &mut Space,
-    stored: &mut UnsyncedPages,
-    retired: Vec<RetiredPages>,
-    id: TransactionId,
-) -> Result<()> {
+pub(crate) fn retire_all(space: &mut Space, retired: Vec<RetiredPages>, id: TransactionId) -> Result<()> {
     for RetiredPages { run, birth } in retired {
         if birth == id {
-            stored.remove(run);
             space.release(run)?;
         } else {
             space.retire(run, birth, id)?;
         }
     }
     Ok(())
-}
-
-/// Notes pages that are stored.
-pub(crate) fn add_all(stored: &mut UnsyncedPages, sealed: &[SealedPages], page_size: usize) {
-    for pages in sealed {
-        let count = (pages.bytes.len() / page_size) as u32;
-        stored.add(Extent { first: pages.first, count }, pages.checksum);
-    }
 }
 
 /// An eighth of the memory that this process can have. The system is asked once.

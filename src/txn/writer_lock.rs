@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::base::TransactionId;
 use crate::shm::reader_table::LiveReader;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
@@ -23,6 +24,8 @@ pub(crate) struct WriterState {
     pub(crate) log: Option<WriterFreeSpace>,
     /// Write transactions that have begun: every so often one reaps and reports readers.
     pub(crate) transactions: u64,
+    /// A checkpointed transaction, and how many pages were retired and not free when it had just become that.
+    pub(crate) pinned_at: (TransactionId, u32),
     /// How often the file's end could not be cut off because a reader was in the way.
     pub(crate) cuts_put_off: u64,
     /// Readers that were too old and have been reported to the application.

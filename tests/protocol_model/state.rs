@@ -1,21 +1,87 @@
-//! A state of the whole system: disk, shared words, and where writer, syncer and reader stand.
+//! A state of the whole system: disk, shared words, handles, and where writer, syncer, checkpointer and reader stand.
+//!
+//! Pages come first: data, the two meta slots, two areas that may be the ring, and one place that stands for the file's
+//! length, with or without the second area.
 
-use crate::disk::{Content, ContentId, Contents, KeyPosition, ZEROS};
+use crate::disk::{ContentId, PlaceId, Tree};
 
-/// Data pages. The two record slots follow them.
-pub(crate) const DATA_PAGES: usize = 5;
-const PLACES: usize = DATA_PAGES + 2;
+pub(crate) const DATA_PAGES: usize = 8;
+pub(crate) const SLOTS: usize = DATA_PAGES;
+pub(crate) const RINGS: usize = SLOTS + 2;
+pub(crate) const MAX_RING_PAGES: usize = 3;
+pub(crate) const SECOND_RING: usize = RINGS + MAX_RING_PAGES;
+pub(crate) const SECOND_RING_PAGES: usize = 2;
+pub(crate) const LENGTH: usize = SECOND_RING + SECOND_RING_PAGES;
+pub(crate) const PLACES: usize = LENGTH + 1;
 
-/// What a transaction left: a root and a leaf.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// The number of a transaction; 0 is none.
+pub(crate) type Id = u8;
+/// A log sequence number, counted in records.
+pub(crate) type Lsn = u8;
+
+/// The extent of pages that the log lies in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Ring {
+    /// The first or the second of the two areas that may be a ring: 0 or 1.
+    pub(crate) area: u8,
+    /// The log sequence number of its first byte.
+    pub(crate) base: Lsn,
+}
+
+/// What a transaction left: a root and a leaf, and how its record ends the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Snapshot {
-    pub(crate) id: u8,
+    pub(crate) id: Id,
     pub(crate) wants_durable: bool,
+    pub(crate) is_logged: bool,
     pub(crate) root: u8,
     pub(crate) leaf: u8,
     pub(crate) root_content: ContentId,
     pub(crate) leaf_content: ContentId,
-    pub(crate) leaf_birth: u8,
+    pub(crate) root_birth: Id,
+    pub(crate) leaf_birth: Id,
+    pub(crate) tree: Tree,
+    /// Where the next record begins.
+    pub(crate) log_end: Lsn,
+    /// The record of this transaction, by which the next one's checksum is seeded.
+    pub(crate) chain: ContentId,
+    /// The newest transaction up to this one whose record is the last of its page, and where that ends.
+    pub(crate) sealed: Id,
+    pub(crate) sealed_end: Lsn,
+    /// The ring that the log's end lies in.
+    pub(crate) ring: Ring,
+}
+
+impl Snapshot {
+    pub(crate) fn pages(&self) -> [(u8, ContentId); 2] {
+        [(self.root, self.root_content), (self.leaf, self.leaf_content)]
+    }
+}
+
+pub(crate) type SnapshotId = u16;
+
+/// Snapshots that anything may refer to yet, ascending.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Snapshots {
+    count: u8,
+    ids: [SnapshotId; 8],
+}
+
+impl Snapshots {
+    pub(crate) fn as_slice(&self) -> &[SnapshotId] {
+        &self.ids[..usize::from(self.count)]
+    }
+
+    pub(crate) fn push(&mut self, id: SnapshotId) {
+        self.ids[usize::from(self.count)] = id;
+        self.count += 1;
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(SnapshotId) -> bool) {
+        let all = *self;
+        *self = Snapshots::default();
+        all.as_slice().iter().filter(|&&id| keep(id)).for_each(|&id| self.push(id));
+    }
 }
 
 /// Whether the database is open, or how far its recovery is.
@@ -23,254 +89,240 @@ pub(crate) struct Snapshot {
 pub(crate) enum Phase {
     Open,
     Closed,
-    Chosen { slot: u8, must_erase: bool, newest_seen: u8 },
-    StoredAgain { slot: u8, must_erase: bool, newest_seen: u8 },
-    Erased { slot: u8, newest_seen: u8 },
+    /// A meta is chosen.
+    Chosen {
+        slot: u8,
+    },
+    /// It is stored again, the other slot erased; a barrier is in flight.
+    StoredAgain {
+        slot: u8,
+    },
+    /// Accepted records are replayed; a barrier is in flight.
+    Replayed {
+        slot: u8,
+        snapshot: SnapshotId,
+    },
+    /// The checkpoint's record is stored; a barrier is in flight.
+    MetaStored {
+        slot: u8,
+        snapshot: SnapshotId,
+    },
 }
 
-/// The words that a writer protects, in the order in which it reads them.
+/// What the lock file has, descriptors apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) newest: Id,
+    pub(crate) visible: Id,
+    pub(crate) durable: Id,
+    /// Log bytes below this are durable.
+    pub(crate) synced: Lsn,
+    pub(crate) pending: Id,
+    pub(crate) target: Id,
+    pub(crate) hazard: Id,
+    pub(crate) checkpointed: Id,
+    /// The slot of the meta of `checkpointed`.
+    pub(crate) slot: u8,
+    pub(crate) checkpoint_target: Id,
+    pub(crate) log_start: Lsn,
+}
+
+/// What an open file description knows of failed writes. Handles that differ in nothing else are not told apart: so
+/// there may be any number of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Word {
-    Target,
-    Hazard,
-    Durable,
-    Visible,
-    Readers,
+pub(crate) enum Description {
+    /// The kernel tells it of whatever fails from now on, and nothing that failed before concerns it.
+    Sound,
+    /// A write has failed since it was opened: the kernel tells its next barrier.
+    WillBeTold,
+    /// It was opened after a failed write of which the kernel has told others, and will not be told.
+    Newcomer,
+}
+
+/// How much of a failed write is known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Failure {
+    None,
+    /// The kernel has told no process: it tells those, too, that open the file now.
+    Untold,
+    /// It has told a process. Newcomers inherit: transactions up to `inherited` may have stored bytes before these
+    /// opened the file.
+    StepOutcome {
+        inherited: Id,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Writer {
     Idle,
-    /// Has read `words_read` of the words; `protected` is a bit for each snapshot.
+    /// Has read `words_read` of the words; `protected` has a bit for each snapshot.
     Scanning {
         words_read: u8,
         protected: u32,
     },
-    Stored(Snapshot),
-    /// Has set pending, is about to set head.
-    Announced(Snapshot),
-    /// Has set head, is about to look whether something durable is pending.
-    HeadSet {
-        id: u8,
-    },
-    /// Nothing was pending: is about to set visible.
-    MayShow {
-        id: u8,
-    },
+    /// Without `LeftOut::OrphanKept`: has stored zeros over the record that a dead writer has left.
+    Erasing,
+    Stored(SnapshotId),
+    /// The record is stored.
+    Recorded(SnapshotId),
+    /// Pending is set, newest is about to be.
+    Announced(SnapshotId),
+    /// Without `LeftOut::RecordFirst`: newest is set, the record is not stored yet.
+    RecordMissing(SnapshotId),
+    NewestSet(Id),
+    /// No durable commit is pending: is about to raise visible.
+    MayShow(Id),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Syncer {
     Idle,
-    /// The first of two barriers is in flight.
-    FirstBarrier {
-        target: u8,
+    NewestRead(Id),
+    TargetSet(Id),
+    /// Has read log bytes that it is about to store again; `copy` is a number of such.
+    BytesRead {
+        target: Id,
+        copy: u16,
     },
-    /// The barrier that covers the record is in flight.
-    LastBarrier {
-        target: u8,
-    },
-    BarrierDone {
-        target: u8,
-    },
-    DurableSet {
-        target: u8,
-    },
-    HeadRead {
-        target: u8,
-        head: u8,
+    Barrier(Id),
+    /// The barrier has failed; the database is about to be poisoned.
+    StepOutcome,
+    BarrierDone(Id),
+    DurableSet(Id),
+    NewestReadAgain {
+        target: Id,
+        newest: Id,
     },
     HazardSet {
-        target: u8,
-        head: u8,
+        target: Id,
+        newest: Id,
     },
-    HeadConfirmed {
-        target: u8,
-        head: u8,
+    NewestConfirmed {
+        target: Id,
+        newest: Id,
     },
     VisibleKnown {
-        target: u8,
-        visible: u8,
+        target: Id,
+        visible: Id,
     },
-    VisibleSet {
-        target: u8,
-    },
-    HazardCleared {
-        target: u8,
-    },
+    VisibleSet(Id),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Checkpointer {
+    Idle,
+    /// A writer has the checkpointer's turn, for a barrier of its own.
+    Lent,
+    /// Zeros are stored over the slot of a dead checkpointer's target; a barrier is in flight.
+    Erasing,
+    NewestRead(Id),
+    TargetSet(Id),
+    FirstBarrier(Id),
+    LastBarrier(Id),
+    StepOutcome,
+    BarriersDone(Id),
+    /// Without `LeftOut::WordsTogether`: log start is set, and `checkpointed` is not.
+    LogStartSet(Id),
+    WordsSet(Id),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Reader {
     None,
     /// Has read visible.
-    Looked(u8),
+    Looked(Id),
     /// Has written it into its slot.
-    Published(u8),
+    Published(Id),
     /// Has seen visible unchanged.
-    Reading(u8),
+    Reading(Id),
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A transaction whose record is in the log, and whose writer died before newest was raised: it may be found, or not.
+pub(crate) type Unpublished = (Id, u16);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct State {
-    pub(crate) places: [KeyPosition; PLACES],
-    /// Snapshots that anything may refer to yet, ascending.
-    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) places: [PlaceId; PLACES],
+    pub(crate) snapshots: Snapshots,
+    pub(crate) unpublished: [Unpublished; 3],
     pub(crate) phase: Phase,
-    pub(crate) head: u8,
-    pub(crate) visible: u8,
-    pub(crate) durable: u8,
-    pub(crate) durable_slot: u8,
-    pub(crate) pending: u8,
-    pub(crate) target: u8,
-    pub(crate) hazard: u8,
-    /// If a sync has failed of which no live process knows: the newest transaction of which pages may have been stored
-    /// before the handle that syncs next opened the file. Else 0.
-    pub(crate) inherited: u8,
-    /// Targets of syncers that died: a bit for each.
-    pub(crate) dead_targets: u32,
+    pub(crate) words: Words,
     pub(crate) writer: Writer,
     pub(crate) syncer: Syncer,
+    pub(crate) checkpointer: Checkpointer,
     pub(crate) reader: Reader,
-    pub(crate) next_id: u8,
-    /// How often recovery has opened the database.
-    pub(crate) epoch: u8,
-    /// The newest durable commit that was acknowledged, or that a reader could see.
-    pub(crate) acknowledged: u8,
+    /// Of the handles that sync and checkpoint, and of the process that recovers.
+    pub(crate) log_description: Description,
+    pub(crate) checkpoint_description: Description,
+    pub(crate) failure: Failure,
+    /// The pages of the area that is not the ring are in use for something else.
+    pub(crate) is_other_area_used: bool,
+    /// Told of a failed write, a process has stored the poison word; those at work have not looked yet.
+    pub(crate) is_poisoned: bool,
+    /// A copy of the lock file, by number; 0: none.
+    pub(crate) lock_file_copy: u16,
+    /// How often a writer has died, or recovery has opened the database: 3 is many.
+    pub(crate) life: u8,
+    /// The newest durable commit that a caller was told of, or that a reader could see.
+    pub(crate) acknowledged: Id,
+    /// After deaths without loss of power: recovery must find this transaction.
+    pub(crate) kept: Id,
     pub(crate) commits: u8,
     pub(crate) power_losses: u8,
     pub(crate) kills: u8,
-    pub(crate) failed_syncs: u8,
+    pub(crate) failed_writes: u8,
+    pub(crate) growths: u8,
 }
 
-pub(crate) fn bit(id: u8) -> u32 {
+pub(crate) fn bit(id: Id) -> u32 {
     if id == 0 { 0 } else { 1 << id }
 }
 
 impl State {
-    /// A new database: transaction 1 in slot 0.
-    pub(crate) fn new(contents: &mut Contents) -> State {
-        let leaf_content = contents.id(Content::Leaf { birth: 1, version: 0 });
-        let root_content = contents.id(Content::Root { birth: 1, version: 0, leaf: 1 });
-        let record = contents.id(Content::Record { id: 1, root: 0, listed: Vec::new() });
-        let mut places = [KeyPosition::durable(ZEROS); PLACES];
-        places[0] = KeyPosition::durable(root_content);
-        places[1] = KeyPosition::durable(leaf_content);
-        places[DATA_PAGES] = KeyPosition::durable(record);
-        let first = Snapshot {
-            id: 1,
-            wants_durable: true,
-            root: 0,
-            leaf: 1,
-            root_content,
-            leaf_content,
-            leaf_birth: 1,
-        };
-        State {
-            places,
-            snapshots: vec![first],
-            phase: Phase::Open,
-            head: 1,
-            visible: 1,
-            durable: 1,
-            durable_slot: 0,
-            pending: 0,
-            target: 0,
-            hazard: 0,
-            inherited: 0,
-            dead_targets: 0,
-            writer: Writer::Idle,
-            syncer: Syncer::Idle,
-            reader: Reader::None,
-            next_id: 2,
-            epoch: 0,
-            acknowledged: 1,
-            commits: 0,
-            power_losses: 0,
-            kills: 0,
-            failed_syncs: 0,
-        }
-    }
-
-    pub(crate) fn snapshot(&self, id: u8) -> Option<&Snapshot> {
-        self.snapshots.iter().find(|snapshot| snapshot.id == id)
-    }
-
-    /// Whether all pages of a snapshot are what its transaction stored.
-    pub(crate) fn is_intact(&self, id: u8) -> bool {
-        self.snapshot(id).is_some_and(|snapshot| {
-            self.places[usize::from(snapshot.root)].cache == snapshot.root_content
-                && self.places[usize::from(snapshot.leaf)].cache == snapshot.leaf_content
-        })
-    }
-
-    /// Whether some commit between these two, the second included, asked for durability.
-    pub(crate) fn wants_durable_between(&self, after: u8, through: u8) -> bool {
-        let is_one =
-            |snapshot: &Snapshot| snapshot.wants_durable && snapshot.id > after && snapshot.id <= through;
-        self.snapshots.iter().any(is_one)
-    }
-
-    /// Moves visible, which a reader may see at once: I3.
-    pub(crate) fn show(&mut self, visible: u8) {
-        self.visible = self.visible.max(visible);
-        let durable = self.snapshots.iter().filter(|s| s.wants_durable && s.id <= self.visible);
-        let newest = durable.map(|snapshot| snapshot.id).max().unwrap_or(0);
-        self.acknowledged = self.acknowledged.max(newest);
-    }
-
-    /// Forgets what nothing can refer to any more, so that equal states look equal.
-    pub(crate) fn forget_the_old(&mut self) {
-        let mut oldest = self.acknowledged.min(self.durable).min(self.visible).min(self.head);
-        let mut bits = bit(self.target) | bit(self.hazard) | self.dead_targets;
+    /// The snapshots that syncer, checkpointer, reader and words name.
+    pub(crate) fn named(&self) -> u32 {
+        let words = self.words;
+        let mut named = bit(words.target) | bit(words.hazard) | bit(words.checkpoint_target);
         if let Writer::Scanning { protected, .. } = self.writer {
-            bits |= protected;
+            named |= protected;
         }
-        if bits != 0 {
-            oldest = oldest.min(bits.trailing_zeros() as u8);
-        }
-        match self.syncer {
-            Syncer::Idle => {}
-            Syncer::FirstBarrier { target }
-            | Syncer::LastBarrier { target }
-            | Syncer::BarrierDone { target }
-            | Syncer::DurableSet { target }
-            | Syncer::VisibleSet { target }
-            | Syncer::HazardCleared { target } => oldest = oldest.min(target),
-            Syncer::HeadRead { target, head: other }
-            | Syncer::HazardSet { target, head: other }
-            | Syncer::HeadConfirmed { target, head: other }
-            | Syncer::VisibleKnown { target, visible: other } => oldest = oldest.min(target).min(other),
-        }
+        named |= match self.syncer {
+            Syncer::Idle | Syncer::StepOutcome => 0,
+            Syncer::NewestRead(id)
+            | Syncer::TargetSet(id)
+            | Syncer::BytesRead { target: id, .. }
+            | Syncer::Barrier(id)
+            | Syncer::BarrierDone(id)
+            | Syncer::DurableSet(id)
+            | Syncer::VisibleSet(id) => bit(id),
+            Syncer::NewestReadAgain { target, newest: other }
+            | Syncer::HazardSet { target, newest: other }
+            | Syncer::NewestConfirmed { target, newest: other }
+            | Syncer::VisibleKnown { target, visible: other } => bit(target) | bit(other),
+        };
+        named |= match self.checkpointer {
+            Checkpointer::Idle | Checkpointer::Lent | Checkpointer::Erasing | Checkpointer::StepOutcome => 0,
+            Checkpointer::NewestRead(id)
+            | Checkpointer::TargetSet(id)
+            | Checkpointer::FirstBarrier(id)
+            | Checkpointer::LastBarrier(id)
+            | Checkpointer::BarriersDone(id)
+            | Checkpointer::LogStartSet(id)
+            | Checkpointer::WordsSet(id) => bit(id),
+        };
         match self.reader {
-            Reader::None => {}
-            Reader::Looked(id) | Reader::Published(id) | Reader::Reading(id) => oldest = oldest.min(id),
-        }
-        self.snapshots.retain(|snapshot| snapshot.id >= oldest);
-        if self.inherited <= self.durable {
-            self.inherited = 0;
+            Reader::None => named,
+            Reader::Looked(id) | Reader::Published(id) | Reader::Reading(id) => named | bit(id),
         }
     }
 
-    /// What is wrong, if anything is, while the database is open.
-    pub(crate) fn violation(&self) -> Option<String> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        if let Reader::Reading(id) = self.reader
-            && !self.is_intact(id)
-        {
-            return Some(format!("I1: snapshot {id} was overwritten under its reader"));
-        }
-        for (name, id) in [("visible", self.visible), ("head", self.head)] {
-            if !self.is_intact(id) {
-                return Some(format!("I1: the {name} snapshot {id} was overwritten"));
+    /// The snapshot of a transaction that is not newest yet.
+    pub(crate) fn unfinished(&self) -> Option<SnapshotId> {
+        match self.writer {
+            Writer::Stored(id) | Writer::Recorded(id) | Writer::Announced(id) | Writer::RecordMissing(id) => {
+                Some(id)
             }
+            _ => None,
         }
-        let is_at_rest = self.writer == Writer::Idle && self.syncer == Syncer::Idle && self.kills == 0;
-        if is_at_rest && self.visible < self.head && !self.wants_durable_between(self.durable, self.head) {
-            return Some(format!("visible {} stays below head {}", self.visible, self.head));
-        }
-        None
     }
 }

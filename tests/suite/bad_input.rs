@@ -156,8 +156,8 @@ fn a_newer_format() {
             forge(&mut newer, slot, page_size, |record| record[16..20].copy_from_slice(&7u32.to_le_bytes()));
         }
         fs::write(&path, &newer).unwrap();
-        let error = refused(&path, &["format version 7", "up to 2", "newer mapleaf"]);
-        assert!(matches!(error, Error::NewerFormat { found: 7, supported: 2 }));
+        let error = refused(&path, &["format version 7", "up to 3", "newer mapleaf"]);
+        assert!(matches!(error, Error::NewerFormat { found: 7, supported: 3 }));
         fs::write(&path, &good).unwrap();
         assert_is_sample(&path);
     }
@@ -171,10 +171,10 @@ fn one_record_of_a_newer_format() {
     let newest = usize::from(record_id(&good, 1, 4096) > record_id(&good, 0, 4096));
     for slot in [newest, 1 - newest] {
         let mut newer = good.clone();
-        forge(&mut newer, slot, 4096, |record| record[16..20].copy_from_slice(&3u32.to_le_bytes()));
+        forge(&mut newer, slot, 4096, |record| record[16..20].copy_from_slice(&4u32.to_le_bytes()));
         fs::write(&path, &newer).unwrap();
-        let error = refused(&path, &["format version 3"]);
-        assert!(matches!(error, Error::NewerFormat { found: 3, supported: 2 }), "slot {slot}: {error}");
+        let error = refused(&path, &["format version 4"]);
+        assert!(matches!(error, Error::NewerFormat { found: 4, supported: 3 }), "slot {slot}: {error}");
     }
 }
 

@@ -19,8 +19,6 @@ use mapleaf::{Db, Durability, Table};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
 const ENTRIES: u64 = 1500;
-/// Where the disk keeps what it is to go on keeping: the records.
-const KEPT_BYTES: u64 = 64 << 10;
 
 /// A file system that fails to write while there is no room beneath it.
 struct Disk {
@@ -58,17 +56,22 @@ impl Disk {
         succeeds(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(&self.mounted))
     }
 
-    /// Takes the blocks away that are beneath the file.
-    fn take_away(&self, path: &Path) {
+    /// Takes the blocks away that are beneath the file's redo log.
+    fn take_log_away(&self, path: &Path) {
+        let file = fs::read(path).unwrap();
+        let number = |at: usize| u64::from(u32::from_le_bytes(file[at..at + 4].try_into().unwrap()));
+        let id = |slot: usize| u64::from_le_bytes(file[slot + 40..slot + 48].try_into().unwrap());
+        let newest = if id(0) > id(4096) { 0 } else { 4096 };
+        let ring = number(newest + 104) * 4096..(number(newest + 104) + number(newest + 108)) * 4096;
         let output = Command::new("filefrag").args(["-b1", "-v"]).arg(path).output().unwrap();
         for line in String::from_utf8(output.stdout).unwrap().lines() {
             // Number, first and last byte in the file, first and last byte on the disk, length.
             let fields: Vec<u64> =
                 line.split([' ', ':', '.']).filter_map(|field| field.parse().ok()).take(6).collect();
             let [_, at, _, on_disk, _, length] = fields[..] else { continue };
-            let kept = KEPT_BYTES.saturating_sub(at).min(length);
-            let (offset, length) = ((on_disk + kept).to_string(), (length - kept).to_string());
-            if length != "0" {
+            let (from, to) = (at.max(ring.start), (at + length).min(ring.end));
+            if from < to {
+                let (offset, length) = ((on_disk + from - at).to_string(), (to - from).to_string());
                 let mut punch = Command::new("fallocate");
                 assert!(succeeds(punch.args(["-p", "-o", &offset, "-l", &length]).arg(self.image())));
             }
@@ -132,7 +135,7 @@ fn what_the_kernel_has_told_another_program_is_stored_again() {
     let output = BufReader::new(process.stdout.take().unwrap());
     assert!(output.lines().any(|line| line.unwrap().ends_with("committed")));
 
-    disk.take_away(&path);
+    disk.take_log_away(&path);
     let filler = disk.fill();
     let told = OpenOptions::new().write(true).open(&path).unwrap();
     told.sync_all().expect_err("the disk beneath is full");
@@ -164,7 +167,17 @@ fn commits_lazily() {
     let db = Db::open(path).unwrap();
     // Three times, so that there are free pages for the next time which have been written before.
     (0..3).for_each(|_| insert_all(&db, 1, Durability::Durable));
-    insert_all(&db, 2, Durability::Lazy);
+    // One by one, so that they are in the log; then the ring is long enough, and nothing is checkpointed at the end.
+    let insert_each = |byte: u8| {
+        for key in 0..ENTRIES {
+            let tx = db.write().unwrap();
+            tx.table(&BYTES).unwrap().insert(key, [byte; 1500]).unwrap();
+            tx.commit_with(Durability::Lazy).unwrap();
+        }
+    };
+    insert_each(1);
+    db.checkpoint().unwrap();
+    insert_each(2);
     println!("committed");
     std::io::stdout().flush().unwrap();
     loop {

@@ -267,6 +267,6 @@ fn what_is_no_database_or_no_page_is_refused() {
     fs::write(&path, bytes).unwrap();
     assert_eq!(Inspector::open(&path, None).unwrap().page_size(), 8192);
     let page = Inspector::open(&path, None).unwrap().page(0).unwrap();
-    assert_eq!(page.problems[0].what, "record checksum");
+    assert_eq!(page.problems[0].what, "meta checksum");
     assert!(!page.fields.is_empty());
 }

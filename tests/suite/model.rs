@@ -417,7 +417,7 @@ impl Run {
         let db = setup.open(path);
         assert_clean(&db);
         let rx = db.read().unwrap();
-        assert_eq!(rx.id(), head, "closing makes lazy commits durable");
+        assert!(rx.id() >= head, "closing makes lazy commits durable, and may add a transaction");
         compare_snapshot(&rx, &states[&head], &mut random, setup.page_size);
         drop(rx);
         states.retain(|&id, _| id == head);

@@ -11,7 +11,7 @@ use crate::outcome::Failure;
 pub(crate) enum Unused {
     /// No snapshot needs it: the next commit may use it.
     Free,
-    /// The durable snapshot needs it, until the newest one is durable.
+    /// The snapshot of the last checkpoint needs it, until the next one.
     Retired,
     /// A reader's snapshot needs it.
     Pinned,

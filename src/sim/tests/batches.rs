@@ -81,7 +81,7 @@ impl Workload for Batches {
     }
 
     fn options(&self) -> OpenOptions {
-        Db::options().max_size(64 << 20)
+        Db::options().max_size(64 << 20).log_size(256 << 10)
     }
 
     fn script(&self, random: &mut Random) -> Vec<Step> {

@@ -59,7 +59,7 @@ impl Workload for Compacting {
     }
 
     fn options(&self) -> OpenOptions {
-        Db::options().max_size(64 << 20)
+        Db::options().max_size(64 << 20).log_size(128 << 10)
     }
 
     fn script(&self, random: &mut Random) -> Vec<Step> {

@@ -29,7 +29,7 @@ impl Workload for CutWhileSyncing {
     }
 
     fn options(&self) -> OpenOptions {
-        Db::options().max_size(64 << 20)
+        Db::options().max_size(64 << 20).log_size(64 << 10)
     }
 
     fn script(&self, random: &mut Random) -> Vec<Step> {

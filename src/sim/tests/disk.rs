@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::sim::Random;
+use crate::sim::disk::Description::{Checkpoint, Log};
 use crate::sim::disk::{Disk, Event, SECTOR};
 use crate::sys::WriteMode;
 
@@ -16,18 +17,18 @@ fn store(disk: &mut Disk, sector: usize, count: usize, byte: u8) {
 }
 
 fn begin(disk: &mut Disk) {
-    disk.apply(&Event::BarrierBegins { length: u64::MAX });
+    disk.apply(&Event::BarrierBegins { through: Log, range: 0..u64::MAX });
 }
 
 fn barrier(disk: &mut Disk) {
     begin(disk);
-    disk.apply(&Event::BarrierEnds);
+    disk.apply(&Event::BarrierEnds(Log));
 }
 
 fn barrier_with_length(disk: &mut Disk) {
     begin(disk);
-    disk.apply(&Event::LengthSynced);
-    disk.apply(&Event::BarrierEnds);
+    disk.apply(&Event::LengthSynced(Log));
+    disk.apply(&Event::BarrierEnds(Log));
 }
 
 /// The byte of each sector in every state in which no sector is torn.
@@ -65,19 +66,114 @@ fn a_barrier_settles_what_was_stored_before_it_began_and_no_more() {
     begin(&mut disk);
     store(&mut disk, 1, 1, 1);
     store(&mut disk, 0, 1, 2);
-    disk.apply(&Event::BarrierEnds);
+    disk.apply(&Event::BarrierEnds(Log));
     assert_eq!(states(&disk), sets(&[&[1, 0, 0], &[1, 1, 0], &[2, 0, 0], &[2, 1, 0]]));
     barrier(&mut disk);
     assert_eq!(states(&disk), sets(&[&[2, 1, 0]]));
 }
 
+/// Which of the four sectors of two blocks, the first and the last of each, are surely there after `count` were stored.
+fn settled(disk: &Disk) -> [bool; 4] {
+    let samples: Vec<Vec<u8>> = (0..60).map(|seed| disk.sample(&mut Random::new(seed))).collect();
+    [0, 7, 8, 15].map(|sector| {
+        samples.iter().all(|image| image[sector * SECTOR..][..SECTOR].iter().all(|&byte| byte == 1))
+    })
+}
+
 #[test]
-fn a_barrier_settles_no_more_than_its_length() {
-    let mut disk = disk(2, WriteMode::Syscall);
-    store(&mut disk, 0, 2, 1);
-    disk.apply(&Event::BarrierBegins { length: SECTOR as u64 });
-    disk.apply(&Event::BarrierEnds);
-    assert_eq!(states(&disk), sets(&[&[1, 0], &[1, 1]]));
+fn a_barrier_settles_the_blocks_of_its_range_and_no_more() {
+    const BLOCK: u64 = 8 * SECTOR as u64;
+    for (range, expected) in [
+        (0..0, [false; 4]),
+        (0..1, [true, true, false, false]),
+        (BLOCK - 1..BLOCK, [true, true, false, false]),
+        (BLOCK..BLOCK + 1, [false, false, true, true]),
+        (BLOCK - 1..BLOCK + 1, [true; 4]),
+        (0..u64::MAX, [true; 4]),
+    ] {
+        let mut disk = disk(16, WriteMode::Syscall);
+        store(&mut disk, 0, 16, 1);
+        disk.apply(&Event::BarrierBegins { through: Log, range: range.clone() });
+        assert_eq!(settled(&disk), [false; 4]);
+        disk.apply(&Event::BarrierEnds(Log));
+        assert_eq!(settled(&disk), expected, "{range:?}");
+    }
+}
+
+#[test]
+fn two_barriers_in_flight_cover_each_what_was_stored_before_it_began() {
+    for first_to_end in [Log, Checkpoint] {
+        let mut disk = disk(1, WriteMode::Syscall);
+        store(&mut disk, 0, 1, 1);
+        disk.apply(&Event::BarrierBegins { through: Checkpoint, range: 0..u64::MAX });
+        store(&mut disk, 0, 1, 2);
+        disk.apply(&Event::BarrierBegins { through: Log, range: 0..u64::MAX });
+        store(&mut disk, 0, 1, 3);
+        disk.apply(&Event::BarrierEnds(first_to_end));
+        let expected = if first_to_end == Log { sets(&[&[2], &[3]]) } else { sets(&[&[1], &[2], &[3]]) };
+        assert_eq!(states(&disk), expected);
+        disk.apply(&Event::BarrierEnds(first_to_end.other()));
+        assert_eq!(states(&disk), sets(&[&[2], &[3]]));
+    }
+}
+
+#[test]
+fn a_barrier_that_fails_takes_from_the_other_one_what_both_cover() {
+    let mut disk = disk(16, WriteMode::Syscall);
+    store(&mut disk, 0, 16, 1);
+    disk.apply(&Event::BarrierBegins { through: Checkpoint, range: 0..u64::MAX });
+    disk.apply(&Event::BarrierBegins { through: Log, range: 0..1 });
+    disk.apply(&Event::BarrierFails(Log));
+    disk.apply(&Event::BarrierEnds(Checkpoint));
+    assert_eq!(settled(&disk), [false, false, true, true]);
+}
+
+#[test]
+fn a_length_is_synced_by_the_barrier_that_says_so() {
+    let mut disk = disk(1, WriteMode::Syscall);
+    disk.apply(&Event::BarrierBegins { through: Checkpoint, range: 0..u64::MAX });
+    disk.apply(&Event::Lengthened { to: 2 * SECTOR as u64 });
+    disk.apply(&Event::BarrierBegins { through: Log, range: 0..u64::MAX });
+    disk.apply(&Event::LengthSynced(Checkpoint));
+    assert_eq!(states(&disk), sets(&[&[0], &[0, 0]]), "it began before the file was longer");
+    disk.apply(&Event::LengthSynced(Log));
+    assert_eq!(states(&disk), sets(&[&[0, 0]]));
+}
+
+#[test]
+fn a_block_with_a_store_in_doubt_may_be_lost_as_a_whole() {
+    let mut disk = Disk::new(vec![1; 24 * SECTOR], WriteMode::Syscall);
+    assert!(!disk.has_stores_in_doubt());
+    store(&mut disk, 0, 24, 1);
+    store(&mut disk, 9, 1, 2);
+    assert!(disk.has_stores_in_doubt());
+    let is_block = |image: &[u8], is_right: fn(usize, u8) -> bool| {
+        let mut bytes = image[8 * SECTOR..16 * SECTOR].iter().enumerate();
+        bytes.all(|(at, &byte)| is_right(at / SECTOR, byte))
+    };
+    let (mut zeros, mut others) = (0, 0);
+    for seed in 0..50 {
+        let image = disk.sample_with_lost_blocks(&mut Random::new(seed));
+        assert!(image[..8 * SECTOR].iter().chain(&image[16 * SECTOR..]).all(|&byte| byte == 1));
+        match is_block(&image, |_, byte| byte == 0) {
+            true => zeros += 1,
+            false => others += usize::from(!is_block(&image, |sector, byte| sector == 1 || byte == 1)),
+        }
+    }
+    assert!(zeros > 10 && others > 10 && zeros + others == 50, "{zeros} {others}");
+    barrier(&mut disk);
+    assert!(!disk.has_stores_in_doubt(), "what is durable is not lost");
+}
+
+#[test]
+fn lost_blocks_end_with_the_file() {
+    let mut disk = disk(3, WriteMode::Syscall);
+    store(&mut disk, 1, 1, 1);
+    disk.apply(&Event::Lengthened { to: 20 * SECTOR as u64 });
+    store(&mut disk, 18, 2, 1);
+    let lengths: BTreeSet<usize> =
+        (0..50).map(|seed| disk.sample_with_lost_blocks(&mut Random::new(seed)).len() / SECTOR).collect();
+    assert_eq!(lengths, BTreeSet::from([3, 20]));
 }
 
 #[test]
@@ -85,7 +181,7 @@ fn what_a_failed_barrier_covered_is_in_doubt_until_it_is_stored_again() {
     let mut disk = disk(1, WriteMode::Syscall);
     store(&mut disk, 0, 1, 1);
     begin(&mut disk);
-    disk.apply(&Event::BarrierFails);
+    disk.apply(&Event::BarrierFails(Log));
     barrier(&mut disk);
     assert_eq!(disk.cache()[0], 1);
     assert_eq!(states(&disk), sets(&[&[0], &[1]]), "a barrier that succeeds later writes nothing");
@@ -106,13 +202,13 @@ fn a_length_is_in_doubt_until_it_is_synced_and_changes_come_in_order() {
     store(&mut disk, 3, 1, 1);
     assert_eq!(states(&disk), sets(&[&[0, 0], &[0, 0, 0, 0], &[0, 0, 0, 1]]));
     begin(&mut disk);
-    disk.apply(&Event::LengthSynced);
+    disk.apply(&Event::LengthSynced(Log));
     assert_eq!(
         states(&disk),
         sets(&[&[0, 0, 0, 0], &[0, 0, 0, 1]]),
         "the length is there, the bytes may not be"
     );
-    disk.apply(&Event::BarrierEnds);
+    disk.apply(&Event::BarrierEnds(Log));
     disk.apply(&Event::Cut { to: SECTOR as u64 });
     assert_eq!(states(&disk), sets(&[&[0], &[0, 0, 0, 1]]));
     // What was behind the cut is not there again when the file is longer again.
@@ -123,8 +219,8 @@ fn a_length_is_in_doubt_until_it_is_synced_and_changes_come_in_order() {
     disk.apply(&Event::Lengthened { to: 5 * SECTOR as u64 });
     begin(&mut disk);
     disk.apply(&Event::Lengthened { to: 6 * SECTOR as u64 });
-    disk.apply(&Event::LengthSynced);
-    disk.apply(&Event::BarrierEnds);
+    disk.apply(&Event::LengthSynced(Log));
+    disk.apply(&Event::BarrierEnds(Log));
     assert_eq!(lengths(&disk), BTreeSet::from([5, 6]));
 }
 
@@ -160,7 +256,7 @@ fn what_is_stored_while_a_barrier_fails_is_in_doubt_too() {
     let mut disk = disk(2, WriteMode::Syscall);
     begin(&mut disk);
     store(&mut disk, 0, 1, 1);
-    disk.apply(&Event::BarrierFails);
+    disk.apply(&Event::BarrierFails(Log));
     store(&mut disk, 1, 1, 1);
     barrier(&mut disk);
     assert_eq!(states(&disk), sets(&[&[0, 1], &[1, 1]]));
@@ -171,7 +267,7 @@ fn clean_pages_may_be_dropped_and_read_again_from_the_disk() {
     let mut disk = disk(24, WriteMode::Syscall);
     store(&mut disk, 0, 16, 1);
     begin(&mut disk);
-    disk.apply(&Event::BarrierFails);
+    disk.apply(&Event::BarrierFails(Log));
     assert!(disk.has_clean_doubts());
     store(&mut disk, 8, 1, 2); // one sector makes its page dirty
     store(&mut disk, 16, 1, 1);

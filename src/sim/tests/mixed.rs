@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Large,
     /// The file grows and is cut again.
     GrowAndShrink,
-    /// More runs of new pages than a record can list: two barriers.
+    /// Free pages in many short runs.
     Fragmented,
     /// Hundreds of small commits: the free log is rewritten, and its pages are used again.
     Long,
@@ -36,6 +36,7 @@ pub(super) struct Mixed {
     kind: Kind,
     page_size: usize,
     write_mode: WriteMode,
+    log_size: u64,
     name: String,
 }
 
@@ -171,7 +172,16 @@ impl Mixed {
             Kind::Long => "long",
         };
         let name = format!("{kind_name}-{page_size}-{write_mode:?}").to_lowercase();
-        Mixed { kind, page_size, write_mode, name }
+        // So small that the log gets around its ring.
+        let log_size = match kind {
+            Kind::Tiny => 16 << 10,
+            Kind::Small => 32 << 10,
+            Kind::Numbers | Kind::GrowAndShrink | Kind::Long => 64 << 10,
+            // The ring is to grow.
+            Kind::Large | Kind::Fragmented => 256 << 10,
+        };
+        let log_size = log_size.max(4 * page_size as u64);
+        Mixed { kind, page_size, write_mode, log_size, name }
     }
 
     fn changes(&self, random: &mut Random) -> Vec<Change> {
@@ -283,7 +293,7 @@ impl Workload for Mixed {
     fn options(&self) -> OpenOptions {
         let dirty_memory = if self.kind == Kind::Large { 2 * self.page_size } else { 256 << 20 };
         let options = Db::options().max_size(64 << 20).page_size(self.page_size);
-        options.write_mode(self.write_mode).dirty_memory(dirty_memory)
+        options.write_mode(self.write_mode).dirty_memory(dirty_memory).log_size(self.log_size)
     }
 
     fn script(&self, random: &mut Random) -> Vec<Step> {
@@ -300,6 +310,8 @@ impl Workload for Mixed {
         let (keys, key_len, length) = match self.kind {
             Kind::Fragmented => (0..1500, 0, 960),
             Kind::Numbers => (400..1600, 8, 8),
+            // The ring is taken by the first commit, where it is not in the way of cuts.
+            Kind::GrowAndShrink => (0..1, 0, 8),
             _ => (0..0, 0, 0),
         };
         if !keys.is_empty() {
@@ -329,6 +341,8 @@ impl Workload for Mixed {
                     How::Deferred => memory.tickets.push(tx.commit_deferred()?),
                     How::Aborted => tx.abort(),
                 }
+                // What commits during a barrier have left is visible, and so protected.
+                drop(read_all(&context.db().read()?)?);
             }
             Step::Sync => context.db().sync()?,
             Step::WaitForTickets => {

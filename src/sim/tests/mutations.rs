@@ -5,18 +5,28 @@ use super::mixed::{Kind, Mixed};
 use crate::base::mutation::{Mutation, set_mutation};
 use crate::sim::{Explorer, Failure, Fault, ProblemKind, Workload};
 
+/// The mistakes that only several handles can show, and the tests of `txn::tests` that find them.
+const OF_SEVERAL_HANDLES: [Mutation; 4] = [
+    Mutation::LogNotStoredAgain,
+    Mutation::PagesNotStoredAgain,
+    Mutation::LeftMetaNotErased,
+    Mutation::OrphanNotReplayed,
+];
+
 /// Looks for a mistake where it can show. (Nothing would be lost by looking everywhere but time.)
 fn look(mutation: Mutation) -> Option<Box<Failure>> {
     let explorer = Explorer::new().seeds(0..20).states(2_000).shrinks(false);
     match mutation {
-        Mutation::FailedSyncRetried | Mutation::NotStoredAgain | Mutation::RecoveryBarrierSkipped => {
+        Mutation::FailedSyncRetried | Mutation::DurableTooEarly => {
             explore(mutation, &explorer.states(400).faults(&[Fault::Barrier]), &Mixed::new(Kind::Small))
         }
+        Mutation::DurableNotSealed => {
+            explore(mutation, &explorer.lost_blocks(true), &Mixed::new(Kind::Small))
+        }
         Mutation::CutTooEarly => explore(mutation, &explorer, &CutWhileSyncing),
-        Mutation::FirstBarrierSkipped | Mutation::SpilledNotListed => {
+        Mutation::UnloggedForgotten | Mutation::UnloggedNotCheckpointed => {
             explore(mutation, &explorer, &Mixed::new(Kind::Large))
         }
-        Mutation::RejectedNotErased => explore(mutation, &explorer.states(20_000), &Mixed::new(Kind::Small)),
         Mutation::CheckFindsNothing => {
             explore(mutation, &explorer.flipped_bits(true), &Mixed::new(Kind::Small))
         }
@@ -35,47 +45,54 @@ fn explore<S: Workload>(mutation: Mutation, explorer: &Explorer, workload: &S) -
 fn expected(mutation: Mutation) -> &'static [ProblemKind] {
     match mutation {
         Mutation::VisibleTooEarly => &[ProblemKind::VisibleTooEarly],
-        Mutation::IdUsedAgain | Mutation::ZerosNotStoredOverZeros => &[ProblemKind::IdGivenTwice],
-        // A meta page that an earlier recovery rejected comes back.
-        Mutation::RejectedNotErased => &[ProblemKind::NotACommit],
+        Mutation::IdUsedAgain => &[ProblemKind::IdGivenTwice],
         // A reader looks again at its snapshot, which has changed.
-        Mutation::ReadersNotProtected => &[ProblemKind::StepFailed],
-        Mutation::CheckFindsNothing => &[ProblemKind::Unclean],
-        Mutation::LengthNotSynced | Mutation::OlderGrowthForgotten | Mutation::CutTooEarly => {
-            &[ProblemKind::CannotOpen]
+        Mutation::ReadersNotProtected | Mutation::TargetNotProtected => {
+            &[ProblemKind::StepFailed, ProblemKind::Panicked]
         }
-        // Or the meta page whose barrier failed is on the disk, its target is forgotten, and its pages are reused.
+        Mutation::CheckFindsNothing => &[ProblemKind::Unclean],
+        Mutation::CutTooEarly => &[ProblemKind::CannotOpen],
+        // Or the checkpoint whose barrier failed is on the disk, its target is forgotten, and its pages are reused.
         Mutation::FailedSyncRetried => &[ProblemKind::Lost, ProblemKind::Unclean],
+        // The pages of the older meta page, or its log, are not there any more.
+        Mutation::OlderMetaChosen => &[ProblemKind::CannotOpen, ProblemKind::Lost, ProblemKind::Unclean],
         // A commit that was acknowledged is not there, or not trusted.
         Mutation::CommitDoesNotWait
         | Mutation::BarrierSkipped
-        | Mutation::DeadPagesListed
-        | Mutation::OlderRecordChosen
-        | Mutation::NotStoredAgain
-        | Mutation::RecoveryBarrierSkipped
-        | Mutation::RecoveryFailureIgnored => &[ProblemKind::Lost],
+        | Mutation::LogSyncedTooShort
+        | Mutation::DurableTooEarly
+        | Mutation::UnloggedNotCheckpointed
+        | Mutation::LogOverwritten
+        | Mutation::DurableNotSealed => &[ProblemKind::Lost, ProblemKind::NotACommit],
+        // Also the explorer's own look at what each commit has left finds less.
+        Mutation::LogNotReplayed => &[ProblemKind::Lost, ProblemKind::NotACommit, ProblemKind::Differs],
+        // The log has a transaction that was built on one that it does not have.
+        Mutation::UnloggedForgotten => {
+            &[ProblemKind::NotACommit, ProblemKind::Lost, ProblemKind::CannotOpen, ProblemKind::Differs]
+        }
         // A meta page is trusted whose pages are not there, or are others.
-        Mutation::FirstBarrierSkipped
-        | Mutation::NothingListed
-        | Mutation::OnlyLastCommitListed
-        | Mutation::SpilledNotListed
-        | Mutation::ListedNotVerified
-        | Mutation::DigestNotCompared
-        | Mutation::RecordChecksumNotCompared => &[ProblemKind::Unclean, ProblemKind::Differs],
+        Mutation::MetaBeforePages | Mutation::PagesNotSynced | Mutation::MetaChecksumNotCompared => {
+            &[ProblemKind::Unclean, ProblemKind::Differs, ProblemKind::CannotOpen]
+        }
         // Something was stored over what recovery needs.
         Mutation::SlotNotChanged
-        | Mutation::DurableNotProtected
-        | Mutation::DurableTooEarly
-        | Mutation::TargetNotProtected
-        | Mutation::NewestNotProtected
-        | Mutation::FreedTooEarly => &[ProblemKind::CannotOpen, ProblemKind::Lost, ProblemKind::Unclean],
+        | Mutation::MetaNotSynced
+        | Mutation::DurableInPlaceOfCheckpointed
+        | Mutation::CheckpointTargetNotProtected
+        | Mutation::NewestNotProtected => &[ProblemKind::CannotOpen, ProblemKind::Lost, ProblemKind::Unclean],
+        // The next transaction does not find its own tree any more.
+        Mutation::FreedTooEarly => &[ProblemKind::StepFailed],
+        Mutation::LogNotStoredAgain
+        | Mutation::PagesNotStoredAgain
+        | Mutation::LeftMetaNotErased
+        | Mutation::OrphanNotReplayed => &[],
     }
 }
 
 #[test]
 fn every_mistake_is_found() {
     let mut wrong = Vec::new();
-    for mutation in Mutation::ALL {
+    for mutation in Mutation::ALL.into_iter().filter(|mutation| !OF_SEVERAL_HANDLES.contains(mutation)) {
         let failure = look(mutation);
         let kind = failure.as_ref().map(|failure| failure.kind());
         println!(
@@ -87,17 +104,6 @@ fn every_mistake_is_found() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Seen only if a call fails in recovery, and the next process takes what is in the cache for what is on the disk.
-#[test]
-fn mistakes_in_recovery_are_found_where_it_fails() {
-    for mutation in [Mutation::ZerosNotStoredOverZeros, Mutation::RecoveryFailureIgnored] {
-        assert!(look(mutation).is_some(), "{mutation:?}");
-        let explorer = Explorer::new().seeds(0..4).states(2_000).shrinks(false).recovery_faults(false);
-        let found = explore(mutation, &explorer, &Mixed::new(Kind::Small));
-        assert!(found.is_none(), "{mutation:?} is found without, too: {found:?}");
-    }
 }
 
 #[test]

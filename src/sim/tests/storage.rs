@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::sim::disk::{Disk, Event, SECTOR};
+use crate::sim::disk::{Description, Disk, Event, SECTOR};
 use crate::sim::storage::SimulatedStorage;
 use crate::sim::{Fault, Random};
 use crate::sys::{Storage, WriteMode};
 
-const LENGTH: u64 = 8 * SECTOR as u64;
+const BLOCK: u64 = 8 * SECTOR as u64;
+const LENGTH: u64 = 2 * BLOCK;
 
 fn storage() -> Arc<SimulatedStorage> {
     Arc::new(SimulatedStorage::new(&[0; LENGTH as usize], WriteMode::Syscall, 1 << 20).unwrap())
@@ -50,9 +51,75 @@ fn growth_whose_barrier_fails_leaves_everything_in_doubt() {
     assert_eq!(bytes_on_disk(&storage, 0), [0, 1]);
     let (to, length) = (2 * LENGTH, 2 * LENGTH);
     let events = storage.log().lock().events[1..4].to_vec();
-    assert_eq!(events, [Event::Lengthened { to }, Event::BarrierBegins { length }, Event::BarrierFails]);
+    let (through, range) = (Description::Log, 0..length);
+    let begins = Event::BarrierBegins { through, range };
+    assert_eq!(events, [Event::Lengthened { to }, begins, Event::BarrierFails(through)]);
     storage.barrier_with_length().unwrap();
-    assert!(matches!(storage.log().lock().events[..], [.., Event::LengthSynced, Event::BarrierEnds]));
+    assert!(matches!(storage.log().lock().events[..], [.., Event::LengthSynced(_), Event::BarrierEnds(_)]));
+}
+
+#[test]
+fn each_description_is_told_once_of_a_failed_write() {
+    type Barrier = fn(&SimulatedStorage) -> std::io::Result<()>;
+    let log: Barrier = |storage| storage.barrier_over(0, 1);
+    let checkpoint: Barrier = |storage| storage.checkpoint_barrier();
+    for (one, other) in [(log, checkpoint), (checkpoint, log)] {
+        let storage = storage();
+        storage.write(0, &[&[1; SECTOR]]).unwrap();
+        storage.log().lock().fault = Some((Fault::Barrier, 0));
+        one(&storage).unwrap_err();
+        one(&storage).unwrap();
+        assert_eq!(bytes_on_disk(&storage, 0), [0, 1]);
+        storage.write(0, &[&[2; SECTOR]]).unwrap();
+        other(&storage).unwrap_err();
+        other(&storage).unwrap();
+        one(&storage).unwrap();
+        assert_eq!(bytes_on_disk(&storage, 0), [0, 1, 2], "it has covered that as well");
+        storage.write(0, &[&[2; SECTOR]]).unwrap();
+        other(&storage).unwrap();
+        assert_eq!(bytes_on_disk(&storage, 0), [2]);
+        assert_eq!(storage.log().lock().faults_met, 1);
+    }
+}
+
+#[test]
+fn a_barrier_over_a_range_leaves_the_other_blocks_and_the_length_in_doubt() {
+    let storage = storage();
+    storage.write(0, &[&[1; 16 * SECTOR]]).unwrap();
+    storage.grow(LENGTH, 2 * LENGTH, false).unwrap();
+    storage.barrier_over(BLOCK + 5, 1).unwrap();
+    assert_eq!([bytes_on_disk(&storage, 7), bytes_on_disk(&storage, 8)], [vec![0, 1], vec![1]]);
+    let events = storage.log().lock().events[2..].to_vec();
+    let (through, range) = (Description::Log, BLOCK + 5..BLOCK + 6);
+    assert_eq!(events, [Event::BarrierBegins { through, range }, Event::BarrierEnds(through)]);
+    storage.barrier_over(0, (1 << 20) + 1).unwrap_err();
+    storage.barrier_over(u64::MAX, 1).unwrap_err();
+    storage.checkpoint_barrier().unwrap();
+    assert_eq!(bytes_on_disk(&storage, 7), [1]);
+}
+
+#[test]
+fn the_log_is_synced_while_a_checkpoint_is() {
+    let storage = storage();
+    let other = Arc::clone(&storage);
+    storage.log().lock().meanwhile = Some(Box::new(move || {
+        other.write(0, &[&[1; SECTOR]]).unwrap();
+        other.barrier_over(0, 1).unwrap();
+        assert_eq!(bytes_on_disk(&other, 0), [1]);
+    }));
+    storage.checkpoint_barrier().unwrap();
+    let through: Vec<Description> = storage
+        .log()
+        .lock()
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::BarrierBegins { through, .. } | Event::BarrierEnds(through) => Some(*through),
+            _ => None,
+        })
+        .collect();
+    let (log, checkpoint) = (Description::Log, Description::Checkpoint);
+    assert_eq!(through, [checkpoint, log, log, checkpoint]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Mistakes that stores of this kind have made, one test for each.
 
 use super::mixed::{Kind, Mixed};
-use crate::base::TransactionId;
+use crate::base::{Lsn, TransactionId};
 use crate::format::meta::Meta;
-use crate::format::page;
+use crate::format::ring::Ring;
 use crate::sim::disk::{Disk, Event};
 use crate::sim::session::live;
 use crate::sim::{Explorer, Random, Workload};
@@ -21,11 +21,24 @@ fn events_of(kind: Kind, seed: u64) -> (Vec<Event>, u64) {
     (live(&workload, &disk, &steps, None).ok().unwrap().events, length)
 }
 
-fn record_in(event: &Event) -> Option<Meta> {
+fn meta_in(event: &Event) -> Option<Meta> {
     match event {
         Event::Store { offset, bytes } if *offset < 2 * 4096 => Meta::decode(bytes, 0).ok(),
         _ => None,
     }
+}
+
+fn metas_of(kind: Kind, seed: u64) -> Vec<Meta> {
+    events_of(kind, seed).0.iter().filter_map(meta_in).collect()
+}
+
+/// How often the log has gone around its ring, and how many rings there were.
+fn laps_and_rings(metas: &[Meta]) -> (u64, usize) {
+    let rings = || metas.iter().filter_map(|meta| Some((meta.redo.ring?, meta.redo.log_start)));
+    let lap = |(ring, log_start): (Ring, Lsn)| log_start.since(ring.base) / ring.length_bytes(4096);
+    let mut lengths: Vec<u32> = rings().map(|(ring, _)| ring.pages).collect();
+    lengths.dedup();
+    (rings().map(lap).max().unwrap_or(0), lengths.len())
 }
 
 #[test]
@@ -33,58 +46,44 @@ fn the_scenarios_reach_what_they_are_for() {
     let (events, _) = events_of(Kind::GrowAndShrink, 0);
     assert!(events.iter().any(|event| matches!(event, Event::Cut { .. })));
     assert!(events.iter().any(|event| matches!(event, Event::Lengthened { .. })));
-    // The first meta is recovery's, of a database without pages. A commit that grows the file lists nothing.
-    let listed = |seed| {
-        let (events, _) = events_of(Kind::Fragmented, seed);
-        events.iter().filter_map(record_in).skip(1).map(|record| record.listed.len()).collect::<Vec<_>>()
-    };
-    let listed: Vec<usize> = (0..8).flat_map(listed).collect();
-    assert!(listed.contains(&0), "two barriers: {listed:?}");
-    assert!(listed.iter().any(|&count| count > 2), "several extents: {listed:?}");
-    let (events, _) = events_of(Kind::Long, 0);
-    let mut records = events.iter().filter_map(record_in);
-    assert!(records.any(|record| record.log_page.0 != 0), "the free log goes to pages of its own");
+    let metas = metas_of(Kind::Long, 0);
+    assert!(metas.iter().any(|meta| meta.log_page.0 != 0), "the free log goes to pages of its own");
+    assert!(laps_and_rings(&metas).0 > 3, "the log goes around its ring again and again");
+    assert!(laps_and_rings(&metas_of(Kind::Small, 0)).0 > 0, "the log goes around its ring");
+    assert!(laps_and_rings(&metas_of(Kind::Large, 0)).1 > 1, "the ring grows");
 }
 
 #[test]
-fn growth_is_durable_before_its_record() {
+fn growth_is_durable_before_its_meta() {
     for kind in KINDS {
         let (events, mut length) = events_of(kind, 7);
         let mut durable_length = length;
-        // The births of what has been stored and is not durable, and how many of them the barrier under way covers.
-        let (mut births, mut covered, mut covered_length) = (Vec::new(), 0, 0);
-        let mut records = 0;
+        let mut covered_length = [0; 2];
+        let mut metas = 0;
         for event in &events {
-            if let Some(record) = record_in(event) {
-                records += 1;
-                assert!(u64::from(record.length_pages) * 4096 <= durable_length);
-                let vouched = !record.listed.is_empty() || births.iter().all(|&birth| birth > record.id);
-                assert!(vouched, "pages of {} are neither durable nor listed", record.id);
+            if let Some(meta) = meta_in(event) {
+                metas += 1;
+                assert!(u64::from(meta.length_pages) * 4096 <= durable_length);
             }
             match event {
                 Event::Lengthened { to } => length = *to,
-                Event::LengthSynced => durable_length = covered_length,
+                Event::LengthSynced(through) => durable_length = covered_length[*through as usize],
                 Event::Cut { to } => (length, durable_length) = (*to, *to),
-                Event::BarrierBegins { .. } => (covered, covered_length) = (births.len(), length),
-                Event::BarrierEnds => drop(births.drain(..covered)),
+                Event::BarrierBegins { through, .. } => covered_length[*through as usize] = length,
                 Event::Store { offset, bytes } => {
                     assert!(offset + bytes.len() as u64 <= length, "a store after the end");
-                    if *offset >= 2 * 4096 {
-                        births.push(page::birth(&bytes[..4096]));
-                    }
                 }
                 _ => {}
             }
         }
-        assert!(records > 3);
+        assert!(metas > 3);
     }
 }
 
 #[test]
-fn no_two_records_with_one_transaction_id() {
+fn no_two_metas_with_one_transaction_id() {
     for kind in KINDS {
-        let (events, _) = events_of(kind, 11);
-        let ids: Vec<TransactionId> = events.iter().filter_map(record_in).map(|record| record.id).collect();
+        let ids: Vec<TransactionId> = metas_of(kind, 11).into_iter().map(|meta| meta.id).collect();
         // The first is recovery's: it stores again what it found.
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
     }

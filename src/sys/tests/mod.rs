@@ -1,5 +1,6 @@
 //! Tests against the real system.
 
+mod barriers;
 mod copy;
 mod create;
 mod lock;

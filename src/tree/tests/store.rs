@@ -20,7 +20,7 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(page_size: usize) -> Pages {
-        // Page 0 stands for the record: so a forgotten number is not a valid page.
+        // Page 0 stands for the meta page: so a forgotten number is not a valid page.
         Pages { page_size, bytes: vec![0; page_size] }
     }
 

@@ -1,15 +1,15 @@
-//! A sync fails, and the processes that get the error are killed before they can pass it on. The kernel marks the
-//! pages clean, whether they are on the disk or not, and reports nothing to a process that opens the file later
-//! (docs/DURABILITY.md, R4 and R10). Also a sync that panics.
+//! A barrier fails, and the processes that get the error are killed before they can pass it on. The kernel marks the
+//! pages clean, whether they are on the disk or not, and reports nothing to a process that opens the file later: so
+//! that one stores again what was stored before it came (docs/DURABILITY.md, L3). Also a sync that panics.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use super::fixture::{Engine, Entries, PAGE, put, put_all};
+use super::fixture::{Engine, Entries, PAGE, put};
 use crate::error::Error;
 use crate::sim::Fault;
-use crate::sim::disk::Event;
+use crate::sim::disk::{Description, Event};
 use crate::txn::commit::Durability;
 
 /// A shared file, and what its disk has.
@@ -34,14 +34,22 @@ impl Failing {
     /// Brings to the disk what `engine` has made durable. What it has stored since is in the cache only, which holds
     /// it as clean: it is never written, unless it is stored again.
     fn write_what_is_synced(&mut self, engine: &Engine) {
-        let (mut stored, mut covered) = (Vec::new(), 0);
+        let (mut stored, mut begun) = (Vec::new(), [const { (0, 0..0) }; 2]);
         for event in engine.log().events.drain(..) {
             match event {
                 Event::Store { offset, bytes } => stored.push((offset as usize, bytes)),
-                Event::BarrierBegins { .. } => covered = stored.len(),
-                Event::BarrierEnds => {
-                    for (offset, bytes) in stored.drain(..covered) {
-                        self.disk[offset..offset + bytes.len()].copy_from_slice(&bytes);
+                Event::BarrierBegins { through, range } => {
+                    let pages = range.start as usize / PAGE..(range.end as usize).div_ceil(PAGE);
+                    begun[through as usize] = (stored.len(), pages);
+                }
+                Event::BarrierEnds(through) => {
+                    let (covered, pages) = &begun[through as usize];
+                    for (offset, bytes) in &stored[..*covered] {
+                        let start = (pages.start * PAGE).max(*offset);
+                        let end = pages.end.saturating_mul(PAGE).min(offset + bytes.len());
+                        if start < end {
+                            self.disk[start..end].copy_from_slice(&bytes[start - offset..end - offset]);
+                        }
                     }
                 }
                 Event::Lengthened { to } => self.disk.resize(self.disk.len().max(to as usize), 0),
@@ -71,49 +79,59 @@ fn sync_and_die(engine: &Engine) {
     assert!(!engine.handle.core.shared.is_poisoned());
 }
 
-/// Many commits, small and large, that leave all kinds of pages.
-fn commit_much(engine: &Engine, durability: Durability, rounds: u8) -> Entries {
+/// Two durable commits and a lazy one, all small, whose log bytes no barrier covers.
+fn publish_small(engine: &Engine) -> Entries {
     let mut all = entries(0..200, 100, 1);
-    for round in 0..rounds {
-        let numbers = (0..90).map(|number| (number * 67 + u16::from(round) * 13) % 4000);
-        let mut new: Entries =
-            numbers.map(|number| (number.to_be_bytes().to_vec(), vec![round; 700])).collect();
-        new.insert(vec![b'l', round], vec![round; 3 * PAGE]);
-        let tx = engine.begin().unwrap();
-        put_all(&tx, &new).unwrap();
-        tx.publish(durability).unwrap();
+    for (number, durability) in
+        [(3, Durability::Durable), (9, Durability::Lazy), (150, Durability::Durable)].into_iter()
+    {
+        let new = entries(number..number + 20, 90, number as u8);
+        engine.publish(&new, durability).unwrap();
         all.extend(new);
     }
     all
 }
 
-/// R4: the meta of the sync that failed is in the cache, whole, with all its pages.
 #[test]
-fn what_a_failed_sync_has_lost_is_stored_again_before_its_target_is_believed() {
+pub(super) fn log_bytes_that_a_failed_sync_has_lost_are_stored_again_by_a_newcomer() {
     let (mut failing, first) = Failing::new();
-    for _ in 0..3 {
-        commit_much(&first, Durability::Durable, 1); // until there are free pages for as much again
-        first.handle.core.sync_everything().unwrap();
-    }
-    let expected = commit_much(&first, Durability::Durable, 1);
+    let expected = publish_small(&first);
     let id = first.handle.core.shared.newest_id();
     sync_and_die(&first);
     failing.write_what_is_synced(&first);
 
     let newcomer = Engine::share(&failing.path).unwrap();
-    let record = newcomer.handle.core.pages.read_record(1 - newcomer.handle.core.shared.durable_slot());
-    let record = record.unwrap().unwrap();
-    assert_eq!(record.id, id, "the meta is there to be believed");
-    assert!(!record.listed.is_empty(), "with pages that are lost");
     newcomer.handle.core.wait_durable(id).unwrap();
     failing.write_what_is_synced(&newcomer);
     failing.assert_disk_has(&expected);
 }
 
-/// R10: no sync of commits failed, so no target is left; but the sync of another program failed, and pages are lost.
-fn newcomer_stores_again(rounds: u8, are_known: bool) {
+/// The first one that the newcomer appends is one of them.
+#[test]
+fn log_bytes_are_stored_again_below_those_that_the_newcomer_appends() {
     let (mut failing, first) = Failing::new();
-    let mut expected = commit_much(&first, Durability::Lazy, rounds);
+    let mut expected = publish_small(&first);
+    sync_and_die(&first);
+    failing.write_what_is_synced(&first);
+
+    let newcomer = Engine::share(&failing.path).unwrap();
+    newcomer.commit(&entries(900..901, 10, 9), Durability::Durable).unwrap();
+    failing.write_what_is_synced(&newcomer);
+    expected.extend(entries(900..901, 10, 9));
+    failing.assert_disk_has(&expected);
+}
+
+/// The pages of trees and of the free log, by the newcomer's checkpoint.
+fn newcomer_stores_pages_again(rounds: u8) {
+    let (mut failing, first) = Failing::new();
+    let mut expected = entries(0..200, 100, 1);
+    for round in 0..rounds {
+        // Small enough for the log, and all over the tree.
+        let numbers = (0..20).map(|number| (number * 67 + u16::from(round) * 13) % 4000);
+        let new: Entries = numbers.map(|number| (number.to_be_bytes().to_vec(), vec![round; 400])).collect();
+        first.publish(&new, Durability::Lazy).unwrap();
+        expected.extend(new);
+    }
     let tx = first.begin().unwrap(); // a transaction that has stored some of its pages when the sync fails
     let large = vec![7; 1 << 20]; // with its header, more than one piece
     put(&tx, b"early", &large).unwrap();
@@ -122,13 +140,9 @@ fn newcomer_stores_again(rounds: u8, are_known: bool) {
     let newcomer = Engine::share(&failing.path).unwrap();
     put(&tx, b"late", b"value").unwrap();
     tx.publish(Durability::Lazy).unwrap();
-    let shared = &newcomer.handle.core.shared;
-    let fresh =
-        crate::txn::unsynced_pages::unsynced_pages(shared, shared.newest_id(), |id| shared.load_delta(id));
-    assert_eq!(fresh.and_then(|fresh| fresh.units()).is_some(), are_known);
-    assert!(are_known || shared.newest().unwrap().space.log_page.0 != 0, "a page of the log is new too");
     // The rest of that transaction was stored after the newcomer had opened the file: its barrier answers for it.
-    first.log().events.extend([Event::BarrierBegins { length: u64::MAX }, Event::BarrierEnds]);
+    let (through, range) = (Description::Checkpoint, 0..u64::MAX);
+    first.log().events.extend([Event::BarrierBegins { through, range }, Event::BarrierEnds(through)]);
     failing.write_what_is_synced(&first);
     newcomer.commit(&entries(900..901, 10, 9), Durability::Durable).unwrap();
     failing.write_what_is_synced(&newcomer);
@@ -139,13 +153,13 @@ fn newcomer_stores_again(rounds: u8, are_known: bool) {
 }
 
 #[test]
-fn a_newcomer_stores_again_the_pages_that_the_deltas_name() {
-    newcomer_stores_again(1, true);
+pub(super) fn a_newcomers_checkpoint_stores_again_the_pages_that_are_not_checkpointed() {
+    newcomer_stores_pages_again(3);
 }
 
 #[test]
-fn a_newcomer_stores_again_the_pages_that_it_finds_in_trees_and_log() {
-    newcomer_stores_again(80, false);
+fn a_newcomers_checkpoint_stores_again_the_pages_of_many_commits() {
+    newcomer_stores_pages_again(200);
 }
 
 /// Its handle is alone then, or has come when there was nothing to inherit.
@@ -166,16 +180,19 @@ fn what_is_durable_or_stored_since_is_not_stored_again() {
     assert!(stores(&first) > own);
 }
 
+/// A page is in the trees, and is not what was stored there.
 #[test]
 fn pages_that_are_lost_from_the_cache_too_poison() {
     for rounds in [1, 20] {
         let (failing, first) = Failing::new();
-        commit_much(&first, Durability::Lazy, rounds);
+        for round in 0..rounds {
+            first.publish(&entries(round..round + 20, 90, 2), Durability::Lazy).unwrap();
+        }
         let newcomer = Engine::share(&failing.path).unwrap();
         let catalog = first.handle.core.shared.newest().unwrap().snapshot.catalog.page;
         let core = &newcomer.handle.core;
-        core.pages.storage.write(catalog.offset(PAGE), &[&[0; PAGE]]).unwrap();
-        assert!(matches!(core.sync_everything(), Err(Error::Corrupt(_))));
+        core.pages.storage.write(catalog.offset(PAGE) + PAGE as u64 / 2, &[&[0xee; 8]]).unwrap();
+        assert!(matches!(newcomer.checkpoint(), Err(Error::Corrupt(_))));
         assert!(matches!(first.begin(), Err(Error::Poisoned)));
     }
 }

@@ -65,7 +65,7 @@ fn failed_sync_is_never_retried() {
     for seed in 0..200 {
         let recovered = Engine::open(&disk.sample(&mut Random::new(seed)), 0).unwrap();
         let (id, found) = recovered.read().unwrap();
-        assert!((id == durable && found == before) || (id > durable && found == entries(50, 100, 2)));
+        assert!(id >= durable && (found == before || found == entries(50, 100, 2)));
         recovered.assert_clean();
     }
 }
@@ -129,10 +129,10 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
     let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
     let recover = |read_only| {
         let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a meta") };
-        slots.recover(&pages, &shared, read_only, false)
+        slots.choose_state(&pages, None)?.begin(&pages, &shared, read_only)
     };
     recover(true).unwrap();
-    let (newest, slot) = (shared.newest().unwrap(), shared.durable_slot());
+    let (newest, slot) = (shared.newest().unwrap(), shared.checkpoint_slot());
     assert!(shared.is_unrecovered());
 
     let record = pages.read_record(slot).unwrap().unwrap().encode();
@@ -156,18 +156,23 @@ fn a_longer_file_whose_barrier_fails_poisons() {
     assert_eq!(engine.read().unwrap(), (durable, entries(5, 5, 0)));
 }
 
-/// A transaction with all kinds of stores: spilled, with values stored directly, two rounds over the same keys.
-fn big_work(engine: &Engine, byte: u8) -> crate::error::Result<Entries> {
+/// Entries of all kinds: short, long, and with values that are stored directly.
+fn big_entries(byte: u8) -> Entries {
     let mut all = entries(60, 300, byte);
     all.extend(
         entries(4, 2 * PAGE, byte).into_iter().map(|(key, value)| ([&key[..], b"long"].concat(), value)),
     );
     all.extend((0..6).map(|number| (vec![b'd', number], vec![byte; 256 << 10])));
+    all
+}
+
+/// A transaction with all kinds of stores, and two rounds over the same keys. It is not in the log.
+fn big_work(engine: &Engine, byte: u8) -> crate::error::Result<()> {
+    let all = big_entries(byte);
     let tx = engine.begin()?;
     put_all(&tx, &all)?;
     put_all(&tx, &all)?;
-    tx.commit(Durability::Lazy)?;
-    Ok(all)
+    tx.commit(Durability::Lazy).map(drop)
 }
 
 /// Each store, and each growth, of a large transaction fails once.
@@ -181,24 +186,39 @@ fn handle_goes_on_after(fault: Fault) {
         engine.fail(fault, after);
         let result = big_work(&engine, 2);
         let met = engine.log().faults_met > 0;
-        assert_eq!(result.is_err(), met, "{fault:?} {after}: {:?}", result.err());
         engine.log().fault = None;
         if !met {
+            result.unwrap();
             break;
         }
         faults += 1;
+        if engine.handle.core.shared.is_poisoned() {
+            // In the checkpoint that the commit waits for. The older meta is whole, and so are its pages.
+            assert!(result.is_err() && fault == Fault::Store);
+            let again = engine.reopen();
+            assert!(again.read().unwrap().1 == before);
+            again.assert_clean();
+            continue;
+        }
+        if result.is_ok() {
+            assert_eq!(fault, Fault::Grow, "there was no room for another ring only");
+            assert!(engine.read().unwrap().1 == big_entries(2));
+            engine.assert_clean();
+            continue;
+        }
         // It has not happened.
         let id = reader.snapshot.id;
         assert!(engine.read().unwrap() == (id, before.clone()));
         engine.assert_clean();
         // Another transaction succeeds, on the same handle.
-        let now = big_work(&engine, 3).unwrap();
+        big_work(&engine, 3).unwrap();
+        let now = big_entries(3);
         assert!(engine.read().unwrap().1 == now);
         assert!(entries_of(&reader).unwrap() == before, "the old snapshot is as it was");
         engine.handle.core.sync_everything().unwrap();
         engine.assert_clean();
-        let again = Engine::open(&engine.image(), 0).unwrap();
-        assert!(again.read().unwrap().1 == now);
+        let again = engine.reopen();
+        assert!(again.read().unwrap().1 == engine.read().unwrap().1);
         again.assert_clean();
     }
     assert!(faults > 1, "{fault:?} was met {faults} times only");
@@ -232,25 +252,29 @@ fn a_large_value_that_cannot_be_stored_takes_no_pages_and_the_transaction_goes_o
 }
 
 #[test]
-fn a_record_that_cannot_be_stored_poisons() {
+fn a_meta_that_cannot_be_stored_poisons() {
     let engine = Engine::new();
     let durable = engine.commit(&entries(5, 5, 0), Durability::Durable).unwrap();
     let tx = engine.begin().unwrap();
     put(&tx, b"key", b"value").unwrap();
-    let id = tx.publish(Durability::Durable).unwrap();
+    tx.publish(Durability::Durable).unwrap();
     engine.fail(Fault::Store, 0);
-    assert!(engine.handle.core.wait_durable(id).is_err());
+    assert!(matches!(engine.checkpoint(), Err(Error::Io { .. })));
     assert_poisoned(engine.begin());
     assert_eq!(engine.read().unwrap().0, durable);
-    // Half of the meta is in the file now.
-    let recovered = Engine::open(&engine.image(), 0).unwrap();
-    assert_eq!(recovered.read().unwrap(), (durable, entries(5, 5, 0)));
+    // Half of the meta is in the file now. The log has what was committed since the one before.
+    let recovered = engine.reopen();
+    let mut expected = entries(5, 5, 0);
+    expected.insert(b"key".to_vec(), b"value".to_vec());
+    assert_eq!(recovered.read().unwrap().1, expected);
     recovered.assert_clean();
 }
 
 #[test]
 fn a_cut_that_fails_is_tried_again_and_loses_nothing() {
-    let engine = Engine::new();
+    // A ring that does not change, at the beginning of the file.
+    let engine = Engine::open_with_log(&new_image(), 64 << 10).unwrap();
+    engine.commit(&entries(1, 1, 0), Durability::Durable).unwrap();
     engine.commit(&entries(9, 100 << 10, 1), Durability::Durable).unwrap();
     let full = engine.image().len();
     let tx = engine.begin().unwrap();
@@ -262,7 +286,7 @@ fn a_cut_that_fails_is_tried_again_and_loses_nothing() {
         engine.assert_clean();
     }
     assert_eq!(engine.log().faults_met, 1);
-    assert!(engine.image().len() < full / 4, "{} of {full}", engine.image().len());
+    assert!(engine.image().len() < full / 2, "{} of {full}", engine.image().len());
     assert!(engine.log().events.iter().any(|call| matches!(call, Event::Cut { .. })));
 }
 
@@ -310,7 +334,8 @@ fn one_barrier_for_a_small_durable_commit_and_none_for_a_lazy_one() {
     let engine = Engine::new();
     engine.commit(&entries(500, 100, 0), Durability::Durable).unwrap();
     let small = Entries::from([(b"key".to_vec(), b"value".to_vec())]);
-    for (durability, barriers, stores) in [(Durability::Durable, 1, 3), (Durability::Lazy, 0, 2)] {
+    for (durability, barriers) in [(Durability::Durable, 1), (Durability::Lazy, 0)] {
+        let mut counted = 0;
         for round in 0..20 {
             let calls_before = engine.log().events.len();
             let changed = Entries::from([(b"key".to_vec(), vec![round])]);
@@ -318,12 +343,20 @@ fn one_barrier_for_a_small_durable_commit_and_none_for_a_lazy_one() {
             let journal = engine.log();
             let calls = &journal.events[calls_before..];
             let count = |wanted: fn(&Event) -> bool| calls.iter().filter(|call| wanted(call)).count();
-            if count(|call| matches!(call, Event::Lengthened { .. })) > 0 {
+            let is_other = |call: &Event| match call {
+                Event::Lengthened { .. } => true,
+                Event::Store { offset, .. } => *offset < 2 * PAGE as u64, // a checkpoint
+                _ => false,
+            };
+            if count(is_other) > 0 {
                 continue;
             }
-            assert_eq!(count(|call| matches!(call, Event::BarrierEnds)), barriers, "{durability:?}");
+            counted += 1;
+            assert_eq!(count(|call| matches!(call, Event::BarrierEnds(_))), barriers, "{durability:?}");
+            // Leaf, the pages above it, and the record.
             let stored = count(|call| matches!(call, Event::Store { .. }));
-            assert!(stored <= stores, "{durability:?}: {stored} stores");
+            assert!(stored <= 3, "{durability:?}: {stored} stores");
         }
+        assert!(counted > 10, "{durability:?}: {counted}");
     }
 }

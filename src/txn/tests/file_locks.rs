@@ -33,6 +33,7 @@ fn assert_first_come_first_served(
     is_waiting: impl Fn(usize, usize) -> bool,
 ) {
     let (order, given_up) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    writes.commit(&[(b"ring".to_vec(), vec![])].into(), Durability::Durable).unwrap();
     let first = writes.begin().unwrap();
     thread::scope(|scope| {
         for (number, name) in WAITERS.into_iter().enumerate() {
@@ -56,7 +57,7 @@ fn assert_first_come_first_served(
     });
     assert_eq!(order.into_inner(), [0, 1, 3, 4, 5, 6, 7]);
     let reader = SnapshotReader::begin(&writes.handle).unwrap();
-    assert_eq!(entries_of(&reader).unwrap().len(), 7);
+    assert_eq!(entries_of(&reader).unwrap().len(), 8);
     drop(reader);
     writes.assert_clean();
 }

@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::base::TransactionId;
+use crate::base::{PageNumber, TransactionId};
 use crate::error::Result;
 use crate::format::catalog::TableEntry;
 use crate::shm::owner::FIRST_BYTES;
+use crate::shm::watermarks::LogState;
 use crate::sim::Fault;
-use crate::sim::disk::Disk;
+use crate::sim::disk::{Disk, Event};
 use crate::sim::storage::{Log, SimulatedStorage};
 use crate::sys::{Access, FileStorage, LockFile, Rights, WriteMode};
-use crate::tree::{NewValue, RangeCursor, get};
+use crate::tree::{RangeCursor, get};
 use crate::txn::commit::Durability;
 use crate::txn::database::{DbHandle, Settings};
 use crate::txn::file_locks::{self, Wait};
-use crate::txn::open::OpenSettings;
+use crate::txn::open::{OpenSettings, Outcome};
 use crate::txn::page_file::Verify;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
@@ -29,7 +30,7 @@ const MAX_SIZE: u64 = 64 << 20;
 
 /// The entries of the one table.
 pub(super) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
-const TABLE: &str = "entries";
+pub(super) const TABLE: &str = "entries";
 
 pub(super) fn options(dirty_memory: usize) -> OpenSettings {
     OpenSettings {
@@ -43,8 +44,9 @@ pub(super) fn options(dirty_memory: usize) -> OpenSettings {
             read_only: false,
             dirty_memory: Some(dirty_memory),
             max_size: Some(MAX_SIZE),
+            log_size: 1 << 20,
             write_timeout: None,
-            syncs_in_background: true,
+            syncs_in_background: false, // so that calls come in one order
         },
     }
 }
@@ -68,7 +70,14 @@ impl Engine {
     }
 
     pub(super) fn open(image: &[u8], dirty_memory: usize) -> Result<Engine> {
-        Engine::open_with_fault(image, dirty_memory, None).0
+        Engine::start(image, &options(dirty_memory), None).0
+    }
+
+    /// Opens `image` with rings of at most `log_size` bytes.
+    pub(super) fn open_with_log(image: &[u8], log_size: u64) -> Result<Engine> {
+        let mut options = options(256 << 20);
+        options.settings.log_size = log_size;
+        Engine::start(image, &options, None).0
     }
 
     /// Opens `image`. The log begins after it; with `fault` some call of recovery may fail.
@@ -77,16 +86,25 @@ impl Engine {
         dirty_memory: usize,
         fault: Option<(Fault, usize)>,
     ) -> (Result<Engine>, Arc<Mutex<Log>>) {
+        Engine::start(image, &options(dirty_memory), fault)
+    }
+
+    fn start(
+        image: &[u8],
+        options: &OpenSettings,
+        fault: Option<(Fault, usize)>,
+    ) -> (Result<Engine>, Arc<Mutex<Log>>) {
         let storage = SimulatedStorage::new(image, WriteMode::Syscall, MAX_SIZE).unwrap();
         let log = storage.log();
         log.lock().fault = fault;
-        let core = options(dirty_memory).start_unshared(Box::new(storage), Path::new("(simulated)"));
-        let engine = core.map(|core| Engine {
-            handle: Arc::new(DbHandle::new(core)),
-            start: image.to_vec(),
-            log: Arc::clone(&log),
-        });
+        let handle = options.start_unshared(Box::new(storage), Path::new("(simulated)"));
+        let engine = handle.map(|handle| Engine { handle, start: image.to_vec(), log: Arc::clone(&log) });
         (engine, log)
+    }
+
+    /// Opens what the page cache has, as after the death of the process.
+    pub(super) fn reopen(&self) -> Engine {
+        Engine::open(&self.image(), 256 << 20).unwrap()
     }
 
     /// Opens the file at `path` together with all others that do: as another process would.
@@ -100,9 +118,10 @@ impl Engine {
         let data = inner.open_for_locks(path).unwrap();
         let storage = SimulatedStorage::over(inner);
         let log = storage.log();
-        let core = options(256 << 20).join(path, lock, data, Box::new(storage))?;
-        let core = core.expect("the lock file is never removed");
-        Ok(Engine { handle: Arc::new(DbHandle::new(core)), start: Vec::new(), log })
+        let Outcome::Opened(handle) = options(256 << 20).join(path, lock, data, Box::new(storage))? else {
+            panic!("the lock file is never removed");
+        };
+        Ok(Engine { handle, start: Vec::new(), log })
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
@@ -135,6 +154,37 @@ impl Engine {
         tx.commit(durability)
     }
 
+    /// Commits, and returns when the transaction is newest: nothing is synced, and no checkpoint follows.
+    pub(super) fn publish(&self, changes: &Entries, durability: Durability) -> Result<TransactionId> {
+        let tx = self.begin()?;
+        put_all(&tx, changes)?;
+        tx.publish(durability)
+    }
+
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        let core = &self.handle.core;
+        core.checkpoint_through(core.shared.newest_id())
+    }
+
+    /// Where the redo log stands after newest.
+    pub(super) fn redo(&self) -> LogState {
+        self.handle.core.shared.newest_log().unwrap()
+    }
+
+    /// The stores to the ring from event `after` on: their offsets and lengths.
+    pub(super) fn ring_stores(&self, after: usize) -> Vec<(usize, usize)> {
+        let ring = self.redo().ring.expect("there is a ring").extent();
+        let offsets = ring.first.offset(PAGE)..PageNumber(ring.end()).offset(PAGE);
+        let log = self.log();
+        let stores = log.events[after..].iter().filter_map(|event| match event {
+            Event::Store { offset, bytes } if offsets.contains(offset) => {
+                Some((*offset as usize, bytes.len()))
+            }
+            _ => None,
+        });
+        stores.collect()
+    }
+
     /// What a reader that begins now sees, and as of which transaction.
     pub(super) fn read(&self) -> Result<(TransactionId, Entries)> {
         let reader = SnapshotReader::begin(&self.handle)?;
@@ -157,42 +207,38 @@ impl Engine {
 }
 
 pub(super) fn entries_of(reader: &SnapshotReader) -> Result<Entries> {
-    let Some(entry) = get(reader, &reader.snapshot.catalog, TABLE.as_bytes())? else {
-        return Ok(Entries::new());
-    };
-    let root = TableEntry::decode(entry)?.root;
+    match get(reader, &reader.snapshot.catalog, TABLE.as_bytes())? {
+        Some(entry) => entries_of_table(reader, entry).map(|(_, entries)| entries),
+        None => Ok(Entries::new()),
+    }
+}
+
+/// The types and the entries of the table that has this entry in the catalog.
+pub(super) fn entries_of_table(reader: &SnapshotReader, entry: &[u8]) -> Result<(String, Entries)> {
+    let TableEntry { root, key_type, .. } = TableEntry::decode(entry)?;
     let mut cursor = RangeCursor::new(&root, Bound::Unbounded, Bound::Unbounded);
     let mut entries = Entries::new();
     while let Some((key, value)) = cursor.next(reader)? {
         entries.insert(key.to_vec(), value.to_vec());
     }
-    Ok(entries)
+    Ok((key_type, entries))
 }
 
 fn with_table<T>(
     tx: &Transaction,
-    work: impl FnOnce(&mut crate::txn::write::OpenTable) -> Result<T>,
+    work: impl FnOnce(&mut crate::txn::open_table::OpenTable) -> Result<T>,
 ) -> Result<T> {
     let mut table = match tx.take_table(TABLE)? {
         Some(table) => table,
         None => tx.create_table(TABLE, "[u8]".into(), "[u8]".into())?,
     };
-    let result = tx.guard(|| tx.spill_if_needed(&mut table).and_then(|()| work(&mut table)));
+    let result = work(&mut table);
     tx.return_table(table);
     result
 }
 
 pub(super) fn put(tx: &Transaction, key: &[u8], value: &[u8]) -> Result<()> {
-    with_table(tx, |table| {
-        let pages = &tx.core().pages;
-        if tx.is_stored_directly(value.len()) {
-            let first = tx.store_value(value)?;
-            table.tree.insert(pages, key, NewValue::Stored { first, length: value.len() as u64 })?;
-        } else {
-            table.tree.insert(pages, key, NewValue::Bytes(value))?;
-        }
-        Ok(())
-    })
+    with_table(tx, |table| tx.insert(table, key, value).map(drop))
 }
 
 pub(super) fn put_all(tx: &Transaction, entries: &Entries) -> Result<()> {
@@ -200,7 +246,7 @@ pub(super) fn put_all(tx: &Transaction, entries: &Entries) -> Result<()> {
 }
 
 pub(super) fn clear(tx: &Transaction) -> Result<()> {
-    with_table(tx, |table| table.tree.clear(&tx.core().pages))
+    with_table(tx, |table| tx.clear(table).map(drop))
 }
 
 pub(super) fn disk(image: &[u8]) -> Disk {

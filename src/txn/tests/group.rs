@@ -9,7 +9,6 @@ use super::fixture::{new_image, options, put};
 use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
-use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
@@ -27,11 +26,13 @@ fn barriers_for(threads: u8, commits: u8) -> u32 {
         std::thread::sleep(Duration::from_millis(40));
     });
     let storage = Hooked { inner, on_read: Box::new(|_| ()), on_barrier, on_growth: Box::new(|_| ()) };
-    let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(slow)")).unwrap();
-    let handle = Arc::new(DbHandle::new(core));
-    let tx = Transaction::begin(&handle, Wait::Forever).unwrap().expect("no deadline");
-    put(&tx, b"long", &[0; 400_000]).unwrap(); // the file need not grow after this
-    tx.commit(Durability::Durable).unwrap();
+    let handle = options(1 << 20).start_unshared(Box::new(storage), Path::new("(slow)")).unwrap();
+    for _ in 0..3 {
+        // Neither file nor ring need grow after this, and the ring has room for all commits.
+        let tx = Transaction::begin(&handle, Wait::Forever).unwrap().expect("no deadline");
+        put(&tx, b"long", &[0; 400_000]).unwrap();
+        tx.commit(Durability::Durable).unwrap();
+    }
     let before = barriers.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
         for thread in 0..threads {

@@ -9,7 +9,6 @@ use super::fixture::{new_image, options, put};
 use super::hooked::Hooked;
 use crate::sys::{FileStorage, Storage, WriteMode};
 use crate::txn::commit::Durability;
-use crate::txn::database::DbHandle;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
 
@@ -27,8 +26,9 @@ fn only_those_who_take_little_find_zeros_in_a_longer_file() {
         on_barrier: Box::new(|| ()),
         on_growth: Box::new(move |zero| log.lock().push(zero)),
     };
-    let core = options(1 << 20).start_unshared(Box::new(storage), Path::new("(memory)")).unwrap();
-    let handle = Arc::new(DbHandle::new(core));
+    let mut options = options(1 << 20);
+    options.settings.log_size = 64 << 10; // a longer ring is much
+    let handle = options.start_unshared(Box::new(storage), Path::new("(memory)")).unwrap();
     let mut next_key = 0u32;
     let mut growths_of = |value_len: usize, count: u32| {
         for _ in 0..count {

@@ -37,6 +37,16 @@ impl Storage for Hooked {
         self.inner.barrier_with_length()
     }
 
+    fn barrier_over(&self, offset: u64, length: u64) -> io::Result<()> {
+        (self.on_barrier)();
+        self.inner.barrier_over(offset, length)
+    }
+
+    fn checkpoint_barrier(&self) -> io::Result<()> {
+        (self.on_barrier)();
+        self.inner.checkpoint_barrier()
+    }
+
     fn grow(&self, from: u64, to: u64, zero: bool) -> io::Result<()> {
         (self.on_growth)(zero);
         self.inner.grow(from, to, zero)

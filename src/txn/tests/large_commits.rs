@@ -106,5 +106,6 @@ fn file_does_not_grow_for_contiguous_pages_of_a_transaction_that_spills() {
     }
     tx.commit(Durability::Durable).unwrap();
     let (length, used) = length_and_used(&engine);
-    assert!(length <= used * 21 / 20 + AHEAD_PAGES, "{length} pages, {used} in use");
+    // It grows for the ring as well.
+    assert!(length <= used * 21 / 20 + 2 * AHEAD_PAGES, "{length} pages, {used} in use");
 }

@@ -4,6 +4,7 @@
 
 mod appended;
 mod ceiling;
+mod checkpoints;
 mod doubt;
 mod faults;
 mod file_locks;
@@ -13,9 +14,12 @@ mod growth;
 mod hooked;
 mod large_commits;
 mod left_state;
+mod mistakes;
 mod names;
+mod orphans;
 mod panics;
 mod power_cut;
+mod replay;
 mod sharing;
 mod slots;
 mod write_back;

@@ -117,8 +117,8 @@ impl Place {
     }
 
     fn open(&self) -> Result<Party> {
-        let core = options(256 << 20).open(&self.path)?;
-        Ok(Party { handle: Arc::new(DbHandle::new(core)), acknowledged: Entries::new() })
+        let handle = options(256 << 20).open(&self.path)?;
+        Ok(Party { handle, acknowledged: Entries::new() })
     }
 }
 

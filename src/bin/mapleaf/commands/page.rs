@@ -99,13 +99,14 @@ fn find_use(command: &Page, page: &Anatomy) -> Result<Use, Failure> {
             place => format!(", {place} after its first, page {}", page_use.first),
         };
         let text = match page_use.role {
-            PageRole::Meta => "room for a record".to_owned(),
+            PageRole::Meta => "room for a meta".to_owned(),
             PageRole::Leaf => format!("a leaf {of}"),
             PageRole::Branch { level } => format!("a branch {of}, {level} above the leaves"),
             PageRole::Overflow => {
                 format!("a large value {of}, of {}{place}", pages_text(page_use.count.into()))
             }
             PageRole::FreeLog => "a part of the log of free space".to_owned(),
+            PageRole::RedoLog => format!("the redo log{place}"),
             PageRole::Retired { is_needed: false, .. } => {
                 "nothing any more: no reader's snapshot has it".to_owned()
             }

@@ -17,7 +17,8 @@ pub(crate) fn page_json(page: &Anatomy) -> Value {
         "problems": problems_json(&page.problems),
     });
     match &page.content {
-        Content::Meta { listed, log } => {
+        Content::Meta { redo_log, listed, log, .. } => {
+            answer["redo_log"] = json!(redo_log);
             answer["listed"] = json!(listed);
             answer["log"] = log.iter().map(log_json).collect();
         }

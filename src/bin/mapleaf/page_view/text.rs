@@ -59,8 +59,13 @@ impl PageText<'_> {
     /// What the header is followed by.
     pub(crate) fn write_content(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.page.content {
-            Content::Meta { listed, log } => {
-                writeln!(out, "\nlisted pages: {}", ranges(listed))?;
+            Content::Meta { redo_log, listed, log, .. } => {
+                if let Some(pages) = redo_log {
+                    writeln!(out, "\nredo log: pages {}..{}", pages.start, pages.end)?;
+                }
+                if !listed.is_empty() {
+                    writeln!(out, "\nlisted pages: {}", ranges(listed))?;
+                }
                 write_log(out, log)
             }
             Content::Leaf(leaf) => self.write_leaf(out, leaf),

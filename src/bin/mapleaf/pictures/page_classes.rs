@@ -50,8 +50,9 @@ const PINNED: usize = 4;
 const RECORD: usize = 5;
 const FREE_LOG: usize = 6;
 const CATALOG: usize = 7;
+const REDO_LOG: usize = 8;
 /// Those from here on depend on what the picture shows.
-pub(crate) const FIRST_OWN: usize = 8;
+pub(crate) const FIRST_OWN: usize = 9;
 
 const COMMON: [(&str, Color, char); FIRST_OWN] = [
     ("damaged or lost", Color(0xff, 0x00, 0xff), '?'),
@@ -62,6 +63,7 @@ const COMMON: [(&str, Color, char); FIRST_OWN] = [
     ("record", Color(0x22, 0x26, 0x2b), 'R'),
     ("free log", Color(0x8e, 0x6b, 0xbf), 'F'),
     ("catalog", Color(0x8c, 0x56, 0x4b), 'C'),
+    ("redo log", Color(0x5b, 0x6b, 0x7f), 'W'),
 ];
 const KINDS: [(&str, Color, char); 3] = [
     ("branch", Color(0x1f, 0x5f, 0xa8), 'b'),
@@ -139,6 +141,7 @@ impl Classes {
         match (page.role, page.table) {
             (PageRole::Meta, _) => RECORD,
             (PageRole::FreeLog, _) => FREE_LOG,
+            (PageRole::RedoLog, _) => REDO_LOG,
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, None) => CATALOG,
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, Some(_)) => {
                 FIRST_OWN + self.own(page)

@@ -1,4 +1,4 @@
-//! The checkpointer's turn: a barrier over everything, the meta record, a barrier; then `checkpointed` and the log
+//! The checkpointer's turn: a barrier over everything, the meta, a barrier; then `checkpointed` and the log
 //! start, together.
 //!
 //! - The checkpoint's target protects its snapshot from before the first barrier until `checkpointed` does (L1).
@@ -55,9 +55,7 @@ impl Model {
                 if !self.keeps(LeftOut::CheckpointTargetClearedLast) {
                     next.words.checkpoint_target = 0;
                 }
-                steps.add(next, || {
-                    format!("barrier over the meta record of {target}: {:?}", next.checkpointer)
-                });
+                steps.add(next, || format!("barrier over the meta of {target}: {:?}", next.checkpointer));
             }
             Checkpointer::StepOutcome => self.poison(state, steps),
             Checkpointer::BarriersDone(target) => {
@@ -170,7 +168,7 @@ impl Model {
         } else {
             next.checkpointer = Checkpointer::BarriersDone(target);
         }
-        steps.add(next, || format!("the meta record of {target} is stored in slot {slot}"));
+        steps.add(next, || format!("the meta of {target} is stored in slot {slot}"));
     }
 
     fn slot_to_write(&self, state: &State) -> u8 {

@@ -7,12 +7,12 @@ use crate::{is_long, must_fail, must_hold_without};
 const OVERWRITTEN: &str = "was overwritten";
 /// Recovery finds a state that is too old.
 const LOST: &str = "was acknowledged or kept";
-/// Recovery's meta record names a snapshot that is not whole.
+/// Recovery's meta names a snapshot that is not whole.
 const DAMAGED: &str = "pages of the checkpointed snapshot";
 /// Recovery finds a state that no transaction left.
 const NEVER_WAS: &str = "which never was";
 /// Neither slot has a right record.
-const NO_META: &str = "no meta record is right";
+const NO_META: &str = "no meta is right";
 /// What a believed lock file says is too old.
 const STALE: &str = "has happened";
 
@@ -184,7 +184,7 @@ fn l6_recovery() {
 fn every_rule_is_left_out_and_documented() {
     const NOT_NEEDED: [LeftOut; 3] = [OrphanStoredAgain, PoisonLookedAt, Chain];
     let tests = include_str!("left_out.rs");
-    let document = include_str!("../../docs/REDO.md");
+    let document = include_str!("../../docs/DURABILITY.md");
     let rules = include_str!("options.rs").split_once("enum LeftOut {").expect("the rules").1;
     let rules = rules.split_once("\n}").expect("their end").0;
     let names = rules.lines().filter_map(|line| line.trim().strip_suffix(','));
@@ -195,6 +195,6 @@ fn every_rule_is_left_out_and_documented() {
             !is_needed || is_tested.iter().any(|test| tests.contains(test)),
             "{name} is left out by no test"
         );
-        assert!(document.contains(&format!("`{name}`")), "docs/REDO.md does not name {name}");
+        assert!(document.contains(&format!("`{name}`")), "docs/DURABILITY.md does not name {name}");
     }
 }

@@ -38,7 +38,7 @@ impl Model {
         }
     }
 
-    /// No record below the log start of every meta record can be accepted again, unless a rule is left out.
+    /// No record below the log start of every meta can be accepted again, unless a rule is left out.
     fn forget_old_records(&mut self, state: &mut State) {
         use LeftOut::{CheckpointBeforeAppending, Jump, SequenceNumber};
         let rules = [SequenceNumber, Jump, CheckpointBeforeAppending];

@@ -1,0 +1,31 @@
+//! Mistakes made on purpose that only several handles can show: the tests of what they break must fail.
+
+use std::panic::catch_unwind;
+
+use super::{checkpoints, doubt, orphans};
+use crate::base::mutation::{Mutation, set_mutation};
+
+#[test]
+fn each_mistake_fails_its_test() {
+    let tests: [(Mutation, fn()); 4] = [
+        (
+            Mutation::LogNotStoredAgain,
+            doubt::log_bytes_that_a_failed_sync_has_lost_are_stored_again_by_a_newcomer,
+        ),
+        (
+            Mutation::PagesNotStoredAgain,
+            doubt::a_newcomers_checkpoint_stores_again_the_pages_that_are_not_checkpointed,
+        ),
+        (
+            Mutation::LeftMetaNotErased,
+            checkpoints::a_meta_that_a_dead_checkpointer_has_left_is_erased_before_its_pages_are_free,
+        ),
+        (Mutation::OrphanNotReplayed, orphans::the_next_writer_completes_the_transaction_first),
+    ];
+    for (mutation, test) in tests {
+        set_mutation(Some(mutation));
+        let failed = catch_unwind(test).is_err();
+        set_mutation(None);
+        assert!(failed, "{mutation:?}");
+    }
+}
