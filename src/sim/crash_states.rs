@@ -5,10 +5,11 @@ use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
 use super::history::{Expected, FullHistory};
 use super::random::Random;
+use super::recovery::{Recovery, found_in};
 use super::replay::{Choice, Segment, random_at};
 use super::report::Counters;
 use super::session::{Opened, Session, live, open};
-use super::state_checker::{Recovery, StateChecker, found_in};
+use super::state_checker::StateChecker;
 use super::workload::Workload;
 use crate::base::TransactionId;
 

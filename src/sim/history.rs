@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
+use super::recovery::Recovery;
 use super::session::{Opened, Session, StepEnd, open};
-use super::state_checker::Recovery;
 use super::workload::{History, StepOutcome, Workload};
 use crate::base::TransactionId;
 use crate::error::Result;

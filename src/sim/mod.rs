@@ -90,6 +90,7 @@ mod explore;
 mod failure;
 mod history;
 mod random;
+mod recovery;
 mod replay;
 mod report;
 mod session;

@@ -2,12 +2,11 @@
 
 use std::fmt::Display;
 
-use super::disk::{Disk, Event};
+use super::disk::Disk;
 use super::failure::{Problem, ProblemKind};
 use super::history::{Expected, FullHistory, fingerprint};
-use super::replay::FaultyCall;
+use super::recovery::Recovery;
 use super::session::{Opened, open, shared};
-use super::storage::{Fault, Log};
 use super::workload::Workload;
 use crate::base::TransactionId;
 use crate::db::Db;
@@ -126,53 +125,8 @@ fn unreadable(error: Error) -> Problem {
     Problem::new(ProblemKind::Unclean, format_args!("cannot read the recovered database: {error}"))
 }
 
-/// What recovery did.
-pub(super) struct Recovery {
-    pub(super) events: Vec<Event>,
-    /// The newest transaction that it found in the file.
-    pub(super) found: TransactionId,
-    /// Newest at its end. It has the state of `found`, and is another transaction if there was something to replay.
-    pub(super) newest: TransactionId,
-    reads: usize,
-    stores: usize,
-    grows: usize,
-}
-
-impl Recovery {
-    /// Returns what the recovery of `db` did, which has just been opened.
-    pub(super) fn of(db: &Db, log: &mut Log) -> Recovery {
-        let events = std::mem::take(&mut log.events);
-        let newest = shared(db).newest_id();
-        let found = found_in(&events).unwrap_or(newest);
-        Recovery { events, found, newest, reads: log.reads, stores: log.stores, grows: log.grows }
-    }
-
-    /// Returns every call that can fail, with each fault that can hit it. `FlippedBit` is left out, because a bit
-    /// that is flipped when it is read is like one that is flipped on the disk; `Cut` is, because recovery does not cut
-    /// the file.
-    pub(super) fn calls(&self) -> Vec<FaultyCall> {
-        let is_barrier = |event: &&Event| matches!(event, Event::BarrierBegins { .. });
-        let kinds = [
-            (Fault::Read, self.reads),
-            (Fault::Store, self.stores),
-            (Fault::StoreNoSpace, self.stores),
-            (Fault::Barrier, self.events.iter().filter(is_barrier).count()),
-            (Fault::Grow, self.grows),
-        ];
-        kinds.into_iter().flat_map(|(fault, count)| (0..count).map(move |call| (fault, call))).collect()
-    }
-}
-
-/// Returns the newest transaction that recovery has found, from the calls that it has made; `None` if it has not ended.
-pub(super) fn found_in(recovery: &[Event]) -> Option<TransactionId> {
-    recovery.iter().rev().find_map(|event| match event {
-        Event::Acknowledged(id) => Some(*id),
-        _ => None,
-    })
-}
-
-/// L5: new transactions, recovery's own among them, get ids above the id of every meta page that recovery found, or left
-/// on the disk, and above the ids of all records that it has replayed.
+/// L5: new transactions, recovery's own among them, get ids above the id of every meta page that recovery found, or
+/// left on the disk, and above the ids of all records that it has replayed.
 fn ids_are_new(db: &Db, disk: &Disk, recovery: &Recovery) -> Result<(), Problem> {
     let next = shared(db).next_id();
     let Recovery { found, newest: first, .. } = *recovery;

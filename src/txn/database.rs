@@ -220,8 +220,8 @@ impl Database {
         }
     }
 
-    /// Ensures that a barrier reaches all of a snapshot of this length. Another handle may have made the file longer since
-    /// this one last asked how long it is. The same error if it is longer than this one has mapped.
+    /// Ensures that a barrier reaches all of a snapshot of this length. Another handle may have made the file longer
+    /// since this one last asked how long it is. The same error if it is longer than this one has mapped.
     pub(super) fn reach(&self, length_pages: u32) -> Result<()> {
         self.check_reach(length_pages)?;
         if length_pages > self.pages.existing_pages() {

@@ -136,8 +136,8 @@ impl OpenSettings {
         })
     }
 
-    /// Recovers the database for a handle that only reads, if the process may write it. Otherwise each such handle would
-    /// replay the log for itself, and hold writers off.
+    /// Recovers the database for a handle that only reads, if the process may write it. Otherwise each such handle
+    /// would replay the log for itself, and hold writers off.
     fn recover_if_permitted(&self, path: &Path) -> bool {
         let mut writing = self.clone();
         (writing.create, writing.settings.read_only) = (false, false);

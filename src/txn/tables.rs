@@ -5,7 +5,8 @@
 //! - Each open table's tree is with its `TableMut`; the others are in the transaction. So the same table is never open
 //!   twice.
 //! - L5: what a change has done is in the transaction's record as soon as it has succeeded, in the order of the
-//!   changes. A value that the caller fills in itself ([`Transaction::reserve`]) is there before the next change of the table.
+//!   changes. A value that the caller fills in itself ([`Transaction::reserve`]) is there before the next change of
+//!   the table.
 
 use std::ops::{Bound, Range};
 
