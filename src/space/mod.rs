@@ -134,6 +134,30 @@ impl Space {
         self.free.tail_run(self.length_pages)
     }
 
+    /// Counts pages at the end of the file that are free or retired by a transaction that `is_over`, from the last one
+    /// down to one that is neither. The pages of `ring` may lie between, and do not count. Stops at `enough`.
+    pub(crate) fn unused_end_pages(
+        &self,
+        ring: Option<Extent>,
+        is_over: impl Fn(TransactionId) -> bool,
+        enough: u32,
+    ) -> u32 {
+        let (mut end, mut pages) = (self.length_pages, 0);
+        while pages < enough && end > FIRST_PAGE {
+            let last = end - 1;
+            let retired = || self.retired.containing(last).filter(|retired| is_over(retired.death));
+            if let Some(run) = self.free.containing(last).or_else(|| retired().map(|retired| retired.run)) {
+                pages += end - run.first.0;
+                end = run.first.0;
+            } else if let Some(ring) = ring.filter(|ring| ring.contains(PageNumber(last))) {
+                end = ring.first.0;
+            } else {
+                break;
+            }
+        }
+        pages
+    }
+
     /// Makes the file shorter. The pages that are cut off must be free.
     pub(crate) fn shrink(&mut self, new_length_pages: u32) -> Result<()> {
         let shrinks = (FIRST_PAGE..=self.length_pages).contains(&new_length_pages);

@@ -35,7 +35,7 @@ use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::pages::SealedPages;
 use crate::tree::{NewValue, TreeMut};
 use crate::txn::allocation::Numbers;
-use crate::txn::database::{Database, FIRST_TRANSACTION};
+use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::load_free_space;
 use crate::txn::open_table::OpenTable;
@@ -51,6 +51,8 @@ const MIN_PINNED_PAGES: u32 = 32;
 /// A ring is at most one part in this many of what is in use, but it may have this many bytes in any file.
 const RING_DIVISOR: u64 = 4;
 const MAX_SMALL_RING_BYTES: u64 = 1 << 20;
+/// A ring is given up when it is more than this many times as long as that, because less is in use now.
+const MOST_EXCESS: u64 = 2;
 
 /// When a commit returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -206,7 +208,7 @@ impl Parts<'_> {
         let id = self.id;
         let keeps_ring = self.core.settings.log_size > 0;
         if let (Some(ring), false) = (log.ring, keeps_ring) {
-            self.space()?.retire(ring.extent(), FIRST_TRANSACTION, id)?;
+            self.retire_ring(ring)?;
         }
         let (snapshot, saved, _) = self.store(LogPlan::Unlogged, &log)?;
         self.check_before_publishing()?;
@@ -224,10 +226,9 @@ impl Parts<'_> {
     /// Step 1.
     fn plan_log(&mut self, log: &LogState) -> Result<LogPlan> {
         if let Some(ring) = log.ring
-            && (self.drops_ring || self.is_ring_in_the_way(ring)?)
+            && (self.drops_ring || self.is_ring_in_the_way(log, ring)?)
         {
-            let id = self.id;
-            self.space()?.retire(ring.extent(), FIRST_TRANSACTION, id)?;
+            self.retire_ring(ring)?;
             return Ok(LogPlan::DropRing);
         }
         match self.wished_ring(log) {
@@ -236,22 +237,20 @@ impl Parts<'_> {
         }
     }
 
-    /// Whether the end of the file could be given up if the ring were not there.
-    fn is_ring_in_the_way(&mut self, ring: Ring) -> Result<bool> {
-        let (core, has_ceiling) = (self.core, self.cut_to.is_some());
+    /// Whether the end of the file could be given up if the ring were not there, or the ring is much longer than one
+    /// that would be taken now.
+    fn is_ring_in_the_way(&mut self, log: &LogState, ring: Ring) -> Result<bool> {
+        let page_size = self.core.pages.page_size;
+        let has_ceiling = self.cut_to.is_some();
         let space = self.space()?;
         if has_ceiling || space.ceiling().is_some() {
             return Ok(false);
         }
-        let ring_end = ring.extent().end();
-        let is_last = ring_end == space.length_pages()
-            || space.free_tail().is_some_and(|tail| tail.first.0 <= ring_end);
-        let before = space.free().containing(ring.first.0 - 1);
-        Ok(is_last
-            && before.is_some_and(|before| {
-                let end_pages = space.length_pages() - before.first.0;
-                is_worth_cutting(end_pages, space.length_pages(), core.pages.page_size)
-            }))
+        let enough = pages_worth_cutting(space.length_pages(), page_size);
+        if space.unused_end_pages(Some(ring.extent()), |_| false, enough) >= enough {
+            return Ok(true);
+        }
+        Ok(ring.length_bytes(page_size) > MOST_EXCESS * self.longest_ring(log))
     }
 
     /// Plans a record in the ring that there is, if it fits, and makes room for it.
@@ -269,8 +268,7 @@ impl Parts<'_> {
     /// The length of the ring that the log is to go on in, if it is to be another.
     fn wished_ring(&self, log: &LogState) -> Option<u64> {
         let page_size = self.core.pages.page_size as u64;
-        let used_bytes = self.used_pages(log) * page_size;
-        let most = self.core.settings.log_size.min((used_bytes / RING_DIVISOR).max(MAX_SMALL_RING_BYTES));
+        let most = self.core.settings.log_size.min(self.longest_ring(log));
         if self.cut_to.is_some() {
             return None;
         }
@@ -286,6 +284,12 @@ impl Parts<'_> {
         (wished >= 2 * now && wished >= 4 * self.core.block).then_some(wished)
     }
 
+    /// The length of the longest ring for what is in use, in bytes.
+    fn longest_ring(&self, log: &LogState) -> u64 {
+        let used_bytes = self.used_pages(log) * self.core.pages.page_size as u64;
+        (used_bytes / RING_DIVISOR).max(MAX_SMALL_RING_BYTES)
+    }
+
     /// Pages of newest that are in use, except those of the ring.
     fn used_pages(&self, log: &LogState) -> u64 {
         let ring_pages = log.ring.map_or(0, |ring| ring.pages);
@@ -299,7 +303,7 @@ impl Parts<'_> {
     /// Takes a ring of `length` bytes, filled with zeros, and retires the one before. Returns `None` if there is no
     /// space for it: then the log stays where it is.
     fn take_ring(&mut self, log: &LogState, length: u64) -> Result<Option<Ring>> {
-        let (core, id) = (self.core, self.id);
+        let core = self.core;
         let pages = (length / core.pages.page_size as u64) as u32;
         let space = self.space()?;
         if space.ceiling().is_some() {
@@ -309,9 +313,17 @@ impl Parts<'_> {
         let ring = Ring { first: extent.first, pages, base: log.end.round_up(core.block) };
         core.fill_ring(ring).or_else(|error| space.release(extent).and(Err(error)))?;
         if let Some(before) = log.ring {
-            space.retire(before.extent(), FIRST_TRANSACTION, id)?;
+            self.retire_ring(before)?;
         }
         Ok(Some(ring))
+    }
+
+    /// Retires a ring as if it had been born in the transaction before: no reader needs a ring, and the checkpointed
+    /// snapshot needs it only until this transaction, which is unlogged, is checkpointed. No other begins before that
+    /// (L9).
+    fn retire_ring(&mut self, ring: Ring) -> Result<()> {
+        let (birth, death) = (self.base.id, self.id);
+        self.space()?.retire(ring.extent(), birth, death)
     }
 
     /// Steps 2 and 3.
@@ -429,10 +441,15 @@ impl Parts<'_> {
     fn advance_newest(self, snapshot: Snapshot, saved: FreeLog, redo: LogState, is_pending: bool) {
         let log = self.state.log.as_mut().expect("it was loaded to store the pages");
         let retiring_pages = log.space.retiring_pages();
+        // The end of the file could be given up if the checkpointed snapshot did not need it.
+        let enough = pages_worth_cutting(snapshot.length_pages, self.core.pages.page_size);
+        let checkpointed = self.core.shared.checkpointed();
+        let ring = redo.ring.map(Ring::extent);
+        let is_end_pinned = log.space.unused_end_pages(ring, |death| death > checkpointed, enough) >= enough;
         let newest = CommittedState { snapshot, space: log.state_with(&saved), log: redo };
         log.committed(saved, self.id);
         let shared = &self.core.shared;
-        let (checkpointed, retired_pages) = (shared.checkpointed(), newest.space.retired_pages);
+        let retired_pages = newest.space.retired_pages;
         if self.state.pinned_at.0 != checkpointed {
             self.state.pinned_at = (checkpointed, retired_pages);
         }
@@ -441,7 +458,7 @@ impl Parts<'_> {
         if pinned > many {
             self.core.has_many_pinned.store(true, Relaxed);
         }
-        if retiring_pages > u64::from(many) {
+        if retiring_pages > u64::from(many) || is_end_pinned {
             self.core.has_retired_many.store(true, Relaxed);
         }
         if snapshot.length_pages < self.base.length_pages {
@@ -456,17 +473,17 @@ impl Parts<'_> {
 /// does not grow and shrink in turn.
 fn shrink(space: &mut Space, page_size: usize) -> Result<()> {
     match space.free_tail() {
-        Some(tail) if is_worth_cutting(tail.count, space.length_pages(), page_size) => {
+        Some(tail) if tail.count >= pages_worth_cutting(space.length_pages(), page_size) => {
             space.shrink(tail.first.0)
         }
         _ => Ok(()),
     }
 }
 
-/// Whether so many pages at the end of the file are given up once they are free.
-fn is_worth_cutting(end_pages: u32, length_pages: u32, page_size: usize) -> bool {
-    let bytes = u64::from(end_pages) * page_size as u64;
-    let is_large = bytes >= 8 << 20 && end_pages >= length_pages / 8;
-    let is_most = bytes >= 1 << 18 && end_pages >= length_pages / 2;
-    is_large || is_most
+/// How many pages at the end of the file are given up once they are free: many, or most.
+fn pages_worth_cutting(length_pages: u32, page_size: usize) -> u32 {
+    let pages_in = |bytes: usize| (bytes / page_size) as u32;
+    let many = pages_in(8 << 20).max(length_pages / 8);
+    let most = pages_in(1 << 18).max(length_pages / 2);
+    many.min(most)
 }
