@@ -390,7 +390,12 @@ impl<S: Workload> Exploration<'_, S> {
                 (None, _) => Choice::Killed,
             };
             let segment = Segment { in_recovery: true, point, fault: Some(call), choice };
-            let expected = match db.and_then(|db| Problem::or_panic(move || Ok(drop(db)))) {
+            let expected = match db.and_then(|db| {
+                Problem::or_panic(move || {
+                    drop(db);
+                    Ok(())
+                })
+            }) {
                 Ok(()) => found_in(&events)
                     .map_or(expected, |found| expected.with_durable(expected.commit_of(found))),
                 Err(problem) if problem.kind != ProblemKind::CannotOpen => {

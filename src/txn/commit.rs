@@ -99,7 +99,7 @@ impl Transaction {
         self.log_all_reserved()?;
         let is_durable = durability == Durability::Durable;
         let parts = self.parts();
-        if !parts.has_changes() && !(is_durable && !parts.core.is_promised(&parts.core.shared.newest()?)) {
+        if !parts.has_changes() && (!is_durable || parts.core.is_promised(&parts.core.shared.newest()?)) {
             return Ok(parts.base.id);
         }
         let id = parts.publish(is_durable)?;
@@ -133,7 +133,7 @@ impl Database {
             core: self,
             id,
             base: &newest.snapshot,
-            state: &mut *writer,
+            state: &mut writer,
             catalog: &mut TreeMut::new(&newest.snapshot.catalog, id, self.pages.page_size),
             tables: &mut BTreeMap::new(),
             record: &mut RecordBuilder::new(HEADER_LEN),
