@@ -123,6 +123,22 @@ impl Database {
         self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
     }
 
+    /// Takes `count` pages that follow each other for a ring. The file grows by what is missing and not ahead: a ring is
+    /// taken once, and what it leaves free is enough for the commits after it. It is not worth a checkpoint either.
+    pub(crate) fn allocate_ring(&self, space: &mut Space, count: u32) -> Result<Extent> {
+        space.reclaim(&self.shared.protected()?)?;
+        self.check_reserve(space, count)?;
+        let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
+        if !has_run || !self.leaves_reserve(space, count) {
+            let tail = space.free_tail().map_or(0, |run| run.count);
+            let for_run = if has_run { 0 } else { count - tail };
+            let with_reserve = count.saturating_add(self.free_reserve(space));
+            let missing = for_run.max(with_reserve.saturating_sub(space.free().page_count()));
+            self.grow_with(space, count, missing, 0)?;
+        }
+        Ok(space.allocate_run(count).expect("the file has grown by what was missing"))
+    }
+
     /// Frees what no snapshot needs any more. If that is not enough, frees what dead readers needed; if that is not
     /// enough either, makes the file longer by what is missing.
     fn reclaim_until<T>(

@@ -47,6 +47,9 @@ const FIRST_RING_BYTES: u64 = 64 << 10;
 const RING_GROWTH: u64 = 4;
 /// A checkpoint is due once it pins one page in this many of the file, beyond what readers pin, and this many at least.
 const PINNED_DIVISOR: u32 = 4;
+/// It is also due, before the file grows for lack of what it pins, once it pins one page in this many, and fewer are free
+/// or than a transaction like the last one takes.
+const SCARCE_DIVISOR: u32 = 16;
 const MIN_PINNED_PAGES: u32 = 32;
 /// A ring is at most one part in this many of what is in use, but it may have this many bytes in any file.
 const RING_DIVISOR: u64 = 4;
@@ -309,7 +312,7 @@ impl Parts<'_> {
         if space.ceiling().is_some() {
             return Ok(None);
         }
-        let Ok(extent) = core.allocate_run(space, pages) else { return Ok(None) };
+        let Ok(extent) = core.allocate_ring(space, pages) else { return Ok(None) };
         let ring = Ring { first: extent.first, pages, base: log.end.round_up(core.block) };
         core.fill_ring(ring).or_else(|error| space.release(extent).and(Err(error)))?;
         if let Some(before) = log.ring {
@@ -440,7 +443,7 @@ impl Parts<'_> {
     /// Step 5. Nothing here can fail.
     fn advance_newest(self, snapshot: Snapshot, saved: FreeLog, redo: LogState, is_pending: bool) {
         let log = self.state.log.as_mut().expect("it was loaded to store the pages");
-        let retiring_pages = log.space.retiring_pages();
+        let (taken_pages, retiring_pages) = (log.space.taken_pages(), log.space.retiring_pages());
         // The end of the file could be given up if the checkpointed snapshot did not need it.
         let enough = pages_worth_cutting(snapshot.length_pages, self.core.pages.page_size);
         let checkpointed = self.core.shared.checkpointed();
@@ -449,13 +452,14 @@ impl Parts<'_> {
         let newest = CommittedState { snapshot, space: log.state_with(&saved), log: redo };
         log.committed(saved, self.id);
         let shared = &self.core.shared;
-        let retired_pages = newest.space.retired_pages;
+        let (free_pages, retired_pages) = (newest.space.free_pages, newest.space.retired_pages);
         if self.state.pinned_at.0 != checkpointed {
             self.state.pinned_at = (checkpointed, retired_pages);
         }
         let pinned = retired_pages.saturating_sub(self.state.pinned_at.1);
         let many = (snapshot.length_pages / PINNED_DIVISOR).max(MIN_PINNED_PAGES);
-        if pinned > many {
+        let scarce = (snapshot.length_pages / SCARCE_DIVISOR).max(MIN_PINNED_PAGES);
+        if pinned > many || pinned > scarce && free_pages < scarce.max(taken_pages) {
             self.core.has_many_pinned.store(true, Relaxed);
         }
         if retiring_pages > u64::from(many) || is_end_pinned {
