@@ -286,6 +286,15 @@ impl Storage for FileStorage {
         }
     }
 
+    /// The description of checkpoints is told of an error here, and tells it no more: so it counts as a failed barrier.
+    fn write_back(&self, offset: u64, length: u64) {
+        if let Some(CheckpointFile { file, syncs }) = &self.checkpoints
+            && platform::write_back(file, offset, length).is_err()
+        {
+            *syncs.has_failed.lock() = true;
+        }
+    }
+
     fn barrier(&self, length: u64) -> io::Result<()> {
         self.barrier_over(0, length)
     }

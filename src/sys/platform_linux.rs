@@ -43,19 +43,31 @@ pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
 /// Begins to write to the disk what the page cache has for `length` bytes from `offset` on, and does not wait for it.
 ///
 /// Without the flags that wait, the call does not collect errors of writes that have ended, so it takes none away from
-/// the next sync. It returns an error if a write could not be begun, as a sync would. Where the system does not have
-/// the call, nothing has been begun, and that is no error.
+/// the next sync. It returns an error if a write could not be begun, as a sync would.
 pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    sync_file_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE)
+}
+
+/// The same, and waits for it. What this returns as an error, the next sync through the same description may not tell
+/// again. It makes nothing durable: the disk's own cache is not flushed.
+pub(super) fn write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    const WRITE_AND_WAIT: libc::c_uint =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    sync_file_range(file, offset, length, WRITE_AND_WAIT)
+}
+
+/// Where the system does not have the call, nothing is done, and that is no error.
+fn sync_file_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -> io::Result<()> {
     let start = libc::off64_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let count = libc::off64_t::try_from(length).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    let started = retry(|| {
+    let done = retry(|| {
         // SAFETY: sync_file_range takes no pointer; the descriptor is open.
-        match unsafe { libc::sync_file_range(file.as_raw_fd(), start, count, libc::SYNC_FILE_RANGE_WRITE) } {
+        match unsafe { libc::sync_file_range(file.as_raw_fd(), start, count, flags) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     });
-    started.or_else(|error| match error.raw_os_error() {
+    done.or_else(|error| match error.raw_os_error() {
         Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE | libc::EPERM) => Ok(()),
         _ => Err(error),
     })

@@ -82,6 +82,11 @@ pub(crate) trait Storage: Send + Sync {
     /// An error that this meets is one of the next sync.
     fn start_write_back(&self, _offset: u64, _length: u64) {}
 
+    /// Writes to the disk what has been stored in `length` bytes from `offset` on, and waits for that, so that the next
+    /// [`Storage::checkpoint_barrier`] has less to write. Nothing is durable after it. An error that this meets is one
+    /// of that barrier.
+    fn write_back(&self, _offset: u64, _length: u64) {}
+
     /// Makes all that has been stored in `0..length` durable, with exactly one `msync`.
     /// After an error the database must be poisoned; the call is never repeated (I6). It is never a part: more than the
     /// mapping has is an error too, which the caller avoids by looking before.

@@ -57,6 +57,16 @@ impl Database {
         self.has_many_pinned.load(Relaxed) || is_log_full()
     }
 
+    /// Writes ahead what a checkpoint will make durable, while commits go on, until the log needs the checkpoint. It
+    /// holds no lock, and promises nothing.
+    pub(crate) fn write_ahead_of_checkpoint(&self) {
+        let is_urgent = || {
+            self.shared.is_poisoned()
+                || self.shared.newest_log().map_or(true, |log| self.is_log_filled(&log, 3, 4))
+        };
+        self.pages.write_back_in_pieces(is_urgent);
+    }
+
     /// Makes a checkpoint if transactions up to `id`, which are durable, have given up so much that only the
     /// checkpointed snapshot keeps: the file's end, or a large part of it.
     pub(crate) fn checkpoint_given_up(&self, id: TransactionId) -> Result<()> {

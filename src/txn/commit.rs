@@ -43,7 +43,8 @@ use crate::txn::write::{Parts, Transaction, retire_all};
 
 /// Bytes of the first ring of a file.
 const FIRST_RING_BYTES: u64 = 64 << 10;
-/// A ring gives way to one this many times as long.
+/// A ring gives way to one this many times as long; at once to the longest that the file may have, if the file is not
+/// small: each change of the ring costs a checkpoint.
 const RING_GROWTH: u64 = 4;
 /// A checkpoint is due once it pins one page in this many of the file, beyond what readers pin, and this many at least.
 const PINNED_DIVISOR: u32 = 4;
@@ -279,7 +280,7 @@ impl Parts<'_> {
         let is_too_short = self.record.is_given_up() || self.core.is_log_half_full(log);
         let wished = match now {
             0 => FIRST_RING_BYTES.min(self.core.settings.log_size),
-            _ if is_too_short => (now * RING_GROWTH).min(most),
+            _ if is_too_short => (now * RING_GROWTH).max(self.share_of_file(log)).min(most),
             _ => return None,
         };
         let unit = page_size.max(self.core.block);
@@ -289,8 +290,12 @@ impl Parts<'_> {
 
     /// The length of the longest ring for what is in use, in bytes.
     fn longest_ring(&self, log: &LogState) -> u64 {
-        let used_bytes = self.used_pages(log) * self.core.pages.page_size as u64;
-        (used_bytes / RING_DIVISOR).max(MAX_SMALL_RING_BYTES)
+        self.share_of_file(log).max(MAX_SMALL_RING_BYTES)
+    }
+
+    /// The part of what is in use that a ring may take in a file that is not small, in bytes.
+    fn share_of_file(&self, log: &LogState) -> u64 {
+        self.used_pages(log) * self.core.pages.page_size as u64 / RING_DIVISOR
     }
 
     /// Pages of newest that are in use, except those of the ring.

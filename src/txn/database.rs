@@ -380,12 +380,16 @@ impl Owner {
             return;
         }
         let core = Arc::clone(&self.core);
+        let has_thread = self.core.settings.syncs_in_background;
         let checkpoint = move || {
+            if has_thread {
+                core.write_ahead_of_checkpoint();
+            }
             // An error is one of the next commit: the database is poisoned, or the ring becomes full.
             let _ = core.checkpoint_through(core.shared.newest_id());
             core.cut_free_tail();
         };
-        if !self.core.settings.syncs_in_background {
+        if !has_thread {
             return checkpoint();
         }
         let Some(mut checkpointer) = self.checkpointer.try_lock() else { return };

@@ -26,6 +26,11 @@ const HEAD_LINES: usize = 3;
 const WRITE_BACK_BYTES: usize = 4 << 20;
 const WRITE_BACK_PIECE_BYTES: usize = 1 << 20;
 
+/// What precedes a checkpoint writes the file to the disk in about this many pieces, of at least and at most this much.
+const GENTLE_PIECES: u64 = 512;
+const MIN_GENTLE_PIECE_BYTES: u64 = 128 << 10;
+const MAX_GENTLE_PIECE_BYTES: u64 = 4 << 20;
+
 /// When the checksums of pages are compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -346,6 +351,19 @@ impl PageFile {
     pub(crate) fn truncate(&self, length_pages: u32) -> Result<()> {
         let to = u64::from(length_pages) * self.page_size as u64;
         self.storage.truncate(to).map_err(self.io_error("truncate"))
+    }
+
+    /// Writes most of what has been stored to the disk, before a checkpoint makes it durable: piece by piece, so that a
+    /// sync of the log that comes meanwhile waits for one piece, and not for all that the checkpoint has to write. Ends
+    /// early if `is_urgent`.
+    pub(crate) fn write_back_in_pieces(&self, is_urgent: impl Fn() -> bool) {
+        let length = self.mapping.mapped_length();
+        let piece = (length / GENTLE_PIECES).clamp(MIN_GENTLE_PIECE_BYTES, MAX_GENTLE_PIECE_BYTES);
+        let mut at = 0;
+        while at < length && !is_urgent() {
+            self.storage.write_back(at, piece.min(length - at));
+            at += piece;
+        }
     }
 
     /// Makes what has been stored in `length` bytes from `offset` on durable: one `msync` (I4).

@@ -57,9 +57,14 @@ impl Database {
 
     /// Whether so much of the ring is in use that a checkpoint is due.
     pub(super) fn is_log_half_full(&self, log: &LogState) -> bool {
+        self.is_log_filled(log, 1, 2)
+    }
+
+    /// Whether more than `part` of `parts` of the ring is in use.
+    pub(super) fn is_log_filled(&self, log: &LogState, part: u64, parts: u64) -> bool {
         let Some(ring) = log.ring.filter(|_| !is_mutated(Mutation::LogOverwritten)) else { return false };
         let log_start = self.shared.log_start().max(ring.base);
-        log.end.since(log_start) > ring.length_bytes(self.pages.page_size) / 2
+        log.end.since(log_start) > ring.length_bytes(self.pages.page_size) / parts * part
     }
 
     /// Stores a record at `lsn`. There is room for it.
