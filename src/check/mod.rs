@@ -68,7 +68,7 @@ pub(crate) fn check(core: &Database, observer: Observer<'_>) -> Result<CheckRepo
     let timeout = core.settings.write_timeout;
     let guard = core.lock_writer(Wait::within(timeout))?;
     let mut guard = guard.ok_or_else(|| core.write_timed_out(timeout))?;
-    let _mark = WriterMark::new(core.writer_lock_id()); // the observer is the caller's code
+    let _mark = WriterMark::new(core.writer_lock_id(), core.fork); // the observer is the caller's code
     check_locked(core, &mut guard, observer)
 }
 

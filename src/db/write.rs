@@ -90,7 +90,10 @@ impl fmt::Debug for WriteTxn {
 
 impl WriteTxn {
     pub(super) fn new(transaction: Transaction) -> WriteTxn {
-        WriteTxn { mark: WriterMark::new(transaction.core().writer_lock_id()), transaction }
+        WriteTxn {
+            mark: WriterMark::new(transaction.core().writer_lock_id(), transaction.core().fork),
+            transaction,
+        }
     }
 
     /// Returns the id that this transaction will have when it commits.

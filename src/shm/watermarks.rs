@@ -101,6 +101,8 @@ const CHANGES: usize = WATERMARKS_AT + 14 * LINE;
 const SLEEPERS: usize = WATERMARKS_AT + 14 * LINE + 1;
 /// Tickets that waiting writers have taken.
 const TICKETS: usize = WATERMARKS_AT + 15 * LINE;
+/// How often a writer has taken its place in the queue.
+const QUEUED: usize = WATERMARKS_AT + 15 * LINE + 1;
 
 #[inline]
 fn place_in_ring(id: TransactionId) -> usize {
@@ -243,6 +245,16 @@ impl SharedMemory {
     /// A ticket for a writer that has to wait: it only orders the queue.
     pub(crate) fn take_ticket(&self) -> u64 {
         self.word(TICKETS).fetch_add(1, SeqCst)
+    }
+
+    /// Announces that a writer has taken its place in the queue.
+    pub(crate) fn announce_queued(&self) {
+        self.word(QUEUED).fetch_add(1, SeqCst);
+    }
+
+    /// A number that changes with each [`SharedMemory::announce_queued`].
+    pub(crate) fn queued(&self) -> u64 {
+        self.word(QUEUED).load(SeqCst)
     }
 
     // ---- for the writer, which holds the writer lock ----

@@ -122,6 +122,14 @@ pub(crate) struct ForkMark {
     generation: u64,
 }
 
+impl PartialEq for ForkMark {
+    fn eq(&self, other: &ForkMark) -> bool {
+        self.generation == other.generation // there is one word
+    }
+}
+
+impl Eq for ForkMark {}
+
 impl ForkMark {
     pub(crate) fn new() -> io::Result<ForkMark> {
         let mut registry = registry()?;

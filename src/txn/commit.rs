@@ -192,6 +192,10 @@ impl Parts<'_> {
         let log = log.log;
         let plan = self.plan_log(&log)?;
         let (snapshot, saved, plan) = self.store(plan, &log)?;
+        let is_lazy = !is_durable && matches!(plan, LogPlan::Append(_));
+        if !(is_lazy && self.state.has_checked_files()) {
+            core.check_names()?;
+        }
         self.check_before_publishing()?;
         let log = self.append(plan, &log, is_durable)?;
         self.advance_newest(snapshot, saved, log, is_durable || log.unlogged == id);
@@ -202,6 +206,7 @@ impl Parts<'_> {
     pub(super) fn publish_orphan(mut self, log: LogState, is_durable: bool) -> Result<TransactionId> {
         let id = self.id;
         let (snapshot, saved, _) = self.store(LogPlan::Unlogged, &log)?;
+        self.core.check_names()?;
         self.check_before_publishing()?;
         self.advance_newest(snapshot, saved, log, is_durable);
         Ok(id)
@@ -215,6 +220,7 @@ impl Parts<'_> {
             self.retire_ring(ring)?;
         }
         let (snapshot, saved, _) = self.store(LogPlan::Unlogged, &log)?;
+        self.core.check_names()?;
         self.check_before_publishing()?;
         let ring = log.ring.filter(|_| keeps_ring).map(|ring| Ring { base: lsn, ..ring });
         let log = LogState { ring, end: lsn, unlogged: id, ..log };
@@ -402,11 +408,9 @@ impl Parts<'_> {
         Ok(saved.log)
     }
 
-    /// Before step 4, which is the first that others may see: a file may be removed or replaced at any moment, and a
-    /// transaction that would be committed to a file without a name must never happen.
+    /// Before step 4, which is the first that others may see: no other program may have stored what a writer stores.
     fn check_before_publishing(&self) -> Result<()> {
         let (shared, base, id) = (&self.core.shared, self.base, self.id);
-        self.core.check_names()?;
         if shared.newest_id() != base.id || shared.next_id() != id || shared.ring_is_full() {
             // This process holds the writer lock: so a program that does not take the locks has stored there.
             let expected =

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -37,6 +37,10 @@ use crate::txn::writer_mark::{self, WriterLockId};
 const CUTS_BETWEEN_BURIALS: u64 = 16;
 /// How long a writer waits for readers that hold it off and that are not in the shared memory.
 const HELD_OFF_PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how long a lazy commit relies on an earlier one's look at the names and lengths of the files, which costs four
+/// system calls. Unit tests look each time, so that they can change the files at each call.
+const FILES_CHECKED_FOR: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 10 });
 
 /// The database, as long as anything of it is open.
 pub(crate) struct Database {
@@ -204,9 +208,20 @@ impl Database {
         }
     }
 
-    /// Returns `Error::Replaced` if one of the two files has lost its name. Called when a transaction begins, before
-    /// newest advances, and before a durable commit is acknowledged: a name may be lost at any moment, and what is
-    /// committed to a file without one is lost with the last handle.
+    /// The same when a transaction begins, unless one has done so a moment ago.
+    pub(super) fn check_files_now_and_then(&self, state: &mut WriterState, base: &Snapshot) -> Result<()> {
+        if state.has_checked_files() && base.length_pages <= self.pages.existing_pages() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.check_files(base)?;
+        state.files_checked_at = Some(now);
+        Ok(())
+    }
+
+    /// Returns `Error::Replaced` if one of the two files has lost its name. Called before newest advances, and before a
+    /// durable commit is acknowledged: a name may be lost at any moment, and what is committed to a file without one is
+    /// lost with the last handle. Only a lazy commit right after another relies on that one's look.
     pub(crate) fn check_names(&self) -> Result<()> {
         self.locks.as_ref().map_or(Ok(()), |locks| locks.check_names(&self.pages.path))
     }
@@ -275,6 +290,13 @@ impl Database {
             self.shared.set_shrunk_in(None);
             seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
         }
+    }
+}
+
+impl WriterState {
+    /// Whether a transaction has compared the names and lengths of the files a moment ago ([`FILES_CHECKED_FOR`]).
+    pub(super) fn has_checked_files(&self) -> bool {
+        self.files_checked_at.is_some_and(|at| at.elapsed() < FILES_CHECKED_FOR)
     }
 }
 

@@ -16,6 +16,8 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -113,6 +115,8 @@ pub(crate) struct FileLocks {
     /// The device and inode numbers of the two files.
     lock_identity: FileIdentity,
     data_identity: FileIdentity,
+    /// One more than what [`SharedMemory::queued`] was before this handle last found the queue empty; 0 if it never has.
+    found_empty_at: AtomicU64,
 }
 
 impl FileLocks {
@@ -121,7 +125,8 @@ impl FileLocks {
         lock_range(data.file()?, LockKind::Shared, PRESENCE)?;
         let lock_identity = status_of(lock.file()?)?.identity;
         let data_identity = status_of(data.file()?)?.identity;
-        Ok(FileLocks { lock, data, lock_identity, data_identity })
+        let found_empty_at = AtomicU64::new(0);
+        Ok(FileLocks { lock, data, lock_identity, data_identity, found_empty_at })
     }
 
     /// Which files the other handles use. The caller must hold the open lock, so that none joins by this lock file.
@@ -183,21 +188,35 @@ impl FileLocks {
 
     /// Takes the writer lock. Returns `false` if the wait is over first.
     pub(crate) fn lock_writer(&self, shared: &SharedMemory, wait: Wait) -> io::Result<bool> {
-        if range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)? && self.try_lock_writer()? {
+        if self.is_queue_empty(shared)? && self.try_lock_writer()? {
             return Ok(true);
         }
         if let Wait::No = wait {
             return Ok(false);
         }
         let place = place_of(shared.take_ticket());
-        let taken = self.wait_at(place, wait);
+        let taken = self.wait_at(shared, place, wait);
         // Unlocking cannot fail, whether the lock is held or not.
         let _ = unlock_range(self.lock.file()?, place..place + 1);
         taken
     }
 
+    /// Whether no writer waits. A writer announces its place once it has locked it: so a queue that was found empty
+    /// stays so until the next announcement, and the kernel need not be asked for each transaction.
+    fn is_queue_empty(&self, shared: &SharedMemory) -> io::Result<bool> {
+        let queued = shared.queued().wrapping_add(1);
+        if self.found_empty_at.load(Relaxed) == queued {
+            return Ok(true);
+        }
+        let is_empty = range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)?;
+        if is_empty {
+            self.found_empty_at.store(queued, Relaxed);
+        }
+        Ok(is_empty)
+    }
+
     /// Waits in the queue, and then for the writer lock.
-    fn wait_at(&self, place: u64, wait: Wait) -> io::Result<bool> {
+    fn wait_at(&self, shared: &SharedMemory, place: u64, wait: Wait) -> io::Result<bool> {
         let file = self.lock.file()?;
         let lock = |kind, range: Range<u64>| match wait {
             Wait::Forever => lock_range(file, kind, range).map(|()| true),
@@ -206,6 +225,7 @@ impl FileLocks {
         if !lock(LockKind::Exclusive, place..place + 1)? {
             return Ok(false); // another handle is testing this byte
         }
+        shared.announce_queued();
         // The byte just before is usually that of the last writer ahead: so each release wakes only one waiter.
         for before in [place - 1..place, QUEUE.start..place] {
             if !lock(LockKind::Shared, before.clone())? {

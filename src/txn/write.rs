@@ -172,7 +172,10 @@ impl Transaction {
             // No database counts that far: the id that the file came with was forged.
             return Err(corrupt(None, "transaction id", format_args!("below {}", TransactionId::MAX), id));
         }
-        core.check_files(&transaction.base)?;
+        let mut writer = transaction.writer.borrow_mut();
+        let state = writer.as_mut().expect("the transaction has just begun");
+        core.check_files_now_and_then(state, &transaction.base)?;
+        drop(writer);
         Ok(transaction)
     }
 

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -26,6 +27,8 @@ pub(crate) struct WriterState {
     pub(crate) transactions: u64,
     /// A checkpointed transaction, and how many pages were retired and not free when it had just become that.
     pub(crate) pinned_at: (TransactionId, u32),
+    /// When a transaction last compared the names and lengths of the files.
+    pub(crate) files_checked_at: Option<Instant>,
     /// How often the file's end could not be cut off because a reader was in the way.
     pub(crate) cuts_put_off: u64,
     /// Readers that were too old and have been reported to the application.

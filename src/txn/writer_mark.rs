@@ -16,7 +16,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::MutexGuard;
 
-use crate::sys::FileIdentity;
+use crate::sys::{FileIdentity, ForkMark};
 
 /// Which writer lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +30,7 @@ pub(crate) enum WriterLockId {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Held {
     lock: WriterLockId,
-    process: u32,
+    process: ForkMark,
 }
 
 thread_local! {
@@ -46,8 +46,9 @@ pub(crate) struct WriterMark {
 }
 
 impl WriterMark {
-    pub(crate) fn new(lock: WriterLockId) -> WriterMark {
-        let held = Held { lock, process: std::process::id() };
+    /// `process` is the mark of the handle whose writer lock it is.
+    pub(crate) fn new(lock: WriterLockId, process: ForkMark) -> WriterMark {
+        let held = Held { lock, process };
         // At the end of a thread its list may be gone. A transaction that begins then is not marked.
         let _ = HELD.try_with(|list| list.borrow_mut().push(held));
         WriterMark { held, not_send: PhantomData }
@@ -67,6 +68,6 @@ impl Drop for WriterMark {
 
 /// Returns whether the current thread holds this writer lock.
 pub(crate) fn is_held(lock: WriterLockId) -> bool {
-    let is_it = |held: &Held| held.lock == lock && held.process == std::process::id();
+    let is_it = |held: &Held| held.lock == lock && !held.process.is_inherited();
     HELD.try_with(|list| list.borrow().iter().any(is_it)).unwrap_or(false)
 }
