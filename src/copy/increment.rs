@@ -25,8 +25,8 @@ pub struct Increment {
     pub pages: u32,
     /// Its length, in bytes.
     pub bytes: u64,
-    /// Whether another increment may follow it. It is `false` if `transaction` was not durable, because a loss of
-    /// power may undo it.
+    /// Whether another increment may follow it. It is `false` if `transaction` was in no checkpoint and the handle may
+    /// not make one, because a loss of power may undo it, or put its entries into other pages.
     pub may_be_followed: bool,
 }
 

@@ -5,9 +5,8 @@
 //! increment has both, so the mark can be computed again and compared. (Other identities are random as a whole; one
 //! in 2^64 has a given mark.)
 //!
-//! Only a copy of a durable transaction is marked. A loss of power can undo other transactions, and their ids are
-//! then given out again. (It may also put entries of a durable one into other pages, when the redo log is replayed. An
-//! increment that does not fit then is found by the checksums of the pages that it keeps.)
+//! Only a copy of a checkpointed transaction is marked. A loss of power can undo other transactions, and their ids are
+//! then given out again; and when the redo log is replayed, entries of durable ones come into other pages.
 
 use crate::base::TransactionId;
 use crate::error::{Error, Result};

@@ -330,7 +330,7 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
         let header = IncrementHeader::decode(&header)?;
         return match (header.origin == *origin, header.may_be_followed) {
             (true, true) => Ok(header.id),
-            (true, false) => Err(wrong("its transaction was not durable when it was made")),
+            (true, false) => Err(wrong("its transaction was not in a checkpoint when it was made")),
             (false, _) => Err(wrong("it was made of another database")),
         };
     }
@@ -340,7 +340,7 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
         true => Ok(snapshot.id),
         false => Err(wrong(
             "it is not a copy of this database, or it is a compacting copy, or it was written to, or its transaction \
-             was not durable when it was made",
+             was not in a checkpoint when it was made",
         )),
     }
 }

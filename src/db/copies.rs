@@ -12,8 +12,8 @@ impl ReadTxn {
     ///
     /// When this returns, the copy is a complete and durable database under its name. Every page has been verified:
     /// damage is an error and is not copied. The copy is another database, with its own identity, and continues from
-    /// this snapshot's transaction. If that transaction was durable, increments can be restored onto the copy
-    /// ([`restore`](crate::restore)). The file ends with the last page that this snapshot uses, and free pages before
+    /// this snapshot's transaction. A handle that may write makes a checkpoint first if this snapshot is in none: then
+    /// increments can be restored onto the copy ([`restore`](crate::restore)). The file ends with the last page that this snapshot uses, and free pages before
     /// it are not copied. Where possible, the kernel copies the data, or the file system shares its blocks.
     ///
     /// # Errors
@@ -139,8 +139,8 @@ impl ReadTxn {
     /// # Errors
     ///
     /// - [`Error::WrongBase`](crate::Error::WrongBase) if no increment can follow: the file is a copy of another
-    ///   database, or a compacting copy, or it has been written to, or its transaction was not durable when it was
-    ///   copied.
+    ///   database, or a compacting copy, or it has been written to, or its transaction was in no checkpoint when
+    ///   it was copied.
     /// - [`Error::BadIncrement`](crate::Error::BadIncrement) if the file is a damaged increment.
     /// - [`Error::InUse`](crate::Error::InUse) if the copy is open.
     /// - [`Error::NotADatabase`](crate::Error::NotADatabase), [`Error::Io`](crate::Error::Io).

@@ -314,9 +314,19 @@ impl Db {
     /// [`Error::Forked`](crate::Error::Forked) in a forked child.
     ///
     /// ```
-    /// let db = mapleaf::Db::in_memory()?;
+    /// use mapleaf::{Db, Table};
+    /// const HITS: Table<u64, u64> = Table::new("hits");
+    ///
+    /// let db = Db::in_memory()?;
     /// let stats = db.stats()?;
     /// assert_eq!((stats.tables, stats.readers), (0, 0));
+    /// db.update(|tx| tx.table(&HITS)?.insert(7, 1))?; // the first commit takes a ring for the log, and checkpoints it
+    /// db.update(|tx| tx.table(&HITS)?.insert(8, 1))?;
+    /// let stats = db.stats()?;
+    /// assert_eq!((stats.log_bytes, stats.log_used_bytes), (65536, 4096)); // one record, which has a block to itself
+    /// assert!(stats.checkpointed < stats.durable);
+    /// db.checkpoint()?;
+    /// assert_eq!((db.stats()?.log_used_bytes, db.stats()?.checkpointed), (0, stats.durable));
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn stats(&self) -> Result<Stats> {

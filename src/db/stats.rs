@@ -1,8 +1,13 @@
 //! Sizes and transaction ids of a database, and its unused pages.
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::base::Lsn;
 use crate::check::{self, PageUse};
 use crate::db::Db;
 use crate::error::Result;
+use crate::sys::coarse_milliseconds;
 
 /// Sizes and transaction ids of a database, as [`Db::stats`] found them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,15 +30,31 @@ pub struct Stats {
     pub visible: u64,
     /// Id of the newest durable transaction.
     pub durable: u64,
+    /// Id of the transaction of the last checkpoint: after a crash, replay of the redo log begins there.
+    pub checkpointed: u64,
+    /// Length of the redo log's ring, in bytes; 0 if the file has none.
+    pub log_bytes: u64,
+    /// Bytes in the redo log since the last checkpoint: what replay would read. At half of `log_bytes` a checkpoint is
+    /// due.
+    pub log_used_bytes: u64,
+    /// Bytes at the redo log's end, of lazy and waiting commits, that are not durable yet.
+    pub log_unsynced_bytes: u64,
+    /// Checkpoints that all handles have made since the database was opened, by the first of those that are open.
+    pub checkpoints: u64,
+    /// Those of them that this handle has made.
+    pub own_checkpoints: u64,
+    /// How long ago the last one of `checkpoints` was made; `None` if there was none.
+    pub checkpoint_age: Option<Duration>,
     /// Tables in the visible snapshot.
     pub tables: u64,
     /// Live read transactions, in all processes.
     pub readers: usize,
     /// Id of the oldest snapshot that a read transaction holds.
     pub oldest_reader: Option<u64>,
-    /// Barriers (`msync`) that this handle has issued since it opened the database, including those of recovery.
+    /// Barriers (`msync` or `fdatasync`) that this handle has issued since it opened the database, including those of
+    /// recovery and of checkpoints.
     pub syncs: u64,
-    /// Bytes of pages and meta pages that this handle has stored since it opened the file. The zeros by which the
+    /// Bytes of pages, meta pages and redo records that this handle has stored since it opened the file. The zeros by which the
     /// file grows do not count.
     pub written_bytes: u64,
 }
@@ -51,7 +72,17 @@ impl Stats {
         let tables = core.shared.visible_snapshot()?.catalog.entries; // a word: no reader slot is needed
         // Newest is read last, and is at least what the others were.
         let (durable, visible) = (core.shared.durable().0, core.shared.visible().0);
+        let (checkpointed, log_start) = (core.shared.checkpointed().0, core.shared.log_start());
+        let synced = core.shared.synced();
+        let (checkpoints, milliseconds) = core.shared.checkpoints();
         let newest = core.shared.newest()?;
+        // Below the ring's base the log lies in the ring before it, which is checkpointed.
+        let log_above = |from: Lsn| {
+            newest
+                .log
+                .ring
+                .map_or(0, |ring| newest.log.end.0.saturating_sub(from.max(log_start).max(ring.base).0))
+        };
         Ok(Stats {
             page_size: core.pages.page_size,
             file_bytes: core.pages.storage.mapping().mapped_length(),
@@ -61,6 +92,14 @@ impl Stats {
             newest: newest.snapshot.id.0,
             visible,
             durable,
+            checkpointed,
+            log_bytes: newest.log.ring.map_or(0, |ring| ring.length_bytes(core.pages.page_size)),
+            log_used_bytes: log_above(log_start),
+            log_unsynced_bytes: log_above(synced),
+            checkpoints,
+            own_checkpoints: core.checkpoint_count.load(Relaxed),
+            checkpoint_age: (checkpoints > 0)
+                .then(|| Duration::from_millis(coarse_milliseconds().saturating_sub(milliseconds))),
             tables,
             readers,
             oldest_reader,

@@ -144,7 +144,7 @@ impl Inspector {
     }
 
     fn take_record(&self, page: &mut Anatomy) -> Result<()> {
-        page.kind = Some("record");
+        page.kind = Some("meta page");
         if page.bytes.iter().all(|&byte| byte == 0) {
             page.content = Content::Empty;
             return Ok(());

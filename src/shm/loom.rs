@@ -3,24 +3,29 @@
 //!
 //! The world is one page for each snapshot, in one of a few places. A transaction stores its id in a place that the
 //! interval rule (I2) says is free, and names the place as its catalog's root. A thread that may read a snapshot must
-//! find its id there; and no thread may store while another reads ([`Watched`]).
+//! find its id there; and no thread may store while another reads ([`Watched`]). Beside the pages there is a ring of
+//! a few log records: each transaction stores one, if there is room (L7). What a crash would lead to is read before each
+//! barrier would end: by a syncer the records from the log start on, by a checkpointer the page of the checkpointed
+//! snapshot as well.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64 as Counter, Ordering::Relaxed};
 
-use loom::sync::Arc;
+use loom::sync::{Arc, Mutex};
 use loom::thread;
 
 use super::handles::HandleNumber;
-use super::watermarks::{CommittedState, Snapshot};
+use super::watermarks::{CommittedState, LogState, Snapshot};
 use super::{SharedMemory, Step, WORD_COUNT};
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{Lsn, PageNumber, TransactionId};
 use crate::format::tree_root::TreeRoot;
 use crate::shm::commit_info::SpaceState;
 use crate::sys::SharedWords;
 use crate::sys::atomic::Watched;
 
 const PLACES: usize = 4;
+/// Records that the log has room for.
+const RECORDS: u64 = 3;
 /// More preemptions than there are steps: every interleaving.
 const EVERY: usize = 100;
 const FIRST: TransactionId = TransactionId(1);
@@ -37,6 +42,9 @@ pub(super) fn is_left_out(step: Step) -> bool {
 struct World {
     shared: SharedMemory,
     places: [Watched; PLACES],
+    /// Positions in the log count records: the one at `lsn` is that of transaction `lsn + 2`.
+    log: [Watched; RECORDS as usize],
+    syncer_lock: Mutex<()>,
     /// Commits that ask for durability, a bit for each id.
     durable_ids: u64,
 }
@@ -44,8 +52,14 @@ struct World {
 impl World {
     fn new(durable_ids: u64) -> World {
         let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
-        shared.start_at(&head_at(FIRST, 0), 0, FIRST.next());
-        World { shared, places: [1, 0, 0, 0].map(Watched::new), durable_ids }
+        shared.start_at(&state_at(FIRST, 0, LogState::default()), 0, FIRST.next());
+        World {
+            shared,
+            places: [1, 0, 0, 0].map(Watched::new),
+            log: [0; RECORDS as usize].map(Watched::new),
+            syncer_lock: Mutex::new(()),
+            durable_ids,
+        }
     }
 
     fn is_durable_commit(&self, id: TransactionId) -> bool {
@@ -56,6 +70,17 @@ impl World {
     fn read(&self, snapshot: &Snapshot) {
         let place = snapshot.catalog.page.0 as usize;
         assert_eq!(self.places[place].load(), snapshot.id.0, "a protected page has been used again");
+    }
+
+    fn record(&self, lsn: u64) -> &Watched {
+        &self.log[(lsn % RECORDS) as usize]
+    }
+
+    /// The records of a part of the log that replay would need, or a sync stores again, are there.
+    fn read_log(&self, from: Lsn, to: Lsn) {
+        for lsn in from.0..to.0 {
+            assert_eq!(self.record(lsn).load(), lsn + 2, "a record that is needed has been overwritten");
+        }
     }
 
     /// A whole read transaction.
@@ -70,26 +95,54 @@ impl World {
         self.shared.end_read(slot);
     }
 
-    /// A sync, without its disk.
+    /// A sync, without its disk: `Database::sync_newest`.
     fn sync(&self) {
-        let (durable, slot) = (self.shared.durable(), self.shared.durable_slot());
-        if durable == self.shared.newest_id() {
-            return;
-        }
-        let durable = self.shared.snapshot(durable);
+        let _turn = self.syncer_lock.lock().unwrap();
         let target = self.shared.take_target().unwrap();
-        // Until the barrier has returned, a crash leads to the one or to the other.
+        assert_whole(&target);
+        let durable = target.log.sealed.max(self.shared.checkpointed());
+        if target.log.sealed > self.shared.durable() {
+            // A sync of a handle that has inherited these bytes reads and stores them.
+            let from = self.shared.synced().max(self.shared.log_start());
+            self.read_log(from, target.log.sealed_end);
+        }
+        self.read(&target.snapshot); // it may become visible
+        self.shared.finish_sync(target.snapshot.id, durable, target.log.sealed_end);
+    }
+
+    /// A checkpoint, without its disk: `Database::checkpoint_newest`. Only one thread makes checkpoints.
+    fn checkpoint(&self) {
+        let target = self.shared.take_checkpoint_target().unwrap();
+        assert_whole(&target);
+        let (before, slot) = (self.shared.checkpointed(), self.shared.checkpoint_slot());
+        // Until the barrier over the meta has returned, a crash leads to the one or to the other.
         self.read(&target.snapshot);
-        self.read(&durable.expect("the ring is long enough"));
-        self.shared.finish_sync(target.snapshot.id, 1 - slot);
+        self.read(&self.shared.snapshot(before).expect("the ring is long enough"));
+        self.read_log(self.shared.log_start(), target.log.end);
+        if is_left_out(Step::CheckpointTargetLast) {
+            self.shared.clear_checkpoint_target();
+        }
+        let turn = (!is_left_out(Step::LogStartInTurn)).then(|| self.syncer_lock.lock().unwrap());
+        self.shared.finish_checkpoint(target.snapshot.id, 1 - slot, target.log.end);
+        drop(turn);
+        self.shared.clear_checkpoint_target();
+        self.read(&target.snapshot);
     }
 }
 
-fn head_at(id: TransactionId, place: usize) -> CommittedState {
+/// What a syncer or checkpointer loads of newest belongs together: its free space, its log, its pages.
+fn assert_whole(state: &CommittedState) {
+    let id = state.snapshot.id;
+    let parts = [u64::from(state.space.free_pages), u64::from(state.log.chain), state.log.end.0 + 1];
+    assert_eq!(parts, [id.0; 3], "parts of different transactions");
+}
+
+fn state_at(id: TransactionId, place: usize, log: LogState) -> CommittedState {
     let catalog = TreeRoot { page: PageNumber(place as u32), depth: 1, entries: id.0 };
     CommittedState {
         snapshot: Snapshot { id, length_pages: PLACES as u32, catalog },
-        space: SpaceState::default(),
+        space: SpaceState { free_pages: id.0 as u32, ..SpaceState::default() },
+        log: LogState { end: Lsn(id.0 - 1), chain: id.0 as u32, ..log },
     }
 }
 
@@ -97,6 +150,7 @@ fn head_at(id: TransactionId, place: usize) -> CommittedState {
 struct Writer {
     /// The place of newest's page, and its birth.
     current: (usize, TransactionId),
+    log: LogState,
     /// Births and deaths of what the other places hold; `None`: nothing.
     retired: [Option<(TransactionId, TransactionId)>; PLACES],
     used_again: u64,
@@ -104,12 +158,16 @@ struct Writer {
 
 impl Writer {
     fn new() -> Writer {
-        Writer { current: (0, FIRST), retired: [None; PLACES], used_again: 0 }
+        Writer { current: (0, FIRST), log: LogState::default(), retired: [None; PLACES], used_again: 0 }
     }
 
-    /// Commits, if there is a place. Returns whether there was.
+    /// Commits, if there is a place, and room in the log. Returns whether there was.
     fn commit(&mut self, world: &World) -> bool {
         let id = world.shared.next_id();
+        let lsn = id.0 - 2;
+        if lsn >= world.shared.log_start().0 + RECORDS && !is_left_out(Step::RoomInLog) {
+            return false;
+        }
         let protected = world.shared.protected().unwrap();
         let is_needed = |&(birth, death)| protected.iter().any(|&r| birth <= r && r < death);
         let is_free =
@@ -123,7 +181,12 @@ impl Writer {
         self.retired[place] = None;
         self.retired[self.current.0] = Some((self.current.1, id));
         self.current = (place, id);
-        world.shared.advance_newest(&head_at(id, place), None, world.is_durable_commit(id));
+        world.record(lsn).store(id.0);
+        let is_durable = world.is_durable_commit(id);
+        if is_durable {
+            (self.log.sealed, self.log.sealed_end) = (id, Lsn(id.0 - 1));
+        }
+        world.shared.advance_newest(&state_at(id, place, self.log), is_durable);
         true
     }
 }
@@ -230,6 +293,39 @@ fn reader_beside_both(used_again: &Counter) {
     used_again.fetch_add(writer.used_again, Relaxed);
 }
 
+/// A checkpointer works while others commit, lazily, until the log is full.
+fn checkpointer_beside_writer(used_again: &Counter) {
+    let world = Arc::new(World::new(0));
+    let working = Arc::clone(&world);
+    let checkpointer = thread::spawn(move || (0..2).for_each(|_| working.checkpoint()));
+    let mut writer = Writer::new();
+    for _ in 0..4 {
+        writer.commit(&world);
+    }
+    checkpointer.join().unwrap();
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
+/// A syncer beside a checkpointer, which frees the log that the syncer reads, and a writer, which overwrites it.
+fn syncer_beside_checkpointer(used_again: &Counter) {
+    let world = Arc::new(World::new(!0));
+    let mut writer = Writer::new();
+    writer.commit(&world);
+    writer.commit(&world);
+    let (syncing, working) = (Arc::clone(&world), Arc::clone(&world));
+    let syncer = thread::spawn(move || syncing.sync());
+    let checkpointer = thread::spawn(move || working.checkpoint());
+    for _ in 0..2 {
+        writer.commit(&world);
+    }
+    syncer.join().unwrap();
+    checkpointer.join().unwrap();
+    world.sync();
+    writer.commit(&world);
+    writer.commit(&world);
+    used_again.fetch_add(writer.used_again, Relaxed);
+}
+
 /// A reader begins while the table becomes shorter; its last slot was in a block that is closed meanwhile. With
 /// another reader in the other slot it opens the block again.
 fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
@@ -239,7 +335,7 @@ fn narrower_table<const IS_TAKEN: bool>(used_again: &Counter) {
     let writing = Arc::clone(&world);
     let writer = thread::spawn(move || {
         let mut writer = Writer::new();
-        writer.commit(&writing); // the one before is durable: nothing takes its page
+        writer.commit(&writing); // the one before is checkpointed: nothing takes its page
         writing.shared.narrow_reader_table().unwrap(); // closes the block
         writing.shared.narrow_reader_table().unwrap(); // leaves it out of the scan
         for _ in 0..2 {
@@ -291,6 +387,16 @@ fn syncer_works_beside_a_writer() {
 }
 
 #[test]
+fn checkpointer_works_beside_a_writer() {
+    explore(None, 3, checkpointer_beside_writer);
+}
+
+#[test]
+fn syncer_works_beside_a_checkpointer() {
+    explore(None, 2, syncer_beside_checkpointer);
+}
+
+#[test]
 fn reader_begins_beside_writer_and_syncer() {
     explore(None, 2, reader_beside_both);
 }
@@ -338,7 +444,7 @@ fn a_read_that_ends_unordered_races_with_the_next_store() {
 
 #[test]
 #[should_panic(expected = "protected page")]
-fn target_of_a_head_that_moved_loses_a_page() {
+fn target_of_a_newest_that_moved_loses_a_page() {
     explore(Some(Step::NewestAgain), 3, syncer_beside_writer);
 }
 
@@ -346,6 +452,30 @@ fn target_of_a_head_that_moved_loses_a_page() {
 #[should_panic(expected = "protected page")]
 fn a_target_cleared_early_loses_a_page() {
     explore(Some(Step::TargetLast), 3, syncer_beside_writer);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn a_checkpoints_target_of_a_newest_that_moved_loses_a_page() {
+    explore(Some(Step::NewestAgain), 3, checkpointer_beside_writer);
+}
+
+#[test]
+#[should_panic(expected = "protected page")]
+fn a_checkpoints_target_cleared_early_loses_a_page() {
+    explore(Some(Step::CheckpointTargetLast), 3, checkpointer_beside_writer);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_log_that_is_longer_than_its_ring_is_overwritten() {
+    explore(Some(Step::RoomInLog), 2, syncer_beside_checkpointer);
+}
+
+#[test]
+#[should_panic(expected = "overwritten")]
+fn a_log_start_that_moves_during_a_sync_loses_records() {
+    explore(Some(Step::LogStartInTurn), 3, syncer_beside_checkpointer);
 }
 
 #[test]

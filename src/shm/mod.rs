@@ -78,6 +78,15 @@ enum Step {
     CloseFirst,
     /// Reaping frees the slots of the dead handle only.
     OwnSlotsOnly,
+    /// A checkpoint's target is cleared after checkpointed has been raised.
+    #[cfg(all(test, loom))]
+    CheckpointTargetLast,
+    /// The log start moves while the checkpointer has the syncer lock.
+    #[cfg(all(test, loom))]
+    LogStartInTurn,
+    /// A record is stored only where it overwrites none from the log start on.
+    #[cfg(all(test, loom))]
+    RoomInLog,
 }
 
 #[cfg(not(all(test, loom)))]

@@ -17,7 +17,7 @@
 //! are releases ([`super::commit_info`] says why that is enough). Loads cost the same as acquire loads on x86-64 and
 //! AArch64.
 
-use std::sync::atomic::Ordering::{Release, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use super::commit_info::SpaceState;
@@ -28,7 +28,7 @@ use crate::error::{Result, corrupt};
 use crate::format::ring::Ring;
 use crate::format::tree_root::TreeRoot;
 use crate::sys::atomic::{AtomicU64, fence};
-use crate::sys::futex;
+use crate::sys::{coarse_milliseconds, futex};
 
 /// A state of the database, as a transaction left it: all that a reader needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,6 +79,10 @@ const CHECKPOINTED: usize = WATERMARKS_AT + 5 * LINE;
 const LOG_START: usize = WATERMARKS_AT + 5 * LINE + 1;
 /// The snapshot that a checkpoint in progress makes durable.
 const CHECKPOINT_TARGET: usize = WATERMARKS_AT + 5 * LINE + 2;
+/// When the newest checkpoint of this session was made, in the milliseconds of the system's clock, and how many there
+/// were: for people.
+const CHECKPOINTED_AT: usize = WATERMARKS_AT + 5 * LINE + 3;
+const CHECKPOINTS: usize = WATERMARKS_AT + 5 * LINE + 4;
 const TARGET: usize = WATERMARKS_AT + 6 * LINE;
 /// Log bytes below this are durable.
 const SYNCED: usize = WATERMARKS_AT + 6 * LINE + 1;
@@ -205,6 +209,12 @@ impl SharedMemory {
     /// Log bytes below this are durable.
     pub(crate) fn synced(&self) -> Lsn {
         Lsn(self.word(SYNCED).load(SeqCst))
+    }
+
+    /// How many checkpoints handles have made since the first of those that are open was opened, and when the last one
+    /// was, by [`coarse_milliseconds`].
+    pub(crate) fn checkpoints(&self) -> (u64, u64) {
+        (self.word(CHECKPOINTS).load(Relaxed), self.word(CHECKPOINTED_AT).load(Relaxed))
     }
 
     /// The checksum of the meta that was last stored in `slot`.
@@ -433,6 +443,8 @@ impl SharedMemory {
     /// syncer lock as well (L3).
     pub(crate) fn finish_checkpoint(&self, id: TransactionId, slot: usize, log_start: Lsn) {
         self.store_checkpointed(id, slot, log_start);
+        self.word(CHECKPOINTED_AT).store(coarse_milliseconds(), Relaxed);
+        self.word(CHECKPOINTS).fetch_add(1, Relaxed);
     }
 
     pub(crate) fn clear_checkpoint_target(&self) {

@@ -151,6 +151,7 @@ impl Database {
             self.pages.barrier_over_slot(slot)?;
         }
         self.shared.finish_checkpoint(id, slot, newest.log.end);
+        self.checkpoint_count.fetch_add(1, Relaxed);
         drop(turn);
         self.has_many_pinned.store(false, Relaxed);
         self.has_retired_many.store(false, Relaxed);

@@ -8,8 +8,8 @@
 //!   space stays with the lock.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -64,6 +64,8 @@ pub(crate) struct Database {
     /// retired many.
     pub(crate) has_many_pinned: AtomicBool,
     pub(crate) has_retired_many: AtomicBool,
+    /// How many checkpoints this handle has made: a statistic.
+    pub(crate) checkpoint_count: AtomicU64,
     pub(crate) fork: ForkMark,
     pub(crate) reader_limit: OnceLock<ReaderLimit>,
     /// `None` if the database cannot be shared: it is in memory, or no process can write. Last: the locks are

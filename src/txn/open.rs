@@ -13,8 +13,8 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
@@ -440,6 +440,7 @@ impl OpenSettings {
             sync: SyncState::default(),
             has_many_pinned: AtomicBool::new(false),
             has_retired_many: AtomicBool::new(false),
+            checkpoint_count: AtomicU64::new(0),
             fork,
             reader_limit: OnceLock::new(),
             locks,

@@ -7,6 +7,7 @@
 //!   with the snapshot.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::{PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
@@ -62,7 +63,9 @@ impl SnapshotReader {
     pub(crate) fn is_checkpointed(&self) -> bool {
         let core = &self.handle.core;
         let is_reached = || core.shared.checkpointed() >= self.snapshot.id;
-        is_reached()
+        // What a handle that may not write has replayed, it has for itself alone.
+        let is_private = core.is_read_only() && core.checkpoint_count.load(Relaxed) > 0;
+        !is_private && is_reached()
             || (!core.is_read_only() && core.checkpoint_through(self.snapshot.id).is_ok() && is_reached())
     }
 

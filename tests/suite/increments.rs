@@ -270,9 +270,9 @@ fn name_that_is_no_text_is_not_restored() {
     assert!(!file("result").exists());
 }
 
-/// Loss of power may undo what is not durable, and its id be given again: nothing can be restored onto it.
+/// Loss of power may undo what is in no checkpoint, and its id be given again: nothing can be restored onto it.
 #[test]
-fn what_is_not_durable_is_no_base() {
+fn what_is_not_checkpointed_is_no_base() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let (db, mut random) = database(&file("a.mapleaf"), 6);
@@ -301,7 +301,7 @@ fn what_is_not_durable_is_no_base() {
         let result = restore(file(name), [&next[..]], file("result"));
         assert!(matches!(result, Err(Error::WrongBase { .. })), "{name}: {result:?}");
     }
-    // Since what was durable, all is well.
+    // Since what was checkpointed, all is well.
     let (all, _) = increment(&rx, since);
     restore(file("base"), [&all[..]], file("result")).unwrap();
     assert!(contents(&Db::open(file("result")).unwrap().read().unwrap()) == contents(&rx));

@@ -67,7 +67,7 @@ fn pages_have_what_the_database_has() {
                     || page.problems.is_empty()
             );
             let expected = match page_use.role {
-                PageRole::Meta => "record",
+                PageRole::Meta => "meta page",
                 PageRole::Leaf => "leaf",
                 PageRole::Branch { .. } => "branch",
                 PageRole::Overflow => "overflow",
@@ -111,7 +111,7 @@ fn pages_have_what_the_database_has() {
         assert!(
             told[..total].iter().all(|&times| times == 1) && told[total..].iter().all(|&times| times == 0)
         );
-        assert!(kinds["leaf"] > 2 && kinds["overflow"] == 6 && kinds["record"] == 1, "{kinds:?}");
+        assert!(kinds["leaf"] > 2 && kinds["overflow"] == 6 && kinds["meta page"] == 1, "{kinds:?}");
         assert!(page_size > 4096 || kinds["branch"] > 1 && kinds["free log"] > 0, "{kinds:?}");
         let rx = db.read().unwrap();
         let names = rx.table(&NAMES).unwrap();
@@ -258,7 +258,7 @@ fn what_is_no_database_or_no_page_is_refused() {
         matches!(page, Err(Error::InvalidOption { .. })),
         "12000 bytes are two pages and a piece: {page:?}"
     );
-    assert_eq!(Inspector::open(&text, Some(4096)).unwrap().page(1).unwrap().kind, Some("record"));
+    assert_eq!(Inspector::open(&text, Some(4096)).unwrap().page(1).unwrap().kind, Some("meta page"));
     assert!(matches!(Inspector::open(folder.path().join("none"), None), Err(Error::Io { .. })));
     // Both records damaged: the page size is still what slot 0 says.
     let mut bytes = fs::read(&path).unwrap();

@@ -17,6 +17,18 @@ pub(crate) fn open_existing(path: &Path) -> Result<Db, Failure> {
     Ok(Db::options().create(false).open(path)?)
 }
 
+/// Has a checkpoint made if the snapshot is newer than the last one: only then can increments follow what is copied.
+/// That needs a handle that may write. Where it cannot be had the copy is as good, and no increment follows it.
+pub(crate) fn checkpoint_for_increments(db: &Db, rx: &ReadTxn, path: &Path) -> Result<(), Failure> {
+    if db.stats()?.checkpointed < rx.id()
+        && let Ok(writer) = open_existing(path)
+        && let Err(error) = writer.checkpoint()
+    {
+        eprintln!("mapleaf: no increment can follow this: {}", error);
+    }
+    Ok(())
+}
+
 /// Opens any file to read its pages. `page_size` is their size in bytes, if no meta page has it any more.
 pub(crate) fn open_pages(path: &Path, page_size: Option<usize>) -> Result<Inspector, Failure> {
     Inspector::open(path, page_size).map_err(|error| match error {

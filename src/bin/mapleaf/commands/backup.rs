@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::human::{bytes, count};
 use crate::interrupt::on_interrupt;
-use crate::open::open_read_only;
+use crate::open::{checkpoint_for_increments, open_read_only};
 use crate::outcome::{Answer, Failure, wrong};
 use crate::staging::create_file;
 
@@ -39,6 +39,7 @@ impl Backup {
         }
         let db = open_read_only(&self.file)?;
         let rx = db.read()?;
+        checkpoint_for_increments(&db, &rx, &self.file)?;
         let number = self.since.to_str().and_then(|text| text.parse::<u64>().ok());
         let since = match number {
             // A file that is called like a number is given as ./7.
@@ -59,7 +60,7 @@ impl Backup {
         );
         if !made.may_be_followed {
             eprintln!(
-                "transaction {} is not durable yet: no other increment can follow this one",
+                "transaction {} is not in a checkpoint: no other increment can follow this one",
                 made.transaction
             );
         }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::human::bytes;
 use crate::interrupt::on_interrupt;
-use crate::open::open_read_only;
+use crate::open::{checkpoint_for_increments, open_read_only};
 use crate::outcome::{Answer, Failure, wrong};
 use crate::staging::create_file;
 
@@ -43,6 +43,9 @@ impl Copy {
         on_interrupt(if is_stream { ": the copy is not complete" } else { ": there is no copy" });
         let db = open_read_only(&self.file)?;
         let rx = db.read()?;
+        if !self.compact {
+            checkpoint_for_increments(&db, &rx, &self.file)?;
+        }
         let length = if is_stream {
             rx.copy_to_writer(&mut stdout().lock()).map_err(|error| {
                 let failure = Failure::from(error);

@@ -133,7 +133,8 @@ impl Map {
             let page = inspector.page(next)?;
             let (class, length) = match &page.content {
                 _ if !page.problems.is_empty() => (UNKNOWN, 1),
-                Content::Meta { .. } => (place('R'), 1),
+                Content::Meta { .. } => (place('M'), 1),
+                Content::RedoLog => (place('W'), 1),
                 Content::Leaf(leaf) if !leaf.tables.is_empty() => (place('C'), 1),
                 Content::Leaf(_) => (place('l'), 1),
                 Content::Branch(_) => (place('b'), 1),

@@ -22,8 +22,9 @@ use crate::unused::UnusedCounts;
   mapleaf stat --json app.mapleaf | jq .free_bytes
 
 In use are the pages of the newest transaction. Retired are those that only an older snapshot needs, of a reader
-(pinned) or until the newest transaction is durable. Free are all others: the next commit may use them. Reserved is
-what the file has after its last page, for commits to come. `check` and `map` count the same way.")]
+(pinned) or until the next checkpoint. Free are all others: the next commit may use them. Reserved is
+what the file has after its last page, for commits to come. `check` and `map` count the same way. The log has what was
+committed since the last checkpoint.")]
 pub(crate) struct Stat {
     /// The database.
     file: PathBuf,
@@ -87,7 +88,11 @@ impl Found {
             "retired_pages": unused.retired, "retired_bytes": self.page_bytes(unused.retired),
             "pinned_pages": unused.pinned, "reserved_bytes": self.reserved_bytes,
             "tables": stats.tables, "entries": self.entries(),
-            "head": stats.newest, "visible": stats.visible, "durable": stats.durable,
+            "newest": stats.newest, "visible": stats.visible, "durable": stats.durable,
+            "log_bytes": stats.log_bytes, "log_used_bytes": stats.log_used_bytes,
+            "log_unsynced_bytes": stats.log_unsynced_bytes, "checkpointed": stats.checkpointed,
+            "checkpoints": stats.checkpoints,
+            "checkpoint_age_seconds": stats.checkpoint_age.map(|age| age.as_secs_f64()),
             "readers": stats.readers, "oldest_reader": stats.oldest_reader,
         });
         if let Some(table_pages) = &self.table_pages {
@@ -112,6 +117,7 @@ impl Found {
         writeln!(out, "reserved   {}", bytes(self.reserved_bytes))?;
         writeln!(out, "tables     {}, with {} entries", stats.tables, count(self.entries()))?;
         writeln!(out, "newest     transaction {}, durable {}", stats.newest, stats.durable)?;
+        self.write_log(out)?;
         match stats.oldest_reader {
             Some(oldest) => {
                 writeln!(out, "readers    {}, the oldest at transaction {oldest}", stats.readers)?;
@@ -122,6 +128,27 @@ impl Found {
             Some(table_pages) => self.write_tables(out, table_pages),
             None => Ok(()),
         }
+    }
+
+    fn write_log(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let stats = &self.stats;
+        write!(out, "log        ")?;
+        match (stats.log_bytes, stats.log_unsynced_bytes) {
+            (0, _) => writeln!(out, "none")?,
+            (log, 0) => writeln!(out, "{}, {} in use", bytes(log), bytes(stats.log_used_bytes))?,
+            (log, unsynced) => {
+                let used = bytes(stats.log_used_bytes);
+                writeln!(out, "{}, {used} in use, {} of it not durable", bytes(log), bytes(unsynced))?;
+            }
+        }
+        write!(out, "checkpoint transaction {}", stats.checkpointed)?;
+        match stats.checkpoint_age {
+            Some(age) => {
+                writeln!(out, ", {:.1} s ago; {} made", age.as_secs_f64(), count(stats.checkpoints))?
+            }
+            None => writeln!(out)?,
+        }
+        Ok(())
     }
 
     fn write_tables(&self, out: &mut impl Write, table_pages: &TablePages) -> Result<(), Failure> {

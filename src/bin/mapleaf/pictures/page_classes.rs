@@ -47,7 +47,7 @@ const FREE: usize = 2;
 const RETIRED: usize = 3;
 const PINNED: usize = 4;
 /// Meta pages, and the log of free space.
-const RECORD: usize = 5;
+const META: usize = 5;
 const FREE_LOG: usize = 6;
 const CATALOG: usize = 7;
 const REDO_LOG: usize = 8;
@@ -60,7 +60,7 @@ const COMMON: [(&str, Color, char); FIRST_OWN] = [
     ("free", Color(0xdd, 0xe1, 0xe6), '.'),
     ("retired", Color(0xf3, 0xb4, 0xa9), 'x'),
     ("retired, and pinned by a reader", Color(0xd6, 0x27, 0x28), 'X'),
-    ("record", Color(0x22, 0x26, 0x2b), 'R'),
+    ("meta page", Color(0x22, 0x26, 0x2b), 'M'),
     ("free log", Color(0x8e, 0x6b, 0xbf), 'F'),
     ("catalog", Color(0x8c, 0x56, 0x4b), 'C'),
     ("redo log", Color(0x5b, 0x6b, 0x7f), 'W'),
@@ -139,7 +139,7 @@ impl Classes {
             None => {}
         }
         match (page.role, page.table) {
-            (PageRole::Meta, _) => RECORD,
+            (PageRole::Meta, _) => META,
             (PageRole::FreeLog, _) => FREE_LOG,
             (PageRole::RedoLog, _) => REDO_LOG,
             (PageRole::Leaf | PageRole::Branch { .. } | PageRole::Overflow, None) => CATALOG,
