@@ -286,12 +286,11 @@ impl Storage for FileStorage {
         }
     }
 
-    /// The description of checkpoints is told of an error here, and tells it no more: so it counts as a failed barrier.
+    /// The system tells the description of checkpoints of an error here, and tells it no more. So this counts as one of
+    /// its barriers, and none of them runs meanwhile: after an error here each of them fails.
     fn write_back(&self, offset: u64, length: u64) {
-        if let Some(CheckpointFile { file, syncs }) = &self.checkpoints
-            && platform::write_back(file, offset, length).is_err()
-        {
-            *syncs.has_failed.lock() = true;
+        if let Some(CheckpointFile { file, syncs }) = &self.checkpoints {
+            let _ = syncs.run(|| platform::write_back(file, offset, length));
         }
     }
 

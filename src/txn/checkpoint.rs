@@ -57,11 +57,12 @@ impl Database {
         self.has_many_pinned.load(Relaxed) || is_log_full()
     }
 
-    /// Writes ahead what a checkpoint will make durable, while commits go on, until the log needs the checkpoint. It
-    /// holds no lock, and promises nothing.
+    /// Writes ahead what a checkpoint will make durable, while commits go on, until the log needs the checkpoint or the
+    /// database is closed. It holds no lock, and promises nothing.
     pub(crate) fn write_ahead_of_checkpoint(&self) {
         let is_urgent = || {
             self.shared.is_poisoned()
+                || self.sync.group.is_closed()
                 || self.shared.newest_log().map_or(true, |log| self.is_log_filled(&log, 3, 4))
         };
         self.pages.write_back_in_pieces(is_urgent);

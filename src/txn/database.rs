@@ -430,8 +430,8 @@ impl Drop for Owner {
         if self.core.fork.is_inherited() {
             return; // the thread was not forked
         }
+        self.core.sync.close();
         if let Some(helper) = self.helper.get_mut().take() {
-            self.core.sync.close();
             // It panics only if there is a bug; then the panic has been printed, and closing goes on.
             let _ = helper.join();
         }

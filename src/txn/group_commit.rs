@@ -162,6 +162,10 @@ impl GroupCommit {
         self.state.lock().is_closed = true;
         self.work_available.notify_all();
     }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().is_closed
+    }
 }
 
 /// The right, and the duty, to sync.
