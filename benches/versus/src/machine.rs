@@ -1,8 +1,9 @@
 //! What the figures were measured on. Kinds and sizes only: no names of machines, no paths.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sysinfo::{Disks, System};
 
@@ -46,6 +47,22 @@ pub fn check_is_on_disk(folder: &Path) -> Result<()> {
         bail!("{} is in memory: durable commits would cost nothing; name another --folder", folder.display());
     }
     Ok(())
+}
+
+/// Has the file system of `folder` write back all that it has.
+pub fn write_back(folder: &Path) -> Result<()> {
+    Ok(rustix::fs::syncfs(std::fs::File::open(folder)?)?)
+}
+
+/// Bytes that were ever written to the device that `folder` is on, by its own counter.
+pub fn written_to_device(folder: &Path) -> Result<u64> {
+    const SECTOR_BYTES: u64 = 512;
+    let device = std::fs::metadata(folder)?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let disks = procfs::diskstats()?;
+    let disk = disks.iter().find(|disk| (disk.major, disk.minor) == (major as i32, minor as i32));
+    let disk = disk.context("the folder is on no block device")?;
+    Ok(disk.sectors_written * SECTOR_BYTES)
 }
 
 impl std::fmt::Display for Machine {

@@ -10,8 +10,9 @@ use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
 use crate::engines::{Depth, Engine, Opening, Order};
+use crate::machine::{write_back, written_to_device};
 use crate::memory::Limit;
-use crate::workload::{Digest, KeyList, Kind};
+use crate::workload::{Digest, KeyList, Keys, Kind};
 
 #[derive(clap::Args, Clone)]
 pub struct BuildArguments {
@@ -73,6 +74,8 @@ pub enum Work {
     BeginAndEnd,
     /// `count` durable commits of a new key each.
     NewKeys,
+    /// The same, each timed.
+    TimedCommits,
     /// `count` durable commits, each of an overwritten key.
     Overwrites,
     /// `count` lazy commits of a new key each.
@@ -105,6 +108,21 @@ pub struct Taken {
     /// Bytes that the process made the system read from the device.
     pub device_bytes: u64,
     pub digest: Digest,
+    /// What `timed-commits` took.
+    pub commits: Option<Commits>,
+}
+
+/// How long single commits took, in nanoseconds, and how much reached the disk for all of them.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug)]
+pub struct Commits {
+    pub median: u64,
+    /// 99 and 99.9 of 100 took no longer.
+    pub percentile_99: u64,
+    pub percentile_99_9: u64,
+    pub longest: u64,
+    /// Bytes that were written to the device from the first commit until the database was closed and all was written
+    /// back. Whatever else writes to the device meanwhile counts as well.
+    pub written_to_device: u64,
 }
 
 pub fn build(arguments: &BuildArguments) -> Result<()> {
@@ -145,6 +163,9 @@ fn take(arguments: &Arguments) -> Result<Taken> {
             Ok(digest)
         });
     }
+    if arguments.work == Work::TimedCommits {
+        return time_commits(arguments, chosen);
+    }
     let store = engine.open(folder, opening)?;
     if memory.is_some() {
         // What is in memory when the clock starts is what many lookups have left there.
@@ -162,7 +183,7 @@ fn take(arguments: &Arguments) -> Result<Taken> {
     let values = Kind::Random.values(100 + arguments.seed);
     let done = || Ok(Digest::default());
     clocked(&mut || match arguments.work {
-        Work::Open | Work::OpenAndGet => unreachable!("done above"),
+        Work::Open | Work::OpenAndGet | Work::TimedCommits => unreachable!("done above"),
         Work::Gets => store.get_each(chosen.range(0..*count)),
         Work::GroupedGets => store.get_in_groups(chosen),
         Work::Ranges => store.ranges(chosen, 10),
@@ -209,6 +230,37 @@ fn take(arguments: &Arguments) -> Result<Taken> {
     })
 }
 
+/// Commits each of `keys` on its own, and closes the database.
+fn time_commits(arguments: &Arguments, keys: Keys<'_>) -> Result<Taken> {
+    let values = Kind::Random.values(100 + arguments.seed);
+    let store = arguments.engine.open(&arguments.folder, Opening::default())?;
+    store.scan(&[], usize::MAX, Depth::Ends)?;
+    write_back(&arguments.folder)?;
+    let written_before = written_to_device(&arguments.folder)?;
+    let mut each = Vec::with_capacity(keys.len());
+    let mut taken = clocked(&mut || {
+        for key in keys.chunks(1) {
+            let start = Instant::now();
+            store.put_each(key, values)?;
+            each.push(start.elapsed().as_nanos() as u64);
+        }
+        Ok(Digest::default())
+    })?;
+    drop(store);
+    write_back(&arguments.folder)?;
+    let written_to_device = written_to_device(&arguments.folder)? - written_before;
+    each.sort_unstable();
+    let at = |part: f64| each[((each.len() as f64 * part) as usize).min(each.len() - 1)];
+    taken.commits = Some(Commits {
+        median: at(0.5),
+        percentile_99: at(0.99),
+        percentile_99_9: at(0.999),
+        longest: at(1.0),
+        written_to_device,
+    });
+    Ok(taken)
+}
+
 /// The keys that the work is about; behind them those that it is warmed up with, if memory is short.
 fn keys_for(arguments: &Arguments) -> KeyList {
     let Arguments { entries, count, seed, .. } = *arguments;
@@ -222,7 +274,7 @@ fn keys_for(arguments: &Arguments) -> KeyList {
         Work::OpenAndGet => old(1),
         Work::Gets => old(count + arguments.memory.map_or(0, lookups_that_fill)),
         Work::GroupedGets | Work::Ranges | Work::ReadTransactions | Work::Overwrites => old(count),
-        Work::NewKeys | Work::LazyCommits | Work::Load | Work::Puts => new(count),
+        Work::NewKeys | Work::TimedCommits | Work::LazyCommits | Work::Load | Work::Puts => new(count),
         Work::SortedLoad => new(count).sorted(),
         Work::Batches => new(1000 * count),
     }
@@ -254,6 +306,7 @@ fn clocked(work: &mut dyn FnMut() -> Result<Digest>) -> Result<Taken> {
         major_faults: faults_after.majflt - faults.majflt,
         device_bytes: bytes_after - bytes,
         digest,
+        commits: None,
     })
 }
 

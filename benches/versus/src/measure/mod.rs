@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use crate::duration::duration;
 use crate::engines::{Engine, Order};
 use crate::measure::child::Child;
 use crate::place::KeyPosition;
-use crate::run::{BuildArguments, Taken};
+use crate::run::{BuildArguments, Commits, Taken};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -39,6 +39,9 @@ pub struct Arguments {
 enum What {
     /// System calls and bytes written per transaction; needs strace.
     Transactions,
+    /// How long each of many durable commits takes, the longest too, and what reaches the disk for it. Other programs
+    /// must not use the disk meanwhile.
+    Commits,
     /// Page faults and time to open a file of 1 GiB.
     Open,
     /// Bytes read from the device by a scan over a tenth of a file of 1 GiB, from a cold page cache.
@@ -101,6 +104,7 @@ pub fn measure(arguments: &Arguments) -> Result<()> {
     for what in wanted {
         match what {
             What::Transactions => laboratory.transactions()?,
+            What::Commits => laboratory.commits()?,
             What::Open => laboratory.open()?,
             What::Cold => laboratory.cold()?,
             What::Recovery => laboratory.recovery()?,
@@ -165,6 +169,40 @@ impl Laboratory {
                 ensure!(units.len() == count, "the trace shows {} of {count} transactions", units.len());
                 self.note_units(name, engine, &units);
             }
+        }
+        Ok(())
+    }
+
+    /// Many durable commits of one put: engines interleaved, the median of each figure over the repetitions.
+    fn commits(&mut self) -> Result<()> {
+        let (entries, count) = if self.is_quick { (30_000, 2_000) } else { (300_000, 100_000) };
+        let mut taken = vec![Vec::new(); self.engines.len()];
+        for repetition in 0..self.repetitions().div_ceil(5) {
+            for (&engine, taken) in self.engines.iter().zip(&mut taken) {
+                eprintln!("durable commits: {} ({repetition})", engine.name());
+                let database = self.folder.join(format!("{}-commits-{repetition}", engine.name()));
+                let order = Order::Random;
+                child::build(&BuildArguments { engine, folder: database.clone(), entries, order })?;
+                let child = self.child("timed-commits", engine, &database, entries).count(count);
+                taken.push(child.run()?.commits.context("the commits were not timed")?);
+                std::fs::remove_dir_all(&database)?;
+            }
+        }
+        for (engine, taken) in self.engines.clone().into_iter().zip(taken) {
+            let of =
+                |field: fn(&Commits) -> u64| median(taken.iter().map(|taken| field(taken) as f64).collect());
+            let name = format!("{count} durable commits into {entries} entries");
+            self.note(format!("{name}: median"), engine, of(|taken| taken.median), Unit::Nanoseconds);
+            self.note(format!("{name}: 99 %"), engine, of(|taken| taken.percentile_99), Unit::Nanoseconds);
+            self.note(
+                format!("{name}: 99.9 %"),
+                engine,
+                of(|taken| taken.percentile_99_9),
+                Unit::Nanoseconds,
+            );
+            self.note(format!("{name}: longest"), engine, of(|taken| taken.longest), Unit::Nanoseconds);
+            let each = of(|taken| taken.written_to_device) / count as f64;
+            self.note(format!("{name}: written to the device for each"), engine, each, Unit::Bytes);
         }
         Ok(())
     }
