@@ -13,8 +13,9 @@ impl ReadTxn {
     /// When this returns, the copy is a complete and durable database under its name. Every page has been verified:
     /// damage is an error and is not copied. The copy is another database, with its own identity, and continues from
     /// this snapshot's transaction. A handle that may write makes a checkpoint first if this snapshot is in none: then
-    /// increments can be restored onto the copy ([`restore`](crate::restore)). The file ends with the last page that this snapshot uses, and free pages before
-    /// it are not copied. Where possible, the kernel copies the data, or the file system shares its blocks.
+    /// increments can be restored onto the copy ([`restore`](crate::restore)). The file ends with the last page that
+    /// this snapshot uses, and free pages before it are not copied. Where possible, the kernel copies the data, or the
+    /// file system shares its blocks.
     ///
     /// # Errors
     ///

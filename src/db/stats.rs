@@ -54,8 +54,8 @@ pub struct Stats {
     /// Barriers (`msync` or `fdatasync`) that this handle has issued since it opened the database, including those of
     /// recovery and of checkpoints.
     pub syncs: u64,
-    /// Bytes of pages, meta pages and redo records that this handle has stored since it opened the file. The zeros by which the
-    /// file grows do not count.
+    /// Bytes of pages, meta pages and redo records that this handle has stored since it opened the file. The zeros by
+    /// which the file grows do not count.
     pub written_bytes: u64,
 }
 

@@ -4,9 +4,9 @@
 //! The world is one page for each snapshot, in one of a few places. A transaction stores its id in a place that the
 //! interval rule (I2) says is free, and names the place as its catalog's root. A thread that may read a snapshot must
 //! find its id there; and no thread may store while another reads ([`Watched`]). Beside the pages there is a ring of
-//! a few log records: each transaction stores one, if there is room (L7). What a crash would lead to is read before each
-//! barrier would end: by a syncer the records from the log start on, by a checkpointer the page of the checkpointed
-//! snapshot as well.
+//! a few log records: each transaction stores one, if there is room (L7). What a crash would lead to is read before
+//! each barrier would end: by a syncer the records from the log start on, by a checkpointer the page of the
+//! checkpointed snapshot as well.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64 as Counter, Ordering::Relaxed};

@@ -11,6 +11,7 @@
 //! - I5: an operation on a page that is not in the required state returns an error, because births and page numbers
 //!   come from the file.
 
+pub(crate) mod births;
 pub(crate) mod free_extents;
 pub(crate) mod load;
 pub(crate) mod partition;

@@ -123,8 +123,8 @@ impl Database {
         self.reclaim_until(space, count, |space| space.allocate_run(count), missing)
     }
 
-    /// Takes `count` pages that follow each other for a ring. The file grows by what is missing and not ahead: a ring is
-    /// taken once, and what it leaves free is enough for the commits after it. It is not worth a checkpoint either.
+    /// Takes `count` pages that follow each other for a ring. The file grows by what is missing and not ahead: a ring
+    /// is taken once, and what it leaves free is enough for the commits after it. It is not worth a checkpoint either.
     pub(crate) fn allocate_ring(&self, space: &mut Space, count: u32) -> Result<Extent> {
         space.reclaim(&self.shared.protected()?)?;
         self.check_reserve(space, count)?;

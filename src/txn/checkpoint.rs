@@ -136,7 +136,8 @@ impl Database {
             slot = 1 - slot;
         }
         if self.inherited > checkpointed && !is_mutated(Mutation::PagesNotStoredAgain) {
-            redirty::pages_of(&self.pages, &newest, checkpointed, self.inherited)?;
+            let first_id = self.shared.first_id();
+            redirty::pages_of(&self.pages, &newest, checkpointed, self.inherited, first_id)?;
         }
         let meta = self.meta_of(&newest).encode();
         if is_mutated(Mutation::MetaBeforePages) {

@@ -48,8 +48,8 @@ const FIRST_RING_BYTES: u64 = 64 << 10;
 const RING_GROWTH: u64 = 4;
 /// A checkpoint is due once it pins one page in this many of the file, beyond what readers pin, and this many at least.
 const PINNED_DIVISOR: u32 = 4;
-/// It is also due, before the file grows for lack of what it pins, once it pins one page in this many, and fewer are free
-/// or than a transaction like the last one takes.
+/// It is also due, before the file grows for lack of what it pins, once it pins one page in this many, and fewer are
+/// free than that, or than the last transaction took.
 const SCARCE_DIVISOR: u32 = 16;
 const MIN_PINNED_PAGES: u32 = 32;
 /// A ring is at most one part in this many of what is in use, but it may have this many bytes in any file.

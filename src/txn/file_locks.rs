@@ -115,7 +115,8 @@ pub(crate) struct FileLocks {
     /// The device and inode numbers of the two files.
     lock_identity: FileIdentity,
     data_identity: FileIdentity,
-    /// One more than what [`SharedMemory::queued`] was before this handle last found the queue empty; 0 if it never has.
+    /// One more than what [`SharedMemory::queued`] was before this handle last found the queue empty; 0 if it never
+    /// has.
     found_empty_at: AtomicU64,
 }
 

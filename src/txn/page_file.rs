@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::base::{Extent, PageNumber};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::meta::{META_PAGES, Meta, slot_offset};
 use crate::format::overflow;
@@ -262,6 +262,11 @@ impl PageFile {
         };
         let header = page::verify(self.bytes(Extent { first, count }, length_pages)?, first)?;
         Ok((header, count))
+    }
+
+    /// The birth in the header of a page that has been verified.
+    pub(crate) fn birth_of(&self, number: PageNumber, length_pages: u32) -> Result<TransactionId> {
+        Ok(page::birth(self.bytes(Extent { first: number, count: 1 }, length_pages)?))
     }
 
     /// Stores finished pages, in as few writes as their numbers allow. Leaves `sealed` sorted by number.

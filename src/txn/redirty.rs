@@ -10,13 +10,16 @@
 //! Invariants:
 //! - Only pages of protected snapshots are stored again: no process stores anything else to them meanwhile, and
 //!   readers find the same bytes before, after and in between.
-//! - Each is verified first. If one does not verify it is lost, and that is an error.
+//! - Each is verified first. If one does not verify it is lost, and that is an error. So it is if its birth is not that
+//!   of the transaction that took it ([`Births`]), or if such a page is found where an older one is expected: the page
+//!   cache has dropped it, and shows what was in its place before.
 
-use crate::base::{Extent, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log;
 use crate::format::meta::Meta;
 use crate::shm::watermarks::CommittedState;
+use crate::space::births::Births;
 use crate::tree::newer::{NewerPages, walk_newer};
 use crate::txn::page_file::PageFile;
 
@@ -29,16 +32,20 @@ pub(crate) fn meta(pages: &PageFile, slot: usize, meta: &Meta, bytes: &[u8]) -> 
     pages.store_record(slot, bytes)
 }
 
-/// Stores again the pages of `newest` born after `checkpointed`, up to `through`.
+/// Stores again the pages of `newest` born after `checkpointed`, up to `through`. `first_id`: the first id of this
+/// session.
 pub(crate) fn pages_of(
     pages: &PageFile,
     newest: &CommittedState,
     checkpointed: TransactionId,
     through: TransactionId,
+    first_id: TransactionId,
 ) -> Result<()> {
     let length_pages = newest.snapshot.length_pages;
-    let mut doubtful = Doubtful { pages, length_pages, through };
-    let log = free_log::read_chain(newest.space.log_page, &[], |number| pages.page(number, length_pages))?;
+    let (log_page, log_tail) = (newest.space.log_page, &newest.space.log_tail);
+    let log = free_log::read_chain(log_page, log_tail, |number| pages.page(number, length_pages))?;
+    let births = Births::read(&log.bytes, newest.snapshot.id, checkpointed, first_id)?;
+    let mut doubtful = Doubtful { pages, length_pages, through, births };
     for (first, _) in log.pages.into_iter().take_while(|&(_, birth)| birth > checkpointed) {
         doubtful.page(Extent { first, count: 1 })?;
     }
@@ -51,6 +58,7 @@ struct Doubtful<'a> {
     length_pages: u32,
     /// Pages that were born later are left out.
     through: TransactionId,
+    births: Births,
 }
 
 impl NewerPages for Doubtful<'_> {
@@ -60,7 +68,12 @@ impl NewerPages for Doubtful<'_> {
             let (expected, found) = (format_args!("{} pages", run.count), format_args!("{count} pages"));
             return Err(corrupt(Some(run.first.0), "page not durable yet", expected, found));
         }
+        self.births.check(run.first, header.birth)?;
         if header.birth > self.through { Ok(()) } else { store(self.pages, run) }
+    }
+
+    fn older_page(&mut self, number: PageNumber) -> Result<()> {
+        self.births.check(number, self.pages.birth_of(number, self.length_pages)?)
     }
 }
 

@@ -93,6 +93,24 @@ impl Database {
         Ok(())
     }
 
+    /// Returns an error unless the log has every record up to the last one that seals: the page cache may have dropped
+    /// bytes whose write has failed. The caller has the syncer lock, so that the checkpoint stays the newest (L3).
+    pub(super) fn check_records(&self, newest: &CommittedState) -> Result<()> {
+        let meta = self.pages.read_record(self.shared.checkpoint_slot())?;
+        let begin = meta.as_ref().and_then(LogPlace::of_meta);
+        let LogState { sealed, sealed_end, .. } = newest.log;
+        let mut found = Lsn(0);
+        if let Some((place, start)) = begin {
+            let mut reader = log_reader(&self.pages, place, start);
+            while reader.end().last < sealed && reader.next_record()?.is_some() {}
+            found = reader.end().lsn;
+        }
+        match found == sealed_end {
+            true => Ok(()),
+            false => Err(corrupt(None, "redo log", format_args!("records up to {sealed_end}"), found)),
+        }
+    }
+
     /// Fills a ring with zeros, so that no bytes in it continue the log.
     pub(super) fn fill_ring(&self, ring: Ring) -> Result<()> {
         let start = ring.first.offset(self.pages.page_size);

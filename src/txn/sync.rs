@@ -141,6 +141,7 @@ impl Database {
             return Err(corrupt(None, "lock file", "log bytes to sync", found));
         }
         if self.inherited > self.shared.durable() && !is_mutated(Mutation::LogNotStoredAgain) {
+            self.check_records(newest)?;
             self.store_log_again(ring, from, to)?;
         }
         let to = match is_mutated(Mutation::LogSyncedTooShort) {

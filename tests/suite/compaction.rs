@@ -360,10 +360,10 @@ fn a_small_file_stays_small_after_compaction() {
         let compacted = file_pages(&path);
         write(60, batch);
         let (in_use, _) = pages_in_use(&db);
-        // A commit stores at most a page for each entry, and some above them. Besides that a part of the file is unused,
-        // so that commits find pages that lie together. What commits replace is needed until it is checkpointed. Small
-        // ones make that happen before the file would grow. Large ones go on meanwhile, until the ring is full: it has
-        // 1 MiB, in which there is room for five of these.
+        // A commit stores at most a page for each entry, and some above them. Besides that a part of the file is
+        // unused, so that commits find pages that lie together. What commits replace is needed until it is
+        // checkpointed. Small ones make that happen before the file would grow. Large ones go on meanwhile, until the
+        // ring is full: it has 1 MiB, in which there is room for five of these.
         let needed = in_use + 2 * (batch + 30);
         let while_checkpointing = if batch == 200 { 5 * batch } else { 0 };
         let limit = needed + needed / 7 + while_checkpointing;

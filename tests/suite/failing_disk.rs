@@ -10,12 +10,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::common::process::{die_with_parent, kill};
-use crate::common::{child, child_task};
-use mapleaf::{Db, Durability, Table};
+use crate::common::{assert_clean, child, child_task, scratch};
+use mapleaf::{Db, Durability, Error, Table};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
 const ENTRIES: u64 = 1500;
@@ -152,6 +154,108 @@ fn what_the_kernel_has_told_another_program_is_stored_again() {
 
     let db = Db::open(&path).unwrap();
     assert_all(&db, 2);
+}
+
+fn put_all(db: &Db, byte: u8, durability: Durability) {
+    let tx = db.write().unwrap();
+    let mut table = tx.table(&BYTES).unwrap();
+    (0..100).for_each(|key| _ = table.insert(key, [byte; 100]).unwrap());
+    table.insert(100, [byte; 9000]).unwrap();
+    drop(table);
+    tx.commit_with(durability).unwrap();
+}
+
+#[track_caller]
+fn assert_put(db: &Db, byte: u8) {
+    let rx = db.read().unwrap();
+    let table = rx.table(&BYTES).unwrap();
+    assert!((0..100).all(|key| table.get(key).unwrap() == Some(&[byte; 100][..])));
+    assert!(table.get(100).unwrap() == Some(&[byte; 9000][..]));
+    assert_clean(db);
+}
+
+/// The pages that a commit has stored, and what was in their places before: pages of the same numbers, each with a
+/// right checksum.
+fn replaced_pages(before: &[u8], after: &[u8]) -> Vec<(usize, Vec<u8>)> {
+    let number = |page: &[u8]| u32::from_le_bytes(page[4..8].try_into().unwrap()) as usize;
+    let is_page = |page: &[u8], at: usize| number(page) == at && (1..=4).contains(&page[16]);
+    let pages = before.chunks(4096).zip(after.chunks(4096)).enumerate();
+    pages
+        .filter(|(at, (old, new))| old != new && is_page(old, *at) && is_page(new, *at))
+        .map(|(at, (old, _))| (at, old.to_vec()))
+        .collect()
+}
+
+/// A page whose write has failed may be dropped from the page cache: then the file shows what was there before, which
+/// may be a page as well. A handle that stores again what others have stored must not take that for a page of the
+/// checkpoint.
+#[test]
+fn a_page_that_the_cache_has_dropped_is_not_taken_for_an_older_one() {
+    for victim in 0.. {
+        let (_folder, path) = scratch();
+        let first = Db::open(&path).unwrap();
+        for byte in 1..20 {
+            put_all(&first, byte, Durability::Durable);
+            first.checkpoint().unwrap();
+        }
+        let before = fs::read(&path).unwrap();
+        put_all(&first, 20, Durability::Durable);
+        let replaced = replaced_pages(&before, &fs::read(&path).unwrap());
+        let Some((at, old)) = replaced.get(victim) else {
+            assert!(victim > 3, "{victim} pages were replaced by the commit");
+            break;
+        };
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(old, *at as u64 * 4096).unwrap();
+
+        let second = Db::open(&path).unwrap();
+        let error = second.checkpoint().expect_err("a page of newest is lost");
+        assert!(matches!(error, Error::Corrupt { .. }), "page {at}: {error}");
+        let error = first.write().err().expect("what is on the disk is in doubt");
+        assert!(matches!(error, Error::Poisoned), "page {at}: {error}");
+        drop((first, second));
+
+        // The log has what the page had.
+        assert_put(&Db::open(&path).unwrap(), 20);
+    }
+}
+
+/// The pages of the ring that the newest meta names.
+fn ring_of(image: &[u8]) -> Range<usize> {
+    let number = |page: &[u8], at: usize| u32::from_le_bytes(page[at..at + 4].try_into().unwrap()) as usize;
+    let newest = image.chunks(4096).take(2).max_by_key(|page| number(page, 40)).unwrap();
+    let first = number(newest, 104);
+    first..first + number(newest, 108)
+}
+
+/// The same of the redo log: a sync must not promise what the log has not.
+#[test]
+fn log_bytes_that_the_cache_has_dropped_are_not_promised() {
+    let mut tried = 0;
+    for victim in 0.. {
+        let (_folder, path) = scratch();
+        let first = Db::open(&path).unwrap();
+        for byte in 1..20 {
+            put_all(&first, byte, Durability::Durable);
+            first.checkpoint().unwrap();
+        }
+        let before = fs::read(&path).unwrap();
+        put_all(&first, 20, Durability::Lazy);
+        let after = fs::read(&path).unwrap();
+        let pages = |at: usize| (&before[at * 4096..(at + 1) * 4096], &after[at * 4096..(at + 1) * 4096]);
+        let is_changed = |at: &usize| pages(*at).0 != pages(*at).1;
+        let Some(at) = ring_of(&before).filter(is_changed).nth(victim) else { break };
+        tried += 1;
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(pages(at).0, at as u64 * 4096).unwrap();
+
+        let second = Db::open(&path).unwrap();
+        let error = second.sync().expect_err("a part of the log is lost");
+        assert!(matches!(error, Error::Corrupt { .. }), "page {at}: {error}");
+        drop((first, second));
+        assert_put(&Db::open(&path).unwrap(), 19); // as after loss of power
+    }
+    assert!(tried > 1, "{tried} pages of log");
 }
 
 fn lock_of(path: &Path) -> PathBuf {
