@@ -1,4 +1,4 @@
-//! The sound databases that are then damaged, made by a fixed script: only the identity in their records is random.
+//! The sound databases that are then damaged, made by a fixed script: only the identity in their metas is random.
 //!
 //! Each has a place of its own, and keeps it: the lock file that a killed process would have left names the inode, and
 //! is believed only there.

@@ -5,8 +5,10 @@
 
 /// Length of a page's header.
 pub(crate) const HEADER_LEN: usize = 32;
-/// Length of a record without its list and tail.
-pub(crate) const RECORD_LEN: usize = 96;
+/// Length of a meta without its list and tail: in formats 1 and 2, and since format 3, which has no list.
+const META_LENS: (usize, usize) = (96, 128);
+/// Length of a redo record's header.
+pub(crate) const REDO_HEADER_LEN: usize = 32;
 
 pub(crate) const LEAF: u8 = 1;
 pub(crate) const BRANCH: u8 = 2;
@@ -46,7 +48,7 @@ pub(crate) const CATALOG_FIELDS: [Field; 6] = [
     ("entries", 8, 8),
     ("name of the key type", 16, 4),
 ];
-pub(crate) const RECORD_FIELDS: [Field; 15] = [
+pub(crate) const META_FIELDS: [Field; 20] = [
     ("magic", 0, 8),
     ("length", 12, 4),
     ("format version", 16, 4),
@@ -59,9 +61,24 @@ pub(crate) const RECORD_FIELDS: [Field; 15] = [
     ("catalog depth", 64, 1),
     ("newest log page", 68, 4),
     ("length of the tail", 72, 4),
-    ("number of runs", 76, 4),
-    ("digest", 80, 4),
-    ("free and retired pages", 84, 8),
+    ("number of runs, or free pages", 76, 4),
+    ("digest, or retired pages", 80, 4),
+    ("free pages, or chain", 84, 4),
+    ("log start", 88, 8),
+    ("base of the ring", 96, 8),
+    ("first page of the ring", 104, 4),
+    ("pages of the ring", 108, 4),
+    ("block", 112, 4),
+];
+/// Of a redo record.
+pub(crate) const REDO_FIELDS: [Field; 7] = [
+    ("length", 4, 4),
+    ("LSN", 8, 8),
+    ("transaction", 16, 8),
+    ("kind", 24, 1),
+    ("flags", 25, 1),
+    ("reserved", 26, 2),
+    ("number of operations", 28, 4),
 ];
 
 /// A listed run: its first page, how many pages.
@@ -212,76 +229,88 @@ impl Image {
         is_inside.then_some(Entry { heap_at, value_at, is_overflow: length & 0x8000 != 0 })
     }
 
-    // ---- records ----
+    // ---- metas ----
 
-    /// The slots in which there is a record.
-    pub(crate) fn record_slots(&self) -> Vec<usize> {
-        let has_record =
-            |&slot: &usize| slot < self.page_count() && self.page(slot).starts_with(b"mapleaf\0");
-        [0, 1].into_iter().filter(has_record).collect()
+    /// The slots in which there is a meta.
+    pub(crate) fn meta_slots(&self) -> Vec<usize> {
+        let has_meta = |&slot: &usize| slot < self.page_count() && self.page(slot).starts_with(b"mapleaf\0");
+        [0, 1].into_iter().filter(has_meta).collect()
     }
 
-    /// The slot with the newer record.
+    /// The slot with the newer meta.
     pub(crate) fn newest_slot(&self) -> Option<usize> {
-        self.record_slots().into_iter().max_by_key(|&slot| number_at(self.page(slot), 40, 8))
+        self.meta_slots().into_iter().max_by_key(|&slot| number_at(self.page(slot), 40, 8))
     }
 
-    /// Length, number of listed runs, length of the tail: as the record says, if that fits a page.
-    pub(crate) fn record_parts(&self, slot: usize) -> Option<(usize, usize, usize)> {
-        let record = self.page(slot);
-        let number = |at| number_at(record, at, 4) as usize;
-        let (length, tail, runs) = (number(12), number(72), number(76));
-        let fits = length <= record.len() && RECORD_LEN + 8 * runs + tail == length;
+    /// Whether a meta is of a format that lists pages, and has no redo log.
+    pub(crate) fn lists_pages(&self, slot: usize) -> bool {
+        number_at(self.page(slot), 16, 4) < 3
+    }
+
+    fn meta_len(&self, slot: usize) -> usize {
+        if self.lists_pages(slot) { META_LENS.0 } else { META_LENS.1 }
+    }
+
+    /// Length, number of listed runs, length of the tail: as the meta says, if that fits a page.
+    pub(crate) fn meta_parts(&self, slot: usize) -> Option<(usize, usize, usize)> {
+        let meta = self.page(slot);
+        let number = |at| number_at(meta, at, 4) as usize;
+        let runs = if self.lists_pages(slot) { number(76) } else { 0 };
+        let (length, tail) = (number(12), number(72));
+        let fits = length <= meta.len() && self.meta_len(slot) + 8 * runs + tail == length;
         fits.then_some((length, runs, tail))
     }
 
-    /// Makes a record's checksum right.
-    pub(crate) fn seal_record(&mut self, slot: usize) {
-        let record = self.page_mut(slot);
-        let length = (number_at(record, 12, 4) as usize).clamp(12, record.len());
-        let sum = crc32fast::hash(&record[12..length]);
-        put_number(record, 8, 4, u64::from(sum));
+    /// Makes a meta's checksum right.
+    pub(crate) fn seal_meta(&mut self, slot: usize) {
+        let meta = self.page_mut(slot);
+        let length = (number_at(meta, 12, 4) as usize).clamp(12, meta.len());
+        let sum = crc32fast::hash(&meta[12..length]);
+        put_number(meta, 8, 4, u64::from(sum));
     }
 
-    /// Replaces list and tail of a record, whose length follows. What does not fit its page is left out.
-    pub(crate) fn rewrite_record(&mut self, slot: usize, runs: &[Run], tail: &[u8]) {
-        let room = self.page_size - RECORD_LEN;
+    /// Replaces list and tail of a meta, whose length follows. What does not fit its page is left out.
+    pub(crate) fn rewrite_meta(&mut self, slot: usize, runs: &[Run], tail: &[u8]) {
+        let lists_pages = self.lists_pages(slot);
+        let mut at = self.meta_len(slot);
+        let room = self.page_size - at;
         let tail = &tail[..tail.len().min(room)];
-        let runs = &runs[..runs.len().min((room - tail.len()) / 8)];
-        let record = self.page_mut(slot);
-        let mut at = RECORD_LEN;
+        let runs = &runs[..if lists_pages { runs.len().min((room - tail.len()) / 8) } else { 0 }];
+        let meta = self.page_mut(slot);
         for &(first, count) in runs {
-            put_number(record, at, 4, first);
-            put_number(record, at + 4, 4, count);
+            put_number(meta, at, 4, first);
+            put_number(meta, at + 4, 4, count);
             at += 8;
         }
-        record[at..at + tail.len()].copy_from_slice(tail);
-        put_number(record, 12, 4, (at + tail.len()) as u64);
-        put_number(record, 72, 4, tail.len() as u64);
-        put_number(record, 76, 4, runs.len() as u64);
+        meta[at..at + tail.len()].copy_from_slice(tail);
+        put_number(meta, 12, 4, (at + tail.len()) as u64);
+        put_number(meta, 72, 4, tail.len() as u64);
+        if lists_pages {
+            put_number(meta, 76, 4, runs.len() as u64);
+        }
     }
 
-    /// The listed runs and the tail of a record.
+    /// The listed runs and the tail of a meta.
     pub(crate) fn list_and_tail(&self, slot: usize) -> Option<(Vec<Run>, Vec<u8>)> {
-        let (length, runs, tail) = self.record_parts(slot)?;
-        let record = self.page(slot);
+        let (length, runs, tail) = self.meta_parts(slot)?;
+        let (meta, list_at) = (self.page(slot), META_LENS.0);
         let run =
-            |index| (number_at(record, RECORD_LEN + 8 * index, 4), number_at(record, 100 + 8 * index, 4));
-        Some(((0..runs).map(run).collect(), record[length - tail..length].to_vec()))
+            |index| (number_at(meta, list_at + 8 * index, 4), number_at(meta, list_at + 4 + 8 * index, 4));
+        Some(((0..runs).map(run).collect(), meta[length - tail..length].to_vec()))
     }
 
-    /// Makes a record list nothing, as if there had been a barrier before it.
+    /// Makes a meta that lists pages list nothing, as if there had been a barrier before it.
     pub(crate) fn forget_list(&mut self, slot: usize) {
-        if let Some((_, tail)) = self.list_and_tail(slot) {
-            self.rewrite_record(slot, &[], &tail);
+        if let Some((_, tail)) = self.list_and_tail(slot).filter(|_| self.lists_pages(slot)) {
+            self.rewrite_meta(slot, &[], &tail);
             put_number(self.page_mut(slot), 80, 4, 0);
-            self.seal_record(slot);
+            self.seal_meta(slot);
         }
     }
 
     /// Makes the digest of the listed pages what their checksums are now.
     pub(crate) fn renew_digest(&mut self, slot: usize) {
-        let Some((runs, _)) = self.list_and_tail(slot) else { return };
+        let Some((runs, _)) = self.list_and_tail(slot).filter(|_| self.lists_pages(slot)) else { return };
         let mut hasher = crc32fast::Hasher::new();
         for (first, count) in runs {
             let mut next = first as usize;
@@ -292,7 +321,7 @@ impl Image {
         }
         let digest = hasher.finalize();
         put_number(self.page_mut(slot), 80, 4, u64::from(digest));
-        self.seal_record(slot);
+        self.seal_meta(slot);
     }
 
     /// Sound pages of a kind, those that nothing refers to any more included.
@@ -300,12 +329,12 @@ impl Image {
         (2..self.page_count()).filter(|&number| self.kind(number) == kind).collect()
     }
 
-    /// The leaves of the newest record's catalog, at most two levels below its root.
+    /// The leaves of the newest meta's catalog, at most two levels below its root.
     pub(crate) fn catalog_leaves(&self) -> Vec<usize> {
         let Some(slot) = self.newest_slot() else { return Vec::new() };
-        let record = self.page(slot);
-        let root = number_at(record, 52, 4) as usize;
-        let mut pages = if record[64] > 0 { vec![root] } else { Vec::new() };
+        let meta = self.page(slot);
+        let root = number_at(meta, 52, 4) as usize;
+        let mut pages = if meta[64] > 0 { vec![root] } else { Vec::new() };
         for _ in 0..3 {
             pages.retain(|&page| (2..self.page_count()).contains(&page));
             pages = pages

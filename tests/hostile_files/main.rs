@@ -18,6 +18,7 @@ mod corpus;
 mod exercise;
 mod guide;
 mod layout;
+mod log;
 mod memory;
 mod mutations;
 mod regressions;
@@ -67,7 +68,7 @@ struct Case {
     plan: Plan,
     /// A seed for each step of damage.
     steps: Vec<u64>,
-    /// Whether records that list pages list them still: such pages are compared when the database is opened.
+    /// Whether metas that list pages list them still: such pages are compared when the database is opened.
     keeps_lists: bool,
     renews_digests: bool,
     /// Whether the file is salvaged before it is opened.
@@ -95,6 +96,7 @@ impl Case {
             verify_again: *random.pick(verifies),
             write_mode: *random.pick(&[WriteMode::Syscall, WriteMode::Mapped]),
             reads_first: random.one_in(3),
+            reads_for_itself: random.one_in(4),
             dirty_memory: if random.one_in(4) { 1 << 15 } else { 256 << 20 },
             seed: random.next(),
         };
@@ -110,13 +112,16 @@ impl Case {
         let donors: Vec<&Image> = samples.iter().map(|sample| &sample.image).collect();
         let mut words: Vec<String> =
             self.steps.iter().map(|&step| mutations::mutate(&mut image, &donors, step)).collect();
-        for slot in image.record_slots() {
+        for slot in image.meta_slots() {
+            if !image.lists_pages(slot) {
+                continue;
+            }
             if !self.keeps_lists {
                 image.forget_list(slot);
-                words.push(format!("record {slot} lists nothing"));
+                words.push(format!("meta {slot} lists nothing"));
             } else if self.renews_digests {
                 image.renew_digest(slot);
-                words.push(format!("record {slot} has its digest renewed"));
+                words.push(format!("meta {slot} has its digest renewed"));
             }
         }
         (image, words)
@@ -162,16 +167,25 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn run_case(input: &Input, samples: &[Sample], findings: &mut Findings) {
+/// `read_only` is where the samples' folder is mounted a second time, so that nothing can be written there.
+fn run_case(input: &Input, samples: &[Sample], read_only: Option<&Path>, findings: &mut Findings) {
     let case = Case::new(input);
     let (image, _) = case.image(samples);
     case.put(samples, &image);
     let sample = &samples[case.sample];
     let before = memory::begin();
     let rescued = match case.salvages {
-        true => rescue::salvage(&sample.path, &image.bytes, &case.plan, &sample.probes, findings),
+        true => {
+            rescue::inspect(&sample.path, image.page_size);
+            rescue::salvage(&sample.path, &image.bytes, &case.plan, &sample.probes, findings)
+        }
         false => None,
     };
+    if let Some(read_only) = read_only.filter(|_| case.plan.reads_for_itself) {
+        let path = read_only.join(sample.path.parent().unwrap().file_name().unwrap()).join("data.mapleaf");
+        exercise::read_for_itself(&path, &case.plan, &sample.probes, findings);
+        assert!(fs::read(&sample.path).unwrap() == image.bytes, "a reader has changed the file");
+    }
     // What the lock file knows besides, a salvage does not ask.
     let rescued = rescued.filter(|_| case.lock == LockFile::None);
     exercise(&sample.path, &case.plan, &sample.probes, rescued.as_ref(), findings);
@@ -192,6 +206,7 @@ fn hostile_files_child() {
     let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
     let (first, count, seconds) =
         (number("MAPLEAF_FIRST"), number("MAPLEAF_COUNT"), number("MAPLEAF_SECONDS"));
+    let read_only = std::env::var_os("MAPLEAF_MODE").map(PathBuf::from);
     let progress = File::create(folder.join("progress")).unwrap();
     let (start, mut slowest, mut findings) = (Instant::now(), (Duration::ZERO, 0), Findings::default());
     let mut guide = Guide::new(first);
@@ -204,7 +219,7 @@ fn hostile_files_child() {
         let bytes = input.to_bytes();
         progress.set_len(bytes.len() as u64).unwrap();
         progress.write_all_at(&bytes, 0).unwrap();
-        run_case(&input, &samples, &mut findings);
+        run_case(&input, &samples, read_only.as_deref(), &mut findings);
         slowest = slowest.max((begin.elapsed(), input.seed));
         guide.learn(input);
     }
@@ -238,7 +253,14 @@ fn given_steps(seed: u64) -> Option<Input> {
 fn run_child(first: u64, count: u64, seconds: u64) -> Result<String, Failure> {
     let folder = scratch();
     let errors = File::create(folder.path().join("errors")).unwrap();
-    let mut child = common::child("hostile_files_child", folder.path())
+    let elsewhere = scratch();
+    let read_only =
+        common::mounted::Mounted::new("none", "bind,ro", folder.path(), elsewhere.path().join("read-only"));
+    let mut child = common::child("hostile_files_child", folder.path());
+    if let Some(read_only) = &read_only {
+        child.env("MAPLEAF_MODE", read_only.path());
+    }
+    let mut child = child
         .env("MAPLEAF_FIRST", first.to_string())
         .env("MAPLEAF_COUNT", count.to_string())
         .env("MAPLEAF_SECONDS", seconds.to_string())

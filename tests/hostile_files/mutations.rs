@@ -8,25 +8,24 @@ use std::fmt::Write;
 use crate::common::Random;
 use crate::layout::{
     BRANCH, CATALOG_FIELDS, COMMON_FIELDS, DENSE_LEAF_FIELDS, FREE_LOG, FREE_LOG_FIELDS, Field, HEADER_LEN,
-    Image, LEAF, NODE_FIELDS, OVERFLOW, OVERFLOW_FIELDS, RECORD_FIELDS, number_at, put_number, varint,
-    varints,
+    Image, LEAF, META_FIELDS, NODE_FIELDS, OVERFLOW, OVERFLOW_FIELDS, number_at, put_number, varint, varints,
 };
 
 /// One step of damage to a file.
 pub(crate) struct Mutation<'a> {
-    image: &'a mut Image,
-    random: Random,
+    pub(crate) image: &'a mut Image,
+    pub(crate) random: Random,
     /// Sound files from which pages may be taken.
     donors: &'a [&'a Image],
     /// Whether checksums are made right again.
-    seals: bool,
+    pub(crate) seals: bool,
     words: String,
 }
 
 type Kind = fn(&mut Mutation<'_>) -> Option<()>;
 
 /// Those that stand twice are taken twice as often.
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 30] = [
     |it| it.any_bytes(),
     |it| it.header_field(),
     |it| it.header_field(),
@@ -37,11 +36,18 @@ const KINDS: [Kind; 23] = [
     |it| it.order_of_keys(),
     |it| it.catalog_entry(),
     |it| it.catalog_entry(),
-    |it| it.record_field(),
-    |it| it.record_field(),
-    |it| it.record_list(),
-    |it| it.record_tail(),
+    |it| it.meta_field(),
+    |it| it.meta_field(),
+    |it| it.meta_list(),
+    |it| it.meta_tail(),
     |it| it.log_page(),
+    |it| it.ring_field(),
+    |it| it.ring_field(),
+    |it| it.redo_bytes(),
+    |it| it.redo_field(),
+    |it| it.redo_order(),
+    |it| it.redo_operation(),
+    |it| it.redo_operation(),
     |it| it.swapped_pages(),
     |it| it.copied_page(),
     |it| it.child(),
@@ -92,11 +98,11 @@ pub(crate) fn mutate(image: &mut Image, donors: &[&Image], seed: u64) -> String 
 }
 
 impl Mutation<'_> {
-    fn say(&mut self, words: std::fmt::Arguments<'_>) {
+    pub(crate) fn say(&mut self, words: std::fmt::Arguments<'_>) {
         let _ = self.words.write_fmt(words);
     }
 
-    /// A page that is not a record.
+    /// A page that is not a meta.
     fn any_page(&mut self) -> usize {
         2 + self.random.below(self.image.page_count() - 2)
     }
@@ -115,7 +121,7 @@ impl Mutation<'_> {
     }
 
     /// A number that is likely to be at the edge of something, for a field of `length` bytes that has `old` now.
-    fn number(&mut self, old: u64, length: usize) -> u64 {
+    pub(crate) fn number(&mut self, old: u64, length: usize) -> u64 {
         let (pages, page_size) = (self.image.page_count() as u64, self.image.page_size as u64);
         let most = u64::MAX >> (64 - 8 * length);
         let bits = 8 * length;
@@ -144,7 +150,7 @@ impl Mutation<'_> {
         number & most
     }
 
-    fn change_field(&mut self, page: usize, base: usize, (name, at, length): Field) -> Option<()> {
+    pub(crate) fn change_field(&mut self, page: usize, base: usize, (name, at, length): Field) -> Option<()> {
         let at = base + at;
         let old = number_at(self.image.page(page).get(..at + length)?, at, length);
         let new = self.number(old, length);
@@ -166,7 +172,7 @@ impl Mutation<'_> {
             self.say(format_args!("page {page}: byte {at} is {new:#x}; "));
         }
         match page {
-            0 | 1 if self.seals && self.image.record_slots().contains(&page) => self.image.seal_record(page),
+            0 | 1 if self.seals && self.image.meta_slots().contains(&page) => self.image.seal_meta(page),
             0 | 1 => {}
             _ => self.seal(page),
         }
@@ -278,27 +284,27 @@ impl Mutation<'_> {
         Some(())
     }
 
-    // ---- records ----
+    // ---- metas ----
 
-    /// The newest record's slot, now and then the other's.
-    fn record(&mut self) -> Option<usize> {
-        let slots = self.image.record_slots();
+    /// The newest meta's slot, now and then the other's.
+    pub(crate) fn meta(&mut self) -> Option<usize> {
+        let slots = self.image.meta_slots();
         let newest = self.image.newest_slot()?;
         Some(if self.random.one_in(4) { *self.random.pick(&slots) } else { newest })
     }
 
-    fn record_field(&mut self) -> Option<()> {
-        let slot = self.record()?;
-        let field = *self.random.pick(&RECORD_FIELDS);
+    fn meta_field(&mut self) -> Option<()> {
+        let slot = self.meta()?;
+        let field = *self.random.pick(&META_FIELDS);
         self.change_field(slot, 0, field)?;
         if self.seals {
-            self.image.seal_record(slot);
+            self.image.seal_meta(slot);
         }
         Some(())
     }
 
-    fn record_list(&mut self) -> Option<()> {
-        let slot = self.record()?;
+    fn meta_list(&mut self) -> Option<()> {
+        let slot = self.meta().filter(|&slot| self.image.lists_pages(slot))?;
         let (mut runs, tail) = self.image.list_and_tail(slot)?;
         let (first, count) = (self.number(2, 4), self.number(1, 4));
         match self.random.below(4) {
@@ -311,8 +317,8 @@ impl Mutation<'_> {
                 runs[at] = if self.random.one_in(2) { (first, runs[at].1) } else { (runs[at].0, count) };
             }
         }
-        self.say(format_args!("record {slot}: it lists {runs:?}"));
-        self.image.rewrite_record(slot, &runs, &tail);
+        self.say(format_args!("meta {slot}: it lists {runs:?}"));
+        self.image.rewrite_meta(slot, &runs, &tail);
         self.image.renew_digest(slot);
         Some(())
     }
@@ -336,18 +342,18 @@ impl Mutation<'_> {
         Some(changed)
     }
 
-    fn record_tail(&mut self) -> Option<()> {
-        let slot = self.record()?;
+    fn meta_tail(&mut self) -> Option<()> {
+        let slot = self.meta()?;
         let (runs, tail) = self.image.list_and_tail(slot)?;
-        self.say(format_args!("record {slot}: "));
+        self.say(format_args!("meta {slot}: "));
         let mut tail = self.change_varint(&tail)?;
         if self.random.one_in(10) {
             tail.resize(self.random.below(self.image.page_size), 1);
             self.say(format_args!(", and its tail has {} bytes", tail.len()));
         }
-        self.image.rewrite_record(slot, &runs, &tail);
+        self.image.rewrite_meta(slot, &runs, &tail);
         if self.seals {
-            self.image.seal_record(slot);
+            self.image.seal_meta(slot);
         }
         Some(())
     }
@@ -446,7 +452,7 @@ impl Mutation<'_> {
             let slot = self.image.newest_slot()?;
             put_number(self.image.page_mut(slot), 52, 4, below as u64);
             put_number(self.image.page_mut(slot), 64, 1, level + 1);
-            self.image.seal_record(slot);
+            self.image.seal_meta(slot);
         } else if !leaves.is_empty() {
             let page = *self.random.pick(&leaves);
             let count = self.image.key_count(page).max(1);
@@ -487,7 +493,7 @@ impl Mutation<'_> {
         Some(())
     }
 
-    /// A page, or a record, of another database.
+    /// A page, or a meta, of another database.
     fn foreign_page(&mut self) -> Option<()> {
         let donors = self.donors;
         let donor = *self.random.pick(donors);

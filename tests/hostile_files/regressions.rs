@@ -7,7 +7,7 @@ use mapleaf::{CheckReport, Db, Durability, Error, Table};
 use crate::common::Random;
 use crate::corpus::options;
 use crate::exercise::room_for_entries;
-use crate::layout::{BRANCH, Image, LEAF, number_at, put_number};
+use crate::layout::{BRANCH, Image, LEAF, number_at, put_number, varint, varints};
 use crate::mutations::build_ladder;
 use crate::overwrite;
 
@@ -27,7 +27,7 @@ fn damaged(
     db.close().unwrap();
     let mut image = Image { bytes: std::fs::read(&path).unwrap(), page_size: PAGE_SIZE };
     damage(&mut image);
-    image.record_slots().into_iter().for_each(|slot| image.forget_list(slot));
+    image.meta_slots().into_iter().for_each(|slot| image.seal_meta(slot));
     overwrite(&path, &image.bytes);
     std::fs::remove_file(crate::lock_path(&path)).unwrap();
     let db = options().open(&path).unwrap();
@@ -73,16 +73,35 @@ fn finds(report: &CheckReport, what: &str) {
     assert!(report.problems().iter().any(|problem| problem.what == what), "{report}");
 }
 
+/// Makes the newest meta's snapshot as long as the file, with free pages at its end.
+fn make_longer(image: &mut Image) {
+    let (slot, length) = (image.newest_slot().unwrap(), image.page_count() as u64);
+    put_number(image.page_mut(slot), 48, 4, length);
+    let (runs, mut tail) = image.list_and_tail(slot).unwrap();
+    // The newest entry of the free log says how long the file is after it.
+    let numbers = varints(&tail);
+    let (mut at, mut newest) = (0, 0);
+    while at < numbers.len() {
+        let is_base = numbers[at].0 == 1;
+        newest = if is_base { at + 1 } else { at + 2 };
+        let (first_list, retired_len) = (at + 3, if is_base { 4 } else { 3 });
+        let second_list = first_list + 1 + 2 * numbers[first_list].0 as usize;
+        at = second_list + 1 + retired_len * numbers[second_list].0 as usize;
+    }
+    drop(tail.splice(numbers[newest].1.clone(), varint(length)));
+    image.rewrite_meta(slot, &runs, &tail);
+}
+
 /// Thirty branches, one above the other, each of which has the one below as all of its children.
 fn ladder_at(image: &mut Image, entry: Option<usize>) {
     let leaf = if entry.is_some() { image.pages_of_kind(LEAF)[0] } else { image.catalog_leaves()[0] };
-    // Room for it: the file is made longer, and the record says so.
+    // Room for it: the file is made longer.
     image.bytes.resize(image.bytes.len() + 30 * PAGE_SIZE, 0);
     let length = image.page_count();
     let pages: Vec<usize> = (length - 30..length).collect();
     let top = build_ladder(image, leaf, &pages, 10);
+    make_longer(image);
     let slot = image.newest_slot().unwrap();
-    put_number(image.page_mut(slot), 48, 4, length as u64);
     match entry {
         Some(index) => {
             let place = catalog_entry(image, index);
@@ -328,62 +347,17 @@ fn a_rename_that_meets_damage_gives_its_table_back() {
     tx.commit().unwrap();
 }
 
-/// The place in the lock file of the newest transaction that readers see.
+/// Words of the lock file, by their places in bytes: docs/SHARING.md, *The lock file*.
+const NEWEST_AT: usize = 512;
 const VISIBLE_AT: usize = 640;
-
-#[test]
-fn a_lock_file_whose_visible_snapshot_is_not_there_is_not_believed() {
-    let folder = crate::scratch();
-    let path = folder.path().join("data.mapleaf");
-    let db = options().open(&path).unwrap();
-    fill(&db).unwrap();
-    let visible = db.stats().unwrap().visible;
-    let lock = std::fs::read(crate::lock_path(&path)).unwrap();
-    db.close().unwrap();
-    assert_eq!(number_at(&lock, VISIBLE_AT, 8), visible, "its place");
-    for wrong in [visible + 1, visible + 256, visible | 1 << 62, visible | 1 << 63, 0] {
-        let mut lock = lock.clone();
-        put_number(&mut lock, VISIBLE_AT, 8, wrong);
-        overwrite(&crate::lock_path(&path), &lock);
-        let db = options().open(&path).unwrap();
-        let stats = db.stats().unwrap();
-        assert_eq!((stats.newest, stats.visible), (visible, visible), "{wrong} instead");
-        assert_eq!(db.read().unwrap().table(&A).unwrap().len(), 400);
-    }
-}
-
-/// The place in the lock file of the first id for new transactions.
-const FIRST_ID_AT: usize = 1152;
-
-/// A first id that takes the place of the visible snapshot's descriptor would make writers wait for room for ever.
-#[test]
-fn a_lock_file_whose_next_id_has_no_room_is_not_believed() {
-    let folder = crate::scratch();
-    let path = folder.path().join("data.mapleaf");
-    let db = options().open(&path).unwrap();
-    let first = db.stats().unwrap().newest + 1;
-    fill(&db).unwrap();
-    let visible = db.stats().unwrap().visible;
-    let lock = std::fs::read(crate::lock_path(&path)).unwrap();
-    db.close().unwrap();
-    let data = std::fs::read(&path).unwrap();
-    assert_eq!(number_at(&lock, FIRST_ID_AT, 8), first, "its place");
-    for wrong in [visible + 256, visible + 512, visible + 2, 1 << 60 | (visible + 1)] {
-        let mut lock = lock.clone();
-        put_number(&mut lock, FIRST_ID_AT, 8, wrong);
-        overwrite(&crate::lock_path(&path), &lock);
-        overwrite(&path, &data);
-        let db = options().open(&path).unwrap();
-        db.update(|tx| tx.table(&A)?.insert(b"after", b"value").map(drop)).unwrap();
-        assert_eq!(db.stats().unwrap().newest, visible + 1, "{wrong} instead");
-    }
-}
-
-/// The places in the lock file of newest, of the newest transaction that asked for durability, and of the durable
-/// one, which is there twice as large, with its slot in the lowest bit.
-const HEAD_AT: usize = 512;
-const PENDING_AT: usize = 1024;
 const DURABLE_AT: usize = 768;
+/// It is there twice as large, with its slot in the lowest bit.
+const CHECKPOINTED_AT: usize = 832;
+const PENDING_AT: usize = 1024;
+const FIRST_ID_AT: usize = 1152;
+/// Log start, checkpoint's target, target, synced, hazard, shrunk-in, appending, poison, bounds of the reader table,
+/// tickets.
+const OTHER_WORDS: [usize; 10] = [840, 848, 896, 904, 960, 1160, 1184, 1280, 1344, 1472];
 
 fn insert(db: &Db, key: &[u8], durability: Durability) {
     let tx = db.write().unwrap();
@@ -391,9 +365,10 @@ fn insert(db: &Db, key: &[u8], durability: Durability) {
     tx.commit_with(durability).unwrap();
 }
 
-/// A database whose newest two transactions are lazy ones, with its lock file, as a kill leaves them.
-fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>) {
+/// A database whose newest two transactions are lazy ones, with its lock file, as a kill leaves them, and the newest id.
+fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>, u64) {
     let db = options().open(path).unwrap();
+    let first = db.stats().unwrap().newest + 1;
     fill(&db).unwrap();
     insert(&db, b"durable", Durability::Durable);
     db.sync().unwrap();
@@ -402,70 +377,37 @@ fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>) {
     let left = (std::fs::read(path).unwrap(), std::fs::read(crate::lock_path(path)).unwrap());
     let stats = db.stats().unwrap();
     let number = |at| number_at(&left.1, at, 8);
-    assert_eq!((stats.newest, stats.visible), (number(HEAD_AT), number(VISIBLE_AT)), "their places");
     assert_eq!(
-        (number(PENDING_AT), number(DURABLE_AT) >> 1),
-        (stats.newest - 2, stats.newest - 2),
-        "their places"
+        (stats.newest, stats.visible, first),
+        (number(NEWEST_AT), number(VISIBLE_AT), number(FIRST_ID_AT))
     );
-    left
+    assert_eq!((stats.durable, stats.checkpointed), (number(DURABLE_AT), number(CHECKPOINTED_AT) >> 1));
+    assert_eq!((number(PENDING_AT), stats.durable), (stats.newest - 2, stats.newest - 2));
+    (left.0, left.1, stats.newest)
 }
 
-/// A writer of lazy commits, or a syncer, that is killed before it raises visible leaves it older than newest. There is
-/// nothing to be synced, and no process comes to do it: newest can be seen, and be checked, all the same.
+/// Each of these could lose commits, make writers or checks wait for ever, or give ids twice, if it were believed (L13).
 #[test]
-fn a_newest_that_a_kill_has_left_unseen_is_seen_by_the_next_handle() {
+fn a_word_of_a_lock_file_that_no_process_has_open_is_not_believed() {
     let folder = crate::scratch();
     let path = folder.path().join("data.mapleaf");
-    let (data, lock) = killed(&path);
-    let head = number_at(&lock, HEAD_AT, 8);
-    for (visible, read_only) in [(head - 1, true), (head - 2, true), (head - 3, true), (head - 1, false)] {
-        let mut lock = lock.clone();
-        put_number(&mut lock, VISIBLE_AT, 8, visible);
-        overwrite(&crate::lock_path(&path), &lock);
-        overwrite(&path, &data);
-        let db = options().read_only(read_only).open(&path).unwrap();
-        assert!(db.check().unwrap().is_clean(), "{visible} was visible");
-        let rx = db.read().unwrap();
-        assert_eq!((rx.id(), rx.table(&A).unwrap().len()), (head, 403), "{visible} was visible");
-    }
-}
-
-/// If it were believed, what is durable would be gone, and its pages with it: the next transactions would get its ids.
-#[test]
-fn a_lock_file_whose_head_is_below_the_durable_transaction_is_not_believed() {
-    let folder = crate::scratch();
-    let path = folder.path().join("data.mapleaf");
-    let (data, mut lock) = killed(&path);
-    let durable = number_at(&lock, DURABLE_AT, 8) >> 1;
-    put_number(&mut lock, HEAD_AT, 8, durable - 1);
-    put_number(&mut lock, VISIBLE_AT, 8, durable - 1);
-    put_number(&mut lock, PENDING_AT, 8, 0);
-    overwrite(&crate::lock_path(&path), &lock);
-    overwrite(&path, &data);
-    let db = options().open(&path).unwrap();
-    assert_eq!(db.stats().unwrap().newest, durable);
-    insert(&db, b"after", Durability::Durable);
-    drop(db);
-    std::fs::remove_file(crate::lock_path(&path)).unwrap();
-    let db = options().open(&path).unwrap();
-    assert!(db.read().unwrap().table(&A).unwrap().get(b"after").unwrap().is_some());
-}
-
-/// No process would ever sync a commit that none has made, and each check would report that it is still to be done.
-#[test]
-fn a_lock_file_in_which_more_is_pending_than_can_be_is_not_believed() {
-    let folder = crate::scratch();
-    let path = folder.path().join("data.mapleaf");
-    let (data, lock) = killed(&path);
-    let head = number_at(&lock, HEAD_AT, 8);
-    for pending in [head + 2, head | 1 << 62, u64::MAX] {
-        let mut lock = lock.clone();
-        put_number(&mut lock, PENDING_AT, 8, pending);
-        put_number(&mut lock, VISIBLE_AT, 8, head - 1);
-        overwrite(&crate::lock_path(&path), &lock);
-        overwrite(&path, &data);
-        let db = options().read_only(true).open(&path).unwrap();
-        assert!(db.check().unwrap().is_clean(), "{pending} pending");
+    let (data, lock, newest) = killed(&path);
+    let named = [NEWEST_AT, VISIBLE_AT, DURABLE_AT, CHECKPOINTED_AT, PENDING_AT, FIRST_ID_AT];
+    for at in named.into_iter().chain(OTHER_WORDS) {
+        let old = number_at(&lock, at, 8);
+        for wrong in [0, 1, old + 1, old + 2, old.wrapping_sub(1), old + 256, old | 1 << 62, u64::MAX] {
+            let mut lock = lock.clone();
+            put_number(&mut lock, at, 8, wrong);
+            overwrite(&crate::lock_path(&path), &lock);
+            overwrite(&path, &data);
+            let db = options().read_only(wrong % 2 == 1).open(&path).unwrap();
+            assert!(db.check().unwrap().is_clean(), "{wrong} at {at}");
+            let rx = db.read().unwrap();
+            assert_eq!((rx.id(), rx.table(&A).unwrap().len()), (newest + 1, 403), "{wrong} at {at}");
+            drop((rx, db));
+            let db = options().open(&path).unwrap();
+            insert(&db, b"after", Durability::Durable);
+            assert_eq!(db.stats().unwrap().newest, newest + 2, "{wrong} at {at}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use mapleaf::inspect::Inspector;
 use mapleaf::{Db, Error, SalvageOptions, SalvageReport};
 
 use crate::common::Random;
@@ -73,6 +74,19 @@ pub(crate) fn salvage(
     let _ = fs::remove_file(lock_path(&new_path));
     assert_eq!(names_in(folder), names, "something is left");
     Some(report)
+}
+
+/// Takes each page of a damaged file apart, as `mapleaf page` and `mapleaf map --raw` do.
+pub(crate) fn inspect(path: &Path, page_size: usize) {
+    let inspector = Inspector::open(path, None).or_else(|_| Inspector::open(path, Some(page_size)));
+    match inspector {
+        Ok(inspector) => {
+            for number in 0..inspector.page_count() {
+                drop(inspector.page(number).unwrap());
+            }
+        }
+        Err(error) => assert!(!matches!(error, Error::Io { .. }), "{error:?}"),
+    }
 }
 
 fn names_in(folder: &Path) -> Vec<OsString> {
