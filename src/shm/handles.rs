@@ -7,14 +7,13 @@
 //!   no newcomer takes its place before that is done. (Within a handle only one thread does so at a time: the one
 //!   that holds the writer lock, or that opens the handle. Threads of one handle do not exclude each other here.)
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::{HANDLE_COUNT, HANDLES_AT, LINE, SharedMemory};
 use crate::error::{Error, Result};
-use crate::sys::{LockKind, try_lock_range, unlock_range};
+use crate::sys::{LockKind, Locks};
 
 /// Where the bytes of the handles begin in the lock file. Locks may lie far beyond a file's end.
 const HANDLE_BYTES: u64 = 1 << 40;
@@ -35,9 +34,9 @@ impl HandleNumber {
 impl SharedMemory {
     /// Takes a place among the handles. It is kept until `lock_file` is closed, whose description no other handle may
     /// use.
-    pub(crate) fn join(&self, lock_file: &File) -> Result<HandleNumber> {
+    pub(crate) fn join(&self, lock_file: &Locks) -> Result<HandleNumber> {
         for handle in (0..HANDLE_COUNT).map(HandleNumber) {
-            if try_lock_range(lock_file, LockKind::Exclusive, handle.byte()).map_err(cannot_lock)? {
+            if lock_file.try_lock(LockKind::Exclusive, handle.byte()).map_err(cannot_lock)? {
                 self.clear_up(handle)?;
                 self.word(HANDLES_AT + handle.0 * LINE).store(u64::from(std::process::id()), SeqCst);
                 return Ok(handle);
@@ -59,13 +58,13 @@ impl SharedMemory {
 
     /// Clears up after handles that died: their snapshots are no longer protected. This costs a system call for each
     /// other handle.
-    pub(crate) fn reap_dead_readers(&self, own: HandleNumber, lock_file: &File) -> Result<()> {
+    pub(crate) fn reap_dead_readers(&self, own: HandleNumber, lock_file: &Locks) -> Result<()> {
         let others =
             (0..HANDLE_COUNT).map(HandleNumber).filter(|&handle| handle != own && self.pid(handle) != 0);
         for handle in others {
-            if try_lock_range(lock_file, LockKind::Exclusive, handle.byte()).map_err(cannot_lock)? {
+            if lock_file.try_lock(LockKind::Exclusive, handle.byte()).map_err(cannot_lock)? {
                 let cleared = self.clear_up(handle);
-                unlock_range(lock_file, handle.byte()).map_err(cannot_lock)?;
+                lock_file.unlock(handle.byte()).map_err(cannot_lock)?;
                 cleared?;
             }
         }

@@ -4,8 +4,8 @@
 
 use super::gather;
 use super::mapping::Mapping;
-use super::platform;
 use super::size_limit::check_file_size;
+use super::system::platform;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 

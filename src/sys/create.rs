@@ -15,12 +15,12 @@
 //! there; since it cannot be told from a user's file, it is never removed.
 
 use super::calls::before_call;
-use super::folder::Folder;
 use super::gather;
 use super::path::folder_of;
-use super::platform::random_bytes;
 use super::rights::Rights;
 use super::signals::uninterrupted;
+use super::system::folder::Folder;
+use super::system::platform::random_bytes;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -7,7 +7,8 @@
 //!   that changes it, or asks the system for it, holds `length_lock`, for a moment and never while growing (I8): so
 //!   none can put back an older value.
 //! - The two write modes differ in one function, `store`.
-//! - A barrier is exactly one `msync` (I4); one that includes the length is an `fdatasync` (L8).
+//! - A barrier is exactly one `msync` (I4); one that includes the length is an `fdatasync` (L8). Except on Linux, each
+//!   is both.
 //! - Syncs through one open file description take turns, and after one has failed each later one fails too (I6): the
 //!   system reports a failed write to a description once only. An error of starting write-back counts as one of a sync.
 //! - Barriers of checkpoints have a description of their own (L12), which a file has that other handles may open.
@@ -17,16 +18,16 @@ use super::address_space::{Reservation, Reserved, reserve};
 use super::calls::before_call;
 use super::copy;
 use super::file_system;
-use super::fork::LockDescription;
 use super::gather;
 use super::lock::open_again;
 use super::mapping::Mapping;
-use super::platform::{self, status_of};
 use super::private_storage::PrivateStorage;
 use super::rights::Rights;
 use super::signals::uninterrupted;
 use super::size_limit::check_file_size;
 use super::storage::{FileIdentity, FileStatus, Storage, WriteMode};
+use super::system::Locks;
+use super::system::platform::{self, SYNCS_ARE_ONE, status_of};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
@@ -64,7 +65,7 @@ pub(crate) struct FileStorage {
     /// There if [`FileStorage::open_for_checkpoints`] opened it.
     checkpoints: Option<CheckpointFile>,
     /// What keeps others out as long as the file is open.
-    held: Option<LockDescription>,
+    held: Option<Locks>,
 }
 
 /// The file, opened once more for the barriers of checkpoints.
@@ -179,8 +180,8 @@ impl FileStorage {
     }
 
     /// Opens the same file once more, for locks. `ErrorKind::NotFound` if another one, or none, is at `path` by now.
-    pub(crate) fn open_for_locks(&self, path: &Path) -> io::Result<LockDescription> {
-        LockDescription::new(|| open_again(|| options(self.access).open(path), &self.file))
+    pub(crate) fn open_for_locks(&self, path: &Path) -> io::Result<Locks> {
+        Locks::new(path, || open_again(|| options(self.access).open(path), &self.file))
     }
 
     /// Opens the same file once more, for the barriers of checkpoints; does nothing if the file was opened for reading
@@ -199,14 +200,14 @@ impl FileStorage {
     /// The same file for one that may not write it, which replays what it stores privately. `held` keeps writers out.
     pub(crate) fn into_private(
         self,
-        held: LockDescription,
+        held: Locks,
         reservation: impl Into<Reservation>,
     ) -> io::Result<PrivateStorage> {
         PrivateStorage::new(self.file, held, reservation)
     }
 
     /// Keeps a lock until the storage is dropped.
-    pub(crate) fn hold(&mut self, lock: LockDescription) {
+    pub(crate) fn hold(&mut self, lock: Locks) {
         self.held = Some(lock);
     }
 
@@ -304,9 +305,8 @@ impl Storage for FileStorage {
         }
         self.check_writable()?;
         self.syncs.run(|| {
-            // Except on Linux, `fdatasync` need not know of what this handle or another stores through a mapping.
-            if self.writable.is_some() {
-                self.mapping.flush(0, self.mapping.reserved_length())?;
+            if !SYNCS_ARE_ONE {
+                self.mapping.flush(0, self.mapping.mapped_length())?; // what any process has stored through one
             }
             self.file.sync_data()
         })
@@ -318,13 +318,17 @@ impl Storage for FileStorage {
         }
         self.check_writable()?;
         self.mapping.check_covers(offset.saturating_add(length))?; // not a sync that has failed
-        self.syncs.run(|| self.mapping.flush(offset, length))
+        self.syncs.run(|| {
+            self.mapping.flush(offset, length)?;
+            if SYNCS_ARE_ONE { Ok(()) } else { self.file.sync_data() }
+        })
     }
 
     fn checkpoint_barrier(&self) -> io::Result<()> {
         let Some(checkpoints) = &self.checkpoints else { return self.barrier_with_length() };
-        if self.writable.is_some() && !cfg!(target_os = "linux") {
-            self.barrier(self.mapping.reserved_length())?; // for the reason given in `barrier_with_length`
+        if !SYNCS_ARE_ONE {
+            // An error is told to the description that the mapping was made through.
+            self.barrier(self.mapping.mapped_length())?;
         }
         checkpoints.syncs.run(|| checkpoints.file.sync_data())
     }

@@ -9,9 +9,9 @@
 //! it into the upper layer ("copy-up"), but what was mapped before stays mapped. So a handle that reads there, by a
 //! descriptor that may be older, compares the two (`Storage::is_mapping_current`).
 
-use super::folder::Folder;
 use super::path::folder_of;
-use super::platform;
+use super::system::folder::Folder;
+use super::system::platform;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -40,7 +40,10 @@ const REFUSED: [(u64, &str); 16] = [
 
 /// Returns an error that names the file system of `file` if a database cannot be there.
 pub(super) fn check_open_file(file: &File) -> io::Result<()> {
-    check(platform::file_system_of(file)?)
+    match platform::remote_file_system(file)? {
+        Some(name) => Err(refuse(&name)),
+        None => check(platform::file_system_of(file)?),
+    }
 }
 
 /// The same for the folder of a file that is to be created.
@@ -54,12 +57,18 @@ pub(super) fn has_layers(file: &File) -> io::Result<bool> {
 }
 
 fn check(file_system: u64) -> io::Result<()> {
-    let Some((_, name)) = REFUSED.iter().find(|(number, _)| *number == file_system) else { return Ok(()) };
+    match REFUSED.iter().find(|(number, _)| *number == file_system) {
+        Some((_, name)) => Err(refuse(name)),
+        None => Ok(()),
+    }
+}
+
+fn refuse(name: &str) -> io::Error {
     let problem = format!(
         "it is on {name}, where other machines or a server may have it too, and memory and locks are not shared with \
          them; put it on a disk of this machine, or, if no other has it open, allow it by any_file_system(true)"
     );
-    Err(io::Error::new(ErrorKind::Unsupported, problem))
+    io::Error::new(ErrorKind::Unsupported, problem)
 }
 
 #[cfg(test)]
@@ -92,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(mapleaf_portable)))]
     #[cfg_attr(miri, ignore = "asks the real system")]
     fn the_system_says_which_file_system_it_is() {
         assert_eq!(platform::file_system_of(&File::open("/proc").unwrap()).unwrap(), 0x9fa0);

@@ -17,8 +17,7 @@
 #![allow(unsafe_code)]
 
 use super::page_size::system_page_size;
-use super::range_lock::unlock_range;
-use super::whole_lock::unlock_whole;
+use super::system::unlock_all;
 use memmap2::{MmapOptions, MmapRaw};
 use std::cell::Cell;
 use std::fs::File;
@@ -105,12 +104,12 @@ extern "C" fn in_child() {
 
 /// Makes the kernel wipe the memory in each child, however the child is made (Linux 4.14).
 fn wipe_on_fork(memory: &MmapRaw) {
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     // SAFETY: the range is exactly the private anonymous mapping that `memory` owns.
     unsafe {
         libc::madvise(memory.as_mut_ptr().cast(), memory.len(), libc::MADV_WIPEONFORK)
     };
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = memory;
 }
 
@@ -167,6 +166,11 @@ impl LockDescription {
         Ok(LockDescription { file, inherited, mark })
     }
 
+    /// Whether this process has inherited the description from one that forked.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.mark.is_inherited()
+    }
+
     /// The open file, to lock and to examine. Returns an error in a forked child.
     pub(crate) fn file(&self) -> io::Result<&File> {
         match self.inherited.is_open.load(SeqCst) {
@@ -178,12 +182,11 @@ impl LockDescription {
 
 impl Drop for LockDescription {
     fn drop(&mut self) {
-        let is_ours = !self.mark.is_inherited();
+        let is_ours = !self.is_inherited();
         if is_ours {
             // A child that is between `vfork` and `exec`, or was made by the bare `clone`, has copies of the
-            // descriptor. Neither call can fail for what is locked; what is not locked stays so.
-            let _ = unlock_range(&self.file, 0..i64::MAX as u64);
-            let _ = unlock_whole(&self.file);
+            // descriptor.
+            unlock_all(&self.file);
         }
         // In a child of the bare `clone` the registry may be locked by a thread that is not there.
         let mut registry = is_ours.then(lock_registry);

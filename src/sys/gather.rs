@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::size_limit::check_store;
+use super::system::platform;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsRawFd;
@@ -74,10 +75,10 @@ fn write_piece_at(file: &File, offset: &mut u64, mut rest: &mut [IoSlice<'_>]) -
 
 /// Makes one `pwritev`. Returns how many bytes it stored.
 fn write_some_at(file: &File, offset: u64, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let offset = libc::off_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    let offset = offset.try_into().map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     let count = slices.len() as libc::c_int;
     // SAFETY: IoSlice has the layout of iovec (std guarantees it); the slices borrow their buffers for
     // the whole call, which only reads them; `count` is at most BUFFERS_PER_CALL.
-    let written = unsafe { libc::pwritev(file.as_raw_fd(), slices.as_ptr().cast(), count, offset) };
+    let written = unsafe { platform::pwritev(file.as_raw_fd(), slices.as_ptr().cast(), count, offset) };
     usize::try_from(written).map_err(|_| io::Error::last_os_error())
 }

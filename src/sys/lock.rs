@@ -5,7 +5,7 @@
 //!   elsewhere in the process changes nothing, and two handles in one process exclude each other as two
 //!   processes do.
 //! - A lock is gone when its description is closed: by drop, or by the kernel when the process dies (I7).
-//! - A description that has locks is a [`LockDescription`]: nothing is mapped through it, and no forked child keeps it.
+//! - A description that has locks is a `LockDescription`: nothing is mapped through it, and no forked child keeps it.
 //!   So a lock is also gone when its process has died and a child of it lives on.
 //! - The lock file is never removed, or two processes could hold locks on different files of that name.
 //! - It has the rights that the database has ([`Rights`]): a user who may not read the database can neither read it nor
@@ -16,11 +16,11 @@
 
 use super::calls::before_call;
 use super::create::{StagedFile, open_regular};
-use super::fork::LockDescription;
 use super::gather;
 use super::path::with_suffix;
-use super::platform::status_of;
 use super::rights::Rights;
+use super::system::Locks;
+use super::system::platform::status_of;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 /// The open lock file. Its locks are free when it is closed or unlocked.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    locks: LockDescription,
+    locks: Locks,
     path: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl LockFile {
     pub(crate) fn open(data_path: &Path, rights: Rights) -> io::Result<LockFile> {
         before_call();
         let path = LockFile::path_for(data_path);
-        let locks = LockDescription::new(|| open_regular(&path)).map_err(|error| explain(error, &path))?;
+        let locks = Locks::new(data_path, || open_regular(&path)).map_err(|error| explain(error, &path))?;
         rights.check_owner_of_lock_file(locks.file()?)?;
         Ok(LockFile { locks, path })
     }
@@ -84,7 +84,12 @@ impl LockFile {
         &self.path
     }
 
-    /// The open file, for range locks. Returns an error in a forked child.
+    /// What is locked in it.
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The open file, to be examined. Returns an error in a forked child.
     pub(crate) fn file(&self) -> io::Result<&File> {
         self.locks.file()
     }

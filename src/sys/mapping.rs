@@ -12,8 +12,8 @@
 #![allow(unsafe_code)]
 
 use super::address_space::{Reservation, Reserved, reserve};
-use super::platform;
 use super::prefetch::{LINE_BYTES, prefetch_at};
+use super::system::platform;
 use memmap2::MmapOptions;
 use std::fs::File;
 use std::io;

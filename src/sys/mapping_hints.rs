@@ -7,7 +7,7 @@
 
 use super::mapping::Mapping;
 use super::page_size::system_page_size;
-use super::platform;
+use super::system::platform;
 use std::io;
 use std::ops::Range;
 

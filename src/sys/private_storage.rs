@@ -10,10 +10,10 @@
 #![allow(unsafe_code)]
 
 use super::address_space::{Reservation, reserve};
-use super::fork::LockDescription;
 use super::mapping::Mapping;
-use super::platform::{self, status_of};
 use super::storage::{FileIdentity, FileStatus, Storage};
+use super::system::Locks;
+use super::system::platform::{self, status_of};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -26,7 +26,7 @@ pub(crate) struct PrivateStorage {
     mapping: Arc<Mapping>,
     identity: FileIdentity,
     /// Keeps writers out as long as the file is open.
-    _held: LockDescription,
+    _held: Locks,
     _file: File,
 }
 
@@ -34,7 +34,7 @@ impl PrivateStorage {
     /// Over `file`, of which no other handle changes anything as long as `held` is locked.
     pub(crate) fn new(
         file: File,
-        held: LockDescription,
+        held: Locks,
         reservation: impl Into<Reservation>,
     ) -> io::Result<PrivateStorage> {
         let FileStatus { identity, length } = status_of(&file)?;
@@ -59,7 +59,7 @@ fn map_over(memory: &MmapRaw, file: &File, length: u64) -> io::Result<()> {
         return Ok(());
     }
     let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | platform::MAP_NORESERVE;
     // SAFETY: `length` bytes from the start of `memory`, which is this function's caller's alone, are mapped anew; no
     // reference to them exists yet. Bytes of the last page beyond the file's end are zeros, and may be stored to.
     let mapped = unsafe {

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+use super::system::platform;
 use std::ffi::CString;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, ErrorKind};
@@ -66,7 +67,11 @@ impl Rights {
     /// Returns an error if a lock file beside a database that has these rights belongs to a user that may not write the
     /// database: that user could cut or change the file while others have it mapped.
     pub(super) fn check_owner_of_lock_file(&self, file: &File) -> io::Result<()> {
-        let found = file.metadata()?.uid();
+        self.check_owner(file.metadata()?.uid())
+    }
+
+    /// The same for a file that belongs to the user `found`.
+    pub(super) fn check_owner(&self, found: u32) -> io::Result<()> {
         let own = self.owner.map_or_else(effective_user, |owner| owner.user);
         let is_shared = self.owner.is_some() && self.mode & 0o022 != 0;
         if found == own || found == 0 || is_shared {
@@ -89,6 +94,17 @@ impl Rights {
         let readable = self.mode & 0o444;
         let kept = mode_of(&found) & (readable | readable >> 1);
         Rights { mode: self.mode | kept, ..*self }.for_lock_file().give_to(file)
+    }
+
+    /// Gives a folder of locks to the users of a file that has these rights: those that may write the file may create
+    /// and remove files in the folder, those that may read it may look. The folder has mode 0700 until then.
+    #[cfg_attr(not(mapleaf_portable), allow(dead_code, reason = "for systems without locks on ranges"))]
+    pub(super) fn give_to_folder(&self, folder: &File) -> io::Result<()> {
+        let Some(owner) = self.owner else { return Ok(()) };
+        let has_group = fchown(folder, None, Some(owner.group)).is_ok();
+        let has_user = fchown(folder, Some(owner.user), None).is_ok();
+        let mode = narrowed(self.mode | 0o600, has_user, has_group) | 0o600;
+        folder.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))
     }
 
     /// The mode with which the file is created.
@@ -123,7 +139,7 @@ pub(super) fn effective_user() -> u32 {
 pub(crate) fn may_write(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: the path is a C string that lives through the call.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, platform::EFFECTIVE_USER) == 0 }
 }
 
 /// What is left of a mode for a file that could not be given to its user, or its group, so that no user has more rights

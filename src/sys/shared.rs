@@ -12,9 +12,10 @@
 //!   touching them undefined.
 #![allow(unsafe_code)]
 
+use super::gather;
 use super::signals::retry;
 use super::size_limit::check_file_size;
-use super::{gather, platform};
+use super::system::platform;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io::{self, ErrorKind};

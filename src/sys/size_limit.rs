@@ -37,8 +37,10 @@ fn limit_bytes() -> u64 {
         return u64::MAX;
     }
     // SAFETY: the call has succeeded.
-    match unsafe { limit.assume_init() }.rlim_cur {
-        libc::RLIM_INFINITY => u64::MAX,
-        bytes => bytes,
+    let limit = unsafe { limit.assume_init() }.rlim_cur;
+    #[allow(clippy::unnecessary_cast, reason = "not on all systems it is this integer")]
+    match limit == libc::RLIM_INFINITY {
+        true => u64::MAX,
+        false => limit as u64,
     }
 }

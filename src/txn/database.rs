@@ -250,8 +250,7 @@ impl Database {
     /// Releases snapshots pinned by dead readers. The caller must hold the writer lock.
     pub(crate) fn reap_dead_readers(&self) -> Result<()> {
         let Some(locks) = &self.locks else { return Ok(()) };
-        let file = locks.lock_file().file().map_err(self.pages.io_error("look for dead readers of"))?;
-        self.shared.reap_dead_readers(self.handle, file)
+        self.shared.reap_dead_readers(self.handle, locks.lock_file().locks())
     }
 
     /// Cuts off what the newest transactions have given up at the end of the file, if no protected snapshot is from

@@ -4,7 +4,7 @@
 //! - I7: every lock is held by the kernel, and is free once its process has died. It is never a POSIX lock of the
 //!   process, which vanishes when any descriptor of the file is closed. Whole-file locks (`flock`) and
 //!   open-file-description locks belong to descriptions that only this handle has opened and that no forked child
-//!   keeps ([`LockDescription`]). In a child every function here fails or does nothing.
+//!   keeps ([`Locks`]). In a child every function here fails or does nothing.
 //! - Two files are one database. Each handle holds a lock on the data file (presence) and one on the lock file (the
 //!   handle's byte). A newcomer tests both. So it notices handles that use its data file with another lock file, and
 //!   handles that use its lock file with another data file, whichever of the two was removed or replaced.
@@ -23,10 +23,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::shm::SharedMemory;
 use crate::shm::handles::{HandleNumber, MEMBERS};
-use crate::sys::{
-    self, FileIdentity, LockDescription, LockFile, LockKind, lock_range, lock_whole, range_is_free,
-    status_at, status_of, try_lock_range, try_lock_whole, unlock_range, unlock_whole,
-};
+use crate::sys::{self, FileIdentity, LockFile, LockKind, Locks, status_at, status_of};
 
 // Bytes of the lock file, before those of the handles.
 const OPEN: Range<u64> = 1 << 39..(1 << 39) + 1;
@@ -111,7 +108,7 @@ pub(crate) enum Others {
 pub(crate) struct FileLocks {
     lock: LockFile,
     /// The data file.
-    data: LockDescription,
+    data: Locks,
     /// The device and inode numbers of the two files.
     lock_identity: FileIdentity,
     data_identity: FileIdentity,
@@ -122,8 +119,9 @@ pub(crate) struct FileLocks {
 
 impl FileLocks {
     /// Makes this handle present until it is dropped. The caller must hold the open lock.
-    pub(crate) fn enter(lock: LockFile, data: LockDescription) -> io::Result<FileLocks> {
-        lock_range(data.file()?, LockKind::Shared, PRESENCE)?;
+    pub(crate) fn enter(lock: LockFile, data: Locks) -> io::Result<FileLocks> {
+        data.lock(LockKind::Shared, PRESENCE)?;
+        data.occupy()?;
         let lock_identity = status_of(lock.file()?)?.identity;
         let data_identity = status_of(data.file()?)?.identity;
         let found_empty_at = AtomicU64::new(0);
@@ -134,7 +132,7 @@ impl FileLocks {
     pub(crate) fn others(&self) -> io::Result<Others> {
         let mut others = Others::None;
         poll(Wait::Until(Instant::now() + MAX_FAREWELL), || {
-            others = match (is_nobody_present(&self.data)?, is_lock_file_free(&self.lock)?) {
+            others = match (self.is_alone_on_data()?, is_lock_file_free(&self.lock)?) {
                 (true, true) => Others::None,
                 (false, false) => Others::UseBothFiles,
                 (false, true) => Others::UseAnotherLockFile,
@@ -175,12 +173,18 @@ impl FileLocks {
     /// present, and take the memory for one that is in use. For the same reason this handle releases its presence
     /// before it tests, so that a kill after that leaves no presence beside closed memory.
     pub(crate) fn leave(&self, handle: HandleNumber) -> io::Result<bool> {
-        let lock = self.lock.file()?;
-        unlock_range(lock, handle.byte())?;
-        unlock_range(self.data.file()?, PRESENCE)?;
-        Ok(try_lock_range(lock, LockKind::Exclusive, OPEN)?
+        let lock = self.lock.locks();
+        lock.unlock(handle.byte())?;
+        self.data.unlock(PRESENCE)?;
+        self.data.vacate()?;
+        Ok(lock.try_lock(LockKind::Exclusive, OPEN)?
             && is_lock_file_free(&self.lock)?
-            && is_nobody_present(&self.data)?)
+            && self.is_alone_on_data()?)
+    }
+
+    /// Whether no other handle shows that it uses the data file.
+    fn is_alone_on_data(&self) -> io::Result<bool> {
+        Ok(is_nobody_present(&self.data)? && !self.data.is_occupied()?)
     }
 
     pub(crate) fn lock_file(&self) -> &LockFile {
@@ -198,7 +202,7 @@ impl FileLocks {
         let place = place_of(shared.take_ticket());
         let taken = self.wait_at(shared, place, wait);
         // Unlocking cannot fail, whether the lock is held or not.
-        let _ = unlock_range(self.lock.file()?, place..place + 1);
+        let _ = self.lock.locks().unlock(place..place + 1);
         taken
     }
 
@@ -209,7 +213,7 @@ impl FileLocks {
         if self.found_empty_at.load(Relaxed) == queued {
             return Ok(true);
         }
-        let is_empty = range_is_free(self.lock.file()?, LockKind::Exclusive, QUEUE)?;
+        let is_empty = self.lock.locks().is_free(LockKind::Exclusive, QUEUE)?;
         if is_empty {
             self.found_empty_at.store(queued, Relaxed);
         }
@@ -218,10 +222,10 @@ impl FileLocks {
 
     /// Waits in the queue, and then for the writer lock.
     fn wait_at(&self, shared: &SharedMemory, place: u64, wait: Wait) -> io::Result<bool> {
-        let file = self.lock.file()?;
+        let locks = self.lock.locks();
         let lock = |kind, range: Range<u64>| match wait {
-            Wait::Forever => lock_range(file, kind, range).map(|()| true),
-            _ => poll(wait, || try_lock_range(file, kind, range.clone())),
+            Wait::Forever => locks.lock(kind, range).map(|()| true),
+            _ => poll(wait, || locks.try_lock(kind, range.clone())),
         };
         if !lock(LockKind::Exclusive, place..place + 1)? {
             return Ok(false); // another handle is testing this byte
@@ -232,10 +236,10 @@ impl FileLocks {
             if !lock(LockKind::Shared, before.clone())? {
                 return Ok(false);
             }
-            unlock_range(file, before)?;
+            locks.unlock(before)?;
         }
         match wait {
-            Wait::Forever => lock_whole(self.data.file()?).map(|()| true),
+            Wait::Forever => self.data.lock_whole().map(|()| true),
             _ => poll(wait, || self.try_lock_writer()),
         }
     }
@@ -244,18 +248,18 @@ impl FileLocks {
     #[cfg(test)]
     pub(crate) fn is_taken(&self, ticket: u64) -> bool {
         let place = place_of(ticket);
-        !range_is_free(self.lock.file().unwrap(), LockKind::Exclusive, place..place + 1).unwrap()
+        !self.lock.locks().is_free(LockKind::Exclusive, place..place + 1).unwrap()
     }
 
     /// Locks the ticket's byte and returns.
     #[cfg(test)]
     pub(crate) fn take_place(&self, ticket: u64) -> io::Result<()> {
         let place = place_of(ticket);
-        lock_range(self.lock.file()?, LockKind::Exclusive, place..place + 1)
+        self.lock.locks().lock(LockKind::Exclusive, place..place + 1)
     }
 
     fn try_lock_writer(&self) -> io::Result<bool> {
-        try_lock_whole(self.data.file()?, LockKind::Exclusive)
+        self.data.try_lock_whole(LockKind::Exclusive)
     }
 
     /// Whether a reader that is not in the shared memory holds writers off.
@@ -263,7 +267,7 @@ impl FileLocks {
     /// While this handle is present no such reader stays: after taking its locks it tests whether a handle is
     /// present, and leaves if one is. So if there is no such reader now, none appears later except for that moment.
     pub(crate) fn is_held_off(&self) -> io::Result<bool> {
-        Ok(!range_is_free(self.data.file()?, LockKind::Exclusive, UNSEEN)?)
+        Ok(!self.data.is_free(LockKind::Exclusive, UNSEEN)?)
     }
 
     /// Waits until no reader outside the shared memory holds writers off. Returns `false` if the wait is over first.
@@ -274,38 +278,38 @@ impl FileLocks {
     /// Releases the writer lock.
     pub(crate) fn unlock_writer(&self) {
         // Unlocking cannot fail for a lock that is held; if it did, closing the file would release it.
-        let _ = self.data.file().and_then(unlock_whole);
+        let _ = self.data.unlock_whole();
     }
 
     /// Takes the lock of a turn. Waits while another handle has it. Threads of one handle must not do this at the
     /// same time: the lock belongs to the handle.
     pub(crate) fn lock_turn(&self, turn: Turn) -> io::Result<()> {
-        lock_range(self.lock.file()?, LockKind::Exclusive, turn.byte())
+        self.lock.locks().lock(LockKind::Exclusive, turn.byte())
     }
 
     /// Whether another handle has the lock of this turn.
     pub(crate) fn is_turn_taken(&self, turn: Turn) -> io::Result<bool> {
-        Ok(!range_is_free(self.lock.file()?, LockKind::Exclusive, turn.byte())?)
+        Ok(!self.lock.locks().is_free(LockKind::Exclusive, turn.byte())?)
     }
 
     pub(crate) fn unlock_turn(&self, turn: Turn) {
         // Unlocking cannot fail for a lock that is held; if it did, closing the file would release it.
-        let _ = self.lock.file().and_then(|file| unlock_range(file, turn.byte()));
+        let _ = self.lock.locks().unlock(turn.byte());
     }
 }
 
 /// Takes the open lock: one handle at a time is being opened. Closing the lock file or [`unlock_open`] releases it.
 pub(crate) fn lock_open(lock: &LockFile) -> io::Result<()> {
-    lock_range(lock.file()?, LockKind::Exclusive, OPEN)
+    lock.locks().lock(LockKind::Exclusive, OPEN)
 }
 
 pub(crate) fn unlock_open(lock: &LockFile) -> io::Result<()> {
-    unlock_range(lock.file()?, OPEN)
+    lock.locks().unlock(OPEN)
 }
 
 /// Whether no handle uses the lock file, except one with the same description as `lock`.
 fn is_lock_file_free(lock: &LockFile) -> io::Result<bool> {
-    range_is_free(lock.file()?, LockKind::Exclusive, MEMBERS)
+    lock.locks().is_free(LockKind::Exclusive, MEMBERS)
 }
 
 /// Whether handles are open that use this lock file. The caller must hold the open lock.
@@ -314,15 +318,15 @@ pub(crate) fn is_lock_file_in_use(lock: &LockFile) -> io::Result<bool> {
 }
 
 /// Whether no handle is present on the data file, except one with the same description as `data`.
-pub(crate) fn is_nobody_present(data: &LockDescription) -> io::Result<bool> {
-    range_is_free(data.file()?, LockKind::Exclusive, PRESENCE)
+pub(crate) fn is_nobody_present(data: &Locks) -> io::Result<bool> {
+    data.is_free(LockKind::Exclusive, PRESENCE)
 }
 
 /// Holds writers off, for a reader that is not in the shared memory. Returns `false` if a handle is writing now.
-pub(crate) fn try_hold_off_writers(data: &LockDescription) -> io::Result<bool> {
+pub(crate) fn try_hold_off_writers(data: &Locks) -> io::Result<bool> {
     // This lock comes first: a writer that then finds the whole file locked knows why.
-    lock_range(data.file()?, LockKind::Shared, UNSEEN)?;
-    try_lock_whole(data.file()?, LockKind::Shared)
+    let held = data.lock(LockKind::Shared, UNSEEN).and_then(|()| data.try_lock_whole(LockKind::Shared));
+    held.or_else(|error| data.occupy_instead(error).map(|()| true))
 }
 
 fn check_name(path: &Path, own: FileIdentity) -> Result<()> {

@@ -26,8 +26,8 @@ use crate::shm::{FIRST_WORD_COUNT, SharedMemory, WORD_COUNT};
 use crate::space::Space;
 use crate::space::save::FreeLog;
 use crate::sys::{
-    self, Access, Advice, FileStorage, ForkMark, LockDescription, LockFile, Reservation, Rights, SharedWords,
-    Storage, WriteMode, status_at,
+    self, Access, Advice, FileStorage, ForkMark, LockFile, Locks, Reservation, Rights, SharedWords, Storage,
+    WriteMode, status_at,
 };
 use crate::txn::database::{Database, DbHandle, FIRST_TRANSACTION, Settings};
 use crate::txn::file_locks::{self, FileLocks, Others, Wait};
@@ -116,8 +116,11 @@ impl OpenSettings {
                 other => other.map_err(lock_file_error(path, "open"))?,
             };
             match self.open_with(path, lock) {
-                // The lock file exists, but the disk is too full for its content.
-                Err(Error::Io { source, .. }) if self.settings.read_only && is_full(&source) => {
+                // The lock file exists, but the disk is too full for its content, or locks need more than the file.
+                Err(Error::Io { source, .. })
+                    if self.settings.read_only
+                        && (is_full(&source) || source.kind() == ErrorKind::PermissionDenied) =>
+                {
                     return self.open_unseen(path);
                 }
                 Ok(Outcome::Opened(handle)) => return Ok(handle),
@@ -258,7 +261,7 @@ impl OpenSettings {
         &self,
         path: &Path,
         lock: LockFile,
-        data: LockDescription,
+        data: Locks,
         storage: Box<dyn Storage>,
     ) -> Result<Outcome> {
         let locking = |source| lock_file_error(path, "lock")(source);
@@ -419,10 +422,7 @@ impl OpenSettings {
             shared.set_shrunk_in(Some(newest.id)); // a crash has left the file longer: its end may be cut off
         }
         let handle = match &locks {
-            Some(locks) => {
-                let file = locks.lock_file().file().map_err(pages.io_error("lock"))?;
-                shared.join(file)?
-            }
+            Some(locks) => shared.join(locks.lock_file().locks())?,
             None => shared.join_alone(),
         };
         let fork = ForkMark::new().map_err(pages.io_error("reserve memory for"))?;
@@ -540,7 +540,7 @@ fn keep_others_out(storage: &mut FileStorage, path: &Path) -> Result<()> {
 }
 
 /// The same, as long as what is returned is kept.
-fn hold_others_off(storage: &FileStorage, path: &Path) -> Result<LockDescription> {
+fn hold_others_off(storage: &FileStorage, path: &Path) -> Result<Locks> {
     let locking = |source| Error::io("lock", path, source);
     let lock = storage.open_for_locks(path).map_err(locking)?;
     let is_held = file_locks::try_hold_off_writers(&lock).map_err(locking)?;
@@ -569,7 +569,7 @@ fn is_full(error: &std::io::Error) -> bool {
 
 fn another_lock_file(path: &Path) -> Error {
     let path = LockFile::path_for(path);
-    Error::Replaced { path, problem: "the handles that have the database open use another" }
+    Error::Replaced { path, problem: Locks::OCCUPIED }
 }
 
 fn lock_file_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {

@@ -24,8 +24,9 @@ impl Database {
             self.pages.storage.about_to_wait();
             mutex.lock()
         });
-        if let Some(locks) = &self.locks {
-            locks.lock_turn(turn).map_err(self.pages.io_error("lock"))?;
+        if let Some(Err(error)) = self.locks.as_ref().map(|locks| locks.lock_turn(turn)) {
+            self.check_names()?; // a lock may need the folder of the files
+            return Err(self.pages.io_error("lock")(error));
         }
         Ok(TurnGuard { turn, locks: self.locks.as_ref(), _thread: thread })
     }

@@ -123,6 +123,7 @@ fn an_empty_file_becomes_a_database() {
         });
         let db = Db::open(&path).unwrap();
         assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), 3);
+        drop(db);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the database and its lock file");
     }

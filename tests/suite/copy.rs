@@ -45,6 +45,7 @@ fn files(folder: &Path) -> Vec<String> {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
+    names.retain(|name| !name.ends_with("-locks")); // of the portable form, as long as a database is open
     names.sort();
     names
 }

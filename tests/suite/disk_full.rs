@@ -214,6 +214,9 @@ fn full_disk_child() {
 
 #[test]
 fn a_file_may_not_grow_beyond_what_the_system_allows() {
+    if cfg!(mapleaf_portable) {
+        return; // there the lock file has all of its length at once, which is more than is allowed here
+    }
     // RLIMIT_FSIZE, with its signal as it is by default, by which it would end the process, and ignored.
     let (_folder, path) = scratch();
     for (mode, trap) in
@@ -476,6 +479,12 @@ fn a_database_without_a_lock_file_is_read_on_a_full_disk() {
         assert_eq!(db.read().unwrap().table(&BYTES).unwrap().get(1).unwrap(), Some(&b"one"[..]));
         drop(filler);
         fs::remove_file(disk.mounted.path().join("filler")).unwrap();
+        if cfg!(mapleaf_portable) {
+            assert!(matches!(Db::open(&path), Err(Error::Replaced { .. })), "that reader keeps writers out");
+            drop(db);
+            Db::open(&path).unwrap().update(|tx| tx.table(&BYTES)?.insert(2, b"two")).unwrap();
+            continue;
+        }
         let writer = Db::open(&path).unwrap();
         assert!(writer.try_write().unwrap().is_none(), "that reader is not seen, and holds writers off");
         drop(db);

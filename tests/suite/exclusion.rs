@@ -504,6 +504,9 @@ fn no_process_is_led_elsewhere_in_a_sticky_folder() {
 /// A folder in which files may be created, and which may not be listed: it cannot be synced either.
 #[test]
 fn a_folder_that_may_not_be_read_is_as_good() {
+    if cfg!(mapleaf_portable) {
+        return; // there a folder must be read to be synced
+    }
     let Some(folder) = folder_for_all() else { return };
     chown(folder.path(), Some(SERVICE), Some(SERVICE)).unwrap();
     set_mode(folder.path(), 0o300);
@@ -580,13 +583,20 @@ fn a_reader_holds_writers_off_unless_it_may_write_the_lock_file() {
         let mut reader = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("said: 1 entries")));
-        let db = Db::open(&path).unwrap();
-        match may_write {
-            false => assert_held_off(&db),
-            true => db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1).map(drop)).unwrap(),
+        // In the portable form it may also have to create the folder of the locks, and may not.
+        let is_refused = cfg!(mapleaf_portable);
+        if is_refused {
+            assert!(matches!(Db::open(&path), Err(Error::Replaced { .. })));
+        } else {
+            let db = Db::open(&path).unwrap();
+            match may_write {
+                false => assert_held_off(&db),
+                true => db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1).map(drop)).unwrap(),
+            }
         }
         drop(reader.stdin.take());
         assert!(reader.wait().unwrap().success());
+        let db = Db::open(&path).unwrap();
         db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
     }
 }
@@ -628,6 +638,7 @@ fn a_link_to_where_nothing_is_yet_is_followed() {
     let mut names: Vec<_> =
         fs::read_dir(file("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
+    names.retain(|name| name != "third-locks"); // of the portable form
     assert_eq!(names, ["second", "third", "third-lock"]);
     assert!(!file("first-lock").exists());
     symlink("loop", file("loop")).unwrap();
@@ -639,6 +650,9 @@ fn a_link_to_where_nothing_is_yet_is_followed() {
 
 #[test]
 fn a_name_that_leaves_no_room_for_the_lock_file_is_refused() {
+    if cfg!(mapleaf_portable) {
+        return; // other names are longer still there
+    }
     let folder = tempfile::tempdir().unwrap();
     drop(Db::open(folder.path().join("n".repeat(250))).unwrap());
     for length in 251..=255 {

@@ -1,7 +1,7 @@
 //! Children, some of which outlive a parent that is killed.
 
 use super::*;
-use crate::sys::{LockKind, try_lock_range, try_lock_whole};
+use crate::sys::{LockKind, Locks};
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -44,8 +44,8 @@ fn kill(process: libc::pid_t) {
     unsafe { libc::kill(process, libc::SIGKILL) };
 }
 
-fn lock_description(path: &Path) -> LockDescription {
-    LockDescription::new(|| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path))
+fn lock_description(path: &Path) -> Locks {
+    Locks::new(path, || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path))
         .unwrap()
 }
 
@@ -80,8 +80,8 @@ fn a_forked_child_keeps_no_lock() {
     let (from_child, to_parent) = io::pipe().unwrap();
     let parent = child(true, || {
         let locks = lock_description(&path);
-        let is_held = try_lock_whole(locks.file().unwrap(), LockKind::Exclusive).unwrap()
-            && try_lock_range(locks.file().unwrap(), LockKind::Exclusive, 5..6).unwrap();
+        let is_held = locks.try_lock_whole(LockKind::Exclusive).unwrap()
+            && locks.try_lock(LockKind::Exclusive, 5..6).unwrap();
         assert!(is_held);
         let worker = child(true, sleep_until_killed);
         io::Write::write_all(&mut &to_parent, &worker.to_le_bytes()).unwrap();
@@ -91,11 +91,11 @@ fn a_forked_child_keeps_no_lock() {
     io::Read::read_exact(&mut &from_child, &mut worker).unwrap();
     let worker = libc::pid_t::from_le_bytes(worker);
     let locks = lock_description(&path);
-    assert!(!try_lock_whole(locks.file().unwrap(), LockKind::Exclusive).unwrap(), "the parent lives");
+    assert!(!locks.try_lock_whole(LockKind::Exclusive).unwrap(), "the parent lives");
     kill(parent);
     wait(parent);
-    let whole = try_lock_whole(locks.file().unwrap(), LockKind::Exclusive).unwrap();
-    let range = try_lock_range(locks.file().unwrap(), LockKind::Exclusive, 5..6).unwrap();
+    let whole = locks.try_lock_whole(LockKind::Exclusive).unwrap();
+    let range = locks.try_lock(LockKind::Exclusive, 5..6).unwrap();
     kill(worker);
     assert!(whole && range);
 }
@@ -121,7 +121,7 @@ fn the_number_of_a_closed_descriptor_is_left_alone() {
         }
     }));
     assert_eq!(status, 0);
-    assert!(try_lock_whole(locks.unwrap().file().unwrap(), LockKind::Exclusive).unwrap());
+    assert!(locks.unwrap().try_lock_whole(LockKind::Exclusive).unwrap());
 }
 
 /// A child that has copies of the descriptors, since no handler has run in it, does not unlock for its parent.
@@ -130,7 +130,7 @@ fn a_bare_clone_unlocks_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("locks");
     let mut locks = Some(lock_description(&path));
-    assert!(try_lock_whole(locks.as_ref().unwrap().file().unwrap(), LockKind::Exclusive).unwrap());
+    assert!(locks.as_ref().unwrap().try_lock_whole(LockKind::Exclusive).unwrap());
     assert_eq!(
         wait(child(false, || {
             drop(locks.take());
@@ -139,11 +139,11 @@ fn a_bare_clone_unlocks_nothing() {
         0
     );
     let other = lock_description(&path);
-    assert!(!try_lock_whole(other.file().unwrap(), LockKind::Exclusive).unwrap());
+    assert!(!other.try_lock_whole(LockKind::Exclusive).unwrap());
     // What the parent gives up is free at once, although the child still has a copy of the descriptor.
     let copy = child(false, sleep_until_killed);
     drop(locks);
-    let is_free = try_lock_whole(other.file().unwrap(), LockKind::Exclusive).unwrap();
+    let is_free = other.try_lock_whole(LockKind::Exclusive).unwrap();
     kill(copy);
     wait(copy);
     assert!(is_free);
@@ -161,7 +161,7 @@ fn forks_among_openings() {
             scope.spawn(move || {
                 while !is_over.load(SeqCst) {
                     let locks = lock_description(&path);
-                    assert!(try_lock_whole(locks.file().unwrap(), LockKind::Exclusive).unwrap());
+                    assert!(locks.try_lock_whole(LockKind::Exclusive).unwrap());
                     assert!(locks.file().unwrap().metadata().is_ok());
                 }
             });

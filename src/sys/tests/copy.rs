@@ -1,7 +1,8 @@
 //! Copying parts of the file to another: in the kernel, and without its help.
 
 use super::*;
-use crate::sys::{Storage, copy, platform};
+use crate::sys::system::platform;
+use crate::sys::{Storage, copy};
 use std::fs::File;
 
 const LENGTH: usize = 3 << 20;
@@ -27,7 +28,7 @@ fn both_ways_copy_the_same() {
     let target = |name: &str| (File::create(folder.path().join(name)).unwrap(), folder.path().join(name));
     let (file, copied) = target("kernel");
     let done = platform::copy_file_range(storage.file(), from as u64, length, &file).unwrap();
-    if cfg!(target_os = "linux") {
+    if IS_LINUX {
         assert_eq!(done, length, "on one file system the kernel does all of it");
         assert_is_there(&copied, from, to);
     }

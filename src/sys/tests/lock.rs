@@ -1,10 +1,7 @@
 //! Locks, between descriptors of one process, as they are between processes.
 
 use super::*;
-use crate::sys::{
-    LockFile, LockKind, lock_range, lock_whole, range_is_free, status_at, status_of, try_lock_range,
-    try_lock_whole, unlock_range, unlock_whole,
-};
+use crate::sys::{LockFile, LockKind, status_at, status_of};
 use LockKind::{Exclusive, Shared};
 use std::time::Duration;
 
@@ -26,26 +23,27 @@ fn the_lock_file_lies_beside_the_data() {
 fn whole_file_locks_of_two_handles_exclude_each_other() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    assert!(try_lock_whole(first.file().unwrap(), Shared).unwrap());
-    assert!(try_lock_whole(second.file().unwrap(), Shared).unwrap());
-    assert!(!try_lock_whole(second.file().unwrap(), Exclusive).unwrap());
-    unlock_whole(first.file().unwrap()).unwrap();
-    assert!(try_lock_whole(second.file().unwrap(), Exclusive).unwrap());
-    assert!(!try_lock_whole(first.file().unwrap(), Shared).unwrap());
+    assert!(first.locks().try_lock_whole(Shared).unwrap());
+    assert!(second.locks().try_lock_whole(Shared).unwrap());
+    second.locks().unlock_whole().unwrap();
+    assert!(!second.locks().try_lock_whole(Exclusive).unwrap());
+    first.locks().unlock_whole().unwrap();
+    assert!(second.locks().try_lock_whole(Exclusive).unwrap());
+    assert!(!first.locks().try_lock_whole(Shared).unwrap());
     drop(second);
-    assert!(try_lock_whole(first.file().unwrap(), Exclusive).unwrap(), "dropping the handle frees its lock");
+    assert!(first.locks().try_lock_whole(Exclusive).unwrap(), "dropping the handle frees its lock");
 }
 
 #[test]
 fn a_waiting_lock_is_granted_when_the_holder_goes() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    lock_whole(first.file().unwrap()).unwrap();
-    lock_range(first.file().unwrap(), Exclusive, 0..1).unwrap();
+    first.locks().lock_whole().unwrap();
+    first.locks().lock(Exclusive, 0..1).unwrap();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
-            lock_whole(second.file().unwrap()).unwrap();
-            lock_range(second.file().unwrap(), Shared, 0..1).unwrap();
+            second.locks().lock_whole().unwrap();
+            second.locks().lock(Shared, 0..1).unwrap();
         });
         std::thread::sleep(Duration::from_millis(30));
         assert!(!waiter.is_finished());
@@ -58,17 +56,21 @@ fn a_waiting_lock_is_granted_when_the_holder_goes() {
 fn ranges_of_two_descriptors_conflict_where_they_overlap() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    let (first, second) = (first.file().unwrap(), second.file().unwrap());
-    assert!(try_lock_range(first, Exclusive, 10..20).unwrap());
-    assert!(!try_lock_range(second, Shared, 19..30).unwrap());
-    assert!(try_lock_range(second, Exclusive, 20..30).unwrap());
-    assert!(!range_is_free(second, Shared, 0..11).unwrap());
-    assert!(range_is_free(second, Exclusive, 0..10).unwrap());
-    assert!(range_is_free(first, Exclusive, 10..20).unwrap(), "one's own lock does not count");
-    unlock_range(first, 10..15).unwrap();
-    assert!(try_lock_range(second, Shared, 10..15).unwrap());
-    assert!(range_is_free(first, Shared, 10..15).unwrap());
-    assert!(!range_is_free(first, Exclusive, 10..15).unwrap());
+    let (first, second) = (first.locks(), second.locks());
+    assert!(first.try_lock(Exclusive, 10..20).unwrap());
+    assert!(!second.try_lock(Shared, 19..30).unwrap());
+    assert!(second.try_lock(Exclusive, 20..30).unwrap());
+    assert!(!second.is_free(Shared, 0..11).unwrap());
+    assert!(second.is_free(Exclusive, 0..10).unwrap());
+    assert!(first.is_free(Exclusive, 10..20).unwrap(), "one's own lock does not count");
+    first.unlock(10..20).unwrap();
+    assert!(second.try_lock(Shared, 10..15).unwrap());
+    assert!(first.is_free(Shared, 10..15).unwrap());
+    assert!(!first.is_free(Exclusive, 10..15).unwrap());
+    assert!(first.try_lock(Shared, 10..15).unwrap(), "two may share it");
+    assert!(first.try_lock(Shared, 12..18).unwrap(), "also in part");
+    second.unlock(0..100).unwrap();
+    assert!(!second.try_lock(Exclusive, 10..11).unwrap());
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn empty_and_absurd_ranges_are_refused() {
     let (first, _) = two_handles(folder.path());
     #[allow(clippy::reversed_empty_ranges)]
     for range in [5..5, 6..5, 0..u64::MAX] {
-        assert!(try_lock_range(first.file().unwrap(), Exclusive, range).is_err());
+        assert!(first.locks().try_lock(Exclusive, range).is_err());
     }
 }
 
@@ -85,12 +87,12 @@ fn empty_and_absurd_ranges_are_refused() {
 fn locks_survive_closing_another_descriptor() {
     let folder = folder();
     let (first, second) = two_handles(folder.path());
-    assert!(try_lock_whole(first.file().unwrap(), Exclusive).unwrap());
-    assert!(try_lock_range(first.file().unwrap(), Exclusive, 3..4).unwrap());
+    assert!(first.locks().try_lock_whole(Exclusive).unwrap());
+    assert!(first.locks().try_lock(Exclusive, 3..4).unwrap());
     drop(std::fs::File::open(first.path()).unwrap());
     let (third, _) = two_handles(folder.path());
-    assert!(try_lock_whole(third.file().unwrap(), Shared).is_ok_and(|taken| !taken));
+    assert!(third.locks().try_lock_whole(Shared).is_ok_and(|taken| !taken));
     drop(third);
-    assert!(!try_lock_whole(second.file().unwrap(), Shared).unwrap(), "the whole-file lock is still held");
-    assert!(!range_is_free(second.file().unwrap(), Shared, 3..4).unwrap(), "the range is still held");
+    assert!(!second.locks().try_lock_whole(Shared).unwrap(), "the whole-file lock is still held");
+    assert!(!second.locks().is_free(Shared, 3..4).unwrap(), "the range is still held");
 }

@@ -90,7 +90,8 @@ fn a_file_that_is_not_in_memory_is_brought_there() {
     let length = storage.refresh_length().unwrap();
     assert_eq!(storage.mapping().resident_pages(0..length).unwrap(), 0);
     storage.mapping().populate(0..length / 2).unwrap();
-    assert_eq!(storage.mapping().resident_pages(0..length).unwrap(), 32);
+    let resident = storage.mapping().resident_pages(0..length).unwrap();
+    assert!(if IS_LINUX { resident == 32 } else { resident >= 32 }, "{resident}"); // on a disk more is read ahead
 }
 
 #[test]

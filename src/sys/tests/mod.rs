@@ -15,6 +15,8 @@ use std::process::Command;
 
 /// A large part of the address space, as the default of `OpenOptions::max_size` is.
 const TEBIBYTE: u64 = 1 << 40;
+/// Whether the calls are used that Linux has of its own.
+const IS_LINUX: bool = cfg!(all(target_os = "linux", not(mapleaf_portable)));
 const BOTH_MODES: [WriteMode; 2] = [WriteMode::Syscall, WriteMode::Mapped];
 
 fn folder() -> tempfile::TempDir {

@@ -27,14 +27,16 @@ fn words_of_a_file_are_shared_by_its_mappings_and_outlive_them() {
     let folder = folder();
     let lock_file = lock_file_of(&folder.path().join("data"));
     let words = SharedWords::of_file(lock_file.open_memory().unwrap(), 1000, 5000, true).unwrap();
-    assert_eq!(lock_file.file().unwrap().metadata().unwrap().len(), 8000);
+    // Where nothing can be allocated later, all of it is stored at once.
+    let length = if IS_LINUX { 8000 } else { 40000 };
+    assert_eq!(lock_file.file().unwrap().metadata().unwrap().len(), length);
     assert!(words.words().iter().all(|word| word.load(SeqCst) == 0));
     let other_file = lock_file_of(&folder.path().join("data"));
     let longer = SharedWords::of_file(other_file.open_memory().unwrap(), 5000, 5000, true).unwrap();
     words.words()[999].store(42, SeqCst);
     assert_eq!(longer.words()[999].load(SeqCst), 42);
     longer.words()[4999].store(43, SeqCst);
-    assert_eq!(words.words().len(), 1000);
+    assert_eq!(words.words().len(), length as usize / 8);
     assert!(words.has(5000).unwrap(), "the other one has made the file longer");
     assert_eq!(words.words()[4999].load(SeqCst), 43);
     assert!(words.grow(6000).is_err(), "no more than was asked for at first");
@@ -56,7 +58,7 @@ fn a_full_disk_is_an_error_when_words_are_mapped() {
 #[test]
 fn the_boot_has_a_number_that_stays() {
     assert_eq!(boot_id().unwrap(), boot_id().unwrap());
-    if Path::new("/proc/sys/kernel/random/boot_id").exists() {
+    if IS_LINUX && Path::new("/proc/sys/kernel/random/boot_id").exists() {
         assert_ne!(boot_id().unwrap(), [0; 16]);
     }
 }

@@ -1,4 +1,5 @@
 //! Locks on whole files (`flock`), which belong to an open file description.
+#![cfg_attr(target_vendor = "apple", allow(dead_code, reason = "locks are of another kind there"))]
 
 use super::calls::before_call;
 use super::signals::retry;
@@ -16,12 +17,15 @@ pub(crate) enum LockKind {
 }
 
 /// Locks a whole file, once it is free.
-pub(crate) fn lock_whole(file: &File) -> io::Result<()> {
-    retry(|| FileExt::lock_exclusive(file))
+pub(crate) fn lock(file: &File, kind: LockKind) -> io::Result<()> {
+    retry(|| match kind {
+        LockKind::Shared => FileExt::lock_shared(file),
+        LockKind::Exclusive => FileExt::lock_exclusive(file),
+    })
 }
 
 /// Locks a whole file if that is possible at once. Returns `false` if not.
-pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
+pub(crate) fn try_lock(file: &File, kind: LockKind) -> io::Result<bool> {
     before_call();
     let result = retry(|| match kind {
         LockKind::Shared => FileExt::try_lock_shared(file),
@@ -35,6 +39,6 @@ pub(crate) fn try_lock_whole(file: &File, kind: LockKind) -> io::Result<bool> {
 }
 
 /// Frees a whole-file lock.
-pub(crate) fn unlock_whole(file: &File) -> io::Result<()> {
+pub(crate) fn unlock(file: &File) -> io::Result<()> {
     retry(|| FileExt::unlock(file))
 }

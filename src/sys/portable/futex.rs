@@ -1,6 +1,6 @@
 //! Sleeping on a shared word, where the system cannot wake sleepers through one: short sleeps.
 
-use super::atomic::AtomicU64;
+use crate::sys::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 

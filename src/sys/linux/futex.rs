@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Sleeps while the low half of `word` is `expected`, for `longest` at most, and perhaps for less.
 pub(crate) fn wait(word: &AtomicU64, expected: u32, longest: Duration) {
     let time = libc::timespec {
-        tv_sec: longest.as_secs().min(1 << 30) as libc::time_t,
+        tv_sec: longest.as_secs().min(1 << 30) as _,
         tv_nsec: libc::c_long::from(longest.subsec_nanos() as i32),
     };
     // SAFETY: the word is aligned, alive and shared for as long as it is borrowed, and the time lives through the

@@ -1,19 +1,40 @@
 //! What Linux has of its own: space allocated ahead, files in memory.
+//!
+//! Calls that are younger than the oldest C library of Android are made by their numbers.
 #![allow(unsafe_code)]
 
-use memmap2::{Advice, MmapRaw};
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::calls::before_call;
-use super::signals::{retry, uninterrupted};
-use super::storage::{FileIdentity, FileStatus};
+use crate::sys::calls::before_call;
+use crate::sys::signals::{retry, uninterrupted};
+use crate::sys::storage::{FileIdentity, FileStatus};
+
+pub(crate) use super::hints::{populate, set_huge_pages, start_write_back, write_back};
+
+/// The commands for locks of open file descriptions, and what they take.
+pub(crate) use libc::{
+    F_OFD_GETLK as GET_OFD_LOCK, F_OFD_SETLK as SET_OFD_LOCK, F_OFD_SETLKW as WAIT_FOR_OFD_LOCK,
+    flock64 as RangeLock,
+};
+
+pub(crate) use libc::{MAP_NORESERVE, pwritev64 as pwritev};
+
+/// Whether a sync of the file makes durable what any process has stored through a mapping of it, and one of a mapping
+/// what was stored by system calls, both down to the disk itself.
+pub(crate) const SYNCS_ARE_ONE: bool = true;
+
+/// Makes `faccessat` ask for the effective user. Android's knows the real one only.
+#[cfg(not(target_os = "android"))]
+pub(crate) use libc::AT_EACCESS as EFFECTIVE_USER;
+#[cfg(target_os = "android")]
+pub(crate) const EFFECTIVE_USER: libc::c_int = 0;
 
 /// Allocates `from..to` on the disk, and makes the file `to` bytes long if it is shorter.
 /// `ErrorKind::Unsupported` if the file system cannot.
@@ -23,53 +44,20 @@ use super::storage::{FileIdentity, FileStatus};
 /// visits every page of the old part: 1.8 s to grow a file of 1 GiB on tmpfs by 1 MiB, against 0.2 ms here. And where
 /// the file system cannot allocate, glibc writes a byte into every block of the old part, into pages that readers see
 /// (I1).
-pub(super) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+pub(crate) fn allocate(file: &File, from: u64, to: u64) -> io::Result<()> {
     if to <= from {
         return Ok(());
     }
-    let start = libc::off_t::try_from(from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    let length = libc::off_t::try_from(to - from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    let start = libc::off64_t::try_from(from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+    let length = libc::off64_t::try_from(to - from).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
     // Before Linux 6.11 tmpfs gives up at each signal, and takes back what it has allocated: repeated under the signals
     // of a timer, the call would come to no end.
     uninterrupted(|| {
         // SAFETY: fallocate takes no pointer; the descriptor is open.
-        match unsafe { libc::fallocate(file.as_raw_fd(), 0, start, length) } {
+        match unsafe { libc::fallocate64(file.as_raw_fd(), 0, start, length) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
-    })
-}
-
-/// Begins to write to the disk what the page cache has for `length` bytes from `offset` on, and does not wait for it.
-///
-/// Without the flags that wait, the call does not collect errors of writes that have ended, so it takes none away from
-/// the next sync. It returns an error if a write could not be begun, as a sync would.
-pub(super) fn start_write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
-    sync_file_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE)
-}
-
-/// The same, and waits for it. What this returns as an error, the next sync through the same description may not tell
-/// again. It makes nothing durable: the disk's own cache is not flushed.
-pub(super) fn write_back(file: &File, offset: u64, length: u64) -> io::Result<()> {
-    const WRITE_AND_WAIT: libc::c_uint =
-        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-    sync_file_range(file, offset, length, WRITE_AND_WAIT)
-}
-
-/// Where the system does not have the call, nothing is done, and that is no error.
-fn sync_file_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -> io::Result<()> {
-    let start = libc::off64_t::try_from(offset).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    let count = libc::off64_t::try_from(length).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    let done = retry(|| {
-        // SAFETY: sync_file_range takes no pointer; the descriptor is open.
-        match unsafe { libc::sync_file_range(file.as_raw_fd(), start, count, flags) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    });
-    done.or_else(|error| match error.raw_os_error() {
-        Some(libc::ENOSYS | libc::EINVAL | libc::ESPIPE | libc::EPERM) => Ok(()),
-        _ => Err(error),
     })
 }
 
@@ -78,7 +66,7 @@ fn sync_file_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) -
 ///
 /// `sendfile` and `splice` to a pipe or a socket are not used: they pass on the page cache's own pages, and a slow
 /// reader would get what these contain when it reads, not what they contained when they were sent.
-pub(super) fn copy_file_range(from: &File, offset: u64, length: u64, to: &File) -> io::Result<u64> {
+pub(crate) fn copy_file_range(from: &File, offset: u64, length: u64, to: &File) -> io::Result<u64> {
     let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
     let mut at = offset;
     while at < end {
@@ -88,7 +76,8 @@ pub(super) fn copy_file_range(from: &File, offset: u64, length: u64, to: &File) 
         let copied = retry(|| {
             // SAFETY: both descriptors are open, and both offsets live through the call, which changes them.
             let copied = unsafe {
-                libc::copy_file_range(
+                libc::syscall(
+                    libc::SYS_copy_file_range,
                     from.as_raw_fd(),
                     &raw mut source,
                     to.as_raw_fd(),
@@ -131,14 +120,16 @@ pub(crate) fn status_at(path: &Path) -> io::Result<FileStatus> {
 /// Asks for no times, which `stat` and `fstat` always do. Where file times are multigrain (Linux 6.13) the next store
 /// after a time was read must get another one: it then dirties the inode, which took a fifth of a small `pwritev` on
 /// ext4.
-pub(super) fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
+pub(crate) fn status(folder: libc::c_int, path: &CStr, flags: libc::c_int) -> io::Result<FileStatus> {
     before_call();
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let wanted = libc::STATX_INO | libc::STATX_SIZE;
     // A file system in user space may let a signal end even this.
     retry(|| {
         // SAFETY: the path is a C string, and `found` has room for the result; both live through the call.
-        match unsafe { libc::statx(folder, path.as_ptr(), flags, wanted, found.as_mut_ptr()) } {
+        match unsafe {
+            libc::syscall(libc::SYS_statx, folder, path.as_ptr(), flags, wanted, found.as_mut_ptr())
+        } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
@@ -160,7 +151,7 @@ fn status_in(metadata: fs::Metadata) -> FileStatus {
 }
 
 /// The number of the file system that `file` is on.
-pub(super) fn file_system_of(file: &File) -> io::Result<u64> {
+pub(crate) fn file_system_of(file: &File) -> io::Result<u64> {
     let mut found = MaybeUninit::<libc::statfs>::uninit();
     retry(|| {
         // SAFETY: the descriptor is open, and `found` has room for the result.
@@ -174,31 +165,21 @@ pub(super) fn file_system_of(file: &File) -> io::Result<u64> {
     Ok(unsafe { found.assume_init() }.f_type as u64 & 0xffff_ffff)
 }
 
+/// Returns `None`: the file system is told by its number.
+pub(crate) fn remote_file_system(_: &File) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
 /// A new file that lives in memory.
-pub(super) fn memory_file() -> io::Result<File> {
+pub(crate) fn memory_file() -> io::Result<File> {
     // SAFETY: the name is a C string that lives through the call.
-    let descriptor = unsafe { libc::memfd_create(c"mapleaf".as_ptr(), libc::MFD_CLOEXEC) };
+    let made = unsafe { libc::syscall(libc::SYS_memfd_create, c"mapleaf".as_ptr(), libc::MFD_CLOEXEC) };
+    let descriptor = made as RawFd;
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the descriptor has just been made, and nothing else owns it.
     Ok(unsafe { File::from_raw_fd(descriptor) })
-}
-
-/// Enters a range of the mapping into the page table; `ErrorKind::Unsupported` before Linux 5.14.
-pub(super) fn populate(memory: &MmapRaw, offset: usize, length: usize) -> io::Result<()> {
-    match retry(|| memory.advise_range(Advice::PopulateRead, offset, length)) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(ErrorKind::Unsupported.into()),
-        result => result,
-    }
-}
-
-/// Asks for transparent huge pages for the whole mapping, or forbids them.
-pub(super) fn set_huge_pages(memory: &MmapRaw, wanted: bool) -> io::Result<()> {
-    match memory.advise(if wanted { Advice::HugePage } else { Advice::NoHugePage }) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Err(ErrorKind::Unsupported.into()),
-        result => result,
-    }
 }
 
 /// A number that is new with each boot of the machine; zeros if the system never reports one. (If it fails to report it
@@ -228,8 +209,8 @@ pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     retry(|| {
         // SAFETY: the buffer is COUNT bytes long and lives through the call.
-        let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), COUNT, 0) };
-        if count == COUNT as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let count = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), COUNT, 0) };
+        if count == COUNT as libc::c_long { Ok(()) } else { Err(io::Error::last_os_error()) }
     })
     .or_else(|_| io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes))?;
     Ok(bytes)

@@ -10,9 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::platform::{status, status_of};
-use super::signals::{retry, uninterrupted};
+use crate::sys::signals::{retry, uninterrupted};
 
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// Opened as a place only (`O_PATH`), for which the right to read the folder is not needed.
     place: File,
     /// To be synced. `None` without the right to read the folder.
@@ -20,7 +20,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn open(path: &Path) -> io::Result<Folder> {
+    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
         let open = |flags| OpenOptions::new().read(true).custom_flags(flags | libc::O_DIRECTORY).open(path);
         let place = open(libc::O_PATH)?;
         let readable =
@@ -32,14 +32,14 @@ impl Folder {
     }
 
     /// An open file by which the file system can be identified.
-    pub(super) fn place(&self) -> &File {
+    pub(crate) fn place(&self) -> &File {
         &self.place
     }
 
     /// A new file without a name, gone when it is closed unless [`Folder::link`] gives it one. The system takes the
     /// bits of the umask out of `mode`. `ErrorKind::Unsupported` where the file system has no such files, or the
     /// system no way to name them.
-    pub(super) fn create_unnamed(&self, mode: u32) -> io::Result<File> {
+    pub(crate) fn create_unnamed(&self, mode: u32) -> io::Result<File> {
         match open_at(self.place.as_raw_fd(), OsStr::new("."), libc::O_TMPFILE | libc::O_RDWR, mode) {
             Ok(file) if path_of(&file).exists() => Ok(file),
             Ok(_) => Err(ErrorKind::Unsupported.into()), // no /proc
@@ -54,12 +54,12 @@ impl Folder {
     }
 
     /// A new file with a name that no file has.
-    pub(super) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+    pub(crate) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
         open_at(self.place.as_raw_fd(), name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR, mode)
     }
 
     /// Gives a file of [`Folder::create_unnamed`] a name; `ErrorKind::AlreadyExists` if a file has it.
-    pub(super) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn link(&self, file: &File, name: &OsStr) -> io::Result<()> {
         let source = CString::new(path_of(file).as_os_str().as_bytes())?;
         let name = CString::new(name.as_bytes())?;
         // SAFETY: both names are C strings that live through the call; the folder is open.
@@ -76,7 +76,7 @@ impl Folder {
     }
 
     /// Renames a file within the folder; `ErrorKind::AlreadyExists` if a file has the name `to`.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let (old, new) = (CString::new(from.as_bytes())?, CString::new(to.as_bytes())?);
         let folder = self.place.as_raw_fd();
         // SAFETY: both names are C strings that live through the call; the folder is open.
@@ -109,7 +109,7 @@ impl Folder {
     }
 
     /// Renames a file within the folder; a file that has the name `to` is replaced.
-    pub(super) fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    pub(crate) fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let (old, new) = (CString::new(from.as_bytes())?, CString::new(to.as_bytes())?);
         let folder = self.place.as_raw_fd();
         // SAFETY: both names are C strings that live through the call; the folder is open.
@@ -119,7 +119,7 @@ impl Folder {
         }
     }
 
-    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         let name = CString::new(name.as_bytes())?;
         // SAFETY: the name is a C string that lives through the call; the folder is open.
         match unsafe { libc::unlinkat(self.place.as_raw_fd(), name.as_ptr(), 0) } {
@@ -129,7 +129,7 @@ impl Folder {
     }
 
     /// Whether `name` is a name of this open file.
-    pub(super) fn has(&self, name: &OsStr, file: &File) -> bool {
+    pub(crate) fn has(&self, name: &OsStr, file: &File) -> bool {
         let found = CString::new(name.as_bytes())
             .map_err(io::Error::from)
             .and_then(|name| status(self.place.as_raw_fd(), &name, libc::AT_SYMLINK_NOFOLLOW));
@@ -137,7 +137,7 @@ impl Folder {
     }
 
     /// Makes the names in the folder durable. `file` is one that lies in it.
-    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
         let Some(folder) = &self.readable else {
             // A process that may not read the folder may not sync it either, but may sync its file system.
             return uninterrupted(|| {

@@ -1,0 +1,12 @@
+//! Windows: databases in memory. What files need is not there yet: docs/PLATFORMS.md has the list. Each function that
+//! would use a file returns an error that says so.
+
+pub(super) mod files;
+pub(super) mod mapping;
+mod memory;
+pub(crate) mod platform;
+pub(super) mod shared;
+pub(super) mod storage;
+
+pub(crate) use files::{LockFile, LockKind, Locks};
+pub(crate) use memory::Memory;
