@@ -10,10 +10,11 @@
 
 use std::collections::HashSet;
 
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Delta, Entry};
 use crate::format::page;
+use crate::format::ring::Ring;
 use crate::shm::SharedMemory;
 use crate::shm::commit_info::SpaceState;
 use crate::shm::watermarks::{CommittedState, Snapshot};
@@ -31,7 +32,28 @@ pub(crate) struct WriterFreeSpace {
 impl WriterFreeSpace {
     /// Reads the log of `newest`.
     pub(crate) fn load(pages: &PageFile, newest: &CommittedState) -> Result<WriterFreeSpace> {
-        WriterFreeSpace::load_from(newest, |number| pages.page(number, newest.snapshot.length_pages))
+        let loaded =
+            WriterFreeSpace::load_from(newest, |number| pages.page(number, newest.snapshot.length_pages))?;
+        loaded.check_ring(newest)?;
+        Ok(loaded)
+    }
+
+    /// Returns an error if pages of the ring are said to be free: a tree would be stored over the log, and a meta that
+    /// names both is none.
+    fn check_ring(&self, newest: &CommittedState) -> Result<()> {
+        let Some(ring) = newest.log.ring.map(Ring::extent) else { return Ok(()) };
+        let overlaps = |run: Extent| run.first.0 < ring.end() && ring.first.0 < run.end();
+        match self.space.free().overlaps(ring)
+            || self.space.retired().iter().any(|retired| overlaps(retired.run))
+        {
+            true => Err(corrupt(
+                None,
+                "ring of the redo log",
+                "pages that are not free",
+                format_args!("{ring:?}"),
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Loads the log of `newest`, whose pages `read` returns, verified.

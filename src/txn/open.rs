@@ -104,6 +104,7 @@ impl OpenSettings {
     pub(crate) fn open(&self, path: &Path) -> Result<Arc<DbHandle>> {
         self.check()?;
         let (path, rights) = &self.find(path)?;
+        let mut has_recovered = false;
         for _ in 0..OPEN_TRIES {
             let lock = match self.open_lock_file(path, *rights) {
                 Err(error) if self.settings.read_only && keeps_from_being_seen(&error) => {
@@ -125,7 +126,10 @@ impl OpenSettings {
                 }
                 Ok(Outcome::Opened(handle)) => return Ok(handle),
                 Ok(Outcome::FilesChanged) => {}
-                Ok(Outcome::LogToReplay) if self.recover_if_permitted(path) => {}
+                // Once: what a damaged file is recovered to may be no state that a reader accepts.
+                Ok(Outcome::LogToReplay) if !has_recovered && self.recover_if_permitted(path) => {
+                    has_recovered = true;
+                }
                 Ok(Outcome::LogToReplay) => match self.open_private(path) {
                     Err(Error::InUse { .. }) => {} // a handle has come that may write, and replays the log
                     other => return other,
@@ -446,7 +450,10 @@ impl OpenSettings {
             locks,
         }));
         if let Some(recovery) = recovery {
+            // A handle that fails here must not close the file as one that has recovered it.
+            handle.core.shared.set_unrecovered(true);
             finish_recovery(&handle, &recovery)?;
+            handle.core.shared.set_unrecovered(false);
             handle.core.is_read_only.store(self.settings.read_only, Relaxed);
         }
         Ok(Some(handle))

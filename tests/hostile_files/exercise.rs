@@ -85,10 +85,10 @@ impl std::fmt::Display for Findings {
         let Findings { salvaged, salvaged_whole, entries_rescued, .. } = self;
         writeln!(
             f,
-            "{executions} executions: {opened} could be opened, {clean} were sound; {read_for_itself} read where nothing \
-             can be written; {entries_read} entries read, {commits} commits; {salvaged} salvaged, {salvaged_whole} of them \
-             known to be sound, {entries_rescued} entries rescued; {most_memory} bytes of memory at most; {} kinds of \
-             errors",
+            "{executions} executions: {opened} could be opened, {clean} were sound; {read_for_itself} read where \
+             nothing can be written; {entries_read} entries read, {commits} commits; {salvaged} salvaged, \
+             {salvaged_whole} of them known to be sound, {entries_rescued} entries rescued; {most_memory} bytes of \
+             memory at most; {} kinds of errors",
             errors.len()
         )?;
         errors.iter().try_for_each(|(what, times)| writeln!(f, "{times:>9} {what}"))

@@ -1,6 +1,6 @@
-//! Damage of the redo log, by what docs/FORMAT.md says of it: fields of records, their order, their operations, and where
-//! the ring lies. Records are stored again one after the other, with right checksums, so that replay goes on to what is
-//! wrong.
+//! Damage of the redo log, by what docs/FORMAT.md says of it: fields of records, their order, their operations, and
+//! where the ring lies. Records are stored again one after the other, with right checksums, so that replay goes on to
+//! what is wrong.
 
 use std::ops::Range;
 
@@ -92,8 +92,8 @@ impl Image {
         crc32fast::hash(&[identity, &chain.to_le_bytes(), &record[4..]].concat())
     }
 
-    /// Stores records from the log start on, as far as there is room, and zeros behind them. If they are to be `placed`,
-    /// each gets the LSN at which it lies, its length, and an id one above that of the one before.
+    /// Stores records from the log start on, as far as there is room, and zeros behind them. If they are to be
+    /// `placed`, each gets the LSN at which it lies, its length, and an id one above that of the one before.
     fn store_records(&mut self, log: &Log, records: &[Vec<u8>], placed: bool, seals: bool) {
         let (mut lsn, mut chain, mut room) = (log.start, log.chain, log.length);
         let mut id = number_at(self.page(log.slot), 40, 8);

@@ -1,5 +1,6 @@
 //! What executions have found, each in a test of its own.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mapleaf::{CheckReport, Db, Durability, Error, Table};
@@ -20,6 +21,16 @@ fn damaged(
     fill: impl FnOnce(&Db) -> mapleaf::Result<()>,
     damage: impl FnOnce(&mut Image),
 ) -> (tempfile::TempDir, Db) {
+    let (folder, path) = damaged_file(fill, damage);
+    let db = options().open(&path).unwrap();
+    (folder, db)
+}
+
+/// The same, not opened.
+fn damaged_file(
+    fill: impl FnOnce(&Db) -> mapleaf::Result<()>,
+    damage: impl FnOnce(&mut Image),
+) -> (tempfile::TempDir, PathBuf) {
     let folder = crate::scratch();
     let path = folder.path().join("data.mapleaf");
     let db = options().page_size(PAGE_SIZE).open(&path).unwrap();
@@ -30,8 +41,7 @@ fn damaged(
     image.meta_slots().into_iter().for_each(|slot| image.seal_meta(slot));
     overwrite(&path, &image.bytes);
     std::fs::remove_file(crate::lock_path(&path)).unwrap();
-    let db = options().open(&path).unwrap();
-    (folder, db)
+    (folder, path)
 }
 
 fn fill(db: &Db) -> mapleaf::Result<()> {
@@ -90,6 +100,24 @@ fn make_longer(image: &mut Image) {
     }
     drop(tail.splice(numbers[newest].1.clone(), varint(length)));
     image.rewrite_meta(slot, &runs, &tail);
+}
+
+/// Trees would be stored over the log, and then the newest meta be none: so recovery would find the log again, for
+/// ever.
+#[test]
+fn a_ring_over_pages_that_are_free_is_damage() {
+    let (_folder, path) = damaged_file(fill, |image| {
+        image.bytes.resize(image.bytes.len() + 30 * PAGE_SIZE, 0);
+        make_longer(image);
+        let (slot, length) = (image.newest_slot().unwrap(), image.page_count() as u64);
+        put_number(image.page_mut(slot), 104, 4, length - 20);
+    });
+    for _ in 0..2 {
+        corrupt(options().open(&path), "ring of the redo log");
+        let db = options().read_only(true).open(&path).unwrap();
+        assert_eq!(db.read().unwrap().table(&A).unwrap().len(), 400);
+        finds(&db.check().unwrap(), "use of pages");
+    }
 }
 
 /// Thirty branches, one above the other, each of which has the one below as all of its children.
@@ -365,7 +393,8 @@ fn insert(db: &Db, key: &[u8], durability: Durability) {
     tx.commit_with(durability).unwrap();
 }
 
-/// A database whose newest two transactions are lazy ones, with its lock file, as a kill leaves them, and the newest id.
+/// A database whose newest two transactions are lazy ones, with its lock file, as a kill leaves them, and the newest
+/// id.
 fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>, u64) {
     let db = options().open(path).unwrap();
     let first = db.stats().unwrap().newest + 1;
@@ -386,7 +415,8 @@ fn killed(path: &std::path::Path) -> (Vec<u8>, Vec<u8>, u64) {
     (left.0, left.1, stats.newest)
 }
 
-/// Each of these could lose commits, make writers or checks wait for ever, or give ids twice, if it were believed (L13).
+/// Each of these could lose commits, make writers or checks wait for ever, or give ids twice, if it were believed
+/// (L13).
 #[test]
 fn a_word_of_a_lock_file_that_no_process_has_open_is_not_believed() {
     let folder = crate::scratch();
