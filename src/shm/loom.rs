@@ -265,10 +265,10 @@ fn two_readers(used_again: &Counter) {
 }
 
 /// A syncer works while others commit, lazily and durably.
-fn syncer_beside_writer(used_again: &Counter) {
+fn syncer_beside_writer<const SYNCS: usize>(used_again: &Counter) {
     let world = Arc::new(World::new(0b10100)); // ids 2 and 4 are durable commits, 3 and 5 lazy
     let syncing = Arc::clone(&world);
-    let syncer = thread::spawn(move || (0..2).for_each(|_| syncing.sync()));
+    let syncer = thread::spawn(move || (0..SYNCS).for_each(|_| syncing.sync()));
     let mut writer = Writer::new();
     for _ in 0..4 {
         writer.commit(&world);
@@ -382,7 +382,7 @@ fn two_readers_begin_beside_commits() {
 
 #[test]
 fn syncer_works_beside_a_writer() {
-    explore(None, 3, syncer_beside_writer);
+    explore(None, 3, syncer_beside_writer::<2>);
 }
 
 #[test]
@@ -444,13 +444,13 @@ fn a_read_that_ends_unordered_races_with_the_next_store() {
 #[test]
 #[should_panic(expected = "protected page")]
 fn target_of_a_newest_that_moved_loses_a_page() {
-    explore(Some(Step::NewestAgain), 3, syncer_beside_writer);
+    explore(Some(Step::NewestAgain), 3, syncer_beside_writer::<2>);
 }
 
 #[test]
 #[should_panic(expected = "protected page")]
 fn a_target_cleared_early_loses_a_page() {
-    explore(Some(Step::TargetLast), 3, syncer_beside_writer);
+    explore(Some(Step::TargetLast), 3, syncer_beside_writer::<1>);
 }
 
 #[test]
