@@ -211,7 +211,7 @@ fn a_page_that_the_cache_has_dropped_is_not_taken_for_an_older_one() {
         let second = Db::open(&path).unwrap();
         let error = second.checkpoint().expect_err("a page of newest is lost");
         assert!(matches!(error, Error::Corrupt { .. }), "page {at}: {error}");
-        let error = first.write().err().expect("what is on the disk is in doubt");
+        let error = first.write().expect_err("what is on the disk is in doubt");
         assert!(matches!(error, Error::Poisoned), "page {at}: {error}");
         drop((first, second));
 

@@ -10,6 +10,7 @@ mod bad_input;
 mod basic;
 mod bulk_load;
 mod check;
+mod checkpoints;
 mod compaction;
 mod copy;
 mod disk_full;

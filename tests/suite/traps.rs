@@ -1,9 +1,9 @@
 //! The traps that the peers have fallen into, each as a test of its name, as far as the public interface can show
-//! them. Beside the code are: `torn_or_half_written_record_falls_back`, `growth_is_durable_before_its_record`,
-//! `crash_during_recovery_twice`, `no_two_records_with_one_transaction_id`, `handle_after_failed_commit...`,
-//! `failed_sync_is_never_retried`, `no_reader_sees_a_durable_commit_before_it_is_durable` and the power cuts
-//! (`src/txn/tests`). That iterators and values cannot outlive their transaction is shown by the `compile_fail`
-//! examples of `ReadTxn` and `WriteTxn`.
+//! them. Beside the code are: `a_torn_meta_falls_back_to_the_one_before_and_the_log`,
+//! `growth_is_durable_before_its_meta`, `crash_during_recovery_twice`, `no_two_metas_with_one_transaction_id`,
+//! `handle_after_failed_commit...`, `failed_sync_is_never_retried`,
+//! `no_reader_sees_a_durable_commit_before_it_is_durable` and the power cuts (`src/txn/tests`). That iterators and
+//! values cannot outlive their transaction is shown by the `compile_fail` examples of `ReadTxn` and `WriteTxn`.
 //!
 //! `MAPLEAF_LONG=1` runs more seeds, `MAPLEAF_SEED=N` one.
 
