@@ -59,6 +59,10 @@ pub(crate) enum Mutation {
     MetaChecksumNotCompared,
     /// Recovery takes the older meta page though the newer is good.
     OlderMetaChosen,
+    /// Recovery does not store again the meta that it found (L6).
+    NotStoredAgain,
+    /// Recovery runs no barrier before it replays (L6).
+    RecoveryBarrierSkipped,
     /// Recovery does not replay the log.
     LogNotReplayed,
     /// A new transaction gets an id that a record may have had.
@@ -69,7 +73,7 @@ pub(crate) enum Mutation {
 
 #[cfg(test)]
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 30] = [
+    pub(crate) const ALL: [Mutation; 32] = [
         Mutation::CommitDoesNotWait,
         Mutation::BarrierSkipped,
         Mutation::LogSyncedTooShort,
@@ -97,6 +101,8 @@ impl Mutation {
         Mutation::VisibleTooEarly,
         Mutation::MetaChecksumNotCompared,
         Mutation::OlderMetaChosen,
+        Mutation::NotStoredAgain,
+        Mutation::RecoveryBarrierSkipped,
         Mutation::LogNotReplayed,
         Mutation::IdUsedAgain,
         Mutation::CheckFindsNothing,

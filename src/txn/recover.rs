@@ -296,10 +296,15 @@ impl Recovery {
     }
 
     fn store_again(&self, pages: &PageFile, encoded: &[u8]) -> Result<()> {
-        redirty::meta(pages, self.slot, &self.meta, encoded)?;
+        if !is_mutated(Mutation::NotStoredAgain) {
+            redirty::meta(pages, self.slot, &self.meta, encoded)?;
+        }
         let other = 1 - self.slot;
         if !self.has_older_meta {
             pages.store_record(other, &vec![0; pages.page_size])?;
+        }
+        if is_mutated(Mutation::RecoveryBarrierSkipped) {
+            return Ok(());
         }
         pages.barrier_with_length()
     }

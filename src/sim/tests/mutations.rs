@@ -5,8 +5,10 @@ use super::mixed::{Kind, Mixed};
 use crate::base::mutation::{Mutation, set_mutation};
 use crate::sim::{Explorer, Failure, Fault, ProblemKind, Workload};
 
-/// The mistakes that only several handles can show, and the tests of `txn::tests` that find them.
-const OF_SEVERAL_HANDLES: [Mutation; 4] = [
+/// The mistakes that only several handles can show. Tests of `txn::tests` find them (`mistakes.rs` there).
+const OF_SEVERAL_HANDLES: [Mutation; 6] = [
+    Mutation::NotStoredAgain,
+    Mutation::RecoveryBarrierSkipped,
     Mutation::LogNotStoredAgain,
     Mutation::PagesNotStoredAgain,
     Mutation::LeftMetaNotErased,
@@ -82,7 +84,9 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
         | Mutation::NewestNotProtected => &[ProblemKind::CannotOpen, ProblemKind::Lost, ProblemKind::Unclean],
         // The next transaction does not find its own tree any more.
         Mutation::FreedTooEarly => &[ProblemKind::StepFailed],
-        Mutation::LogNotStoredAgain
+        Mutation::NotStoredAgain
+        | Mutation::RecoveryBarrierSkipped
+        | Mutation::LogNotStoredAgain
         | Mutation::PagesNotStoredAgain
         | Mutation::LeftMetaNotErased
         | Mutation::OrphanNotReplayed => &[],

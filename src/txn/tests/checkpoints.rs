@@ -3,8 +3,8 @@
 use super::fixture::{Engine, Entries, PAGE, new_image, options, put_all};
 use crate::base::TransactionId;
 use crate::error::Error;
-use crate::sim::Fault;
 use crate::sim::disk::Event;
+use crate::sim::{Fault, Random};
 use crate::txn::commit::Durability;
 use crate::txn::file_locks::Wait;
 use crate::txn::write::Transaction;
@@ -245,7 +245,7 @@ fn a_failed_checkpoint_poisons_and_loses_nothing() {
         let mut disk = super::fixture::disk(&engine.start);
         engine.log().events.iter().for_each(|event| disk.apply(event));
         for seed in 0..30 {
-            let image = disk.sample(&mut crate::sim::Random::new(seed));
+            let image = disk.sample(&mut Random::new(seed));
             let recovered = Engine::open(&image, 256 << 20).unwrap();
             let found = recovered.read().unwrap().1;
             assert!(found == entries(0..4, 10, 1) || found == entries(0..4, 10, 2));
@@ -299,6 +299,43 @@ pub(super) fn a_meta_that_a_dead_checkpointer_has_left_is_erased_before_its_page
     assert!(matches!(events.next(), Some(Event::BarrierEnds(_))));
     drop(log);
     second.assert_clean();
+}
+
+/// L6: the barrier over its meta has failed, its process is killed before it knows, and another one appends to the log.
+/// Then all are killed: recovery finds that meta in the page cache. The disk may still have the older one only, whose
+/// pages recovery's are free to use as soon as that cannot be chosen any more.
+#[test]
+pub(super) fn the_meta_of_a_checkpoint_that_failed_is_durable_before_recovery_replays() {
+    let engine = Engine::new();
+    let mut state = entries(0..40, 90, 1);
+    engine.commit(&state, Durability::Durable).unwrap();
+    engine.checkpoint().unwrap();
+    for byte in 2..4 {
+        state.extend(entries(0..40, 90, byte));
+        engine.commit(&entries(0..40, 90, byte), Durability::Durable).unwrap();
+    }
+    engine.fail(Fault::Barrier, 1);
+    assert!(matches!(engine.checkpoint(), Err(Error::Io { .. })));
+    engine.handle.core.shared.scribble(POISON, 0);
+    state.extend(entries(0..20, 90, 4));
+    engine.commit(&entries(0..20, 90, 4), Durability::Durable).unwrap();
+
+    let mut disk = super::fixture::disk(&engine.start);
+    engine.log().events.iter().for_each(|event| disk.apply(event));
+    assert!(disk.is_in_doubt(), "the meta may not be on the disk");
+    let recovery = Engine::open(disk.cache(), 256 << 20).unwrap().log().events.clone();
+    for power_lost_at in 0..=recovery.len() {
+        for seed in 0..20 {
+            let again = Engine::open(&disk.sample(&mut Random::new(seed)), 256 << 20).unwrap();
+            assert_eq!(
+                again.read().unwrap().1,
+                state,
+                "after {power_lost_at} calls of recovery, seed {seed}"
+            );
+            again.assert_clean();
+        }
+        recovery.get(power_lost_at).into_iter().for_each(|event| disk.apply(event));
+    }
 }
 
 /// L1: its meta is durable, and one of the words says so already.

@@ -7,7 +7,7 @@ use crate::base::mutation::{Mutation, set_mutation};
 
 #[test]
 fn each_mistake_fails_its_test() {
-    let tests: [(Mutation, fn()); 4] = [
+    let tests: [(Mutation, fn()); 6] = [
         (
             Mutation::LogNotStoredAgain,
             doubt::log_bytes_that_a_failed_sync_has_lost_are_stored_again_by_a_newcomer,
@@ -19,6 +19,14 @@ fn each_mistake_fails_its_test() {
         (
             Mutation::LeftMetaNotErased,
             checkpoints::a_meta_that_a_dead_checkpointer_has_left_is_erased_before_its_pages_are_free,
+        ),
+        (
+            Mutation::NotStoredAgain,
+            checkpoints::the_meta_of_a_checkpoint_that_failed_is_durable_before_recovery_replays,
+        ),
+        (
+            Mutation::RecoveryBarrierSkipped,
+            checkpoints::the_meta_of_a_checkpoint_that_failed_is_durable_before_recovery_replays,
         ),
         (Mutation::OrphanNotReplayed, orphans::the_next_writer_completes_the_transaction_first),
     ];
