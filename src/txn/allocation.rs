@@ -9,6 +9,8 @@
 //! - Pages that only the checkpointed snapshot needs are no reason for an error: there is another checkpoint first.
 //! - R1: what is reclaimed is needed by no protected snapshot, newest included.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result};
 use crate::space::Space;
@@ -72,7 +74,7 @@ impl Database {
             let has_run = free.largest_run().is_some_and(|run| run.count >= count - 1);
             !has_run && free.page_count() < space.length_pages() / FREE_FOR_RUNS
         };
-        if may_grow(space) && self.reclaim_from_dead(space).map(|()| may_grow(space))? {
+        if may_grow(space) && self.reclaim_before_growth(space).map(|()| may_grow(space))? {
             let free = space.free().page_count();
             self.grow_for_runs(space, count, count, (free, FREE_FOR_RUNS));
         }
@@ -101,15 +103,14 @@ impl Database {
     /// pages early: that transaction changes some of them again, so its file would be long and have holes as well.
     fn allocate_for_large_commit(&self, space: &mut Space, count: u32) -> Result<Vec<Extent>> {
         space.reclaim(&self.shared.protected()?)?;
-        let is_small = u64::from(space.length_pages()) * (self.pages.page_size as u64) < SMALL_FILE_BYTES;
-        let divisor = if is_small { UNUSED_FOR_RUNS_IF_SMALL } else { UNUSED_FOR_RUNS };
+        let divisor = if self.is_small(space) { UNUSED_FOR_RUNS_IF_SMALL } else { UNUSED_FOR_RUNS };
         let unused = |space: &Space| space.free().page_count() + space.retired().page_count();
         let may_grow = |space: &Space| {
             let has_run = space.free().largest_run().is_some_and(|run| run.count >= count);
             let is_dense = unused(space) < space.length_pages() / divisor && space.taken_pages() == 0;
             !has_run && is_dense && self.check_reserve(space, count).is_ok()
         };
-        if may_grow(space) && self.reclaim_from_dead(space).map(|()| may_grow(space))? {
+        if may_grow(space) && self.reclaim_before_growth(space).map(|()| may_grow(space))? {
             let tail = space.free_tail().map_or(0, |run| run.count);
             let unused = unused(space);
             self.grow_for_runs(space, count, count - tail, (unused, divisor));
@@ -156,7 +157,7 @@ impl Database {
         if let Ok(Some(allocated)) = allocate_above_reserve(space) {
             return Ok(allocated);
         }
-        self.reclaim_from_dead(space)?;
+        self.reclaim_before_growth(space)?;
         if let Some(allocated) = allocate_above_reserve(space)? {
             return Ok(allocated);
         }
@@ -174,11 +175,20 @@ impl Database {
         allocate_above_reserve(space)?.ok_or(error)
     }
 
-    /// Frees what no snapshot needs any more, what dead readers needed included: before the file grows.
-    fn reclaim_from_dead(&self, space: &mut Space) -> Result<()> {
+    /// Frees what no snapshot needs any more, what dead readers needed included: before the file grows. If a checkpoint
+    /// is due for what it pins, waits for it, in a file that is small: its user sees that it grows, and the wait is
+    /// short.
+    fn reclaim_before_growth(&self, space: &mut Space) -> Result<()> {
+        if self.has_many_pinned.load(Relaxed) && self.is_small(space) {
+            self.checkpoint_through(self.shared.checkpointed().next())?;
+        }
         self.reap_dead_readers()?;
         space.reclaim(&self.shared.protected()?)?;
         Ok(())
+    }
+
+    fn is_small(&self, space: &Space) -> bool {
+        u64::from(space.length_pages()) * (self.pages.page_size as u64) < SMALL_FILE_BYTES
     }
 
     /// Returns an error if after `count` more pages less of `max_size` than the reserve would be left to others.

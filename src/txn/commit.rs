@@ -458,14 +458,13 @@ impl Parts<'_> {
         let checkpointed = self.core.shared.checkpointed();
         let ring = redo.ring.map(Ring::extent);
         let is_end_pinned = log.space.unused_end_pages(ring, |death| death > checkpointed, enough) >= enough;
+        // Beyond what readers pin: an older reader's pages count as its own.
+        let pinned_before = u64::from(log.space.retired().pinned_by(checkpointed));
         let newest = CommittedState { snapshot, space: log.state_with(&saved), log: redo };
         log.committed(saved, self.id);
         let shared = &self.core.shared;
-        let (free_pages, retired_pages) = (newest.space.free_pages, newest.space.retired_pages);
-        if self.state.pinned_at.0 != checkpointed {
-            self.state.pinned_at = (checkpointed, retired_pages);
-        }
-        let pinned = retired_pages.saturating_sub(self.state.pinned_at.1);
+        let free_pages = newest.space.free_pages;
+        let pinned = u32::try_from(pinned_before + retiring_pages).unwrap_or(u32::MAX);
         let many = (snapshot.length_pages / PINNED_DIVISOR).max(MIN_PINNED_PAGES);
         let scarce = (snapshot.length_pages / SCARCE_DIVISOR).max(MIN_PINNED_PAGES);
         if pinned > many || pinned > scarce && free_pages < scarce.max(taken_pages) {

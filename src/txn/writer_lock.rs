@@ -12,7 +12,6 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::base::TransactionId;
 use crate::shm::reader_table::LiveReader;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::WriterFreeSpace;
@@ -25,8 +24,6 @@ pub(crate) struct WriterState {
     pub(crate) log: Option<WriterFreeSpace>,
     /// Write transactions that have begun: every so often one reaps and reports readers.
     pub(crate) transactions: u64,
-    /// A checkpointed transaction, and how many pages were retired and not free when it had just become that.
-    pub(crate) pinned_at: (TransactionId, u32),
     /// When a transaction last compared the names and lengths of the files.
     pub(crate) files_checked_at: Option<Instant>,
     /// How often the file's end could not be cut off because a reader was in the way.

@@ -360,13 +360,12 @@ fn a_small_file_stays_small_after_compaction() {
         let compacted = file_pages(&path);
         write(60, batch);
         let (in_use, _) = pages_in_use(&db);
-        // A commit stores at most a page for each entry, and some above them. Besides that a part of the file is
-        // unused, so that commits find pages that lie together. What commits replace is needed until it is
-        // checkpointed. Small ones make that happen before the file would grow. Large ones go on meanwhile, until the
-        // ring is full: it has 1 MiB, in which there is room for five of these.
+        // A commit stores at most a page for each entry, and some above them. What it replaces is needed until it is
+        // checkpointed, for which commits wait before such a file grows. Besides that a part of the file is unused, so
+        // that commits find pages that lie together. Some large ones go on until a checkpoint is due, and is made.
         let needed = in_use + 2 * (batch + 30);
-        let while_checkpointing = if batch == 200 { 5 * batch } else { 0 };
-        let limit = needed + needed / 7 + while_checkpointing;
+        let before_checkpoint = if batch == 200 { 5 * batch } else { 0 };
+        let limit = needed + needed / 7 + before_checkpoint;
         let after = file_pages(&path);
         assert!(after <= limit, "{after} pages after {compacted}, {in_use} in use, batches of {batch}");
         assert_clean(&db);
