@@ -96,6 +96,8 @@ const PENDING: usize = WATERMARKS_AT + 8 * LINE;
 const FIRST_ID: usize = WATERMARKS_AT + 10 * LINE;
 /// The newest transaction that made the file shorter, until the file's end has been cut off; 0 if none.
 const SHRUNK_IN: usize = WATERMARKS_AT + 10 * LINE + 1;
+/// How often a handle has cut the file.
+const CUTS: usize = WATERMARKS_AT + 10 * LINE + 5;
 /// The newest transaction whose record a writer has begun to store. Above newest if that writer has died (L2).
 const APPENDING: usize = WATERMARKS_AT + 10 * LINE + 4;
 const POISON: usize = WATERMARKS_AT + 12 * LINE;
@@ -345,6 +347,16 @@ impl SharedMemory {
 
     pub(crate) fn set_shrunk_in(&self, id: Option<TransactionId>) {
         self.word(SHRUNK_IN).store(id.map_or(0, |id| id.0), SeqCst);
+    }
+
+    /// Announces that the file is about to be cut.
+    pub(crate) fn announce_cut(&self) {
+        self.word(CUTS).fetch_add(1, SeqCst);
+    }
+
+    /// A number that changes with each [`SharedMemory::announce_cut`].
+    pub(crate) fn cuts(&self) -> u64 {
+        self.word(CUTS).load(SeqCst)
     }
 
     /// The snapshots whose pages must stay, ascending: read in the order of R5.

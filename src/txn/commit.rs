@@ -193,7 +193,7 @@ impl Parts<'_> {
         let plan = self.plan_log(&log)?;
         let (snapshot, saved, plan) = self.store(plan, &log)?;
         let is_lazy = !is_durable && matches!(plan, LogPlan::Append(_));
-        if !(is_lazy && self.state.has_checked_files()) {
+        if !(is_lazy && core.has_checked_files(self.state)) {
             core.check_names()?;
         }
         self.check_before_publishing()?;

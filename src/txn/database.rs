@@ -212,13 +212,21 @@ impl Database {
 
     /// The same when a transaction begins, unless one has done so a moment ago.
     pub(super) fn check_files_now_and_then(&self, state: &mut WriterState, base: &Snapshot) -> Result<()> {
-        if state.has_checked_files() && base.length_pages <= self.pages.existing_pages() {
+        if self.has_checked_files(state) && base.length_pages <= self.pages.existing_pages() {
             return Ok(());
         }
         let now = Instant::now();
         self.check_files(base)?;
-        state.files_checked_at = Some(now);
+        state.files_checked = Some((now, self.shared.cuts()));
         Ok(())
+    }
+
+    /// Whether a transaction has compared the names and lengths of the files a moment ago ([`FILES_CHECKED_FOR`]), and
+    /// no handle has cut the data file since. The caller holds the writer lock, without which no handle does that.
+    pub(super) fn has_checked_files(&self, state: &WriterState) -> bool {
+        let is_recent =
+            |&(at, cuts): &(Instant, u64)| cuts == self.shared.cuts() && at.elapsed() < FILES_CHECKED_FOR;
+        state.files_checked.as_ref().is_some_and(is_recent)
     }
 
     /// Returns `Error::Replaced` if one of the two files has lost its name. Called before newest advances, and before a
@@ -287,17 +295,14 @@ impl Database {
             may_cut = looks(seat.cuts_put_off) && self.reap_dead_readers().is_ok() && is_unseen();
             seat.cuts_put_off += 1;
         }
-        if may_cut && self.pages.truncate(length_pages).is_ok() {
+        if !may_cut {
+            return;
+        }
+        self.shared.announce_cut(); // first: a kill after the cut leaves it announced
+        if self.pages.truncate(length_pages).is_ok() {
             self.shared.set_shrunk_in(None);
             seat.log = seat.log.take().filter(|log| log.space.length_pages() == length_pages);
         }
-    }
-}
-
-impl WriterState {
-    /// Whether a transaction has compared the names and lengths of the files a moment ago ([`FILES_CHECKED_FOR`]).
-    pub(super) fn has_checked_files(&self) -> bool {
-        self.files_checked_at.is_some_and(|at| at.elapsed() < FILES_CHECKED_FOR)
     }
 }
 

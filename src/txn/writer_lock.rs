@@ -24,8 +24,9 @@ pub(crate) struct WriterState {
     pub(crate) log: Option<WriterFreeSpace>,
     /// Write transactions that have begun: every so often one reaps and reports readers.
     pub(crate) transactions: u64,
-    /// When a transaction last compared the names and lengths of the files.
-    pub(crate) files_checked_at: Option<Instant>,
+    /// When a transaction last compared the names and lengths of the files, and how often the data file had been cut by
+    /// then ([`SharedMemory::cuts`](crate::shm::SharedMemory::cuts)).
+    pub(crate) files_checked: Option<(Instant, u64)>,
     /// How often the file's end could not be cut off because a reader was in the way.
     pub(crate) cuts_put_off: u64,
     /// Readers that were too old and have been reported to the application.

@@ -239,6 +239,38 @@ fn surplus_length_after_a_crash_is_accepted_and_cut_off() {
     }
 }
 
+/// Two handles: one has made the file longer for a transaction that it then gives up, the other cuts the file again.
+/// No transaction lies between, so free space is still as the first one knows it.
+#[test]
+fn what_another_handle_has_cut_off_is_not_used_again() {
+    for mode in BOTH_MODES {
+        let (_folder, path) = scratch();
+        fill(&open(&path, mode), 1);
+        for round in 0..8_u64 {
+            // The file is longer than its content, so the next handle that closes cuts it.
+            let surplus = length(&path) + (8 << 20);
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(surplus).unwrap();
+            let [one, other] = [(); 2].map(|()| open(&path, mode));
+            let put = |count: u64| {
+                let tx = one.write().unwrap();
+                let mut bytes = tx.table(&BYTES).unwrap();
+                for number in 0..count {
+                    bytes.insert(1000 + round * 10 + number, vec![round as u8; 300_000]).unwrap();
+                }
+                drop(bytes);
+                tx
+            };
+            put(4).abort();
+            drop(other);
+            assert!(length(&path) < surplus);
+            put(1).commit().unwrap();
+            let found = length(&path);
+            assert!(one.stats().unwrap().file_bytes <= found, "round {round}, {mode:?}");
+            assert_clean(&one);
+        }
+    }
+}
+
 #[test]
 fn one_value_of_many_mebibytes() {
     for mode in BOTH_MODES {
