@@ -28,7 +28,8 @@ const IDENTITY_LEN: usize = 8;
 /// The words that name the boot.
 const BOOT: Range<usize> = 1..3;
 const COMPLETE: usize = IDENTITY_AT + IDENTITY_LEN;
-/// Set while only read-only handles have had the database: recovery has chosen a meta but stored nothing.
+/// Set while recovery has chosen a meta, and has not gone on: only read-only handles have had the database, or the one
+/// that was to replay the log has not published that.
 const UNRECOVERED: usize = IDENTITY_AT + 9;
 /// No handle uses the memory, and all that was committed is durable.
 const CLOSED: usize = IDENTITY_AT + 10;
@@ -145,7 +146,7 @@ impl SharedMemory {
             return Ok(());
         }
         match self.is_unrecovered() {
-            true => self.word(COMPLETE).store(0, SeqCst), // read-only handles have found what the next will find
+            true => self.word(COMPLETE).store(0, SeqCst), // the next handle recovers
             false => self.word(CLOSED).store(1, SeqCst),
         }
         if cuts { self.memory.cut(CLOSED_WORD_COUNT) } else { Ok(()) }

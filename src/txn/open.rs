@@ -450,10 +450,7 @@ impl OpenSettings {
             locks,
         }));
         if let Some(recovery) = recovery {
-            // A handle that fails here must not close the file as one that has recovered it.
-            handle.core.shared.set_unrecovered(true);
             finish_recovery(&handle, &recovery)?;
-            handle.core.shared.set_unrecovered(false);
             handle.core.is_read_only.store(self.settings.read_only, Relaxed);
         }
         Ok(Some(handle))
@@ -473,12 +470,13 @@ impl OpenSettings {
         if !is_alone && !is_ours {
             return Err(another_lock_file(&pages.path));
         }
-        let must_recover = match is_alone {
-            true => true,
-            // Only readers have been here, so recovery finds what they found.
-            false => shared.is_unrecovered() && !self.settings.read_only,
-        };
-        if !must_recover {
+        if !is_alone && (self.settings.read_only || !shared.is_unrecovered()) {
+            return Ok(None);
+        }
+        // Only readers have been here, so recovery finds what they found; unless a handle has been killed that had
+        // published its replay. Others go on from that (R8), and make the checkpoint before they write (L9).
+        if !is_alone && shared.newest_id() > shared.checkpointed() {
+            shared.set_unrecovered(false);
             return Ok(None);
         }
         let may_be_closed = is_alone && is_ours && shared.is_of_boot(identity);
@@ -494,7 +492,7 @@ impl OpenSettings {
         if let Some(locks) = locks.filter(|_| !self.settings.read_only && !recovery.is_as_closed()) {
             locks.sync_name(&pages.path).map_err(pages.io_error("sync the folder of"))?;
         }
-        recovery.begin(pages, shared, self.settings.read_only)?;
+        recovery.begin(pages, shared, (self.settings.read_only, must_replay))?;
         shared.complete(identity);
         if !must_replay {
             pages.storage.acknowledged(recovery.newest());
@@ -515,6 +513,7 @@ fn finish_recovery(handle: &Arc<DbHandle>, recovery: &Recovery) -> Result<()> {
     let transaction = Transaction::begin_with(handle, writer.into_state())?;
     let log = core.shared.newest_log()?;
     transaction.replay(recovery.log(), log)?;
+    core.shared.set_unrecovered(false);
     core.checkpoint_through(core.shared.newest_id())?;
     core.wait_durable(core.shared.newest_id())?;
     core.pages.storage.acknowledged(recovery.newest());

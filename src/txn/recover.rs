@@ -263,8 +263,13 @@ impl Recovery {
         self.is_as_closed
     }
 
-    /// Step 3, and sets `shared` to the chosen snapshot.
-    pub(crate) fn begin(&self, pages: &PageFile, shared: &SharedMemory, read_only: bool) -> Result<()> {
+    /// Step 3, and sets `shared` to the chosen snapshot. `must_replay`: steps 4 and 5 follow.
+    pub(crate) fn begin(
+        &self,
+        pages: &PageFile,
+        shared: &SharedMemory,
+        (read_only, must_replay): (bool, bool),
+    ) -> Result<()> {
         let Recovery { slot, meta, .. } = self;
         // Read-only handles that were here first read what they chose. Going back would take it from under them.
         let joined = Some(shared.newest_id()).filter(|id| id.0 != 0);
@@ -290,7 +295,8 @@ impl Recovery {
             shared.start_at(&newest, *slot, first_id);
         }
         shared.set_slot_checksum(*slot, Meta::checksum_of(&encoded));
-        shared.set_unrecovered(read_only && !self.is_as_closed);
+        // Until the replay is published: a handle that comes after a kill, or an error, recovers again.
+        shared.set_unrecovered(must_replay || read_only && !self.is_as_closed);
         shared.set_shrunk_in(None);
         Ok(())
     }

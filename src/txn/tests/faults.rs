@@ -127,21 +127,24 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
     storage.write(0, &[&image]).unwrap();
     let pages = PageFile::new(Box::new(storage), PAGE, Path::new("(memory)"), Verify::FirstTouch).unwrap();
     let shared = SharedMemory::new(SharedWords::anonymous(WORD_COUNT).unwrap());
-    let recover = |read_only| {
+    let recover = |read_only, must_replay| {
         let Ok(slots) = read_slots(&*pages.storage) else { panic!("there is a meta") };
-        slots.choose_state(&pages, None)?.begin(&pages, &shared, read_only)
+        slots.choose_state(&pages, None)?.begin(&pages, &shared, (read_only, must_replay))
     };
-    recover(true).unwrap();
+    recover(true, false).unwrap();
     let (newest, slot) = (shared.newest().unwrap(), shared.checkpoint_slot());
     assert!(shared.is_unrecovered());
 
     let record = pages.read_record(slot).unwrap().unwrap().encode();
     pages.store_record(slot, &[0; PAGE]).unwrap();
-    assert!(matches!(recover(false), Err(Error::Corrupt(_))));
+    assert!(matches!(recover(false, true), Err(Error::Corrupt(_))));
     assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest.clone(), true));
 
     pages.store_record(slot, &record).unwrap();
-    recover(false).unwrap();
+    // A handle that ends before it has published its replay leaves the rest to the next one.
+    recover(false, true).unwrap();
+    assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest.clone(), true));
+    recover(false, false).unwrap();
     assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest, false));
 }
 
