@@ -256,8 +256,7 @@ impl Meta {
         let has_other = |page: PageNumber| ring.extent().contains(page);
         let is_other = self.catalog.depth > 0 && has_other(self.catalog.page)
             || self.log_page.0 != 0 && has_other(self.log_page);
-        let bytes = ring.length_bytes(self.page_size);
-        let is_whole = bytes.is_multiple_of(u64::from(block)) && bytes >= 4 * u64::from(block);
+        let is_whole = ring.has_whole_blocks(self.page_size, u64::from(block));
         if !is_inside || is_other || !is_whole || ring.pages > 1 << 31 {
             return Err(wrong("ring of the redo log", "an extent of its own, of whole blocks", &ring));
         }

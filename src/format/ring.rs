@@ -9,6 +9,9 @@ use std::ops::Range;
 
 use crate::base::{Extent, Lsn, PageNumber};
 
+/// A ring has this many blocks at least.
+pub(crate) const MIN_BLOCKS: u64 = 4;
+
 /// A ring of at least one page. `base` is the position of its first byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Ring {
@@ -24,6 +27,13 @@ impl Ring {
 
     pub(crate) fn length_bytes(self, page_size: usize) -> u64 {
         u64::from(self.pages) * page_size as u64
+    }
+
+    /// Whether the log can lie in the ring with blocks of this length. A ring from a system with shorter pages may be
+    /// too short.
+    pub(crate) fn has_whole_blocks(self, page_size: usize, block: u64) -> bool {
+        let length = self.length_bytes(page_size);
+        length.is_multiple_of(block) && length >= MIN_BLOCKS * block
     }
 
     /// The length of the longest record: a quarter of the ring, and a number of 32 bits.
@@ -105,6 +115,14 @@ mod tests {
         assert!(RING.has_room(limit, log_start, PAGE, BLOCK));
         assert!(!RING.has_room(limit.plus(1), log_start, PAGE, BLOCK));
         assert!(RING.has_room(limit.plus(1), log_start.round_up(BLOCK), PAGE, BLOCK));
+    }
+
+    #[test]
+    fn a_ring_has_whole_blocks() {
+        assert!(RING.has_whole_blocks(PAGE, BLOCK));
+        assert!(!RING.has_whole_blocks(PAGE, 2 * BLOCK), "too few");
+        assert!(Ring { pages: 8, ..RING }.has_whole_blocks(PAGE, 2 * BLOCK));
+        assert!(!Ring { pages: 9, ..RING }.has_whole_blocks(PAGE, 2 * BLOCK), "half a block");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::error::{Result, corrupt};
 use crate::format::meta::TAIL_LIMIT;
 use crate::format::page;
 use crate::format::redo::record::{HEADER_LEN, RecordBuilder};
-use crate::format::ring::Ring;
+use crate::format::ring::{MIN_BLOCKS, Ring};
 use crate::shm::watermarks::{CommittedState, LogState, Snapshot};
 use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
@@ -212,17 +212,20 @@ impl Parts<'_> {
         Ok(id)
     }
 
-    /// Publishes what recovery has replayed: a transaction that is not in the log, which begins again at `lsn` (L5).
+    /// Publishes what recovery has replayed: a transaction that is not in the log, which begins again at `lsn` (L5). It
+    /// gives the ring up if this handle wants none, or has longer blocks than the ring was made for.
     pub(super) fn publish_replayed(mut self, log: LogState, lsn: Lsn) -> Result<TransactionId> {
-        let id = self.id;
-        let keeps_ring = self.core.settings.log_size > 0;
-        if let (Some(ring), false) = (log.ring, keeps_ring) {
+        let (core, id) = (self.core, self.id);
+        let lsn = lsn.round_up(core.block);
+        let fits = |ring: &Ring| ring.has_whole_blocks(core.pages.page_size, core.block);
+        let kept = log.ring.filter(|ring| core.settings.log_size > 0 && fits(ring));
+        if let (Some(ring), None) = (log.ring, kept) {
             self.retire_ring(ring)?;
         }
         let (snapshot, saved, _) = self.store(LogPlan::Unlogged, &log)?;
         self.core.check_names()?;
         self.check_before_publishing()?;
-        let ring = log.ring.filter(|_| keeps_ring).map(|ring| Ring { base: lsn, ..ring });
+        let ring = kept.map(|ring| Ring { base: lsn, ..ring });
         let log = LogState { ring, end: lsn, unlogged: id, ..log };
         self.advance_newest(snapshot, saved, log, true);
         Ok(id)
@@ -285,13 +288,13 @@ impl Parts<'_> {
         let now = log.ring.map_or(0, |ring| ring.length_bytes(self.core.pages.page_size));
         let is_too_short = self.record.is_given_up() || self.core.is_log_half_full(log);
         let wished = match now {
-            0 => FIRST_RING_BYTES.min(self.core.settings.log_size),
+            0 => FIRST_RING_BYTES.max(MIN_BLOCKS * self.core.block).min(self.core.settings.log_size),
             _ if is_too_short => (now * RING_GROWTH).max(self.share_of_file(log)).min(most),
             _ => return None,
         };
         let unit = page_size.max(self.core.block);
         let wished = wished / unit * unit;
-        (wished >= 2 * now && wished >= 4 * self.core.block).then_some(wished)
+        (wished >= 2 * now && wished >= MIN_BLOCKS * self.core.block).then_some(wished)
     }
 
     /// The length of the longest ring for what is in use, in bytes.

@@ -148,7 +148,8 @@ impl Database {
         let (start, end) = (self.shared.log_start(), newest.log.end);
         let is_in_file = ring.first.0 >= META_PAGES
             && ring.first.0.checked_add(ring.pages).is_some_and(|end| end <= newest.snapshot.length_pages);
-        let is_in_ring = length >= 4 * self.block
+        let is_in_ring = ring.has_whole_blocks(self.pages.page_size, self.block)
+            && ring.base.0.is_multiple_of(self.block)
             && ring.base <= end
             && start <= end
             && end.since(start.max(ring.base)) <= length;

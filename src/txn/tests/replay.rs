@@ -7,6 +7,8 @@ use super::fixture::{Engine, Entries, PAGE, TABLE, entries_of_table};
 use crate::error::Error;
 use crate::format::redo::operation::Operation;
 use crate::format::redo::record::RecordBuilder;
+use crate::format::ring::Ring;
+use crate::shm::watermarks::LogState;
 use crate::sim::Random;
 use crate::tree::RangeCursor;
 use crate::txn::bulk::BulkLoader;
@@ -249,6 +251,28 @@ fn what_is_found_after_loss_of_power_is_what_was_acknowledged_or_later() {
         .map(|seed| random_power_cuts(seed, [16 << 10, 64 << 10, 1 << 20][seed as usize % 3]))
         .sum();
     assert!(later_found > 0, "lazy commits are never found");
+}
+
+/// As of a file from a system with shorter pages.
+#[test]
+fn a_ring_without_whole_blocks_is_given_up_by_recovery() {
+    let changed: Entries = [(b"key".to_vec(), b"value".to_vec())].into();
+    for pages in [3, 16] {
+        let engine = Engine::new();
+        engine.commit(&changed, Durability::Durable).unwrap();
+        let log = engine.redo();
+        let ring = Ring { pages, ..log.ring.unwrap() };
+        let mut tx = engine.begin().unwrap();
+        tx.parts().publish_replayed(LogState { ring: Some(ring), ..log }, log.end.plus(100_008)).unwrap();
+        tx.unlock_writer();
+        assert_eq!(engine.redo().ring.is_some(), pages == 16);
+        engine.checkpoint().unwrap();
+        engine.commit(&changed, Durability::Durable).unwrap();
+        engine.checkpoint().unwrap();
+        let reopened = engine.reopen();
+        assert_eq!(reopened.read().unwrap().1, changed);
+        assert!(reopened.redo().ring.is_some());
+    }
 }
 
 /// The image of a database whose log ends with a record that has a right checksum, and these operations.
