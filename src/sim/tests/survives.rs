@@ -80,7 +80,7 @@ fn spilled_and_large_transactions_survive_power_cuts() {
 
 #[test]
 fn growth_and_truncation_survive_power_cuts() {
-    explore(Kind::GrowAndShrink, 1, 1_000);
+    explore(Kind::GrowAndShrink, 2, 1_000);
 }
 
 #[test]
