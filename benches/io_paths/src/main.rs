@@ -10,6 +10,7 @@ mod copies;
 mod duration;
 mod figures;
 mod log;
+#[allow(dead_code, reason = "benches/versus uses more of it")]
 #[path = "../../versus/src/machine.rs"]
 mod machine;
 #[path = "../../versus/src/marks.rs"]
