@@ -22,7 +22,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::base::bytes::get_u32;
@@ -221,7 +220,7 @@ impl Target<'_> {
         let mut header = [0; page::HEADER_LEN];
         let is_inside = (META_PAGES..self.state.snapshot.length_pages).contains(&number.0);
         let is_same = is_inside
-            && self.file.read_exact_at(&mut header, number.offset(self.state.page_size)).is_ok()
+            && sys::read_at(self.file, number.offset(self.state.page_size), &mut header).is_ok()
             && page::number(&header) == number
             && page::stored_checksum(&header) == checksum;
         match is_same {
@@ -324,7 +323,7 @@ pub(crate) fn transaction_of_backup(path: &Path, origin: &Identity) -> Result<Tr
     let wrong = |problem: &str| Error::WrongBase { path: path.to_owned(), problem: problem.into() };
     let mut header = [0; HEADER_LEN];
     let storage = open_to_read(path)?;
-    if storage.file().read_exact_at(&mut header, 0).is_ok()
+    if sys::read_at(storage.file(), 0, &mut header).is_ok()
         && header.starts_with(crate::format::increment::MAGIC)
     {
         let header = IncrementHeader::decode(&header)?;

@@ -14,12 +14,11 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::{IDENTITY_AT, RING_AT, SharedMemory, WORD_COUNT};
 use crate::base::bytes::get_u64;
-use crate::sys::FileIdentity;
+use crate::sys::{FileIdentity, read_at};
 
 /// Changes whenever the layout of the shared memory does, or the version of the format, which handles that have the
 /// database open do not read again: processes of different versions exclude each other.
@@ -47,14 +46,14 @@ const MAGIC: Range<usize> = if cfg!(target_endian = "big") { 0..7 } else { 1..8 
 pub(crate) fn check_lock_file(file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut bytes = vec![0; length.min(FIRST_BYTES.len() as u64) as usize];
-    file.read_exact_at(&mut bytes, 0)?;
+    read_at(file, 0, &mut bytes)?;
     if bytes.get(MAGIC) == Some(&FIRST_BYTES[MAGIC]) {
         return Ok(());
     }
     let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
     if is_zero(&bytes) && length <= (WORD_COUNT * size_of::<u64>()) as u64 {
         bytes.resize(length as usize, 0);
-        file.read_exact_at(&mut bytes, 0)?;
+        read_at(file, 0, &mut bytes)?;
         if is_zero(&bytes) {
             return Ok(());
         }

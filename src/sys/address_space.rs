@@ -8,12 +8,12 @@
 //! - A reservation is at least as long as its file.
 //! - Where the system refuses, half is tried, and so on; then half once more, so that the process keeps some.
 
-use memmap2::MmapRaw;
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::page_size::system_page_size;
+use super::system::Memory;
 
 const TEBIBYTE: u64 = 1 << 40;
 /// More than any system can reserve, and far from any overflow.
@@ -73,10 +73,10 @@ fn usual_bytes(reserved_bytes: u64) -> u64 {
 }
 
 /// A mapping whose length counts among the process's reserved bytes as long as it lives.
-pub(super) struct Reserved(MmapRaw);
+pub(super) struct Reserved(Memory);
 
 impl Reserved {
-    fn new(memory: MmapRaw) -> Reserved {
+    fn new(memory: Memory) -> Reserved {
         RESERVED_BYTES.fetch_add(memory.len() as u64, Ordering::Relaxed);
         Reserved(memory)
     }
@@ -89,9 +89,9 @@ impl Drop for Reserved {
 }
 
 impl Deref for Reserved {
-    type Target = MmapRaw;
+    type Target = Memory;
 
-    fn deref(&self) -> &MmapRaw {
+    fn deref(&self) -> &Memory {
         &self.0
     }
 }
@@ -101,7 +101,7 @@ impl Deref for Reserved {
 pub(super) fn reserve(
     length: u64,
     reserve_bytes: u64,
-    map: impl Fn(usize) -> io::Result<MmapRaw>,
+    map: impl Fn(usize) -> io::Result<Memory>,
 ) -> io::Result<Reserved> {
     let least = round_to_system_pages(length.max(1))?;
     let mut bytes = round_to_system_pages(reserve_bytes.min(MAX_BYTES))?.max(least);

@@ -11,6 +11,7 @@ std::thread_local! {
 
 /// Runs a test's work, if there is any. The caller makes a system call next.
 #[inline(always)]
+#[cfg_attr(windows, allow(dead_code, reason = "no file can be opened"))]
 pub(crate) fn before_call() {
     #[cfg(test)]
     if let Some(mut work) = BEFORE_CALL.take() {

@@ -8,6 +8,7 @@ use super::size_limit::check_file_size;
 use super::system::platform;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
 
 /// Bytes that one write takes.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -31,6 +32,11 @@ pub(crate) fn set_length(file: &File, length: u64) -> io::Result<()> {
 pub(crate) fn store_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     check_file_size(offset.saturating_add(bytes.len() as u64))?;
     gather::write_all_at(file, offset, &[bytes])
+}
+
+/// Reads exactly as many bytes as `bytes` has, from `offset` on.
+pub(crate) fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    file.read_exact_at(bytes, offset)
 }
 
 /// Stores what is written to it consecutively, from the file's beginning.

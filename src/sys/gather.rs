@@ -7,6 +7,7 @@
 //! Invariant: everything is stored, or an error is returned. Short writes and interrupted ones are continued.
 #![allow(unsafe_code)]
 
+use super::pieces::pieces;
 use super::size_limit::check_store;
 use super::system::platform;
 use std::fs::File;
@@ -26,34 +27,6 @@ pub(super) fn write_all_at(file: &File, offset: u64, buffers: &[&[u8]]) -> io::R
     pieces(offset, buffers, PIECE_BYTES).try_for_each(|(mut at, piece)| {
         let mut slices: Vec<IoSlice<'_>> = piece.into_iter().map(IoSlice::new).collect();
         slices.chunks_mut(BUFFERS_PER_CALL).try_for_each(|slices| write_piece_at(file, &mut at, slices))
-    })
-}
-
-/// Cuts `buffers`, which are to be stored consecutively from `offset` on, at each multiple of `unit` bytes in the file.
-/// Returns where each piece begins, and its parts.
-pub(crate) fn pieces<'a>(
-    mut offset: u64,
-    buffers: &[&'a [u8]],
-    unit: usize,
-) -> impl Iterator<Item = (u64, Vec<&'a [u8]>)> {
-    let (mut buffers, mut rest) = (buffers.iter(), &[][..]);
-    std::iter::from_fn(move || {
-        let (start, mut piece) = (offset, Vec::new());
-        let mut room = unit - (offset % unit as u64) as usize;
-        while room > 0 {
-            if rest.is_empty() {
-                match buffers.next() {
-                    Some(buffer) => rest = buffer,
-                    None => break,
-                }
-            }
-            let (now, later) = rest.split_at(rest.len().min(room));
-            piece.push(now);
-            room -= now.len();
-            offset += now.len() as u64;
-            rest = later;
-        }
-        (offset > start).then_some((start, piece))
     })
 }
 

@@ -97,6 +97,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
     fn limits_of_groups_around_count_too() {
         let names = |groups: &str| -> Vec<String> {
             limit_files(groups).iter().map(|path| path.display().to_string()).collect()

@@ -20,6 +20,7 @@ mod file_system;
 mod flock;
 #[cfg(unix)]
 mod fork;
+#[cfg(unix)]
 mod gather;
 #[cfg(unix)]
 mod lock;
@@ -32,6 +33,7 @@ mod memory;
 mod page_size;
 #[cfg(unix)]
 mod path;
+mod pieces;
 mod prefetch;
 #[cfg(unix)]
 mod private_storage;
@@ -56,8 +58,14 @@ mod system;
 #[cfg(all(target_vendor = "apple", not(mapleaf_portable)))]
 #[path = "apple/mod.rs"]
 mod system;
-#[cfg(any(mapleaf_portable, not(any(target_os = "linux", target_os = "android", target_vendor = "apple"))))]
+#[cfg(all(
+    unix,
+    any(mapleaf_portable, not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))
+))]
 #[path = "portable/mod.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows/mod.rs"]
 mod system;
 
 // Two systems have locks of open file descriptions.
@@ -72,30 +80,50 @@ pub(crate) use system::futex;
 #[path = "portable/futex.rs"]
 pub(crate) mod futex;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 pub(crate) use address_space::Reservation;
-pub(crate) use copy::{FileWriter, reserve_space, set_length, store_at};
-pub(crate) use create::{
-    StagedFile, check_is_free, create_file, create_file_with, create_over_empty_file, is_empty_file,
-    sync_name,
-};
-pub(crate) use file_storage::{Access, FileStorage};
-pub(crate) use file_system::check_folder_of;
-pub(crate) use flock::LockKind;
-pub(crate) use fork::ForkMark;
-pub(crate) use gather::pieces;
-pub(crate) use lock::LockFile;
-pub(crate) use mapping::Mapping;
-pub(crate) use mapping_hints::Advice;
 pub(crate) use memory::{check_room, memory_bytes, zeroed};
-pub(crate) use page_size::system_page_size;
-pub(crate) use path::resolve;
+pub(crate) use pieces::pieces;
 pub(crate) use prefetch::{LINE_BYTES, prefetch};
-pub(crate) use rights::{Rights, may_write};
-pub(crate) use shared::SharedWords;
 pub use storage::WriteMode;
 pub(crate) use storage::{FileIdentity, Storage};
 pub(crate) use system::Locks;
 pub(crate) use system::platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
+
+#[cfg(unix)]
+pub(crate) use self::{
+    copy::{FileWriter, read_at, reserve_space, set_length, store_at},
+    create::{
+        StagedFile, check_is_free, create_file, create_file_with, create_over_empty_file, is_empty_file,
+        sync_name,
+    },
+    file_storage::{Access, FileStorage},
+    file_system::check_folder_of,
+    flock::LockKind,
+    fork::ForkMark,
+    lock::LockFile,
+    mapping::Mapping,
+    mapping_hints::Advice,
+    page_size::system_page_size,
+    path::resolve,
+    rights::{Rights, may_write},
+    shared::SharedWords,
+};
+
+// On Windows no file can be opened yet; these stand for what lies in files of the same names here.
+#[cfg(windows)]
+use system::{files as copy, files as rights, mapping, platform as page_size};
+#[cfg(windows)]
+pub(crate) use system::{
+    files::{
+        FileWriter, ForkMark, LockFile, LockKind, Rights, StagedFile, check_folder_of, check_is_free,
+        create_file, create_file_with, create_over_empty_file, is_empty_file, may_write, read_at,
+        reserve_space, resolve, set_length, store_at, sync_name,
+    },
+    mapping::{Advice, Mapping},
+    platform::system_page_size,
+    shared::SharedWords,
+    storage::{Access, FileStorage},
+};

@@ -90,6 +90,7 @@ pub(crate) trait Storage: Send + Sync {
     /// Makes all that has been stored in `0..length` durable, with exactly one `msync`.
     /// After an error the database must be poisoned; the call is never repeated (I6). It is never a part: more than the
     /// mapping has is an error too, which the caller avoids by looking before.
+    #[cfg_attr(windows, allow(dead_code, reason = "only files need it"))]
     fn barrier(&self, length: u64) -> io::Result<()>;
 
     /// The same for the whole file, and makes its length durable too: one `fdatasync`.

@@ -25,6 +25,9 @@ pub(crate) mod whole_lock;
 
 pub(crate) use super::ofd_locks::Locks;
 
+/// A range of addresses that is mapped.
+pub(crate) use memmap2::MmapRaw as Memory;
+
 use std::fs::File;
 
 /// Frees all locks of the description, whichever descriptors of it there are.

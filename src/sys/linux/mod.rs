@@ -13,6 +13,9 @@ pub(crate) mod platform;
 pub(super) use super::flock as whole_lock;
 pub(crate) use super::ofd_locks::Locks;
 
+/// A range of addresses that is mapped.
+pub(crate) use memmap2::MmapRaw as Memory;
+
 use std::fs::File;
 
 /// Frees all locks of the description, whichever descriptors of it there are.

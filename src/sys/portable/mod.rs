@@ -9,6 +9,9 @@ pub(crate) mod platform;
 
 pub(crate) use locks::Locks;
 
+/// A range of addresses that is mapped.
+pub(crate) use memmap2::MmapRaw as Memory;
+
 use std::fs::File;
 
 #[cfg(target_os = "openbsd")]

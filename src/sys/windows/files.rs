@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 /// The error of every function that would use a file.
 pub(crate) fn missing<T>() -> io::Result<T> {
-    let problem = "on Windows mapleaf has databases in memory only; docs/PLATFORMS.md says what files still need";
+    let problem =
+        "on Windows mapleaf has databases in memory only; docs/PLATFORMS.md says what files still need";
     Err(io::Error::new(ErrorKind::Unsupported, problem))
 }
 

@@ -70,6 +70,12 @@ impl Mapping {
         self.memory.len() as u64
     }
 
+    /// Returns an error if there are fewer than `length` addresses.
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn check_covers(&self, length: u64) -> io::Result<()> {
+        if length <= self.reserved_length() { Ok(()) } else { Err(ErrorKind::InvalidInput.into()) }
+    }
+
     pub(super) fn raise_mapped_length(&self, length: u64) {
         self.mapped_length.fetch_max(length, Ordering::AcqRel);
     }

@@ -2,11 +2,15 @@
 //! would use a file returns an error that says so.
 
 pub(super) mod files;
+#[path = "../portable/futex.rs"]
+pub(crate) mod futex;
 pub(super) mod mapping;
 mod memory;
 pub(crate) mod platform;
 pub(super) mod shared;
 pub(super) mod storage;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use files::{LockFile, LockKind, Locks};
+pub(crate) use files::Locks;
 pub(crate) use memory::Memory;
