@@ -9,8 +9,6 @@
 //! - Pages that only the checkpointed snapshot needs are no reason for an error: there is another checkpoint first.
 //! - R1: what is reclaimed is needed by no protected snapshot, newest included.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::base::{Extent, PageNumber};
 use crate::error::{Error, Result};
 use crate::space::Space;
@@ -179,8 +177,10 @@ impl Database {
     /// is due for what it pins, waits for it, in a file that is small: its user sees that it grows, and the wait is
     /// short.
     fn reclaim_before_growth(&self, space: &mut Space) -> Result<()> {
-        if self.has_many_pinned.load(Relaxed) && self.is_small(space) {
-            self.checkpoint_through(self.shared.checkpointed().next())?;
+        if self.is_small(space)
+            && let Some(checkpointed) = self.pinning_checkpoint()
+        {
+            self.checkpoint_through(checkpointed.next())?;
         }
         self.reap_dead_readers()?;
         space.reclaim(&self.shared.protected()?)?;

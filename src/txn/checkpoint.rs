@@ -54,7 +54,14 @@ impl Database {
     /// Whether a checkpoint is due: half of the ring is in use, or the checkpoint pins a large part of the file.
     pub(crate) fn is_checkpoint_due(&self) -> bool {
         let is_log_full = || self.shared.newest_log().is_ok_and(|log| self.is_log_half_full(&log));
-        self.has_many_pinned.load(Relaxed) || is_log_full()
+        self.pinning_checkpoint().is_some() || is_log_full()
+    }
+
+    /// The checkpointed transaction, if it pins a large part of the file. This handle has noted that, and another may
+    /// have made a checkpoint since: newest itself pins nothing.
+    pub(super) fn pinning_checkpoint(&self) -> Option<TransactionId> {
+        let checkpointed = self.shared.checkpointed();
+        (self.has_many_pinned.load(Relaxed) && checkpointed < self.shared.newest_id()).then_some(checkpointed)
     }
 
     /// Writes ahead what a checkpoint will make durable, while commits go on, until the log needs the checkpoint or the

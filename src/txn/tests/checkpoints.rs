@@ -35,6 +35,24 @@ fn two() -> (tempfile::TempDir, Engine, Engine) {
     (folder, first, second)
 }
 
+/// What this handle has retired is free by now, but it had noted that a checkpoint was due.
+#[test]
+fn a_checkpoint_that_another_handle_has_made_is_not_waited_for() {
+    let (_folder, first, second) = two();
+    first.commit(&entries(0..200, 1500, 1), Durability::Durable).unwrap();
+    first.checkpoint().unwrap();
+    first.publish(&entries(0..200, 1500, 2), Durability::Durable).unwrap();
+    assert!(first.handle.core.is_checkpoint_due());
+    second.checkpoint().unwrap();
+    let shared = &first.handle.core.shared;
+    assert_eq!(shared.checkpointed(), shared.newest_id());
+    assert!(!first.handle.core.is_checkpoint_due());
+    let grows = entries(0..250, 2000, 9);
+    first.commit(&grows, Durability::Durable).unwrap();
+    assert!(second.read().unwrap().1 == grows);
+    second.assert_clean();
+}
+
 #[test]
 fn commits_without_room_in_the_ring_make_checkpoints() {
     let engine = Engine::open_with_log(&new_image(), RING_BYTES).unwrap();
