@@ -38,7 +38,7 @@ use crate::sys::{self, Access, FileStorage, Reservation, Rights, Storage};
 use crate::txn::not_a_database::no_meta_page;
 use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
-use crate::txn::recover::read_records;
+use crate::txn::recover::read_metas;
 
 /// Restores increments onto the copy at `base`, and returns the transaction of the new database at `path`, and its
 /// length in bytes.
@@ -120,7 +120,7 @@ pub(super) struct State {
 /// Opens a copy for reading; no process may have it open.
 pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     let storage = open_alone(path, Reservation::Bytes(0))?;
-    let records = read_records(&storage)?;
+    let records = read_metas(&storage)?;
     let Some(record) = records.first() else {
         return Err(no_meta_page(&storage, path));
     };

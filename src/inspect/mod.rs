@@ -29,7 +29,7 @@ use crate::format::ring::Ring;
 use crate::format::{free_log, overflow};
 use crate::sys::{Access, FileStorage, Reservation, Storage, WriteMode};
 use crate::txn::not_a_database::not_a_database;
-use crate::txn::recover::read_records;
+use crate::txn::recover::read_metas;
 
 /// How often a page is read before problems are reported: another process may be writing it.
 const TRIES: u64 = 4;
@@ -82,7 +82,7 @@ impl Inspector {
         let storage = FileStorage::open(path, Access::ReadOnly, WriteMode::Syscall, Reservation::Nothing)
             .map_err(io_error("open"))?;
         let length = storage.file_length().map_err(io_error("examine"))?;
-        let metas = read_records(&storage)?;
+        let metas = read_metas(&storage)?;
         let found = page_size.or_else(|| metas.first().map(|meta| meta.page_size));
         let rings = metas.iter().filter_map(|meta| meta.redo.ring).map(Ring::extent).collect();
         let page_size = found.or_else(|| declared_page_size(&storage)).ok_or_else(|| {

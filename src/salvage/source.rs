@@ -20,7 +20,7 @@ use crate::space::Space;
 use crate::sys::{self, FileStorage, Reservation, Rights, Storage};
 use crate::txn::not_a_database::not_a_database;
 use crate::txn::open::open_alone;
-use crate::txn::recover::read_records;
+use crate::txn::recover::read_metas;
 
 /// This many good pages prove a page size.
 const PROOF: u32 = 16;
@@ -41,7 +41,7 @@ impl Source {
     /// Opens the file, finds its page size, and returns the good meta pages too, newest first.
     pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Meta>)> {
         let storage = open_alone(path, Reservation::Nothing)?;
-        let records = read_records(&storage)?;
+        let records = read_metas(&storage)?;
         let examining = |source| Error::io("examine", path, source);
         let length = storage.file_length().map_err(examining)?;
         let mut source = Source { storage, path: path.to_owned(), page_size: 0, page_count: 0 };

@@ -113,12 +113,12 @@ impl Database {
         let turn = self.take_turn(Turn::Syncer)?;
         if is_mutated(Mutation::LeftMetaNotErased) {
         } else if target == self.shared.checkpointed() {
-            if let Some(meta) = self.pages.read_record(slot)?.filter(|meta| meta.id == target) {
+            if let Some(meta) = self.pages.read_meta(slot)?.filter(|meta| meta.id == target) {
                 self.shared.finish_checkpoint(target, slot, meta.redo.log_start);
             }
         } else {
             doubt.is_in_doubt.set(true);
-            self.pages.store_record(1 - slot, &vec![0; self.pages.page_size])?;
+            self.pages.store_meta(1 - slot, &vec![0; self.pages.page_size])?;
             self.pages.barrier_over_slot(1 - slot)?;
             doubt.is_in_doubt.set(false);
         }
@@ -148,14 +148,14 @@ impl Database {
         }
         let meta = self.meta_of(&newest).encode();
         if is_mutated(Mutation::MetaBeforePages) {
-            self.pages.store_record(slot, &meta)?;
+            self.pages.store_meta(slot, &meta)?;
         }
         if !is_mutated(Mutation::PagesNotSynced) {
             self.pages.checkpoint_barrier()?;
         }
         let turn = self.take_turn(Turn::Syncer)?;
         self.shared.set_slot_checksum(slot, Meta::checksum_of(&meta));
-        self.pages.store_record(slot, &meta)?;
+        self.pages.store_meta(slot, &meta)?;
         if !is_mutated(Mutation::MetaNotSynced) {
             self.pages.barrier_over_slot(slot)?;
         }

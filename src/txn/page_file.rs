@@ -324,16 +324,16 @@ impl PageFile {
     }
 
     /// The meta in a slot, if there is one. Read by a system call: what changes is never borrowed (I1).
-    pub(crate) fn read_record(&self, slot: usize) -> Result<Option<Meta>> {
+    pub(crate) fn read_meta(&self, slot: usize) -> Result<Option<Meta>> {
         let mut bytes = vec![0; self.page_size];
         let offset = slot_offset(slot, self.page_size);
         self.storage.read(offset, &mut bytes).map_err(self.io_error("read a meta page of"))?;
         Ok(Meta::decode(&bytes, slot as u32).ok())
     }
 
-    /// Stores the meta `record` in a slot.
-    pub(crate) fn store_record(&self, slot: usize, record: &[u8]) -> Result<()> {
-        self.write("write a meta page to", slot_offset(slot, self.page_size), &[record])
+    /// Stores an encoded meta in a slot.
+    pub(crate) fn store_meta(&self, slot: usize, meta: &[u8]) -> Result<()> {
+        self.write("write a meta page to", slot_offset(slot, self.page_size), &[meta])
     }
 
     /// Stores `buffers` one after the other.

@@ -47,7 +47,7 @@ const READ_TRIES: u64 = 4;
 #[derive(Clone, Debug)]
 struct Found {
     slot: usize,
-    record: Meta,
+    meta: Meta,
 }
 
 /// What the two slots hold.
@@ -72,7 +72,7 @@ pub(crate) fn read_slots(storage: &dyn Storage) -> Result<Slots, SlotsError> {
 }
 
 /// The good metas of a file of which nothing else need be right, newest first; none if there are none.
-pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Meta>> {
+pub(crate) fn read_metas(storage: &dyn Storage) -> Result<Vec<Meta>> {
     let length = storage.file_length().unwrap_or(0);
     let decode = |slot: usize, page_size: usize| -> Result<Option<Meta>> {
         let offset = slot_offset(slot, page_size);
@@ -80,18 +80,18 @@ pub(crate) fn read_records(storage: &dyn Storage) -> Result<Vec<Meta>> {
         let read = storage.read(offset, &mut bytes).ok();
         match read.map(|()| Meta::decode(&bytes, slot as u32)) {
             Some(Err(error @ Error::NewerFormat { .. })) => Err(error),
-            Some(Ok(record)) if slot == 0 || record.page_size == page_size => Ok(Some(record)),
+            Some(Ok(meta)) if slot == 0 || meta.page_size == page_size => Ok(Some(meta)),
             _ => Ok(None),
         }
     };
     let first = decode(0, MIN_PAGE_SIZE)?;
-    let page_size = first.as_ref().map(|record| record.page_size);
-    let mut records: Vec<Meta> = first.into_iter().collect();
+    let page_size = first.as_ref().map(|meta| meta.page_size);
+    let mut metas: Vec<Meta> = first.into_iter().collect();
     for candidate in candidate_page_sizes().filter(|&size| page_size.is_none_or(|known| known == size)) {
-        records.extend(decode(1, candidate)?);
+        metas.extend(decode(1, candidate)?);
     }
-    records.sort_by_key(|record| std::cmp::Reverse(record.id));
-    Ok(records)
+    metas.sort_by_key(|meta| std::cmp::Reverse(meta.id));
+    Ok(metas)
 }
 
 fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
@@ -102,8 +102,8 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
         Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Newer(error)),
         other => other,
     };
-    if let Ok(record) = &first {
-        let page_size = record.page_size;
+    if let Ok(meta) = &first {
+        let page_size = meta.page_size;
         let second_bytes = read(slot_offset(1, page_size))?;
         let second = Meta::decode(&second_bytes, 1);
         if let Err(error @ Error::NewerFormat { .. }) = second {
@@ -114,8 +114,8 @@ fn read_slots_once(storage: &dyn Storage) -> Result<Slots, SlotsError> {
     }
     for page_size in candidate_page_sizes() {
         match Meta::decode(&read(slot_offset(1, page_size))?, 1) {
-            Ok(record) if record.page_size == page_size => {
-                return Ok(Slots::new(page_size, [None, Some(record)]));
+            Ok(meta) if meta.page_size == page_size => {
+                return Ok(Slots::new(page_size, [None, Some(meta)]));
             }
             Err(error @ Error::NewerFormat { .. }) => return Err(SlotsError::Newer(error)),
             _ => {}
@@ -144,8 +144,8 @@ fn read_slot(storage: &dyn Storage, offset: u64, file_length: u64) -> Result<Vec
 }
 
 /// The page size that the bytes of a damaged meta page give; the smallest if they give none.
-fn declared_page_size(record: &[u8]) -> usize {
-    let declared = record.get(20..24).map_or(0, |bytes| get_u32(bytes, 0) as usize);
+fn declared_page_size(meta: &[u8]) -> usize {
+    let declared = meta.get(20..24).map_or(0, |bytes| get_u32(bytes, 0) as usize);
     if is_page_size(declared) { declared } else { MIN_PAGE_SIZE }
 }
 
@@ -164,13 +164,13 @@ pub(crate) enum SlotsError {
 }
 
 impl Slots {
-    fn new(page_size: usize, records: [Option<Meta>; 2]) -> Slots {
-        let mut found: Vec<Found> = records
+    fn new(page_size: usize, metas: [Option<Meta>; 2]) -> Slots {
+        let mut found: Vec<Found> = metas
             .into_iter()
             .enumerate()
-            .filter_map(|(slot, record)| Some(Found { slot, record: record? }))
+            .filter_map(|(slot, meta)| Some(Found { slot, meta: meta? }))
             .collect();
-        found.sort_by_key(|found| std::cmp::Reverse(found.record.id));
+        found.sort_by_key(|found| std::cmp::Reverse(found.meta.id));
         Slots { page_size, found }
     }
 
@@ -180,18 +180,18 @@ impl Slots {
     }
 
     fn newest(&self) -> &Meta {
-        &self.found.first().expect("read_slots has found a meta").record
+        &self.found.first().expect("read_slots has found a meta").meta
     }
 
     /// Whether the newest meta is the one that the handle which closed `shared` has made durable, and the other slot
     /// has an older one, or none. Then there is nothing to store again and nothing to erase (L6): that was done, and
     /// no barrier has failed since.
     fn is_as_closed(&self, shared: &SharedMemory, pages: &PageFile) -> bool {
-        let Found { slot, record } = &self.found[0];
+        let Found { slot, meta } = &self.found[0];
         shared.is_closed()
             && !shared.is_poisoned()
-            && (*slot, record.id) == (shared.checkpoint_slot(), shared.checkpointed())
-            && Meta::checksum_of(&record.encode()) == shared.slot_checksum(*slot)
+            && (*slot, meta.id) == (shared.checkpoint_slot(), shared.checkpointed())
+            && Meta::checksum_of(&meta.encode()) == shared.slot_checksum(*slot)
             && (self.found.len() == 2 || reads_as_zeros(pages, 1 - slot))
     }
 
@@ -202,7 +202,7 @@ impl Slots {
         let greatest_id = self.newest().id;
         let index = self.choose(pages)?;
         let has_older_meta = index == 0 && self.found.len() == 2;
-        let Found { slot, record: meta } = self.found[index].clone();
+        let Found { slot, meta } = self.found[index].clone();
         let mut log =
             LogPlace::of_meta(&meta).map(|(place, start)| FoundLog::read(pages, place, start)).transpose()?;
         if is_mutated(Mutation::LogNotReplayed) {
@@ -214,9 +214,9 @@ impl Slots {
     /// The newest meta whose listed pages verify.
     fn choose(&self, pages: &PageFile) -> Result<usize> {
         let mut first_error = None;
-        for (index, Found { record, .. }) in self.found.iter().enumerate() {
-            check_length(pages, record)?;
-            match verify_listed(pages, record) {
+        for (index, Found { meta, .. }) in self.found.iter().enumerate() {
+            check_length(pages, meta)?;
+            match verify_listed(pages, meta) {
                 Ok(()) if is_mutated(Mutation::OlderMetaChosen) && index + 1 < self.found.len() => {}
                 Ok(()) => return Ok(index),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -307,7 +307,7 @@ impl Recovery {
         }
         let other = 1 - self.slot;
         if !self.has_older_meta {
-            pages.store_record(other, &vec![0; pages.page_size])?;
+            pages.store_meta(other, &vec![0; pages.page_size])?;
         }
         if is_mutated(Mutation::RecoveryBarrierSkipped) {
             return Ok(());
@@ -345,8 +345,8 @@ fn reads_as_zeros(pages: &PageFile, slot: usize) -> bool {
 }
 
 /// A longer file is durable before a meta names its length: so a file that is too short has been cut.
-fn check_length(pages: &PageFile, record: &Meta) -> Result<()> {
-    let expected = u64::from(record.length_pages) * pages.page_size as u64;
+fn check_length(pages: &PageFile, meta: &Meta) -> Result<()> {
+    let expected = u64::from(meta.length_pages) * pages.page_size as u64;
     let found = pages.storage.mapping().mapped_length();
     if found < expected {
         return Err(Error::Truncated { path: pages.path.clone(), expected, found });
@@ -355,12 +355,12 @@ fn check_length(pages: &PageFile, record: &Meta) -> Result<()> {
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.
-fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
+fn verify_listed(pages: &PageFile, meta: &Meta) -> Result<()> {
     let mut checksums = Vec::new();
-    for run in &record.listed {
+    for run in &meta.listed {
         let mut next = run.first.0;
         while next < run.end() {
-            let (header, count) = pages.verify_unit(PageNumber(next), record.length_pages)?;
+            let (header, count) = pages.verify_unit(PageNumber(next), meta.length_pages)?;
             if count > run.end() - next {
                 return Err(corrupt(
                     Some(next),
@@ -374,8 +374,8 @@ fn verify_listed(pages: &PageFile, record: &Meta) -> Result<()> {
         }
     }
     let found = meta::digest(checksums);
-    if !record.listed.is_empty() && found != record.digest {
-        let expected = format_args!("{:08x}", record.digest);
+    if !meta.listed.is_empty() && found != meta.digest {
+        let expected = format_args!("{:08x}", meta.digest);
         return Err(corrupt(None, "digest of the listed pages", expected, format_args!("{found:08x}")));
     }
     Ok(())

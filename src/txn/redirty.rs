@@ -29,7 +29,7 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Stores again a meta, and the pages that one of an old format lists, which have been verified.
 pub(crate) fn meta(pages: &PageFile, slot: usize, meta: &Meta, bytes: &[u8]) -> Result<()> {
     meta.listed.iter().try_for_each(|&run| store(pages, run))?;
-    pages.store_record(slot, bytes)
+    pages.store_meta(slot, bytes)
 }
 
 /// Stores again the pages of `newest` born after `checkpointed`, up to `through`. `first_id`: the first id of this

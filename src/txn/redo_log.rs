@@ -96,7 +96,7 @@ impl Database {
     /// Returns an error unless the log has every record up to the last one that seals: the page cache may have dropped
     /// bytes whose write has failed. The caller has the syncer lock, so that the checkpoint stays the newest (L3).
     pub(super) fn check_records(&self, newest: &CommittedState) -> Result<()> {
-        let meta = self.pages.read_record(self.shared.checkpoint_slot())?;
+        let meta = self.pages.read_meta(self.shared.checkpoint_slot())?;
         let begin = meta.as_ref().and_then(LogPlace::of_meta);
         let LogState { sealed, sealed_end, .. } = newest.log;
         let mut found = Lsn(0);

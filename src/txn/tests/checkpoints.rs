@@ -294,7 +294,7 @@ pub(super) fn a_meta_that_a_dead_checkpointer_has_left_is_erased_before_its_page
     first.fail(Fault::Barrier, 1); // that over the meta,
     assert!(matches!(first.checkpoint(), Err(Error::Io { .. })));
     shared.scribble(POISON, 0); // and its process is killed before it knows
-    assert_eq!(pages.read_record(1 - slot).unwrap().unwrap().id, target);
+    assert_eq!(pages.read_meta(1 - slot).unwrap().unwrap().id, target);
     assert_eq!((shared.left_checkpoint_target(), shared.checkpoint_slot()), (Some(target), slot));
 
     // Others write, and take no page of it.

@@ -135,12 +135,12 @@ fn recovery_after_readers_takes_what_they_read_or_refuses() {
     let (newest, slot) = (shared.newest().unwrap(), shared.checkpoint_slot());
     assert!(shared.is_unrecovered());
 
-    let record = pages.read_record(slot).unwrap().unwrap().encode();
-    pages.store_record(slot, &[0; PAGE]).unwrap();
+    let record = pages.read_meta(slot).unwrap().unwrap().encode();
+    pages.store_meta(slot, &[0; PAGE]).unwrap();
     assert!(matches!(recover(false, true), Err(Error::Corrupt(_))));
     assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest.clone(), true));
 
-    pages.store_record(slot, &record).unwrap();
+    pages.store_meta(slot, &record).unwrap();
     // A handle that ends before it has published its replay leaves the rest to the next one.
     recover(false, true).unwrap();
     assert_eq!((shared.newest().unwrap(), shared.is_unrecovered()), (newest.clone(), true));

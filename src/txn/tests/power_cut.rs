@@ -236,7 +236,7 @@ fn a_page_that_was_born_after_its_snapshot_is_corrupt() {
     let old = Entries::from([(b"key".to_vec(), vec![1; 300])]);
     engine.commit(&old, Durability::Durable).unwrap();
     let slot = engine.handle.core.shared.checkpoint_slot();
-    let meta = engine.handle.core.pages.read_record(slot).unwrap().unwrap();
+    let meta = engine.handle.core.pages.read_meta(slot).unwrap().unwrap();
     for round in 2..20 {
         engine.commit(&Entries::from([(b"key".to_vec(), vec![round; 300])]), Durability::Durable).unwrap();
         engine.checkpoint().unwrap();

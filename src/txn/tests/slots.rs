@@ -112,7 +112,7 @@ impl Old {
         });
         let slot = engine.handle.core.shared.checkpoint_slot();
         let [newest, older] = [slot, 1 - slot]
-            .map(|slot| engine.handle.core.pages.read_record(slot).unwrap().expect("there are two metas"));
+            .map(|slot| engine.handle.core.pages.read_meta(slot).unwrap().expect("there are two metas"));
         let mut old = Old { image: engine.image(), states, newest, slot };
         old.store(1 - slot, &in_old_format(&older, version, &[], 0));
         let root = old.newest.catalog.page;
@@ -143,7 +143,7 @@ impl Old {
         engine.commit(&more, Durability::Durable).unwrap();
         found.extend(more);
         let (shared, pages) = (&engine.handle.core.shared, &engine.handle.core.pages);
-        let meta = pages.read_record(shared.checkpoint_slot()).unwrap().unwrap();
+        let meta = pages.read_meta(shared.checkpoint_slot()).unwrap().unwrap();
         assert!(meta.version == FORMAT_VERSION && meta.redo.ring.is_some());
         assert!(shared.newest_id() > self.newest.id);
         let again = engine.reopen();
