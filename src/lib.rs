@@ -69,7 +69,7 @@
 //! - A file has at most 2^31 pages: 8 TiB with pages of 4 KiB.
 //! - At one time, all processes together can have one write transaction, 16384 read transactions, and a file open
 //!   1024 times.
-//! - Linux is the tested platform. Network file systems are refused
+//! - Linux on x86-64 is the tested platform; the README has a table of others. Network file systems are refused
 //!   (see [`OpenOptions::any_file_system`]).
 //!
 //! # Cargo features
