@@ -10,6 +10,7 @@ mod duration;
 mod engines;
 mod machine;
 mod marks;
+mod matrix;
 mod measure;
 mod memory;
 mod place;
@@ -34,6 +35,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Put figures that `compare` has written into a document, with pictures.
     Publish(report::publish::Arguments),
+    /// Run the peers side by side on keys and values of many shapes, and print the worst ratio of each work.
+    Matrix(matrix::Arguments),
     /// Count system calls, bytes, faults and instructions.
     Measure(measure::Arguments),
     /// Share a database among processes and threads: lookups, group commit, parked readers, memory.
@@ -50,6 +53,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Publish(arguments) => report::publish::publish(&arguments),
+        Command::Matrix(arguments) => matrix::matrix(&arguments),
         Command::Measure(arguments) => measure::measure(&arguments),
         Command::Sharing(arguments) => sharing::sharing(&arguments),
         Command::Serve(arguments) => sharing::process::serve(&arguments),

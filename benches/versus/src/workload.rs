@@ -79,6 +79,11 @@ pub struct KeyList {
 }
 
 impl KeyList {
+    /// Keys of `width` bytes, one after the other.
+    pub fn new(bytes: Vec<u8>, width: usize) -> KeyList {
+        KeyList { bytes, width }
+    }
+
     pub fn all(&self) -> Keys<'_> {
         Keys { bytes: &self.bytes, width: self.width }
     }
@@ -147,6 +152,8 @@ pub struct Values {
 #[derive(Clone, Copy, Debug)]
 enum Length {
     Fixed(usize),
+    /// Too long to be made while the clock runs.
+    Piece(usize),
     /// 100 KB to 1 MB.
     Large,
 }
@@ -162,6 +169,12 @@ static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 impl Values {
+    /// Values of `length` bytes.
+    pub fn of_length(length: usize) -> Values {
+        let made = if length <= size_of::<Room>() { Length::Fixed(length) } else { Length::Piece(length) };
+        Values { version: 1, length: made }
+    }
+
     /// The value of `key`. Cheap to make, because it is made while the clock runs.
     #[inline]
     pub fn of<'a>(self, key: &[u8], room: &'a mut Room) -> &'a [u8] {
@@ -179,6 +192,7 @@ impl Values {
                 }
                 value
             }
+            Length::Piece(length) => &LARGE[(next(word) >> 44) as usize..][..length],
             Length::Large => {
                 let (length, from) =
                     ((next(word) >> 32) % 900_001 + 100_000, (next(next(word)) >> 32) % (2 << 20));

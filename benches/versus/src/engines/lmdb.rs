@@ -155,6 +155,15 @@ impl Reader for Reading<'_> {
         Ok(())
     }
 
+    fn walk_prefix(&self, prefix: &[u8], _: usize, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        let Entries::Bytes(entries) = self.entries else { anyhow::bail!("numbers have no prefixes") };
+        for entry in entries.prefix_iter(&self.transaction, prefix)? {
+            let (key, value) = entry?;
+            see(key, value);
+        }
+        Ok(())
+    }
+
     fn walk_back(&self, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
         match self.entries {
             Entries::Bytes(entries) => {

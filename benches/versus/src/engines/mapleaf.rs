@@ -144,6 +144,15 @@ impl Reader for Reading<'_> {
         Ok(())
     }
 
+    fn walk_prefix(&self, prefix: &[u8], _: usize, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        let Reading::Entries(table) = self else { anyhow::bail!("numbers have no prefixes") };
+        for entry in table.prefix(prefix)? {
+            let (key, value) = entry?;
+            see(&key, value);
+        }
+        Ok(())
+    }
+
     fn walk_back(&self, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
         match self {
             Reading::Entries(table) => {

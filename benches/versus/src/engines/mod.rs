@@ -12,6 +12,7 @@ mod redb;
 mod rocksdb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod std_map;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,11 @@ impl Engine {
     }
 }
 
+/// An empty `std::collections::BTreeMap` in memory.
+pub fn std_map() -> Box<dyn Store> {
+    Box::new(std_map::StdMap::default())
+}
+
 /// All files in `folder`, with the blocks of 512 bytes that they take.
 pub fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
@@ -189,6 +195,9 @@ pub trait Store: Send + Sync {
     /// Puts all `keys` in, in one transaction, each on its own.
     fn put_all(&self, keys: Keys<'_>, values: Values) -> Result<()>;
 
+    /// Puts all `keys` in, which ascend, in one transaction, each on its own; the engine is told.
+    fn append_all(&self, keys: Keys<'_>, values: Values) -> Result<()>;
+
     /// Puts each of `keys` in, in a transaction of its own.
     fn put_each(&self, keys: Keys<'_>, values: Values) -> Result<()>;
 
@@ -213,6 +222,9 @@ pub trait Store: Send + Sync {
 
     /// Reads `limit` entries upward from each of the keys `firsts`, all in one transaction.
     fn ranges(&self, firsts: Keys<'_>, limit: usize) -> Result<Digest>;
+
+    /// Reads the entries whose keys begin with each of `prefixes`; there are `count` of each.
+    fn prefixes(&self, prefixes: Keys<'_>, count: usize) -> Result<Digest>;
 
     /// Reads the entries upward from the key `first` on, `limit` of them at most. An empty key is before all others.
     fn scan(&self, first: &[u8], limit: usize, depth: Depth) -> Result<Digest>;

@@ -19,6 +19,11 @@ pub trait Reader {
     /// Hands `limit` entries to `see`, upward from the key `first`. An empty `first` is before all keys.
     fn walk(&self, first: &[u8], limit: usize, see: impl FnMut(&[u8], &[u8])) -> Result<()>;
 
+    /// Hands the `count` entries to `see` whose keys begin with `prefix`. An engine without such a walk counts.
+    fn walk_prefix(&self, prefix: &[u8], count: usize, see: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        self.walk(prefix, count, see)
+    }
+
     /// Hands all entries to `see`, downward.
     fn walk_back(&self, see: impl FnMut(&[u8], &[u8])) -> Result<()>;
 }
@@ -69,6 +74,10 @@ impl<P: Peer> Store for P {
 
     fn put_all(&self, keys: Keys<'_>, values: Values) -> Result<()> {
         put_all(self, keys, values, Order::Random)
+    }
+
+    fn append_all(&self, keys: Keys<'_>, values: Values) -> Result<()> {
+        put_all(self, keys, values, Order::Sorted)
     }
 
     fn put_each(&self, keys: Keys<'_>, values: Values) -> Result<()> {
@@ -134,6 +143,16 @@ impl<P: Peer> Store for P {
         self.read(|reader| {
             firsts.iter().try_for_each(|first| {
                 reader.walk(first, limit, |key, value| Depth::Ends.take(&mut digest, key, value))
+            })
+        })?;
+        Ok(digest)
+    }
+
+    fn prefixes(&self, prefixes: Keys<'_>, count: usize) -> Result<Digest> {
+        let mut digest = Digest::default();
+        self.read(|reader| {
+            prefixes.iter().try_for_each(|prefix| {
+                reader.walk_prefix(prefix, count, |key, value| Depth::Ends.take(&mut digest, key, value))
             })
         })?;
         Ok(digest)
