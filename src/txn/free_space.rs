@@ -43,7 +43,10 @@ impl WriterFreeSpace {
     fn check_ring(&self, newest: &CommittedState) -> Result<()> {
         let Some(ring) = newest.log.ring.map(Ring::extent) else { return Ok(()) };
         let overlaps = |run: Extent| run.first.0 < ring.end() && ring.first.0 < run.end();
-        match self.space.free().overlaps(ring)
+        let is_inside =
+            ring.first.0.checked_add(ring.count).is_some_and(|end| end <= self.space.length_pages());
+        match !is_inside
+            || self.space.free().overlaps(ring)
             || self.space.retired().iter().any(|retired| overlaps(retired.run))
         {
             true => Err(corrupt(

@@ -354,12 +354,14 @@ fn a_parked_reader_pins_its_own_snapshot_and_comes_back_by_itself_when_killed() 
     peer.kill();
 
     overwrite(&db, 200, 200, 3);
-    assert!(file_bytes(&path) <= parked, "its pages are used again, without anyone asking for that");
+    // Another ring of the redo log may have been taken since; the one before is free.
+    let most = || parked + db.stats().unwrap().log_bytes;
+    assert!(file_bytes(&path) <= most(), "its pages are used again, without anyone asking for that");
     process::until("what it kept has become free", || {
         overwrite(&db, 10, 10, 4);
         u64::from(db.stats().unwrap().free_pages) * 4096 >= snapshot_bytes / 2
     });
-    assert!(file_bytes(&path) <= parked);
+    assert!(file_bytes(&path) <= most());
     assert_clean(&db);
 }
 
