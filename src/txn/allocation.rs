@@ -34,6 +34,11 @@ const RESERVE_DIVISOR: u32 = 32;
 const MAX_RESERVE_PAGES: u32 = 64;
 const LOG_RESERVE_DIVISOR: u32 = 1024;
 
+/// If a checkpoint pins more than one page in this many of the file, and this many at least, and few are free, another
+/// one is due: before the file grows.
+const SCARCE_DIVISOR: u32 = 16;
+const MIN_PINNED_PAGES: u32 = 32;
+
 /// A commit of at most this many pages is small: most likely one leaf and the pages above it.
 const SMALL_COMMIT_PAGES: u32 = 8;
 /// The file grows for the sake of contiguous pages until one part in this many of it is free.
@@ -173,17 +178,19 @@ impl Database {
         allocate_above_reserve(space)?.ok_or(error)
     }
 
-    /// Frees what no snapshot needs any more, what dead readers needed included: before the file grows. If a checkpoint
-    /// is due for what it pins, waits for it, in a file that is small: its user sees that it grows, and the wait is
-    /// short.
+    /// Frees what no snapshot needs any more, what dead readers needed included: before the file grows. If the last
+    /// checkpoint pins many pages, makes another first, in a file that is small: its user sees that it grows, and the
+    /// wait is short.
     fn reclaim_before_growth(&self, space: &mut Space) -> Result<()> {
-        if self.is_small(space)
-            && let Some(checkpointed) = self.pinning_checkpoint()
-        {
-            self.checkpoint_through(checkpointed.next())?;
-        }
         self.reap_dead_readers()?;
         space.reclaim(&self.shared.protected()?)?;
+        // What a dead reader pinned as well counts as the checkpoint's by now.
+        let checkpointed = self.shared.checkpointed();
+        let pins_many = space.retired().pinned_by(checkpointed) > scarce_pages(space.length_pages());
+        if pins_many && self.is_small(space) && checkpointed < self.shared.newest_id() {
+            self.checkpoint_through(checkpointed.next())?;
+            space.reclaim(&self.shared.protected()?)?;
+        }
         Ok(())
     }
 
@@ -275,6 +282,12 @@ impl Database {
         space.grow((length / page_size) as u32);
         Ok(())
     }
+}
+
+/// How many pages a checkpoint may pin in a file of `length_pages` pages before it is worth another one that the file
+/// does not grow.
+pub(super) fn scarce_pages(length_pages: u32) -> u32 {
+    (length_pages / SCARCE_DIVISOR).max(MIN_PINNED_PAGES)
 }
 
 /// The reserve of a file of `length_pages` pages, in pages.

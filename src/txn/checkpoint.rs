@@ -51,17 +51,12 @@ impl Database {
         Ok(())
     }
 
-    /// Whether a checkpoint is due: half of the ring is in use, or the checkpoint pins a large part of the file.
+    /// Whether a checkpoint is due: half of the ring is in use, or the checkpoint pins a large part of the file. (This
+    /// handle has noted that, and another may have made a checkpoint since: newest itself pins nothing.)
     pub(crate) fn is_checkpoint_due(&self) -> bool {
-        let is_log_full = || self.shared.newest_log().is_ok_and(|log| self.is_log_half_full(&log));
-        self.pinning_checkpoint().is_some() || is_log_full()
-    }
-
-    /// The checkpointed transaction, if it pins a large part of the file. This handle has noted that, and another may
-    /// have made a checkpoint since: newest itself pins nothing.
-    pub(super) fn pinning_checkpoint(&self) -> Option<TransactionId> {
-        let checkpointed = self.shared.checkpointed();
-        (self.has_many_pinned.load(Relaxed) && checkpointed < self.shared.newest_id()).then_some(checkpointed)
+        let has_many_pinned =
+            self.has_many_pinned.load(Relaxed) && self.shared.checkpointed() < self.shared.newest_id();
+        has_many_pinned || self.shared.newest_log().is_ok_and(|log| self.is_log_half_full(&log))
     }
 
     /// Writes ahead what a checkpoint will make durable, while commits go on, until the log needs the checkpoint or the

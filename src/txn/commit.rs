@@ -34,7 +34,7 @@ use crate::space::Space;
 use crate::space::save::{FreeLog, LogLimits};
 use crate::tree::pages::SealedPages;
 use crate::tree::{NewValue, TreeMut};
-use crate::txn::allocation::Numbers;
+use crate::txn::allocation::{Numbers, scarce_pages};
 use crate::txn::database::Database;
 use crate::txn::file_locks::Wait;
 use crate::txn::free_space::load_free_space;
@@ -46,12 +46,10 @@ const FIRST_RING_BYTES: u64 = 64 << 10;
 /// A ring gives way to one this many times as long; at once to the longest that the file may have, if the file is not
 /// small: each change of the ring costs a checkpoint.
 const RING_GROWTH: u64 = 4;
-/// A checkpoint is due once it pins one page in this many of the file, beyond what readers pin, and this many at least.
+/// A checkpoint is due once it pins one page in this many of the file, beyond what readers pin. It is also due, before
+/// the file grows for lack of what it pins, once that is [`scarce_pages`], and fewer are free than that, or than the
+/// last transaction took.
 const PINNED_DIVISOR: u32 = 4;
-/// It is also due, before the file grows for lack of what it pins, once it pins one page in this many, and fewer are
-/// free than that, or than the last transaction took.
-const SCARCE_DIVISOR: u32 = 16;
-const MIN_PINNED_PAGES: u32 = 32;
 /// A ring is at most one part in this many of what is in use, but it may have this many bytes in any file.
 const RING_DIVISOR: u64 = 4;
 const MAX_SMALL_RING_BYTES: u64 = 1 << 20;
@@ -468,8 +466,8 @@ impl Parts<'_> {
         let shared = &self.core.shared;
         let free_pages = newest.space.free_pages;
         let pinned = u32::try_from(pinned_before + retiring_pages).unwrap_or(u32::MAX);
-        let many = (snapshot.length_pages / PINNED_DIVISOR).max(MIN_PINNED_PAGES);
-        let scarce = (snapshot.length_pages / SCARCE_DIVISOR).max(MIN_PINNED_PAGES);
+        let scarce = scarce_pages(snapshot.length_pages);
+        let many = (snapshot.length_pages / PINNED_DIVISOR).max(scarce);
         if pinned > many || pinned > scarce && free_pages < scarce.max(taken_pages) {
             self.core.has_many_pinned.store(true, Relaxed);
         }

@@ -556,3 +556,49 @@ fn a_full_disk_at_recovery_loses_nothing() {
     assert_eq!(count_of(&db.read().unwrap(), 0), 40);
     assert_clean(&db);
 }
+
+/// Each way to change a table, alone in its transaction, and what the log makes of it.
+#[test]
+fn each_way_to_change_a_table_is_replayed() {
+    type Change = fn(&mut mapleaf::TableMut<'_, u64, [u8]>) -> Result<()>;
+    const ENTRIES: Table<u64, [u8]> = Table::new("entries");
+    let changes: [(&str, Change); 14] = [
+        ("insert", |table| table.insert(5000, [1; 9]).map(drop)),
+        ("replace", |table| table.replace(4, [2; 700]).map(drop)),
+        ("insert_many", |table| table.insert_many((0..30).map(|key| (key * 7, [3; 5]))).map(drop)),
+        ("insert_reserve", |table| table.insert_reserve(9, 40).map(|place| place.fill(4))),
+        ("remove", |table| table.remove(8).map(drop)),
+        ("take", |table| table.take(10).map(drop)),
+        ("pop_first", |table| (0..70).try_for_each(|_| table.pop_first().map(drop))),
+        ("pop_last", |table| (0..70).try_for_each(|_| table.pop_last().map(drop))),
+        ("retain, one in fifty goes", |table| table.retain(|key, _| key % 50 != 0).map(drop)),
+        ("retain, half go in runs", |table| table.retain(|key, _| key / 5 % 2 == 0).map(drop)),
+        ("retain, whole leaves go", |table| table.retain(|key, _| !(300..900).contains(&key)).map(drop)),
+        ("remove_range", |table| table.remove_range(40..=160).map(drop)),
+        ("remove_range, to the end", |table| table.remove_range(1000..).map(drop)),
+        ("clear", |table| table.clear().map(drop)),
+    ];
+    let all = |db: &Db| -> Vec<(u64, Vec<u8>)> {
+        let rx = db.read().unwrap();
+        let entries = rx.table(&ENTRIES).unwrap();
+        entries
+            .iter()
+            .unwrap()
+            .map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap())
+            .collect()
+    };
+    for (name, change) in changes {
+        let (_folder, path) = scratch();
+        let db = Db::open(&path).unwrap();
+        db.update(|tx| tx.table(&ENTRIES)?.insert_many((0..1200).map(|key| (key, [key as u8; 30])))).unwrap();
+        db.checkpoint().unwrap();
+        let before = all(&db);
+        db.update(|tx| change(&mut tx.table(&ENTRIES)?)).unwrap();
+        assert!(all(&db) != before, "{name} changes something");
+        assert!(db.stats().unwrap().log_used_bytes > 0, "{name} is in the log");
+        let (_other_folder, other) = as_if_killed(&path);
+        let replayed = Db::open(&other).unwrap();
+        assert!(all(&replayed) == all(&db), "{name}");
+        assert_clean(&replayed);
+    }
+}
