@@ -83,8 +83,11 @@ fn a_forked_child_keeps_no_lock() {
         let is_held = locks.try_lock_whole(LockKind::Exclusive).unwrap()
             && locks.try_lock(LockKind::Exclusive, 5..6).unwrap();
         assert!(is_held);
-        let worker = child(true, sleep_until_killed);
-        io::Write::write_all(&mut &to_parent, &worker.to_le_bytes()).unwrap();
+        child(true, || {
+            // Written by the child itself: by now it has closed what it has inherited.
+            io::Write::write_all(&mut &to_parent, &std::process::id().to_le_bytes()).unwrap();
+            sleep_until_killed()
+        });
         sleep_until_killed()
     });
     let mut worker = [0; 4];
