@@ -42,12 +42,13 @@ impl Births {
             }
             deltas.push(delta);
         }
-        let last = deltas.last().map(|last| last.id).unwrap_or_default();
-        if last != newest {
-            return Err(missing(last, newest));
+        let (Some(first), Some(last)) = (deltas.first(), deltas.last()) else {
+            return Err(missing(TransactionId::default(), newest));
+        };
+        if last.id != newest {
+            return Err(missing(last.id, newest));
         }
-        let first = deltas[0].id;
-        let mut births = Births { checkpointed, first, runs: BTreeMap::new() };
+        let mut births = Births { checkpointed, first: first.id, runs: BTreeMap::new() };
         for delta in deltas.iter().rev().take_while(|delta| delta.id > checkpointed) {
             delta.taken.iter().for_each(|&run| births.add(run, delta.id));
         }
