@@ -1,6 +1,10 @@
 //! Visiting crash states: the points at which power may fail, and the states that are checked at each. What must be
 //! true of a state is in [`crate::sim::state_checker`].
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::disk::{Disk, Event};
 use super::failure::{Problem, ProblemKind};
 use super::history::{Expected, FullHistory};
@@ -30,6 +34,9 @@ const LOST_BLOCKS: u64 = 8;
 /// States that are visited at one point of a recovery, if every recovery crashes. In the recovery from that it is
 /// one.
 const RECOVERY_STATES: u64 = 4;
+/// Crash points of a session that one thread visits, one after the other, and among which no state is visited twice.
+/// So the same states are visited by any number of threads.
+pub(super) const POINTS_TOGETHER: usize = 8;
 /// A second session goes on for at most this many steps.
 const SECOND_LIFE_STEPS: usize = 4;
 
@@ -64,6 +71,8 @@ pub(super) struct Exploration<'a, S> {
     pub(super) counters: &'a Counters,
     /// The only path to follow, if a state is visited again.
     pub(super) guide: Option<&'a [Segment]>,
+    /// Hashes of what has been visited since the last point that is a multiple of [`POINTS_TOGETHER`].
+    pub(super) visited: RefCell<HashSet<u64>>,
 }
 
 impl<S: Workload> Exploration<'_, S> {
@@ -96,6 +105,9 @@ impl<S: Workload> Exploration<'_, S> {
             if let Some(event) = point.checked_sub(1).map(|last| &session.events[last]) {
                 disk.apply(event);
                 expected = expected.after(event);
+            }
+            if path.is_empty() && point % POINTS_TOGETHER == 0 {
+                self.visited.borrow_mut().clear();
             }
             let choices = match guided {
                 Some(next) if next.point == point => vec![next.choice],
@@ -220,6 +232,10 @@ impl<S: Workload> Exploration<'_, S> {
         let found_here = |problem| Found { problem, path: path.to_vec(), circumstances: Vec::new() };
         let after = self.after_crash(disk, path).map_err(found_here)?;
         self.counters.visited();
+        if self.was_visited(&after, expected, path) {
+            return Ok(());
+        }
+        Counters::add(&self.counters.distinct_states);
         if let Choice::Flipped(_) = path[path.len() - 1].choice {
             Counters::add(&self.counters.flipped_bits);
             return self.checker().check_flipped(&after, full_history, expected).map_err(found_here);
@@ -244,6 +260,19 @@ impl<S: Workload> Exploration<'_, S> {
             self.crash(disk, full_history, expected, &flipped(path))?;
         }
         Ok(())
+    }
+
+    /// Whether the same image has been visited before with the same expectations, in a crash as deep as this one. If
+    /// not, it counts as visited from now on. What recovery and the check do depends on nothing else.
+    fn was_visited(&self, after: &Disk, expected: Expected, path: &[Segment]) -> bool {
+        let is_flipped = matches!(path[path.len() - 1].choice, Choice::Flipped(_));
+        if self.guide.is_some() || is_flipped || after.is_in_doubt() {
+            return false;
+        }
+        let mut hasher = DefaultHasher::new();
+        let was_killed = path.iter().any(|segment| segment.choice.is_kill());
+        (after.image_hash(), expected, depth_of(path), is_power_kept(path), was_killed).hash(&mut hasher);
+        !self.visited.borrow_mut().insert(hasher.finish())
     }
 
     /// Returns the transaction that a recovery after this one must find again. After a kill there is none: what was

@@ -166,6 +166,20 @@ impl Disk {
         &self.cache
     }
 
+    /// Returns a hash of what processes see.
+    pub(crate) fn image_hash(&self) -> u64 {
+        // Each word is multiplied into 128 bits, whose halves are combined, as in wyhash (Wang Yi).
+        const FACTOR: u128 = 0x9e37_79b9_7f4a_7c15;
+        let (words, rest) = self.cache.as_chunks::<8>();
+        let mix = |hash: u64, word: u64| {
+            let product = (u128::from(hash ^ word) + 1) * FACTOR;
+            (product as u64) ^ (product >> 64) as u64
+        };
+        let hash =
+            words.iter().fold(self.cache.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        rest.iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
+    }
+
     /// Returns the durable content, without the later versions that the disk may hold instead.
     pub(crate) fn durable(&self) -> &[u8] {
         &self.durable

@@ -4,6 +4,7 @@
 //! Then the log is applied to a [`Disk`], event by event. After each event the states that the disk may be in are
 //! visited: all of them if they are few, otherwise samples ([`crate::sim::crash_states`]).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::Mutex;
 
-use super::crash_states::{Exploration, Found, Plan};
+use super::crash_states::{Exploration, Found, POINTS_TOGETHER, Plan};
 use super::disk::{Disk, Event};
 use super::failure::{Failure, Problem, ProblemKind};
 use super::history::FullHistory;
@@ -20,6 +21,7 @@ use super::random::Random;
 use super::replay::{FaultyCall, REPLAY_VARIABLE, Replay, Segment};
 use super::report::{Counters, Report};
 use super::session::{Session, live};
+use super::state_checker::StateChecker;
 use super::storage::Fault;
 use super::workload::Workload;
 use crate::base::mutation::{current_mutation, set_mutation};
@@ -269,14 +271,29 @@ impl Explorer {
         check_determinism(&session, &live(workload, &start, &steps, script.fault)?)?;
         Counters::add(&counters.scripts);
         let full_history = FullHistory::of(workload, &start, &session, &steps, None)?;
-        let exploration = Exploration { workload, seed: script.seed, plan: &self.plan, counters, guide };
+        // Each thread has its own.
+        let exploration = || Exploration {
+            workload,
+            seed: script.seed,
+            plan: &self.plan,
+            counters,
+            guide,
+            visited: RefCell::default(),
+        };
+        if script.fault.is_none() && guide.is_none_or(<[Segment]>::is_empty) {
+            let (mut disk, mut expected) = (start.clone(), full_history.beginning());
+            for event in &session.events {
+                disk.apply(event);
+                expected = expected.after(event);
+            }
+            StateChecker { workload }.check_without_crash(&disk, &full_history, expected)?;
+        }
         if guide.is_some() {
-            return exploration
-                .session(&session, &start, &full_history, self.states, &[], |_| true)
-                .map(|()| Explored::All);
+            let visited = exploration().session(&session, &start, &full_history, self.states, &[], |_| true);
+            return visited.map(|()| Explored::All);
         }
         self.on_threads(|is_mine| {
-            exploration.session(&session, &start, &full_history, self.states, &[], is_mine)
+            exploration().session(&session, &start, &full_history, self.states, &[], is_mine)
         })?;
         Ok(Explored::All)
     }
@@ -295,7 +312,9 @@ impl Explorer {
                 let (visit, least, found) = (&visit, &least, &found);
                 scope.spawn(move || {
                     set_mutation(mutation);
-                    let is_mine = |point: usize| point % threads == thread && point < least.load(Relaxed);
+                    let is_mine = |point: usize| {
+                        point / POINTS_TOGETHER % threads == thread && point < least.load(Relaxed)
+                    };
                     if let Err(failed) = visit(&is_mine) {
                         let point = failed.path.first().map_or(0, |segment| segment.point);
                         least.fetch_min(point, Relaxed);

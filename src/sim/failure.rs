@@ -26,8 +26,11 @@ pub enum ProblemKind {
     VisibleTooEarly,
     /// A recovery that was interrupted and begun again found another transaction.
     RecoveryWavers,
-    /// The workload's own check failed.
+    /// The workload's own check failed after a crash.
     Invariant,
+    /// The workload's own check failed after all steps, without any crash: the steps or the check are wrong. Nothing
+    /// was crashed then.
+    FailsWithoutCrash,
     /// A step failed although no fault was injected.
     StepFailed,
     /// A step, a check or the library panicked.

@@ -62,7 +62,7 @@ pub(super) struct FullHistory<'a, Step> {
 }
 
 /// What may be found after a crash at one point.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Expected {
     pub(super) acknowledged: TransactionId,
     /// How many steps of this session had begun, and how many had ended.

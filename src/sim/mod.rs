@@ -19,6 +19,10 @@
 //! - exactly what one of the commits left: what is there is a prefix of what was committed;
 //! - correct for the workload: [`Workload::check`] returns `Ok`.
 //!
+//! States that are the same, in the disk's content and in what is expected of it, are opened once; the report says how
+//! many were distinct. Before the first crash the check runs on what the whole script has left, so that a plain mistake
+//! is not taken for one that only crashes show ([`ProblemKind::FailsWithoutCrash`]).
+//!
 //! Some states crash again in the middle of recovery, and in the recovery after that. In some recoveries a call
 //! fails. Some recovered databases go on with the script and crash later. [`Explorer::faults`] also makes calls of
 //! the script fail. A failure is reported with the fewest steps that show it, and with a command that visits the same

@@ -28,6 +28,9 @@ pub struct Report {
     pub exhausted_points: u64,
     /// States in which the database was opened and checked, in all.
     pub states: u64,
+    /// Of these states, those that differed from all before, in the disk's content or in what had to be there. The
+    /// others were not opened again.
+    pub distinct_states: u64,
     /// Of these states, those after a crash in recovery, and those after another crash in the recovery from that.
     pub recovery_states: [u64; 2],
     /// Of these states, those in which the process was killed and power did not fail.
@@ -61,7 +64,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { scripts, faults, crash_points, exhausted_points, states, .. } = self;
+        let Report { scripts, faults, crash_points, exhausted_points, states, distinct_states, .. } = self;
         let Report {
             recovery_states: [once, again],
             kills,
@@ -74,7 +77,8 @@ impl fmt::Display for Report {
         writeln!(f, "{scripts} scripts ({faults} with a fault), {crash_points} crash points")?;
         writeln!(
             f,
-            "{states} states visited of about {:.3e}; every state at {exhausted_points} of the points",
+            "{states} states visited of about {:.3e}, {distinct_states} of them distinct; every state at \
+             {exhausted_points} of the points",
             self.states_in_all
         )?;
         writeln!(
@@ -97,6 +101,7 @@ pub(super) struct Counters {
     pub(super) crash_points: AtomicU64,
     pub(super) exhausted_points: AtomicU64,
     pub(super) states: AtomicU64,
+    pub(super) distinct_states: AtomicU64,
     pub(super) recovery_states: [AtomicU64; 2],
     pub(super) kills: AtomicU64,
     pub(super) dropped: AtomicU64,
@@ -118,6 +123,7 @@ impl Counters {
             crash_points: AtomicU64::new(0),
             exhausted_points: AtomicU64::new(0),
             states: AtomicU64::new(0),
+            distinct_states: AtomicU64::new(0),
             recovery_states: [AtomicU64::new(0), AtomicU64::new(0)],
             kills: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -169,6 +175,7 @@ impl Counters {
             crash_points: self.crash_points.load(Relaxed),
             exhausted_points: self.exhausted_points.load(Relaxed),
             states: self.states.load(Relaxed),
+            distinct_states: self.distinct_states.load(Relaxed),
             recovery_states: [0, 1].map(|depth| self.recovery_states[depth].load(Relaxed)),
             kills: self.kills.load(Relaxed),
             dropped: self.dropped.load(Relaxed),

@@ -40,6 +40,27 @@ impl<S: Workload> StateChecker<'_, S> {
         })
     }
 
+    /// Runs the workload's own check on what the whole script has left, without a crash. A failure here says nothing
+    /// of crashes: the steps are wrong, or the check is.
+    pub(super) fn check_without_crash(
+        &self,
+        disk: &Disk,
+        full_history: &FullHistory<'_, S::Step>,
+        expected: Expected,
+    ) -> Result<(), Problem> {
+        Problem::or_panic(|| {
+            let Opened { db, log } = open(self.workload, disk, None);
+            let db = db?;
+            let found = expected.commit_of(Recovery::of(&db, &mut log.lock()).found);
+            let checked = self.workload.check(&db, &full_history.history(expected, found));
+            checked.map_err(|text| {
+                let text = format_args!("after all steps, and without any crash: {text}").to_string();
+                let problem = Problem::new(ProblemKind::FailsWithoutCrash, text);
+                problem.with_commits(full_history.commits(expected, found))
+            })
+        })
+    }
+
     fn compare(
         &self,
         db: &Db,

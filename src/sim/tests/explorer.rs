@@ -80,6 +80,44 @@ fn a_mistake_is_found_made_small_and_found_again() {
     assert!(mended.is_ok_and(|report| report.states > 0) || replay.contains(':'));
 }
 
+/// Step 5 stores to the place of step 4.
+struct PlainBug;
+
+impl Workload for PlainBug {
+    type Step = u64;
+    type Memory = ();
+
+    fn name(&self) -> &str {
+        "plain-bug"
+    }
+
+    fn script(&self, _: &mut Random) -> Vec<u64> {
+        (0..6).collect()
+    }
+
+    fn run(&self, context: &Context, (): &mut (), step: &u64) -> Result<()> {
+        context.db().update(|tx| tx.table(&NUMBERS)?.insert((*step).min(4), *step).map(drop))
+    }
+
+    fn check(&self, db: &Db, history: &History<'_, u64>) -> Result<(), String> {
+        let last = history.kept().last().copied();
+        let rx = db.read().unwrap();
+        let found = rx.table_or_empty(&NUMBERS).unwrap().last().unwrap().map(|(key, _)| key);
+        if found == last { Ok(()) } else { Err(format!("{found:?} is the last, not {last:?}")) }
+    }
+}
+
+#[test]
+fn a_plain_bug_is_not_told_as_a_power_failure() {
+    let explorer = Explorer::new().states(200);
+    let failure = explorer.explore(&PlainBug).unwrap_err();
+    assert_eq!((failure.kind(), failure.states_visited()), (ProblemKind::FailsWithoutCrash, 0), "{failure}");
+    assert_eq!(failure.steps(), ["5"], "one step is enough");
+    assert!(failure.problem().contains("without any crash: Some(4) is the last, not Some(5)"), "{failure}");
+    let again = explorer.replay(&PlainBug, &failure.replay().unwrap()).unwrap_err();
+    assert_eq!((again.kind(), again.problem()), (failure.kind(), failure.problem()));
+}
+
 #[test]
 fn what_is_wrong_with_a_replay_string_is_said() {
     let explorer = Explorer::new();
@@ -177,10 +215,11 @@ fn the_same_states_are_visited_each_time_and_by_any_number_of_threads() {
     let explore = |threads| {
         let explorer = Explorer::new().states(400).threads(threads).flipped_bits(true).lost_blocks(true);
         let report = explorer.explore(&Mixed::new(Kind::Small)).unwrap();
-        let Report { states, recovery_states, kills, flipped_bits, lost_blocks, second_sessions, .. } =
-            report;
+        let Report { states, distinct_states, recovery_states, kills, .. } = report;
+        let Report { flipped_bits, lost_blocks, second_sessions, .. } = report;
         assert!(lost_blocks > 0);
-        (states, recovery_states, kills, flipped_bits, lost_blocks, second_sessions)
+        assert!(distinct_states > 0 && distinct_states < states, "{distinct_states} of {states}");
+        (states, distinct_states, recovery_states, kills, flipped_bits, lost_blocks, second_sessions)
     };
     assert_eq!(explore(1), explore(1));
     assert_eq!(explore(1), explore(3));
