@@ -128,7 +128,7 @@ fn the_scenario_grows_the_file_though_pages_are_free() {
     let db = Batches.options().in_memory().unwrap();
     let mut grown = 0;
     let [first, second] = FILLED.map(|(from, to)| Step::Fill { from, to });
-    let mut batches = (1..8).map(|stamp| Step::Batch { stamp, durability: Durability::Durable });
+    let mut batches = (1..40).map(|stamp| Step::Batch { stamp, durability: Durability::Durable });
     let steps = [first, batches.next().unwrap(), second].into_iter().chain(batches);
     for step in steps {
         let before = db.stats().unwrap();
