@@ -26,7 +26,7 @@
 
 use crate::base::bytes::get_u32;
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::meta::{self, Identity, META_PAGES, Meta, RedoStart, candidate_page_sizes, slot_offset};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
@@ -35,6 +35,7 @@ use crate::shm::SharedMemory;
 use crate::shm::commit_info::SpaceState;
 use crate::shm::watermarks::{CommittedState, LogState, Snapshot, first_id_after};
 use crate::sys::Storage;
+use crate::tree::newer::{NewerPages, walk_newer};
 use crate::txn::database::Settings;
 use crate::txn::page_file::PageFile;
 use crate::txn::redirty;
@@ -203,6 +204,9 @@ impl Slots {
         let index = self.choose(pages)?;
         let has_older_meta = index == 0 && self.found.len() == 2;
         let Found { slot, meta } = self.found[index].clone();
+        if self.found.len() == 1 && !is_as_closed && !reads_as_zeros(pages, 1 - slot) {
+            verify_births(pages, &meta)?;
+        }
         let mut log =
             LogPlace::of_meta(&meta).map(|(place, start)| FoundLog::read(pages, place, start)).transpose()?;
         if is_mutated(Mutation::LogNotReplayed) {
@@ -352,6 +356,31 @@ fn check_length(pages: &PageFile, meta: &Meta) -> Result<()> {
         return Err(Error::Truncated { path: pages.path.clone(), expected, found });
     }
     Ok(())
+}
+
+/// Returns an error if a page of the snapshot is younger than its meta.
+///
+/// Asked if the other slot is damaged. It may have a meta that was torn by a crash: then all pages of this snapshot were
+/// protected (L1). Or it had a newer meta, which has been damaged since: then pages that only this snapshot has may have
+/// been used again, with right checksums.
+fn verify_births(pages: &PageFile, meta: &Meta) -> Result<()> {
+    walk_newer(pages, &meta.catalog, TransactionId(0), &mut NotYounger { pages, meta })
+}
+
+struct NotYounger<'a> {
+    pages: &'a PageFile,
+    meta: &'a Meta,
+}
+
+impl NewerPages for NotYounger<'_> {
+    fn page(&mut self, run: Extent) -> Result<()> {
+        let (header, _) = self.pages.verify_unit(run.first, self.meta.length_pages)?;
+        if header.birth <= self.meta.id {
+            return Ok(());
+        }
+        let expected = format_args!("{} or older, as no newer meta page is right", self.meta.id);
+        Err(corrupt(Some(run.first.0), "birth of a page of the last checkpoint", expected, header.birth))
+    }
 }
 
 /// Compares the checksums of all listed pages, and the digest of them.

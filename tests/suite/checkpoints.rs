@@ -602,3 +602,42 @@ fn each_way_to_change_a_table_is_replayed() {
         assert_clean(&replayed);
     }
 }
+
+/// After a checkpoint, pages that only the one before it had are used again. So if the newest meta page is damaged,
+/// what the older one names is a mixture, each page of which has a right checksum.
+#[test]
+fn an_older_meta_page_whose_pages_are_used_again_is_not_believed() {
+    let (_folder, path) = scratch();
+    let db = Db::open(&path).unwrap();
+    let write = |from: u64, stamp: u64| {
+        db.update(|tx| {
+            let mut numbers = tx.table(&NUMBERS)?;
+            (from..from + 2000).try_for_each(|key| numbers.insert(key % 4000, stamp).map(drop))
+        })
+        .unwrap();
+    };
+    for stamp in 0..4 {
+        write(1000 * stamp, stamp);
+        db.checkpoint().unwrap();
+    }
+    (4..8).for_each(|stamp| write(700 * stamp, stamp));
+    let all = |db: &Db| -> Vec<(u64, u64)> {
+        db.read().unwrap().table(&NUMBERS).unwrap().iter().unwrap().map(|entry| entry.unwrap()).collect()
+    };
+    let expected = all(&db);
+    let mut refused = 0;
+    for slot in 0..2 {
+        let (_other_folder, other) = as_if_killed(&path);
+        let file = File::options().read(true).write(true).open(&other).unwrap();
+        let at = slot * 4096 + 40;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 16], at).unwrap();
+        match Db::open(&other) {
+            Ok(db) => assert!(all(&db) == expected, "the older of the two is damaged"),
+            Err(Error::Corrupt { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(refused, 1, "the newest is damaged");
+}
