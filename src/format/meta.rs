@@ -253,7 +253,8 @@ impl Meta {
         let Some(ring) = ring else { return Ok(()) };
         let end = ring.first.0.checked_add(ring.pages);
         let is_inside = ring.first.0 >= META_PAGES && end.is_some_and(|end| end <= self.length_pages);
-        let has_other = |page: PageNumber| ring.extent().contains(page);
+        // Only an extent inside the file has an end in 32 bits.
+        let has_other = |page: PageNumber| is_inside && ring.extent().contains(page);
         let is_other = self.catalog.depth > 0 && has_other(self.catalog.page)
             || self.log_page.0 != 0 && has_other(self.log_page);
         let is_whole = ring.has_whole_blocks(self.page_size, u64::from(block));
@@ -411,6 +412,7 @@ mod tests {
         assert!(forged_ring(ring(999, 64, 8192)).is_err());
         assert!(forged_ring(ring(4, 64, 8192)).is_err(), "over the catalog");
         assert!(forged_ring(ring(900, u32::MAX, 8192)).is_err());
+        assert!(forged_ring(ring(4, u32::MAX, 8192)).is_err(), "no end in 32 bits");
         assert!(forged_ring(ring(1, 64, 8192)).is_err());
         assert!(forged_ring(ring(100, 3, 8192)).is_err(), "too short");
         assert!(forged_ring(ring(100, 64, 8193)).is_err());
