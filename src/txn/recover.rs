@@ -360,9 +360,9 @@ fn check_length(pages: &PageFile, meta: &Meta) -> Result<()> {
 
 /// Returns an error if a page of the snapshot is younger than its meta.
 ///
-/// Asked if the other slot is damaged. It may have a meta that was torn by a crash: then all pages of this snapshot were
-/// protected (L1). Or it had a newer meta, which has been damaged since: then pages that only this snapshot has may have
-/// been used again, with right checksums.
+/// Asked if the other slot is damaged. It may have a meta that was torn by a crash: then all pages of this snapshot
+/// were protected (L1). Or it had a newer meta, which has been damaged since: then pages that only this snapshot has
+/// may have been used again, with right checksums.
 fn verify_births(pages: &PageFile, meta: &Meta) -> Result<()> {
     walk_newer(pages, &meta.catalog, TransactionId(0), &mut NotYounger { pages, meta })
 }
