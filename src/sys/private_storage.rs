@@ -60,7 +60,7 @@ fn map_over(memory: &MmapRaw, file: &File, length: u64) -> io::Result<()> {
     }
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | platform::MAP_NORESERVE;
-    // SAFETY: `length` bytes from the start of `memory`, which is this function's caller's alone, are mapped anew; no
+    // SAFETY: `length` bytes from the start of `memory`, which is this function's caller's alone, are mapped again; no
     // reference to them exists yet. Bytes of the last page beyond the file's end are zeros, and may be stored to.
     let mapped = unsafe {
         libc::mmap(memory.as_mut_ptr().cast(), length as usize, protection, flags, file.as_raw_fd(), 0)
@@ -120,7 +120,7 @@ impl Storage for PrivateStorage {
     }
 
     fn truncate(&self, _to: u64) -> io::Result<()> {
-        Ok(()) // nobody sees how long it is
+        Ok(()) // no process sees how long it is
     }
 
     fn file_length(&self) -> io::Result<u64> {

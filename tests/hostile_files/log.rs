@@ -92,7 +92,7 @@ impl Image {
         crc32fast::hash(&[identity, &chain.to_le_bytes(), &record[4..]].concat())
     }
 
-    /// Stores records from the log start on, as far as there is room, and zeros behind them. If they are to be
+    /// Stores records from the log start on, as far as there is room, and zeros after them. If they are to be
     /// `placed`, each gets the LSN at which it lies, its length, and an id one above that of the one before.
     fn store_records(&mut self, log: &Log, records: &[Vec<u8>], placed: bool, seals: bool) {
         let (mut lsn, mut chain, mut room) = (log.start, log.chain, log.length);

@@ -313,7 +313,7 @@ fn a_record_with_a_right_checksum_whose_operations_do_not_fit_is_corrupt() {
         let image = with_record(operations);
         let (result, log) = Engine::open_with_fault(&image, 256 << 20, None);
         assert!(matches!(result.err(), Some(Error::Corrupt(_))), "{operations:?}");
-        // It stays as it is, for `salvage`: but for the meta, which is stored again.
+        // It stays as it is, for `salvage`, except the meta, which is stored again.
         let mut disk = super::fixture::disk(&image);
         log.lock().events.iter().for_each(|event| disk.apply(event));
         assert!(matches!(Engine::open(disk.cache(), 256 << 20).err(), Some(Error::Corrupt(_))));
