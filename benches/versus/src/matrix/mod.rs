@@ -312,8 +312,8 @@ fn print(cells: &[Cell], arguments: &Arguments) {
         let worst = |ratio: fn(&Cell) -> f64| {
             cells.iter().copied().min_by(|one, other| ratio(one).total_cmp(&ratio(other)))
         };
-        let (to_peer, to_map): (fn(&Cell) -> f64, fn(&Cell) -> f64) =
-            (|cell| cell.peer.1, |cell| cell.to_std_map);
+        let to_peer: fn(&Cell) -> f64 = |cell| cell.peer.1;
+        let to_map: fn(&Cell) -> f64 = |cell| cell.to_std_map;
         let (Some(peer), Some(map)) = (worst(to_peer), worst(to_map)) else { continue };
         let middle = |ratio: fn(&Cell) -> f64| median(cells.iter().map(|cell| ratio(cell)).collect());
         table.add_row([
