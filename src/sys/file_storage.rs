@@ -21,31 +21,24 @@ use super::file_system;
 use super::gather;
 use super::lock::open_again;
 use super::mapping::Mapping;
+use super::pieces::{copy_into, end_of};
 use super::private_storage::PrivateStorage;
 use super::rights::Rights;
 use super::signals::uninterrupted;
 use super::size_limit::check_file_size;
-use super::storage::{FileIdentity, FileStatus, Storage, WriteMode};
+use super::storage::{Access, FileIdentity, FileStatus, Storage, WriteMode};
 use super::system::Locks;
 use super::system::platform::{self, SYNCS_ARE_ONE, status_of};
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::MmapOptions;
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::ptr;
 use std::sync::Arc;
 
 /// Zeros are written in pieces of this many bytes.
 const ZERO_PIECE_BYTES: usize = 1 << 20;
-
-/// What a file is opened for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Access {
-    ReadOnly,
-    ReadWrite,
-}
 
 /// A file, its mapping for reading and, in [`WriteMode::Mapped`], its mapping for writing.
 pub(crate) struct FileStorage {
@@ -215,7 +208,9 @@ impl FileStorage {
     fn store(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
         match &self.writable {
             None => gather::write_all_at(&self.file, offset, buffers),
-            Some(memory) => copy_into(memory, offset, buffers),
+            // SAFETY: the mapping may be written. No reference to the target exists: references are made through the
+            // other mapping only, to pages that are visible, and those are never written (I1).
+            Some(memory) => unsafe { copy_into(memory.as_mut_ptr(), memory.len() as u64, offset, buffers) },
         }
     }
 
@@ -410,23 +405,6 @@ fn options(access: Access) -> OpenOptions {
     options
 }
 
-/// Copies `buffers` one behind the other into the writable mapping.
-fn copy_into(memory: &MmapRaw, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
-    if end_of(offset, buffers)? > memory.len() as u64 {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let mut at = offset as usize;
-    for buffer in buffers {
-        // SAFETY: the end of all buffers is within the mapping, as just checked. No reference to the target
-        // exists: references are made through the other mapping only, to pages that are visible, and
-        // those are never written (I1). A buffer that is itself a part of the file lies in that other
-        // mapping, so source and target do not overlap.
-        unsafe { ptr::copy_nonoverlapping(buffer.as_ptr(), memory.as_mut_ptr().add(at), buffer.len()) };
-        at += buffer.len();
-    }
-    Ok(())
-}
-
 /// Allocates what a sparse copy of the file has left out, so that no store meets a hole.
 fn fill_holes(file: &File, length: u64) -> io::Result<()> {
     if fs2::FileExt::allocated_size(file)? >= length {
@@ -452,13 +430,4 @@ fn write_zeros(from: u64, to: u64, store: impl Fn(u64, &[u8]) -> io::Result<()>)
         at += piece.len() as u64;
     }
     Ok(())
-}
-
-/// Where `buffers` end when they are stored from `offset` on.
-fn end_of(offset: u64, buffers: &[&[u8]]) -> io::Result<u64> {
-    let mut end = Some(offset);
-    for buffer in buffers {
-        end = end.and_then(|end| end.checked_add(buffer.len() as u64));
-    }
-    end.ok_or_else(|| ErrorKind::InvalidInput.into())
 }

@@ -7,23 +7,13 @@
 
 use super::mapping::Mapping;
 use super::page_size::system_page_size;
+use super::storage::Advice;
 use super::system::platform;
 use std::io;
 use std::ops::Range;
 
 /// Pages whose residency one `mincore` is asked for.
 const PAGES_PER_QUESTION: usize = 1 << 16;
-
-/// In which order pages will be touched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Advice {
-    /// Read some pages around the one touched.
-    Normal,
-    /// Read the one page only.
-    Random,
-    /// Read far ahead.
-    Sequential,
-}
 
 impl Mapping {
     /// Sets how the whole mapping is read ahead.

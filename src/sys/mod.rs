@@ -88,7 +88,7 @@ pub(crate) use memory::{check_room, memory_bytes, zeroed};
 pub(crate) use pieces::pieces;
 pub(crate) use prefetch::{LINE_BYTES, prefetch};
 pub use storage::WriteMode;
-pub(crate) use storage::{FileIdentity, Storage};
+pub(crate) use storage::{Access, Advice, FileIdentity, Storage};
 pub(crate) use system::Locks;
 pub(crate) use system::platform::{boot_id, coarse_milliseconds, random_bytes, status_at, status_of};
 
@@ -99,13 +99,12 @@ pub(crate) use self::{
         StagedFile, check_is_free, create_file, create_file_with, create_over_empty_file, is_empty_file,
         sync_name,
     },
-    file_storage::{Access, FileStorage},
+    file_storage::FileStorage,
     file_system::check_folder_of,
     flock::LockKind,
     fork::ForkMark,
     lock::LockFile,
     mapping::Mapping,
-    mapping_hints::Advice,
     page_size::system_page_size,
     path::resolve,
     rights::{Rights, may_write},
@@ -122,8 +121,8 @@ pub(crate) use system::{
         create_file, create_file_with, create_over_empty_file, is_empty_file, may_write, read_at,
         reserve_space, resolve, set_length, store_at, sync_name,
     },
-    mapping::{Advice, Mapping},
+    mapping::Mapping,
     platform::system_page_size,
     shared::SharedWords,
-    storage::{Access, FileStorage},
+    storage::FileStorage,
 };

@@ -11,6 +11,7 @@
 
 use super::address_space::{Reservation, reserve};
 use super::mapping::Mapping;
+use super::pieces::copy_into;
 use super::storage::{FileIdentity, FileStatus, Storage};
 use super::system::Locks;
 use super::system::platform::{self, status_of};
@@ -19,7 +20,6 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::ptr;
 use std::sync::Arc;
 
 pub(crate) struct PrivateStorage {
@@ -74,19 +74,8 @@ impl Storage for PrivateStorage {
     }
 
     fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
-        let length: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
-        if offset.checked_add(length).is_none_or(|end| end > self.mapping.mapped_length()) {
-            return Err(ErrorKind::InvalidInput.into());
-        }
-        let mut at = offset as usize;
-        for buffer in buffers {
-            // SAFETY: all of it lies within the mapping, as just compared, which is private and may be written. No
-            // reference to the target exists (I1). A buffer that is a part of the mapping may overlap with it, when
-            // bytes are stored over themselves.
-            unsafe { ptr::copy(buffer.as_ptr(), self.mapping.memory.as_mut_ptr().add(at), buffer.len()) };
-            at += buffer.len();
-        }
-        Ok(())
+        // SAFETY: the mapping is private, may be written, and has that length. No reference to the target exists (I1).
+        unsafe { copy_into(self.mapping.memory.as_mut_ptr(), self.mapping.mapped_length(), offset, buffers) }
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

@@ -42,6 +42,24 @@ pub enum WriteMode {
     Mapped,
 }
 
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// In which order pages will be touched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Advice {
+    /// Read some pages around the one touched.
+    Normal,
+    /// Read the one page only.
+    Random,
+    /// Read far ahead.
+    Sequential,
+}
+
 /// Which file this is, however many names it has: device and inode.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct FileIdentity {

@@ -8,6 +8,7 @@
 
 use crate::sys::address_space::Reserved;
 use crate::sys::prefetch::{LINE_BYTES, prefetch_at};
+use crate::sys::storage::Advice;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::slice;
@@ -17,17 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Mapping {
     mapped_length: AtomicU64,
     memory: Reserved,
-}
-
-/// In which order pages will be touched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Advice {
-    /// Read some pages around the one touched.
-    Normal,
-    /// Read the one page only.
-    Random,
-    /// Read far ahead.
-    Sequential,
 }
 
 impl Mapping {

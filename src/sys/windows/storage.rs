@@ -6,21 +6,14 @@
 use super::files::{Locks, NoPrivateStorage, missing};
 use super::mapping::Mapping;
 use crate::sys::address_space::{Reservation, reserve};
-use crate::sys::storage::{FileIdentity, Storage, WriteMode};
+use crate::sys::pieces::copy_into;
+use crate::sys::storage::{Access, FileIdentity, Storage, WriteMode};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::ptr;
 use std::sync::Arc;
 
 use super::memory::Memory;
-
-/// What a file is opened for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Access {
-    ReadOnly,
-    ReadWrite,
-}
 
 pub(crate) struct FileStorage {
     mapping: Arc<Mapping>,
@@ -81,18 +74,10 @@ impl Storage for FileStorage {
     }
 
     fn write(&self, offset: u64, buffers: &[&[u8]]) -> io::Result<()> {
-        let length: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
-        if offset.checked_add(length).is_none_or(|end| end > self.mapping.mapped_length()) {
-            return Err(ErrorKind::InvalidInput.into());
+        // SAFETY: that much of the memory exists. No reference to the target exists (I1).
+        unsafe {
+            copy_into(self.mapping.memory().as_mut_ptr(), self.mapping.mapped_length(), offset, buffers)
         }
-        let mut at = offset as usize;
-        for buffer in buffers {
-            // SAFETY: all of it exists, as just compared. No reference to the target exists (I1). A buffer that is a
-            // part of the memory may overlap with it, when bytes are stored over themselves.
-            unsafe { ptr::copy(buffer.as_ptr(), self.mapping.memory().as_mut_ptr().add(at), buffer.len()) };
-            at += buffer.len();
-        }
-        Ok(())
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
