@@ -18,8 +18,9 @@
 //! whose bytes the page cache of killed processes has. Steps 3 to 5 are left out if the handle that was the last has
 //! left the file checkpointed, with an empty log, and the lock file says so: then there is nothing to store.
 //!
-//! Reads two metas and the log, never the whole file. A database opened read-only stops after step 2: it may not write.
-//! If the log has records it replays them for itself ([`crate::txn::open`]).
+//! Reads two metas and the log; the whole snapshot only if one of the metas is damaged (`verify_births`). A database
+//! opened read-only stops after step 2: it may not write. If the log has records it replays them for itself
+//! ([`crate::txn::open`]).
 //!
 //! A meta of format 1 or 2 lists pages that need not be durable. It is chosen only if all of these verify, as their
 //! digest shows; they are stored again in step 3. The first checkpoint stores a meta of this format.

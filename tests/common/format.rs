@@ -14,6 +14,14 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
+/// Where the newest meta page of a file with pages of 4 KiB says that the ring of the redo log lies, in bytes.
+pub(crate) fn ring_of(file: &[u8]) -> std::ops::Range<usize> {
+    let metas = file.chunks(4096).take(2).filter(|page| page.starts_with(b"mapleaf\0"));
+    let newest = metas.max_by_key(|meta| u64_at(meta, 40)).unwrap();
+    let (first, pages) = (u32_at(newest, 104) as usize, u32_at(newest, 108) as usize);
+    first * 4096..(first + pages) * 4096
+}
+
 pub(crate) const LEAF: u8 = 1;
 pub(crate) const BRANCH: u8 = 2;
 

@@ -10,11 +10,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::common::format::ring_of;
 use crate::common::process::{die_with_parent, kill};
 use crate::common::{assert_clean, child, child_task, scratch};
 use mapleaf::{Db, Durability, Error, Table};
@@ -174,6 +174,16 @@ fn assert_put(db: &Db, byte: u8) {
     assert_clean(db);
 }
 
+/// A database with 19 commits of [`put_all`], each checkpointed, and its file.
+fn checkpointed(path: &Path) -> (Db, Vec<u8>) {
+    let db = Db::open(path).unwrap();
+    for byte in 1..20 {
+        put_all(&db, byte, Durability::Durable);
+        db.checkpoint().unwrap();
+    }
+    (db, fs::read(path).unwrap())
+}
+
 /// The pages that a commit has stored, and what was in their places before: pages of the same numbers, each with a
 /// right checksum.
 fn replaced_pages(before: &[u8], after: &[u8]) -> Vec<(usize, Vec<u8>)> {
@@ -193,12 +203,7 @@ fn replaced_pages(before: &[u8], after: &[u8]) -> Vec<(usize, Vec<u8>)> {
 fn a_page_that_the_cache_has_dropped_is_not_taken_for_an_older_one() {
     for victim in 0.. {
         let (_folder, path) = scratch();
-        let first = Db::open(&path).unwrap();
-        for byte in 1..20 {
-            put_all(&first, byte, Durability::Durable);
-            first.checkpoint().unwrap();
-        }
-        let before = fs::read(&path).unwrap();
+        let (first, before) = checkpointed(&path);
         put_all(&first, 20, Durability::Durable);
         let replaced = replaced_pages(&before, &fs::read(&path).unwrap());
         let Some((at, old)) = replaced.get(victim) else {
@@ -220,31 +225,19 @@ fn a_page_that_the_cache_has_dropped_is_not_taken_for_an_older_one() {
     }
 }
 
-/// The pages of the ring that the newest meta names.
-fn ring_of(image: &[u8]) -> Range<usize> {
-    let number = |page: &[u8], at: usize| u32::from_le_bytes(page[at..at + 4].try_into().unwrap()) as usize;
-    let newest = image.chunks(4096).take(2).max_by_key(|page| number(page, 40)).unwrap();
-    let first = number(newest, 104);
-    first..first + number(newest, 108)
-}
-
 /// The same of the redo log: a sync must not promise what the log has not.
 #[test]
 fn log_bytes_that_the_cache_has_dropped_are_not_promised() {
     let mut tried = 0;
     for victim in 0.. {
         let (_folder, path) = scratch();
-        let first = Db::open(&path).unwrap();
-        for byte in 1..20 {
-            put_all(&first, byte, Durability::Durable);
-            first.checkpoint().unwrap();
-        }
-        let before = fs::read(&path).unwrap();
+        let (first, before) = checkpointed(&path);
         put_all(&first, 20, Durability::Lazy);
         let after = fs::read(&path).unwrap();
         let pages = |at: usize| (&before[at * 4096..(at + 1) * 4096], &after[at * 4096..(at + 1) * 4096]);
         let is_changed = |at: &usize| pages(*at).0 != pages(*at).1;
-        let Some(at) = ring_of(&before).filter(is_changed).nth(victim) else { break };
+        let ring = ring_of(&before);
+        let Some(at) = (ring.start / 4096..ring.end / 4096).filter(is_changed).nth(victim) else { break };
         tried += 1;
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(pages(at).0, at as u64 * 4096).unwrap();
