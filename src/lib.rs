@@ -139,8 +139,8 @@ pub use types::MessagePack;
 #[cfg(feature = "serde")]
 pub use types::Serde;
 pub use types::{
-    Element, EncodeKey, EncodeValue, Encoded, EncodedBound, Encoder, Key, KeyBound, KeyBytes, KeyPosition,
-    KeyPrefix, KeyRange, KeyReader, KeyStr, Table, Value,
+    BytesFromEnd, Element, EncodeKey, EncodeValue, Encoded, EncodedBound, Encoder, Key, KeyBound, KeyBytes,
+    KeyPosition, KeyPrefix, KeyRange, KeyReader, KeyStr, NoCase, Table, Value,
 };
 
 /// Runs the programs of the README as tests.

@@ -59,6 +59,18 @@ impl Encoder {
         self.heap.extend_from_slice(bytes);
     }
 
+    /// Returns the number of collected bytes.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        if self.heap.is_empty() { self.len } else { self.heap.len() }
+    }
+
+    /// Returns the collected bytes from the byte at `start` on, for a change in place.
+    #[inline]
+    pub(super) fn tail_mut(&mut self, start: usize) -> &mut [u8] {
+        if self.heap.is_empty() { &mut self.inline[start..self.len] } else { &mut self.heap[start..] }
+    }
+
     /// Returns the collected bytes.
     #[inline]
     pub(crate) fn finish(self) -> Encoded<'static> {

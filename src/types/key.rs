@@ -20,8 +20,11 @@ use crate::Result;
 /// - all integers, their `NonZero`, `bool`, `char`, `()`, `f32` and `f64` (by [`total_cmp`](f64::total_cmp)). `usize`
 ///   and `isize` are stored as `u64` and `i64`, so that a file can be moved to any machine;
 /// - `Duration`, `SystemTime`, and the addresses of `std::net`;
-/// - `Option` (`None` first), tuples of one to twelve, `Vec<T>` and `[T; N]` (ordered by the first element that
-///   differs), of all these that are sized (`String`, not `str`). See [`Element`](crate::Element).
+/// - `Option` (`None` first), [`Reverse`](std::cmp::Reverse) (descending), tuples of one to twelve, `Vec<T>` and
+///   `[T; N]` (ordered by the first element that differs), of all these that are sized (`String`, not `str`). See
+///   [`Element`](crate::Element);
+/// - text without regard to the case of ASCII letters, [`NoCase`](crate::NoCase), and bytes that are compared from
+///   their end, [`BytesFromEnd`](crate::BytesFromEnd).
 ///
 /// A function that *takes* a key (`get`, `insert`, `range` ...) accepts anything that stands for one: see
 /// [`EncodeKey`]. A function that *returns* a key (iteration, `first`, `last`) returns a [`Key::Owned`]. It is owned
@@ -206,12 +209,20 @@ for_pointers!(encode_key_behind);
 #[derive(Debug)]
 pub struct KeyReader<'a> {
     rest: &'a [u8],
+    /// What each byte was changed with by exclusive or: FF within an odd number of `Reverse`, else 0.
+    mask: u8,
 }
 
 impl<'a> KeyReader<'a> {
     #[inline]
     pub(super) fn new(bytes: &'a [u8]) -> KeyReader<'a> {
-        KeyReader { rest: bytes }
+        KeyReader { rest: bytes, mask: 0 }
+    }
+
+    /// Inverts all bytes that are read from here on, until it is called again.
+    #[inline]
+    pub(super) fn invert(&mut self) {
+        self.mask = !self.mask;
     }
 
     /// Takes the next `N` bytes, which are a `type_name`.
@@ -219,11 +230,11 @@ impl<'a> KeyReader<'a> {
     pub(super) fn take<const N: usize>(
         &mut self,
         type_name: impl FnOnce() -> Cow<'static, str>,
-    ) -> Result<&'a [u8; N]> {
+    ) -> Result<[u8; N]> {
         match self.rest.split_first_chunk() {
             Some((bytes, rest)) => {
                 self.rest = rest;
-                Ok(bytes)
+                Ok(if self.mask == 0 { *bytes } else { bytes.map(|byte| !byte) })
             }
             None => Err(wrong_length(type_name(), N, self.rest.len())),
         }
@@ -237,7 +248,24 @@ impl<'a> KeyReader<'a> {
 
     /// Takes all unread bytes.
     #[inline]
-    pub(super) fn take_rest(&mut self) -> &'a [u8] {
-        std::mem::take(&mut self.rest)
+    pub(super) fn take_rest(&mut self) -> Cow<'a, [u8]> {
+        let rest = std::mem::take(&mut self.rest);
+        match self.mask {
+            0 => Cow::Borrowed(rest),
+            mask => rest.iter().map(|byte| byte ^ mask).collect(),
+        }
+    }
+
+    /// Takes the bytes up to the next byte 00, which must exist, and the two bytes from there on.
+    pub(super) fn take_piece(&mut self, piece: &mut Vec<u8>) -> Option<[u8; 2]> {
+        let zero = self.rest.iter().position(|&byte| byte == self.mask)?;
+        let (before, [first, second, after @ ..]) = self.rest.split_at(zero) else { return None };
+        let start = piece.len();
+        piece.extend_from_slice(before);
+        if self.mask != 0 {
+            piece[start..].iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        self.rest = after;
+        Some([first ^ self.mask, second ^ self.mask])
     }
 }

@@ -44,7 +44,7 @@ impl<K: Key + Element> Key for Vec<K> {
             match (reader.take(<Self as Key>::type_name)?, place) {
                 ([1], _) => elements.push(K::read(reader, KeyPosition::Inner)?),
                 ([0], KeyPosition::Inner) => break,
-                ([other], _) => return Err(not_a_mark(<Self as Key>::type_name(), *other)),
+                ([other], _) => return Err(not_a_mark(<Self as Key>::type_name(), other)),
             }
         }
         Ok(elements)

@@ -23,7 +23,7 @@ macro_rules! integer_keys {
             #[inline]
             fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<$integer> {
                 let bytes = reader.take(<Self as Key>::type_name)?;
-                Ok(<$integer>::from_be_bytes(*bytes) ^ <$integer>::MIN)
+                Ok(<$integer>::from_be_bytes(bytes) ^ <$integer>::MIN)
             }
         }
 
@@ -51,7 +51,7 @@ macro_rules! float_keys {
             #[inline]
             fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<$float> {
                 const SIGN: $bits = !($bits::MAX >> 1);
-                let bits = $bits::from_be_bytes(*reader.take(<Self as Key>::type_name)?);
+                let bits = $bits::from_be_bytes(reader.take(<Self as Key>::type_name)?);
                 Ok($float::from_bits(if bits & SIGN == 0 { !bits } else { bits ^ SIGN }))
             }
         }
@@ -103,7 +103,7 @@ impl Key for char {
 
     #[inline]
     fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<char> {
-        let scalar = u32::from_be_bytes(*reader.take(<Self as Key>::type_name)?);
+        let scalar = u32::from_be_bytes(reader.take(<Self as Key>::type_name)?);
         char::from_u32(scalar)
             .ok_or_else(|| decode_error("char", format!("{scalar:#x} is not a Unicode scalar value")))
     }

@@ -93,7 +93,7 @@ impl<const N: usize> Key for [u8; N] {
 
     #[inline]
     fn read(reader: &mut KeyReader<'_>, _place: KeyPosition) -> Result<[u8; N]> {
-        reader.take(<Self as Key>::type_name).copied()
+        reader.take(<Self as Key>::type_name)
     }
 }
 
@@ -132,7 +132,7 @@ for_text_and_bytes!(encode_key);
 
 /// Appends text or bytes, escaped and ended unless they end the key.
 #[inline]
-fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: KeyPosition) {
+pub(super) fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: KeyPosition) {
     match place {
         KeyPosition::Last => encoder.push(bytes),
         KeyPosition::Inner => {
@@ -149,9 +149,13 @@ fn push_bytes(encoder: &mut Encoder, bytes: &[u8], place: KeyPosition) {
 
 /// Takes text or bytes, which end the key or are escaped and ended.
 #[inline]
-fn read_bytes<'a>(reader: &mut KeyReader<'a>, place: KeyPosition, type_name: &str) -> Result<Cow<'a, [u8]>> {
+pub(super) fn read_bytes<'a>(
+    reader: &mut KeyReader<'a>,
+    place: KeyPosition,
+    type_name: &str,
+) -> Result<Cow<'a, [u8]>> {
     match place {
-        KeyPosition::Last => Ok(Cow::Borrowed(reader.take_rest())),
+        KeyPosition::Last => Ok(reader.take_rest()),
         KeyPosition::Inner => read_escaped(reader, type_name).map(Cow::Owned),
     }
 }
@@ -159,19 +163,9 @@ fn read_bytes<'a>(reader: &mut KeyReader<'a>, place: KeyPosition, type_name: &st
 fn read_escaped(reader: &mut KeyReader<'_>, type_name: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        let rest = reader.take_rest();
-        let zero = rest.iter().position(|&byte| byte == 0);
-        let (piece, mark) = rest.split_at(zero.unwrap_or(rest.len()));
-        bytes.extend_from_slice(piece);
-        match mark {
-            [0x00, 0x00, after @ ..] => {
-                *reader = KeyReader::new(after);
-                return Ok(bytes);
-            }
-            [0x00, 0xff, after @ ..] => {
-                *reader = KeyReader::new(after);
-                bytes.push(0x00);
-            }
+        match reader.take_piece(&mut bytes) {
+            Some([0x00, 0x00]) => return Ok(bytes),
+            Some([0x00, 0xff]) => bytes.push(0x00),
             _ => return Err(decode_error(type_name, "an element is not ended by two zero bytes")),
         }
     }

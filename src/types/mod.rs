@@ -17,6 +17,7 @@
 
 mod address;
 mod bound;
+mod bytes_from_end;
 mod element;
 mod encoded;
 mod key;
@@ -29,9 +30,11 @@ mod key_str;
 mod key_text;
 mod key_tuple;
 mod lists;
+mod no_case;
 mod prefix;
 mod range;
 mod represented;
+mod reverse;
 #[cfg(feature = "serde")]
 mod serde_value;
 mod table;
@@ -46,11 +49,13 @@ mod tests;
 
 pub use self::bound::{EncodedBound, KeyBound};
 pub(crate) use self::bound::{encode_end, encode_start, end_of_prefix};
+pub use self::bytes_from_end::BytesFromEnd;
 pub use self::element::Element;
 pub use self::encoded::{Encoded, Encoder, KeyPosition};
 pub use self::key::{EncodeKey, Key, KeyReader};
 pub use self::key_bytes::KeyBytes;
 pub use self::key_str::KeyStr;
+pub use self::no_case::NoCase;
 pub use self::prefix::KeyPrefix;
 pub use self::range::KeyRange;
 #[cfg(feature = "messagepack")]

@@ -1,6 +1,7 @@
 //! Values come back as they were, and hostile bytes are a value with exactly that encoding, or an error.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZero;
@@ -74,6 +75,12 @@ fn hostile_keys() {
     hostile_key::<([u16; 2], [String; 2])>();
     hostile_key::<[Vec<bool>; 3]>();
     hostile_key::<[String; 0]>();
+    hostile_key::<Reverse<String>>();
+    hostile_key::<(Reverse<Vec<u8>>, Reverse<(Option<i8>, Reverse<String>)>, bool)>();
+    hostile_key::<(Vec<Reverse<bool>>, Reverse<[u8; 2]>, Reverse<Vec<IpAddr>>)>();
+    hostile_key::<(NoCase, NoCase)>();
+    hostile_key::<Reverse<NoCase>>();
+    hostile_key::<(BytesFromEnd, BytesFromEnd)>();
 }
 
 #[test]
@@ -130,6 +137,7 @@ fn hostile_values() {
     hostile_value::<([u16; 2], [String; 2])>();
     hostile_value::<[Vec<bool>; 3]>();
     hostile_value::<[String; 0]>();
+    hostile_value::<(Reverse<String>, Reverse<u16>)>();
 }
 
 /// Round trip of a value whose owned form is the value itself.
@@ -183,6 +191,7 @@ fn values_of_std_come_back() {
     round_trip((samples::usize(), samples::isize(), samples::non_zero()));
     round_trip((samples::duration(), samples::time()));
     round_trip((samples::ip(), samples::socket()));
+    round_trip((text().prop_map(Reverse), samples::i16().prop_map(Reverse)));
     round_trip(vec(samples::f32(), 0..20));
     round_trip(vec(text(), 0..4));
     round_trip(vec(vec(option::of(samples::u16()), 0..3), 0..3));
@@ -208,6 +217,13 @@ fn what_no_system_has() {
     }
     assert!(<Duration as Value>::decode(&value_bytes::<(u64, u32)>((7, second - 1))).is_ok());
     assert!(<IpAddr as Value>::decode(&[5, 0, 0, 0, 0]).is_err());
+}
+
+/// A key that only another spelling would have is damage.
+#[test]
+fn upper_case_in_a_key_without_case() {
+    let error = <NoCase as Key>::decode(KeyBytes::from(b"aB")).unwrap_err().to_string();
+    assert!(error.contains("nocase") && error.contains("upper case"), "{error}");
 }
 
 #[test]

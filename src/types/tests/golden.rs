@@ -1,6 +1,7 @@
 //! The encodings and the type names, fixed: a change here is a change of the file format.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZero;
 use std::sync::Arc;
@@ -104,6 +105,23 @@ fn vector_and_array_keys() {
     check_key::<([String; 2], u8)>((["a", "b"], 1), "61000062000001");
     type Twelve = (u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8);
     check_key::<Twelve>((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12), "0102030405060708090a0b0c");
+}
+
+#[test]
+fn keys_in_other_orders() {
+    check_key::<Reverse<u16>>(Reverse(0x1234), "edcb");
+    check_key::<Reverse<i8>>(Reverse(-1), "80");
+    check_key::<Reverse<String>>(Reverse("a"), "9effff");
+    check_key::<Reverse<String>>(Reverse("a\0"), "9eff00ffff");
+    check_key::<Reverse<Vec<u16>>>(Reverse([1]), "fefffeff");
+    check_key::<(Reverse<String>, u8)>((Reverse(""), 7), "ffff07");
+    check_key::<Reverse<(Reverse<u8>, Option<u8>)>>(Reverse((Reverse(7), None::<u8>)), "07ff");
+    check_key::<NoCase>("aB[É\0", "61625bc38900");
+    check_key::<(NoCase, u8)>(("A\0B", 7), "6100ff62000007");
+    check_key::<Reverse<NoCase>>(Reverse("A"), "9effff");
+    check_key::<BytesFromEnd>(b"ab\0", "006261");
+    check_key::<(BytesFromEnd, u8)>((b"ab\0", 7), "00ff6261000007");
+    check_value::<Reverse<u16>>(Reverse(0x1234), "3412");
 }
 
 #[test]
@@ -224,6 +242,9 @@ fn type_names() {
     check::<SocketAddr>("socketaddr");
     check::<Vec<u64>>("vec<u64>");
     check::<[Vec<String>; 3]>("[vec<str>;3]");
+    check::<Reverse<u64>>("reverse<u64>");
+    check::<(Reverse<String>, u8)>("(reverse<str>,u8)");
+    assert_eq!((&*NoCase::type_name(), &*BytesFromEnd::type_name()), ("nocase", "bytes_from_end"));
     check::<(u64,)>("(u64)");
     check::<(String, u64)>("(str,u64)");
     check::<(Option<(Vec<u8>, bool)>, [u8; 2])>("(option<(bytes,bool)>,[u8;2])");

@@ -1,7 +1,7 @@
 //! The order of encoded keys is the order of the keys, and they come back as they were.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -43,7 +43,10 @@ where
     check_by(strategy.clone(), Ord::cmp);
     check_by((strategy.clone(), strategy.clone()), Ord::cmp);
     check_by(option::of(strategy.clone()), Ord::cmp);
-    check_by((option::of(strategy.clone()), samples::text(), (strategy,)), Ord::cmp);
+    check_by((option::of(strategy.clone()), samples::text(), (strategy.clone(),)), Ord::cmp);
+    let reversed = strategy.prop_map(Reverse);
+    check_by(reversed.clone(), Ord::cmp);
+    check_by((reversed.clone(), reversed), Ord::cmp);
 }
 
 #[test]
@@ -130,6 +133,34 @@ fn vectors_and_arrays() {
 }
 
 #[test]
+fn descending_keys() {
+    use prop::collection::vec;
+    use samples::{bytes, i8, text};
+    check(text().prop_map(Reverse));
+    check((text().prop_map(Reverse), i8()));
+    check((i8(), bytes().prop_map(Reverse), (text(), i8().prop_map(Reverse))));
+    check((text(), bytes()).prop_map(Reverse));
+    check(vec(bytes().prop_map(Reverse), 0..4));
+    check(option::of((bytes(), i8()).prop_map(|(bytes, number)| Reverse((Reverse(bytes), number)))));
+    check((text().prop_map(|text| Reverse(Reverse(text))), text()));
+    check_by((samples::f64().prop_map(Reverse), i8()), |left, right| {
+        right.0.0.total_cmp(&left.0.0).then(left.1.cmp(&right.1))
+    });
+}
+
+#[test]
+fn text_without_case() {
+    check(samples::cased().prop_map(|text| NoCase::new(&text)));
+    check((samples::cased().prop_map(|text| NoCase::new(&text)), samples::cased()));
+}
+
+#[test]
+fn bytes_from_their_end() {
+    check(samples::any_length().prop_map(BytesFromEnd::from));
+    check((samples::bytes().prop_map(BytesFromEnd::from), samples::bytes()));
+}
+
+#[test]
 fn twelve_elements() {
     use samples::{bytes, i8, text, u8};
     check_by(
@@ -180,6 +211,25 @@ proptest! {
         prop_assert_eq!(key_bytes::<Vec<Vec<u8>>>(&list).starts_with(&begin), key.0 == word);
         let own = KeyPrefix::<Keys>::encode_prefix(&(&key.0, key.1)).to_vec();
         prop_assert!(encoded.starts_with(&own));
+    }
+
+    /// Text without case is equal if it is equal in lower case, also to other text that stands for it.
+    #[test]
+    fn case_is_no_difference(left in samples::cased(), right in samples::cased()) {
+        let is_equal = left.eq_ignore_ascii_case(&right);
+        prop_assert_eq!(key_bytes::<NoCase>(&left) == key_bytes::<NoCase>(NoCase::new(&right)), is_equal);
+        let inner = |text: &str| key_bytes::<(NoCase, u8)>((text, 7));
+        prop_assert_eq!(inner(&left) == inner(&right), is_equal);
+        let begins = left.to_ascii_lowercase().starts_with(&right.to_ascii_lowercase());
+        let prefix = KeyPrefix::<NoCase>::encode_prefix(&right).to_vec();
+        prop_assert_eq!(key_bytes::<NoCase>(&left).starts_with(&prefix), begins);
+    }
+
+    /// A prefix of keys that are compared from their end is an end of them.
+    #[test]
+    fn ends_of_bytes(key in samples::bytes(), end in samples::bytes()) {
+        let prefix = KeyPrefix::<BytesFromEnd>::encode_prefix(&end).to_vec();
+        prop_assert_eq!(key_bytes::<BytesFromEnd>(&key).starts_with(&prefix), key.ends_with(&end));
     }
 
     /// Between a prefix and its upper bound lies what begins with it, and nothing else.

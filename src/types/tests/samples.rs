@@ -29,6 +29,12 @@ pub(super) fn text() -> impl Strategy<Value = String> + Clone {
     prop::collection::vec(character, 0..7).prop_map(String::from_iter)
 }
 
+/// Text whose letters often differ in case only.
+pub(super) fn cased() -> impl Strategy<Value = String> + Clone {
+    let character = prop::sample::select(vec!['\0', '@', 'A', 'a', 'Z', 'z', '[', 'É', 'é', '\u{10ffff}']);
+    prop::collection::vec(character, 0..5).prop_map(String::from_iter)
+}
+
 /// Long enough to leave the inline buffers.
 pub(super) fn any_length() -> impl Strategy<Value = Vec<u8>> + Clone {
     prop_oneof![bytes(), prop::collection::vec(byte(), 30..50)]

@@ -5,6 +5,7 @@
 )]
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -115,6 +116,28 @@ fn tuples_take_what_their_elements_take() -> Result<()> {
     assert_eq!(words.insert(("word", 5, 6), (1815, "Ada"))?.1, b"\x17\x07\0\0Ada");
     assert_eq!(words.insert(("word", 5, 6), &(1815, &word))?.1, b"\x17\x07\0\0word");
     Ok(())
+}
+
+#[test]
+fn keys_in_other_orders_take_what_stands_for_them() {
+    let names: Table<NoCase, ()> = Table::new("names");
+    let names = Probe::new(&names);
+    assert_eq!(names.get("Ada"), b"ada");
+    assert_eq!(names.get(String::from("ADA")), names.get(NoCase::new("ada")));
+    assert_eq!(names.range("A".."B").0, Bound::Included(b"a".to_vec()));
+    assert_eq!(names.prefix(&String::from("AD")), b"ad");
+    let hosts: Table<BytesFromEnd, ()> = Table::new("hosts");
+    let hosts = Probe::new(&hosts);
+    assert_eq!(hosts.get(b"org"), b"gro");
+    assert_eq!(hosts.get(vec![1, 2]), hosts.get(BytesFromEnd::from(&[1, 2])));
+    assert_eq!(hosts.prefix(&b"org"[..]), b"gro");
+    let newest: Table<(String, Reverse<u64>, Reverse<String>), ()> = Table::new("newest");
+    let newest = Probe::new(&newest);
+    assert_eq!(
+        newest.get(("a", Reverse(1), Reverse("b"))),
+        newest.get(("a", Reverse(1u64), Reverse(String::from("b"))))
+    );
+    assert_eq!(newest.prefix(("a", Reverse(0))), b"a\0\0\xff\xff\xff\xff\xff\xff\xff\xff");
 }
 
 #[test]
