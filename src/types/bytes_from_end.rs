@@ -35,7 +35,7 @@ const NAME: &str = "bytes_from_end";
 /// let hosts = rx.table(&HOSTS)?;
 /// assert_eq!(hosts.prefix(b".org")?.count(), 2);
 /// let (first, ()) = hosts.first()?.unwrap();
-/// assert_eq!(&*first, b"example.com");
+/// assert_eq!(&*first, b"example.org");
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]

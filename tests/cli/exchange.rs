@@ -197,6 +197,80 @@ fn exchange_with_lmdb() {
     assert_eq!(answer(at, &["scan", "main", "names"]), answer(at, &["scan", "a.mapleaf", "names"]));
 }
 
+/// Tables of LMDB in the orders that it has: their keys sort here as they do there, and go back as they were.
+#[test]
+fn orders_of_lmdb() {
+    let head = |name: &str, flags: &str| {
+        format!("VERSION=3\nformat=bytevalue\ndatabase={name}\ntype=btree\n{flags}\nHEADER=END\n")
+    };
+    let (one, other) = ("0001000000000000", "0200000000000000"); // 256 and 2, little-endian
+    let wide = format!("{} {other}\n 61\n {one}\n 62\nDATA=END\n", head("wide", "integerkey=1"));
+    let narrow = format!("{} 02000000\n 61\n 00010000\n 62\nDATA=END\n", head("narrow", "integerkey=1"));
+    let ends = format!("{} 622e63\n 31\n 612e64\n 32\nDATA=END\n", head("ends", "reversekey=1"));
+    let dump = [&wide[..], &narrow, &ends].concat();
+    let (folder, _) = world();
+    let at = folder.path();
+    answer_to(at, &["load", "orders"], dump.as_bytes());
+    assert_eq!(answer(at, &["scan", "orders", "wide"]), "2\ta\n256\tb\n");
+    assert_eq!(answer(at, &["get", "orders", "narrow", "256"]), "b\n");
+    assert_eq!(answer(at, &["scan", "orders", "ends"]), "b.c\t1\na.d\t2\n");
+    assert_eq!(answer(at, &["scan", "--prefix", ".d", "orders", "ends"]), "a.d\t2\n");
+    let tables = answer(at, &["tables", "orders"]);
+    for types in ["u64", "u32", "bytes_from_end"] {
+        assert!(tables.contains(types), "{tables}");
+    }
+    let back = run(at, &["dump", "--integer-keys", "orders", "ends", "narrow", "wide"], b"").stdout;
+    assert_eq!(data(&back), data([&ends[..], &narrow, &wide].concat().as_bytes()));
+    assert_eq!(text(&back).matches("integerkey=1\n").count(), 2);
+    assert_eq!(text(&back).matches("reversekey=1\n").count(), 1);
+    // Without the option, integers are the bytes that have the order here.
+    let bytes = answer(at, &["dump", "orders", "narrow"]);
+    assert!(bytes.contains(" 00000100\n") && !bytes.contains("integerkey"), "{bytes}");
+    let typed = run(at, &["dump", "--types", "orders"], b"").stdout;
+    answer_to(at, &["load", "copy"], &typed);
+    assert_eq!(
+        answer(at, &["dump", "--format", "json", "copy"]),
+        answer(at, &["dump", "--format", "json", "orders"])
+    );
+
+    // Types that are given.
+    answer_to(at, &["load", "--types", "u64,str", "typed"], wide.as_bytes());
+    assert_eq!(answer(at, &["scan", "typed", "wide"]), "2\ta\n256\tb\n");
+    let raw = run(at, &["load", "--types", "bytes,bytes", "raw"], wide.as_bytes());
+    assert!(text(&raw.stderr).contains("in another order"), "{}", text(&raw.stderr));
+    assert_eq!(answer(at, &["scan", "--as", "hex", "raw", "wide"]), format!("{one}\t62\n{other}\t61\n"));
+    refused(at, &["load", "--types", "i64,str", "new"], wide.as_bytes(), 2, "has keys of type u64 in LMDB");
+    let mixed = format!("{} {other}\n 61\n 00010000\n 62\nDATA=END\n", head("mixed", "integerkey=1"));
+    refused(
+        at,
+        &["load", "new"],
+        mixed.as_bytes(),
+        2,
+        "line 10: 4 bytes where others are integers of type u64",
+    );
+    let odd = format!("{} 010203\n 61\nDATA=END\n", head("odd", "integerkey=1"));
+    refused(at, &["load", "new"], odd.as_bytes(), 2, "an integer of 3 bytes, not 4 or 8");
+
+    // The same of values of one key.
+    let flags = "dupsort=1\ndupfixed=1\nintegerdup=1\nreversekey=1";
+    let pairs = format!("{} 622e63\n {other}\n 622e63\n {one}\nDATA=END\n", head("pairs", flags));
+    answer_to(at, &["load", "--duplicates", "pairs", "pairs"], pairs.as_bytes());
+    assert_eq!(answer(at, &["scan", "pairs", "pairs"]), "[\"b.c\",2]\tnull\n[\"b.c\",256]\tnull\n");
+    let back = run(at, &["dump", "--duplicates", "pairs"], b"").stdout;
+    assert_eq!(data(&back), data(pairs.as_bytes()));
+    assert!(flags.lines().all(|flag| text(&back).lines().any(|line| line == flag)), "{}", text(&back));
+
+    if Command::new("mdb_dump").arg("-V").output().is_err() {
+        writeln!(std::io::stderr(), "LMDB's tools are not installed: its orders were NOT tried").unwrap();
+        return;
+    }
+    lmdb(at, "mdb_load", &["-n", "lmdb"], &[dump.as_bytes(), &back].concat());
+    let there = lmdb(at, "mdb_dump", &["-n", "-a", "lmdb"], b"");
+    answer_to(at, &["load", "--duplicates", "pairs", "from-lmdb"], &there);
+    let here = run(at, &["dump", "--integer-keys", "--duplicates", "from-lmdb"], b"").stdout;
+    assert_eq!(data(&here), data(&there));
+}
+
 /// Types that this program does not know go through a dump as their names.
 #[test]
 fn types_of_an_application_go_through_dumps() {

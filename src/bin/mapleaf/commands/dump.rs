@@ -1,5 +1,6 @@
 //! `dump`: tables as text, for `load`, for LMDB's `mdb_load`, or for other programs.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use serde_json::json;
 use crate::escape::to_hex;
 use crate::exchange::format::{Format, Unsuitable};
 use crate::exchange::lmdb::{self, Header, MAX_KEY_LEN};
-use crate::exchange::pairs::{PAIR_TYPES, split_pair};
+use crate::exchange::lmdb_order::{Ordered, Pairs};
 use crate::human::entries_text;
 use crate::notation::{Form, Notation};
 use crate::open::{find_table, open_read_only};
@@ -45,9 +46,13 @@ pub(crate) struct Dump {
     /// In LMDB's format: name the types of the tables, for `mapleaf load` (`mdb_load` warns that it ignores them).
     #[arg(long)]
     types: bool,
-    /// In LMDB's format: tables of type (bytes,bytes) to () as tables with duplicates (DUPSORT).
+    /// In LMDB's format: tables to () whose keys are pairs of bytes, bytes_from_end, u32 or u64, as tables with
+    /// duplicates (DUPSORT).
     #[arg(long)]
     duplicates: bool,
+    /// In LMDB's format: keys of type u32 and u64 as integers of this machine (INTEGERKEY).
+    #[arg(long)]
+    integer_keys: bool,
     /// Entries that LMDB cannot hold: an empty key, or one of more than 511 bytes.
     #[arg(long, value_enum, default_value_t = Unsuitable::Refuse)]
     unsuitable: Unsuitable,
@@ -95,19 +100,26 @@ impl Dump {
         Ok(Answer::Done)
     }
 
-    /// Whether a table is written as one with duplicates.
-    fn is_pairs(&self, table: &TableInfo) -> bool {
-        self.duplicates && (&table.key_type[..], &table.value_type[..]) == PAIR_TYPES
+    /// The types of the pairs, if the table is written as one with duplicates.
+    fn pairs(&self, table: &TableInfo) -> Option<Pairs> {
+        Pairs::of_types(&table.key_type, &table.value_type).filter(|_| self.duplicates)
+    }
+
+    /// The type of keys that are not those of a table with duplicates.
+    fn key_type(&self, table: &TableInfo) -> Ordered {
+        Ordered::of_keys(&table.key_type, self.integer_keys)
     }
 
     /// Key and value as LMDB is to have them.
-    fn pair<'a>(&self, table: &TableInfo, key: &'a [u8], value: &'a [u8]) -> (Vec<u8>, &'a [u8]) {
-        let pair = if self.is_pairs(table) { split_pair(key) } else { None };
-        pair.unwrap_or_else(|| (key.to_vec(), value))
+    fn pair<'a>(&self, table: &TableInfo, key: &'a [u8], value: &'a [u8]) -> (Cow<'a, [u8]>, Cow<'a, [u8]>) {
+        match self.pairs(table).and_then(|pairs| pairs.split(key)) {
+            Some((key, value)) => (Cow::Owned(key), Cow::Owned(value)),
+            None => (self.key_type(table).give(key), Cow::Borrowed(value)),
+        }
     }
 
     fn is_suitable(&self, table: &TableInfo, key: &[u8]) -> bool {
-        if !self.is_pairs(table) {
+        if self.pairs(table).is_none() {
             return (1..=MAX_KEY_LEN).contains(&key.len());
         }
         // LMDB keeps duplicates as keys.
@@ -189,11 +201,13 @@ impl<W: Write> TableWriter<'_, W> {
                 writeln!(self.out, "{line}")?;
             }
             Format::Lmdb => {
+                let pairs = self.dump.pairs(self.table);
                 let header = Header {
                     name: (!self.dump.unnamed).then(|| name.clone()),
                     is_print: self.dump.print,
-                    has_duplicates: self.dump.is_pairs(self.table),
-                    other_order: Vec::new(),
+                    has_duplicates: pairs.is_some(),
+                    key_order: pairs.map_or(self.dump.key_type(self.table), |pairs| pairs.key).order(),
+                    value_order: pairs.map_or(Ordered::Bytes, |pairs| pairs.value).order(),
                     types: self.dump.types.then(|| format!("{key_type},{value_type}")),
                 };
                 lmdb::write_header(self.out, &header, map_size)?;
@@ -223,7 +237,7 @@ impl<W: Write> TableWriter<'_, W> {
                     return Ok(false);
                 }
                 let (key, value) = self.dump.pair(self.table, key, value);
-                lmdb::write_entry(self.out, self.dump.print, &key, value)?;
+                lmdb::write_entry(self.out, self.dump.print, &key, &value)?;
             }
         }
         Ok(true)

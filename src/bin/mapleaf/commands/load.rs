@@ -16,8 +16,8 @@ use crate::exchange::foreign;
 use crate::exchange::format::{Format, Unsuitable};
 use crate::exchange::input_lines::InputLines;
 use crate::exchange::lmdb::{self, Header};
+use crate::exchange::lmdb_order::{Ordered, Pairs};
 use crate::exchange::loader::{Existing, LoadOptions, Loader};
-use crate::exchange::pairs::{PAIR_TYPES, join_pair};
 use crate::human::{entries_text, parse_page_size};
 use crate::interrupt::on_interrupt;
 use crate::outcome::{Answer, Failure, file_failure, wrong};
@@ -32,7 +32,7 @@ const INPUT_BUFFER_BYTES: usize = 1 << 16;
 enum Duplicates {
     /// Load nothing.
     Refuse,
-    /// Keep them all: a table of type (bytes,bytes) to (), whose keys are the pairs.
+    /// Keep them all: a table to (), whose keys are the pairs: of type (bytes,bytes), or as LMDB orders them.
     Pairs,
     /// Keep the first value of each key.
     First,
@@ -48,7 +48,9 @@ enum Duplicates {
   mapleaf dump --types app.mapleaf | mapleaf load other.mapleaf
   mapleaf load --table users --types str,str app.mapleaf users.tsv
 
-Of several lines with the same key the last counts. Bytes from LMDB are stored as they are, whatever --types names.")]
+Of several lines with the same key the last counts. Bytes from LMDB are stored as they are, whatever --types names,
+except integer keys (INTEGERKEY), which become u32 or u64, and keys that are compared from their end (REVERSEKEY),
+which become bytes_from_end.")]
 pub(crate) struct Load {
     /// The database.
     file: PathBuf,
@@ -185,41 +187,46 @@ impl Load {
             let named = header.types.as_deref().map(TableTypes::named).transpose();
             let named = named.map_err(|problem| lines.wrong(problem))?;
             self.check_header(&header, &name, lines)?;
+            let mut next = lmdb::read_entry(lines, header.is_print)?;
+            let ordered = |order, first: Option<&Vec<u8>>| {
+                Ordered::of(order, first.map(Vec::as_slice)).map_err(|problem| lines.wrong(problem))
+            };
+            let key_type = ordered(header.key_order, next.as_ref().map(|(key, _)| key))?;
+            let value_type = ordered(header.value_order, next.as_ref().map(|(_, value)| value))?;
             let keeps_pairs = header.has_duplicates && self.duplicates == Duplicates::Pairs;
-            let pairs = TableTypes::new(PAIR_TYPES.0, PAIR_TYPES.1);
-            let types = if keeps_pairs { Some(&pairs) } else { named.as_ref().or(types) };
-            loader.begin_table(&name, types)?;
+            let pairs = Pairs { key: key_type, value: value_type };
+            let (types, key_type) = match keeps_pairs {
+                true => (Some(TableTypes::new(&pairs.key_type(), Pairs::VALUE_TYPE)), key_type),
+                false => ordered_types(&name, named.as_ref().or(types), key_type)
+                    .map_err(|problem| lines.wrong(problem))?,
+            };
+            loader.begin_table(&name, types.as_ref())?;
             let mut previous: Option<Vec<u8>> = None;
-            while let Some((key, value)) = lmdb::read_entry(lines, header.is_print)? {
-                if keeps_pairs {
-                    loader.push(join_pair(key, value), Vec::new(), lines)?;
-                    continue;
-                }
+            while let Some((key, value)) = next {
                 let is_another = previous.as_ref() != Some(&key);
-                if header.has_duplicates && self.duplicates == Duplicates::First {
+                let keeps_first = header.has_duplicates && self.duplicates == Duplicates::First;
+                if keeps_first {
                     previous = Some(key.clone());
-                    if !is_another {
-                        continue;
-                    }
                 }
-                loader.push(key, value, lines)?;
+                if keeps_pairs {
+                    let pair = pairs.join(key, value).map_err(|problem| lines.wrong(problem))?;
+                    loader.push(pair, Vec::new(), lines)?;
+                } else if is_another || !keeps_first {
+                    let key = key_type.store(key).map_err(|problem| lines.wrong(problem))?;
+                    loader.push(key, value, lines)?;
+                }
+                next = lmdb::read_entry(lines, header.is_print)?;
             }
         }
         Ok(())
     }
 
-    /// Refuses duplicates unless an option says what to keep, and warns of another order.
+    /// Refuses duplicates unless an option says what to keep.
     fn check_header(&self, header: &Header, name: &str, lines: &InputLines) -> Result<(), Failure> {
         if header.has_duplicates && self.duplicates == Duplicates::Refuse {
             return Err(lines.wrong(format!(
                 "table {name:?} has several values for a key (DUPSORT): choose with --duplicates pairs, first or last"
             )));
-        }
-        if !header.other_order.is_empty() {
-            eprintln!(
-                "table {name:?} has {} in LMDB; here keys are in the order of bytes",
-                header.other_order.join(", ")
-            );
         }
         Ok(())
     }
@@ -284,6 +291,34 @@ impl Load {
             let value =
                 value_type.encode(part("value")?, Role::Value).map_err(|problem| lines.wrong(problem))?;
             loader.push(key, value, lines)?;
+        }
+    }
+}
+
+/// The types of a table whose keys are ordered in LMDB as those of `ordered` are here, and the type by which its keys
+/// are stored. If types with other keys are given, the bytes are stored as they are.
+fn ordered_types(
+    name: &str,
+    given: Option<&TableTypes>,
+    ordered: Ordered,
+) -> Result<(Option<TableTypes>, Ordered), String> {
+    let key_type = ordered.name();
+    match (given, ordered) {
+        (_, Ordered::Bytes) => Ok((given.cloned(), ordered)),
+        (None, _) => Ok((Some(TableTypes::new(key_type, "bytes")), ordered)),
+        (Some(given), _) if given.key == key_type => Ok((Some(given.clone()), ordered)),
+        (Some(given), Ordered::U32 | Ordered::U64) if given.key != "bytes" => Err(format!(
+            "table {name:?} has keys of type {key_type} in LMDB (INTEGERKEY), not {}; keys of type bytes would be \
+             stored as they are",
+            given.key
+        )),
+        (Some(given), _) => {
+            eprintln!(
+                "table {name:?} has keys of type {key_type} in LMDB; as {} they are stored as they are, in another \
+                 order",
+                given.key
+            );
+            Ok((Some(given.clone()), Ordered::Bytes))
         }
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use crate::escape::{from_hex, hex_byte, push_hex};
 use crate::exchange::input_lines::InputLines;
+use crate::exchange::lmdb_order::Order;
 use crate::outcome::Failure;
 
 /// The longest key that LMDB holds as it is usually built; the shortest has one byte.
@@ -26,8 +27,10 @@ pub(crate) struct Header {
     pub(crate) is_print: bool,
     /// Whether a key has several values: the section has a pair of lines for each of them.
     pub(crate) has_duplicates: bool,
-    /// Flags which say that LMDB's order is not that of bytes.
-    pub(crate) other_order: Vec<String>,
+    /// The order of keys.
+    pub(crate) key_order: Order,
+    /// The order of the values of one key.
+    pub(crate) value_order: Order,
     /// The names of mapleaf's types, with a comma between them.
     pub(crate) types: Option<String>,
 }
@@ -63,9 +66,10 @@ pub(crate) fn read_header(lines: &mut InputLines) -> Result<Option<Header>, Fail
             }
             ("database", _) => header.name = Some(value.to_owned()),
             ("duplicates" | "dupsort", "1") => header.has_duplicates = true,
-            ("reversekey" | "integerkey" | "reversedup" | "integerdup", "1") => {
-                header.other_order.push(name.to_owned());
-            }
+            ("reversekey", "1") => header.key_order = Order::FromEnd,
+            ("integerkey", "1") => header.key_order = Order::Integer,
+            ("reversedup", "1") => header.value_order = Order::FromEnd,
+            ("integerdup", "1") => header.value_order = Order::Integer,
             (TYPES, _) => header.types = Some(value.to_owned()),
             _ => {} // sizes and the like, which mean nothing here
         }
@@ -127,6 +131,16 @@ pub(crate) fn write_header(out: &mut impl Write, header: &Header, map_size: u64)
     writeln!(out, "type=btree\nmapsize={map_size}\nmaxreaders=126")?;
     if header.has_duplicates {
         writeln!(out, "dupsort=1")?;
+    }
+    match header.key_order {
+        Order::Bytes => {}
+        Order::FromEnd => writeln!(out, "reversekey=1")?,
+        Order::Integer => writeln!(out, "integerkey=1")?,
+    }
+    match header.value_order {
+        Order::Bytes => {}
+        Order::FromEnd => writeln!(out, "reversedup=1")?,
+        Order::Integer => writeln!(out, "dupfixed=1\nintegerdup=1")?,
     }
     if let Some(types) = &header.types {
         writeln!(out, "{TYPES}={types}")?;

@@ -24,6 +24,8 @@ impl Type {
     pub(crate) fn encode_word(&self, word: &[u8], role: Role) -> Result<Vec<u8>, String> {
         match self {
             Type::Bytes => Ok(word.to_vec()),
+            Type::FromEnd => Ok(word.iter().rev().copied().collect()),
+            Type::NoCase => Type::Str.encode_word(&word.to_ascii_lowercase(), role),
             Type::Str => match str::from_utf8(word) {
                 Ok(_) => Ok(word.to_vec()),
                 Err(error) => Err(format!("it is not UTF-8: {error}")),
@@ -39,16 +41,20 @@ impl Type {
     /// The same of text in which [`crate::escape::escape`] has replaced what is not printable.
     pub(crate) fn encode_escaped(&self, text: &[u8], role: Role) -> Result<Vec<u8>, String> {
         match self {
-            Type::Bytes | Type::Str | Type::Scalar(Scalar::Char) => self.encode_word(&unescape(text)?, role),
+            Type::Bytes | Type::Str | Type::NoCase | Type::FromEnd | Type::Scalar(Scalar::Char) => {
+                self.encode_word(&unescape(text)?, role)
+            }
             _ => self.encode_word(text, role),
         }
     }
 
     /// The bytes with which all keys begin whose first elements are those of the array `word`, if this is a tuple or a
-    /// vector; if it is text or bytes, the bytes with which all keys begin that begin with `word`.
+    /// vector; if it is text or bytes, the bytes with which all keys begin that begin with `word` (or end with it, if
+    /// they are compared from their end).
     pub(crate) fn encode_prefix(&self, word: &[u8]) -> Result<Vec<u8>, String> {
         match self {
             Type::Str | Type::Bytes => Ok(word.to_vec()),
+            Type::NoCase | Type::FromEnd => self.encode_word(word, Role::Key),
             Type::Tuple(elements) => {
                 let values: Vec<Json> =
                     serde_json::from_slice(word).map_err(|_| self.expected("an array of first elements"))?;
@@ -92,9 +98,25 @@ impl Type {
                 let text = value.as_str().ok_or_else(|| self.expected("text"))?;
                 push_bytes(text.as_bytes(), role, is_last, out);
             }
-            Type::Bytes => {
-                let bytes = bytes_of(value).ok_or_else(|| self.expected("text, or {\"hex\": ..}"))??;
+            Type::NoCase | Type::FromEnd if role == Role::Value => {
+                return Err(format!("{self} is a type of keys only"));
+            }
+            Type::NoCase => {
+                let text = value.as_str().ok_or_else(|| self.expected("text"))?;
+                push_bytes(text.to_ascii_lowercase().as_bytes(), role, is_last, out);
+            }
+            Type::Bytes | Type::FromEnd => {
+                let mut bytes = bytes_of(value).ok_or_else(|| self.expected("text, or {\"hex\": ..}"))??;
+                if *self == Type::FromEnd {
+                    bytes.reverse();
+                }
                 push_bytes(&bytes, role, is_last, out);
+            }
+            Type::Reverse(inner) if role == Role::Value => inner.push(value, role, is_last, out)?,
+            Type::Reverse(inner) => {
+                let start = out.len();
+                inner.push(value, role, false, out)?;
+                out[start..].iter_mut().for_each(|byte| *byte = !*byte);
             }
             Type::Option(_) if value.is_null() => out.push(0),
             Type::Option(inner) => {
@@ -211,12 +233,13 @@ fn push_bytes(bytes: &[u8], role: Role, is_last: bool, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
     use std::fmt::Debug;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
     use std::num::NonZero;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use mapleaf::{EncodeKey, EncodeValue, Key, Value as StoredValue};
+    use mapleaf::{BytesFromEnd, EncodeKey, EncodeValue, Key, NoCase, Value as StoredValue};
     use serde_json::{Value, json};
 
     use crate::types::{Role, Type};
@@ -257,6 +280,12 @@ mod tests {
         agrees(vec![0xffu8, 0], json!({ "hex": "ff00" }));
         agrees(Some(Some(7u32)), json!({ "some": { "some": 7 } }));
         agrees(None::<String>, json!(null));
+        agrees(Reverse(7u16), json!(7));
+        agrees(
+            (Reverse("a\0".to_owned()), Reverse((Reverse(-1i8), vec![1u8])), 7u8),
+            json!(["a\0", [-1, "\u{1}"], 7]),
+        );
+        agrees(vec![Reverse(Some(true)), Reverse(None)], json!([{ "some": true }, null]));
         agrees(usize::MAX, json!(usize::MAX));
         agrees(NonZero::<i32>::MIN, json!(i32::MIN));
         agrees(vec![1u16, 300], json!([1, 300]));
@@ -279,6 +308,23 @@ mod tests {
                 "x".repeat(300), ["\0\u{1}", -1], { "some": "y" }
             ]),
         );
+    }
+
+    #[test]
+    fn text_without_case_and_bytes_from_their_end() {
+        let keys = Type::of_name("(nocase,bytes_from_end,reverse<nocase>)");
+        let key =
+            EncodeKey::<(NoCase, BytesFromEnd, Reverse<NoCase>)>::encode_key(&("A", b"ab\0", Reverse("B")))
+                .to_vec();
+        assert_eq!(keys.to_json(&key, Role::Key), json!(["a", "ab\0", "b"]));
+        assert_eq!(keys.encode(&json!(["A", "ab\0", "B"]), Role::Key), Ok(key));
+        assert_eq!(Type::NoCase.encode_word(b"Ada", Role::Key), Ok(b"ada".to_vec()));
+        assert_eq!(Type::NoCase.to_json(b"Ada", Role::Key), json!({ "encoded": "416461" }));
+        assert_eq!(Type::FromEnd.encode_word(b"org", Role::Key), Ok(b"gro".to_vec()));
+        assert_eq!(Type::FromEnd.encode_prefix(b"org"), Ok(b"gro".to_vec()));
+        assert_eq!(Type::FromEnd.to_text(b"gro", Role::Key), "org");
+        assert!(Type::NoCase.encode(&json!("a"), Role::Value).is_err());
+        assert_eq!(Type::FromEnd.to_json(b"a", Role::Value), json!({ "encoded": "61" }));
     }
 
     #[test]

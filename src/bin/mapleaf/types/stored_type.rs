@@ -19,6 +19,12 @@ pub(crate) enum Type {
     /// An array of other elements than bytes: a tuple of one type.
     Repeated(Box<Type>, usize),
     Vec(Box<Type>),
+    /// Keys in descending order.
+    Reverse(Box<Type>),
+    /// Text keys in which the case of ASCII letters is no difference.
+    NoCase,
+    /// Byte-string keys that are compared from their end.
+    FromEnd,
     /// A time or an address.
     OfStd(OfStd),
     /// A type that this program does not know, such as `serde`, or one of an application's own.
@@ -37,6 +43,9 @@ impl fmt::Display for Type {
             Type::NonZero(scalar) => write!(f, "nonzero<{}>", scalar.name()),
             Type::Repeated(element, length) => write!(f, "[{element};{length}]"),
             Type::Vec(element) => write!(f, "vec<{element}>"),
+            Type::Reverse(inner) => write!(f, "reverse<{inner}>"),
+            Type::NoCase => f.write_str("nocase"),
+            Type::FromEnd => f.write_str("bytes_from_end"),
             Type::OfStd(kind) => f.write_str(kind.name()),
             Type::Tuple(elements) => {
                 let names: Vec<String> = elements.iter().map(Type::to_string).collect();
@@ -53,6 +62,8 @@ impl Type {
         match name {
             "str" => return Type::Str,
             "bytes" => return Type::Bytes,
+            "nocase" => return Type::NoCase,
+            "bytes_from_end" => return Type::FromEnd,
             _ => {}
         }
         if let Some(scalar) = Scalar::of_name(name) {
@@ -67,6 +78,9 @@ impl Type {
         }
         if let Some(element) = name.strip_prefix("vec<").and_then(|rest| rest.strip_suffix('>')) {
             return Type::Vec(Box::new(Type::of_name(element)));
+        }
+        if let Some(inner) = name.strip_prefix("reverse<").and_then(|rest| rest.strip_suffix('>')) {
+            return Type::Reverse(Box::new(Type::of_name(inner)));
         }
         if let Some(array) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let parts =
@@ -106,10 +120,12 @@ impl Type {
     fn is_known(&self) -> bool {
         match self {
             Type::Other => false,
-            Type::Option(inner) | Type::Repeated(inner, _) | Type::Vec(inner) => inner.is_known(),
+            Type::Option(inner) | Type::Repeated(inner, _) | Type::Vec(inner) | Type::Reverse(inner) => {
+                inner.is_known()
+            }
             Type::Tuple(elements) => elements.iter().all(Type::is_known),
             Type::Scalar(_) | Type::NonZero(_) | Type::OfStd(_) => true,
-            Type::Array(_) | Type::Str | Type::Bytes => true,
+            Type::Array(_) | Type::Str | Type::Bytes | Type::NoCase | Type::FromEnd => true,
         }
     }
 
@@ -123,7 +139,9 @@ impl Type {
             Type::Repeated(_, 0) => Some(0),
             Type::Repeated(element, length) => element.fixed_size()?.checked_mul(*length),
             Type::OfStd(kind) => kind.fixed_size(),
+            Type::Reverse(inner) => inner.fixed_size(),
             Type::Str | Type::Bytes | Type::Option(_) | Type::Vec(_) | Type::Other => None,
+            Type::NoCase | Type::FromEnd => None,
         }
     }
 }

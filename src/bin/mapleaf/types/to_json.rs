@@ -28,6 +28,7 @@ impl Type {
     pub(crate) fn to_text(&self, bytes: &[u8], role: Role) -> String {
         match self {
             Type::Str | Type::Bytes => escape(bytes),
+            Type::FromEnd => escape(&bytes.iter().rev().copied().collect::<Vec<u8>>()),
             _ => match self.to_json(bytes, role) {
                 Json::String(text) => escape(text.as_bytes()),
                 value => value.to_string(),
@@ -41,16 +42,23 @@ impl Type {
         match self {
             Type::Scalar(scalar) => scalar.to_json(take(rest, scalar.size())?, role),
             Type::Array(length) => take(rest, *length).map(bytes_to_json),
-            Type::Str | Type::Bytes => {
-                let bytes = match role {
+            Type::NoCase | Type::FromEnd if role == Role::Value => None,
+            Type::Str | Type::Bytes | Type::NoCase | Type::FromEnd => {
+                let mut bytes = match role {
                     Role::Key if !is_last => take_delimited(rest)?,
                     _ => std::mem::take(rest).to_vec(),
                 };
                 match self {
-                    Type::Str => String::from_utf8(bytes).ok().map(Json::String),
+                    Type::NoCase if bytes.iter().any(u8::is_ascii_uppercase) => return None,
+                    Type::FromEnd => bytes.reverse(),
+                    _ => {}
+                }
+                match self {
+                    Type::Str | Type::NoCase => String::from_utf8(bytes).ok().map(Json::String),
                     _ => Some(bytes_to_json(&bytes)),
                 }
             }
+            Type::Reverse(inner) => inner.read_reversed(rest, role, is_last),
             Type::Option(inner) => match take(rest, 1)? {
                 [0] => Some(Json::Null),
                 [1] => inner.read(rest, role, is_last).map(|value| json!({ "some": value })),
@@ -68,6 +76,20 @@ impl Type {
             Type::OfStd(kind) => kind.read(rest, role).map(Json::String),
             Type::Other => None,
         }
+    }
+
+    /// Reads one of this in descending order.
+    fn read_reversed(&self, rest: &mut &[u8], role: Role, is_last: bool) -> Option<Json> {
+        if role == Role::Value {
+            return self.read(rest, role, is_last);
+        }
+        // All that follows might be of it; if its size is fixed, no more than that is inverted.
+        let limit = self.fixed_size().map_or(rest.len(), |size| size.min(rest.len()));
+        let inverted: Vec<u8> = rest[..limit].iter().map(|byte| !byte).collect();
+        let mut unread = &inverted[..];
+        let value = self.read(&mut unread, role, false)?;
+        *rest = &rest[limit - unread.len()..];
+        Some(value)
     }
 
     /// Reads a vector of this.
