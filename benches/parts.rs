@@ -68,7 +68,7 @@ fn reading(criterion: &mut Criterion) {
         bencher.iter(|| entries.get(&key(COUNT + u64::from(keys.next().unwrap()[0]))[..]).unwrap());
     });
     group.bench_function("range of 10", |bencher| {
-        bencher.iter(|| entries.range(&keys.next().unwrap()[..]..).unwrap().take(10).count());
+        bencher.iter(|| entries.range(&keys.next().unwrap()[..]..).take(10).count());
     });
     group.throughput(Throughput::Elements(16));
     group.bench_function("get_many of 16", |bencher| {
@@ -79,10 +79,10 @@ fn reading(criterion: &mut Criterion) {
     });
     group.throughput(Throughput::Elements(COUNT));
     group.bench_function("scan", |bencher| {
-        bencher.iter(|| entries.iter().unwrap().map(|entry| entry.unwrap().1.len()).sum::<usize>());
+        bencher.iter(|| entries.iter().map(|entry| entry.unwrap().1.len()).sum::<usize>());
     });
     group.bench_function("scan backward", |bencher| {
-        bencher.iter(|| entries.iter().unwrap().rev().map(|entry| entry.unwrap().1.len()).sum::<usize>());
+        bencher.iter(|| entries.iter().rev().map(|entry| entry.unwrap().1.len()).sum::<usize>());
     });
     group.finish();
 }

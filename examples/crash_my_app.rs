@@ -79,7 +79,7 @@ impl Ledger {
 /// Returns all entries of a table, or none if there is no table yet.
 fn all<V: Value + ?Sized>(db: &Db, table: &Table<u64, V>) -> Result<Vec<(u64, V::Owned)>> {
     let rx = db.read()?;
-    let entries = rx.table_or_empty(table)?.iter()?;
+    let entries = rx.table_or_empty(table)?.iter();
     entries.map(|entry| entry.map(|(key, value)| (key, V::into_owned(value)))).collect()
 }
 

@@ -18,7 +18,7 @@ fn main() -> mapleaf::Result<()> {
     let rx = db.read()?; // a snapshot: later writes do not change it
     let capitals = rx.table(&CAPITALS)?;
     println!("Japan: {:?}", capitals.get("Japan")?);
-    for entry in capitals.range("G"..)? {
+    for entry in capitals.range("G"..) {
         let (country, capital) = entry?;
         println!("{country}: {capital}");
     }

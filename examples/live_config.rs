@@ -159,7 +159,7 @@ fn value_of(rx: &ReadTxn, name: &str) -> Result<Option<String>> {
 fn print_all(rx: &ReadTxn) -> Result<()> {
     let settings = rx.table_or_empty(&SETTINGS)?;
     let mut out = io::stdout().lock();
-    for entry in settings.iter()? {
+    for entry in settings.iter() {
         let (name, (_, value)) = entry?;
         if let Some(value) = value {
             writeln!(out, "{} = {value}", &*name)?;
@@ -189,7 +189,7 @@ fn watch(db: &Db) -> Result<()> {
 fn print_changes(rx: &ReadTxn, known: u64) -> Result<()> {
     let (settings, changes) = (rx.table_or_empty(&SETTINGS)?, rx.table_or_empty(&CHANGES)?);
     let mut out = io::stdout().lock();
-    for entry in changes.range((known + 1, "")..)? {
+    for entry in changes.range((known + 1, "")..) {
         let ((_, name), ()) = entry?;
         match settings.get(name.as_str())? {
             Some((_, Some(value))) => writeln!(out, "{name} = {value}")?,

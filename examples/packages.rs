@@ -105,21 +105,21 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Load => unreachable!("it was done above"),
         Command::Get { name } => answer.print_one(name)?,
         Command::Prefix { prefix } => {
-            let found = answer.packages.prefix(prefix)?.map(|entry| Ok(entry?.0.into()));
+            let found = answer.packages.prefix(prefix).map(|entry| Ok(entry?.0.into()));
             answer.list(found)?;
         }
         Command::Range { from, to } => {
-            let found = answer.packages.range(from.as_str()..to.as_str())?.map(|entry| Ok(entry?.0.into()));
+            let found = answer.packages.range(from.as_str()..to.as_str()).map(|entry| Ok(entry?.0.into()));
             answer.list(found)?;
         }
         Command::Section { section } => {
-            let found = rx.table(&BY_SECTION)?.prefix((section,))?;
+            let found = rx.table(&BY_SECTION)?.prefix((section,));
             answer.list(found.map(|entry| Ok(entry?.0.1)))?;
         }
         Command::Sections => answer.print_sections(&rx)?,
         Command::Largest { count } => {
             // The greatest come last in the index.
-            let found = rx.table(&BY_SIZE)?.iter()?.rev();
+            let found = rx.table(&BY_SIZE)?.iter().rev();
             answer.limit = answer.limit.min(*count);
             answer.list(found.map(|entry| Ok(entry?.0.1)))?;
         }
@@ -302,7 +302,7 @@ impl<'tx> Answer<'tx> {
     /// Prints each section with its number of packages, in one pass over the index.
     fn print_sections(&mut self, rx: &ReadTxn) -> Result<()> {
         let mut sections: Vec<(String, u64)> = Vec::new();
-        for entry in rx.table(&BY_SECTION)?.iter()? {
+        for entry in rx.table(&BY_SECTION)?.iter() {
             let ((section, _), ()) = entry?;
             match sections.last_mut() {
                 Some((last, count)) if *last == section => *count += 1,

@@ -264,7 +264,7 @@ impl Plan {
     fn new(rx: &ReadTxn, mut found: FoundFiles) -> Result<Plan> {
         let mut jobs = Vec::new();
         let mut tally = Tally { unreadable: found.unreadable.len() as u64, ..Tally::default() };
-        for entry in rx.table(&FILES)?.iter()? {
+        for entry in rx.table(&FILES)?.iter() {
             let (path, before) = entry?;
             let before = IndexedFile::from(before);
             match found.files.remove(path.as_str()) {
@@ -535,8 +535,8 @@ impl Query {
 
     fn find(&self, postings: &TableRef<'_, (String, u32, u32), u32>) -> Result<Vec<Hit>> {
         let entries: Range<'_, _, _> = match self.is_prefix {
-            true => postings.range((self.text.as_str(), 0, 0)..)?,
-            false => postings.prefix((self.text.as_str(),))?,
+            true => postings.range((self.text.as_str(), 0, 0)..),
+            false => postings.prefix((self.text.as_str(),)),
         };
         let mut hits = Vec::new();
         for entry in entries {

@@ -26,7 +26,7 @@
 //! let rx = db.read()?; // a snapshot: later writes do not change it
 //! let capitals = rx.table(&CAPITALS)?;
 //! assert_eq!(capitals.get("Japan")?, Some("Tokyo")); // borrowed from the file
-//! for entry in capitals.range("G"..)? {
+//! for entry in capitals.range("G"..) {
 //!     let (country, capital) = entry?;
 //!     println!("{country}: {capital}");
 //! }

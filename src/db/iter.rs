@@ -6,8 +6,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::base::bounds::{earlier_end, later_start};
-use crate::base::{ChildRef, KeyBuf};
-use crate::db::{ReadTxn, Types};
+use crate::base::{ChildRef, KeyBuf, PageNumber};
+use crate::db::{OwnedTable, ReadTxn, TableMut, TableRef, Types};
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::tree::nodes::{Nodes, TreeTop};
@@ -23,6 +23,25 @@ use crate::types::{
 pub(super) enum EntrySource<'a> {
     Snapshot(&'a SnapshotReader),
     Transaction(FramesOverPages<'a, PageFile>),
+    /// Nothing may be read: each item is this error.
+    Refused(Refusal),
+}
+
+/// Why nothing may be read through a transaction.
+#[derive(Clone, Copy)]
+pub(super) enum Refusal {
+    Forked,
+    TransactionFailed,
+}
+
+impl From<Refusal> for Error {
+    #[cold]
+    fn from(refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Forked => Error::Forked,
+            Refusal::TransactionFailed => Error::TransactionFailed,
+        }
+    }
 }
 
 impl<'a> Nodes<'a> for EntrySource<'a> {
@@ -31,6 +50,7 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         match self {
             EntrySource::Snapshot(reader) => reader.node(at),
             EntrySource::Transaction(frames) => frames.node(at),
+            EntrySource::Refused(refusal) => Err(refusal.into()),
         }
     }
 
@@ -38,6 +58,7 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         match self {
             EntrySource::Snapshot(reader) => reader.overflow_run(at),
             EntrySource::Transaction(frames) => frames.overflow_run(at),
+            EntrySource::Refused(refusal) => Err(refusal.into()),
         }
     }
 
@@ -45,6 +66,7 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         match self {
             EntrySource::Snapshot(reader) => reader.most_nodes(),
             EntrySource::Transaction(frames) => frames.most_nodes(),
+            EntrySource::Refused(_) => 0,
         }
     }
 
@@ -52,6 +74,7 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         match self {
             EntrySource::Snapshot(reader) => Nodes::prefetch(reader, at),
             EntrySource::Transaction(frames) => frames.prefetch(at),
+            EntrySource::Refused(_) => {}
         }
     }
 
@@ -59,12 +82,14 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
         match self {
             EntrySource::Snapshot(reader) => Nodes::peek(reader, at),
             EntrySource::Transaction(frames) => frames.peek(at),
+            EntrySource::Refused(_) => &[],
         }
     }
 }
 
 /// A double-ended iterator over entries in the order of their keys. Each item is a `Result`: a page may be damaged,
-/// or an entry may not be of the table's types.
+/// or an entry may not be of the table's types. Making one cannot fail. In a forked child, or after a change of the
+/// transaction failed, the first item is the error.
 ///
 /// **An error does not move the iterator.** The next call, from either end, reads the same entry again and returns
 /// the same error, never `None` as if there were no more entries. A loop must therefore stop at the first error, as
@@ -88,7 +113,7 @@ impl<'a> Nodes<'a> for EntrySource<'a> {
 /// let rx = db.read()?;
 /// let words = rx.table(&WORDS)?;
 /// let mut found = Vec::new();
-/// for entry in words.range("b".."d")?.rev() {
+/// for entry in words.range("b".."d").rev() {
 ///     let (word, count) = entry?;
 ///     found.push((word.to_string(), count));
 /// }
@@ -109,6 +134,15 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
         Range { source, cursor, open: OpenLeaf::default(), types: PhantomData }
     }
 
+    /// An iterator each of whose items is an error.
+    #[cold]
+    pub(super) fn refused(refusal: Refusal) -> Range<'a, K, V> {
+        // A tree with a root, so that a node is asked for, which gives the error.
+        let top = TreeTop { node: ChildRef::to_page(PageNumber(0)), depth: 1 };
+        let cursor = RangeCursor::new(top, Bound::Unbounded, Bound::Unbounded);
+        Range::new(EntrySource::Refused(refusal), cursor)
+    }
+
     /// Goes to `key`: the next entry from the front is the first whose key is `key` or greater. This may skip entries
     /// or go back to earlier ones, within the range that the iterator was made with, and never past the entries that
     /// [`next_back`](DoubleEndedIterator::next_back) has returned. The next step descends the tree once, whatever the
@@ -126,7 +160,7 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
     ///
     /// // The pages, one entry of each: after each, all its other entries are skipped.
     /// let rx = db.read()?;
-    /// let mut entries = rx.table(&VISITS)?.iter()?;
+    /// let mut entries = rx.table(&VISITS)?.iter();
     /// let mut pages = Vec::new();
     /// while let Some(entry) = entries.next() {
     ///     let ((page, _), _) = entry?;
@@ -150,7 +184,7 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> Range<'a, K, V> {
     /// # let db = Db::in_memory()?;
     /// # db.update(|tx| tx.table(&HITS)?.insert_many((0..100).map(|key| (key, 0))))?;
     /// let rx = db.read()?;
-    /// let mut hits = rx.table(&HITS)?.iter()?;
+    /// let mut hits = rx.table(&HITS)?.iter();
     /// hits.seek_back(70);
     /// assert_eq!(hits.next_back().transpose()?, Some((70, 0)));
     /// assert_eq!(hits.next_back().transpose()?, Some((69, 0)));
@@ -202,6 +236,59 @@ pub(super) fn decode_owned_entry<K: Key + ?Sized, V: Value + ?Sized>(
 pub(super) fn decode_owned<V: Value + ?Sized>(value: &[u8]) -> Result<V::Owned> {
     sys::check_room(value.len())?;
     Ok(V::into_owned(V::decode(value)?))
+}
+
+/// All entries, as `iter` returns them.
+///
+/// ```
+/// # use mapleaf::{Db, Table};
+/// # const HITS: Table<str, u64> = Table::new("hits");
+/// # let db = Db::in_memory()?;
+/// # db.update(|tx| tx.table(&HITS)?.insert("ada", 1))?;
+/// let rx = db.read()?;
+/// for entry in &rx.table(&HITS)? {
+///     let (name, count) = entry?;
+///     assert_eq!((&*name, count), ("ada", 1));
+/// }
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+impl<'tx, K: Key + ?Sized, V: Value + ?Sized> IntoIterator for &TableRef<'tx, K, V> {
+    type Item = Result<(K::Owned, V::Ref<'tx>)>;
+    type IntoIter = Range<'tx, K, V>;
+
+    fn into_iter(self) -> Range<'tx, K, V> {
+        self.iter()
+    }
+}
+
+/// All entries, as `iter` returns them.
+impl<'tx, K: Key + ?Sized, V: Value + ?Sized> IntoIterator for TableRef<'tx, K, V> {
+    type Item = Result<(K::Owned, V::Ref<'tx>)>;
+    type IntoIter = Range<'tx, K, V>;
+
+    fn into_iter(self) -> Range<'tx, K, V> {
+        self.iter()
+    }
+}
+
+/// All entries, as `iter` returns them.
+impl<'a, K: Key + ?Sized, V: Value + ?Sized> IntoIterator for &'a TableMut<'_, K, V> {
+    type Item = Result<(K::Owned, V::Ref<'a>)>;
+    type IntoIter = Range<'a, K, V>;
+
+    fn into_iter(self) -> Range<'a, K, V> {
+        self.iter()
+    }
+}
+
+/// All entries, as `iter` returns them.
+impl<K: Key + ?Sized, V: Value + ?Sized> IntoIterator for &OwnedTable<K, V> {
+    type Item = Result<(K::Owned, V::Owned)>;
+    type IntoIter = OwnedRange<K, V>;
+
+    fn into_iter(self) -> OwnedRange<K, V> {
+        self.iter()
+    }
 }
 
 /// Consumes an iterator that does not move on an error, up to its first error.
@@ -298,7 +385,11 @@ impl<K: Key + ?Sized, V: Value + ?Sized> Iterator for OwnedRange<K, V> {
     type Item = Result<(K::Owned, V::Owned)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.cursor.next(self.transaction.reader()) {
+        let reader = self.transaction.reader();
+        if let Err(error) = reader.check_not_forked() {
+            return Some(Err(error));
+        }
+        match self.cursor.next(reader) {
             Ok(Some((key, value))) => match decode_owned_entry::<K, V>(key, value) {
                 Ok(entry) => Some(Ok(entry)),
                 Err(error) => {
@@ -318,7 +409,11 @@ impl<K: Key + ?Sized, V: Value + ?Sized> Iterator for OwnedRange<K, V> {
 
 impl<K: Key + ?Sized, V: Value + ?Sized> DoubleEndedIterator for OwnedRange<K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        match self.cursor.next_back(self.transaction.reader()) {
+        let reader = self.transaction.reader();
+        if let Err(error) = reader.check_not_forked() {
+            return Some(Err(error));
+        }
+        match self.cursor.next_back(reader) {
             Ok(Some((key, value))) => match decode_owned_entry::<K, V>(key, value) {
                 Ok(entry) => Some(Ok(entry)),
                 Err(error) => {

@@ -6,7 +6,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::db::Types;
-use crate::db::iter::{EntrySource, OwnedRange, Range, prefix_bounds, prefix_range_bounds, range_cursor};
+use crate::db::iter::{
+    EntrySource, OwnedRange, Range, Refusal, prefix_bounds, prefix_range_bounds, range_cursor,
+};
 use crate::db::table_info::TableInfo;
 use crate::db::write::check_types;
 use crate::error::{Error, Result};
@@ -108,7 +110,7 @@ impl ReadTxn {
     /// let rx = db.read()?;
     /// assert!(rx.table(&HITS).is_err());
     /// let hits = rx.table_or_empty(&HITS)?;
-    /// assert_eq!((hits.len(), hits.get(7)?, hits.range(..10)?.count()), (0, None, 0));
+    /// assert_eq!((hits.len(), hits.get(7)?, hits.range(..10).count()), (0, None, 0));
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn table_or_empty<K: Key + ?Sized, V: Value + ?Sized>(
@@ -131,7 +133,7 @@ impl ReadTxn {
     /// const HITS: Table<u64, u64> = Table::new("hits");
     ///
     /// fn all_hits(db: &Db) -> mapleaf::Result<impl Iterator<Item = mapleaf::Result<(u64, u64)>> + 'static> {
-    ///     Arc::new(db.read()?).owned_table(&HITS)?.iter()
+    ///     Ok(Arc::new(db.read()?).owned_table(&HITS)?.iter())
     /// }
     ///
     /// let db = Db::in_memory()?;
@@ -223,7 +225,7 @@ impl ReadTxn {
 /// let rx = db.read()?;
 /// let hits = rx.table(&HITS)?;
 /// assert_eq!(hits.get("bee")?, Some(2));
-/// assert_eq!(hits.range("b"..)?.count(), 2);
+/// assert_eq!(hits.range("b"..).count(), 2);
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 pub struct TableRef<'tx, K: ?Sized, V: ?Sized> {
@@ -287,12 +289,12 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
 
     /// Returns the entry with the smallest key.
     pub fn first(&self) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
-        self.iter()?.next().transpose()
+        self.iter().next().transpose()
     }
 
     /// Returns the entry with the greatest key.
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
-        self.iter()?.next_back().transpose()
+        self.iter().next_back().transpose()
     }
 
     /// Returns the entry with the smallest key in `range`. `first_in(key..)` is the entry of `key` or, if there is
@@ -322,7 +324,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     #[doc(alias = "get_gt")]
     #[doc(alias = "MDB_SET_RANGE")]
     pub fn first_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
-        self.range(range)?.next().transpose()
+        self.range(range).next().transpose()
     }
 
     /// Returns the entry with the greatest key in `range`. `last_in(..=key)` is the entry of `key` or, if there is
@@ -336,13 +338,13 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     #[doc(alias = "get_lower_than_or_equal_to")]
     #[doc(alias = "get_lt")]
     pub fn last_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
-        self.range(range)?.next_back().transpose()
+        self.range(range).next_back().transpose()
     }
 
     /// Returns the entries whose keys are in `range`, in ascending order; `.rev()` reverses it. `range` is any range,
     /// such as `"a".."c"`, `..=7` or `..`, or a pair of bounds. A range whose start is greater than its end is empty.
     #[inline]
-    pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'tx, K, V>> {
+    pub fn range(&self, range: impl KeyRange<K>) -> Range<'tx, K, V> {
         self.over(range.encode_range())
     }
 
@@ -355,11 +357,11 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// # db.update(|tx| tx.table(&POSTINGS)?.insert(("leaf", 3), 9))?;
     /// let rx = db.read()?;
     /// let postings = rx.table(&POSTINGS)?;
-    /// assert_eq!(postings.prefix(("leaf",))?.count(), 1);
-    /// assert_eq!(postings.prefix(("lea",))?.count(), 0, "elements are whole");
+    /// assert_eq!(postings.prefix(("leaf",)).count(), 1);
+    /// assert_eq!(postings.prefix(("lea",)).count(), 0, "elements are whole");
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'tx, K, V>> {
+    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Range<'tx, K, V> {
         self.over(prefix_bounds(&prefix))
     }
 
@@ -374,7 +376,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// fn page(db: &Db, owner: &str, after: Option<&str>) -> mapleaf::Result<Vec<String>> {
     ///     let start = after.map_or(Bound::Unbounded, |name| Bound::Excluded((owner, name)));
     ///     let rx = db.read()?;
-    ///     let files = rx.table(&FILES)?.prefix_range((owner,), (start, Bound::Unbounded))?;
+    ///     let files = rx.table(&FILES)?.prefix_range((owner,), (start, Bound::Unbounded));
     ///     files.take(2).map(|entry| entry.map(|((_, name), _)| name)).collect()
     /// }
     ///
@@ -385,23 +387,21 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// assert_eq!(page(&db, "ada", Some("b"))?, ["c"]);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn prefix_range(
-        &self,
-        prefix: impl KeyPrefix<K>,
-        range: impl KeyRange<K>,
-    ) -> Result<Range<'tx, K, V>> {
+    pub fn prefix_range(&self, prefix: impl KeyPrefix<K>, range: impl KeyRange<K>) -> Range<'tx, K, V> {
         self.over(prefix_range_bounds(&prefix, &range))
     }
 
     /// Returns all entries, in ascending order.
-    pub fn iter(&self) -> Result<Range<'tx, K, V>> {
+    pub fn iter(&self) -> Range<'tx, K, V> {
         self.over((Bound::Unbounded, Bound::Unbounded))
     }
 
     #[inline]
-    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<Range<'tx, K, V>> {
-        self.reader.check_not_forked()?;
-        Ok(Range::new(EntrySource::Snapshot(self.reader), range_cursor(&self.root, bounds)))
+    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Range<'tx, K, V> {
+        if self.reader.check_not_forked().is_err() {
+            return Range::refused(Refusal::Forked);
+        }
+        Range::new(EntrySource::Snapshot(self.reader), range_cursor(&self.root, bounds))
     }
 
     /// Returns the number of entries. It is stored, so this takes constant time.
@@ -466,30 +466,26 @@ impl<K: Key + ?Sized, V: Value + ?Sized> OwnedTable<K, V> {
     }
 
     /// Returns the entries whose keys are in `range`, in an iterator that keeps the transaction alive.
-    pub fn range(&self, range: impl KeyRange<K>) -> Result<OwnedRange<K, V>> {
-        Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, range.encode_range())))
+    pub fn range(&self, range: impl KeyRange<K>) -> OwnedRange<K, V> {
+        OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, range.encode_range()))
     }
 
     /// Returns the entries whose keys begin with `prefix`, in an iterator that keeps the transaction alive.
-    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<OwnedRange<K, V>> {
-        Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, prefix_bounds(&prefix))))
+    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> OwnedRange<K, V> {
+        OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, prefix_bounds(&prefix)))
     }
 
     /// Returns the entries whose keys begin with `prefix` and are in `range`, in an iterator that keeps the transaction
     /// alive. See [`TableRef::prefix_range`].
-    pub fn prefix_range(
-        &self,
-        prefix: impl KeyPrefix<K>,
-        range: impl KeyRange<K>,
-    ) -> Result<OwnedRange<K, V>> {
+    pub fn prefix_range(&self, prefix: impl KeyPrefix<K>, range: impl KeyRange<K>) -> OwnedRange<K, V> {
         let bounds = prefix_range_bounds(&prefix, &range);
-        Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, bounds)))
+        OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, bounds))
     }
 
     /// Returns all entries, in an iterator that keeps the transaction alive.
-    pub fn iter(&self) -> Result<OwnedRange<K, V>> {
+    pub fn iter(&self) -> OwnedRange<K, V> {
         let all = (Bound::Unbounded, Bound::Unbounded);
-        Ok(OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, all)))
+        OwnedRange::new(Arc::clone(&self.transaction), range_cursor(&self.root, all))
     }
 
     /// Returns the number of entries.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::db::Types;
 use crate::db::iter::{
-    EntrySource, Range, decode_owned, decode_owned_entry, prefix_bounds, prefix_range_bounds, range_cursor,
+    EntrySource, Range, Refusal, decode_owned, decode_owned_entry, prefix_bounds, prefix_range_bounds,
+    range_cursor,
 };
 use crate::db::table_info::TableInfo;
 use crate::db::ticket::PendingCommit;
@@ -368,54 +369,54 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
 
     /// Returns the entry with the smallest key.
     pub fn first(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
-        self.iter()?.next().transpose()
+        self.iter().next().transpose()
     }
 
     /// Returns the entry with the greatest key.
     pub fn last(&self) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
-        self.iter()?.next_back().transpose()
+        self.iter().next_back().transpose()
     }
 
     /// Returns the entry with the smallest key in `range`. See [`TableRef::first_in`](crate::TableRef::first_in).
     pub fn first_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
-        self.range(range)?.next().transpose()
+        self.range(range).next().transpose()
     }
 
     /// Returns the entry with the greatest key in `range`. See [`TableRef::last_in`](crate::TableRef::last_in).
     pub fn last_in(&self, range: impl KeyRange<K>) -> Result<Option<(K::Owned, V::Ref<'_>)>> {
-        self.range(range)?.next_back().transpose()
+        self.range(range).next_back().transpose()
     }
 
     /// Returns the entries whose keys are in `range`. See [`TableRef::range`](crate::TableRef::range).
-    pub fn range(&self, range: impl KeyRange<K>) -> Result<Range<'_, K, V>> {
+    pub fn range(&self, range: impl KeyRange<K>) -> Range<'_, K, V> {
         self.over(range.encode_range())
     }
 
     /// Returns the entries whose keys begin with `prefix`. See [`TableRef::prefix`](crate::TableRef::prefix).
-    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Result<Range<'_, K, V>> {
+    pub fn prefix(&self, prefix: impl KeyPrefix<K>) -> Range<'_, K, V> {
         self.over(prefix_bounds(&prefix))
     }
 
     /// Returns the entries whose keys begin with `prefix` and are in `range`. See
     /// [`TableRef::prefix_range`](crate::TableRef::prefix_range).
-    pub fn prefix_range(
-        &self,
-        prefix: impl KeyPrefix<K>,
-        range: impl KeyRange<K>,
-    ) -> Result<Range<'_, K, V>> {
+    pub fn prefix_range(&self, prefix: impl KeyPrefix<K>, range: impl KeyRange<K>) -> Range<'_, K, V> {
         self.over(prefix_range_bounds(&prefix, &range))
     }
 
     /// Returns all entries, in ascending order.
-    pub fn iter(&self) -> Result<Range<'_, K, V>> {
+    pub fn iter(&self) -> Range<'_, K, V> {
         self.over((Bound::Unbounded, Bound::Unbounded))
     }
 
-    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Result<Range<'_, K, V>> {
-        self.transaction.check_usable()?;
+    fn over(&self, bounds: (Bound<Encoded<'_>>, Bound<Encoded<'_>>)) -> Range<'_, K, V> {
+        match self.transaction.check_usable() {
+            Ok(()) => {}
+            Err(Error::Forked) => return Range::refused(Refusal::Forked),
+            Err(_) => return Range::refused(Refusal::TransactionFailed),
+        }
         let tree = &self.open().tree;
         let source = EntrySource::Transaction(tree.nodes(self.pages()));
-        Ok(Range::new(source, range_cursor(tree.top(), bounds)))
+        Range::new(source, range_cursor(tree.top(), bounds))
     }
 
     /// Returns the number of entries. It is stored, so this takes constant time.

@@ -66,7 +66,7 @@
 //!             let rx = db.read()?;
 //!             match rx.table(&ACCOUNTS) {
 //!                 Err(Error::TableNotFound { .. }) => Ok(0),
-//!                 accounts => accounts?.iter()?.map(|entry| Ok(entry?.1)).sum(),
+//!                 accounts => accounts?.iter().map(|entry| Ok(entry?.1)).sum(),
 //!             }
 //!         };
 //!         match sum() {

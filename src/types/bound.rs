@@ -24,10 +24,10 @@ use super::{EncodeKey, Encoded, Key};
 ///
 /// let rx = db.read()?;
 /// let visits = rx.table(&VISITS)?;
-/// assert_eq!(visits.range(("b",)..)?.count(), 3);
-/// assert_eq!(visits.range(("a",)..("b",))?.count(), 1);
-/// assert_eq!(visits.range(("a",)..=("b",))?.count(), 3);
-/// assert_eq!(visits.range(("b", 2)..)?.count(), 2);
+/// assert_eq!(visits.range(("b",)..).count(), 3);
+/// assert_eq!(visits.range(("a",)..("b",)).count(), 1);
+/// assert_eq!(visits.range(("a",)..=("b",)).count(), 3);
+/// assert_eq!(visits.range(("b", 2)..).count(), 2);
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(

@@ -32,7 +32,7 @@ use super::{EncodeKey, Encoded, EncodedBound, Encoder, Key, KeyBound, KeyBytes, 
 /// })?;
 ///
 /// let rx = db.read()?;
-/// assert_eq!(rx.table(&WORDS)?.prefix(("map",))?.count(), 2);
+/// assert_eq!(rx.table(&WORDS)?.prefix(("map",)).count(), 2);
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(

@@ -26,11 +26,11 @@ use super::{Encoded, Key, KeyBound, encode_end, encode_start};
 ///
 /// let rx = db.read()?;
 /// let users = rx.table(&USERS)?;
-/// assert_eq!(users.range("a".."c")?.count(), 2);
-/// assert_eq!(users.range(.."bob")?.count(), 1);
-/// assert_eq!(users.range(..="bob")?.count(), 2);
-/// assert_eq!(users.range(String::from("bob")..)?.count(), 2);
-/// assert_eq!(users.range(..)?.count(), 3);
+/// assert_eq!(users.range("a".."c").count(), 2);
+/// assert_eq!(users.range(.."bob").count(), 1);
+/// assert_eq!(users.range(..="bob").count(), 2);
+/// assert_eq!(users.range(String::from("bob")..).count(), 2);
+/// assert_eq!(users.range(..).count(), 3);
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(

@@ -47,7 +47,7 @@ fn words(path: &Path) -> Vec<(u64, String)> {
     assert_clean(&db);
     let rx = db.read().unwrap();
     let table = rx.table(&WORDS).unwrap();
-    table.iter().unwrap().map(|entry| entry.map(|(key, word)| (key, word.to_owned())).unwrap()).collect()
+    table.iter().map(|entry| entry.map(|(key, word)| (key, word.to_owned())).unwrap()).collect()
 }
 
 #[test]

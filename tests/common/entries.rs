@@ -12,7 +12,7 @@ pub(crate) type Contents = BTreeMap<u64, Vec<u8>>;
 
 pub(crate) fn contents(rx: &ReadTxn) -> Contents {
     let table = rx.table(&ENTRIES).unwrap();
-    table.iter().unwrap().map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap()).collect()
+    table.iter().map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap()).collect()
 }
 
 /// Changes some entries: small values, and large ones on overflow pages.

@@ -92,7 +92,7 @@ fn probes(db: &Db) -> Vec<Vec<u8>> {
     for info in rx.tables().unwrap().iter().filter(|info| info.key_type == "bytes").take(2) {
         let table = rx.table(&Bytes::named(info.name.clone())).unwrap();
         let step = table.len() as usize / 7 + 1;
-        probes.extend(table.iter().unwrap().step_by(step).map(|entry| entry.unwrap().0.to_vec()));
+        probes.extend(table.iter().step_by(step).map(|entry| entry.unwrap().0.to_vec()));
     }
     probes
 }

@@ -28,8 +28,8 @@ fn write_close_reopen_read() {
         assert_eq!(numbers.len(), (round + 1) * 1000);
         assert_eq!(numbers.get(7).unwrap(), Some("changed"));
         assert_eq!(numbers.get(999).unwrap(), Some("number 999"));
-        assert_eq!(numbers.iter().unwrap().count() as u64, numbers.len());
-        assert_eq!(numbers.range(10..20).unwrap().rev().count(), 10);
+        assert_eq!(numbers.iter().count() as u64, numbers.len());
+        assert_eq!(numbers.range(10..20).rev().count(), 10);
         let report = db.check().unwrap();
         assert!(report.is_clean(), "{report}");
     }

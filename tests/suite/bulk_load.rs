@@ -81,7 +81,7 @@ fn some_entries(random: &mut Random, page_size: usize) -> Vec<(Vec<u8>, Vec<u8>)
 fn assert_content(rx: &ReadTxn, expected: &Entries) {
     let table = rx.table(&BYTES).unwrap();
     assert_eq!(table.len(), expected.len() as u64);
-    let mut found = table.iter().unwrap();
+    let mut found = table.iter();
     for (key, value) in expected {
         let (found_key, found_value) = found.next().unwrap().unwrap();
         assert!(&*found_key == key.as_slice() && found_value == value, "{key:?}, {found_key:?}");
@@ -206,7 +206,7 @@ fn numbers_come_in_any_order() {
     assert_eq!(new.unwrap(), 99_999);
     let rx = db.read().unwrap();
     let table = rx.table(&NUMBERS).unwrap();
-    assert!(table.iter().unwrap().map(Result::unwrap).eq((0..100_000).map(squares)));
+    assert!(table.iter().map(Result::unwrap).eq((0..100_000).map(squares)));
     assert_clean(&db);
 }
 

@@ -571,11 +571,7 @@ fn each_way_to_change_a_table_is_replayed() {
     let all = |db: &Db| -> Vec<(u64, Vec<u8>)> {
         let rx = db.read().unwrap();
         let entries = rx.table(&ENTRIES).unwrap();
-        entries
-            .iter()
-            .unwrap()
-            .map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap())
-            .collect()
+        entries.iter().map(|entry| entry.map(|(key, value)| (key, value.to_vec())).unwrap()).collect()
     };
     for (name, change) in changes {
         let (_folder, path) = scratch();
@@ -610,7 +606,7 @@ fn an_older_meta_page_whose_pages_are_used_again_is_not_believed() {
         }
     };
     let all = |db: &Db| -> Vec<u64> {
-        db.read().unwrap().table(&ENTRIES).unwrap().iter().unwrap().map(|entry| entry.unwrap().0).collect()
+        db.read().unwrap().table(&ENTRIES).unwrap().iter().map(|entry| entry.unwrap().0).collect()
     };
     write(100); // the ring grows
     let mut refused = 0;

@@ -21,7 +21,7 @@ fn contents(rx: &ReadTxn) -> Contents {
     let mut contents = Contents::new();
     for index in 0..NAMES.len() {
         let Ok(table) = rx.table(&table(index)) else { continue };
-        for entry in table.iter().unwrap() {
+        for entry in table.iter() {
             let (key, value) = entry.unwrap();
             contents.insert((index, key), value.to_vec());
         }
@@ -267,7 +267,7 @@ fn others_write_between_the_steps() {
             reader = Some(other.read().unwrap());
         }
         if let Some(rx) = &reader {
-            rx.table(&table(0)).unwrap().iter().unwrap().for_each(|entry| _ = entry.unwrap());
+            rx.table(&table(0)).unwrap().iter().for_each(|entry| _ = entry.unwrap());
         }
     }
     drop(reader);

@@ -116,7 +116,7 @@ fn change(db: &Db, round: u64, random: &mut Random) -> mapleaf::Result<()> {
 fn round_of(db: &Db) -> u64 {
     let rx = db.read().unwrap();
     let Ok(bytes) = rx.table(&BYTES) else { return 0 };
-    for entry in bytes.iter().unwrap() {
+    for entry in bytes.iter() {
         let (_, value) = entry.unwrap();
         assert!(value.len() == 8 || value.windows(2).all(|pair| pair[0] == pair[1]), "a torn value");
     }

@@ -43,7 +43,7 @@ fn assert_full(db: &Db, mebibytes: u64) {
     let rx = db.read().unwrap();
     let bytes = rx.table(&BYTES).unwrap();
     assert_eq!(bytes.len(), mebibytes * 61);
-    for entry in bytes.iter().unwrap() {
+    for entry in bytes.iter() {
         let (key, value) = entry.unwrap();
         assert!(value.iter().all(|&byte| byte == (key / 100) as u8));
     }
@@ -107,7 +107,7 @@ fn a_file_does_not_shrink_under_a_reader() {
         settle(&db);
         assert!(length(&path) > 12 << 20);
         assert_eq!(rx.table(&BYTES).unwrap().len(), 12 * 61);
-        for entry in rx.table(&BYTES).unwrap().iter().unwrap() {
+        for entry in rx.table(&BYTES).unwrap().iter() {
             let (key, value) = entry.unwrap();
             assert!(value.iter().all(|&byte| byte == (key / 100) as u8));
         }
@@ -170,7 +170,7 @@ fn a_copy_of_an_open_file_is_a_good_database() {
         let other = Db::open(&copy).unwrap();
         assert_clean(&other);
         let rx = other.read().unwrap();
-        assert!(rx.table(&SMALL).unwrap().iter().unwrap().all(|entry| entry.unwrap().1 == round));
+        assert!(rx.table(&SMALL).unwrap().iter().all(|entry| entry.unwrap().1 == round));
         drop(rx);
         other.update(|tx| tx.table(&BYTES)?.insert(5, vec![3; 10_000])).unwrap();
         assert_clean(&other);
@@ -332,7 +332,7 @@ fn assert_large(rx: &ReadTxn, numbers: impl Iterator<Item = u64>, rounds: u64, n
     }
     assert_eq!(bytes.len(), count);
     assert_eq!(small.len(), rounds * SMALL_COUNT);
-    assert!(small.iter().unwrap().all(|entry| entry.unwrap().1 == newest));
+    assert!(small.iter().all(|entry| entry.unwrap().1 == newest));
 }
 
 /// Memory of this process that is no file's, in bytes; 0 where the system does not say.
@@ -406,7 +406,7 @@ fn change_small(db: &Db) {
         let changed = db.update(|tx| {
             let mut small = tx.table(&SMALL)?;
             let keys: Vec<u64> =
-                small.iter()?.map(|entry| entry.map(|(key, _)| key)).collect::<Result<_, _>>()?;
+                small.iter().map(|entry| entry.map(|(key, _)| key)).collect::<Result<_, _>>()?;
             keys.iter().try_for_each(|key| small.insert(*key, round).map(drop))?;
             Ok(keys.len() as u64)
         });
@@ -451,7 +451,7 @@ fn assert_stamped(rx: &ReadTxn) {
     assert!(small.len() >= 10);
     let stamp = small.first().unwrap().unwrap().1;
     assert!((rx.id() - 2..=rx.id()).contains(&stamp), "a recovery adds a transaction");
-    small.iter().unwrap().for_each(|entry| assert_eq!(entry.unwrap().1, stamp));
+    small.iter().for_each(|entry| assert_eq!(entry.unwrap().1, stamp));
 }
 
 #[test]

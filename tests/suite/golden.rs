@@ -105,7 +105,6 @@ fn assert_reads_right(path: &Path, verify: Verify, version: u8) {
         .table(&WORDS)
         .unwrap()
         .iter()
-        .unwrap()
         .map(|entry| entry.map(|(key, value)| (key.to_string(), value)).unwrap())
         .collect();
     assert_eq!(words, [(String::new(), 3), ("leaf".into(), 20), ("mapleaf".into(), 4)]);
@@ -113,7 +112,7 @@ fn assert_reads_right(path: &Path, verify: Verify, version: u8) {
     assert_eq!(large.get(7).unwrap(), Some(&large_value()[..]));
     assert_eq!(large.get(8).unwrap(), Some(&b""[..]));
     let long = rx.table(&LONG).unwrap();
-    assert!(long.iter().unwrap().map(|entry| entry.unwrap().0.to_vec()).eq(long_keys()));
+    assert!(long.iter().map(|entry| entry.unwrap().0.to_vec()).eq(long_keys()));
     let pairs = rx.table(&PAIRS).unwrap();
     assert_eq!(pairs.get(("below", -1)).unwrap(), Some((true, "zero")));
     assert_eq!(pairs.get(("above", 1)).unwrap(), Some((false, "")));
@@ -251,11 +250,11 @@ fn numbers_of_the_first_version_are_read_and_written() {
         let numbers = rx.table(&NUMBERS).unwrap();
         let mut expected: Vec<(u64, u64)> = (1..400 + added).map(|number| (spread(number), number)).collect();
         expected.sort_unstable();
-        assert!(numbers.iter().unwrap().map(Result::unwrap).eq(expected.iter().copied()));
+        assert!(numbers.iter().map(Result::unwrap).eq(expected.iter().copied()));
         assert!(expected.iter().all(|(key, number)| numbers.get(key).unwrap() == Some(*number)));
         let members = rx.table(&MEMBERS).unwrap();
-        assert_eq!(members.iter().unwrap().filter(Result::is_ok).count(), 300);
-        assert_eq!(members.prefix((7u32,)).unwrap().count(), 9);
+        assert_eq!(members.iter().filter(Result::is_ok).count(), 300);
+        assert_eq!(members.prefix((7u32,)).count(), 9);
     };
     assert_holds(0);
     for added in [1, 2, 50, 1000] {

@@ -115,7 +115,7 @@ fn pages_have_what_the_database_has() {
         assert!(page_size > 4096 || kinds["branch"] > 1 && kinds["free log"] > 0, "{kinds:?}");
         let rx = db.read().unwrap();
         let names = rx.table(&NAMES).unwrap();
-        let expected = names.iter().unwrap().map(|entry| {
+        let expected = names.iter().map(|entry| {
             let (key, value) = entry.unwrap();
             (key.to_string(), value.len() as u64)
         });

@@ -121,13 +121,12 @@ macro_rules! compare {
         assert_eq!(table.last().unwrap().map(owned), model.last_key_value().map(whole));
         let range = some_range(random, page_size);
         let expected: Vec<_> = model.iter().filter(|(key, _)| is_within(key, &range)).map(whole).collect();
-        let found: Vec<_> = table.range(range.clone()).unwrap().map(|entry| owned(entry.unwrap())).collect();
+        let found: Vec<_> = table.range(range.clone()).map(|entry| owned(entry.unwrap())).collect();
         assert!(found == expected, "range {range:?}");
-        let mut found: Vec<_> =
-            table.range(range.clone()).unwrap().rev().map(|entry| owned(entry.unwrap())).collect();
+        let mut found: Vec<_> = table.range(range.clone()).rev().map(|entry| owned(entry.unwrap())).collect();
         found.reverse();
         assert!(found == expected, "range {range:?} descending");
-        let mut both_ends = table.range(range.clone()).unwrap();
+        let mut both_ends = table.range(range.clone());
         let (mut front, mut back) = (Vec::new(), Vec::new());
         loop {
             let Some(entry) = (if random.one_in(2) { both_ends.next() } else { None }) else {
@@ -143,7 +142,7 @@ macro_rules! compare {
         let prefix = &some_key(random, page_size)[..];
         let prefix = &prefix[..random.below(prefix.len().min(8) + 1)];
         let expected: Vec<_> = model.iter().filter(|(key, _)| key.starts_with(prefix)).map(whole).collect();
-        let found: Vec<_> = table.prefix(prefix).unwrap().map(|entry| owned(entry.unwrap())).collect();
+        let found: Vec<_> = table.prefix(prefix).map(|entry| owned(entry.unwrap())).collect();
         assert!(found == expected, "prefix {prefix:?}");
         let keys: Vec<Vec<u8>> = (0..random.below(40)).map(|_| some_key(random, page_size)).collect();
         let expected: Vec<_> = keys.iter().map(|key| model.get(key).map(|value| &value[..])).collect();
@@ -157,7 +156,7 @@ macro_rules! compare {
 
 fn compare_table(table: &TableRef<'_, [u8], [u8]>, model: &Entries, random: &mut Random, page_size: usize) {
     compare!(*table, model, random, page_size);
-    assert_eq!(table.iter().unwrap().count(), model.len());
+    assert_eq!(table.iter().count(), model.len());
 }
 
 fn compare_own_writes(

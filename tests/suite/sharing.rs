@@ -256,7 +256,7 @@ impl Belongings {
 
 fn digest(rx: &ReadTxn) -> u64 {
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
-    for entry in rx.table(&BYTES).unwrap().iter().unwrap() {
+    for entry in rx.table(&BYTES).unwrap().iter() {
         let (key, value) = entry.unwrap();
         for &byte in key.to_le_bytes().iter().chain(value) {
             digest = (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);

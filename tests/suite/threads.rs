@@ -21,7 +21,7 @@ fn times(count: u64) -> u64 {
 fn round_of(rx: &ReadTxn, count: u64) -> u64 {
     let numbers = rx.table(&NUMBERS).unwrap();
     assert_eq!(numbers.len(), count);
-    let mut rounds = numbers.iter().unwrap().map(|entry| entry.unwrap().1);
+    let mut rounds = numbers.iter().map(|entry| entry.unwrap().1);
     let round = rounds.next().unwrap();
     assert!(rounds.all(|other| other == round), "a snapshot of two rounds");
     assert_eq!(numbers.get(count / 2).unwrap(), Some(round));
@@ -322,7 +322,7 @@ fn dropped_in_every_order() {
         let db = Db::open(&path).unwrap();
         write_round(&db, 100, 1, Durability::Durable);
         let rx = Arc::new(db.read().unwrap());
-        let range = rx.owned_table(&NUMBERS).unwrap().range(10..20).unwrap();
+        let range = rx.owned_table(&NUMBERS).unwrap().range(10..20);
         let tx = db.write().unwrap();
         tx.table(&NUMBERS).unwrap().insert(0, 77).unwrap();
         let ticket = tx.commit_deferred().unwrap();

@@ -238,7 +238,7 @@ fn verify(rx: &ReadTxn) -> Result<Vec<u64>> {
             assert_eq!(value, Some(&spread_value(writer, count, place)[..]), "spread, {}", context());
         }
         let mut next = facts.get((writer, LOG_FROM))?.unwrap_or(1);
-        for entry in log.range((writer, 0)..(writer + 1, 0))? {
+        for entry in log.range((writer, 0)..(writer + 1, 0)) {
             let (key, value) = entry?;
             assert_eq!(key, (writer, next), "log, {}", context());
             assert_eq!(value, log_value(writer, next), "log value, {}", context());
@@ -254,7 +254,7 @@ fn verify(rx: &ReadTxn) -> Result<Vec<u64>> {
             assert!(large == expected, "large of {large_by}, {}", context());
         }
         let mut place = 0;
-        for entry in rx.table(&BULK)?.range(writer << 32..(writer + 1) << 32)? {
+        for entry in rx.table(&BULK)?.range(writer << 32..(writer + 1) << 32) {
             let (key, value) = entry?;
             assert_eq!(key, writer << 32 | place, "bulk, {}", context());
             assert!(value == bulk_value(writer, place), "bulk value, {}", context());
@@ -266,7 +266,7 @@ fn verify(rx: &ReadTxn) -> Result<Vec<u64>> {
         match rx.table(&own_table(writer)) {
             Ok(own) => {
                 assert_ne!(own_by, 0, "own table, {}", context());
-                let entries: Vec<(u64, u64)> = own.iter()?.collect::<Result<_>>()?;
+                let entries: Vec<(u64, u64)> = own.iter().collect::<Result<_>>()?;
                 let expected: Vec<(u64, u64)> = (0..fact(OWN_LEN)?).map(|place| (place, own_by)).collect();
                 assert!(entries == expected, "own table of {own_by}, {}", context());
             }
@@ -286,18 +286,18 @@ fn digest(rx: &ReadTxn) -> Result<u64> {
             digest = (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }
     };
-    for entry in rx.table(&SPREAD)?.iter()? {
+    for entry in rx.table(&SPREAD)?.iter() {
         let (key, value) = entry?;
         add(&key.to_le_bytes());
         add(value);
     }
-    for entry in rx.table(&LARGE)?.iter()? {
+    for entry in rx.table(&LARGE)?.iter() {
         add(entry?.1);
     }
-    for entry in rx.table(&LOG)?.iter()? {
+    for entry in rx.table(&LOG)?.iter() {
         add(entry?.1);
     }
-    for entry in rx.table(&BULK)?.iter()? {
+    for entry in rx.table(&BULK)?.iter() {
         add(entry?.1);
     }
     Ok(digest)

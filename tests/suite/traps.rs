@@ -49,11 +49,8 @@ fn round_trip(page_size: usize, entries: &BTreeMap<Vec<u8>, Vec<u8>>) {
     let db = Db::open(&path).unwrap();
     let rx = db.read().unwrap();
     let table = rx.table(&BYTES).unwrap();
-    let found: BTreeMap<Vec<u8>, Vec<u8>> = table
-        .iter()
-        .unwrap()
-        .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap())
-        .collect();
+    let found: BTreeMap<Vec<u8>, Vec<u8>> =
+        table.iter().map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect();
     assert!(found == *entries);
     for (key, value) in entries {
         assert_eq!(table.get(key).unwrap(), Some(&value[..]));
@@ -180,7 +177,7 @@ fn table_emptied_and_refilled() {
         }
         assert!(largest < 1 << 20, "2000 small entries took {largest} bytes, without the redo log's ring");
         let rx = db.read().unwrap();
-        assert!(rx.table(&NUMBERS).unwrap().iter().unwrap().all(|entry| entry.unwrap().1 == 39));
+        assert!(rx.table(&NUMBERS).unwrap().iter().all(|entry| entry.unwrap().1 == 39));
     }
 }
 
@@ -196,7 +193,7 @@ fn transaction_bigger_than_memory() {
                 for number in 0..20_000u64 {
                     numbers.insert(number.wrapping_mul(0x9e37_79b9_7f4a_7c15), value).unwrap();
                 }
-                assert_eq!(numbers.iter().unwrap().count(), 20_000, "it reads what it has stored early");
+                assert_eq!(numbers.iter().count(), 20_000, "it reads what it has stored early");
             }
             tx
         };
@@ -207,16 +204,14 @@ fn transaction_bigger_than_memory() {
         let rx = db.read().unwrap();
         fill(2).abort();
         assert_clean(&db);
-        assert!(rx.table(&NUMBERS).unwrap().iter().unwrap().all(|entry| entry.unwrap().1 == 1));
+        assert!(rx.table(&NUMBERS).unwrap().iter().all(|entry| entry.unwrap().1 == 1));
         fill(3).commit().unwrap();
         assert_clean(&db);
-        assert!(rx.table(&NUMBERS).unwrap().iter().unwrap().all(|entry| entry.unwrap().1 == 1));
+        assert!(rx.table(&NUMBERS).unwrap().iter().all(|entry| entry.unwrap().1 == 1));
         drop((rx, db));
         let db = open(&path, mode);
         assert_clean(&db);
-        assert!(
-            db.read().unwrap().table(&NUMBERS).unwrap().iter().unwrap().all(|entry| entry.unwrap().1 == 3)
-        );
+        assert!(db.read().unwrap().table(&NUMBERS).unwrap().iter().all(|entry| entry.unwrap().1 == 3));
     }
 }
 
@@ -283,7 +278,7 @@ fn parked_reader_pins_its_own_snapshot_only() {
             "{} retired of {one_copy} a copy",
             stats.retired_pages
         );
-        assert!(parked.table(&NUMBERS).unwrap().iter().unwrap().all(|entry| entry.unwrap().1 == 0));
+        assert!(parked.table(&NUMBERS).unwrap().iter().all(|entry| entry.unwrap().1 == 0));
         assert_clean(&db);
         drop(parked);
         commit(150);
@@ -363,7 +358,7 @@ fn iterators_cannot_outlive_their_transaction() {
     })
     .unwrap();
     let range: OwnedRange<u64, u64> =
-        Arc::new(db.read().unwrap()).owned_table(&NUMBERS).unwrap().range(10..1990).unwrap();
+        Arc::new(db.read().unwrap()).owned_table(&NUMBERS).unwrap().range(10..1990);
     for round in 0..20 {
         db.update(|tx| {
             let mut numbers = tx.table(&NUMBERS)?;
@@ -419,7 +414,7 @@ fn what_a_killed_process_has_committed_is_there_and_nothing_is_torn() {
             let round = numbers.get(0).unwrap().unwrap();
             // It may have gone on after the last line that was read.
             assert!(round >= least, "{round} is there, {least} was committed");
-            assert!(numbers.iter().unwrap().all(|entry| entry.unwrap().1 == round), "all or nothing");
+            assert!(numbers.iter().all(|entry| entry.unwrap().1 == round), "all or nothing");
             assert_eq!(numbers.len(), 500);
             least = round;
         }
@@ -659,17 +654,17 @@ where
     let tx = db.write().unwrap();
     let changed = tx.table(table).unwrap();
     let mut ways: Vec<Way<'_>> = vec![
-        Box::new(|| without_entries(snapshot.iter()?)),
-        Box::new(|| without_entries(snapshot.range(0..=999)?)),
-        Box::new(|| without_entries(snapshot.iter()?.clone())),
-        Box::new(|| without_entries(owned.iter()?)),
-        Box::new(|| without_entries(owned.range(0..1000)?)),
-        Box::new(|| without_entries(changed.iter()?)),
-        Box::new(|| without_entries(changed.range(..1000)?)),
+        Box::new(|| without_entries(snapshot.iter())),
+        Box::new(|| without_entries(snapshot.range(0..=999))),
+        Box::new(|| without_entries(snapshot.iter().clone())),
+        Box::new(|| without_entries(owned.iter())),
+        Box::new(|| without_entries(owned.range(0..1000))),
+        Box::new(|| without_entries(changed.iter())),
+        Box::new(|| without_entries(changed.range(..1000))),
     ];
     if words == "damaged" {
-        ways.push(Box::new(|| without_entries(raw.iter()?)));
-        ways.push(Box::new(|| without_entries(raw.prefix(&[0][..])?)));
+        ways.push(Box::new(|| without_entries(raw.iter())));
+        ways.push(Box::new(|| without_entries(raw.prefix(&[0][..]))));
     }
     let mut before = expected;
     for way in &ways {
@@ -682,8 +677,8 @@ where
     }
     // What uses all of it up ends with the error.
     let (front, back) = before.unwrap();
-    let (borrowed, changed) = (|| snapshot.iter().unwrap(), || changed.iter().unwrap());
-    let owned = || owned.iter().unwrap();
+    let (borrowed, changed) = (|| snapshot.iter(), || changed.iter());
+    let owned = || owned.iter();
     assert_eq!([borrowed().count(), changed().count(), owned().count()], [front + 1; 3]);
     let counts = [borrowed().rev().count(), changed().rev().count(), owned().rev().count()];
     assert_eq!(counts, [back + 1; 3]);

@@ -110,7 +110,7 @@ impl Store {
         let (sessions, by_user) = (rx.table(&SESSIONS)?, rx.table(&BY_USER)?);
         let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded((user, after.into_bytes())));
         let mut page = Page { sessions: Vec::new(), next: None };
-        for entry in by_user.prefix_range((user,), (start, Bound::Unbounded))? {
+        for entry in by_user.prefix_range((user,), (start, Bound::Unbounded)) {
             let ((_, id), ()) = entry?;
             let Some(session) = sessions.get(id)?.filter(|session| session.ends > now) else { continue };
             if page.sessions.len() == limit {
@@ -126,7 +126,7 @@ impl Store {
     pub fn remove_expired(&self, now: u64) -> Result<bool> {
         let ended = self.db.view(|rx| {
             let by_end = rx.table(&BY_END)?;
-            by_end.range(..(now + 1,))?.take(EXPIRED_AT_A_TIME).collect::<Result<Vec<_>, _>>()
+            by_end.range(..(now + 1,)).take(EXPIRED_AT_A_TIME).collect::<Result<Vec<_>, _>>()
         })?;
         if ended.is_empty() {
             return Ok(false);

@@ -112,7 +112,7 @@ impl Workload for Batches {
             }
         }
         let found: Result<Model> = db.read().and_then(|rx| match rx.table(&ENTRIES) {
-            Ok(table) => table.iter()?.map(|entry| entry.map(|(key, value)| (key, value.to_vec()))).collect(),
+            Ok(table) => table.iter().map(|entry| entry.map(|(key, value)| (key, value.to_vec()))).collect(),
             Err(_) => Ok(Model::new()),
         });
         match found.map_err(|error| error.to_string())? == model {

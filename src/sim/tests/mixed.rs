@@ -149,7 +149,7 @@ pub(super) fn read_all(rx: &ReadTxn) -> Result<Model> {
     for info in rx.tables()? {
         let table: Table<[u8], [u8]> =
             Table::new(NAMES[NAMES.iter().position(|name| *name == info.name).unwrap()]);
-        let entries = rx.table(&table)?.iter()?.map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())));
+        let entries = rx.table(&table)?.iter().map(|entry| entry.map(|(k, v)| (k.to_vec(), v.to_vec())));
         model.insert(info.name.clone(), entries.collect::<Result<_>>()?);
     }
     Ok(model)

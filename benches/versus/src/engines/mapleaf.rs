@@ -129,13 +129,13 @@ impl Reader for Reading<'_> {
     fn walk(&self, first: &[u8], limit: usize, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
         match self {
             Reading::Entries(table) => {
-                for entry in table.range(first..)?.take(limit) {
+                for entry in table.range(first..).take(limit) {
                     let (key, value) = entry?;
                     see(&key, value);
                 }
             }
             Reading::Numbers(table) => {
-                for entry in table.range(number(first)..)?.take(limit) {
+                for entry in table.range(number(first)..).take(limit) {
                     let (key, value) = entry?;
                     see(&key.to_be_bytes(), &value.to_le_bytes());
                 }
@@ -146,7 +146,7 @@ impl Reader for Reading<'_> {
 
     fn walk_prefix(&self, prefix: &[u8], _: usize, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
         let Reading::Entries(table) = self else { anyhow::bail!("numbers have no prefixes") };
-        for entry in table.prefix(prefix)? {
+        for entry in table.prefix(prefix) {
             let (key, value) = entry?;
             see(&key, value);
         }
@@ -156,13 +156,13 @@ impl Reader for Reading<'_> {
     fn walk_back(&self, mut see: impl FnMut(&[u8], &[u8])) -> Result<()> {
         match self {
             Reading::Entries(table) => {
-                for entry in table.iter()?.rev() {
+                for entry in table.iter().rev() {
                     let (key, value) = entry?;
                     see(&key, value);
                 }
             }
             Reading::Numbers(table) => {
-                for entry in table.iter()?.rev() {
+                for entry in table.iter().rev() {
                     let (key, value) = entry?;
                     see(&key.to_be_bytes(), &value.to_le_bytes());
                 }

@@ -37,7 +37,7 @@ impl Count {
         } else {
             let bounds = self.range.bounds(&Notation::new(self.form, &info))?;
             let mut count = 0;
-            for entry in rx.raw_table(&self.table)?.range(bounds)? {
+            for entry in rx.raw_table(&self.table)?.range(bounds) {
                 entry?;
                 count += 1;
             }

@@ -144,14 +144,14 @@ fn list(numbers: &Acknowledged) -> String {
 fn numbers(rx: &ReadTxn) -> mapleaf::Result<Acknowledged> {
     match rx.table(&NUMBERS) {
         Err(Error::TableNotFound { .. }) => Ok(Acknowledged::new()),
-        other => other?.iter()?.collect(),
+        other => other?.iter().collect(),
     }
 }
 
 /// Compares all that is there with what must be.
 fn compare(rx: &ReadTxn, plan: Plan, found: &Acknowledged) -> mapleaf::Result<Result<(), Wrong>> {
     let mut tables = vec![ENTRIES.name().to_owned(), NUMBERS.name().to_owned(), SETTINGS.name().to_owned()];
-    let mut entries = rx.table(&ENTRIES)?.iter()?;
+    let mut entries = rx.table(&ENTRIES)?.iter();
     for (&worker, &number) in found {
         let content = plan.content(worker, number);
         for (&slot, &written) in &content.entries {
@@ -179,7 +179,7 @@ fn compare(rx: &ReadTxn, plan: Plan, found: &Acknowledged) -> mapleaf::Result<Re
             other => other?,
         };
         let mut place = 0;
-        for entry in refilled.iter()? {
+        for entry in refilled.iter() {
             let (key, value) = entry?;
             if (key, value) != (place, &plan.refilled_value(worker, by, place)[..]) {
                 wrong!(
