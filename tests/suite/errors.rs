@@ -180,6 +180,13 @@ fn a_retain_that_ends_with_an_error_of_ones_own_cannot_be_committed() {
     });
     assert_eq!(refused, Err(Refusal::Odd(4000)));
     assert!(matches!(numbers.get(1), Err(Error::TransactionFailed)));
+    // Each step of an iterator returns the error, and none says that there are no more entries.
+    let mut entries = numbers.iter();
+    for _ in 0..2 {
+        assert!(matches!(entries.next(), Some(Err(Error::TransactionFailed))));
+        assert!(matches!(entries.next_back(), Some(Err(Error::TransactionFailed))));
+    }
+    assert!(matches!(numbers.range(7..3).next(), Some(Err(Error::TransactionFailed))));
     drop(numbers);
     assert!(matches!(tx.commit(), Err(Error::TransactionFailed)));
     assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), 5000);

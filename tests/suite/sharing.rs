@@ -662,6 +662,7 @@ fn forks() {
     let ticket = deferred.commit_deferred().unwrap();
     let writing = db.write().unwrap();
     writing.table(&NUMBERS).unwrap().insert(8, 8).unwrap();
+    let owned = Arc::new(db.read().unwrap()).owned_table(&NUMBERS).unwrap();
     let mut all = Some((reader, ticket, writing, db.clone()));
     let status = process::in_forked_child(|| {
         let (reader, ticket, writing, clone) = all.take().unwrap();
@@ -680,6 +681,9 @@ fn forks() {
             is_forked(clone.stats()),
             is_forked(clone.watch().next().unwrap()),
             is_forked(clone.clone().close()),
+            is_forked(owned.iter().next().unwrap()),
+            is_forked(owned.as_ref().iter().next_back().unwrap()),
+            is_forked(writing.table(&NUMBERS)),
             is_forked(writing.commit()),
             is_forked(ticket.wait()),
             is_forked(clone.check()),
@@ -688,6 +692,7 @@ fn forks() {
         refused.iter().position(|&refused| !refused).map_or(0, |at| at as i32 + 1)
     });
     assert_eq!(status.code(), Some(0), "the number of the call that was not refused");
+    drop(owned);
     let (reader, ticket, writing, clone) = all.unwrap();
     assert_eq!(peer.ask("try-write"), "false", "the child has not ended its parent's turn");
     assert_eq!(peer.ask("readers"), "1", "nor its reading");
