@@ -186,7 +186,7 @@ fn a_retain_that_ends_with_an_error_of_ones_own_cannot_be_committed() {
         assert!(matches!(entries.next(), Some(Err(Error::TransactionFailed))));
         assert!(matches!(entries.next_back(), Some(Err(Error::TransactionFailed))));
     }
-    assert!(matches!(numbers.range(7..3).next(), Some(Err(Error::TransactionFailed))));
+    assert!(matches!(numbers.range(8..8).next(), Some(Err(Error::TransactionFailed))));
     drop(numbers);
     assert!(matches!(tx.commit(), Err(Error::TransactionFailed)));
     assert_eq!(db.read().unwrap().table(&NUMBERS).unwrap().len(), 5000);

@@ -123,13 +123,12 @@ fn a_file_longer_than_the_handles_mapping_is_not_called_damaged() {
     }
     for db in [&small, &reader] {
         let rx = db.read().unwrap();
-        let numbers = rx.table(&NUMBERS).and_then(|table| {
+        let numbers = rx.table(&NUMBERS).map(|table| {
             // The last keys lie after what is mapped, wherever the root is.
             is_told(table.get(299_999).map(drop));
             is_told(table.iter().try_for_each(|entry| entry.map(drop)));
             is_told(table.iter().rev().try_for_each(|entry| entry.map(drop)));
             is_told(table.get_many([299_999, 299_998]).map(drop));
-            Ok(())
         });
         if numbers.is_err() {
             is_told(numbers);
