@@ -14,7 +14,7 @@ use crate::layout::Image;
 
 pub(crate) const MAX_SIZE: u64 = 64 << 20;
 
-type Bytes = Table<[u8], [u8]>;
+type Bytes<'name> = Table<'name, [u8], [u8]>;
 
 /// A sound database.
 pub(crate) struct Sample {
@@ -90,7 +90,7 @@ fn probes(db: &Db) -> Vec<Vec<u8>> {
     let rx = db.read().unwrap();
     let mut probes = vec![Vec::new(), vec![0], vec![0xff; 40], b"shared".to_vec(), vec![b'k'; 5000]];
     for info in rx.tables().unwrap().iter().filter(|info| info.key_type == "bytes").take(2) {
-        let table = rx.table(&Bytes::named(info.name.clone())).unwrap();
+        let table = rx.table(&Bytes::new(&info.name)).unwrap();
         let step = table.len() as usize / 7 + 1;
         probes.extend(table.iter().step_by(step).map(|entry| entry.unwrap().0.to_vec()));
     }
@@ -236,7 +236,7 @@ fn many_tables(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
     db.update(|tx| {
         for number in 0..90usize {
             let name = format!("table {number:03} {}", "n".repeat(number * 3 % 60));
-            let mut table = tx.table(&Bytes::named(name))?;
+            let mut table = tx.table(&Bytes::new(&name))?;
             for entry in 0..number % 4 {
                 table.insert(key(entry, 10), vec![entry as u8; 30])?;
             }

@@ -21,7 +21,7 @@ use mapleaf::{
 use crate::common::Random;
 use crate::corpus::options;
 
-type Bytes = Table<[u8], [u8]>;
+type Bytes<'name> = Table<'name, [u8], [u8]>;
 
 /// At most this many tables are read.
 const MAX_TABLES: usize = 3;
@@ -268,7 +268,7 @@ impl Exercise<'_> {
             match (&*info.key_type, &*info.value_type) {
                 ("bytes", "bytes") => self.read_bytes(&rx, &name, room),
                 ("u64", "str") => {
-                    let table = rx.table(&Table::<u64, str>::named(name));
+                    let table = rx.table(&Table::<u64, str>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |text| text.len());
                     for number in [0, 1000, 77_000, u64::MAX] {
@@ -279,14 +279,14 @@ impl Exercise<'_> {
                     self.value(Context::Reading, got);
                 }
                 ("u64", "u64") => {
-                    let table = rx.table(&Table::<u64, u64>::named(name));
+                    let table = rx.table(&Table::<u64, u64>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |number| usize::from(number as u8));
                     let got = table.get(0x9E37_79B9_7F4A_7C15).map(drop);
                     self.value(Context::Reading, got);
                 }
                 ("(u32,u16)", "()") => {
-                    let table = rx.table(&Table::<(u32, u16), ()>::named(name));
+                    let table = rx.table(&Table::<(u32, u16), ()>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |()| 1);
                     let some =
@@ -294,7 +294,7 @@ impl Exercise<'_> {
                     self.value(Context::Reading, some);
                 }
                 ("(str,u64)", "(u32,str)") => {
-                    let table = rx.table(&Table::<(String, u64), (u32, String)>::named(name));
+                    let table = rx.table(&Table::<(String, u64), (u32, String)>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |(number, text)| number as usize + text.len());
                     let some =
@@ -302,17 +302,17 @@ impl Exercise<'_> {
                     self.value(Context::Reading, some);
                 }
                 ("option<i32>", "option<bool>") => {
-                    let table = rx.table(&Table::<Option<i32>, Option<bool>>::named(name));
+                    let table = rx.table(&Table::<Option<i32>, Option<bool>>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, |value| usize::from(value.unwrap_or(false)));
                 }
                 ("str", "bytes") => {
-                    let table = rx.table(&Table::<str, [u8]>::named(name));
+                    let table = rx.table(&Table::<str, [u8]>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };
                     self.scan(table, room, touch);
                 }
                 _ => {
-                    let table = rx.table(&Bytes::named(name)).map(drop);
+                    let table = rx.table(&Bytes::new(&name)).map(drop);
                     self.value(Context::Reading, table);
                 }
             }
@@ -363,7 +363,7 @@ impl Exercise<'_> {
     }
 
     fn read_bytes(&mut self, rx: &Arc<ReadTxn>, name: &str, room: u64) {
-        let definition = Bytes::named(name.to_owned());
+        let definition = Bytes::new(name);
         let table = rx.table(&definition);
         let Some(table) = self.value(Context::Reading, table) else { return };
         self.scan(table, room, touch);
@@ -413,7 +413,7 @@ impl Exercise<'_> {
                 0 => "new".to_owned(),
                 count => names[self.random.below(count)].clone(),
             };
-            let Some(mut table) = self.value(Context::Writing, tx.table(&Bytes::named(name.clone()))) else {
+            let Some(mut table) = self.value(Context::Writing, tx.table(&Bytes::new(&name))) else {
                 continue;
             };
             for _ in 0..1 + self.random.below(8) {

@@ -354,7 +354,7 @@ fn a_rename_that_meets_damage_gives_its_table_back() {
     let many_tables = |db: &Db| {
         db.update(|tx| {
             for number in 0..200 {
-                tx.table(&Table::<[u8], [u8]>::named(format!("table {number:03}")))?
+                tx.table(&Table::<[u8], [u8]>::new(&format!("table {number:03}")))?
                     .insert(b"key", b"value")?;
             }
             Ok(())

@@ -319,17 +319,17 @@ fn tables_opened_wrongly() {
 
     let long = "x".repeat(1025);
     for error in [
-        tx.table(&Table::<u64, u64>::named(long.clone())).map(drop).unwrap_err(),
+        tx.table(&Table::<u64, u64>::new(&long)).map(drop).unwrap_err(),
         tx.rename_table("bytes", &long).unwrap_err(),
     ] {
         assert!(matches!(error, Error::TableNameTooLong { length: 1025, limit: 1024 }), "{error}");
         assert_says(&error, &["1025", "1024"]);
     }
     let fits = "x".repeat(1024);
-    tx.table(&Table::<u64, u64>::named(fits.clone())).unwrap().insert(1, 1).unwrap();
+    tx.table(&Table::<u64, u64>::new(&fits)).unwrap().insert(1, 1).unwrap();
     tx.commit().unwrap();
     let rx = db.read().unwrap();
-    assert_eq!(rx.table(&Table::<u64, u64>::named(fits)).unwrap().get(1).unwrap(), Some(1));
+    assert_eq!(rx.table(&Table::<u64, u64>::new(&fits)).unwrap().get(1).unwrap(), Some(1));
     assert_eq!(rx.table(&NUMBERS).unwrap().get(1000).unwrap(), Some("still fine"));
     assert_clean(&db);
 }

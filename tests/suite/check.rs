@@ -12,8 +12,8 @@ const PAGE_SIZE: usize = 4096;
 const BLOBS: Table<u64, [u8]> = Table::new("blobs");
 const CONFIG: Table<str, u64> = Table::new("zz config");
 
-fn many(number: u64) -> Table<u64, str> {
-    Table::named(format!("many {number:04} {}", "n".repeat(60)))
+fn many(number: u64) -> String {
+    format!("many {number:04} {}", "n".repeat(60))
 }
 
 /// A database with 200 tables, so that the catalog has several leaves, and what is in it. The last commits change
@@ -22,7 +22,7 @@ fn build(path: &Path) -> (Vec<u8>, Layout) {
     let db = Db::open(path).unwrap();
     db.update(|tx| {
         for number in 0..200 {
-            let mut table = tx.table(&many(number))?;
+            let mut table = tx.table(&Table::<u64, str>::new(&many(number)))?;
             for key in 0..if number % 20 == 0 { 2000 } else { 3 } {
                 table.insert(key, format!("{key} of {number}").as_str())?;
             }
@@ -53,7 +53,7 @@ fn check(path: &Path, file: &[u8]) -> CheckReport {
 }
 
 fn name(number: u64) -> String {
-    many(number).name().to_owned()
+    many(number)
 }
 
 fn flip(file: &mut [u8], page: u32, at: usize) {

@@ -13,7 +13,7 @@ const PAGE: u64 = 4096;
 
 type Contents = BTreeMap<(usize, u64), Vec<u8>>;
 
-fn table(index: usize) -> Table<u64, [u8]> {
+fn table(index: usize) -> Table<'static, u64, [u8]> {
     Table::new(NAMES[index])
 }
 

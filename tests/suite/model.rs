@@ -15,12 +15,12 @@ use mapleaf::{
 
 type Entries = BTreeMap<Vec<u8>, Arc<[u8]>>;
 type State = BTreeMap<String, Entries>;
-type BytesTable = Table<[u8], [u8]>;
+type BytesTable<'name> = Table<'name, [u8], [u8]>;
 
 const NAMES: [&str; 5] = ["a", "b", "second", "a table with a longer name", ""];
 
-fn table(name: &str) -> BytesTable {
-    Table::named(name.to_owned())
+fn table(name: &str) -> BytesTable<'_> {
+    Table::new(name)
 }
 
 /// How one seed opens its database.

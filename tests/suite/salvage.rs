@@ -123,7 +123,7 @@ fn contents(db: &Db) -> Contents {
         let name = info.name.clone();
         let pairs: Pairs = match (&info.key_type[..], &info.value_type[..]) {
             ("str", "str") => {
-                let table = rx.table(&Table::<str, str>::named(name.clone())).unwrap();
+                let table = rx.table(&Table::<str, str>::new(&name)).unwrap();
                 table
                     .iter()
                     .map(|entry| entry.unwrap())
@@ -131,26 +131,26 @@ fn contents(db: &Db) -> Contents {
                     .collect()
             }
             ("str", "u64") => {
-                let table = rx.table(&Table::<str, u64>::named(name.clone())).unwrap();
+                let table = rx.table(&Table::<str, u64>::new(&name)).unwrap();
                 let pair = |(k, v): (mapleaf::KeyStr, u64)| (k.as_bytes().to_vec(), v.to_le_bytes().to_vec());
                 table.iter().map(|entry| pair(entry.unwrap())).collect()
             }
             ("u64", "u64") => {
-                let table = rx.table(&Table::<u64, u64>::named(name.clone())).unwrap();
+                let table = rx.table(&Table::<u64, u64>::new(&name)).unwrap();
                 let pair = |(k, v): (u64, u64)| (key_of(k), v.to_le_bytes().to_vec());
                 table.iter().map(|entry| pair(entry.unwrap())).collect()
             }
             ("u64", "bytes") => {
-                let table = rx.table(&Table::<u64, [u8]>::named(name.clone())).unwrap();
+                let table = rx.table(&Table::<u64, [u8]>::new(&name)).unwrap();
                 table.iter().map(|entry| entry.unwrap()).map(|(k, v)| (key_of(k), v.to_vec())).collect()
             }
             ("str", "bytes") => {
-                let table = rx.table(&Table::<str, [u8]>::named(name.clone())).unwrap();
+                let table = rx.table(&Table::<str, [u8]>::new(&name)).unwrap();
                 let pair = |(k, v): (mapleaf::KeyStr, &[u8])| (k.as_bytes().to_vec(), v.to_vec());
                 table.iter().map(|entry| pair(entry.unwrap())).collect()
             }
             ("bytes", "bytes") => {
-                let table = rx.table(&Table::<[u8], [u8]>::named(name.clone())).unwrap();
+                let table = rx.table(&Table::<[u8], [u8]>::new(&name)).unwrap();
                 table.iter().map(|entry| entry.unwrap()).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
             }
             other => panic!("{other:?}"),

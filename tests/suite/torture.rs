@@ -83,9 +83,12 @@ fn bulk_value(writer: u64, place: u64) -> Vec<u8> {
     bytes_for(writer, 0, place, 20 + (place % 90) as usize)
 }
 
-/// A table of the writer's own, which is there at times.
-fn own_table(writer: u64) -> Table<u64, u64> {
-    Table::named(format!("own-{writer}"))
+/// The type of the tables of the writers' own.
+type OwnTable<'name> = Table<'name, u64, u64>;
+
+/// The name of a table of the writer's own, which is there at times.
+fn own_table(writer: u64) -> String {
+    format!("own-{writer}")
 }
 
 // ---- what a writer does ----
@@ -137,14 +140,14 @@ fn change(tx: &WriteTxn, writer: u64, count: u64, random: &mut Random) -> Result
         facts.insert((writer, BULK_LEN), length)?;
     }
     if random.one_in(20) {
-        let table = own_table(writer);
+        let name = own_table(writer);
         let was_there = facts.get((writer, OWN_BY))?.unwrap_or(0) != 0;
-        assert_eq!(tx.drop_table(table.name())?, was_there, "{}", table.name());
+        assert_eq!(tx.drop_table(&name)?, was_there, "{name}");
         let length = random.below(600) as u64;
         if random.one_in(3) {
             facts.insert((writer, OWN_BY), 0)?;
         } else {
-            let mut own = tx.table(&table)?;
+            let mut own = tx.table(&OwnTable::new(&name))?;
             for place in 0..length {
                 own.insert(place, count)?;
             }
@@ -263,7 +266,7 @@ fn verify(rx: &ReadTxn) -> Result<Vec<u64>> {
         assert_eq!(place, fact(BULK_LEN)?, "bulk, {}", context());
         bulk_entries += place;
         let own_by = fact(OWN_BY)?;
-        match rx.table(&own_table(writer)) {
+        match rx.table(&OwnTable::new(&own_table(writer))) {
             Ok(own) => {
                 assert_ne!(own_by, 0, "own table, {}", context());
                 let entries: Vec<(u64, u64)> = own.iter().collect::<Result<_>>()?;

@@ -95,7 +95,7 @@ fn value_of(stamp: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn table_of(table: usize) -> Table<[u8], [u8]> {
+fn table_of(table: usize) -> Table<'static, [u8], [u8]> {
     Table::new(NAMES[table])
 }
 

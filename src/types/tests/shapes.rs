@@ -67,7 +67,7 @@ fn text_keys_take_any_text() -> Result<()> {
     assert_eq!(users.insert("ada", [1, 2])?.1, [1, 2]);
     assert!(users.insert("ada", &[])?.1.is_empty());
 
-    let strings: Table<String, str> = Table::named("strings");
+    let strings: Table<String, str> = Table::new("strings");
     let strings = Probe::new(&strings);
     assert_eq!(strings.get("ada"), b"ada");
     assert_eq!(strings.get(&ada), b"ada");
@@ -85,7 +85,7 @@ fn number_keys_take_literals() -> Result<()> {
     assert_eq!(hits.get_many(0..10), 80);
     assert_eq!(hits.insert(&7, &1)?.1, [1, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(hits.insert(7, 1)?.1, [1, 0, 0, 0, 0, 0, 0, 0]);
-    let degrees: Table<f64, f32> = Table::named(String::from("degrees"));
+    let degrees: Table<f64, f32> = Table::new("degrees");
     assert_eq!(Probe::new(&degrees).insert(1.5, &2.5)?.0.len(), 8);
     Ok(())
 }

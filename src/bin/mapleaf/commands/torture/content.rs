@@ -17,10 +17,13 @@ pub(crate) const ENTRIES: Table<(u64, u64), [u8]> = Table::new("entries");
 /// A worker's entries have keys below this; so a database does not grow for ever.
 pub(crate) const SLOTS: u64 = 1000;
 
-/// A worker's own table, which is dropped now and then, and filled again.
-pub(crate) fn refilled_table(worker: u64) -> Table<u64, [u8]> {
-    Table::named(format!("refilled-{worker}"))
+/// The name of a worker's own table, which is dropped now and then, and filled again.
+pub(crate) fn refilled_table(worker: u64) -> String {
+    format!("refilled-{worker}")
 }
+
+/// The type of the workers' own tables.
+pub(crate) type Refilled<'name> = Table<'name, u64, [u8]>;
 
 /// Numbers that follow from a seed (SplitMix64).
 pub(crate) struct Random(u64);
@@ -184,10 +187,10 @@ impl Plan {
                     entries.remove_range((worker, from)..(worker, to))?;
                 }
                 Change::Refill { entries: count } => {
-                    let table = refilled_table(worker);
-                    tx.drop_table(table.name())?;
+                    let name = refilled_table(worker);
+                    tx.drop_table(&name)?;
                     if count > 0 {
-                        let mut refilled = tx.table(&table)?;
+                        let mut refilled = tx.table(&Refilled::new(&name))?;
                         for place in 0..count {
                             refilled.insert(place, &self.refilled_value(worker, number, place)[..])?;
                         }

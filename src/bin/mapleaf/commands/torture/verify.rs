@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use mapleaf::{Db, Error, ReadTxn};
 
-use super::content::{ENTRIES, NUMBERS, Plan, SETTINGS, refilled_table};
+use super::content::{ENTRIES, NUMBERS, Plan, Refilled, SETTINGS, refilled_table};
 use super::log::{self, Acknowledged};
 
 #[derive(Args)]
@@ -170,9 +170,9 @@ fn compare(rx: &ReadTxn, plan: Plan, found: &Acknowledged) -> mapleaf::Result<Re
         if count == 0 {
             continue;
         }
-        let table = refilled_table(worker);
-        tables.push(table.name().to_owned());
-        let refilled = match rx.table(&table) {
+        let name = refilled_table(worker);
+        tables.push(name.clone());
+        let refilled = match rx.table(&Refilled::new(&name)) {
             Err(Error::TableNotFound { name }) => {
                 wrong!("WRONG: worker {worker} at {number}: no table {name}")
             }
