@@ -78,6 +78,8 @@
 //!
 //! - `serde`: values of any serde type in a compact format, as `Serde<T>`.
 //! - `messagepack`: values of any serde type with the names of their fields, as `MessagePack<T>`. Includes `serde`.
+//! - `uuid`, `chrono`, `jiff`: keys and values of these crates' types: `Uuid`, and dates and times in UTC or without
+//!   a zone.
 //! - `async`: waiting for commits in asynchronous tasks, as `WatchStream`.
 //! - `sim`: the module `sim`, a simulated disk that explores what crashes do to your program.
 //! - `cli`: the command-line program `mapleaf`.
@@ -154,6 +156,6 @@ struct Readme;
 struct Guide;
 
 /// Runs the programs of VALUES.md as tests.
-#[cfg(all(doctest, feature = "messagepack"))]
+#[cfg(all(doctest, feature = "messagepack", feature = "uuid", feature = "jiff"))]
 #[doc = include_str!("../docs/VALUES.md")]
 struct OwnValues;

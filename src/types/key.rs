@@ -20,6 +20,7 @@ use crate::Result;
 /// - all integers, their `NonZero`, `bool`, `char`, `()`, `f32` and `f64` (by [`total_cmp`](f64::total_cmp)). `usize`
 ///   and `isize` are stored as `u64` and `i64`, so that a file can be moved to any machine;
 /// - `Duration`, `SystemTime`, and the addresses of `std::net`;
+/// - with the features `uuid`, `chrono` and `jiff`: `Uuid`, and dates and times in UTC or without a zone;
 /// - `Option` (`None` first), [`Reverse`](std::cmp::Reverse) (descending), tuples of one to twelve, `Vec<T>` and
 ///   `[T; N]` (ordered by the first element that differs), of all these that are sized (`String`, not `str`). See
 ///   [`Element`](crate::Element);

@@ -31,6 +31,12 @@ mod key_text;
 mod key_tuple;
 mod lists;
 mod no_case;
+#[cfg(feature = "chrono")]
+mod of_chrono;
+#[cfg(feature = "jiff")]
+mod of_jiff;
+#[cfg(feature = "uuid")]
+mod of_uuid;
 mod prefix;
 mod range;
 mod represented;
@@ -77,4 +83,10 @@ fn decode_error(type_name: impl Into<String>, problem: impl Into<String>) -> Err
 #[cold]
 fn wrong_length(type_name: impl Into<String>, expected: usize, found: usize) -> Error {
     decode_error(type_name, format!("expected {expected} bytes, found {found}"))
+}
+
+/// Takes `bytes` for exactly the `N` bytes of a `type_name`.
+#[inline]
+fn exactly<const N: usize>(bytes: &[u8], type_name: &str) -> crate::Result<[u8; N]> {
+    bytes.try_into().map_err(|_| wrong_length(type_name, N, bytes.len()))
 }

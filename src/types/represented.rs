@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{EncodeKey, EncodeValue, Encoder, Key, KeyPosition, KeyReader, Value, decode_error};
 use crate::Result;
 
-const NANOS_PER_SECOND: u32 = 1_000_000_000;
+pub(super) const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// `$type`, called `$name`, is stored as a `$stored`: `$to` makes it of a value, and `$from` makes an optional value
 /// of it. If there is none, `$problem` says why.
@@ -73,6 +73,12 @@ macro_rules! represented {
         }
     )*};
 }
+
+#[cfg_attr(
+    not(any(feature = "chrono", feature = "jiff")),
+    expect(unused_imports, reason = "of features' types")
+)]
+pub(super) use represented;
 
 represented! {
     usize: "u64", as u64, |number| number as u64, |number| usize::try_from(number).ok(),

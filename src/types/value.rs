@@ -9,8 +9,8 @@ use crate::Result;
 
 /// A type that a table's values can have.
 ///
-/// Implemented for all types that can be keys (see [`Key`](crate::Key)), and, with the features `serde` and
-/// `messagepack`, `Serde<T>` and `MessagePack<T>` for any serde type.
+/// Implemented for all types that can be keys (see [`Key`](crate::Key)), except `NoCase` and `BytesFromEnd`, and, with
+/// the features `serde` and `messagepack`, `Serde<T>` and `MessagePack<T>` for any serde type.
 ///
 /// Reading is zero-copy: text and bytes, also inside tuples, are borrowed from the file's mapping for as long as the
 /// transaction lives. (A `Vec<T>` is read into a vector of its elements' [`Value::Ref`].) A borrowed value is a

@@ -5,14 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::{EncodeValue, Encoder, Value, decode_error, wrong_length};
+use super::{EncodeValue, Encoder, Value, decode_error, exactly};
 use crate::Result;
-
-/// Takes `bytes` for exactly the `N` bytes of a `type_name`.
-#[inline]
-fn exactly<const N: usize>(bytes: &[u8], type_name: &str) -> Result<[u8; N]> {
-    bytes.try_into().map_err(|_| wrong_length(type_name, N, bytes.len()))
-}
 
 macro_rules! number_values {
     ($($number:ident)*) => {$(

@@ -15,7 +15,8 @@ pub(crate) struct TableTypes {
 }
 
 const KNOWN_TYPES: &str = "u8 to u128, i8 to i128, nonzero<u64>, f32, f64, bool, char, (), str (for String), bytes \
-     (for [u8] and Vec<u8>), [u8;16], option<u64>, vec<u64>, (u64,str), duration, systemtime, ipaddr and socketaddr";
+     (for [u8] and Vec<u8>), [u8;16], option<u64>, vec<u64>, (u64,str), duration, systemtime, ipaddr, socketaddr, \
+     uuid, timestamp, date, time, datetime, signedduration, and of keys reverse<u64>, nocase and bytes_from_end";
 
 impl TableTypes {
     pub(crate) fn new(key: &str, value: &str) -> TableTypes {

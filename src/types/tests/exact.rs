@@ -31,7 +31,7 @@ fn assert_decode_error<T: Debug>(result: crate::Result<T>) -> Result<(), TestCas
     Ok(())
 }
 
-fn hostile_key<K: Key>()
+pub(super) fn hostile_key<K: Key>()
 where
     K::Owned: EncodeKey<K> + Debug,
 {
@@ -94,7 +94,7 @@ fn hostile_text_keys() {
     });
 }
 
-fn hostile_value<V: Value>()
+pub(super) fn hostile_value<V: Value>()
 where
     for<'a> V::Ref<'a>: EncodeValue<V> + Debug,
 {
@@ -141,7 +141,7 @@ fn hostile_values() {
 }
 
 /// Round trip of a value whose owned form is the value itself.
-fn round_trip<V>(strategy: impl Strategy<Value = V>)
+pub(super) fn round_trip<V>(strategy: impl Strategy<Value = V>)
 where
     V: Value<Owned = V> + EncodeValue<V> + Debug,
 {
@@ -178,7 +178,7 @@ fn values_come_back() {
 }
 
 #[test]
-fn values_of_std_come_back() {
+fn values_as_text_come_back() {
     use prop::array::uniform3;
     use prop::collection::vec;
     use samples::{any_length, text};

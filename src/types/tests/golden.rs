@@ -13,11 +13,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn check_key<K: Key + ?Sized>(key: impl EncodeKey<K>, expected: &str) {
+pub(super) fn check_key<K: Key + ?Sized>(key: impl EncodeKey<K>, expected: &str) {
     assert_eq!(hex(&key_bytes(key)), expected, "key of type {}", K::type_name());
 }
 
-fn check_value<V: Value + ?Sized>(value: impl EncodeValue<V>, expected: &str) {
+pub(super) fn check_value<V: Value + ?Sized>(value: impl EncodeValue<V>, expected: &str) {
     assert_eq!(hex(&value_bytes(value)), expected, "value of type {}", V::type_name());
 }
 
@@ -70,7 +70,7 @@ fn tuple_keys() {
 }
 
 #[test]
-fn keys_of_std() {
+fn keys_as_text() {
     check_key::<usize>(7, "0000000000000007");
     check_key::<isize>(-1, "7fffffffffffffff");
     check_key::<NonZero<u16>>(NonZero::new(0x1234u16).unwrap(), "1234");
@@ -125,7 +125,7 @@ fn keys_in_other_orders() {
 }
 
 #[test]
-fn values_of_std() {
+fn values_as_text() {
     check_value::<usize>(7, "0700000000000000");
     check_value::<isize>(-1, "ffffffffffffffff");
     check_value::<NonZero<u16>>(NonZero::new(0x1234u16).unwrap(), "3412");

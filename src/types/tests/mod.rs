@@ -2,6 +2,12 @@
 
 mod exact;
 mod golden;
+#[cfg(feature = "chrono")]
+mod of_chrono;
+#[cfg(feature = "jiff")]
+mod of_jiff;
+#[cfg(feature = "uuid")]
+mod of_uuid;
 mod order;
 mod owned_keys;
 mod samples;

@@ -36,7 +36,7 @@ where
 }
 
 /// A key alone, inside tuples (before and after others) and inside `Option`.
-fn check<K>(strategy: impl Strategy<Value = K> + Clone)
+pub(super) fn check<K>(strategy: impl Strategy<Value = K> + Clone)
 where
     K: Key<Owned = K> + EncodeKey<K> + Ord + Debug + Clone,
 {
@@ -99,7 +99,7 @@ fn pointers_to_text_and_bytes() {
 }
 
 #[test]
-fn numbers_of_std() {
+fn numbers_as_text() {
     check(samples::usize());
     check(samples::isize());
     check(samples::non_zero());

@@ -137,7 +137,7 @@ impl Type {
                 let values = value.as_array().ok_or_else(|| self.expected("an array"))?;
                 element.push_vector(values, role, is_last, out)?;
             }
-            Type::OfStd(kind) => {
+            Type::AsText(kind) => {
                 let text = match value {
                     Json::Number(number) => number.to_string(),
                     _ => value.as_str().unwrap_or_default().to_owned(),

@@ -1,8 +1,8 @@
 //! The types that tables have, known at run time: between stored bytes and JSON, or words of the command line. The
 //! encodings are the library's; which of them a table has, and what it looks like in JSON, is decided here.
 
+mod as_text;
 mod from_json;
-mod of_std;
 mod role;
 mod scalar;
 mod stored_type;

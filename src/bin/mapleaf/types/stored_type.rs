@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::of_std::OfStd;
+use super::as_text::AsText;
 use super::scalar::Scalar;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -26,7 +26,7 @@ pub(crate) enum Type {
     /// Byte-string keys that are compared from their end.
     FromEnd,
     /// A time or an address.
-    OfStd(OfStd),
+    AsText(AsText),
     /// A type that this program does not know, such as `serde`, or one of an application's own.
     Other,
 }
@@ -46,7 +46,7 @@ impl fmt::Display for Type {
             Type::Reverse(inner) => write!(f, "reverse<{inner}>"),
             Type::NoCase => f.write_str("nocase"),
             Type::FromEnd => f.write_str("bytes_from_end"),
-            Type::OfStd(kind) => f.write_str(kind.name()),
+            Type::AsText(kind) => f.write_str(kind.name()),
             Type::Tuple(elements) => {
                 let names: Vec<String> = elements.iter().map(Type::to_string).collect();
                 write!(f, "({})", names.join(","))
@@ -87,8 +87,8 @@ impl Type {
                 array.rsplit_once(';').and_then(|(element, length)| Some((element, length.parse().ok()?)));
             return parts.and_then(|(element, length)| Type::array(element, length)).unwrap_or(Type::Other);
         }
-        if let Some(kind) = OfStd::parse(name) {
-            return Type::OfStd(kind);
+        if let Some(kind) = AsText::parse(name) {
+            return Type::AsText(kind);
         }
         match name.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
             Some(inner) => Type::Tuple(split_at_commas(inner).into_iter().map(Type::of_name).collect()),
@@ -124,7 +124,7 @@ impl Type {
                 inner.is_known()
             }
             Type::Tuple(elements) => elements.iter().all(Type::is_known),
-            Type::Scalar(_) | Type::NonZero(_) | Type::OfStd(_) => true,
+            Type::Scalar(_) | Type::NonZero(_) | Type::AsText(_) => true,
             Type::Array(_) | Type::Str | Type::Bytes | Type::NoCase | Type::FromEnd => true,
         }
     }
@@ -138,7 +138,7 @@ impl Type {
             Type::Tuple(elements) => elements.iter().map(Type::fixed_size).sum(),
             Type::Repeated(_, 0) => Some(0),
             Type::Repeated(element, length) => element.fixed_size()?.checked_mul(*length),
-            Type::OfStd(kind) => kind.fixed_size(),
+            Type::AsText(kind) => kind.fixed_size(),
             Type::Reverse(inner) => inner.fixed_size(),
             Type::Str | Type::Bytes | Type::Option(_) | Type::Vec(_) | Type::Other => None,
             Type::NoCase | Type::FromEnd => None,

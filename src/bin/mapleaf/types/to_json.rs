@@ -1,15 +1,15 @@
 //! From the bytes that a table stores to JSON, or to a line of text: the reverse of `from_json`.
 //!
 //! A key or value is in JSON what it is in Rust: a number, text, `true`, `null` for `()` and `None`, an array for a
-//! tuple, a vector or an array, text for a time or an address (`of_std`). What JSON has no form for is an object of one
-//! field: `{"some": x}` for `Some`, `{"hex": "00ff"}` for bytes that are not UTF-8 (and for floats that are not
+//! tuple, a vector or an array, text for a time, an address or a UUID (`as_text`). What JSON has no form for is an object
+//! of one field: `{"some": x}` for `Some`, `{"hex": "00ff"}` for bytes that are not UTF-8 (and for floats that are not
 //! numbers: their bits), `{"encoded": "00ff"}` for stored bytes that are not an encoding of the type, or of a type that
 //! this program does not know, such as `serde`.
 
 use mapleaf::{Key, KeyBytes, Value};
 use serde_json::{Value as Json, json};
 
-use super::of_std::take;
+use super::as_text::take;
 use super::role::Role;
 use super::stored_type::Type;
 use crate::escape::{escape, to_hex};
@@ -73,7 +73,7 @@ impl Type {
                 read_elements(std::iter::repeat_n(&**element, *length), rest, role, is_last)
             }
             Type::Vec(element) => element.read_vector(rest, role, is_last).map(Json::Array),
-            Type::OfStd(kind) => kind.read(rest, role).map(Json::String),
+            Type::AsText(kind) => kind.read(rest, role).map(Json::String),
             Type::Other => None,
         }
     }
