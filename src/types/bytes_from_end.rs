@@ -33,7 +33,7 @@ const NAME: &str = "bytes_from_end";
 ///
 /// let rx = db.read()?;
 /// let hosts = rx.table(&HOSTS)?;
-/// assert_eq!(hosts.prefix(b".org")?.count(), 2);
+/// assert_eq!(hosts.prefix(b".org").count(), 2);
 /// let (first, ()) = hosts.first()?.unwrap();
 /// assert_eq!(&*first, b"example.org");
 /// # Ok::<(), mapleaf::Error>(())

@@ -36,7 +36,7 @@ const NAME: &str = "nocase";
 /// let rx = db.read()?;
 /// let users = rx.table(&USERS)?;
 /// assert_eq!(users.get("ADA")?, Some("Ada"));
-/// assert_eq!(users.prefix("AD")?.count(), 1);
+/// assert_eq!(users.prefix("AD").count(), 1);
 /// let (name, _) = users.first()?.unwrap();
 /// assert_eq!(name.as_str(), "ada");
 /// # Ok::<(), mapleaf::Error>(())

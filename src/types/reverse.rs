@@ -27,7 +27,7 @@ use crate::Result;
 ///     Ok(())
 /// })?;
 /// let rx = db.read()?;
-/// let newest = rx.table(&MESSAGES)?.prefix(("lobby",))?.next().unwrap()?;
+/// let newest = rx.table(&MESSAGES)?.prefix(("lobby",)).next().unwrap()?;
 /// assert_eq!(newest, (("lobby".to_owned(), Reverse(2)), "bye"));
 /// # Ok::<(), mapleaf::Error>(())
 /// ```
