@@ -125,8 +125,8 @@ pub use copy::{Increment, restore};
 pub use db::WatchStream;
 pub use db::{
     AccessPattern, BulkLoad, Compaction, Db, OpenOptions, OwnedRange, OwnedTable, PendingCommit, Range,
-    ReadTxn, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Watch, WatchStopper,
-    WriteTxn,
+    ReadTxn, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Watch,
+    WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};

@@ -87,6 +87,15 @@ fn the_first_program_is_the_one_in_the_readme_and_prints_what_it_says() {
     check(folder.path().join("first.mapleaf"));
 }
 
+// ---- parallel_scan ----
+
+#[test]
+fn parallel_scan_finds_the_same_in_every_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = run(folder.path(), "parallel_scan", &["--count", "5000", "--threads", "3", "--rounds", "1"]);
+    assert!(said.well().contains("3 rayon threads:") && said.out.contains("a sample of 100:"), "{said:?}");
+}
+
 // ---- word_index ----
 
 fn some_files() -> TempDir {

@@ -1,5 +1,5 @@
 //! The vocabulary of every layer: identifiers, little-endian bytes, the checksum, owned keys, sets of
-//! pages.
+//! pages, pseudorandom numbers.
 
 pub(crate) mod bounds;
 pub(crate) mod bytes;
@@ -12,8 +12,10 @@ pub(crate) mod mutation;
 pub(crate) mod page_set;
 #[cfg(test)]
 pub(crate) mod property;
+pub(crate) mod random;
 
 pub(crate) use ids::{ChildRef, Extent, Lsn, PageNumber, TransactionId};
 pub(crate) use key_buf::{ApartKey, KeyBuf};
 pub(crate) use key_start::KeyStart;
 pub(crate) use page_set::PageSet;
+pub(crate) use random::SplitMix64;

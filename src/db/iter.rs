@@ -217,7 +217,7 @@ impl<K: ?Sized, V: ?Sized> Clone for Range<'_, K, V> {
 }
 
 #[inline(always)]
-fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
+pub(super) fn decode_entry<'a, K: Key + ?Sized, V: Value + ?Sized>(
     key: KeyBuf,
     value: &'a [u8],
 ) -> Result<(K::Owned, V::Ref<'a>)> {

@@ -3,6 +3,7 @@
 mod bulk;
 mod compaction;
 mod copies;
+mod counting;
 mod iter;
 mod options;
 mod raw;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub use self::bulk::BulkLoad;
 pub use self::compaction::Compaction;
+pub use self::counting::SplitRange;
 pub use self::iter::{OwnedRange, Range};
 pub use self::options::{AccessPattern, OpenOptions};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};
@@ -46,6 +48,10 @@ use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::reader_info::ReaderInfo;
 use crate::txn::write::Transaction;
+use crate::types::{Key, Value};
+
+/// An entry as a read returns it.
+type FoundEntry<'a, K, V> = (<K as Key>::Owned, <V as Value>::Ref<'a>);
 
 /// Marks a struct of no size with the types of a table.
 type Types<K, V> = std::marker::PhantomData<(fn() -> Box<K>, fn() -> Box<V>)>;

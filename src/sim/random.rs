@@ -1,6 +1,8 @@
 //! Pseudorandom numbers that depend on their seed only, in every version of the library: a seed that was printed once
 //! remains valid.
 
+use crate::base::SplitMix64;
+
 /// A generator of pseudorandom numbers (splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
 /// generators", 2014).
 ///
@@ -12,22 +14,18 @@
 /// assert!(one.below(6) < 6);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     /// Returns the generator for `seed`.
     pub fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(SplitMix64::new(seed))
     }
 
     /// Returns the next number. All are equally likely.
     #[allow(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next()
     }
 
     /// Returns a number from 0 to `limit - 1`, or 0 if `limit` is 0.

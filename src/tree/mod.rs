@@ -1,11 +1,12 @@
 //! The B+tree: search, cursors, insertion, deletion, balance. It reaches pages through two traits and depends on no
 //! file and no transaction, so it runs on a `Vec` of pages in tests and under Miri.
 //!
-//! Reading (`get`, `cursor`, `walk`, `newer`) is written against [`nodes::Nodes`]: finished pages alone, or a write
-//! transaction's frames over them. Changing is [`TreeMut`]'s: `tree_mut` (state, insertion), `remove`, `balance`
-//! (over `items`), `share`, `move_down`, `seal`.
+//! Reading (`get`, `cursor`, `leaves`, `count`, `sample`, `split`, `walk`, `newer`) is written against
+//! [`nodes::Nodes`]: finished pages alone, or a write transaction's frames over them. Changing is [`TreeMut`]'s:
+//! `tree_mut` (state, insertion), `remove`, `balance` (over `items`), `redistribute`, `move_down`, `seal`.
 
 mod balance;
+mod count;
 pub(crate) mod cursor;
 mod frames;
 pub(crate) mod get;
@@ -18,7 +19,9 @@ pub(crate) mod nodes;
 pub(crate) mod pages;
 mod redistribute;
 mod remove;
+mod sample;
 mod seal;
+mod split;
 mod tree_mut;
 pub(crate) mod walk;
 
@@ -27,11 +30,14 @@ mod tests;
 
 #[allow(unused_imports)]
 pub(crate) use {
+    count::{Bounds, count_range, entry_of_rank, estimate_range},
     cursor::{End, OpenLeaf, RangeCursor},
     frames::FramesOverPages,
     get::{get, get_many},
-    leaves::leaves_in_range,
+    leaves::Leaves,
     nodes::{Nodes, TreeTop},
+    sample::sample,
+    split::boundaries,
     tree_mut::{NewValue, TreeMut},
     walk::{VisitedPages, Visitor, walk},
 };

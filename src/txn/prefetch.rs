@@ -2,13 +2,13 @@
 
 use std::ops::Bound;
 
-use crate::base::{ChildRef, Extent, PageNumber};
+use crate::base::{Extent, PageNumber};
 use crate::error::Result;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::node::NodeView;
 use crate::format::tree_root::TreeRoot;
-use crate::tree::leaves_in_range;
 use crate::tree::pages::PageSource;
+use crate::tree::{End, Leaves};
 use crate::txn::read::SnapshotReader;
 
 /// What [`TableRef::prefetch`](crate::TableRef::prefetch) did.
@@ -26,14 +26,14 @@ impl SnapshotReader {
     pub(crate) fn prefetch(
         &self,
         root: &TreeRoot,
-        (lower, upper): (Bound<&[u8]>, Bound<&[u8]>),
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> Result<Prefetched> {
         let mut leaves = Vec::new();
-        leaves_in_range(self, root, lower, upper, &mut |leaf: ChildRef| {
+        let mut walk = Leaves::new(self, root, bounds, End::Front);
+        while let Some(leaf) = walk.next()? {
             // A reference to a frame is damage, which reading will report.
             leaf.page().into_iter().for_each(|first| push(&mut leaves, Extent { first, count: 1 }));
-            Ok(())
-        })?;
+        }
         let mut prefetched = Prefetched::default();
         for run in leaves {
             self.bring_in(run, &mut prefetched)?;

@@ -53,6 +53,8 @@ fn entries_are_shown_as_their_types_say() {
     assert_eq!(answer(at, &["scan", "a.mapleaf", "bytes"]), "\\x00\\xff\t\\\\x\\x00\n");
     assert_eq!(answer(at, &["count", "a.mapleaf", "visits"]), "3\n");
     assert_eq!(answer(at, &["count", "--to", r#"["home",2]"#, "a.mapleaf", "visits"]), "1\n");
+    let estimate = ["count", "--estimate", "--to", r#"["home",2]"#, "a.mapleaf", "visits"];
+    assert_eq!(answer(at, &estimate), "1\n", "exact in one leaf");
     let tables = answer(at, &["tables", "--json", "a.mapleaf"]);
     assert_eq!(tables.lines().count(), 3);
     assert!(tables.contains(r#""key_type":"(str,u32)""#), "{tables}");

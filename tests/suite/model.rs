@@ -139,6 +139,18 @@ macro_rules! compare {
         assert!(both_ends.next().is_none() && both_ends.next_back().is_none());
         front.extend(back.into_iter().rev());
         assert!(front == expected, "range {range:?} from both ends");
+        assert_eq!(table.count(range.clone()).unwrap(), expected.len() as u64, "range {range:?}");
+        let about = table.estimate(range.clone()).unwrap();
+        assert!(about <= table.len() && (about == 0) == expected.is_empty(), "{about} in {range:?}");
+        let n = random.below(model.len() + 3);
+        assert_eq!(table.nth(n as u64).unwrap().map(owned), model.iter().nth(n).map(whole));
+        let sample = table.sample(random.below(20), random.next()).unwrap();
+        let is_entry = |(key, value): &(mapleaf::KeyBytes, &[u8])| model[&key[..]][..] == **value;
+        assert!(sample.iter().all(is_entry), "a sample has entries of the table");
+        let parts = table.split_range(range.clone(), random.below(9)).unwrap();
+        let parts = parts.into_iter().flat_map(|part| table.range(part));
+        let found: Vec<_> = parts.map(|entry| owned(entry.unwrap())).collect();
+        assert!(found == expected, "parts of {range:?}");
         let prefix = &some_key(random, page_size)[..];
         let prefix = &prefix[..random.below(prefix.len().min(8) + 1)];
         let expected: Vec<_> = model.iter().filter(|(key, _)| key.starts_with(prefix)).map(whole).collect();

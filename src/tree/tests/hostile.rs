@@ -7,7 +7,10 @@ use crate::base::{PageNumber, PageSet, TransactionId};
 use crate::error::Error;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 use crate::tree::pages::TreeRoot;
-use crate::tree::{NewValue, OpenLeaf, RangeCursor, TreeMut, get, get_many, walk};
+use crate::tree::{
+    NewValue, OpenLeaf, RangeCursor, TreeMut, boundaries, count_range, entry_of_rank, estimate_range, get,
+    get_many, sample, walk,
+};
 
 /// A small random generator (xorshift64*): the tests are the same each time.
 struct Random(u64);
@@ -86,6 +89,14 @@ fn read_everything(pages: &Pages, root: &TreeRoot) {
                 break;
             }
         }
+    }
+    let bounds = (Bound::Included(&keys[7][..]), Bound::Excluded(&keys[keys.len() - 9][..]));
+    value_or_corrupt(count_range(pages, root, bounds));
+    value_or_corrupt(estimate_range(pages, root, root.entries, bounds));
+    value_or_corrupt(entry_of_rank(pages, root, root.entries, root.entries / 2));
+    for count in [1, 30] {
+        value_or_corrupt(sample(pages, root, root.entries, count, 3));
+        value_or_corrupt(boundaries(pages, root, bounds, count * 2));
     }
     value_or_corrupt(walk(
         pages,

@@ -1,5 +1,6 @@
 //! Tests of the tree as a whole, on pages in memory.
 
+mod counting;
 mod hostile;
 mod model;
 mod scan;

@@ -8,7 +8,7 @@ use crate::base::PageNumber;
 use crate::error::{Error, corrupt};
 use crate::format::page::MIN_PAGE_SIZE;
 use crate::tree::pages::{PageSource, TreeRoot};
-use crate::tree::{End, NewValue, Nodes, OpenLeaf, RangeCursor};
+use crate::tree::{End, Leaves, NewValue, Nodes, OpenLeaf, RangeCursor};
 
 /// The length of the value with a number.
 type ValueLen = fn(usize) -> usize;
@@ -151,15 +151,11 @@ impl PageSource for Damaged<'_> {
 }
 
 fn leaf_of(store: &Store, root: &TreeRoot, key: &[u8]) -> PageNumber {
-    let mut leaves = Vec::new();
     let bounds = (Bound::Included(key), Bound::Included(key));
-    crate::tree::leaves_in_range(&store.pages, root, bounds.0, bounds.1, &mut |leaf| {
-        leaves.push(leaf.page().unwrap());
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!(leaves.len(), 1);
-    leaves[0]
+    let mut leaves = Leaves::new(&store.pages, root, bounds, End::Front);
+    let leaf = leaves.next().unwrap().expect("a leaf");
+    assert!(leaves.next().unwrap().is_none());
+    leaf.page().unwrap()
 }
 
 #[test]
