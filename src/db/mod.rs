@@ -9,6 +9,7 @@ mod options;
 mod raw;
 mod read;
 mod removal;
+mod retype;
 mod stats;
 mod suspended;
 mod table_info;

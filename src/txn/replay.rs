@@ -131,6 +131,9 @@ impl Transaction {
                 };
             }
             Operation::Rename { to } => return self.rename_table(name, to),
+            Operation::Retype { key_type, value_type } => {
+                return self.retype_table(name, key_type, value_type);
+            }
             _ => {}
         }
         let Some(mut table) = self.take_table(name)? else {
@@ -153,7 +156,8 @@ impl Transaction {
                     other => other.map(drop),
                 }
             }
-            Operation::Create { .. } | Operation::Drop | Operation::Rename { .. } => Ok(()),
+            Operation::Create { .. } | Operation::Drop => Ok(()),
+            Operation::Rename { .. } | Operation::Retype { .. } => Ok(()),
         };
         self.return_table(table);
         changed.map_err(|error| match error {

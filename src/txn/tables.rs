@@ -1,5 +1,5 @@
-//! The tables of a write transaction: opened, changed, created, dropped, renamed. Each change is one of the redo log's
-//! operations, too.
+//! The tables of a write transaction: opened, changed, created, dropped, renamed, given other types. Each change is one
+//! of the redo log's operations, too.
 //!
 //! Invariants:
 //! - Each open table's tree is with its `TableMut`; the others are in the transaction. So the same table is never open
@@ -42,10 +42,7 @@ impl Transaction {
         key_type: String,
         value_type: String,
     ) -> Result<Box<OpenTable>> {
-        let length = name.len().max(key_type.len() + value_type.len());
-        if length > MAX_NAME_LEN {
-            return Err(Error::TableNameTooLong { length, limit: MAX_NAME_LEN });
-        }
+        check_name_len(name.len().max(key_type.len() + value_type.len()))?;
         let entry = TableEntry { root: TreeRoot::default(), key_type, value_type };
         self.put_entry(name, &entry)?;
         let TableEntry { key_type, value_type, .. } = &entry;
@@ -114,9 +111,7 @@ impl Transaction {
 
     /// Gives a table another name.
     pub(crate) fn rename_table(&self, from: &str, to: &str) -> Result<()> {
-        if to.len() > MAX_NAME_LEN {
-            return Err(Error::TableNameTooLong { length: to.len(), limit: MAX_NAME_LEN });
-        }
+        check_name_len(to.len())?;
         let Some(mut table) = self.take_table(from)? else {
             return Err(Error::TableNotFound { name: from.to_owned() });
         };
@@ -135,6 +130,20 @@ impl Transaction {
         self.tables.borrow_mut().remove(from);
         table.name = to.to_owned();
         self.return_table(table);
+        Ok(())
+    }
+
+    /// Gives a table types with other names; its entries stay as they are.
+    pub(crate) fn retype_table(&self, name: &str, key_type: &str, value_type: &str) -> Result<()> {
+        check_name_len(key_type.len() + value_type.len())?;
+        let Some(mut table) = self.take_table(name)? else {
+            return Err(Error::TableNotFound { name: name.to_owned() });
+        };
+        (table.entry.key_type, table.entry.value_type) = (key_type.to_owned(), value_type.to_owned());
+        let stored = self.put_entry(name, &table.entry);
+        self.return_table(table);
+        stored?;
+        self.log(name, Operation::Retype { key_type, value_type });
         Ok(())
     }
 
@@ -288,5 +297,13 @@ impl Transaction {
     /// Makes the transaction one that is not in the log: its commit waits for a checkpoint.
     pub(crate) fn leave_unlogged(&self) {
         self.record.borrow_mut().give_up();
+    }
+}
+
+/// Checks the length of a name, or of the names of a table's types together.
+fn check_name_len(length: usize) -> Result<()> {
+    match length {
+        0..=MAX_NAME_LEN => Ok(()),
+        _ => Err(Error::TableNameTooLong { length, limit: MAX_NAME_LEN }),
     }
 }

@@ -492,8 +492,15 @@ impl Exercise<'_> {
     }
 
     fn change_catalog(&mut self, tx: &WriteTxn, name: &str) {
-        match self.random.below(4) {
+        let types = tx.tables().ok().and_then(|tables| tables.into_iter().find(|table| table.name == name));
+        match self.random.below(5) {
             0 => drop(self.value(Context::Writing, tx.drop_table(name))),
+            4 => {
+                let from =
+                    types.as_ref().map_or(("", ""), |types| (&types.key_type[..], &types.value_type[..]));
+                let retyped = tx.retype_table(&Table::<[u8], [u8]>::new(name), from);
+                _ = self.value(Context::Writing, retyped);
+            }
             1 => drop(self.value(Context::Writing, tx.rename_table(name, "renamed"))),
             2 => drop(self.value(Context::Writing, tx.table(&Table::<u64, u64>::new("another")).map(drop))),
             _ => drop(self.value(Context::Writing, tx.tables())),

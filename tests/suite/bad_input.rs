@@ -488,6 +488,40 @@ fn the_lock_of_a_killed_process_is_gone_child() {
 }
 
 #[test]
+fn other_types_that_a_table_cannot_have() {
+    const AS_BYTES: Table<[u8; 8], [u8]> = Table::new("numbers");
+    const AS_NUMBERS: Table<u64, u64> = Table::new("numbers");
+    let (_folder, path) = scratch();
+    sample(&path, 4096);
+    let db = Db::open(&path).unwrap();
+    let before = db.stats().unwrap().newest;
+    let retype = |from: (&str, &str)| db.update(|tx| tx.retype_table(&AS_BYTES, from));
+    for from in [("u64", "u64"), ("str", "u64"), ("[u8;8]", "bytes"), ("", "")] {
+        let error = retype(from).unwrap_err();
+        assert!(matches!(error, Error::TableTypeMismatch { .. }), "{error}");
+        assert_says(&error, &["\"numbers\"", "[u8;8] to bytes", "u64 to str"]);
+    }
+    let error = db.update(|tx| tx.retype_table(&AS_NUMBERS, ("u64", "str"))).unwrap_err();
+    assert!(matches!(error, Error::Decode { .. }), "{error}");
+    let in_use = db.update(|tx| {
+        let _numbers = tx.table(&NUMBERS)?;
+        tx.retype_table(&AS_BYTES, ("u64", "str"))
+    });
+    assert!(matches!(in_use, Err(Error::TableInUse { .. })));
+    assert!(!db.update(|tx| tx.retype_table(&Table::<u8, u8>::new("none"), ("u64", "str"))).unwrap());
+    assert!(!db.update(|tx| tx.retype_table(&NUMBERS, ("u32", "str"))).unwrap());
+    assert_eq!(db.stats().unwrap().newest, before, "nothing was changed");
+    assert_is_sample(&path);
+    assert!(retype(("u64", "str")).unwrap());
+    assert_eq!(
+        db.read().unwrap().tables().unwrap().iter().filter(|table| table.key_type == "[u8;8]").count(),
+        1
+    );
+    let error = db.update(|tx| tx.table(&NUMBERS).map(drop)).unwrap_err();
+    assert_says(&error, &["u64 to str", "[u8;8] to bytes"]);
+}
+
+#[test]
 fn a_transaction_that_changed_nothing_or_failed_leaves_no_trace() {
     let (_folder, path) = scratch();
     sample(&path, 4096);

@@ -589,6 +589,48 @@ fn each_way_to_change_a_table_is_replayed() {
     }
 }
 
+/// A table that was given other types, in a transaction that also changes it, and another whose types stay.
+#[test]
+fn a_table_given_other_types_is_replayed() {
+    const OLD: Table<u64, (u64, u32)> = Table::new("timeouts");
+    const NEW: Table<u64, Duration> = Table::new("timeouts");
+    for is_changed_too in [false, true] {
+        let (_folder, path) = scratch();
+        let db = Db::open(&path).unwrap();
+        db.update(|tx| tx.table(&OLD)?.insert_many((0..500).map(|key| (key, (key, 7))))).unwrap();
+        put(&db, 1, 2, Durability::Durable);
+        db.checkpoint().unwrap();
+        let changed = db.update(|tx| {
+            if is_changed_too {
+                tx.table(&OLD)?.insert(1000, (1, 2))?;
+            }
+            let is_new = tx.retype_table(&NEW, ("u64", "(u64,u32)"))?;
+            tx.table(&NEW)?.insert(1, Duration::from_millis(5))?;
+            Ok(is_new)
+        });
+        assert!(changed.unwrap());
+        assert!(db.stats().unwrap().log_used_bytes > 0, "it is in the log");
+        let (_other_folder, other) = as_if_killed(&path);
+        drop(db);
+        for path in [&path, &other] {
+            let db = Db::open(path).unwrap();
+            let rx = db.read().unwrap();
+            assert!(
+                matches!(rx.table(&OLD), Err(Error::TableTypeMismatch { .. })),
+                "the old names are refused"
+            );
+            let table = rx.table(&NEW).unwrap();
+            assert_eq!(table.get(0).unwrap(), Some(Duration::new(0, 7)));
+            assert_eq!(table.get(1).unwrap(), Some(Duration::from_millis(5)));
+            assert_eq!(table.get(1000).unwrap(), is_changed_too.then(|| Duration::new(1, 2)));
+            assert_eq!(get(&db, 1), Some(2));
+            drop(rx);
+            assert!(!db.update(|tx| tx.retype_table(&NEW, ("u64", "(u64,u32)"))).unwrap(), "it is done");
+            assert_clean(&db);
+        }
+    }
+}
+
 /// After a checkpoint, pages that only the one before it had are used again. So if the newest meta page is damaged,
 /// what the older one names is a mixture, each page of which has a right checksum.
 #[test]

@@ -18,6 +18,7 @@ const CLEAR: u8 = 5;
 const PUT: u8 = 6;
 const DELETE: u8 = 8;
 const REMOVE_RANGE: u8 = 9;
+const RETYPE: u8 = 10;
 
 const UNBOUNDED: u8 = 0;
 const INCLUDED: u8 = 1;
@@ -29,6 +30,7 @@ pub(crate) enum Operation<'a> {
     Create { key_type: &'a str, value_type: &'a str },
     Drop,
     Rename { to: &'a str },
+    Retype { key_type: &'a str, value_type: &'a str },
     Clear,
     Put { key: &'a [u8], value: &'a [u8] },
     Delete { key: &'a [u8] },
@@ -40,7 +42,7 @@ impl Operation<'_> {
     #[inline]
     pub(super) fn encoded_len(&self) -> usize {
         let fields = match *self {
-            Operation::Create { key_type, value_type } => {
+            Operation::Create { key_type, value_type } | Operation::Retype { key_type, value_type } => {
                 field_len(key_type.as_bytes()) + field_len(value_type.as_bytes())
             }
             Operation::Drop | Operation::Clear => 0,
@@ -60,8 +62,11 @@ impl Operation<'_> {
         match *self {
             Operation::Create { key_type, value_type } => {
                 out.push(CREATE);
-                push_field(out, key_type.as_bytes());
-                push_field(out, value_type.as_bytes());
+                push_types(out, key_type, value_type);
+            }
+            Operation::Retype { key_type, value_type } => {
+                out.push(RETYPE);
+                push_types(out, key_type, value_type);
             }
             Operation::Drop => out.push(DROP),
             Operation::Rename { to } => {
@@ -112,6 +117,11 @@ fn push_field(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+fn push_types(out: &mut Vec<u8>, key_type: &str, value_type: &str) {
+    push_field(out, key_type.as_bytes());
+    push_field(out, value_type.as_bytes());
+}
+
 /// A bound as its two bits and its key.
 fn split(bound: Bound<&[u8]>) -> (u8, &[u8]) {
     match bound {
@@ -157,7 +167,14 @@ impl<'a> Operations<'a> {
 
     fn take_operation(&mut self, opcode: u8) -> Result<Operation<'a>> {
         Ok(match opcode {
-            CREATE => self.take_create()?,
+            CREATE => {
+                let (key_type, value_type) = self.take_types()?;
+                Operation::Create { key_type, value_type }
+            }
+            RETYPE => {
+                let (key_type, value_type) = self.take_types()?;
+                Operation::Retype { key_type, value_type }
+            }
             DROP => Operation::Drop,
             RENAME => Operation::Rename { to: self.take_name()? },
             CLEAR => Operation::Clear,
@@ -168,7 +185,8 @@ impl<'a> Operations<'a> {
         })
     }
 
-    fn take_create(&mut self) -> Result<Operation<'a>> {
+    /// Takes the names of a table's types.
+    fn take_types(&mut self) -> Result<(&'a str, &'a str)> {
         let (key_type, value_type) = (self.take_field()?, self.take_field()?);
         let length = key_type.len() + value_type.len();
         if length > MAX_NAME_LEN {
@@ -176,7 +194,7 @@ impl<'a> Operations<'a> {
             return Err(self.wrong(expected, length));
         }
         let text = |name| std::str::from_utf8(name).map_err(|error| self.wrong("type names in UTF-8", error));
-        Ok(Operation::Create { key_type: text(key_type)?, value_type: text(value_type)? })
+        Ok((text(key_type)?, text(value_type)?))
     }
 
     fn take_remove_range(&mut self) -> Result<Operation<'a>> {

@@ -68,6 +68,12 @@ fn change(tx: &Transaction, tables: &mut Tables, random: &mut Random) {
             }
             return;
         }
+        2 => {
+            let types = format!("key{}", random.below(3));
+            tx.retype_table(name, &types, &types).unwrap();
+            tables.get_mut(name).unwrap().0 = types;
+            return;
+        }
         _ => {}
     }
     let entries = &mut tables.get_mut(name).unwrap().1;
@@ -303,6 +309,7 @@ fn a_record_with_a_right_checksum_whose_operations_do_not_fit_is_corrupt() {
         &[("none", Operation::Put { key: b"k", value: b"v" })],
         &[("none", Operation::Rename { to: "other" })],
         &[("new", create), (TABLE, Operation::Rename { to: "new" })],
+        &[("none", Operation::Retype { key_type: "k", value_type: "v" })],
         &[(TABLE, Operation::Delete { key: b"none" })],
         &[(TABLE, Operation::Delete { key: b"key" }), (TABLE, Operation::Delete { key: b"key" })],
         &[(TABLE, range(0))],

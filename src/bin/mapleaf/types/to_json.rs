@@ -1,10 +1,10 @@
 //! From the bytes that a table stores to JSON, or to a line of text: the reverse of `from_json`.
 //!
 //! A key or value is in JSON what it is in Rust: a number, text, `true`, `null` for `()` and `None`, an array for a
-//! tuple, a vector or an array, text for a time, an address or a UUID (`as_text`). What JSON has no form for is an object
-//! of one field: `{"some": x}` for `Some`, `{"hex": "00ff"}` for bytes that are not UTF-8 (and for floats that are not
-//! numbers: their bits), `{"encoded": "00ff"}` for stored bytes that are not an encoding of the type, or of a type that
-//! this program does not know, such as `serde`.
+//! tuple, a vector or an array, text for a time, an address or a UUID (`as_text`). What JSON has no form for is an
+//! object of one field: `{"some": x}` for `Some`, `{"hex": "00ff"}` for bytes that are not UTF-8 (and for floats that
+//! are not numbers: their bits), `{"encoded": "00ff"}` for stored bytes that are not an encoding of the type, or of a
+//! type that this program does not know, such as `serde`.
 
 use mapleaf::{Key, KeyBytes, Value};
 use serde_json::{Value as Json, json};

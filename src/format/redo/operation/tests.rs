@@ -3,7 +3,7 @@
 use super::*;
 
 /// One of each kind, and their edges.
-const SAMPLES: [Operation<'static>; 13] = [
+const SAMPLES: [Operation<'static>; 15] = [
     Operation::Create { key_type: "(str,u64)", value_type: "bytes" },
     Operation::Put { key: b"", value: b"" },
     Operation::Put { key: b"key", value: &[7; 300] },
@@ -16,6 +16,8 @@ const SAMPLES: [Operation<'static>; 13] = [
     Operation::Clear,
     Operation::Rename { to: "n\u{e4}me" },
     Operation::Rename { to: "" },
+    Operation::Retype { key_type: "UserId(u64)", value_type: "bytes" },
+    Operation::Retype { key_type: "", value_type: "" },
     Operation::Drop,
 ];
 
