@@ -7,6 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod file_kind;
+
+pub use self::file_kind::FileKind;
+use self::file_kind::what_to_do_with;
+
 /// A `Result` whose error is mapleaf's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -196,6 +201,13 @@ pub enum Error {
         /// The key and value types that the table was created with.
         found: String,
     },
+    /// The table is of the other kind: a multimap table was opened as an ordinary one, or the reverse.
+    TableKindMismatch {
+        /// The table's name.
+        name: String,
+        /// Whether the table is a multimap table.
+        is_multimap: bool,
+    },
     /// The name of a table, or the names of its two types together, are too long.
     TableNameTooLong {
         /// The length, in bytes.
@@ -208,6 +220,13 @@ pub enum Error {
     /// The key is too long for the file's page size.
     KeyTooLong {
         /// The key's encoded length, in bytes.
+        length: usize,
+        /// The maximum, in bytes.
+        limit: usize,
+    },
+    /// A key and a value of a multimap table are too long together for the file's page size.
+    PairTooLong {
+        /// The encoded length of both, in bytes. The end of a key of text or bytes takes two bytes.
         length: usize,
         /// The maximum, in bytes.
         limit: usize,
@@ -233,32 +252,6 @@ pub enum Error {
         /// What is wrong with the bytes.
         problem: String,
     },
-}
-
-/// What kind of file the first bytes of a file show, in [`Error::NotADatabase`].
-///
-/// ```
-/// use mapleaf::{Db, Error, FileKind};
-///
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("contacts.db");
-/// std::fs::write(&path, b"SQLite format 3\0...").unwrap();
-/// let error = Db::open(&path).unwrap_err();
-/// assert!(matches!(error, Error::NotADatabase { kind: FileKind::Sqlite, .. }));
-/// ```
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A mapleaf database.
-    Database,
-    /// An increment that mapleaf wrote ([`ReadTxn::increment_to`](crate::ReadTxn::increment_to)).
-    Increment,
-    /// The data file of an LMDB database.
-    Lmdb,
-    /// An SQLite database.
-    Sqlite,
-    /// Something else.
-    Unknown,
 }
 
 /// What is wrong with a page of the file, in [`Error::Corrupt`].
@@ -295,21 +288,6 @@ pub(crate) fn corrupt(
         expected: expected.to_string(),
         found: found.to_string(),
     }))
-}
-
-/// Says what can be done with a file of `kind`. It never advises to remove a file, which may be all that is left of
-/// something.
-fn what_to_do_with(kind: FileKind) -> &'static str {
-    match kind {
-        FileKind::Increment => "pass it to restore(), with the copy that it follows",
-        FileKind::Lmdb => {
-            "use another path; `mdb_dump` writes its tables as text, which `mapleaf load` reads"
-        }
-        FileKind::Sqlite => {
-            "use another path; `sqlite3` writes its tables as text, which `mapleaf load` reads"
-        }
-        FileKind::Database | FileKind::Unknown => "use another path",
-    }
 }
 
 /// Names the system limit that caused `source`, where the system's own message does not.
@@ -476,6 +454,14 @@ impl fmt::Display for Error {
                 f,
                 "table {name:?} was created as {found}, not as {requested}; open it with those types"
             ),
+            Error::TableKindMismatch { name, is_multimap: true } => write!(
+                f,
+                "table {name:?} is a multimap table and was opened as an ordinary one; open it with a MultimapTable"
+            ),
+            Error::TableKindMismatch { name, is_multimap: false } => write!(
+                f,
+                "table {name:?} is an ordinary table and was opened as a multimap table; open it with a Table"
+            ),
             Error::TableNameTooLong { length, limit } => {
                 write!(
                     f,
@@ -487,6 +473,11 @@ impl fmt::Display for Error {
                 f,
                 "a key of {length} bytes is too long: the limit is {limit} with this page size; \
                  shorten it, or create the database with larger pages"
+            ),
+            Error::PairTooLong { length, limit } => write!(
+                f,
+                "a key and a value of a multimap table have {length} bytes together: the limit is {limit} with this \
+                 page size; shorten them, or create the database with larger pages"
             ),
             Error::ValueTooLarge { length, limit } => {
                 write!(f, "a value of {length} bytes is too large: the limit is {limit}; store it in parts")
@@ -558,8 +549,10 @@ fn io_kind(error: &Error) -> io::ErrorKind {
         | Error::PageSizeMismatch { .. }
         | Error::WrongBase { .. }
         | Error::TableTypeMismatch { .. }
+        | Error::TableKindMismatch { .. }
         | Error::TableNameTooLong { .. }
         | Error::KeyTooLong { .. }
+        | Error::PairTooLong { .. }
         | Error::ValueTooLarge { .. }
         | Error::Encode { .. } => ErrorKind::InvalidInput,
         Error::NewerFormat { .. } => ErrorKind::Unsupported,

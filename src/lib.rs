@@ -38,6 +38,7 @@
 //! - A [`Db`] is an open database. It can be cloned and shared by threads. [`Db::open`] opens it with the default
 //!   options, and [`OpenOptions`] with others.
 //! - A [`Table`] is a name with the types of its keys and values. A database has any number of tables.
+//! - A [`MultimapTable`] has any number of values for each key, in order.
 //! - A [`WriteTxn`] changes several tables at once, and commits all changes or none. [`Db::update`] begins and
 //!   commits one. [`Durability`] and [`WriteTxn::commit_deferred`] choose when a commit returns.
 //! - A [`ReadTxn`] is a snapshot of all tables. It does not change, is `Send` and `Sync`, and ends when it is
@@ -124,11 +125,13 @@ pub use copy::{Increment, restore};
 #[cfg(feature = "async")]
 pub use db::WatchStream;
 pub use db::{
-    AccessPattern, BulkLoad, Compaction, Db, OpenOptions, OwnedRange, OwnedTable, PendingCommit, Range,
-    ReadTxn, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Watch,
+    AccessPattern, BulkLoad, Compaction, Db, MultimapKeys, MultimapMut, MultimapRange, MultimapRef,
+    OpenOptions, OwnedRange, OwnedTable, PairLoad, PendingCommit, Range, RawMultimapMut, RawMultimapRef,
+    ReadTxn, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Values, Watch,
     WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};
+pub use format::catalog::TableKind;
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
@@ -142,7 +145,7 @@ pub use types::MessagePack;
 pub use types::Serde;
 pub use types::{
     BytesFromEnd, Element, EncodeKey, EncodeValue, Encoded, EncodedBound, Encoder, Key, KeyBound, KeyBytes,
-    KeyPosition, KeyPrefix, KeyRange, KeyReader, KeyStr, NoCase, Table, Value,
+    KeyPosition, KeyPrefix, KeyRange, KeyReader, KeyStr, MultimapTable, NoCase, PairRange, Table, Value,
 };
 
 /// Runs the programs of the README as tests.

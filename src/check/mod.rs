@@ -2,19 +2,22 @@
 //!
 //! Invariants checked: every page of the file is exactly one of meta, reachable, free log, redo log, retired or free;
 //! every checksum, page number, kind and level is right; no page is newer than the page that refers to it; keys are
-//! in order in and across pages; the counts of tables are right; the free log matches the writer's free space in
-//! memory.
+//! in order in and across pages; the counts of tables, and the counters of multimap tables, are right; the free log
+//! matches the writer's free space in memory.
 //!
 //! Invariants kept:
 //! - No problem ends the check: it reads everything that can still be read. Pages below a damaged page cannot be told
 //!   from lost pages; they are one problem that gives their number, not one problem for each.
-//! - Whatever the file contains, each of its pages is read once or twice, and memory is in proportion to the file's
-//!   length: all trees share one set of pages seen, and the number of problems kept is limited ([`Problems`]).
+//! - Whatever the file contains, each of its pages is read once or twice, and those of multimap tables as often as
+//!   `counters.rs` says; and memory is in proportion to the file's length: all trees share one set of pages seen, and
+//!   the number of problems kept is limited ([`Problems`]).
 
+mod counters;
 mod page_use;
 mod report;
 mod unused;
 
+use self::counters::verify_counters;
 pub use self::page_use::{PageRole, PageUse};
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
@@ -27,7 +30,7 @@ use std::time::{Duration, Instant};
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{Extent, PageNumber, PageSet, TransactionId};
 use crate::error::{Corruption, Error, Result, corrupt};
-use crate::format::catalog::{TableEntry, decode_name};
+use crate::format::catalog::{TableEntry, TableKind, decode_name};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::leaf::LeafView;
 use crate::format::meta::META_PAGES;
@@ -212,7 +215,7 @@ impl Check<'_> {
             self.place = CATALOG.into();
             self.table = None;
             match self.table(&leaf, index, number) {
-                Ok(root) => walk(&source, &root, self.newest, seen, self)?,
+                Ok((root, kind)) => self.walk_table(&root, kind, seen)?,
                 Err(error) => {
                     self.is_some_hidden = true;
                     self.note(error)?;
@@ -222,8 +225,25 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Reads an entry of the catalog, and returns the root of its table.
-    fn table(&mut self, leaf: &LeafView<'_>, index: usize, number: PageNumber) -> Result<TreeRoot> {
+    /// Walks a table, and verifies the counters of a multimap table if all of it can be read.
+    fn walk_table(&mut self, root: &TreeRoot, kind: TableKind, seen: &mut PageSet) -> Result<()> {
+        let source = self.source;
+        let problems_before = self.report.problems.count();
+        walk(&source, root, self.newest, seen, self)?;
+        if kind == TableKind::Multimap && self.report.problems.count() == problems_before {
+            verify_counters(&source, root, &mut |problem| self.problem(problem))
+                .or_else(|error| self.note(error))?;
+        }
+        Ok(())
+    }
+
+    /// Reads an entry of the catalog, and returns the root of its table, and its kind.
+    fn table(
+        &mut self,
+        leaf: &LeafView<'_>,
+        index: usize,
+        number: PageNumber,
+    ) -> Result<(TreeRoot, TableKind)> {
         let at_leaf = |error| match error {
             Error::Corrupt(mut problem) => {
                 problem.page = problem.page.or(Some(number.0));
@@ -242,7 +262,7 @@ impl Check<'_> {
         }
         self.report.counts.tables += 1;
         self.report.counts.entries = self.report.counts.entries.saturating_add(entry.root.entries);
-        Ok(entry.root)
+        Ok((entry.root, entry.kind))
     }
 
     /// Adds damage to the report; other errors end the check.

@@ -52,7 +52,7 @@ fn write_tables(reader: &SnapshotReader, handle: &Arc<DbHandle>) -> Result<()> {
     while let Some((name, entry)) = tables.next(reader)? {
         let entry = TableEntry::decode(entry)?;
         let name = decode_name(&name)?;
-        let mut open = transaction.create_table(name, entry.key_type, entry.value_type)?;
+        let mut open = transaction.create_table(name, entry.kind, entry.key_type, entry.value_type)?;
         let mut entries = RangeCursor::new(&entry.root, Bound::Unbounded, Bound::Unbounded);
         while let Some((key, value)) = entries.next(reader)? {
             transaction.insert(&mut open, &key, value)?;

@@ -292,7 +292,7 @@ impl<K: Key + ?Sized, V: Value + ?Sized> IntoIterator for &OwnedTable<K, V> {
 }
 
 /// Consumes an iterator that does not move on an error, up to its first error.
-fn fold_to_first_error<T, A>(
+pub(super) fn fold_to_first_error<T, A>(
     mut next: impl FnMut() -> Option<Result<T>>,
     start: A,
     mut add: impl FnMut(A, Result<T>) -> A,

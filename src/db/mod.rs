@@ -5,6 +5,7 @@ mod compaction;
 mod copies;
 mod counting;
 mod iter;
+mod multimap;
 mod options;
 mod raw;
 mod read;
@@ -29,6 +30,9 @@ pub use self::bulk::BulkLoad;
 pub use self::compaction::Compaction;
 pub use self::counting::SplitRange;
 pub use self::iter::{OwnedRange, Range};
+pub use self::multimap::{
+    MultimapKeys, MultimapMut, MultimapRange, MultimapRef, PairLoad, RawMultimapMut, RawMultimapRef, Values,
+};
 pub use self::options::{AccessPattern, OpenOptions};
 pub use self::read::{OwnedTable, ReadTxn, TableRef};
 pub use self::stats::Stats;

@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use crate::base::PageSet;
 use crate::check::{PageCounts, PageUse, VerifyingSource, verify_tree};
 use crate::db::read::{ReadTxn, TableRef};
-use crate::db::write::{TableMut, WriteTxn};
+use crate::db::write::{TableMut, WriteTxn, check_kind};
 use crate::error::{Error, Result};
+use crate::format::catalog::TableKind;
 use crate::shm::watermarks::Snapshot;
 
 impl ReadTxn {
@@ -15,7 +16,8 @@ impl ReadTxn {
     ///
     /// # Errors
     ///
-    /// [`Error::TableNotFound`] if this snapshot does not contain the table.
+    /// [`Error::TableNotFound`] if this snapshot does not contain the table; [`Error::TableKindMismatch`] if it is a
+    /// multimap table, which [`ReadTxn::raw_multimap`] opens.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -27,7 +29,9 @@ impl ReadTxn {
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
     pub fn raw_table(&self, name: &str) -> Result<TableRef<'_, [u8], [u8]>> {
-        let root = self.table_entry(name)?.root;
+        let entry = self.table_entry(name)?;
+        check_kind(name, entry.kind, TableKind::Table)?;
+        let root = entry.root;
         Ok(TableRef { reader: &self.reader, root, types: PhantomData })
     }
 
@@ -88,7 +92,7 @@ impl WriteTxn {
     ///
     /// # Errors
     ///
-    /// [`Error::TableNotFound`], [`Error::TableInUse`].
+    /// [`Error::TableNotFound`], [`Error::TableInUse`]; [`Error::TableKindMismatch`] for a multimap table.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};
@@ -105,7 +109,9 @@ impl WriteTxn {
     pub fn raw_table(&self, name: &str) -> Result<TableMut<'_, [u8], [u8]>> {
         let open = self.transaction.take_table(name)?;
         let open = open.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        Ok(TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData })
+        let checked = check_kind(name, open.entry.kind, TableKind::Table);
+        let table = TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData };
+        checked.map(|()| table)
     }
 
     /// Creates an empty table from the names of its types, as [`ReadTxn::tables`](crate::ReadTxn::tables) returns
@@ -116,11 +122,21 @@ impl WriteTxn {
     ///
     /// [`Error::TableExists`], [`Error::TableNameTooLong`].
     pub fn create_table(&self, name: &str, key_type: &str, value_type: &str) -> Result<()> {
+        self.create_of_kind(name, TableKind::Table, key_type, value_type)
+    }
+
+    pub(super) fn create_of_kind(
+        &self,
+        name: &str,
+        kind: TableKind,
+        key_type: &str,
+        value_type: &str,
+    ) -> Result<()> {
         if let Some(open) = self.transaction.take_table(name)? {
             self.transaction.return_table(open);
             return Err(Error::TableExists { name: name.to_owned() });
         }
-        let open = self.transaction.create_table(name, key_type.to_owned(), value_type.to_owned())?;
+        let open = self.transaction.create_table(name, kind, key_type.to_owned(), value_type.to_owned())?;
         self.transaction.return_table(open);
         Ok(())
     }

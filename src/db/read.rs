@@ -10,9 +10,9 @@ use crate::db::iter::{
     EntrySource, OwnedRange, Range, Refusal, prefix_bounds, prefix_range_bounds, range_cursor,
 };
 use crate::db::table_info::TableInfo;
-use crate::db::write::check_types;
+use crate::db::write::{check_kind, check_types};
 use crate::error::{Error, Result};
-use crate::format::catalog::TableEntryView;
+use crate::format::catalog::{TableEntryView, TableKind};
 use crate::format::tree_root::TreeRoot;
 use crate::tree::{self, RangeCursor};
 use crate::txn::prefetch::Prefetched;
@@ -86,7 +86,8 @@ impl ReadTxn {
     /// # Errors
     ///
     /// [`Error::TableNotFound`] if this snapshot does not contain the table, [`Error::TableTypeMismatch`] if it was
-    /// created with other types, [`Error::Corrupt`] if the catalog is damaged.
+    /// created with other types, [`Error::TableKindMismatch`] if it is a multimap table, [`Error::Corrupt`] if the
+    /// catalog is damaged.
     pub fn table<K: Key + ?Sized, V: Value + ?Sized>(
         &self,
         table: &Table<K, V>,
@@ -176,7 +177,8 @@ impl ReadTxn {
     fn table_root<K: Key + ?Sized, V: Value + ?Sized>(&self, table: &Table<K, V>) -> Result<TreeRoot> {
         let name = table.name();
         let entry = self.table_entry(name)?;
-        check_types::<K, V>(name, entry.key_type, entry.value_type)?;
+        check_kind(name, entry.kind, TableKind::Table)?;
+        check_types(name, [K::type_name(), V::type_name()], [entry.key_type, entry.value_type])?;
         Ok(entry.root)
     }
 
@@ -204,7 +206,7 @@ impl ReadTxn {
         let mut cursor = RangeCursor::new(&self.reader.snapshot.catalog, Bound::Unbounded, Bound::Unbounded);
         let mut tables = Vec::new();
         while let Some((name, entry)) = cursor.next(&self.reader)? {
-            tables.push(TableInfo::decode(&name, entry)?);
+            tables.push(TableInfo::decode(&name, entry, &self.reader)?);
         }
         Ok(tables)
     }

@@ -1,7 +1,8 @@
 //! Other names for the types of a table, after a type was renamed or moved.
 
-use crate::db::write::{WriteTxn, check_types};
+use crate::db::write::{WriteTxn, check_kind, check_types};
 use crate::error::Result;
+use crate::format::catalog::TableKind;
 use crate::types::{Key, Table, Value};
 
 impl WriteTxn {
@@ -21,6 +22,7 @@ impl WriteTxn {
     ///
     /// - [`Error::TableTypeMismatch`](crate::Error::TableTypeMismatch) if the table's types are neither those of `from`
     ///   nor those of `table`.
+    /// - [`Error::TableKindMismatch`](crate::Error::TableKindMismatch) if it is a multimap table.
     /// - [`Error::Decode`](crate::Error::Decode) if an entry is not one of the new types.
     /// - [`Error::TableInUse`](crate::Error::TableInUse) if the table is open.
     /// - [`Error::TableNameTooLong`](crate::Error::TableNameTooLong) if the new names of the types are too long.
@@ -48,9 +50,11 @@ impl WriteTxn {
     ) -> Result<bool> {
         let name = table.name();
         let Some(open) = self.transaction.take_table(name)? else { return Ok(false) };
+        let kind = open.entry.kind;
         let found = (open.entry.key_type.clone(), open.entry.value_type.clone());
         self.transaction.return_table(open);
-        let checked = check_types::<K, V>(name, &found.0, &found.1);
+        check_kind(name, kind, TableKind::Table)?;
+        let checked = check_types(name, [K::type_name(), V::type_name()], [&found.0, &found.1]);
         if (&found.0[..], &found.1[..]) != from || checked.is_ok() {
             return checked.map(|()| false);
         }

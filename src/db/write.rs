@@ -1,5 +1,6 @@
 //! Write transactions and their tables.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Bound;
@@ -13,6 +14,7 @@ use crate::db::iter::{
 use crate::db::table_info::TableInfo;
 use crate::db::ticket::PendingCommit;
 use crate::error::{Error, Result};
+use crate::format::catalog::TableKind;
 use crate::tree::End;
 use crate::txn::commit::Durability;
 use crate::txn::open_table::OpenTable;
@@ -107,6 +109,7 @@ impl WriteTxn {
     /// # Errors
     ///
     /// - [`Error::TableTypeMismatch`] if the table was created with other types.
+    /// - [`Error::TableKindMismatch`] if it is a multimap table.
     /// - [`Error::TableInUse`] if it is already open in this transaction.
     /// - [`Error::TableNameTooLong`] if the name of a new table, or the names of its types together, have more than
     ///   1024 bytes.
@@ -119,10 +122,11 @@ impl WriteTxn {
             Some(open) => open,
             None => {
                 let (key_type, value_type) = (K::type_name().into_owned(), V::type_name().into_owned());
-                self.transaction.create_table(name, key_type, value_type)?
+                self.transaction.create_table(name, TableKind::Table, key_type, value_type)?
             }
         };
-        let checked = check_types::<K, V>(name, &open.entry.key_type, &open.entry.value_type);
+        let checked = check_kind(name, open.entry.kind, TableKind::Table)
+            .and_then(|()| check_types(name, [K::type_name(), V::type_name()], open.entry.type_names()));
         let table = TableMut { transaction: &self.transaction, open: Some(open), types: PhantomData };
         checked.map(|()| table)
     }
@@ -140,8 +144,8 @@ impl WriteTxn {
         let mut cursor = catalog.range(Bound::Unbounded, Bound::Unbounded);
         let mut tables = Vec::new();
         while let Some((name, entry)) = cursor.next(nodes)? {
-            let mut info = TableInfo::decode(&name, entry)?;
-            if let Some((entries, depth)) = self.transaction.size_of(&info.name) {
+            let mut info = TableInfo::decode(&name, entry, nodes)?;
+            if let Some((entries, depth)) = self.transaction.size_of(&info.name)? {
                 (info.entries, info.depth) = (entries, depth);
             }
             tables.push(info);
@@ -265,20 +269,23 @@ impl WriteTxn {
     pub fn abort(self) {}
 }
 
-/// Returns an error if a table is opened with other types than it was created with.
-pub(super) fn check_types<K: Key + ?Sized, V: Value + ?Sized>(
-    name: &str,
-    found_key: &str,
-    found_value: &str,
-) -> Result<()> {
-    let (key_type, value_type) = (K::type_name(), V::type_name());
-    if found_key == key_type && found_value == value_type {
+/// Returns an error if a table is opened as one of another kind.
+pub(super) fn check_kind(name: &str, found: TableKind, requested: TableKind) -> Result<()> {
+    if found == requested {
+        return Ok(());
+    }
+    Err(Error::TableKindMismatch { name: name.to_owned(), is_multimap: found == TableKind::Multimap })
+}
+
+/// Returns an error if a table is opened with other types of keys and values than it was created with.
+pub(super) fn check_types(name: &str, requested: [Cow<'_, str>; 2], found: [&str; 2]) -> Result<()> {
+    if requested == found {
         return Ok(());
     }
     Err(Error::TableTypeMismatch {
         name: name.to_owned(),
-        requested: format!("{key_type} to {value_type}"),
-        found: format!("{found_key} to {found_value}"),
+        requested: requested.join(" to "),
+        found: found.join(" to "),
     })
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 4 | root page |
 //! | 4 | 1 | depth: 0 empty, 1 a single leaf |
-//! | 5 | 1 | kind: 1, an ordered table |
+//! | 5 | 1 | kind: 1 a table, 2 a multimap table (`multimap.rs`) |
 //! | 6 | 2 | length of the key type's name, in bytes |
 //! | 8 | 8 | entries |
 //! | 16 | | key type's name, then value type's name (UTF-8) |
@@ -16,7 +16,8 @@ use crate::format::meta::META_PAGES;
 use crate::format::tree_root::{MAX_DEPTH, TreeRoot};
 
 const FIXED_LEN: usize = 16;
-const ORDERED_TABLE: u8 = 1;
+const TABLE: u8 = 1;
+const MULTIMAP: u8 = 2;
 
 /// The longest name of a table, and the longest pair of type names, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 1024;
@@ -30,10 +31,31 @@ pub(crate) fn decode_name(key: &[u8]) -> Result<&str> {
     std::str::from_utf8(key).map_err(|error| wrong(error.to_string()))
 }
 
+/// How many values a key of a table can have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum TableKind {
+    /// One: the table is opened with a [`Table`](crate::Table).
+    Table,
+    /// Any number: the table is opened with a [`MultimapTable`](crate::MultimapTable).
+    Multimap,
+}
+
+impl TableKind {
+    fn decode(byte: u8) -> Option<TableKind> {
+        match byte {
+            TABLE => Some(TableKind::Table),
+            MULTIMAP => Some(TableKind::Multimap),
+            _ => None,
+        }
+    }
+}
+
 /// The catalog's entry for a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct TableEntry {
     pub(crate) root: TreeRoot,
+    pub(crate) kind: TableKind,
     pub(crate) key_type: String,
     pub(crate) value_type: String,
 }
@@ -43,7 +65,10 @@ impl TableEntry {
         let mut bytes = vec![0; FIXED_LEN];
         put_u32(&mut bytes, 0, self.root.page.0);
         bytes[4] = self.root.depth;
-        bytes[5] = ORDERED_TABLE;
+        bytes[5] = match self.kind {
+            TableKind::Table => TABLE,
+            TableKind::Multimap => MULTIMAP,
+        };
         put_u16(&mut bytes, 6, self.key_type.len() as u16);
         put_u64(&mut bytes, 8, self.root.entries);
         bytes.extend_from_slice(self.key_type.as_bytes());
@@ -51,9 +76,14 @@ impl TableEntry {
         bytes
     }
 
+    /// The names of the key type and the value type.
+    pub(crate) fn type_names(&self) -> [&str; 2] {
+        [&self.key_type, &self.value_type]
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<TableEntry> {
-        let TableEntryView { root, key_type, value_type } = TableEntryView::new(bytes)?;
-        Ok(TableEntry { root, key_type: key_type.to_owned(), value_type: value_type.to_owned() })
+        let TableEntryView { root, kind, key_type, value_type } = TableEntryView::new(bytes)?;
+        Ok(TableEntry { root, kind, key_type: key_type.to_owned(), value_type: value_type.to_owned() })
     }
 }
 
@@ -61,6 +91,7 @@ impl TableEntry {
 #[derive(Clone, Copy)]
 pub(crate) struct TableEntryView<'a> {
     pub(crate) root: TreeRoot,
+    pub(crate) kind: TableKind,
     pub(crate) key_type: &'a str,
     pub(crate) value_type: &'a str,
 }
@@ -71,9 +102,7 @@ impl<'a> TableEntryView<'a> {
         if bytes.len() < FIXED_LEN {
             return Err(wrong(format!("{} bytes", bytes.len())));
         }
-        if bytes[5] != ORDERED_TABLE {
-            return Err(wrong(format!("kind {}", bytes[5])));
-        }
+        let kind = TableKind::decode(bytes[5]).ok_or_else(|| wrong(format!("kind {}", bytes[5])))?;
         let names = &bytes[FIXED_LEN..];
         let (key_type, value_type) = names
             .split_at_checked(usize::from(get_u16(bytes, 6)))
@@ -86,6 +115,7 @@ impl<'a> TableEntryView<'a> {
         }
         Ok(TableEntryView {
             root: TreeRoot { page, depth: bytes[4], entries: get_u64(bytes, 8) },
+            kind,
             key_type: text(key_type)?,
             value_type: text(value_type)?,
         })
@@ -121,6 +151,7 @@ mod tests {
     fn round_trip_and_every_cut_is_a_value_or_corrupt() {
         let entry = TableEntry {
             root: TreeRoot { page: PageNumber(7), depth: 3, entries: 1 << 40 },
+            kind: TableKind::Multimap,
             key_type: "(str,u64)".into(),
             value_type: "bytes".into(),
         };

@@ -11,6 +11,7 @@ pub(crate) mod free_log;
 pub(crate) mod increment;
 pub(crate) mod leaf;
 pub(crate) mod meta;
+pub(crate) mod multimap;
 pub(crate) mod node;
 pub(crate) mod overflow;
 pub(crate) mod page;

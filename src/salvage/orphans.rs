@@ -12,10 +12,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::base::{PageNumber, TransactionId};
+use crate::format::catalog::TableKind;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::node::NodeView;
 use crate::salvage::scan::{Scan, Stray};
-use crate::salvage::shape::fits;
+use crate::salvage::shape::{fits, fits_multimap};
 use crate::salvage::state::{Orphan, State, Table};
 use crate::salvage::survey::{Piece, Tree};
 use crate::tree::nodes::view;
@@ -68,8 +69,7 @@ pub(super) fn adopt(state: &mut State<'_>, scan: &Scan, is_live_known: bool) -> 
         }
     }
     for table in extra {
-        let name = state.lost_and_found_name();
-        state.add(name, "bytes".into(), "bytes".into(), None, Tree::default());
+        state.add_unknown(Tree::default());
         state.tables.last_mut().expect("it was just added").orphans = table.leaves;
     }
     adopted
@@ -127,6 +127,9 @@ fn gap_of(tree: &Tree, orphan: &Orphan) -> Option<usize> {
 
 fn fits_types(leaf: &LeafView<'_>, table: &Table) -> bool {
     (0..leaf.count()).all(|index| match leaf.entry(index) {
+        Ok((key, LeafValue::Inline(value))) if table.kind == TableKind::Multimap => {
+            fits_multimap(&key, value)
+        }
         Ok((key, LeafValue::Inline(value))) => fits(&table.key_type, &key) && fits(&table.value_type, value),
         Ok((key, LeafValue::Overflow { .. })) => fits(&table.key_type, &key),
         Err(_) => true,

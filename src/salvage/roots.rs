@@ -61,13 +61,9 @@ pub(super) fn add_lost_tables(state: &mut State<'_>, scan: &Scan, is_live_known:
             Some((name, entry)) if !state.has(name) => {
                 let is_same = entry.root.page == place.page && entry.root.depth == place.depth;
                 let expected = is_same.then_some(entry.root.entries);
-                let types = (entry.key_type.clone(), entry.value_type.clone());
-                state.add(name.to_owned(), types.0, types.1, expected, tree);
+                state.add(name.to_owned(), entry.clone(), expected, tree);
             }
-            _ => {
-                let name = state.lost_and_found_name();
-                state.add(name, "bytes".into(), "bytes".into(), None, tree);
-            }
+            _ => state.add_unknown(tree),
         }
     }
     Ok(())

@@ -3,6 +3,8 @@
 
 use std::str;
 
+use crate::format::multimap::{COUNTER, COUNTER_COUNT, PAIR, decode_count};
+
 /// Returns whether `bytes` can be an encoding of the type with this name.
 pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
     match type_name {
@@ -25,6 +27,15 @@ pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
             Some(number) => fits(number, bytes),
             None => fits_array(type_name, bytes).unwrap_or(true),
         },
+    }
+}
+
+/// Returns whether an entry can be one of a multimap table.
+pub(super) fn fits_multimap(key: &[u8], value: &[u8]) -> bool {
+    match key {
+        COUNTER_COUNT | [COUNTER, ..] => decode_count(value).is_ok(),
+        [PAIR, ..] => value.is_empty(),
+        _ => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::base::TransactionId;
 use crate::check::Problems;
 use crate::error::{Result, corrupt};
-use crate::format::catalog::{MAX_NAME_LEN, TableEntry};
+use crate::format::catalog::{MAX_NAME_LEN, TableEntry, TableKind};
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::Meta;
 use crate::format::node::NodeView;
@@ -18,6 +18,7 @@ use crate::salvage::survey::{Piece, Survey, Tree, note};
 /// A table that will be written to the new database.
 pub(super) struct Table {
     pub(super) name: String,
+    pub(super) kind: TableKind,
     pub(super) key_type: String,
     pub(super) value_type: String,
     pub(super) tree: Tree,
@@ -117,7 +118,8 @@ impl<'a> State<'a> {
         match table_entry(self.survey.source, leaf, index, birth) {
             Ok((name, entry)) => {
                 let tree = self.survey.tree(&entry.root, birth);
-                self.add(name, entry.key_type, entry.value_type, Some(entry.root.entries), tree);
+                let expected = Some(entry.root.entries);
+                self.add(name, entry, expected, tree);
             }
             Err(error) => {
                 self.is_catalog_hidden = true;
@@ -132,8 +134,7 @@ impl<'a> State<'a> {
     pub(super) fn add(
         &mut self,
         name: String,
-        key_type: String,
-        value_type: String,
+        TableEntry { kind, key_type, value_type, .. }: TableEntry,
         expected: Option<u64>,
         mut tree: Tree,
     ) {
@@ -142,7 +143,15 @@ impl<'a> State<'a> {
         let is_usable = name.len() <= MAX_NAME_LEN && !self.has(&name);
         let name = if is_usable { name } else { self.lost_and_found_name() };
         self.names.insert(name.clone());
-        self.tables.push(Table { name, key_type, value_type, tree, expected, orphans: Vec::new() });
+        self.tables.push(Table { name, kind, key_type, value_type, tree, expected, orphans: Vec::new() });
+    }
+
+    /// Adds a table of which nothing is known, with a name of its own.
+    pub(super) fn add_unknown(&mut self, tree: Tree) {
+        let name = self.lost_and_found_name();
+        let (key_type, value_type) = ("bytes".to_owned(), "bytes".to_owned());
+        let entry = TableEntry { root: TreeRoot::default(), kind: TableKind::Table, key_type, value_type };
+        self.add(name, entry, None, tree);
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

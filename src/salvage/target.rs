@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::base::{PageNumber, PageSet};
 use crate::check::{Problems, check};
 use crate::error::{Error, Result, corrupt};
+use crate::format::catalog::TableKind;
 use crate::format::leaf::{LeafValue, LeafView};
 use crate::format::meta::Meta;
 use crate::format::node::NodeView;
@@ -60,7 +61,7 @@ fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written
     let mut claimed = PageSet::new(source.page_count)?;
     for mut table in std::mem::take(&mut state.tables) {
         let (key_type, value_type) = (table.key_type.clone(), table.value_type.clone());
-        let mut open = transaction.create_table(&table.name, key_type, value_type)?;
+        let mut open = transaction.create_table(&table.name, table.kind, key_type, value_type)?;
         let mut writer =
             Writer { source, transaction: &transaction, claimed: &mut claimed, written: &mut written };
         writer.table(&mut table, &mut open)?;
@@ -70,19 +71,23 @@ fn write_tables(state: &mut State<'_>, handle: &Arc<DbHandle>) -> Result<Written
     }
     if let Some(meta) = &state.meta {
         written.replayed = replay(source, meta, &transaction, &mut written.problems)?;
-        count_again(&transaction, &mut written.tables)?;
     }
+    count_again(&transaction, &mut written.tables)?;
     transaction.commit(Durability::Durable)?;
     Ok(written)
 }
 
-/// Counts the entries again, and the tables: the redo log has changed them.
+/// Counts the entries again, the values of the keys of multimap tables, and the tables: some may be lost, and the redo
+/// log has changed them.
 fn count_again(transaction: &Transaction, tables: &mut Vec<SalvagedTable>) -> Result<()> {
     let names = transaction.table_names()?;
     tables.retain(|table| names.contains(&table.name));
     for name in names {
         let Some(entry) = transaction.table_entry(&name)? else { continue };
-        let entries = transaction.size_of(&name).map_or(entry.root.entries, |(entries, _)| entries);
+        if entry.kind == TableKind::Multimap {
+            transaction.recount_values(&name)?;
+        }
+        let entries = transaction.size_of(&name)?.map_or(entry.root.entries, |(entries, _)| entries);
         match tables.iter_mut().find(|table| table.name == name) {
             Some(table) => table.set_entries(entries),
             None => tables.push(SalvagedTable {

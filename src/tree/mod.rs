@@ -13,6 +13,7 @@ pub(crate) mod get;
 mod items;
 mod leaves;
 pub(crate) mod move_down;
+pub(crate) mod multimap;
 pub(crate) mod newer;
 pub(crate) mod node_check;
 pub(crate) mod nodes;

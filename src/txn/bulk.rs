@@ -15,6 +15,9 @@
 //! - Of two entries with one key the later one is inserted later: a run is inserted before the next one begins, and
 //!   an entry that goes to the tree as it comes goes there only when no run waits.
 
+use std::marker::PhantomData;
+
+use crate::base::bytes::{get_u16, put_u16};
 use crate::error::Result;
 use crate::tree::NewValue;
 use crate::txn::open_table::OpenTable;
@@ -28,22 +31,78 @@ const FIRST_PIECE: usize = 1 << 20;
 /// such entries do not split each leaf that they go to. InnoDB does the same in indexes that it builds.
 const ROOM_DIVISOR: usize = 16;
 
+/// What becomes of an entry when its time has come.
+pub(crate) trait Insertion {
+    /// Inserts it into the tree.
+    fn insert(transaction: &Transaction, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<()>;
+}
+
+/// Entries of a table.
+pub(crate) struct Entries;
+
+impl Insertion for Entries {
+    /// Most entries go to the end of the last leaf, which exists: these need only the tree, since they change nothing
+    /// else.
+    #[inline]
+    fn insert(transaction: &Transaction, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<()> {
+        if transaction.append(table, key, value)? {
+            return Ok(());
+        }
+        transaction.insert(table, key, value).map(drop)
+    }
+}
+
+/// Pairs of a multimap table. While a pair waits, its value is the length of the key in it.
+pub(crate) struct Pairs;
+
+impl Insertion for Pairs {
+    #[inline]
+    fn insert(transaction: &Transaction, table: &mut OpenTable, pair: &[u8], key_len: &[u8]) -> Result<()> {
+        transaction.append_pair(table, pair, usize::from(get_u16(key_len, 0)))
+    }
+}
+
 /// A bulk load of one table.
-pub(crate) struct BulkLoader<'a> {
+pub(crate) struct BulkLoader<'a, I = Entries> {
     transaction: &'a Transaction,
     table: &'a mut OpenTable,
     run: SortBuffer,
     /// While entries go to the tree as they come: the key of the last one.
     last: Option<Vec<u8>>,
     entries_before: u64,
+    insertion: PhantomData<I>,
 }
 
 impl<'a> BulkLoader<'a> {
     pub(crate) fn new(transaction: &'a Transaction, table: &'a mut OpenTable) -> Result<BulkLoader<'a>> {
+        BulkLoader::begin(transaction, table)
+    }
+}
+
+impl<'a> BulkLoader<'a, Pairs> {
+    /// A load of a multimap table.
+    pub(crate) fn of_pairs(
+        transaction: &'a Transaction,
+        table: &'a mut OpenTable,
+    ) -> Result<BulkLoader<'a, Pairs>> {
+        BulkLoader::begin(transaction, table)
+    }
+
+    /// Inserts a pair, whose key has the `key_len` bytes after the first, now or later.
+    #[inline]
+    pub(crate) fn insert_pair(&mut self, pair: &[u8], key_len: usize) -> Result<()> {
+        let mut bytes = [0; 2];
+        put_u16(&mut bytes, 0, key_len.try_into().unwrap_or(u16::MAX)); // a longer one is refused
+        self.insert(pair, &bytes)
+    }
+}
+
+impl<'a, I: Insertion> BulkLoader<'a, I> {
+    fn begin(transaction: &'a Transaction, table: &'a mut OpenTable) -> Result<BulkLoader<'a, I>> {
         transaction.check_usable()?;
         let entries_before = table.tree.len();
         let run = SortBuffer::default();
-        Ok(BulkLoader { transaction, table, run, last: None, entries_before })
+        Ok(BulkLoader { transaction, table, run, last: None, entries_before, insertion: PhantomData })
     }
 
     /// Inserts an entry, now or later.
@@ -89,7 +148,7 @@ impl<'a> BulkLoader<'a> {
     }
 
     fn insert_now(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        insert_now(self.transaction, self.table, key, value).inspect_err(|_| self.transaction.fail())
+        I::insert(self.transaction, self.table, key, value).inspect_err(|_| self.transaction.fail())
     }
 
     fn insert_run(&mut self) -> Result<()> {
@@ -98,19 +157,9 @@ impl<'a> BulkLoader<'a> {
         if !run.is_ascending() {
             table.tree.leave_room(transaction.core().pages.page_size / ROOM_DIVISOR);
         }
-        let inserted = run.for_each(|key, value| insert_now(transaction, table, key, value));
+        let inserted = run.for_each(|key, value| I::insert(transaction, table, key, value));
         table.tree.leave_room(0);
         run.clear();
         inserted.inspect_err(|_| transaction.fail())
     }
-}
-
-/// Inserts an entry into the tree. Most entries go to the end of the last leaf, which exists: these need only the
-/// tree, since they change nothing else.
-#[inline]
-fn insert_now(transaction: &Transaction, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<()> {
-    if transaction.append(table, key, value)? {
-        return Ok(());
-    }
-    transaction.insert(table, key, value).map(drop)
 }

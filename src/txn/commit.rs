@@ -98,7 +98,7 @@ impl Transaction {
         self.check_usable()?;
         self.core().check_writable()?;
         self.check_tables_are_back()?;
-        self.log_all_reserved()?;
+        self.complete_tables()?;
         let is_durable = durability == Durability::Durable;
         let parts = self.parts();
         if !parts.has_changes() && (!is_durable || parts.core.is_promised(&parts.core.shared.newest()?)) {

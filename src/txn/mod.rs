@@ -17,6 +17,7 @@ pub(crate) mod commit;
 pub(crate) mod compaction;
 mod group_commit;
 pub(crate) mod open_table;
+mod pairs;
 pub(crate) mod sync;
 pub(crate) mod sync_state;
 mod tables;
@@ -39,6 +40,7 @@ pub(crate) mod readers;
 pub(crate) mod redirty;
 pub(crate) mod redo_log;
 pub(crate) mod replay;
+mod value_counts;
 pub(crate) mod watch;
 pub(crate) mod writer_mark;
 

@@ -3,6 +3,7 @@
 use crate::base::TransactionId;
 use crate::format::catalog::TableEntry;
 use crate::tree::TreeMut;
+use crate::txn::value_counts::ValueCounts;
 
 /// Changed pages, in bytes, of a table whose entries were only appended, before they are stored: all but a few of
 /// them will not change any more.
@@ -20,6 +21,8 @@ pub(crate) struct OpenTable {
     pub(super) is_stored_as_it_grows: bool,
     /// The key of an entry whose value the caller may still be filling in: its record has the value when that ends.
     pub(super) reserved: Option<Vec<u8>>,
+    /// In a multimap table: what its counters do not know yet.
+    pub(super) value_counts: ValueCounts,
 }
 
 impl OpenTable {
@@ -36,6 +39,7 @@ impl OpenTable {
             entry,
             is_stored_as_it_grows: false,
             reserved: None,
+            value_counts: ValueCounts::default(),
         })
     }
 

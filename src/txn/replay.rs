@@ -116,11 +116,11 @@ impl Transaction {
     /// Makes a change again. If it does not fit the tables, that is an error, and nothing else has changed.
     pub(crate) fn apply(&self, name: &str, operation: Operation<'_>) -> Result<()> {
         match operation {
-            Operation::Create { key_type, value_type } => {
+            Operation::Create { kind, key_type, value_type } => {
                 if self.table_entry(name)?.is_some() {
                     return Err(Error::TableExists { name: name.to_owned() });
                 }
-                let table = self.create_table(name, key_type.to_owned(), value_type.to_owned())?;
+                let table = self.create_table(name, kind, key_type.to_owned(), value_type.to_owned())?;
                 self.return_table(table);
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use std::ops::{Bound, Range};
 
 use crate::base::KeyBuf;
 use crate::error::{Error, Result};
-use crate::format::catalog::{MAX_NAME_LEN, TableEntry, decode_name};
+use crate::format::catalog::{MAX_NAME_LEN, TableEntry, TableKind, decode_name};
 use crate::format::redo::operation::Operation;
 use crate::format::tree_root::TreeRoot;
 use crate::tree::{End, NewValue};
@@ -39,14 +39,15 @@ impl Transaction {
     pub(crate) fn create_table(
         &self,
         name: &str,
+        kind: TableKind,
         key_type: String,
         value_type: String,
     ) -> Result<Box<OpenTable>> {
         check_name_len(name.len().max(key_type.len() + value_type.len()))?;
-        let entry = TableEntry { root: TreeRoot::default(), key_type, value_type };
+        let entry = TableEntry { root: TreeRoot::default(), kind, key_type, value_type };
         self.put_entry(name, &entry)?;
         let TableEntry { key_type, value_type, .. } = &entry;
-        self.log(name, Operation::Create { key_type, value_type });
+        self.log(name, Operation::Create { kind, key_type, value_type });
         self.tables.borrow_mut().insert(name.to_owned(), None);
         Ok(OpenTable::new(name, entry, self.id, self.core().pages.page_size))
     }
@@ -82,9 +83,14 @@ impl Transaction {
     }
 
     /// How many entries and levels a table has, if it has been opened here and is not open now.
-    pub(crate) fn size_of(&self, name: &str) -> Option<(u64, u8)> {
+    pub(crate) fn size_of(&self, name: &str) -> Result<Option<(u64, u8)>> {
         let tables = self.tables.borrow();
-        tables.get(name)?.as_ref().map(|table| (table.tree.len(), table.tree.top().depth))
+        let Some(table) = tables.get(name).and_then(Option::as_ref) else { return Ok(None) };
+        let entries = match table.entry.kind {
+            TableKind::Table => table.tree.len(),
+            TableKind::Multimap => self.pair_count(table)?,
+        };
+        Ok(Some((entries, table.tree.top().depth)))
     }
 
     fn put_entry(&self, name: &str, entry: &TableEntry) -> Result<()> {
@@ -289,8 +295,25 @@ impl Transaction {
         Ok(())
     }
 
-    /// The same for all tables, which are back: before the commit.
-    pub(crate) fn log_all_reserved(&self) -> Result<()> {
+    /// Completes the changes of all tables, which are back, before the commit: their counters, and the entries whose
+    /// values the caller has filled in.
+    pub(crate) fn complete_tables(&self) -> Result<()> {
+        let is_unsettled = |table: &OpenTable| !table.value_counts.is_empty();
+        let names: Vec<String> = {
+            let tables = self.tables.borrow();
+            tables
+                .values()
+                .flatten()
+                .filter(|table| is_unsettled(table))
+                .map(|table| table.name.clone())
+                .collect()
+        };
+        for name in names {
+            let Some(mut table) = self.take_table(&name)? else { continue };
+            let settled = self.settle_value_counts(&mut table);
+            self.return_table(table);
+            settled?;
+        }
         self.tables.borrow_mut().values_mut().flatten().try_for_each(|table| self.log_reserved(table))
     }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Bound;
 
-use super::{EncodeKey, Encoded, Key};
+use super::{EncodeKey, Encoded, Encoder, Key, KeyPosition};
 
 /// An end of a range of keys of type `K`: a key, or the first elements of keys that are tuples.
 ///
@@ -37,6 +37,10 @@ use super::{EncodeKey, Encoded, Key};
 pub trait KeyBound<K: Key + ?Sized> {
     /// Returns the encoded key, or the encoded first elements.
     fn encode_bound(&self) -> EncodedBound<'_>;
+
+    /// Returns the bytes with which the entries of these keys begin in a multimap table, after a byte of the table's
+    /// own: their encoding in [`KeyPosition::Inner`].
+    fn encode_inner_bound(&self) -> Encoded<'_>;
 }
 
 /// What a [`KeyBound`] encodes to.
@@ -53,6 +57,12 @@ impl<K: Key + ?Sized, Q: EncodeKey<K>> KeyBound<K> for Q {
     #[inline]
     fn encode_bound(&self) -> EncodedBound<'_> {
         EncodedBound::Key(self.encode_key())
+    }
+
+    fn encode_inner_bound(&self) -> Encoded<'_> {
+        let mut encoder = Encoder::new();
+        self.encode_key_into(&mut encoder, KeyPosition::Inner);
+        encoder.finish()
     }
 }
 

@@ -30,6 +30,7 @@ mod key_str;
 mod key_text;
 mod key_tuple;
 mod lists;
+mod multimap_table;
 mod no_case;
 #[cfg(feature = "chrono")]
 mod of_chrono;
@@ -37,6 +38,7 @@ mod of_chrono;
 mod of_jiff;
 #[cfg(feature = "uuid")]
 mod of_uuid;
+mod pair;
 mod prefix;
 mod range;
 mod represented;
@@ -61,9 +63,14 @@ pub use self::encoded::{Encoded, Encoder, KeyPosition};
 pub use self::key::{EncodeKey, Key, KeyReader};
 pub use self::key_bytes::KeyBytes;
 pub use self::key_str::KeyStr;
+pub use self::multimap_table::MultimapTable;
 pub use self::no_case::NoCase;
+pub(crate) use self::pair::{
+    EncodedPair, decode_pair, decode_pair_key, decode_pair_value, encode_pair, encode_pair_key,
+    encode_pair_range, encode_value_range,
+};
 pub use self::prefix::KeyPrefix;
-pub use self::range::KeyRange;
+pub use self::range::{KeyRange, PairRange};
 #[cfg(feature = "messagepack")]
 pub use self::serde_value::MessagePack;
 #[cfg(feature = "serde")]

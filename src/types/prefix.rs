@@ -107,6 +107,10 @@ macro_rules! tuple_prefix {
             fn encode_bound(&self) -> EncodedBound<'_> {
                 EncodedBound::Prefix(KeyPrefix::<($($key,)+ $($rest,)+)>::encode_prefix(self))
             }
+
+            fn encode_inner_bound(&self) -> Encoded<'_> {
+                KeyPrefix::<($($key,)+ $($rest,)+)>::encode_prefix(self)
+            }
         }
     };
 }

@@ -55,6 +55,42 @@ impl<K: Key + ?Sized, R: KeyRange<K> + ?Sized> KeyRange<K> for &R {
     }
 }
 
+/// A value that can be given as a range of keys of type `K` of a multimap table: what is a [`KeyRange`] of Rust's
+/// notations, with ends of the same kinds.
+///
+/// ```
+/// use mapleaf::{Db, MultimapTable};
+///
+/// const TAGS: MultimapTable<str, u64> = MultimapTable::new("tags");
+///
+/// let db = Db::in_memory()?;
+/// db.update(|tx| tx.multimap(&TAGS)?.insert_many([("a", 1), ("b", 2), ("b", 3), ("c", 4)]))?;
+/// let rx = db.read()?;
+/// assert_eq!(rx.multimap(&TAGS)?.range("a"..="b").count(), 3);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a range of keys of type `{K}` of a multimap table",
+    label = "not a range of keys of this table"
+)]
+pub trait PairRange<K: Key + ?Sized> {
+    /// Returns the bounds in the encoding of [`KeyBound::encode_inner_bound`]. Each of them stands for all entries that
+    /// begin with it.
+    fn encode_inner_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>);
+}
+
+impl<K: Key + ?Sized> PairRange<K> for RangeFull {
+    fn encode_inner_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
+        (Bound::Unbounded, Bound::Unbounded)
+    }
+}
+
+impl<K: Key + ?Sized, R: PairRange<K> + ?Sized> PairRange<K> for &R {
+    fn encode_inner_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
+        (**self).encode_inner_range()
+    }
+}
+
 /// An empty range: no key is before the empty one.
 fn no_keys() -> (Bound<Encoded<'static>>, Bound<Encoded<'static>>) {
     (Bound::Unbounded, Bound::Excluded(Encoded::borrowed(&[])))
@@ -69,6 +105,13 @@ macro_rules! key_ranges {
                     Some(start) => (start, encode_end(RangeBounds::<Q>::end_bound(self))),
                     None => no_keys(),
                 }
+            }
+        }
+
+        impl<K: Key + ?Sized, Q: KeyBound<K>> PairRange<K> for $range {
+            fn encode_inner_range(&self) -> (Bound<Encoded<'_>>, Bound<Encoded<'_>>) {
+                let start = RangeBounds::<Q>::start_bound(self).map(Q::encode_inner_bound);
+                (start, RangeBounds::<Q>::end_bound(self).map(Q::encode_inner_bound))
             }
         }
     )*};

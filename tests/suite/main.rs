@@ -25,6 +25,7 @@ mod inspect;
 mod layering;
 mod limits;
 mod model;
+mod multimap;
 mod reading;
 mod rejected_record;
 mod salvage;

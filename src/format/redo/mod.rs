@@ -26,6 +26,7 @@
 //! | 8 | delete | varint length, key |
 //! | 9 | remove a range | bounds (1); varint length, lower key; varint length, upper key; varint, entries removed |
 //! | 10 | give it other types | varint length, key type's name; varint length, value type's name |
+//! | 11 | create it as a multimap table | as 2 |
 //!
 //! The byte of bounds has the lower one in bits 0 and 1 and the upper one in bits 2 and 3: 0 unbounded, 1 included, 2
 //! excluded. The key of a bound that is absent is empty.

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use crate::base::Lsn;
 use crate::base::bytes::{push_varint, take_varint, varint_len};
 use crate::error::{Error, Result, corrupt};
-use crate::format::catalog::{MAX_NAME_LEN, decode_name};
+use crate::format::catalog::{MAX_NAME_LEN, TableKind, decode_name};
 
 const TABLE: u8 = 1;
 const CREATE: u8 = 2;
@@ -19,6 +19,7 @@ const PUT: u8 = 6;
 const DELETE: u8 = 8;
 const REMOVE_RANGE: u8 = 9;
 const RETYPE: u8 = 10;
+const CREATE_MULTIMAP: u8 = 11;
 
 const UNBOUNDED: u8 = 0;
 const INCLUDED: u8 = 1;
@@ -27,7 +28,7 @@ const EXCLUDED: u8 = 2;
 /// A change of one table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Operation<'a> {
-    Create { key_type: &'a str, value_type: &'a str },
+    Create { kind: TableKind, key_type: &'a str, value_type: &'a str },
     Drop,
     Rename { to: &'a str },
     Retype { key_type: &'a str, value_type: &'a str },
@@ -42,7 +43,7 @@ impl Operation<'_> {
     #[inline]
     pub(super) fn encoded_len(&self) -> usize {
         let fields = match *self {
-            Operation::Create { key_type, value_type } | Operation::Retype { key_type, value_type } => {
+            Operation::Create { key_type, value_type, .. } | Operation::Retype { key_type, value_type } => {
                 field_len(key_type.as_bytes()) + field_len(value_type.as_bytes())
             }
             Operation::Drop | Operation::Clear => 0,
@@ -60,8 +61,11 @@ impl Operation<'_> {
     #[inline]
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match *self {
-            Operation::Create { key_type, value_type } => {
-                out.push(CREATE);
+            Operation::Create { kind, key_type, value_type } => {
+                out.push(match kind {
+                    TableKind::Table => CREATE,
+                    TableKind::Multimap => CREATE_MULTIMAP,
+                });
                 push_types(out, key_type, value_type);
             }
             Operation::Retype { key_type, value_type } => {
@@ -167,10 +171,8 @@ impl<'a> Operations<'a> {
 
     fn take_operation(&mut self, opcode: u8) -> Result<Operation<'a>> {
         Ok(match opcode {
-            CREATE => {
-                let (key_type, value_type) = self.take_types()?;
-                Operation::Create { key_type, value_type }
-            }
+            CREATE => self.take_create(TableKind::Table)?,
+            CREATE_MULTIMAP => self.take_create(TableKind::Multimap)?,
             RETYPE => {
                 let (key_type, value_type) = self.take_types()?;
                 Operation::Retype { key_type, value_type }
@@ -183,6 +185,11 @@ impl<'a> Operations<'a> {
             REMOVE_RANGE => self.take_remove_range()?,
             _ => return Err(self.wrong("an operation that this version knows", opcode)),
         })
+    }
+
+    fn take_create(&mut self, kind: TableKind) -> Result<Operation<'a>> {
+        let (key_type, value_type) = self.take_types()?;
+        Ok(Operation::Create { kind, key_type, value_type })
     }
 
     /// Takes the names of a table's types.

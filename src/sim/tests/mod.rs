@@ -6,6 +6,7 @@ mod cut;
 mod disk;
 mod explorer;
 mod mixed;
+mod multimap;
 mod mutations;
 mod storage;
 mod survives;

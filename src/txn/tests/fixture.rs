@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::base::{PageNumber, TransactionId};
 use crate::error::Result;
-use crate::format::catalog::TableEntry;
+use crate::format::catalog::{TableEntry, TableKind};
 use crate::shm::owner::FIRST_BYTES;
 use crate::shm::watermarks::LogState;
 use crate::sim::Fault;
@@ -230,7 +230,7 @@ fn with_table<T>(
 ) -> Result<T> {
     let mut table = match tx.take_table(TABLE)? {
         Some(table) => table,
-        None => tx.create_table(TABLE, "[u8]".into(), "[u8]".into())?,
+        None => tx.create_table(TABLE, TableKind::Table, "[u8]".into(), "[u8]".into())?,
     };
     let result = work(&mut table);
     tx.return_table(table);

@@ -54,7 +54,9 @@ fn a_transaction_with_a_panic_in_it_can_only_be_aborted() {
     let spill: Half = |_, tx| put_all(tx, &entries(3000, 400, 2)).unwrap();
     let large: Half = |_, tx| _ = tx.store_value(&[7; 300_000]).unwrap();
     let load: Half = |_, tx| {
-        let mut table = tx.create_table("loaded", String::new(), String::new()).unwrap();
+        let mut table = tx
+            .create_table("loaded", crate::format::catalog::TableKind::Table, String::new(), String::new())
+            .unwrap();
         let loaded = tx.guard_whole(|| {
             let mut loader = BulkLoader::new(tx, &mut table)?;
             entries(3000, 400, 2).iter().try_for_each(|(key, value)| loader.insert(key, value))?;

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use super::fixture::{Engine, Entries, PAGE, TABLE, entries_of_table};
 use crate::error::Error;
+use crate::format::catalog::TableKind;
 use crate::format::redo::operation::Operation;
 use crate::format::redo::record::RecordBuilder;
 use crate::format::ring::Ring;
@@ -49,7 +50,7 @@ fn change(tx: &Transaction, tables: &mut Tables, random: &mut Random) {
     let name = NAMES[random.below(NAMES.len())];
     if !tables.contains_key(name) {
         let types = format!("key{}", random.below(3));
-        let table = tx.create_table(name, types.clone(), types.clone()).unwrap();
+        let table = tx.create_table(name, TableKind::Table, types.clone(), types.clone()).unwrap();
         tx.return_table(table);
         tables.insert(name.into(), (types, Entries::new()));
     }
@@ -298,7 +299,7 @@ fn with_record(operations: &[(&str, Operation<'_>)]) -> Vec<u8> {
 
 #[test]
 fn a_record_with_a_right_checksum_whose_operations_do_not_fit_is_corrupt() {
-    let create = Operation::Create { key_type: "k", value_type: "v" };
+    let create = Operation::Create { kind: TableKind::Table, key_type: "k", value_type: "v" };
     let range =
         |removed| Operation::RemoveRange { lower: Bound::Included(b"a"), upper: Bound::Unbounded, removed };
     let long = "n".repeat(5000);

@@ -3,8 +3,9 @@
 use super::*;
 
 /// One of each kind, and their edges.
-const SAMPLES: [Operation<'static>; 15] = [
-    Operation::Create { key_type: "(str,u64)", value_type: "bytes" },
+const SAMPLES: [Operation<'static>; 16] = [
+    Operation::Create { kind: TableKind::Multimap, key_type: "str", value_type: "u64" },
+    Operation::Create { kind: TableKind::Table, key_type: "(str,u64)", value_type: "bytes" },
     Operation::Put { key: b"", value: b"" },
     Operation::Put { key: b"key", value: &[7; 300] },
     Operation::Delete { key: b"key" },
@@ -60,7 +61,7 @@ fn operations_round_trip_and_have_the_length_that_they_say() {
 #[test]
 fn a_table_concerns_what_follows_it_also_after_it_was_renamed() {
     let mut bytes = encoded(&[("a", Operation::Rename { to: "b" })]);
-    Operation::Create { key_type: "u8", value_type: "u8" }.encode(&mut bytes);
+    Operation::Create { kind: TableKind::Table, key_type: "u8", value_type: "u8" }.encode(&mut bytes);
     push_table(&mut bytes, "b");
     Operation::Clear.encode(&mut bytes);
     let tables: Vec<_> = read(&bytes, 5).unwrap().into_iter().map(|(table, _)| table).collect();
@@ -115,7 +116,7 @@ fn names_have_a_length_limit() {
     let name = |length: usize| "n".repeat(length);
     for (length, is_right) in [(MAX_NAME_LEN, true), (MAX_NAME_LEN + 1, false)] {
         let name = name(length);
-        let types = Operation::Create { key_type: &name[1..], value_type: "v" };
+        let types = Operation::Create { kind: TableKind::Table, key_type: &name[1..], value_type: "v" };
         for (table, operation) in
             [(&name[..], Operation::Clear), ("t", Operation::Rename { to: &name }), ("t", types)]
         {

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use super::*;
+use crate::format::catalog::TableKind;
 
 const BLOCK: u64 = 4096;
 const MOST: usize = 1 << 20;
@@ -15,7 +16,7 @@ const END: LogEnd = LogEnd {
 
 fn builder() -> RecordBuilder {
     let mut builder = RecordBuilder::new(MOST);
-    builder.push("fruit", Operation::Create { key_type: "str", value_type: "u64" });
+    builder.push("fruit", Operation::Create { kind: TableKind::Table, key_type: "str", value_type: "u64" });
     builder.push("fruit", Operation::Put { key: b"apple", value: b"\x01\x00" });
     builder.push("fruit", Operation::Delete { key: b"pear" });
     let (lower, upper) = (Bound::Included(&b"a"[..]), Bound::Excluded(&b"c"[..]));
