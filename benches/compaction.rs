@@ -42,7 +42,7 @@ fn bytes_of(path: &Path) -> anyhow::Result<u64> {
 fn increment(db: &Db, folder: &TempDir, name: &str, changed: &[u64]) -> mapleaf::Result<()> {
     let since = db.read()?.id();
     put(db, changed, 8)?;
-    let increment = db.read()?.increment_to(since, folder.path().join(name))?;
+    let increment = db.read()?.copy().since(since).to_path(folder.path().join(name))?;
     println!("{name} entries changed: {increment:?}");
     Ok(())
 }
@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<()> {
     let mut sorted = keys.clone();
     sorted.sort_unstable();
     keys.chunks((COUNT / LOADS) as usize).try_for_each(|piece| put(&db, piece, 7))?;
-    let full = db.read()?.copy_to(folder.path().join("full"))?;
+    let full = db.read()?.copy().to_path(folder.path().join("full"))?.bytes;
     println!("copy: {full} bytes, {} of them in use", bytes_in_use(&db)?);
     increment(&db, &folder, "scattered", &keys[..CHANGED as usize])?;
     increment(&db, &folder, "neighbouring", &sorted[keys.len() / 2..][..CHANGED as usize])?;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
-use mapleaf::{Db, Error, ReadTxn, Table};
+use mapleaf::{Db, Error, ReadTxn, Table, TransactionId};
 
 /// From a setting's name to the transaction that changed it last, and its value; `None` if that removed it.
 const SETTINGS: Table<str, (u64, Option<String>)> = Table::new("settings");
@@ -132,8 +132,8 @@ fn change(db: &Db, name: &str, value: Option<&str>) -> Result<()> {
         if let Some(transaction) = last_change {
             changes.remove((transaction, name))?;
         }
-        settings.insert(name, (tx.id(), value))?;
-        changes.insert((tx.id(), name), ())?;
+        settings.insert(name, (tx.id().get(), value))?;
+        changes.insert((tx.id().get(), name), ())?;
         Ok(())
     })?;
     Ok(())
@@ -186,10 +186,10 @@ fn watch(db: &Db) -> Result<()> {
 }
 
 /// Prints what transactions after `known` have changed. There may be several of them.
-fn print_changes(rx: &ReadTxn, known: u64) -> Result<()> {
+fn print_changes(rx: &ReadTxn, known: TransactionId) -> Result<()> {
     let (settings, changes) = (rx.table_or_empty(&SETTINGS)?, rx.table_or_empty(&CHANGES)?);
     let mut out = io::stdout().lock();
-    for entry in changes.range((known + 1, "")..) {
+    for entry in changes.range((known.get() + 1, "")..) {
         let ((_, name), ()) = entry?;
         match settings.get(name.as_str())? {
             Some((_, Some(value))) => writeln!(out, "{name} = {value}")?,

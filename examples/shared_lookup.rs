@@ -226,7 +226,8 @@ fn load(db: &Db, arguments: &Arguments) -> Result<u64> {
             for number in 0..arguments.entries {
                 let text =
                     format!("this is entry {number}, and there is nothing in it but these words about it");
-                entries.insert(number, (tx.id(), checksum(number, tx.id(), &text), text.as_str()))?;
+                entries
+                    .insert(number, (tx.id().get(), checksum(number, tx.id().get(), &text), text.as_str()))?;
             }
         }
         Some(file) => {
@@ -237,7 +238,7 @@ fn load(db: &Db, arguments: &Arguments) -> Result<u64> {
                 let text = str::from_utf8(&line).map_err(|error| {
                     anyhow!("line {} of {}: it is not UTF-8: {error}", number + 1, file.display())
                 })?;
-                entries.insert(number, (tx.id(), checksum(number, tx.id(), text), text))?;
+                entries.insert(number, (tx.id().get(), checksum(number, tx.id().get(), text), text))?;
             }
         }
     }
@@ -265,7 +266,7 @@ fn write(db: &Db, count: u64, time: Duration) -> Result<u64> {
 fn rewrite(tx: &WriteTxn, number: u64) -> mapleaf::Result<()> {
     let mut entries = tx.table(&ENTRIES)?;
     let Some(text) = entries.get(number)?.map(|(_, _, text)| text.to_owned()) else { return Ok(()) };
-    entries.insert(number, (tx.id(), checksum(number, tx.id(), &text), text)).map(drop)
+    entries.insert(number, (tx.id().get(), checksum(number, tx.id().get(), &text), text)).map(drop)
 }
 
 /// A reader, as the first process sees it. It replies to each message with a line of numbers.
@@ -337,7 +338,7 @@ fn read(database: &Path, time: Duration) -> Result<()> {
         let rx = db.read()?;
         let entries = rx.table(&ENTRIES)?;
         for _ in 0..LOOKUPS_PER_SNAPSHOT {
-            check(&entries, random.below(entries.len()), rx.id())?;
+            check(&entries, random.below(entries.len()), rx.id().get())?;
         }
         lookups += LOOKUPS_PER_SNAPSHOT;
     }

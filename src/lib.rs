@@ -88,10 +88,10 @@
 //! # More
 //!
 //! - Many entries at once: [`TableMut::insert_many`], [`TableMut::bulk_load`].
-//! - Copies and backups: [`ReadTxn::copy_to`], [`ReadTxn::compact_to`], [`ReadTxn::increment_to`], [`restore`].
+//! - Copies and backups: [`ReadTxn::copy`], [`restore`].
 //! - Waiting for commits of other processes: [`Db::watch`], [`Db::wait_for_commit`].
 //! - A shorter file: [`Db::compact`], [`Db::shrink`].
-//! - The bytes of a file, for tools: [`inspect`].
+//! - Tables as bytes, pages and their contents, for tools: [`admin`].
 //!
 //! In the repository, `docs/GUIDE.md` explains how to use mapleaf chapter by chapter, `docs/VALUES.md` how to store
 //! your own types, and `docs/ARCHITECTURE.md` how it works.
@@ -112,22 +112,25 @@ mod check;
 mod copy;
 mod salvage;
 
-pub mod inspect;
+mod inspect;
 
 mod db;
 mod types;
 
+pub mod admin;
+
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 
-pub use check::{CheckReport, PageCounts, PageRole, PageUse};
-pub use copy::{Increment, restore};
+pub use base::TransactionId;
+pub use check::{CheckReport, PageCounts};
+pub use copy::{Copied, Restored, restore};
 #[cfg(feature = "async")]
 pub use db::WatchStream;
 pub use db::{
-    AccessPattern, BulkLoad, Compaction, Db, MultimapKeys, MultimapMut, MultimapRange, MultimapRef,
-    OpenOptions, OwnedRange, OwnedTable, PairLoad, PendingCommit, Range, RawMultimapMut, RawMultimapRef,
-    ReadTxn, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Values, Watch,
+    AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Db, MultimapKeys, MultimapMut,
+    MultimapRange, MultimapRef, OpenOptions, OwnedRange, OwnedTable, PairLoad, PendingCommit, Range, ReadTxn,
+    SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Values, Watch,
     WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};

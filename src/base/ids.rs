@@ -1,6 +1,8 @@
 //! Newtypes for numbers that must not be confused.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 /// The number of a page in the file: its offset divided by the page size.
 ///
@@ -28,10 +30,39 @@ impl fmt::Display for PageNumber {
 }
 
 /// The number of a transaction: 1 for the creation of the file, rising by one with each commit.
+///
+/// ```
+/// use mapleaf::{Db, Table, TransactionId};
+/// const HITS: Table<u64, u64> = Table::new("hits");
+///
+/// let db = Db::in_memory()?;
+/// let before = db.read()?.id();
+/// let tx = db.write()?;
+/// tx.table(&HITS)?.insert(7, 1)?;
+/// assert_eq!(tx.commit()?.get(), before.get() + 1);
+/// assert_eq!("17".parse(), Ok(TransactionId::new(17)), "as text, for a name or an argument");
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub(crate) struct TransactionId(pub(crate) u64);
+pub struct TransactionId(pub(crate) u64);
 
 impl TransactionId {
+    /// Makes an id of a number that was kept elsewhere.
+    pub const fn new(number: u64) -> TransactionId {
+        TransactionId(number)
+    }
+
+    /// Returns the number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns how many transactions lie between `earlier` and this one, this one included; 0 if `earlier` is not
+    /// earlier.
+    pub const fn since(self, earlier: TransactionId) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The number of bits of an id in a file. No count reaches that far, and a word has space for other bits beside
     /// it.
     pub(crate) const BITS: u32 = 53;
@@ -47,6 +78,14 @@ impl TransactionId {
 impl fmt::Display for TransactionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for TransactionId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<TransactionId, ParseIntError> {
+        text.parse().map(TransactionId)
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) mod page_set;
 pub(crate) mod property;
 pub(crate) mod random;
 
-pub(crate) use ids::{ChildRef, Extent, Lsn, PageNumber, TransactionId};
+pub use ids::TransactionId;
+pub(crate) use ids::{ChildRef, Extent, Lsn, PageNumber};
 pub(crate) use key_buf::{ApartKey, KeyBuf};
 pub(crate) use key_start::KeyStart;
 pub(crate) use page_set::PageSet;

@@ -299,7 +299,7 @@ impl Check<'_> {
                 self.note(corrupt(Some(page.0), "birth", format_args!("at most {}", self.newest), birth))?;
             }
             let run = Extent { first: page, count: 1 };
-            self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth.0)));
+            self.tell(&PageUse::of_none(run, PageRole::FreeLog, Some(birth)));
         }
         self.report.counts.free_log = self.log_pages.len() as u32;
         if let Some(ring) = newest.log.ring {

@@ -1,10 +1,10 @@
 //! What pages are used for, page by page: for maps and statistics of a file.
 
-use crate::base::Extent;
+use crate::base::{Extent, TransactionId};
 use crate::format::page::PageKind;
 use crate::tree::walk::VisitedPages;
 
-/// What some consecutive pages are used for: see [`Db::check_pages`](crate::Db::check_pages).
+/// What some consecutive pages are used for: see [`Db::check_options`](crate::Db::check_options).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct PageUse<'a> {
@@ -17,7 +17,7 @@ pub struct PageUse<'a> {
     /// The table that they belong to; `None` for the catalog and for pages of no tree.
     pub table: Option<&'a str>,
     /// The transaction that wrote them; `None` for meta pages and free pages.
-    pub birth: Option<u64>,
+    pub birth: Option<TransactionId>,
     /// Bytes in use, headers included; 0 for pages of no tree.
     pub used_bytes: u64,
 }
@@ -45,7 +45,7 @@ pub enum PageRole {
     /// exclusive.
     Retired {
         /// The transaction that stopped using it.
-        death: u64,
+        death: TransactionId,
         /// Whether one of these snapshots is being read, or is the checkpointed one. If not, the next writer may
         /// reuse the page.
         is_needed: bool,
@@ -56,7 +56,7 @@ pub enum PageRole {
 
 impl<'a> PageUse<'a> {
     /// Returns the use of pages of no tree.
-    pub(super) fn of_none(run: Extent, role: PageRole, birth: Option<u64>) -> PageUse<'a> {
+    pub(super) fn of_none(run: Extent, role: PageRole, birth: Option<TransactionId>) -> PageUse<'a> {
         PageUse { first: run.first.0, count: run.count, role, table: None, birth, used_bytes: 0 }
     }
 
@@ -68,7 +68,7 @@ impl<'a> PageUse<'a> {
             PageKind::Overflow => PageRole::Overflow,
             PageKind::FreeLog => PageRole::FreeLog,
         };
-        let birth = Some(pages.header.birth.0);
+        let birth = Some(pages.header.birth);
         PageUse { table, used_bytes: pages.used_bytes, ..PageUse::of_none(pages.run, role, birth) }
     }
 }

@@ -8,7 +8,7 @@ use crate::tree::pages::PageSource;
 use crate::txn::database::Database;
 use crate::txn::free_space::WriterFreeSpace;
 
-/// What [`Db::unused_pages`](crate::Db::unused_pages) does: reads the free log, and no other page.
+/// What [`admin::unused_pages`](crate::admin::unused_pages) does: reads the free log, and no other page.
 pub(crate) fn unused_pages(core: &Database, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
     core.check_not_forked()?;
     let (_reader, newest) = protected_newest(core)?;
@@ -22,8 +22,8 @@ pub(crate) fn unused_pages(core: &Database, each: impl FnMut(&PageUse<'_>)) -> R
 pub(super) fn visit_unused(space: &Space, protected: &[TransactionId], mut each: impl FnMut(&PageUse<'_>)) {
     for retired in space.retired().iter() {
         let is_needed = protected.iter().any(|id| (retired.birth..retired.death).contains(id));
-        let role = PageRole::Retired { death: retired.death.0, is_needed };
-        each(&PageUse::of_none(retired.run, role, Some(retired.birth.0)));
+        let role = PageRole::Retired { death: retired.death, is_needed };
+        each(&PageUse::of_none(retired.run, role, Some(retired.birth)));
     }
     for run in space.free().iter() {
         each(&PageUse::of_none(run, PageRole::Free, None));

@@ -9,9 +9,9 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::copy::check_length;
 use crate::copy::lineage::new_identity;
 use crate::copy::plan::Plan;
+use crate::copy::{Copied, check_length};
 use crate::error::{Error, Result};
 use crate::format::catalog::{TableEntry, decode_name};
 use crate::sys;
@@ -23,8 +23,8 @@ use crate::txn::file_locks::Wait;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
-/// Writes the tables of the snapshot to a new file, and returns its length.
-pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
+/// Writes the tables of the snapshot to a new file.
+pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<Copied> {
     reader.check_not_forked()?;
     check_length(reader)?;
     let page_size = reader.pages().page_size;
@@ -38,7 +38,7 @@ pub(crate) fn compact_to_file(reader: &SnapshotReader, path: &Path) -> Result<u6
     drop((built, handle));
     complete(&plan, building.file()).map_err(|source| Error::io("complete", path, source))?;
     building.finish()?;
-    Ok(plan.length())
+    Ok(Copied::of(&plan, false))
 }
 
 fn complete(plan: &Plan, file: &File) -> io::Result<()> {

@@ -6,36 +6,19 @@ use std::path::Path;
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::check::VerifyingSource;
 use crate::copy::changes::Changes;
-use crate::copy::{PIECE_BYTES, check_length};
+use crate::copy::{Copied, PIECE_BYTES, check_length};
 use crate::error::{Error, Result};
 use crate::format::free_log::FIRST_PAGE;
 use crate::format::increment::{IncrementHeader, encode_pair};
 use crate::sys;
 use crate::txn::read::SnapshotReader;
 
-/// What an increment contains.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Increment {
-    /// The transaction that it begins with.
-    pub since: u64,
-    /// The transaction that it ends with.
-    pub transaction: u64,
-    /// The number of pages in it.
-    pub pages: u32,
-    /// Its length, in bytes.
-    pub bytes: u64,
-    /// Whether another increment may follow it. It is `false` if `transaction` was in no checkpoint and the handle may
-    /// not make one, because a loss of power may undo it, or put its entries into other pages.
-    pub may_be_followed: bool,
-}
-
 /// Writes the changes since transaction `since` to a stream.
 pub(crate) fn increment_to_writer(
     reader: &SnapshotReader,
-    since: u64,
+    since: TransactionId,
     writer: &mut impl Write,
-) -> Result<Increment> {
+) -> Result<Copied> {
     let (parts, increment) = Parts::find(reader, since)?;
     parts
         .write(reader, writer)
@@ -44,7 +27,11 @@ pub(crate) fn increment_to_writer(
 }
 
 /// Writes the changes since transaction `since` to a new file, which gets its name when it is complete and durable.
-pub(crate) fn increment_to_file(reader: &SnapshotReader, since: u64, path: &Path) -> Result<Increment> {
+pub(crate) fn increment_to_file(
+    reader: &SnapshotReader,
+    since: TransactionId,
+    path: &Path,
+) -> Result<Copied> {
     let (parts, increment) = Parts::find(reader, since)?;
     let fill = |file: &std::fs::File| {
         let mut writer = io::BufWriter::with_capacity(PIECE_BYTES, sys::FileWriter::new(file));
@@ -62,11 +49,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn find(reader: &SnapshotReader, since: u64) -> Result<(Parts, Increment)> {
+    fn find(reader: &SnapshotReader, since: TransactionId) -> Result<(Parts, Copied)> {
         reader.check_not_forked()?;
         check_length(reader)?;
         let snapshot = &reader.snapshot;
-        if since == 0 || since > snapshot.id.0 {
+        if since.get() == 0 || since > snapshot.id {
             let problem = format!(
                 "an increment since transaction {since}: it must be from 1 to {}, the snapshot's transaction",
                 snapshot.id
@@ -74,12 +61,12 @@ impl Parts {
             return Err(Error::InvalidOption { problem });
         }
         let source = VerifyingSource { pages: reader.pages(), length_pages: snapshot.length_pages };
-        let Changes { young, kept } = Changes::find(source, snapshot, TransactionId(since))?;
+        let Changes { young, kept } = Changes::find(source, snapshot, since)?;
         let runs: Vec<Extent> = young.runs_from(PageNumber(FIRST_PAGE)).collect();
         let header = IncrementHeader {
             page_size: reader.pages().page_size,
             origin: reader.identity(),
-            since: TransactionId(since),
+            since,
             id: snapshot.id,
             length_pages: snapshot.length_pages,
             catalog: snapshot.catalog,
@@ -89,9 +76,9 @@ impl Parts {
         };
         let pages = runs.iter().map(|run| run.count).sum();
         let pairs = (runs.len() + kept.len()) as u64 * crate::format::increment::PAIR_LEN as u64;
-        let increment = Increment {
-            since,
-            transaction: snapshot.id.0,
+        let increment = Copied {
+            since: Some(since),
+            transaction: snapshot.id,
             pages,
             bytes: header.encode().len() as u64 + pairs + u64::from(pages) * header.page_size as u64 + 4,
             may_be_followed: header.may_be_followed,

@@ -29,16 +29,40 @@ use std::io::{self, Write};
 use std::path::Path;
 
 pub(crate) use self::compact::compact_to_file;
-pub use self::increment::Increment;
 pub(crate) use self::increment::{increment_to_file, increment_to_writer};
-pub use self::restore::restore;
 pub(crate) use self::restore::transaction_of_backup;
+pub use self::restore::{Restored, restore};
 
-use crate::base::PageNumber;
+use crate::base::{PageNumber, TransactionId};
 use crate::copy::plan::{Part, Plan};
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::txn::read::SnapshotReader;
+
+/// What a copy or an increment contains.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Copied {
+    /// The transaction that an increment begins with; `None` for a copy.
+    pub since: Option<TransactionId>,
+    /// The transaction that it ends with.
+    pub transaction: TransactionId,
+    /// The number of pages in it.
+    pub pages: u32,
+    /// Its length, in bytes.
+    pub bytes: u64,
+    /// Whether an increment may follow it. It is `false` for a compacting copy, and if `transaction` was in no
+    /// checkpoint and the handle may not make one, because a loss of power may undo it, or put its entries into other
+    /// pages.
+    pub may_be_followed: bool,
+}
+
+impl Copied {
+    fn of(plan: &Plan, may_be_followed: bool) -> Copied {
+        let pages = (plan.length() / plan.page_size as u64) as u32;
+        Copied { since: None, transaction: plan.transaction(), pages, bytes: plan.length(), may_be_followed }
+    }
+}
 
 /// The length of one write to a stream.
 const PIECE_BYTES: usize = 1 << 20;
@@ -68,8 +92,8 @@ fn plan_of(reader: &SnapshotReader) -> Result<Plan> {
     Plan::of(reader.pages(), &reader.snapshot, id, identity)
 }
 
-/// Copies the snapshot to a new file, and returns its length.
-pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> {
+/// Copies the snapshot to a new file.
+pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<Copied> {
     reader.check_not_forked()?;
     let plan = plan_of(reader)?;
     let storage = &reader.pages().storage;
@@ -83,16 +107,16 @@ pub(crate) fn copy_to_file(reader: &SnapshotReader, path: &Path) -> Result<u64> 
     };
     let copying = |source| Error::io("copy the database to", path, source);
     sys::create_file_with(path, reader.pages().rights()?, fill).map_err(copying)?;
-    Ok(plan.length())
+    Ok(Copied::of(&plan, reader.is_checkpointed()))
 }
 
-/// Writes a copy of the snapshot, from its first byte to its last, and returns its length.
-pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -> Result<u64> {
+/// Writes a copy of the snapshot, from its first byte to its last.
+pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -> Result<Copied> {
     reader.check_not_forked()?;
     let plan = plan_of(reader)?;
     write_all(&plan, reader, writer)
         .map_err(|source| Error::io("write a copy of", &reader.pages().path, source))?;
-    Ok(plan.length())
+    Ok(Copied::of(&plan, reader.is_checkpointed()))
 }
 
 fn write_all(plan: &Plan, reader: &SnapshotReader, writer: &mut impl Write) -> io::Result<()> {

@@ -27,6 +27,7 @@ pub(super) struct Plan {
     /// Both meta pages.
     pub(super) record_pages: Vec<u8>,
     length_pages: u32,
+    transaction: TransactionId,
 }
 
 impl Plan {
@@ -69,7 +70,19 @@ impl Plan {
         };
         let mut record_pages = record.encode();
         record_pages.resize(META_PAGES as usize * page_size, 0);
-        Ok(Plan { page_size, used, log_pages, record_pages, length_pages: space.length_pages() })
+        Ok(Plan {
+            page_size,
+            used,
+            log_pages,
+            record_pages,
+            length_pages: space.length_pages(),
+            transaction: id,
+        })
+    }
+
+    /// Returns the transaction of the copy.
+    pub(super) fn transaction(&self) -> TransactionId {
+        self.transaction
     }
 
     /// Returns the length of the copy, in bytes.

@@ -40,12 +40,21 @@ use crate::txn::open::{open_alone, open_to_read};
 use crate::txn::page_file::{PageFile, Verify};
 use crate::txn::recover::read_metas;
 
-/// Restores increments onto the copy at `base`, and returns the transaction of the new database at `path`, and its
-/// length in bytes.
+/// What [`restore`] made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The transaction of the new database.
+    pub transaction: TransactionId,
+    /// The length of its file, in bytes.
+    pub bytes: u64,
+}
+
+/// Restores increments onto the copy at `base`, to a new database at `path`.
 ///
 /// The increments are read one after the other. Each must begin with the transaction that the copy, or the increment
-/// before it, ends with. The copy must be made by [`ReadTxn::copy_to`](crate::ReadTxn::copy_to) or
-/// [`ReadTxn::copy_to_writer`](crate::ReadTxn::copy_to_writer) and not written to since, or by an earlier `restore`;
+/// before it, ends with. The copy must be made by [`ReadTxn::copy`](crate::ReadTxn::copy) and not written
+/// to since, or by an earlier `restore`;
 /// or it is the database itself, as it was then. It is only read, and no process may have it open.
 ///
 /// The new database is the same as a copy of the newest increment's transaction: another database, complete, verified
@@ -72,11 +81,11 @@ use crate::txn::recover::read_metas;
 /// let db = Db::open(file("app.mapleaf"))?;
 /// db.update(|tx| tx.table(&HITS)?.insert(7, 1))?;
 /// let sunday = db.read()?;
-/// sunday.copy_to(file("sunday.mapleaf"))?;
+/// sunday.copy().to_path(file("sunday.mapleaf"))?;
 ///
 /// db.update(|tx| tx.table(&HITS)?.insert(7, 2))?;
 /// let mut monday = Vec::new();
-/// db.read()?.increment_to_writer(sunday.id(), &mut monday)?;
+/// db.read()?.copy().since(sunday.id()).to_writer(&mut monday)?;
 ///
 /// restore(file("sunday.mapleaf"), [&monday[..]], file("monday.mapleaf"))?;
 /// let restored = Db::open(file("monday.mapleaf"))?;
@@ -87,7 +96,7 @@ pub fn restore<R: Read>(
     base: impl AsRef<Path>,
     increments: impl IntoIterator<Item = R>,
     path: impl AsRef<Path>,
-) -> Result<(u64, u64)> {
+) -> Result<Restored> {
     let (base_path, path) = (base.as_ref(), path.as_ref());
     let (base, state) = open_base(base_path)?;
     let mut result = Err(Error::BadIncrement { problem: "there is no increment".into() });
@@ -146,7 +155,7 @@ impl Target<'_> {
         &mut self,
         base: &FileStorage,
         increments: impl IntoIterator<Item = R>,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<Restored> {
         let length = PageNumber(self.state.snapshot.length_pages).offset(self.state.page_size);
         let records = PageNumber(META_PAGES).offset(self.state.page_size);
         sys::set_length(self.file, length).map_err(storing)?;
@@ -252,7 +261,7 @@ impl Target<'_> {
     }
 
     /// Verifies all pages, stores the meta page and the free log, and fills unused pages with zeros.
-    fn complete(&mut self) -> Result<(u64, u64)> {
+    fn complete(&mut self) -> Result<Restored> {
         let State { page_size, identity, snapshot } = self.state;
         let file = self.file.try_clone().map_err(storing)?;
         let storage = FileStorage::of_file(file, Access::ReadOnly, 0).map_err(storing)?;
@@ -280,7 +289,7 @@ impl Target<'_> {
             plan.store_around(self.file)
         };
         store().map_err(storing)?;
-        Ok((snapshot.id.0, plan.length()))
+        Ok(Restored { transaction: snapshot.id, bytes: plan.length() })
     }
 }
 

@@ -18,14 +18,14 @@ impl Db {
     ///
     /// The file becomes shorter when no snapshot needs its end: with the next commit, sync or close after the last
     /// reader that began before the compaction ended. The fill of pages does not change;
-    /// [`ReadTxn::compact_to`](crate::ReadTxn::compact_to) makes a copy with full pages.
+    /// [`CopyOptions::compact`](crate::CopyOptions::compact) makes a copy with full pages.
     ///
     /// A live file grows again by what its commits need. They need pages for the new state while the old one is not
     /// given up, and they store pages that lie together faster: so the file grows until an eighth of it is unused (a
     /// quarter if it is longer than 16 MiB), unless all commits are small.
     ///
     /// A page that moves is a new page. The next increment since an earlier transaction
-    /// ([`ReadTxn::increment_to`](crate::ReadTxn::increment_to)) therefore has all pages that moved, and the branches
+    /// ([`CopyOptions::since`](crate::CopyOptions::since)) therefore has all pages that moved, and the branches
     /// above them; increments after that are small again. Compact just before a full copy is made.
     ///
     /// # Errors

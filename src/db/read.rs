@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::base::TransactionId;
 use crate::db::Types;
 use crate::db::iter::{
     EntrySource, OwnedRange, Range, Refusal, prefix_bounds, prefix_range_bounds, range_cursor,
@@ -77,8 +78,8 @@ impl ReadTxn {
     }
 
     /// Returns the id of the newest transaction that this snapshot contains.
-    pub fn id(&self) -> u64 {
-        self.reader.snapshot.id.0
+    pub fn id(&self) -> TransactionId {
+        self.reader.snapshot.id
     }
 
     /// Opens a table for reading.

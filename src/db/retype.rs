@@ -1,5 +1,6 @@
 //! Other names for the types of a table, after a type was renamed or moved.
 
+use crate::db::raw::raw_table_mut;
 use crate::db::write::{WriteTxn, check_kind, check_types};
 use crate::error::Result;
 use crate::format::catalog::TableKind;
@@ -58,7 +59,7 @@ impl WriteTxn {
         if (&found.0[..], &found.1[..]) != from || checked.is_ok() {
             return checked.map(|()| false);
         }
-        for entry in self.raw_table(name)?.iter() {
+        for entry in raw_table_mut(self, name)?.iter() {
             let (key, value) = entry?;
             K::decode(key)?;
             V::decode(value)?;

@@ -3,8 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::base::Lsn;
-use crate::check::{self, PageUse};
+use crate::base::{Lsn, TransactionId};
 use crate::db::Db;
 use crate::error::Result;
 use crate::sys::coarse_milliseconds;
@@ -22,16 +21,16 @@ pub struct Stats {
     /// Free pages, as the newest transaction counted them.
     pub free_pages: u32,
     /// Pages that the newest transaction does not use but a snapshot may, as the newest transaction counted them.
-    /// Some may have become free since; [`Db::unused_pages`] counts them now.
+    /// Some may have become free since; [`admin::unused_pages`](crate::admin::unused_pages) counts them now.
     pub retired_pages: u32,
     /// Id of the newest transaction.
-    pub newest: u64,
+    pub newest: TransactionId,
     /// Id of the newest transaction that readers see.
-    pub visible: u64,
+    pub visible: TransactionId,
     /// Id of the newest durable transaction.
-    pub durable: u64,
+    pub durable: TransactionId,
     /// Id of the transaction of the last checkpoint: after a crash, replay of the redo log begins there.
-    pub checkpointed: u64,
+    pub checkpointed: TransactionId,
     /// Length of the redo log's ring, in bytes; 0 if the file has none.
     pub log_bytes: u64,
     /// Bytes in the redo log since the last checkpoint: what replay would read. At half of `log_bytes` a checkpoint is
@@ -50,7 +49,7 @@ pub struct Stats {
     /// Live read transactions, in all processes.
     pub readers: usize,
     /// Id of the oldest snapshot that a read transaction holds.
-    pub oldest_reader: Option<u64>,
+    pub oldest_reader: Option<TransactionId>,
     /// Barriers (`msync` or `fdatasync`) that this handle has issued since it opened the database, including those of
     /// recovery and of checkpoints.
     pub syncs: u64,
@@ -64,15 +63,15 @@ impl Stats {
         let core = &db.handle.core;
         core.check_not_forked()?;
         let mut readers = 0;
-        let mut oldest_reader: Option<u64> = None;
+        let mut oldest_reader: Option<TransactionId> = None;
         core.shared.read_snapshots(|id| {
             readers += 1;
-            oldest_reader = Some(oldest_reader.map_or(id.0, |oldest| oldest.min(id.0)));
+            oldest_reader = Some(oldest_reader.map_or(id, |oldest| oldest.min(id)));
         })?;
         let tables = core.shared.visible_snapshot()?.catalog.entries; // a word: no reader slot is needed
         // Newest is read last, and is at least what the others were.
-        let (durable, visible) = (core.shared.durable().0, core.shared.visible().0);
-        let (checkpointed, log_start) = (core.shared.checkpointed().0, core.shared.log_start());
+        let (durable, visible) = (core.shared.durable(), core.shared.visible());
+        let (checkpointed, log_start) = (core.shared.checkpointed(), core.shared.log_start());
         let synced = core.shared.synced();
         let (checkpoints, milliseconds) = core.shared.checkpoints();
         let newest = core.shared.newest()?;
@@ -89,7 +88,7 @@ impl Stats {
             pages: newest.snapshot.length_pages,
             free_pages: newest.space.free_pages,
             retired_pages: newest.space.retired_pages,
-            newest: newest.snapshot.id.0,
+            newest: newest.snapshot.id,
             visible,
             durable,
             checkpointed,
@@ -106,35 +105,5 @@ impl Stats {
             syncs: core.pages.barrier_count(),
             written_bytes: core.pages.written_bytes(),
         })
-    }
-}
-
-impl Db {
-    /// Calls `each` with the pages that the newest transaction does not use: free pages, and retired pages with
-    /// whether a snapshot needs them. It reads only the description of free space. The counts equal those of
-    /// [`Db::check`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Db::check`], and [`Error::Corrupt`](crate::Error::Corrupt) if the description of free space is
-    /// damaged.
-    ///
-    /// ```
-    /// use mapleaf::{Db, PageRole, Table};
-    /// const HITS: Table<u64, u64> = Table::new("hits");
-    ///
-    /// let db = Db::in_memory()?;
-    /// db.update(|tx| (0..1000).try_for_each(|key| tx.table(&HITS)?.insert(key, 0).map(drop)))?;
-    /// db.update(|tx| tx.table(&HITS)?.clear())?;
-    /// let mut free = 0;
-    /// db.unused_pages(|page| match page.role {
-    ///     PageRole::Retired { is_needed: true, .. } => {}
-    ///     _ => free += page.count,
-    /// })?;
-    /// assert_eq!(free, db.check()?.counts().free);
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn unused_pages(&self, each: impl FnMut(&PageUse<'_>)) -> Result<()> {
-        check::unused_pages(&self.handle.core, each)
     }
 }

@@ -24,7 +24,7 @@ impl SuspendedTxn {
 
 impl fmt::Debug for SuspendedTxn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SuspendedTxn").field("id", &self.transaction.id.0).finish_non_exhaustive()
+        f.debug_struct("SuspendedTxn").field("id", &self.transaction.id).finish_non_exhaustive()
     }
 }
 

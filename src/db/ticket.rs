@@ -34,8 +34,8 @@ impl PendingCommit {
     }
 
     /// Returns the transaction's id.
-    pub fn id(&self) -> u64 {
-        self.id.0
+    pub fn id(&self) -> TransactionId {
+        self.id
     }
 
     /// Returns whether the transaction is durable, without waiting.
@@ -49,9 +49,9 @@ impl PendingCommit {
     ///
     /// If the sync failed, it is unknown whether the transaction will survive: [`Error::Io`](crate::Error::Io) or
     /// [`Error::Poisoned`](crate::Error::Poisoned).
-    pub fn wait(self) -> Result<u64> {
+    pub fn wait(self) -> Result<TransactionId> {
         self.handle.core.wait_durable(self.id)?;
         self.handle.core.pages.storage.acknowledged(self.id);
-        Ok(self.id.0)
+        Ok(self.id)
     }
 }

@@ -52,7 +52,7 @@ impl Watch {
     /// # Errors
     ///
     /// Those of [`Db::wait_for_commit`](crate::Db::wait_for_commit).
-    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<u64>> {
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<TransactionId>> {
         self.wait(Instant::now().checked_add(timeout))
     }
 
@@ -76,7 +76,7 @@ impl Watch {
         WatchStopper::new(&self.handle, &self.stop)
     }
 
-    fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<u64>> {
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<TransactionId>> {
         // Without a stopper, only a commit can end the wait.
         if deadline.is_none() && Arc::get_mut(&mut self.stop).is_some_and(|stop| !stop.is_stopped()) {
             check_may_come(&self.handle.core, self.after)?;
@@ -84,7 +84,7 @@ impl Watch {
         let stop = &self.stop;
         let newest = self.handle.core.wait_for_commit(self.after, deadline, || stop.is_stopped())?;
         self.after = newest.unwrap_or(self.after);
-        Ok(newest.map(|id| id.0))
+        Ok(newest)
     }
 }
 
@@ -104,9 +104,9 @@ impl fmt::Debug for Watch {
 }
 
 impl Iterator for Watch {
-    type Item = Result<u64>;
+    type Item = Result<TransactionId>;
 
-    fn next(&mut self) -> Option<Result<u64>> {
+    fn next(&mut self) -> Option<Result<TransactionId>> {
         self.wait(None).transpose()
     }
 }

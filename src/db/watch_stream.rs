@@ -75,7 +75,7 @@ impl WatchStream {
     ///
     /// Those of [`Db::wait_for_commit`](crate::Db::wait_for_commit), and [`Error::Io`](crate::Error::Io) if the
     /// system has no thread left.
-    pub async fn next(&mut self) -> Option<Result<u64>> {
+    pub async fn next(&mut self) -> Option<Result<TransactionId>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
@@ -85,7 +85,7 @@ impl WatchStream {
     }
 
     /// Returns the next item if it can be returned without waiting.
-    fn ready_item(&mut self) -> Poll<Option<Result<u64>>> {
+    fn ready_item(&mut self) -> Poll<Option<Result<TransactionId>>> {
         if self.stop.is_stopped() {
             return Poll::Ready(None);
         }
@@ -93,7 +93,7 @@ impl WatchStream {
             Ok(None) => Poll::Pending,
             Ok(Some(newest)) => {
                 self.after = newest;
-                Poll::Ready(Some(Ok(newest.0)))
+                Poll::Ready(Some(Ok(newest)))
             }
             Err(error) => Poll::Ready(Some(Err(error))),
         }
@@ -101,9 +101,9 @@ impl WatchStream {
 }
 
 impl Stream for WatchStream {
-    type Item = Result<u64>;
+    type Item = Result<TransactionId>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<u64>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<TransactionId>>> {
         let item = self.ready_item();
         if item.is_ready() {
             return item;

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::base::TransactionId;
 use crate::db::Types;
 use crate::db::iter::{
     EntrySource, Range, Refusal, decode_owned, decode_owned_entry, prefix_bounds, prefix_range_bounds,
@@ -100,8 +101,8 @@ impl WriteTxn {
     }
 
     /// Returns the id that this transaction will have when it commits.
-    pub fn id(&self) -> u64 {
-        self.transaction.id.0
+    pub fn id(&self) -> TransactionId {
+        self.transaction.id
     }
 
     /// Opens a table, and creates it if there is none. Several tables can be open at once, each of them once.
@@ -205,7 +206,7 @@ impl WriteTxn {
     /// - [`Error::Io`] from the sync: it is unknown whether the transaction will survive. Later writes return
     ///   [`Error::Poisoned`] until the database is opened again.
     /// - [`Error::TransactionFailed`]: an earlier change in the transaction failed.
-    pub fn commit(self) -> Result<u64> {
+    pub fn commit(self) -> Result<TransactionId> {
         self.commit_with(Durability::Durable)
     }
 
@@ -225,10 +226,10 @@ impl WriteTxn {
     /// assert_eq!(db.read()?.id(), id); // it is visible at once
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn commit_with(self, durability: Durability) -> Result<u64> {
+    pub fn commit_with(self, durability: Durability) -> Result<TransactionId> {
         // While it waits for the sync, the thread does not hold the writer lock.
         drop(self.mark);
-        Ok(self.transaction.commit(durability)?.0)
+        self.transaction.commit(durability)
     }
 
     /// Commits, and returns before the transaction is durable, so that the next one can begin meanwhile. The
@@ -500,7 +501,7 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableMut<'tx, K, V> {
     /// # Errors
     ///
     /// If the entry cannot be decoded ([`Error::Decode`]), it remains, and the transaction goes on. A
-    /// [raw table](WriteTxn::raw_table) can remove it.
+    /// [raw table](crate::admin::raw_table_mut) can remove it.
     ///
     /// ```
     /// # use mapleaf::{Db, Table};

@@ -1,6 +1,6 @@
 //! What a file is that is not a database, and what can be done with it.
 
-/// What kind of file the first bytes of a file show, in [`Error::NotADatabase`].
+/// What kind of file the first bytes of a file show, in [`Error::NotADatabase`](crate::Error::NotADatabase).
 ///
 /// ```
 /// use mapleaf::{Db, Error, FileKind};
@@ -16,7 +16,7 @@
 pub enum FileKind {
     /// A mapleaf database.
     Database,
-    /// An increment that mapleaf wrote ([`ReadTxn::increment_to`](crate::ReadTxn::increment_to)).
+    /// An increment that mapleaf wrote ([`CopyOptions::since`](crate::CopyOptions::since)).
     Increment,
     /// The data file of an LMDB database.
     Lmdb,

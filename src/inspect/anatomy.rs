@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::base::TransactionId;
 use crate::error::Corruption;
 
 /// The parts of a page: see [`Inspector::page`](super::Inspector::page).
@@ -204,17 +205,17 @@ pub enum LogEntry {
         free: Vec<Range<u32>>,
         /// Pages that no longer belong to the newest snapshot, with the transaction that wrote them and the one that
         /// stopped using them.
-        retired: Vec<(Range<u32>, u64, u64)>,
+        retired: Vec<(Range<u32>, TransactionId, TransactionId)>,
     },
     /// The changes of one transaction.
     Delta {
         /// The transaction.
-        transaction: u64,
+        transaction: TransactionId,
         /// The number of pages in the file after it.
         length_pages: u32,
         /// The free pages that it used.
         taken: Vec<Range<u32>>,
         /// The pages that it stopped using, with the transaction that wrote them.
-        retired: Vec<(Range<u32>, u64)>,
+        retired: Vec<(Range<u32>, TransactionId)>,
     },
 }

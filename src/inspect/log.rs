@@ -35,14 +35,14 @@ fn describe(entry: &Entry) -> LogEntry {
             retired: base
                 .retired
                 .iter()
-                .map(|retired| (range(retired.run), retired.birth.0, retired.death.0))
+                .map(|retired| (range(retired.run), retired.birth, retired.death))
                 .collect(),
         },
         Entry::Delta(delta) => LogEntry::Delta {
-            transaction: delta.id.0,
+            transaction: delta.id,
             length_pages: delta.length_pages,
             taken: ranges(&delta.taken),
-            retired: delta.retired.iter().map(|&(run, birth)| (range(run), birth.0)).collect(),
+            retired: delta.retired.iter().map(|&(run, birth)| (range(run), birth)).collect(),
         },
     }
 }

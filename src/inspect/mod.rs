@@ -39,7 +39,7 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Reads single pages of a file, which may be damaged, in use, or both.
 ///
 /// ```
-/// use mapleaf::inspect::{Content, Inspector};
+/// use mapleaf::admin::{Content, Inspector};
 /// use mapleaf::{Db, Table};
 /// const HITS: Table<u64, u64> = Table::new("hits");
 ///

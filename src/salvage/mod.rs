@@ -158,7 +158,7 @@ pub fn salvage_with(
 /// Adds to the state of a meta page what belongs to it although no readable branch refers to it.
 fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageReport) -> Result<State<'a>> {
     report.has_record = true;
-    report.transaction = Some(record.id.0);
+    report.transaction = Some(record.id);
     let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
     if !has_gaps && !state.is_catalog_hidden {
         return Ok(state);
@@ -180,7 +180,7 @@ fn without_record<'a>(source: &'a Source, report: &mut SalvageReport) -> Result<
     }
     if let Some((catalog, id)) = scan.newest_catalog() {
         state = State::of_catalog(source, &catalog, id)?;
-        report.transaction = Some(id.0);
+        report.transaction = Some(id);
     }
     let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
     if has_gaps || state.is_catalog_hidden {

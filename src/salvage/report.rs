@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::base::TransactionId;
 use crate::check::Problems;
 use crate::error::{Corruption, Error};
 use crate::salvage::orphans::Adopted;
@@ -20,7 +21,7 @@ pub struct SalvageReport {
     /// The number of whole pages in the damaged file.
     pub pages: u32,
     /// The transaction whose state was rescued, from its meta page or its catalog. `None` if neither was found.
-    pub transaction: Option<u64>,
+    pub transaction: Option<TransactionId>,
     /// Whether a meta page was good. Without one, the catalog was searched for in all pages.
     pub has_record: bool,
     /// Whether the free log could be read, so that it was known which pages are in use. `None` if it was not needed.

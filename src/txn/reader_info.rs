@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::TransactionId;
+
 /// A live read transaction, in this process or another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -12,7 +14,7 @@ pub struct ReaderInfo {
     /// the reader table.
     pub pid: u32,
     /// The transaction whose state it reads.
-    pub snapshot: u64,
+    pub snapshot: TransactionId,
     /// How long it has been reading, to some milliseconds.
     pub age: Duration,
     /// Retired pages that only this snapshot needs, and no older one: they come back when it ends. `None` if that is

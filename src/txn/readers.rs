@@ -18,7 +18,7 @@ fn info(reader: &LiveReader, pinned_pages: Option<u32>) -> ReaderInfo {
     let age = coarse_milliseconds().saturating_sub(reader.since_milliseconds);
     ReaderInfo {
         pid: reader.pid,
-        snapshot: reader.snapshot.0,
+        snapshot: reader.snapshot,
         age: Duration::from_millis(age),
         pinned_pages,
         holds_off_writers: false,
@@ -33,7 +33,7 @@ impl Database {
         let is_held_off = self.locks.as_ref().map_or(Ok(false), FileLocks::is_held_off);
         if is_held_off.map_err(self.pages.io_error("lock"))? {
             // No transaction has been committed since it came.
-            let snapshot = self.shared.visible().0;
+            let snapshot = self.shared.visible();
             let (age, pinned_pages) = (Duration::ZERO, None);
             readers.push(ReaderInfo { pid: 0, snapshot, age, pinned_pages, holds_off_writers: true });
         }

@@ -1,4 +1,4 @@
-//! Serde support for keys that a table returns: text and bytes.
+//! Serde support for what a table or a transaction returns: keys that are text or bytes, and transaction ids.
 
 use std::fmt;
 
@@ -6,6 +6,19 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use super::{KeyBytes, KeyStr};
+use crate::base::TransactionId;
+
+impl Serialize for TransactionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.get())
+    }
+}
+
+impl<'de> Deserialize<'de> for TransactionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TransactionId, D::Error> {
+        u64::deserialize(deserializer).map(TransactionId::new)
+    }
+}
 
 impl Serialize for KeyStr {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

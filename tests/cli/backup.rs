@@ -146,7 +146,7 @@ fn compaction_is_interrupted() {
     command.current_dir(at).args(["compact", "--step-pages", "32", "a.mapleaf"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
-    while db.stats().unwrap().newest < head + 3 && Instant::now() < deadline {
+    while db.stats().unwrap().newest.since(head) < 3 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
     }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

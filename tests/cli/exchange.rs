@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use mapleaf::{Db, Table};
+use mapleaf::{Db, Table, admin};
 
 use crate::common::Random;
 use crate::{BYTES, NAMES, answer, answer_to, files, refused, run, text, world};
@@ -138,7 +138,7 @@ fn exchange_with_lmdb() {
         }
         tx.table(&NAMES)?.insert("back\\slash", "a\nb\\41")?;
         tx.table(&NAMES)?.insert("empty", "")?;
-        tx.create_table("no entries", "u64", "str")?;
+        admin::create_table(tx, "no entries", "u64", "str")?;
         if let Some(path) = std::env::var_os("MAPLEAF_PACKAGES") {
             let packages = std::fs::read_to_string(path).unwrap();
             let mut table = tx.table(&PACKAGES)?;
@@ -174,7 +174,7 @@ fn exchange_with_lmdb() {
     lmdb(at, "mdb_load", &["-n", "third"], &output.stdout);
     assert!(data(&lmdb(at, "mdb_dump", &["-n", "-a", "third"], b"")) == data(&output.stdout));
     // Names that LMDB cannot hold.
-    db.update(|tx| tx.create_table("two\nlines", "u64", "str")).unwrap();
+    db.update(|tx| admin::create_table(tx, "two\nlines", "u64", "str")).unwrap();
     refused(at, &["dump", "a.mapleaf", "two\nlines"], b"", 2, r#"cannot hold a table named "two\nlines""#);
     refused(at, &["dump", "--unsuitable", "keep", "a.mapleaf", "two\nlines"], b"", 2, "two\\nlines");
     let skipped = run(at, &["dump", "--unsuitable", "skip", "a.mapleaf"], b"");
@@ -278,8 +278,8 @@ fn types_of_an_application_go_through_dumps() {
     let at = folder.path();
     let db = Db::open(at.join("a.mapleaf")).unwrap();
     db.update(|tx| {
-        tx.create_table("users", "str", "serde")?;
-        tx.raw_table("users")?.insert(b"ada", b"\x07\xff").map(drop)
+        admin::create_table(tx, "users", "str", "serde")?;
+        admin::raw_table_mut(tx, "users")?.insert(b"ada", b"\x07\xff").map(drop)
     })
     .unwrap();
     for form in [&["--types"][..], &["--format", "json"]] {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use mapleaf::{Db, Durability, Table};
+use mapleaf::{Db, Durability, Table, admin};
 
 use crate::{NAMES, VISITS, answer, files, json, refused, run, text, world};
 
@@ -88,7 +88,7 @@ fn maps_count_every_page() {
     assert_eq!(stat["pinned_pages"], pinned);
     let names =
         stat["table_pages"].as_array().unwrap().iter().find(|table| table["table"] == "names").unwrap();
-    let found = db.read().unwrap().table_pages("names").unwrap();
+    let found = admin::table_pages(&db.read().unwrap(), "names", |_| {}).unwrap();
     assert_eq!((&names["pages"], &names["leaves"]), (&found.total.into(), &found.leaves.into()));
     assert_eq!((&names["used_bytes"], &names["entries"]), (&found.used_bytes.into(), &found.entries.into()));
     for by in ["kind", "table", "age", "fill"] {
@@ -215,12 +215,12 @@ fn maps_show_damage() {
     let (folder, db) = larger_world();
     let at = folder.path();
     let mut leaf = None;
-    let report = db.check_pages(|page| {
-        if page.table == Some("names") && page.role == mapleaf::PageRole::Leaf {
+    let report = db.check_options().on_pages(|page, _| {
+        if page.table == Some("names") && page.role == admin::PageRole::Leaf {
             leaf = Some(page.first);
         }
     });
-    assert!(report.unwrap().is_clean());
+    assert!(report.check().unwrap().is_clean());
     drop(db);
     let path = at.join("a.mapleaf");
     let mut bytes = fs::read(&path).unwrap();
@@ -260,7 +260,7 @@ fn maps_show_damage() {
 fn shapes_of_trees_add_up() {
     let (folder, db) = larger_world();
     let at = folder.path();
-    let pages = db.read().unwrap().table_pages("names").unwrap();
+    let pages = admin::table_pages(&db.read().unwrap(), "names", |_| {}).unwrap();
     let tree = json(&answer(at, &["tree", "--json", "a.mapleaf", "names"]));
     let levels = tree["levels"].as_array().unwrap();
     assert_eq!(levels.len(), 2);

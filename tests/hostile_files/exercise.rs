@@ -234,8 +234,8 @@ impl Exercise<'_> {
     fn compare(&mut self, db: &Db, rescued: &SalvageReport) {
         // Recovery adds a transaction of its own to those of the log, unless there was nothing to replay.
         let newest = db.stats().unwrap().newest;
-        let last = rescued.transaction.map(|transaction| transaction + rescued.replayed_transactions);
-        if last != Some(newest) && last != Some(newest - 1) {
+        let last = rescued.transaction.map(|transaction| transaction.get() + rescued.replayed_transactions);
+        if last.is_none_or(|last| last != newest.get() && last + 1 != newest.get()) {
             return;
         }
         assert!(rescued.is_complete(), "check finds nothing, and salvage {rescued}");

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use mapleaf::inspect::Inspector;
+use mapleaf::admin::Inspector;
 use mapleaf::{Db, Error, SalvageOptions, SalvageReport};
 
 use crate::common::Random;

@@ -371,7 +371,7 @@ fn a_live_log_is_not_deleted_at_start() {
         // Its mapping is shorter than the file.
         let refused = Db::options().max_size(64 * KIBIBYTE).open(&path);
         assert!(refused.is_err(), "the file is longer");
-        drop(mapleaf::inspect::Inspector::open(&path, None).unwrap());
+        drop(mapleaf::admin::Inspector::open(&path, None).unwrap());
     }
     let db = Db::open(&path).unwrap();
     assert_eq!(count_of(&db.read().unwrap(), 0), 21, "lazy commits too: no power was lost");
@@ -403,7 +403,7 @@ fn after_a_crash_read_only_media_show_every_acknowledged_commit() {
             assert!(matches!(db.update(|_| Ok(())), Err(Error::ReadOnly)));
             // What one reader has replayed for itself is no base of increments.
             let copy = elsewhere.path().join("copy");
-            db.read().unwrap().copy_to(&copy).unwrap();
+            db.read().unwrap().copy().to_path(&copy).unwrap();
             assert_eq!(count_of(&Db::open(&copy).unwrap().read().unwrap(), 0), 30);
             fs::remove_file(&copy).unwrap();
         }
@@ -433,7 +433,7 @@ fn a_lock_file_that_was_closed_in_an_earlier_boot_is_not_believed() {
     let db = Db::open(&path).unwrap();
     put(&db, 1, 1, Durability::Durable);
     put(&db, 1, 2, Durability::Durable);
-    let newest = db.stats().unwrap().newest;
+    let newest = db.stats().unwrap().newest.get();
     db.close().unwrap();
     let (data, lock) = (fs::read(&path).unwrap(), fs::read(lock_path(&path)).unwrap());
     for (boot, expected) in [(0, newest), (1, newest + 1)] {
@@ -444,7 +444,7 @@ fn a_lock_file_that_was_closed_in_an_earlier_boot_is_not_believed() {
         words.read_exact_at(&mut byte, BOOT_AT).unwrap();
         words.write_all_at(&[byte[0] ^ boot], BOOT_AT).unwrap();
         let db = Db::open(&path).unwrap();
-        assert_eq!(db.stats().unwrap().newest, expected, "it recovers, or begins from what is closed");
+        assert_eq!(db.stats().unwrap().newest.get(), expected, "it recovers, or begins from what is closed");
         assert_eq!(get(&db, 1), Some(2));
         drop(db);
     }

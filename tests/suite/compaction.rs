@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::{Random, assert_clean};
-use mapleaf::{CompactionProgress, Db, Durability, Error, ReadTxn, Table, WriteTxn};
+use mapleaf::{CompactionProgress, Db, Durability, Error, ReadTxn, Table, WriteTxn, admin};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const PAGE: u64 = 4096;
@@ -403,24 +403,26 @@ fn tables_without_number() {
     let name = |index: u64| format!("{index:05}");
     db.update(|tx| {
         for index in 0..5000 {
-            tx.create_table(&name(index), "str", "bytes")?;
+            admin::create_table(tx, &name(index), "str", "bytes")?;
         }
         for index in (0..5000).step_by(50) {
-            let mut table = tx.raw_table(&name(index))?;
+            let mut table = admin::raw_table_mut(tx, &name(index))?;
             (0..20).try_for_each(|key| table.insert(name(key).as_bytes(), &[1; 300][..]).map(drop))?;
         }
         Ok(())
     })
     .unwrap();
-    db.update(|tx| (0..4900).step_by(50).try_for_each(|index| tx.raw_table(&name(index))?.clear().map(drop)))
-        .unwrap();
+    db.update(|tx| {
+        (0..4900).step_by(50).try_for_each(|index| admin::raw_table_mut(tx, &name(index))?.clear().map(drop))
+    })
+    .unwrap();
     let progress = db.compact().unwrap();
     let (used, total) = pages_in_use(&db);
     assert!(
         progress.is_done && progress.remaining_pages == 0 && total < used + 50,
         "{progress:?}, {used} of {total}"
     );
-    assert_eq!(db.read().unwrap().raw_table(&name(4950)).unwrap().len(), 20);
+    assert_eq!(admin::raw_table(&db.read().unwrap(), &name(4950)).unwrap().len(), 20);
     assert_eq!(db.read().unwrap().tables().unwrap().len(), 5000);
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::entries::{Contents, ENTRIES, change, contents};
 use crate::common::{Random, assert_clean};
-use mapleaf::{Db, Durability, Error, Table, WriteTxn};
+use mapleaf::{Copied, Db, Durability, Error, Table, TransactionId, WriteTxn};
 
 const NAMES: Table<str, str> = Table::new("names");
 
@@ -20,7 +20,7 @@ fn change_both(tx: &WriteTxn, random: &mut Random, count: u64) -> mapleaf::Resul
 
 /// Opens the copy, compares it, and writes to it, before and after it is closed.
 #[track_caller]
-fn assert_is_copy(path: &Path, expected: &Contents, id: u64) {
+fn assert_is_copy(path: &Path, expected: &Contents, id: TransactionId) {
     let db = Db::options().create(false).open(path).unwrap();
     assert_clean(&db);
     let rx = db.read().unwrap();
@@ -30,7 +30,7 @@ fn assert_is_copy(path: &Path, expected: &Contents, id: u64) {
     drop(rx);
     let stats = db.stats().unwrap();
     assert_eq!((stats.durable, stats.retired_pages), (id, 0));
-    let mut random = Random::new(id);
+    let mut random = Random::new(id.get());
     db.update(|tx| change_both(tx, &mut random, 100)).unwrap();
     assert_clean(&db);
     let after = contents(&db.read().unwrap());
@@ -82,9 +82,9 @@ fn snapshot_is_copied_while_writers_go_on() {
                     tx.commit_with(Durability::Lazy).unwrap();
                 }
             });
-            old.copy_to(&copies[0]).unwrap();
-            old.copy_to_writer(&mut fs::File::create(&copies[1]).unwrap()).unwrap();
-            old.compact_to(&copies[2]).unwrap();
+            old.copy().to_path(&copies[0]).unwrap();
+            old.copy().to_writer(&mut fs::File::create(&copies[1]).unwrap()).unwrap();
+            old.copy().compact().to_path(&copies[2]).unwrap();
             stop.store(true, Ordering::Relaxed);
         });
         let (original, file) = (fs::read(&path).unwrap(), fs::read(&copies[0]).unwrap());
@@ -116,8 +116,8 @@ fn free_space_that_is_in_many_pieces_gets_pages_of_its_own() {
     let rx = db.read().unwrap();
     let expected: Contents = rest.iter().map(|&key| (key, vec![1; 5000])).collect();
     let (copy, stream) = (folder.path().join("copy"), folder.path().join("stream"));
-    rx.copy_to(&copy).unwrap();
-    rx.copy_to_writer(&mut fs::File::create(&stream).unwrap()).unwrap();
+    rx.copy().to_path(&copy).unwrap();
+    rx.copy().to_writer(&mut fs::File::create(&stream).unwrap()).unwrap();
     let report = Db::open(&copy).unwrap().check().unwrap();
     assert!(report.is_clean() && report.counts().free_log > 0, "{report}");
     assert_is_copy(&copy, &expected, rx.id());
@@ -135,8 +135,8 @@ fn compacting_copy_is_full_and_has_nothing_free() {
     let rx = db.read().unwrap();
     let expected = contents(&rx);
     let path = folder.path().join("compact");
-    let length = rx.compact_to(&path).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().len(), length);
+    let copied = rx.copy().compact().to_path(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), copied.bytes);
     let (before, after) = (db.check().unwrap(), Db::open(&path).unwrap().check().unwrap());
     let (before, after) = (before.counts(), after.counts());
     assert_eq!((after.free, after.retired, after.free_log), (0, 0, 0));
@@ -151,8 +151,8 @@ fn empty_database_and_one_in_memory() {
     let db = Db::in_memory().unwrap();
     let (empty, compact, full) =
         (folder.path().join("empty"), folder.path().join("compact"), folder.path().join("full"));
-    assert_eq!(db.read().unwrap().copy_to(&empty).unwrap(), 2 * 4096);
-    assert_eq!(db.read().unwrap().compact_to(&compact).unwrap(), 2 * 4096);
+    assert_eq!(db.read().unwrap().copy().to_path(&empty).unwrap().bytes, 2 * 4096);
+    assert_eq!(db.read().unwrap().copy().compact().to_path(&compact).unwrap().bytes, 2 * 4096);
     for path in [&empty, &compact] {
         let copy = Db::options().create(false).open(path).unwrap();
         assert_clean(&copy);
@@ -162,7 +162,7 @@ fn empty_database_and_one_in_memory() {
     let mut random = Random::new(1);
     db.update(|tx| change_both(tx, &mut random, 2000)).unwrap();
     let rx = db.read().unwrap();
-    rx.copy_to(&full).unwrap();
+    rx.copy().to_path(&full).unwrap();
     assert_is_copy(&full, &contents(&rx), rx.id());
 }
 
@@ -186,17 +186,17 @@ fn file_that_exists_is_refused_and_what_fails_leaves_nothing() {
     let rx = db.read().unwrap();
     let taken = folder.path().join("taken");
     fs::write(&taken, "mine").unwrap();
-    let kind = |result: mapleaf::Result<u64>| match result {
+    let kind = |result: mapleaf::Result<Copied>| match result {
         Err(Error::Io { source, .. }) => source.kind(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(kind(rx.copy_to(&taken)), ErrorKind::AlreadyExists);
-    assert_eq!(kind(rx.compact_to(&taken)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(rx.copy().to_path(&taken)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(rx.copy().compact().to_path(&taken)), ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&taken).unwrap(), b"mine");
     let nowhere = folder.path().join("no/such/folder");
-    assert_eq!(kind(rx.copy_to(&nowhere)), ErrorKind::NotFound);
-    assert_eq!(kind(rx.compact_to(&nowhere)), ErrorKind::NotFound);
-    assert_eq!(kind(rx.copy_to_writer(&mut Full(100_000))), ErrorKind::BrokenPipe);
+    assert_eq!(kind(rx.copy().to_path(&nowhere)), ErrorKind::NotFound);
+    assert_eq!(kind(rx.copy().compact().to_path(&nowhere)), ErrorKind::NotFound);
+    assert_eq!(kind(rx.copy().to_writer(&mut Full(100_000))), ErrorKind::BrokenPipe);
     assert_eq!(files(folder.path()), ["a.mapleaf", "a.mapleaf-lock", "taken"]);
 }
 
@@ -216,7 +216,7 @@ fn damage_is_not_copied() {
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &[byte ^ 1], at as u64).unwrap();
     let copy = folder.path().join("copy");
-    match rx.copy_to(&copy) {
+    match rx.copy().to_path(&copy) {
         // It may be one of an overflow run, which is verified as a whole: 13 pages at most.
         Err(Error::Corrupt(problem)) => {
             assert!((page as u32 - 12..=page as u32).contains(&problem.page.unwrap()))
@@ -224,7 +224,7 @@ fn damage_is_not_copied() {
         other => panic!("{other:?}"),
     }
     let mut written = Vec::new();
-    assert!(matches!(rx.copy_to_writer(&mut written), Err(Error::Corrupt(_))));
+    assert!(matches!(rx.copy().to_writer(&mut written), Err(Error::Corrupt(_))));
     assert!(written.is_empty());
     assert_eq!(files(folder.path()), ["a.mapleaf", "a.mapleaf-lock"]);
 }
@@ -239,7 +239,7 @@ fn lazy_commits_are_copied() {
     change_both(&tx, &mut random, 3000).unwrap();
     let id = tx.commit_with(Durability::Lazy).unwrap();
     let rx = db.read().unwrap();
-    rx.copy_to(folder.path().join("copy")).unwrap();
+    rx.copy().to_path(folder.path().join("copy")).unwrap();
     assert_is_copy(&folder.path().join("copy"), &contents(&rx), id);
 }
 
@@ -299,13 +299,13 @@ fn copy_through(
                 std::thread::sleep(std::time::Duration::from_micros(300));
             }
         });
-        let length = rx.copy_to_writer(&mut writer).unwrap();
+        let copied = rx.copy().to_writer(&mut writer).unwrap();
         // The snapshot is not protected any more, though much of it waits in the pipe.
         drop(rx);
         drop(writer);
         let bytes = receiver.join().unwrap();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(bytes.len() as u64, length);
+        assert_eq!(bytes.len() as u64, copied.bytes);
         fs::write(path, bytes).unwrap();
     });
     assert_is_copy(path, &expected, id);
@@ -348,16 +348,16 @@ fn failing_targets_are_told() {
     db.update(|tx| change_both(tx, &mut random, 4000)).unwrap();
     let rx = db.read().unwrap();
     let expected = contents(&rx);
-    let kind = |result: mapleaf::Result<u64>| match result {
+    let kind = |result: mapleaf::Result<Copied>| match result {
         Err(Error::Io { source, .. }) => source.kind(),
         other => panic!("{other:?}"),
     };
     let mut full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    assert_eq!(kind(rx.copy_to_writer(&mut full)), ErrorKind::StorageFull);
+    assert_eq!(kind(rx.copy().to_writer(&mut full)), ErrorKind::StorageFull);
     // The reader has gone after some bytes.
     let (mut reader, mut writer) = io::pipe().unwrap();
     let gone = std::thread::spawn(move || io::Read::read_exact(&mut reader, &mut [0; 100_000]).unwrap());
-    assert_eq!(kind(rx.copy_to_writer(&mut writer)), ErrorKind::BrokenPipe);
+    assert_eq!(kind(rx.copy().to_writer(&mut writer)), ErrorKind::BrokenPipe);
     gone.join().unwrap();
     assert!(contents(&rx) == expected);
     assert_clean(&db);
@@ -376,12 +376,12 @@ fn file_that_has_been_cut_is_not_copied() {
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(length / 2).unwrap();
     let copy = folder.path().join("copy");
-    let is_cut = |result: mapleaf::Result<u64>| matches!(result, Err(Error::Truncated { .. }));
-    assert!(is_cut(rx.copy_to(&copy)));
-    assert!(is_cut(rx.copy_to_writer(&mut Vec::new())));
-    assert!(is_cut(rx.increment_to_writer(1, &mut Vec::new()).map(|increment| increment.bytes)));
+    let is_cut = |result: mapleaf::Result<Copied>| matches!(result, Err(Error::Truncated { .. }));
+    assert!(is_cut(rx.copy().to_path(&copy)));
+    assert!(is_cut(rx.copy().to_writer(&mut Vec::new())));
+    assert!(is_cut(rx.copy().since(TransactionId::new(1)).to_writer(&mut Vec::new())));
     file.set_len(length).unwrap();
     // The cut part is zeros by now.
-    assert!(matches!(rx.copy_to(&copy), Err(Error::Corrupt(_))));
+    assert!(matches!(rx.copy().to_path(&copy), Err(Error::Corrupt(_))));
     assert_eq!(files(folder.path()), ["a.mapleaf", "a.mapleaf-lock"]);
 }

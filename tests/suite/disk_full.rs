@@ -12,7 +12,7 @@ use std::process::Command;
 use crate::common::mounted::Mounted;
 use crate::common::process;
 use crate::common::{BOTH_MODES, Random, assert_clean, child_task, is_long, run_child, scratch};
-use mapleaf::{Db, Durability, Error, Table, WriteMode};
+use mapleaf::{Db, Durability, Error, Table, TransactionId, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
 
@@ -270,9 +270,9 @@ fn limited_child() {
     let rx = db.read().unwrap();
     process::limit(libc::RLIMIT_FSIZE, 8192);
     let results = [
-        ("increment", rx.increment_to(1, folder.join("increment")).map(drop)),
-        ("copy", rx.copy_to(folder.join("copy")).map(drop)),
-        ("compact", rx.compact_to(folder.join("compact")).map(drop)),
+        ("increment", rx.copy().since(TransactionId::new(1)).to_path(folder.join("increment")).map(drop)),
+        ("copy", rx.copy().to_path(folder.join("copy")).map(drop)),
+        ("compact", rx.copy().compact().to_path(folder.join("compact")).map(drop)),
         ("new", Db::open(folder.join("new")).map(drop)),
         ("update", db.update(|tx| tx.table(&BYTES)?.insert(1, b"stored beyond the limit").map(drop))),
     ];
@@ -343,7 +343,7 @@ fn copies_onto_a_full_disk_leave_nothing() {
         let db = Db::open(&path).unwrap();
         db.update(|tx| tx.table(&BYTES)?.insert(1, [1]).map(drop)).unwrap();
         let base = folder.path().join("base");
-        db.read().unwrap().copy_to(&base).unwrap();
+        db.read().unwrap().copy().to_path(&base).unwrap();
         db.update(|tx| {
             let mut bytes = tx.table(&BYTES)?;
             (0..2000).try_for_each(|key| bytes.insert(key, vec![key as u8; 5000]).map(drop))
@@ -351,13 +351,13 @@ fn copies_onto_a_full_disk_leave_nothing() {
         .unwrap();
         let rx = db.read().unwrap();
         let increment = folder.path().join("increment");
-        rx.increment_to(2, &increment).unwrap();
+        rx.copy().since(TransactionId::new(2)).to_path(&increment).unwrap();
         let target = disk.mounted.path().join("copy");
         let before = fs::read_dir(disk.mounted.path()).unwrap().count();
         let results = [
-            rx.copy_to(&target).map(drop),
-            rx.compact_to(&target).map(drop),
-            rx.increment_to(2, &target).map(drop),
+            rx.copy().to_path(&target).map(drop),
+            rx.copy().compact().to_path(&target).map(drop),
+            rx.copy().since(TransactionId::new(2)).to_path(&target).map(drop),
             mapleaf::restore(&base, [File::open(&increment).unwrap()], &target).map(drop),
         ];
         for (index, result) in results.into_iter().enumerate() {

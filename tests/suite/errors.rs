@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use crate::common::{Random, assert_clean, scratch};
-use mapleaf::inspect::Inspector;
-use mapleaf::{Db, Error, FileKind, Table, restore, salvage};
+use mapleaf::admin::Inspector;
+use mapleaf::{Db, Error, FileKind, Table, admin, restore, salvage};
 
 const NUMBERS: Table<u64, str> = Table::new("numbers");
 
@@ -88,7 +88,7 @@ impl Write for Server {
 fn the_sources_of_a_writers_error_are_printed_once_each() {
     let db = Db::in_memory().unwrap();
     db.update(|tx| tx.table(&NUMBERS)?.insert(1, "one")).unwrap();
-    let error = db.read().unwrap().copy_to_writer(&mut Server).unwrap_err();
+    let error = db.read().unwrap().copy().to_writer(&mut Server).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("the backup server is gone"), "{text}");
     assert_eq!(error.source().unwrap().to_string(), "the cable is unplugged");
@@ -228,7 +228,7 @@ fn increment() -> Vec<u8> {
     let since = db.read().unwrap().id();
     db.update(|tx| tx.table(&NUMBERS)?.insert(2, "two")).unwrap();
     let mut bytes = Vec::new();
-    db.read().unwrap().increment_to_writer(since, &mut bytes).unwrap();
+    db.read().unwrap().copy().since(since).to_writer(&mut bytes).unwrap();
     bytes
 }
 
@@ -270,7 +270,7 @@ fn a_database_without_meta_pages_is_not_called_another_file() {
         let report = salvage(&path, folder.path().join("rescued")).unwrap();
         assert_eq!(report.damaged_pages, 0, "{report}");
         let rescued = Db::open(folder.path().join("rescued")).unwrap();
-        assert_eq!(rescued.view(|rx| Ok(rx.raw_table(&rx.tables()?[0].name)?.len())).unwrap(), 2000);
+        assert_eq!(rescued.view(|rx| Ok(admin::raw_table(rx, &rx.tables()?[0].name)?.len())).unwrap(), 2000);
     }
 }
 

@@ -268,10 +268,10 @@ fn what_lies_beside_a_database_or_is_made_from_it_has_its_mode() {
         let mode = mode_of(&file("a"));
         db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
         let rx = db.read().unwrap();
-        rx.copy_to(file("copy")).unwrap();
-        rx.compact_to(file("compact")).unwrap();
+        rx.copy().to_path(file("copy")).unwrap();
+        rx.copy().compact().to_path(file("compact")).unwrap();
         db.update(|tx| tx.table(&NUMBERS)?.insert(2, 1)).unwrap();
-        db.read().unwrap().increment_to(rx.id(), file("increment")).unwrap();
+        db.read().unwrap().copy().since(rx.id()).to_path(file("increment")).unwrap();
         restore(file("copy"), [File::open(file("increment")).unwrap()], file("restored")).unwrap();
         drop((rx, db));
         drop(salvage(file("a"), file("salvaged")).unwrap());
@@ -347,9 +347,9 @@ fn another_user() {
             let _ = io::stdin().read(&mut [0]);
             "gone".to_owned()
         }),
-        "copy" => {
-            read_only().and_then(|db| db.read()?.copy_to(beside(&path, "-copy"))).map(|_| "copied".into())
-        }
+        "copy" => read_only()
+            .and_then(|db| db.read()?.copy().to_path(beside(&path, "-copy")))
+            .map(|_| "copied".into()),
         "open lock file" => {
             let opened = [false, true].map(|write| {
                 fs::OpenOptions::new().read(true).write(write).open(beside(&path, "-lock")).is_ok()
@@ -397,8 +397,8 @@ fn root_that_looks_first_does_not_lock_the_owner_out() {
     for read_only in [true, false] {
         fs::remove_file(&lock).unwrap();
         let db = Db::options().read_only(read_only).open(&path).unwrap();
-        db.read().unwrap().copy_to(beside(&path, "-root's")).unwrap();
-        db.read().unwrap().compact_to(beside(&path, "-compact")).unwrap();
+        db.read().unwrap().copy().to_path(beside(&path, "-root's")).unwrap();
+        db.read().unwrap().copy().compact().to_path(beside(&path, "-compact")).unwrap();
         drop(salvage(beside(&path, "-compact"), beside(&path, "-salvaged")).unwrap());
         drop(db);
         assert_owned(folder.path(), SERVICE, 0o600);
@@ -557,7 +557,7 @@ fn writers_learn_that_a_process_holds_them_off() {
     let file = |name: &str| folder.path().join(name);
     let db = Db::open(file("a")).unwrap();
     db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
-    db.read().unwrap().copy_to(file("copy")).unwrap();
+    db.read().unwrap().copy().to_path(file("copy")).unwrap();
     let ((begun, has_begun), (end, is_to_end)) = (channel(), channel());
     std::thread::scope(|scope| {
         let end = end; // dropped by a panic in here, which ends the other thread
@@ -760,8 +760,8 @@ fn files_with_names_of_files_that_are_made_are_left_alone() {
     }
     let db = Db::open(file("a")).unwrap();
     db.update(|tx| tx.table(&NUMBERS)?.insert(1, 1)).unwrap();
-    db.read().unwrap().copy_to(file("copy")).unwrap();
-    db.read().unwrap().compact_to(file("small")).unwrap();
+    db.read().unwrap().copy().to_path(file("copy")).unwrap();
+    db.read().unwrap().copy().compact().to_path(file("small")).unwrap();
     drop(db);
     drop(salvage(file("a"), file("rescued")).unwrap());
     for name in ["a", "copy", "small", "rescued"] {

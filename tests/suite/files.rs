@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::mounted::Mounted;
 use crate::common::{BOTH_MODES, assert_clean, child, child_task, is_long, scratch};
-use mapleaf::{Db, Durability, Error, ReadTxn, Table, WriteMode};
+use mapleaf::{Db, Durability, Error, ReadTxn, Table, TransactionId, WriteMode};
 
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
 const SMALL: Table<u64, u64> = Table::new("small");
@@ -436,10 +436,10 @@ fn overlay(folder: &Path) -> Option<(Mounted, Mounted)> {
 }
 
 /// Gives each of `count` entries the transaction's id for a value.
-fn stamp(db: &Db, count: u64) -> u64 {
+fn stamp(db: &Db, count: u64) -> TransactionId {
     db.update(|tx| {
         let mut small = tx.table(&SMALL)?;
-        (0..count).try_for_each(|key| small.insert(key, tx.id()).map(drop))?;
+        (0..count).try_for_each(|key| small.insert(key, tx.id().get()).map(drop))?;
         Ok(tx.id())
     })
     .unwrap()
@@ -450,7 +450,7 @@ fn assert_stamped(rx: &ReadTxn) {
     let small = rx.table(&SMALL).unwrap();
     assert!(small.len() >= 10);
     let stamp = small.first().unwrap().unwrap().1;
-    assert!((rx.id() - 2..=rx.id()).contains(&stamp), "a recovery adds a transaction");
+    assert!(rx.id().get() - stamp <= 2, "a recovery adds a transaction");
     small.iter().for_each(|entry| assert_eq!(entry.unwrap().1, stamp));
 }
 
@@ -520,7 +520,7 @@ fn a_database_on_vfat_works() {
             assert_eq!(reader.read().unwrap().id(), db.read().unwrap().id());
             assert_clean(&reader);
         }
-        reader.read().unwrap().copy_to(disk.path().join("copy")).unwrap();
+        reader.read().unwrap().copy().to_path(disk.path().join("copy")).unwrap();
         assert_clean(&Db::open(disk.path().join("copy")).unwrap());
         fs::remove_file(disk.path().join("copy")).unwrap();
         drop((reader, db));

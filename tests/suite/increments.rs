@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::common::entries::{ENTRIES, change, contents};
 use crate::common::{Random, assert_clean};
-use mapleaf::{Db, Durability, Error, Increment, ReadTxn, Table, restore};
+use mapleaf::{Copied, Db, Durability, Error, ReadTxn, Table, TransactionId, restore};
 
 const OTHERS: Table<u64, [u8]> = Table::new("others");
 
@@ -20,9 +20,9 @@ fn database(path: &Path, seed: u64) -> (Db, Random) {
     (db, random)
 }
 
-fn increment(rx: &ReadTxn, since: u64) -> (Vec<u8>, Increment) {
+fn increment(rx: &ReadTxn, since: TransactionId) -> (Vec<u8>, Copied) {
     let mut bytes = Vec::new();
-    let increment = rx.increment_to_writer(since, &mut bytes).unwrap();
+    let increment = rx.copy().since(since).to_writer(&mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, increment.bytes);
     (bytes, increment)
 }
@@ -51,7 +51,7 @@ fn what_is_restored_is_what_a_copy_would_have_been() {
         let mut random = Random::new(seed);
         db.update(|tx| change(tx, &mut random, 5000)).unwrap();
         let mut last = db.read().unwrap().id();
-        db.read().unwrap().copy_to(file("day0")).unwrap();
+        db.read().unwrap().copy().to_path(file("day0")).unwrap();
         let mut week: Vec<Vec<u8>> = Vec::new();
         for day in 1..=6 {
             match day {
@@ -68,7 +68,7 @@ fn what_is_restored_is_what_a_copy_would_have_been() {
             }
             let rx = db.read().unwrap();
             let (bytes, increment) = increment(&rx, last);
-            assert_eq!((increment.since, increment.transaction), (last, rx.id()));
+            assert_eq!((increment.since, increment.transaction), (Some(last), rx.id()));
             assert!(increment.may_be_followed);
             assert_eq!(increment.pages == 0, day == 4);
             last = rx.id();
@@ -79,9 +79,9 @@ fn what_is_restored_is_what_a_copy_would_have_been() {
             }
             let (copy, all, step) =
                 (file(&format!("copy{day}")), file(&format!("all{day}")), file(&format!("day{day}")));
-            rx.copy_to(&copy).unwrap();
+            rx.copy().to_path(&copy).unwrap();
             let restored = restore(file("day0"), week.iter().map(Vec::as_slice), &all).unwrap();
-            assert_eq!(restored, (rx.id(), fs::metadata(&copy).unwrap().len()));
+            assert_eq!((restored.transaction, restored.bytes), (rx.id(), fs::metadata(&copy).unwrap().len()));
             restore(file(&format!("day{}", day - 1)), [&week[day - 1][..]], &step).unwrap();
             assert!(same_bytes(&copy, &all) && same_bytes(&copy, &step), "day {day}");
             let expected = contents(&rx);
@@ -105,13 +105,16 @@ fn increment_is_in_proportion_to_what_has_changed() {
     let (_, increment) = increment(&rx, before);
     assert_eq!(increment.pages, 3, "a leaf, the root, a leaf of the catalog");
     let path = folder.path().join("increment");
-    assert_eq!(rx.increment_to(before, &path).unwrap(), increment);
+    assert_eq!(rx.copy().since(before).to_path(&path).unwrap(), increment);
     assert_eq!(fs::metadata(&path).unwrap().len(), increment.bytes);
     assert_eq!(rx.transaction_of(&path).unwrap(), rx.id());
     // The name is taken.
-    assert!(matches!(rx.increment_to(before, &path), Err(Error::Io { .. })));
-    for since in [0, rx.id() + 1] {
-        assert!(matches!(rx.increment_to_writer(since, &mut Vec::new()), Err(Error::InvalidOption { .. })));
+    assert!(matches!(rx.copy().since(before).to_path(&path), Err(Error::Io { .. })));
+    for since in [TransactionId::new(0), TransactionId::new(rx.id().get() + 1)] {
+        assert!(matches!(
+            rx.copy().since(since).to_writer(&mut Vec::new()),
+            Err(Error::InvalidOption { .. })
+        ));
     }
 }
 
@@ -143,14 +146,14 @@ fn wrong_base_is_refused() {
     let rx = db.read().unwrap();
     assert_eq!(twin.read().unwrap().id(), rx.id());
     let since = rx.id();
-    rx.copy_to(file("good")).unwrap();
-    rx.compact_to(file("compact")).unwrap();
-    twin.read().unwrap().copy_to(file("twin")).unwrap();
-    rx.copy_to(file("touched")).unwrap();
+    rx.copy().to_path(file("good")).unwrap();
+    rx.copy().compact().to_path(file("compact")).unwrap();
+    twin.read().unwrap().copy().to_path(file("twin")).unwrap();
+    rx.copy().to_path(file("touched")).unwrap();
     Db::open(file("touched")).unwrap().update(|tx| tx.table(&OTHERS)?.insert(2, [1]).map(drop)).unwrap();
     db.update(|tx| change(tx, &mut random, 100)).unwrap();
     let rx = db.read().unwrap();
-    rx.copy_to(file("newer")).unwrap();
+    rx.copy().to_path(file("newer")).unwrap();
     let (bytes, _) = increment(&rx, since);
     for name in ["compact", "twin", "touched", "newer"] {
         let before = fs::read(file(name)).unwrap();
@@ -201,7 +204,7 @@ fn damaged_increment_is_refused_and_leaves_nothing() {
     let file = |name: &str| folder.path().join(name);
     let (db, mut random) = database(&file("a.mapleaf"), 5);
     let rx = db.read().unwrap();
-    rx.copy_to(file("copy")).unwrap();
+    rx.copy().to_path(file("copy")).unwrap();
     db.update(|tx| change(tx, &mut random, 5)).unwrap();
     let (bytes, _) = increment(&db.read().unwrap(), rx.id());
     let original = fs::read(file("copy")).unwrap();
@@ -228,7 +231,7 @@ fn damaged_increment_is_refused_and_leaves_nothing() {
     }
     assert!(matches!(
         restore(file("copy"), Vec::<&[u8]>::new(), file("result")),
-        Ok((id, _)) if id == rx.id()
+        Ok(restored) if restored.transaction == rx.id()
     ));
     assert!(fs::read(file("copy")).unwrap() == original);
 }
@@ -240,7 +243,7 @@ fn name_that_is_no_text_is_not_restored() {
     let file = |name: &str| folder.path().join(name);
     let (db, _) = database(&file("a.mapleaf"), 8);
     let rx = db.read().unwrap();
-    rx.copy_to(file("copy")).unwrap();
+    rx.copy().to_path(file("copy")).unwrap();
     db.update(|tx| tx.table(&OTHERS)?.insert(2, [1]).map(drop)).unwrap();
     let (mut bytes, _) = increment(&db.read().unwrap(), rx.id());
     restore(file("copy"), [&bytes[..]], file("good")).unwrap();
@@ -277,7 +280,7 @@ fn what_is_not_checkpointed_is_no_base() {
     let file = |name: &str| folder.path().join(name);
     let (db, mut random) = database(&file("a.mapleaf"), 6);
     let since = db.read().unwrap().id();
-    db.read().unwrap().copy_to(file("base")).unwrap();
+    db.read().unwrap().copy().to_path(file("base")).unwrap();
     let tx = db.write().unwrap();
     change(&tx, &mut random, 10).unwrap();
     let id = tx.commit_with(Durability::Lazy).unwrap();
@@ -285,7 +288,7 @@ fn what_is_not_checkpointed_is_no_base() {
     let looking = Db::options().read_only(true).open(file("a.mapleaf")).unwrap();
     let rx = looking.read().unwrap();
     assert_eq!(rx.id(), id);
-    rx.copy_to(file("lazy")).unwrap();
+    rx.copy().to_path(file("lazy")).unwrap();
     let (lazy, report) = increment(&rx, since);
     assert!(!report.may_be_followed);
     fs::write(file("lazy.increment"), &lazy).unwrap();
@@ -314,7 +317,7 @@ fn increments_while_writers_go_on() {
     let file = |name: &str| folder.path().join(name);
     let (db, mut random) = database(&file("a.mapleaf"), 7);
     let first = db.read().unwrap();
-    first.copy_to(file("base")).unwrap();
+    first.copy().to_path(file("base")).unwrap();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for _ in 0..150 {
@@ -326,7 +329,10 @@ fn increments_while_writers_go_on() {
             let rx = db.read().unwrap();
             let (bytes, increment) = increment(&rx, first.id());
             let path = file(&format!("round{round}"));
-            assert_eq!(restore(file("base"), [&bytes[..]], &path).unwrap().0, increment.transaction);
+            assert_eq!(
+                restore(file("base"), [&bytes[..]], &path).unwrap().transaction,
+                increment.transaction
+            );
             let restored = Db::open(&path).unwrap();
             assert!(contents(&restored.read().unwrap()) == contents(&rx));
             assert_clean(&restored);

@@ -7,8 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::common::Random;
-use mapleaf::inspect::{Anatomy, Content, FieldValue, Inspector, LogEntry, StoredValue};
-use mapleaf::{Db, Error, PageRole, Table};
+use mapleaf::admin::PageRole;
+use mapleaf::admin::{Anatomy, Content, FieldValue, Inspector, LogEntry, StoredValue};
+use mapleaf::{Db, Error, Table};
 
 const NAMES: Table<str, [u8]> = Table::new("names");
 const HITS: Table<u64, u64> = Table::new("hits");
@@ -59,7 +60,7 @@ fn pages_have_what_the_database_has() {
         let mut entries = BTreeMap::new();
         let mut kinds = BTreeMap::new();
         let mut told = vec![0; inspector.page_count() as usize];
-        let report = db.check_pages(|page_use| {
+        let report = db.check_options().on_pages(|page_use, _| {
             (page_use.first..page_use.first + page_use.count).for_each(|page| told[page as usize] += 1);
             let page = inspector.page(page_use.first).unwrap();
             assert!(
@@ -78,7 +79,7 @@ fn pages_have_what_the_database_has() {
             assert_eq!(page.kind, Some(expected));
             assert_eq!(page.stored_checksum, page.computed_checksum);
             if let Some(birth) = page_use.birth {
-                assert_eq!(number(&page, "birth"), birth);
+                assert_eq!(number(&page, "birth"), birth.get());
             }
             if let (Content::Leaf(leaf), None) = (&page.content, page_use.table) {
                 let tables: Vec<_> =
@@ -105,7 +106,7 @@ fn pages_have_what_the_database_has() {
                 assert_eq!((pages, value_bytes + 32), (page_use.count, page_use.used_bytes));
             }
         });
-        let report = report.unwrap();
+        let report = report.check().unwrap();
         assert!(report.is_clean(), "{report}");
         let total = report.counts().total as usize;
         assert!(
@@ -131,13 +132,13 @@ fn retired_pages_are_needed_while_a_reader_reads_them() {
     let db = Db::open(world(folder.path(), 4096)).unwrap();
     let needed = || {
         let mut needed = 0;
-        let report = db.check_pages(|page| {
+        let report = db.check_options().on_pages(|page, _| {
             if let PageRole::Retired { is_needed: true, death } = page.role {
                 assert!(page.birth.unwrap() < death);
                 needed += page.count;
             }
         });
-        assert!(report.unwrap().is_clean());
+        assert!(report.check().unwrap().is_clean());
         needed
     };
     assert_eq!(needed(), 0);
@@ -161,14 +162,14 @@ fn log_of_free_space_is_told_from_record_and_pages() {
     let newest =
         (0..2).map(|slot| inspector.page(slot).unwrap()).max_by_key(|page| number(page, "transaction"));
     let newest = newest.unwrap();
-    assert_eq!(number(&newest, "transaction"), db.stats().unwrap().durable);
+    assert_eq!(number(&newest, "transaction"), db.stats().unwrap().durable.get());
     let mut transactions = Vec::new();
     let mut bases = 0;
     let mut take = |entries: &[LogEntry]| {
         for entry in entries.iter().rev() {
             match entry {
                 LogEntry::Base { .. } => bases += 1,
-                LogEntry::Delta { transaction, .. } => transactions.push(*transaction),
+                LogEntry::Delta { transaction, .. } => transactions.push(transaction.get()),
                 other => panic!("{other:?}"),
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::common::process;
 use crate::common::{assert_clean, child_task, run_child, scratch};
-use mapleaf::inspect::Inspector;
+use mapleaf::admin::Inspector;
 use mapleaf::{AccessPattern, Db, Durability, Error, OpenOptions, Table, Verify, WriteMode};
 
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");
@@ -134,9 +134,9 @@ fn a_file_longer_than_the_handles_mapping_is_not_called_damaged() {
             is_told(numbers);
         }
         is_told(db.check());
-        is_told(rx.copy_to(folder.path().join("copy")));
-        is_told(rx.copy_to_writer(&mut std::io::sink()));
-        is_told(rx.compact_to(folder.path().join("compact")));
+        is_told(rx.copy().to_path(folder.path().join("copy")));
+        is_told(rx.copy().to_writer(&mut std::io::sink()));
+        is_told(rx.copy().compact().to_path(folder.path().join("compact")));
     }
     is_told(small.write().map(drop));
     is_told(small.update(|tx| tx.table(&NUMBERS)?.insert(1, 2)));

@@ -8,7 +8,9 @@ use std::fs;
 use std::ops::Bound;
 
 use crate::common::{Random, Replay, assert_clean, child_task, process, run_child, scratch, seeds};
-use mapleaf::{Db, Durability, EncodeKey, Error, Key, MultimapTable, Table, TableKind, restore, salvage};
+use mapleaf::{
+    Db, Durability, EncodeKey, Error, Key, MultimapTable, Table, TableKind, admin, restore, salvage,
+};
 
 const TAGS: MultimapTable<str, u64> = MultimapTable::new("tags");
 
@@ -325,7 +327,7 @@ fn a_key_can_have_a_hundred_thousand_values() {
     assert!(tags.keys().map(Result::unwrap).eq(["before", "many", "many\0"]));
     assert!(tags.keys().rev().map(Result::unwrap).eq(["many\0", "many", "before"]));
     // Each value takes little more than its own bytes, whatever its key takes.
-    let bytes = rx.table_pages("tags").unwrap().total as u64 * 4096;
+    let bytes = admin::table_pages(&rx, "tags", |_| {}).unwrap().total as u64 * 4096;
     assert!(bytes < COUNT * 8 * 3 / 2, "{bytes}");
     drop(rx);
     assert_clean(&db);
@@ -352,10 +354,10 @@ fn a_table_of_the_other_kind_is_refused_and_the_transaction_goes_on() {
     tx.table(&WORDS).unwrap().insert("a", 1).unwrap();
     is_kind(tx.table(&TABLE_TAGS).unwrap_err(), true);
     is_kind(tx.multimap(&MULTIMAP_WORDS).unwrap_err(), false);
-    is_kind(tx.raw_table("tags").unwrap_err(), true);
-    is_kind(tx.raw_multimap("words").unwrap_err(), false);
+    is_kind(admin::raw_table_mut(&tx, "tags").unwrap_err(), true);
+    is_kind(admin::raw_multimap_mut(&tx, "words").unwrap_err(), false);
     assert!(matches!(tx.multimap(&OTHER_TYPES), Err(Error::TableTypeMismatch { .. })));
-    assert!(matches!(tx.create_multimap("words", "str", "u64"), Err(Error::TableExists { .. })));
+    assert!(matches!(admin::create_multimap(&tx, "words", "str", "u64"), Err(Error::TableExists { .. })));
     let tags = tx.multimap(&TAGS).unwrap();
     assert!(matches!(tx.multimap(&TAGS), Err(Error::TableInUse { .. })));
     drop(tags);
@@ -365,7 +367,7 @@ fn a_table_of_the_other_kind_is_refused_and_the_transaction_goes_on() {
     is_kind(rx.table(&TABLE_TAGS).unwrap_err(), true);
     is_kind(rx.table_or_empty(&TABLE_TAGS).unwrap_err(), true);
     is_kind(rx.multimap(&MULTIMAP_WORDS).unwrap_err(), false);
-    is_kind(rx.raw_table("tags").unwrap_err(), true);
+    is_kind(admin::raw_table(&rx, "tags").unwrap_err(), true);
     assert_eq!(rx.multimap(&TAGS).unwrap().len().unwrap(), 2);
     let kinds: Vec<_> =
         rx.tables().unwrap().into_iter().map(|table| (table.name, table.kind, table.entries)).collect();
@@ -468,8 +470,8 @@ fn copies_increments_and_compaction_keep_pairs_and_counters() {
     let db = Db::open(file("live.mapleaf")).unwrap();
     let mut model = fill(&db);
     let rx = db.read().unwrap();
-    rx.copy_to(file("copy")).unwrap();
-    rx.compact_to(file("compact")).unwrap();
+    rx.copy().to_path(file("copy")).unwrap();
+    rx.copy().compact().to_path(file("compact")).unwrap();
     let since = rx.id();
     drop(rx);
     for name in ["copy", "compact"] {
@@ -487,7 +489,7 @@ fn copies_increments_and_compaction_keep_pairs_and_counters() {
     })
     .unwrap();
     let mut increment = Vec::new();
-    db.read().unwrap().increment_to_writer(since, &mut increment).unwrap();
+    db.read().unwrap().copy().since(since).to_writer(&mut increment).unwrap();
     restore(file("copy"), [&increment[..]], file("restored")).unwrap();
     assert_holds(&Db::open(file("restored")).unwrap(), &model);
     db.compact().unwrap();

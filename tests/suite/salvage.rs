@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 
 use crate::common::format::{Layout, Tree, layouts};
 use crate::common::{Random, Replay, assert_clean, child, child_task, is_long, scratch, seeds};
-use mapleaf::{Db, Durability, Error, SalvageOptions, SalvageReport, Table, salvage, salvage_with};
+use mapleaf::{
+    Db, Durability, Error, SalvageOptions, SalvageReport, Table, TransactionId, salvage, salvage_with,
+};
 
 const WORDS: Table<str, str> = Table::new("words");
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
@@ -271,7 +273,7 @@ impl Rescued {
     /// The state that was taken.
     fn layout<'a>(&self, sample: &'a Sample) -> &'a Layout {
         let id = self.report.transaction.expect("the state is known");
-        sample.layouts.iter().find(|layout| layout.id == id).expect("one of the records")
+        sample.layouts.iter().find(|layout| layout.id == id.get()).expect("one of the records")
     }
 }
 
@@ -303,7 +305,10 @@ fn a_sound_file_is_rescued_as_it_is() {
         let rescued = rescue(&file);
         rescued.assert_has_all_on_good_pages(layout, &BTreeSet::new(), true);
         assert!(rescued.report.is_complete(), "{}", rescued.report);
-        assert_eq!((rescued.report.page_size, rescued.report.transaction), (page_size, Some(layout.id)));
+        assert_eq!(
+            (rescued.report.page_size, rescued.report.transaction),
+            (page_size, Some(TransactionId::new(layout.id)))
+        );
         assert_eq!(rescued.report.problems(), []);
         let types = |name: &str| {
             let table = rescued.report.tables.iter().find(|table| table.name == name).unwrap();
@@ -392,7 +397,7 @@ fn a_damaged_newest_catalog_costs_no_entry() {
     let sample = sample();
     let (file, pages) = damaged(&[sample.newest().catalog.root.unwrap()]);
     let rescued = rescue(&file);
-    assert_eq!(rescued.report.transaction, Some(sample.newest().id));
+    assert_eq!(rescued.report.transaction, Some(TransactionId::new(sample.newest().id)));
     rescued.assert_has_all_on_good_pages(sample.newest(), &pages, false);
 }
 
@@ -455,7 +460,7 @@ fn without_records_the_newest_catalog_is_found() {
             let rescued = rescue_with(&file, &options);
             rescued.assert_has_all_on_good_pages(layout, &BTreeSet::new(), true);
             let report = &rescued.report;
-            assert_eq!((report.transaction, report.has_record), (Some(layout.id), false));
+            assert_eq!((report.transaction, report.has_record), (Some(TransactionId::new(layout.id)), false));
             assert!(!report.is_complete() && report.to_string().contains("no good record"), "{report}");
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::common::process::{self, PATIENCE};
 use crate::common::{Random, assert_clean, child_task, run_child, scratch};
-use mapleaf::{Db, Durability, Error, ReadTxn, Table, Watch, WriteTxn};
+use mapleaf::{Db, Durability, Error, ReadTxn, Table, TransactionId, Watch, WriteTxn};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
@@ -73,6 +73,11 @@ impl Peer {
     }
 
     #[track_caller]
+    /// Gives an order that is answered with a transaction's id.
+    fn transaction(&mut self, order: &str) -> TransactionId {
+        TransactionId::new(self.number(order))
+    }
+
     fn number(&mut self, order: &str) -> u64 {
         let answer = self.ask(order);
         answer.parse().unwrap_or_else(|_| panic!("{order}: {answer}"))
@@ -216,7 +221,7 @@ impl Belongings {
                 (0..number(1)).for_each(|_| add_one(&db, number(2)));
                 "done".into()
             }
-            "copy" => db.read()?.copy_to(words[1]).map(|_| "copied".to_owned())?,
+            "copy" => db.read()?.copy().to_path(words[1]).map(|_| "copied".to_owned())?,
             "write-until-told" => {
                 while db.view(|rx| rx.table(&NUMBERS)?.get(999))?.is_none() {
                     put_lazy(&db, number(1), 0);
@@ -241,7 +246,8 @@ impl Belongings {
             }
             "wait" => {
                 let timeout = (words[2] != "forever").then(|| Duration::from_millis(number(2)));
-                db.wait_for_commit(number(1), timeout)?.map_or("none".into(), |id| id.to_string())
+                db.wait_for_commit(TransactionId::new(number(1)), timeout)?
+                    .map_or("none".into(), |id| id.to_string())
             }
             "watch" => {
                 let watch = self.watch.get_or_insert_with(|| db.watch());
@@ -275,13 +281,13 @@ fn add_one(db: &Db, key: u64) {
     .unwrap();
 }
 
-fn put_lazy(db: &Db, key: u64, value: u64) -> u64 {
+fn put_lazy(db: &Db, key: u64, value: u64) -> TransactionId {
     let tx = db.write().unwrap();
     tx.table(&NUMBERS).unwrap().insert(key, value).unwrap();
     tx.commit_with(Durability::Lazy).unwrap()
 }
 
-fn put(db: &Db, key: u64, value: u64) -> u64 {
+fn put(db: &Db, key: u64, value: u64) -> TransactionId {
     let tx = db.write().unwrap();
     tx.table(&NUMBERS).unwrap().insert(key, value).unwrap();
     tx.commit().unwrap()
@@ -444,7 +450,7 @@ fn readers_are_seen_with_process_snapshot_age_and_pages() {
     process::until("it gets older", || db.readers().unwrap()[0].age >= Duration::from_millis(20));
     let readers = db.readers().unwrap();
     assert_eq!(readers.len(), 2);
-    assert_eq!((readers[0].pid, readers[0].snapshot), (peer.child.id(), snapshot));
+    assert_eq!((readers[0].pid, readers[0].snapshot), (peer.child.id(), TransactionId::new(snapshot)));
     assert_eq!((readers[1].pid, readers[1].snapshot), (std::process::id(), own.id()));
     assert!(readers[0].pinned_pages.unwrap() > 100 && readers[1].pinned_pages == Some(0), "{readers:?}");
     assert_eq!(peer.ask("readers"), "2");
@@ -463,7 +469,9 @@ fn old_readers_are_reported_once_each() {
     let reported: Arc<report_log::Log> = Arc::default();
     let log = Arc::clone(&reported);
     let db = Db::options()
-        .on_stale_reader(Duration::from_millis(30), move |reader| log.push((reader.pid, reader.snapshot)))
+        .on_stale_reader(Duration::from_millis(30), move |reader| {
+            log.push((reader.pid, reader.snapshot.get()))
+        })
         .open(&path)
         .unwrap();
     load(&db);
@@ -676,7 +684,7 @@ fn forks() {
             is_forked(clone.try_write()),
             is_forked(clone.write_timeout(Duration::from_millis(1))),
             is_forked(clone.sync()),
-            is_forked(clone.wait_for_commit(0, Some(Duration::from_millis(1)))),
+            is_forked(clone.wait_for_commit(TransactionId::new(0), Some(Duration::from_millis(1)))),
             is_forked(clone.readers()),
             is_forked(clone.stats()),
             is_forked(clone.watch().next().unwrap()),
@@ -831,22 +839,22 @@ fn a_reader_in_another_pid_namespace_is_seen_and_its_death_too() {
 
 /// Leaves a durable commit (1 is 1), and a lazy one over it (1 is 2), of a process that was killed. Returns
 /// their ids.
-fn leave_a_lazy_commit(path: &Path) -> (u64, u64) {
+fn leave_a_lazy_commit(path: &Path) -> (TransactionId, TransactionId) {
     drop(Db::open(path).unwrap());
     let mut peer = Peer::open(path);
-    let durable = peer.number("put 1 1 durable");
-    let lazy = peer.number("put 1 2 lazy");
+    let durable = peer.transaction("put 1 1 durable");
+    let lazy = peer.transaction("put 1 2 lazy");
     peer.kill();
     (durable, lazy)
 }
 
 #[track_caller]
-fn assert_stands_at(path: &Path, id: u64, value: u64) {
+fn assert_stands_at(path: &Path, id: TransactionId, value: u64) {
     for read_only in [true, false] {
         let db = Db::options().read_only(read_only).open(path).unwrap();
         let rx = db.read().unwrap();
         assert_eq!(rx.table(&NUMBERS).unwrap().get(1).unwrap(), Some(value));
-        assert!((id..id + 3).contains(&rx.id()), "{} after {id}: a recovery adds one", rx.id());
+        assert!(rx.id() >= id && rx.id().since(id) < 3, "{} after {id}: a recovery adds one", rx.id());
     }
     let db = Db::open(path).unwrap();
     assert_clean(&db);
@@ -895,18 +903,19 @@ fn the_last_handle_that_closes_leaves_a_lock_file_of_one_page() {
         assert_eq!(lock_length(&path), open_length);
     }
     let db = Db::open(&path).unwrap();
-    assert_eq!(put(&db, 1, 2), id + 1);
+    assert_eq!(put(&db, 1, 2).since(id), 1);
     drop(db);
     assert_eq!(lock_length(&path), CLOSED_LENGTH);
     // A handle that is killed leaves it as it is, and what is in it counts, also if readers close after that.
     peer.ask("open");
-    let lazy = peer.number("put 1 3 lazy");
+    let lazy = peer.transaction("put 1 3 lazy");
     peer.kill();
     for read_only in [true, true, false] {
         assert_eq!(lock_length(&path), open_length);
         let db = Db::options().read_only(read_only).open(&path).unwrap();
         assert_eq!(get(&db, 1), Some(3));
-        assert!((lazy..lazy + 3).contains(&db.read().unwrap().id()));
+        let found = db.read().unwrap().id();
+        assert!(found >= lazy && found.since(lazy) < 3);
     }
     // Another boot: readers recover, and leave it unrecovered.
     let mut lock = fs::read(lock_path(&path)).unwrap();
@@ -1040,12 +1049,12 @@ fn a_lock_file_that_is_older_than_the_disk_is_not_believed_when_that_is_mounted_
     };
     let path = disk.path().join("data.mapleaf");
     let mut peer = Peer::open(&path);
-    peer.number("put 1 1 durable");
+    peer.transaction("put 1 1 durable");
     peer.kill();
     assert!(Command::new("sync").status().unwrap().success()); // the lock file, with all else
     let mut peer = Peer::open(&path);
-    let durable = peer.number("put 1 2 durable");
-    let lazy = peer.number("put 1 3 lazy");
+    let durable = peer.transaction("put 1 2 durable");
+    let lazy = peer.transaction("put 1 3 lazy");
     assert!(lazy > durable);
     peer.kill();
     process::shut_file_system_down(&disk.path());
@@ -1102,7 +1111,7 @@ fn a_backup_that_lacks_the_lazy_commits_only_is_noticed() {
         let (folder, path) = scratch();
         let backup = folder.path().join("backup");
         let mut peer = Peer::open(&path);
-        let durable = peer.number("put 1 1 durable");
+        let durable = peer.transaction("put 1 1 durable");
         fs::copy(&path, &backup).unwrap();
         for value in 0..commits {
             peer.number(&format!("put 1 {} lazy", value + 2));
@@ -1165,7 +1174,7 @@ fn a_writer_with_a_deadline_does_not_starve_among_others() {
     for _ in 0..TURNS {
         let seen = db.stats().unwrap().newest;
         let tx = db.write_timeout(PATIENCE).unwrap().expect("its turn comes");
-        before.push(tx.id() - seen - 1);
+        before.push(tx.id().since(seen) - 1);
     }
     put(&db, 999, 1);
     peers.iter_mut().for_each(|peer| assert_eq!(peer.hear(), "done"));
@@ -1232,7 +1241,7 @@ fn processes_share_barriers() {
 fn waiting_for_commits_of_other_processes() {
     let (_folder, path) = scratch();
     let db = Db::open(&path).unwrap();
-    let id = put(&db, 0, 0);
+    let id = put(&db, 0, 0).get();
     let mut peers: Vec<Peer> = (0..3).map(|_| Peer::open(&path)).collect();
     for peer in &mut peers {
         assert_eq!(peer.ask(&format!("wait {id} 10")), "none");
@@ -1374,7 +1383,7 @@ fn a_process_with_another_boot_id_is_let_in_beside_others() {
     let mut peer = Peer::spawn(&mut command);
     assert_eq!(peer.ask("open"), "done");
     assert_eq!(peer.ask("get 1"), "1");
-    peer.number("put 1 2 lazy");
+    peer.transaction("put 1 2 lazy");
     assert_eq!(get(&db, 1), Some(2));
     // And the other way round: those of this boot come while only that one is here.
     drop(db);
@@ -1468,7 +1477,7 @@ fn a_read_only_file_system_without_a_lock_file() {
 }
 
 /// The id of the newest transaction.
-fn put_after(path: &Path) -> u64 {
+fn put_after(path: &Path) -> TransactionId {
     Db::open(path).unwrap().read().unwrap().id()
 }
 

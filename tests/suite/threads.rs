@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{BOTH_MODES, Random, assert_clean, is_long, scratch};
-use mapleaf::{Db, Durability, Error, PendingCommit, ReadTxn, Table};
+use mapleaf::{Db, Durability, Error, PendingCommit, ReadTxn, Table, TransactionId};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 
@@ -46,7 +46,7 @@ fn timeouts_without_end_are_forever() {
     let tx = db.write_timeout(Duration::MAX).unwrap().expect("no other transaction is open");
     tx.table(&Table::<u64, u64>::new("t")).unwrap().insert(1, 1).unwrap();
     let id = tx.commit().unwrap();
-    assert_eq!(db.wait_for_commit(id - 1, Some(Duration::MAX)).unwrap(), Some(id));
+    assert_eq!(db.wait_for_commit(TransactionId::new(id.get() - 1), Some(Duration::MAX)).unwrap(), Some(id));
     assert_eq!(db.watch().next_timeout(Duration::ZERO).unwrap(), None);
 }
 
@@ -138,7 +138,7 @@ fn writers_take_turns_and_share_barriers() {
         Some(WRITERS * commits),
         "each one isolated"
     );
-    assert_eq!(after.newest - before.newest, WRITERS * commits);
+    assert_eq!(after.newest.since(before.newest), WRITERS * commits);
     let barriers = after.syncs - before.syncs;
     println!("{} commits by {WRITERS} threads took {barriers} barriers", WRITERS * commits);
     assert!(barriers <= WRITERS * commits);
@@ -165,7 +165,7 @@ fn a_waiting_writer_gets_its_turn() {
     };
     first.table(&NUMBERS).unwrap().insert(1, 1).unwrap();
     let id = first.commit().unwrap();
-    assert_eq!(waiter.join().unwrap(), id + 1);
+    assert_eq!(waiter.join().unwrap().since(id), 1);
     assert!(db.write_timeout(Duration::ZERO).unwrap().is_some());
 }
 
@@ -182,8 +182,8 @@ fn deferred_commits_share_barriers_and_become_durable_by_themselves() {
         tx.table(&NUMBERS).unwrap().insert(number, number).unwrap();
         tickets.push(tx.commit_deferred().unwrap());
     }
-    let ids: Vec<u64> = tickets.iter().map(PendingCommit::id).collect();
-    assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    let ids: Vec<TransactionId> = tickets.iter().map(PendingCommit::id).collect();
+    assert!(ids.windows(2).all(|pair| pair[1].since(pair[0]) == 1));
     // Waited for in any order, also by other threads.
     let last = tickets.pop().unwrap();
     thread::spawn(move || last.wait().unwrap()).join().unwrap();
@@ -337,11 +337,11 @@ fn dropped_in_every_order() {
                     assert!(range.map(Result::unwrap).eq((10..20).map(|number| (number, 1))));
                 }),
             ),
-            ("ticket", Box::new(move || assert!(ticket.wait().unwrap() > 1))),
+            ("ticket", Box::new(move || assert!(ticket.wait().unwrap().get() > 1))),
             (
                 "write transaction",
                 Box::new(move || {
-                    assert!(open_tx.commit_with(Durability::Lazy).unwrap() > 1);
+                    assert!(open_tx.commit_with(Durability::Lazy).unwrap().get() > 1);
                 }),
             ),
         ];
@@ -389,7 +389,7 @@ fn a_callback_about_old_readers_may_write() {
     let callback = move |reader: &mapleaf::ReaderInfo| {
         counted.fetch_add(1, Ordering::Relaxed);
         let db = own.get().unwrap();
-        db.update(|tx| tx.table(&NUMBERS)?.insert(reader.snapshot, 7)).unwrap();
+        db.update(|tx| tx.table(&NUMBERS)?.insert(reader.snapshot.get(), 7)).unwrap();
     };
     db.set(Db::options().on_stale_reader(Duration::ZERO, callback).in_memory().unwrap()).unwrap();
     let db = db.get().unwrap();
@@ -400,7 +400,7 @@ fn a_callback_about_old_readers_may_write() {
         let tx = db.write().unwrap();
         assert_eq!(calls.load(Ordering::Relaxed), number);
         let told = readers.last().unwrap().id();
-        assert_eq!(tx.table(&NUMBERS).unwrap().get(told).unwrap(), Some(7), "it wrote before this one");
+        assert_eq!(tx.table(&NUMBERS).unwrap().get(told.get()).unwrap(), Some(7), "it wrote before this one");
         tx.table(&NUMBERS).unwrap().insert(1000 + number, 0).unwrap();
         tx.commit().unwrap();
     }
@@ -465,13 +465,13 @@ fn nothing_is_missed_between_reading_and_watching() {
     let mut watch = db.watch_from(read);
     assert_eq!(watch.next_timeout(Duration::ZERO).unwrap(), Some(newest));
     assert_eq!(watch.next_timeout(Duration::ZERO).unwrap(), None);
-    assert_eq!(db.watch_from(0).next().unwrap().unwrap(), newest);
+    assert_eq!(db.watch_from(TransactionId::new(0)).next().unwrap().unwrap(), newest);
     // From what will only be there later.
-    let mut later = db.watch_from(newest + 1);
+    let mut later = db.watch_from(TransactionId::new(newest.get() + 1));
     write_round(&db, 10, 4, Durability::Lazy);
     assert_eq!(later.next_timeout(Duration::ZERO).unwrap(), None);
     write_round(&db, 10, 5, Durability::Lazy);
-    assert_eq!(later.next().unwrap().unwrap(), newest + 2);
+    assert_eq!(later.next().unwrap().unwrap().since(newest), 2);
 }
 
 #[test]

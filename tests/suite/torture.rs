@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::common::mounted::Mounted;
 use crate::common::process::{self, PATIENCE};
 use crate::common::{BOTH_MODES, Random, Replay};
-use mapleaf::{Db, Durability, PendingCommit, ReadTxn, Result, Table, WriteTxn};
+use mapleaf::{Db, Durability, PendingCommit, ReadTxn, Result, Table, TransactionId, WriteTxn};
 
 /// Each writer counts its transactions here, from 1 on without gaps.
 const COUNTS: Table<u64, u64> = Table::new("counts");
@@ -481,7 +481,7 @@ fn work(task: &Task<'_>, random: &mut Random) -> Result<()> {
             let db = open_to_read(task, random)?;
             println!("READY");
             let mut watch = db.watch();
-            let mut newest = 0;
+            let mut newest = TransactionId::default();
             loop {
                 if let Some(id) = watch.next_timeout(Duration::from_millis(random.below(300) as u64))? {
                     assert!(id > newest, "{id} after {newest}");

@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use crate::common::{BOTH_MODES, Random, Replay, assert_clean, child, child_task, scratch, seeds};
-use mapleaf::{Db, Durability, Error, OwnedRange, Table, WriteMode};
+use mapleaf::{Db, Durability, Error, OwnedRange, Table, WriteMode, admin};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 const BYTES: Table<[u8], [u8]> = Table::new("bytes");
@@ -553,7 +553,7 @@ fn a_retain_that_does_not_come_to_its_end_fails_its_transaction() {
     }
     // A value that is no text: an error in the middle.
     let db = five_thousand();
-    db.update(|tx| tx.raw_table("names")?.insert(3000u64.to_be_bytes(), b"\xff")).unwrap();
+    db.update(|tx| admin::raw_table_mut(tx, "names")?.insert(3000u64.to_be_bytes(), b"\xff")).unwrap();
     let tx = db.write().unwrap();
     let error = tx.table(&NAMES).unwrap().retain(|_, _| false).unwrap_err();
     assert!(matches!(error, Error::Decode { .. }), "{error}");
@@ -577,13 +577,14 @@ fn a_retain_that_does_not_come_to_its_end_fails_its_transaction() {
 #[test]
 fn what_cannot_be_decoded_stays_and_the_transaction_goes_on() {
     let db = Db::in_memory().unwrap();
-    let by_key =
-        |tx: &mapleaf::WriteTxn, key: &[u8]| tx.raw_table("names")?.get(key).map(|value| value.is_some());
+    let by_key = |tx: &mapleaf::WriteTxn, key: &[u8]| {
+        admin::raw_table_mut(tx, "names")?.get(key).map(|value| value.is_some())
+    };
     for (key, value) in [(&b"no u64"[..], &b"text"[..]), (&[0; 8], b"\xff no text")] {
         db.update(|tx| {
             tx.drop_table("names")?;
-            tx.create_table("names", "u64", "str")?;
-            tx.raw_table("names")?.insert(key, value).map(drop)
+            admin::create_table(tx, "names", "u64", "str")?;
+            admin::raw_table_mut(tx, "names")?.insert(key, value).map(drop)
         })
         .unwrap();
         let tx = db.write().unwrap();
@@ -600,9 +601,9 @@ fn what_cannot_be_decoded_stays_and_the_transaction_goes_on() {
         drop(names);
         assert!(by_key(&tx, key).unwrap());
         tx.commit().unwrap();
-        assert_eq!(db.read().unwrap().raw_table("names").unwrap().get(key).unwrap(), Some(value));
+        assert_eq!(admin::raw_table(&db.read().unwrap(), "names").unwrap().get(key).unwrap(), Some(value));
         // Without its types it can be taken out.
-        db.update(|tx| tx.raw_table("names")?.take(key)).unwrap();
+        db.update(|tx| admin::raw_table_mut(tx, "names")?.take(key)).unwrap();
         assert_clean(&db);
     }
 }
@@ -650,7 +651,7 @@ where
     let db = Db::open(path).unwrap();
     let rx = Arc::new(db.read().unwrap());
     let (snapshot, owned) = (rx.table(table).unwrap(), rx.owned_table(table).unwrap());
-    let raw = rx.raw_table(table.name()).unwrap();
+    let raw = admin::raw_table(&rx, table.name()).unwrap();
     let tx = db.write().unwrap();
     let changed = tx.table(table).unwrap();
     let mut ways: Vec<Way<'_>> = vec![
@@ -719,8 +720,8 @@ fn an_error_does_not_move_an_iterator() {
     fs::write(&path, &sound).unwrap();
     let db = Db::open(&path).unwrap();
     db.update(|tx| {
-        tx.raw_table("names")?.insert(100u64.to_be_bytes(), b"\xff")?;
-        tx.raw_table("flags")?.insert(100u64.to_be_bytes(), [2])
+        admin::raw_table_mut(tx, "names")?.insert(100u64.to_be_bytes(), b"\xff")?;
+        admin::raw_table_mut(tx, "flags")?.insert(100u64.to_be_bytes(), [2])
     })
     .unwrap();
     drop(db);

@@ -37,8 +37,7 @@ fn calls_that_wait() -> Vec<(&'static str, Call)> {
         ("try_update", |db| db.try_update(|_| Ok::<_, Error>(()))),
         ("update with a timeout", |db| db.update_options().timeout(PATIENCE).update(|_| Ok(()))),
         ("check", |db| db.check().map(drop)),
-        ("check_with", |db| db.check_with(|_| {}).map(drop)),
-        ("check_pages", |db| db.check_pages(|_| {}).map(drop)),
+        ("check_options", |db| db.check_options().on_pages(|_, _| {}).check().map(drop)),
         ("compact", |db| db.compact().map(drop)),
         ("compaction", |db| db.compaction().try_for_each(|step| step.map(drop))),
         ("shrink", |db| db.shrink().map(drop)),
@@ -84,13 +83,13 @@ fn a_thread_that_would_wait_for_itself_gets_an_error() {
             })
             .unwrap();
             let mut has_asked = false;
-            let report = db.check_with(|_| {
+            let check = db.check_options().on_pages(|_, _| {
                 if !has_asked {
                     assert_all_are_refused(other, where_from);
                 }
                 has_asked = true;
             });
-            assert!(report.unwrap().is_clean() && has_asked);
+            assert!(check.check().unwrap().is_clean() && has_asked);
             // And after the end of each of these, it writes.
             other.update(|tx| tx.table(&NUMBERS)?.remove_range(..)).unwrap();
             db.write().unwrap().abort();
@@ -174,7 +173,7 @@ fn a_transaction_that_went_to_another_thread_is_waited_for() {
         wait.recv().unwrap();
         let tx = db.write().unwrap(); // after the commit of the other thread
         assert_eq!(tx.table(&NUMBERS).unwrap().len(), 2);
-        assert_eq!(tx.id(), thread.join().unwrap() + 1);
+        assert_eq!(tx.id().since(thread.join().unwrap()), 1);
         // A transaction that is never resumed has not happened.
         insert(&tx, 3);
         drop(tx.suspend());

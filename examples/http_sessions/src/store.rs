@@ -149,7 +149,7 @@ impl Store {
     pub fn copy_in(&self, folder: &Path) -> Result<std::fs::File> {
         let folder = tempfile::tempdir_in(folder)?;
         let path = folder.path().join("copy");
-        self.db.read()?.copy_to(&path)?;
+        self.db.read()?.copy().to_path(&path)?;
         Ok(std::fs::File::open(&path)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mapleaf::inspect::Inspector;
+use mapleaf::admin::Inspector;
 use mapleaf::{Db, Error, FileKind, ReadTxn, TableInfo, WriteTxn};
 
 use crate::outcome::{Failure, UNUSABLE_FILE, wrong};

@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use mapleaf::{Db, Error, PageRole, PageUse, Stats};
+use mapleaf::admin::{self, PageRole, PageUse};
+use mapleaf::{Db, Error, Stats, TransactionId};
 
 use crate::outcome::Failure;
 
@@ -19,7 +20,7 @@ pub(crate) enum Unused {
 
 /// The snapshots that are being read.
 #[derive(Default)]
-pub(crate) struct ReadSnapshots(Vec<u64>);
+pub(crate) struct ReadSnapshots(Vec<TransactionId>);
 
 impl ReadSnapshots {
     pub(crate) fn of(db: &Db) -> Result<ReadSnapshots, Failure> {
@@ -31,7 +32,7 @@ impl ReadSnapshots {
         match page.role {
             PageRole::Free | PageRole::Retired { is_needed: false, .. } => Some(Unused::Free),
             PageRole::Retired { death, .. } => {
-                let life = page.birth.unwrap_or(0)..death;
+                let life = page.birth.unwrap_or_default()..death;
                 let is_read = self.0.iter().any(|snapshot| life.contains(snapshot));
                 Some(if is_read { Unused::Pinned } else { Unused::Retired })
             }
@@ -55,7 +56,7 @@ impl UnusedCounts {
     pub(crate) fn of(db: &Db, stats: &Stats) -> Result<UnusedCounts, Failure> {
         let snapshots = ReadSnapshots::of(db)?;
         let mut counts = UnusedCounts::default();
-        let counted = db.unused_pages(|page| match snapshots.classify(page) {
+        let counted = admin::unused_pages(db, |page| match snapshots.classify(page) {
             Some(Unused::Free) => counts.free += page.count,
             Some(Unused::Retired) => counts.retired += page.count,
             Some(Unused::Pinned) => {

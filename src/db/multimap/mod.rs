@@ -10,6 +10,6 @@ mod write;
 mod tests;
 
 pub use self::iter::{MultimapKeys, MultimapRange, Values};
-pub use self::raw::{RawMultimapMut, RawMultimapRef};
+pub use self::raw::{RawMultimapMut, RawMultimapRef, create_multimap, raw_multimap, raw_multimap_mut};
 pub use self::read::MultimapRef;
 pub use self::write::{MultimapMut, PairLoad};

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use crate::db::multimap::iter::Values;
 use crate::db::multimap::read::MultimapRef;
 use crate::db::multimap::write::{MultimapMut, load_pairs, pair_error};
+use crate::db::raw::create_of_kind;
 use crate::db::write::check_kind;
 use crate::db::{ReadTxn, WriteTxn};
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::types::KeyRange;
 /// All pairs as the values of one key, which takes no bytes.
 type JoinedPairs<'tx> = MultimapRef<'tx, (), [u8]>;
 
-/// A multimap table of any types in a read transaction. Made by [`ReadTxn::raw_multimap`].
+/// A multimap table of any types in a read transaction. Made by [`admin::raw_multimap`](crate::admin::raw_multimap).
 pub struct RawMultimapRef<'tx> {
     pairs: JoinedPairs<'tx>,
 }
@@ -49,7 +50,7 @@ impl<'tx> RawMultimapRef<'tx> {
     }
 }
 
-/// A multimap table of any types in a write transaction. Made by [`WriteTxn::raw_multimap`].
+/// A multimap table of any types in a write transaction. Made by [`admin::raw_multimap_mut`](crate::admin::raw_multimap_mut).
 ///
 /// Keys and values are bytes, and are stored unchanged: a key as the first element of a tuple is stored, a value as a
 /// key. If they are not, a read with the table's types returns [`Error::Decode`].
@@ -118,63 +119,59 @@ fn joined(key: &[u8], value: &[u8]) -> Vec<u8> {
     [&[PAIR], key, value].concat()
 }
 
-impl ReadTxn {
-    /// Opens a multimap table of any types, for tools that examine databases with unknown contents.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TableNotFound`], [`Error::TableKindMismatch`].
-    ///
-    /// ```
-    /// # use mapleaf::{Db, MultimapTable};
-    /// # const TAGS: MultimapTable<str, u16> = MultimapTable::new("tags");
-    /// # let db = Db::in_memory()?;
-    /// # db.update(|tx| tx.multimap(&TAGS)?.insert("a", 7))?;
-    /// let rx = db.read()?;
-    /// let pair = rx.raw_multimap("tags")?.pairs(..).next().transpose()?;
-    /// assert_eq!(pair.unwrap(), b"a\0\0\0\x07", "the end of the text is marked");
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn raw_multimap(&self, name: &str) -> Result<RawMultimapRef<'_>> {
-        let entry = self.table_entry(name)?;
-        check_kind(name, entry.kind, TableKind::Multimap)?;
-        Ok(RawMultimapRef { pairs: self.multimap_at(&entry.root) })
-    }
+/// Opens a multimap table of any types, for tools that examine databases with unknown contents.
+///
+/// # Errors
+///
+/// [`Error::TableNotFound`], [`Error::TableKindMismatch`].
+///
+/// ```
+/// # use mapleaf::{Db, MultimapTable, admin};
+/// # const TAGS: MultimapTable<str, u16> = MultimapTable::new("tags");
+/// # let db = Db::in_memory()?;
+/// # db.update(|tx| tx.multimap(&TAGS)?.insert("a", 7))?;
+/// let rx = db.read()?;
+/// let pair = admin::raw_multimap(&rx, "tags")?.pairs(..).next().transpose()?;
+/// assert_eq!(pair.unwrap(), b"a\0\0\0\x07", "the end of the text is marked");
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub fn raw_multimap<'tx>(rx: &'tx ReadTxn, name: &str) -> Result<RawMultimapRef<'tx>> {
+    let entry = rx.table_entry(name)?;
+    check_kind(name, entry.kind, TableKind::Multimap)?;
+    Ok(RawMultimapRef { pairs: rx.multimap_at(&entry.root) })
 }
 
-impl WriteTxn {
-    /// Opens an existing multimap table of any types.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TableNotFound`], [`Error::TableKindMismatch`], [`Error::TableInUse`].
-    ///
-    /// ```
-    /// # use mapleaf::{Db, MultimapTable};
-    /// const TAGS: MultimapTable<str, u16> = MultimapTable::new("tags");
-    /// let db = Db::in_memory()?;
-    /// db.update(|tx| {
-    ///     tx.create_multimap("tags", "str", "u16")?;
-    ///     tx.raw_multimap("tags")?.insert(b"a\0\0", &[0, 7])
-    /// })?;
-    /// assert!(db.read()?.multimap(&TAGS)?.contains("a", 7)?);
-    /// # Ok::<(), mapleaf::Error>(())
-    /// ```
-    pub fn raw_multimap(&self, name: &str) -> Result<RawMultimapMut<'_>> {
-        let open = self.transaction.take_table(name)?;
-        let open = open.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
-        let checked = check_kind(name, open.entry.kind, TableKind::Multimap);
-        let pairs = MultimapMut { transaction: &self.transaction, open: Some(open), types: PhantomData };
-        checked.map(|()| RawMultimapMut { pairs })
-    }
+/// Opens an existing multimap table of any types.
+///
+/// # Errors
+///
+/// [`Error::TableNotFound`], [`Error::TableKindMismatch`], [`Error::TableInUse`].
+///
+/// ```
+/// # use mapleaf::{Db, MultimapTable, admin};
+/// const TAGS: MultimapTable<str, u16> = MultimapTable::new("tags");
+/// let db = Db::in_memory()?;
+/// db.update(|tx| {
+///     admin::create_multimap(tx, "tags", "str", "u16")?;
+///     admin::raw_multimap_mut(tx, "tags")?.insert(b"a\0\0", &[0, 7])
+/// })?;
+/// assert!(db.read()?.multimap(&TAGS)?.contains("a", 7)?);
+/// # Ok::<(), mapleaf::Error>(())
+/// ```
+pub fn raw_multimap_mut<'tx>(tx: &'tx WriteTxn, name: &str) -> Result<RawMultimapMut<'tx>> {
+    let open = tx.transaction.take_table(name)?;
+    let open = open.ok_or_else(|| Error::TableNotFound { name: name.to_owned() })?;
+    let checked = check_kind(name, open.entry.kind, TableKind::Multimap);
+    let pairs = MultimapMut { transaction: &tx.transaction, open: Some(open), types: PhantomData };
+    checked.map(|()| RawMultimapMut { pairs })
+}
 
-    /// Creates an empty multimap table from the names of its types, as [`WriteTxn::create_table`] creates an ordinary
-    /// one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TableExists`], [`Error::TableNameTooLong`].
-    pub fn create_multimap(&self, name: &str, key_type: &str, value_type: &str) -> Result<()> {
-        self.create_of_kind(name, TableKind::Multimap, key_type, value_type)
-    }
+/// Creates an empty multimap table from the names of its types, as [`create_table`](crate::admin::create_table) creates an ordinary
+/// one.
+///
+/// # Errors
+///
+/// [`Error::TableExists`], [`Error::TableNameTooLong`].
+pub fn create_multimap(tx: &WriteTxn, name: &str, key_type: &str, value_type: &str) -> Result<()> {
+    create_of_kind(tx, name, TableKind::Multimap, key_type, value_type)
 }

@@ -12,7 +12,7 @@ use crate::types::Table;
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 
-fn commit(db: &Db, number: u64) -> u64 {
+fn commit(db: &Db, number: u64) -> TransactionId {
     let tx = db.write().unwrap();
     tx.table(&NUMBERS).unwrap().insert(number, number).unwrap();
     tx.commit_with(Durability::Lazy).unwrap()
@@ -27,7 +27,7 @@ impl Wake for Unpark {
 }
 
 /// The next item, for which this thread sleeps until it is woken.
-fn next(stream: &mut WatchStream) -> Option<Result<u64>> {
+fn next(stream: &mut WatchStream) -> Option<Result<TransactionId>> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = std::pin::pin!(stream.next());
     loop {
@@ -38,7 +38,7 @@ fn next(stream: &mut WatchStream) -> Option<Result<u64>> {
     }
 }
 
-fn poll(stream: &mut WatchStream, waker: &Waker) -> Poll<Option<Result<u64>>> {
+fn poll(stream: &mut WatchStream, waker: &Waker) -> Poll<Option<Result<TransactionId>>> {
     Pin::new(stream).poll_next(&mut Context::from_waker(waker))
 }
 
@@ -47,9 +47,9 @@ fn a_stream_wakes_for_each_commit_of_another_handle() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("numbers.mapleaf");
     let (db, other) = (Db::open(&path).unwrap(), Db::open(&path).unwrap());
-    let mut stream = db.watch_from(0).into_stream();
+    let mut stream = db.watch_from(TransactionId(0)).into_stream();
     let mut seen = next(&mut stream).unwrap().unwrap();
-    let last = seen + 200;
+    let last = TransactionId(seen.get() + 200);
     // It stays open: closing would make the lazy commits durable, by a transaction more.
     let writer = thread::spawn(move || {
         (1..=200).for_each(|number| _ = commit(&other, number));
@@ -76,7 +76,7 @@ fn stopping_ends_a_stream_that_waits_and_one_that_does_not() {
     assert!(waiting.join().unwrap());
     commit(&db, 1);
     assert!(matches!(poll(&mut does_not, Waker::noop()), Poll::Ready(None)), "stopped is stopped");
-    assert!(db.watch_from(0).into_stream().ready_item().is_ready());
+    assert!(db.watch_from(TransactionId(0)).into_stream().ready_item().is_ready());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_waker_may_drop_the_last_stream() {
     while task.0.lock().unwrap().is_some() {
         thread::park();
     }
-    let mut another = db.watch_from(0).into_stream();
+    let mut another = db.watch_from(TransactionId(0)).into_stream();
     assert!(next(&mut another).is_some());
 }
 

@@ -33,7 +33,7 @@ fn a_file_is_refused_with_what_is_missing() {
         Db::options().read_only(true).open(file("a")).unwrap_err(),
         salvage(file("a"), file("b")).err().unwrap(),
         restore(file("a"), [&b""[..]], file("b")).err().unwrap(),
-        Db::in_memory().unwrap().read().unwrap().copy_to(file("a")).err().unwrap(),
+        Db::in_memory().unwrap().read().unwrap().copy().to_path(file("a")).err().unwrap(),
     ];
     for error in errors {
         let Error::Io { source, .. } = &error else { panic!("{error}") };

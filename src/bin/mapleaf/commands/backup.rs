@@ -40,7 +40,7 @@ impl Backup {
         let db = open_read_only(&self.file)?;
         let rx = db.read()?;
         checkpoint_for_increments(&db, &rx, &self.file)?;
-        let number = self.since.to_str().and_then(|text| text.parse::<u64>().ok());
+        let number = self.since.to_str().and_then(|text| text.parse().ok());
         let since = match number {
             // A file that is called like a number is given as ./7.
             Some(number) => number,
@@ -48,12 +48,12 @@ impl Backup {
         };
         on_interrupt(if is_stream { ": the increment is not complete" } else { ": there is no increment" });
         let made = match is_stream {
-            true => rx.increment_to_writer(since, &mut stdout().lock())?,
-            false => create_file(&self.increment, |place| rx.increment_to(since, place))?,
+            true => rx.copy().since(since).to_writer(&mut stdout().lock())?,
+            false => create_file(&self.increment, |place| rx.copy().since(since).to_path(place))?,
         };
         eprintln!(
             "transactions {} to {}: {} pages, {}",
-            made.since,
+            since,
             made.transaction,
             count(made.pages.into()),
             bytes(made.bytes)

@@ -4,7 +4,6 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::PageCounts;
 use serde_json::json;
 
 use crate::open::open_read_only;
@@ -30,12 +29,15 @@ impl Check {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let db = open_read_only(&self.file)?;
         let progress = Progress::new(0, "pages");
-        let report = db.check_with(|counts: &PageCounts| {
-            let reached = counts.leaves + counts.branches + counts.overflow;
-            if reached.is_multiple_of(64) {
-                progress.set(reached.into());
-            }
-        });
+        let report = db
+            .check_options()
+            .on_pages(|_, counts| {
+                let reached = counts.leaves + counts.branches + counts.overflow;
+                if reached.is_multiple_of(64) {
+                    progress.set(reached.into());
+                }
+            })
+            .check();
         progress.finish();
         let report = report?;
         let mut out = stdout().lock();

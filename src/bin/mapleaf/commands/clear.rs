@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mapleaf::admin;
 
 use crate::human::entries_text;
 use crate::interrupt::on_interrupt;
@@ -30,7 +31,7 @@ impl Clear {
         let mut cleared = Vec::new();
         for name in &self.tables {
             find_table_to_change(&tx, name)?;
-            let removed = tx.raw_table(name)?.clear()?;
+            let removed = admin::raw_table_mut(&tx, name)?.clear()?;
             cleared.push(format!("table {name:?} cleared: {} removed", entries_text(removed)));
         }
         tx.commit()?;

@@ -46,17 +46,17 @@ impl Copy {
         if !self.compact {
             checkpoint_for_increments(&db, &rx, &self.file)?;
         }
-        let length = if is_stream {
-            rx.copy_to_writer(&mut stdout().lock()).map_err(|error| {
+        let copied = if is_stream {
+            rx.copy().to_writer(&mut stdout().lock()).map_err(|error| {
                 let failure = Failure::from(error);
                 Failure { message: format!("the copy is not complete: {}", failure.message), ..failure }
             })?
         } else if self.compact {
-            create_file(&self.new_file, |place| rx.compact_to(place))?
+            create_file(&self.new_file, |place| rx.copy().compact().to_path(place))?
         } else {
-            create_file(&self.new_file, |place| rx.copy_to(place))?
+            create_file(&self.new_file, |place| rx.copy().to_path(place))?
         };
-        eprintln!("transaction {} copied: {}", rx.id(), bytes(length));
+        eprintln!("transaction {} copied: {}", copied.transaction, bytes(copied.bytes));
         Ok(Answer::Done)
     }
 }

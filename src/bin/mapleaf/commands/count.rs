@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
+use mapleaf::admin;
 
 use crate::key_range::RangeArgs;
 use crate::notation::{Form, Notation};
@@ -41,7 +42,7 @@ impl Count {
             info.entries
         } else {
             let bounds = self.range.bounds(&Notation::new(self.form, &info))?;
-            let table = rx.raw_table(&self.table)?;
+            let table = admin::raw_table(&rx, &self.table)?;
             if self.estimate { table.estimate(bounds)? } else { table.count(bounds)? }
         };
         writeln!(stdout().lock(), "{count}")?;

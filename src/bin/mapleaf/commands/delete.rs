@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mapleaf::admin;
 
 use crate::human::entries_text;
 use crate::interrupt::on_interrupt;
@@ -42,7 +43,7 @@ impl Delete {
         let db = open_existing(&self.file)?;
         let tx = db.write()?;
         let notation = Notation::new(self.form, &find_table_to_change(&tx, &self.table)?);
-        let mut table = tx.raw_table(&self.table)?;
+        let mut table = admin::raw_table_mut(&tx, &self.table)?;
         let mut removed = 0;
         for key in &self.keys {
             removed += u64::from(table.remove(&notation.read(key.as_bytes(), Role::Key)?)?);

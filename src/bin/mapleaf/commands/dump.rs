@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::{ReadTxn, TableInfo};
+use mapleaf::{ReadTxn, TableInfo, admin};
 use serde_json::json;
 
 use crate::escape::to_hex;
@@ -82,7 +82,7 @@ impl Dump {
         for table in &tables {
             let mut writer = TableWriter { dump: self, table, out: &mut out };
             writer.begin(map_size)?;
-            for entry in rx.raw_table(&table.name)?.iter() {
+            for entry in admin::raw_table(&rx, &table.name)?.iter() {
                 let (key, value) = entry?;
                 skipped += u64::from(!writer.entry(&key, value, skipped)?);
                 done += 1;
@@ -153,7 +153,7 @@ impl Dump {
     fn refuse_unsuitable(&self, rx: &ReadTxn, tables: &[TableInfo]) -> Result<(), Failure> {
         let mut count = 0;
         for table in tables {
-            for entry in rx.raw_table(&table.name)?.iter() {
+            for entry in admin::raw_table(rx, &table.name)?.iter() {
                 let (key, _) = entry?;
                 if !self.is_suitable(table, &key) {
                     name_unsuitable(&table.name, &key, count);

@@ -4,6 +4,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
+use mapleaf::admin;
 
 use crate::notation::{Form, Notation};
 use crate::open::{find_table, open_read_only};
@@ -42,7 +43,7 @@ impl Get {
         let rx = db.read()?;
         let notation = Notation::new(self.form, &find_table(&rx, &self.table)?);
         let key = notation.read(self.key.as_bytes(), Role::Key)?;
-        let Some(value) = rx.raw_table(&self.table)?.get(&key)? else {
+        let Some(value) = admin::raw_table(&rx, &self.table)?.get(&key)? else {
             eprintln!("mapleaf: there is no key {:?} in {:?}", self.key, self.table);
             return Ok(Answer::No);
         };

@@ -4,8 +4,8 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::inspect::Content;
-use mapleaf::{Db, PageUse};
+use mapleaf::Db;
+use mapleaf::admin::Content;
 
 use crate::escape::escape;
 use crate::human::parse_page_size;
@@ -99,12 +99,15 @@ impl Map {
         let mut map = self.file_map(classes.list.clone(), file_pages, stats.page_size);
         let progress = Progress::new(stats.pages.into(), "pages");
         let mut reached = 0;
-        let report = db.check_pages(|page: &PageUse<'_>| {
-            reached += u64::from(page.count);
-            progress.set(reached);
-            map.grow(page.first + page.count, RESERVED);
-            map.paint(page.first, page.count, RESERVED, classes.of(page));
-        })?;
+        let report = db
+            .check_options()
+            .on_pages(|page, _| {
+                reached += u64::from(page.count);
+                progress.set(reached);
+                map.grow(page.first + page.count, RESERVED);
+                map.paint(page.first, page.count, RESERVED, classes.of(page));
+            })
+            .check()?;
         progress.finish();
         map.settle(report.counts().total);
         Ok(map)

@@ -4,8 +4,9 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::inspect::Anatomy;
-use mapleaf::{PageRole, TableInfo};
+use mapleaf::TableInfo;
+use mapleaf::admin::Anatomy;
+use mapleaf::admin::PageRole;
 
 use crate::human::{pages_text, parse_page_size};
 use crate::notation::{Form, Notation};
@@ -86,40 +87,46 @@ struct Use {
 fn find_use(command: &Page, page: &Anatomy) -> Result<Use, Failure> {
     let db = open_read_only(&command.file)?;
     let mut found: Option<(String, Option<String>)> = None;
-    let report = db.check_pages(|page_use| {
-        if !(page_use.first..page_use.first + page_use.count).contains(&page.number) {
-            return;
-        }
-        let of = match page_use.table {
-            Some(table) => format!("of table {table:?}"),
-            None => "of the catalog".to_owned(),
-        };
-        let place = match page.number - page_use.first {
-            0 => String::new(),
-            place => format!(", {place} after its first, page {}", page_use.first),
-        };
-        let text = match page_use.role {
-            PageRole::Meta => "room for a meta".to_owned(),
-            PageRole::Leaf => format!("a leaf {of}"),
-            PageRole::Branch { level } => format!("a branch {of}, {level} above the leaves"),
-            PageRole::Overflow => {
-                format!("a large value {of}, of {}{place}", pages_text(page_use.count.into()))
+    let report = db
+        .check_options()
+        .on_pages(|page_use, _| {
+            if !(page_use.first..page_use.first + page_use.count).contains(&page.number) {
+                return;
             }
-            PageRole::FreeLog => "a part of the log of free space".to_owned(),
-            PageRole::RedoLog => format!("the redo log{place}"),
-            PageRole::Retired { is_needed: false, .. } => {
-                "nothing any more: no reader's snapshot has it".to_owned()
-            }
-            PageRole::Retired { death, .. } => {
-                let birth = page_use.birth.unwrap_or_default();
-                format!("the snapshots of transactions {birth} to {}, not for the newest", death - 1)
-            }
-            PageRole::Free => "nothing: it is free".to_owned(),
-            _ => "a use that this program does not know".to_owned(),
-        };
-        let is_tree = matches!(page_use.role, PageRole::Leaf | PageRole::Branch { .. });
-        found = Some((text, page_use.table.filter(|_| is_tree).map(str::to_owned)));
-    })?;
+            let of = match page_use.table {
+                Some(table) => format!("of table {table:?}"),
+                None => "of the catalog".to_owned(),
+            };
+            let place = match page.number - page_use.first {
+                0 => String::new(),
+                place => format!(", {place} after its first, page {}", page_use.first),
+            };
+            let text = match page_use.role {
+                PageRole::Meta => "room for a meta".to_owned(),
+                PageRole::Leaf => format!("a leaf {of}"),
+                PageRole::Branch { level } => format!("a branch {of}, {level} above the leaves"),
+                PageRole::Overflow => {
+                    format!("a large value {of}, of {}{place}", pages_text(page_use.count.into()))
+                }
+                PageRole::FreeLog => "a part of the log of free space".to_owned(),
+                PageRole::RedoLog => format!("the redo log{place}"),
+                PageRole::Retired { is_needed: false, .. } => {
+                    "nothing any more: no reader's snapshot has it".to_owned()
+                }
+                PageRole::Retired { death, .. } => {
+                    let birth = page_use.birth.unwrap_or_default();
+                    format!(
+                        "the snapshots of transactions {birth} to {}, not for the newest",
+                        death.get() - 1
+                    )
+                }
+                PageRole::Free => "nothing: it is free".to_owned(),
+                _ => "a use that this program does not know".to_owned(),
+            };
+            let is_tree = matches!(page_use.role, PageRole::Leaf | PageRole::Branch { .. });
+            found = Some((text, page_use.table.filter(|_| is_tree).map(str::to_owned)));
+        })
+        .check()?;
     let (text, table) = match found {
         Some(found) => found,
         None if page.number >= report.counts().total => {

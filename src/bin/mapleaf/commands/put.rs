@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mapleaf::{Db, Error, TableInfo, WriteTxn};
+use mapleaf::{Db, Error, TableInfo, WriteTxn, admin};
 
 use crate::interrupt::on_interrupt;
 use crate::notation::{Form, Notation};
@@ -66,7 +66,7 @@ impl Put {
                 bytes
             }
         };
-        tx.raw_table(&self.table)?.insert(&key, &value)?;
+        admin::raw_table_mut(&tx, &self.table)?.insert(&key, &value)?;
         tx.commit()?;
         Ok(Answer::Done)
     }
@@ -92,7 +92,7 @@ impl Put {
             ))),
             (Some(table), _) => Ok(table.clone()),
             (None, Some(types)) => {
-                tx.create_table(&self.table, &types.key, &types.value)?;
+                admin::create_table(tx, &self.table, &types.key, &types.value)?;
                 let created = tx.tables()?.into_iter().find(|table| table.name == self.table);
                 created.ok_or_else(|| wrong("the table was not created"))
             }

@@ -32,7 +32,7 @@ impl Readers {
         let newest = db.stats()?.newest;
         let mut out = stdout().lock();
         for reader in db.readers()? {
-            let behind = newest.saturating_sub(reader.snapshot);
+            let behind = newest.since(reader.snapshot);
             let seconds = reader.age.as_secs_f64();
             if reader.holds_off_writers && !self.json {
                 let text =

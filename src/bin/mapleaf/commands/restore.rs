@@ -42,8 +42,8 @@ impl Restore {
         let increments: Vec<Box<dyn Read>> = increments.iter().map(open).collect::<Result<_, _>>()?;
         on_interrupt(": there is no new database");
         let restore = |place: &Path| mapleaf::restore(&self.copy, increments, place);
-        let (transaction, length) = create_file(new_file, restore)?;
-        eprintln!("transaction {transaction} restored: {}", bytes(length));
+        let restored = create_file(new_file, restore)?;
+        eprintln!("transaction {} restored: {}", restored.transaction, bytes(restored.bytes));
         Ok(Answer::Done)
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
+use mapleaf::admin;
 use serde_json::json;
 
 use crate::key_range::RangeArgs;
@@ -49,7 +50,7 @@ impl Scan {
         let db = open_read_only(&self.file)?;
         let rx = db.read()?;
         let notation = Notation::new(self.form, &find_table(&rx, &self.table)?);
-        let mut range = rx.raw_table(&self.table)?.range(self.range.bounds(&notation)?);
+        let mut range = admin::raw_table(&rx, &self.table)?.range(self.range.bounds(&notation)?);
         let mut out = BufWriter::new(stdout().lock());
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {

@@ -5,7 +5,8 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::{Db, Error, PageCounts, PageRole, Stats, TableInfo};
+use mapleaf::admin::PageRole;
+use mapleaf::{Db, Error, PageCounts, Stats, TableInfo};
 use serde_json::{Value, json};
 
 use crate::escape::escape;
@@ -184,16 +185,19 @@ fn table_pages(db: &Db) -> Result<TablePages, Failure> {
     for table in db.read()?.tables()? {
         tables.entry(table.name).or_default().entries = table.entries;
     }
-    let report = db.check_pages(|page| {
-        let Some(pages) = page.table.and_then(|name| tables.get_mut(name)) else { return };
-        match page.role {
-            PageRole::Leaf => pages.leaves += page.count,
-            PageRole::Branch { .. } => pages.branches += page.count,
-            _ => pages.overflow += page.count,
-        }
-        pages.total += page.count;
-        pages.used_bytes += page.used_bytes;
-    })?;
+    let report = db
+        .check_options()
+        .on_pages(|page, _| {
+            let Some(pages) = page.table.and_then(|name| tables.get_mut(name)) else { return };
+            match page.role {
+                PageRole::Leaf => pages.leaves += page.count,
+                PageRole::Branch { .. } => pages.branches += page.count,
+                _ => pages.overflow += page.count,
+            }
+            pages.total += page.count;
+            pages.used_bytes += page.used_bytes;
+        })
+        .check()?;
     match report.problems().first() {
         None => Ok(tables),
         Some(problem) => Err(Error::Corrupt(Box::new(problem.clone())).into()),

@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
+use mapleaf::admin;
 
 use crate::open::{find_table, open_read_only};
 use crate::outcome::{Answer, Failure};
@@ -38,7 +39,7 @@ impl Tree {
         let mut shape = TreeShape::new(table, db.stats()?.page_size as u64);
         let progress = Progress::new(0, "pages");
         let mut reached = 0;
-        rx.table_pages_with(&self.table, |page| {
+        admin::table_pages(&rx, &self.table, |page| {
             reached += 1;
             progress.set(reached);
             shape.add(page);

@@ -40,7 +40,7 @@ impl Watch {
         while self.count.is_none_or(|count| lines < count) {
             let Some(newest) = db.wait_for_commit(seen, self.timeout)? else { return Ok(Answer::No) };
             let (rx, after) = (db.read()?, begun.elapsed().as_secs_f64());
-            let (entries, new) = (entries_of_all_tables(&rx)?, newest - seen);
+            let (entries, new) = (entries_of_all_tables(&rx)?, newest.since(seen));
             if self.json {
                 let line =
                     json!({ "transaction": newest, "new": new, "entries": entries, "after_seconds": after });

@@ -3,7 +3,7 @@
 //! Entries are put in many at a time, so that input in any order is sorted before it goes into the trees.
 
 use clap::ValueEnum;
-use mapleaf::{Db, WriteTxn};
+use mapleaf::{Db, WriteTxn, admin};
 
 use crate::exchange::input_lines::InputLines;
 use crate::human::{bytes, count, entries_text, rate};
@@ -90,7 +90,7 @@ impl<'a> Loader<'a> {
             }
             Some(table) => {
                 if !is_ours && self.options.existing == Existing::Replace {
-                    self.tx()?.raw_table(name)?.clear()?;
+                    admin::raw_table_mut(self.tx()?, name)?.clear()?;
                 }
                 let found = TableTypes::from(table);
                 if let Some(wanted) = types.filter(|wanted| **wanted != found) {
@@ -100,7 +100,7 @@ impl<'a> Loader<'a> {
             }
             None => {
                 let types = types.cloned().unwrap_or_else(|| TableTypes::new("bytes", "bytes"));
-                self.tx()?.create_table(name, &types.key, &types.value)?;
+                admin::create_table(self.tx()?, name, &types.key, &types.value)?;
                 types
             }
         };
@@ -152,7 +152,7 @@ impl<'a> Loader<'a> {
         let run = std::mem::take(&mut self.run);
         self.run_bytes = 0;
         let Some(name) = self.tables.last() else { return Ok(()) };
-        self.tx()?.raw_table(name)?.insert_many(run)?;
+        admin::raw_table_mut(self.tx()?, name)?.insert_many(run)?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A page taken apart, for programs.
 
-use mapleaf::inspect::{Anatomy, Content, FieldValue, LogEntry, StoredValue};
+use mapleaf::admin::{Anatomy, Content, FieldValue, LogEntry, StoredValue};
 use serde_json::{Map, Value, json};
 
 use super::kind::kind_of;

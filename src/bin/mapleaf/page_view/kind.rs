@@ -1,6 +1,6 @@
 //! The name of what a page is.
 
-use mapleaf::inspect::{Anatomy, Content};
+use mapleaf::admin::{Anatomy, Content};
 
 /// What a page is, in a word or two.
 pub(super) fn kind_of(page: &Anatomy) -> &'static str {

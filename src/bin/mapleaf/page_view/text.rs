@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use mapleaf::inspect::{Anatomy, Branch, Content, Leaf, LogEntry, StoredValue};
+use mapleaf::admin::{Anatomy, Branch, Content, Leaf, LogEntry, StoredValue};
 
 use super::kind::kind_of;
 use crate::escape::escape;

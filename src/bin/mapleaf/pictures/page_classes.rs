@@ -1,7 +1,8 @@
 //! The classes of pages in a picture: by kind, by table, by age, or by how full they are.
 
 use clap::ValueEnum;
-use mapleaf::{PageRole, PageUse};
+use mapleaf::TransactionId;
+use mapleaf::admin::{PageRole, PageUse};
 
 use crate::pictures::svg::Color;
 use crate::unused::{ReadSnapshots, Unused};
@@ -35,7 +36,7 @@ pub(crate) struct Classes {
     tables: Vec<String>,
     pub(crate) snapshots: ReadSnapshots,
     /// The newest transaction.
-    pub(crate) newest: u64,
+    pub(crate) newest: TransactionId,
     page_size: u64,
 }
 
@@ -127,7 +128,7 @@ impl Classes {
         let common = COMMON.iter().map(|&(name, color, letter)| class(name, color, letter));
         let list = common.chain(own).collect();
         let snapshots = ReadSnapshots::default();
-        Classes { by, list, tables, snapshots, newest: 0, page_size: page_size as u64 }
+        Classes { by, list, tables, snapshots, newest: TransactionId::default(), page_size: page_size as u64 }
     }
 
     /// The class that pages are in.
@@ -162,7 +163,7 @@ impl Classes {
                 table.unwrap_or(usize::MAX).min(self.tables.len().min(PALETTE.len()))
             }
             By::Age => {
-                let age = self.newest.saturating_sub(page.birth.unwrap_or(0));
+                let age = self.newest.since(page.birth.unwrap_or_default());
                 AGES.iter().filter(|&&limit| age > limit).count()
             }
             By::Fill => {

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use mapleaf::{PageRole, PageUse, TableInfo};
+use mapleaf::TableInfo;
+use mapleaf::admin::{PageRole, PageUse};
 use serde_json::{Value, json};
 
 use crate::human::count;
