@@ -173,8 +173,14 @@ pub enum Error {
         /// The timeout.
         timeout: Duration,
     },
-    /// An earlier change in this transaction failed and was left incomplete. The transaction can only be aborted.
+    /// An earlier change in this transaction failed and was left incomplete. The transaction can only be aborted, or go
+    /// back to a savepoint.
     TransactionFailed,
+    /// The transaction has no such savepoint: it is another transaction's, it was released, or the transaction has gone
+    /// back to an earlier one or released that.
+    NoSuchSavepoint,
+    /// A savepoint was asked for in the closure of a bulk load or of `retain`, which is in the middle of a change.
+    SavepointInChange,
 
     // ---- tables ----
     /// There is no table with this name.
@@ -436,7 +442,16 @@ impl fmt::Display for Error {
             Error::TransactionFailed => write!(
                 f,
                 "an earlier change in this transaction failed and was left incomplete; \
-                 abort the transaction and begin another"
+                 abort the transaction and begin another, or go back to a savepoint"
+            ),
+            Error::NoSuchSavepoint => write!(
+                f,
+                "the transaction has no such savepoint: it belongs to another transaction, was released, or is later \
+                 than one that was released or gone back to; make a savepoint again"
+            ),
+            Error::SavepointInChange => write!(
+                f,
+                "a savepoint cannot be made in the closure of a bulk load or of `retain`; make it before that"
             ),
             Error::TableNotFound { name } => {
                 write!(f, "there is no table {name:?}; check its name, or create it in a write transaction")
@@ -554,6 +569,8 @@ fn io_kind(error: &Error) -> io::ErrorKind {
         | Error::KeyTooLong { .. }
         | Error::PairTooLong { .. }
         | Error::ValueTooLarge { .. }
+        | Error::NoSuchSavepoint
+        | Error::SavepointInChange
         | Error::Encode { .. } => ErrorKind::InvalidInput,
         Error::NewerFormat { .. } => ErrorKind::Unsupported,
         Error::TableNotFound { .. } => ErrorKind::NotFound,

@@ -88,6 +88,7 @@
 //! # More
 //!
 //! - Many entries at once: [`TableMut::insert_many`], [`TableMut::bulk_load`].
+//! - Undoing a part of a transaction: [`WriteTxn::savepoint`], [`WriteTxn::nested`].
 //! - Copies and backups: [`ReadTxn::copy`], [`restore`].
 //! - Waiting for commits of other processes: [`Db::watch`], [`Db::wait_for_commit`].
 //! - A shorter file: [`Db::compact`], [`Db::shrink`].
@@ -130,7 +131,7 @@ pub use db::WatchStream;
 pub use db::{
     AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Db, MultimapKeys, MultimapMut,
     MultimapRange, MultimapRef, OpenOptions, OwnedRange, OwnedTable, PairLoad, PendingCommit, Range, ReadTxn,
-    SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Values, Watch,
+    Savepoint, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Values, Watch,
     WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};

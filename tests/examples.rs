@@ -588,7 +588,7 @@ fn torture_notices_whatever_was_tampered_with() {
     torture(folder, "run --database sound --commits 300 --durability lazy --seed 6").well();
     let tampered = |acknowledged: u64, change: &dyn Fn(&WriteTxn) -> mapleaf::Result<()>, expected: &str| {
         fs::copy(folder.join("sound"), folder.join("a")).unwrap();
-        Db::open(folder.join("a")).unwrap().update(change).unwrap();
+        Db::open(folder.join("a")).unwrap().update(|tx| change(tx)).unwrap();
         torture(folder, &format!("verify --database a --acknowledged {acknowledged}")).found_wrong(expected);
         fs::remove_file(folder.join("a-lock")).unwrap();
     };

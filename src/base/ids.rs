@@ -89,6 +89,15 @@ impl FromStr for TransactionId {
     }
 }
 
+/// The number of a savepoint: later ones have greater numbers, and no two of a process have the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct SavepointId(pub(crate) u64);
+
+impl SavepointId {
+    /// Stands for no savepoint, and comes before all of them.
+    pub(crate) const NONE: SavepointId = SavepointId(0);
+}
+
 /// A log sequence number: a position in the redo log, counted in bytes. It never goes back and never begins again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(crate) struct Lsn(pub(crate) u64);

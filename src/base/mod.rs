@@ -15,7 +15,7 @@ pub(crate) mod property;
 pub(crate) mod random;
 
 pub use ids::TransactionId;
-pub(crate) use ids::{ChildRef, Extent, Lsn, PageNumber};
+pub(crate) use ids::{ChildRef, Extent, Lsn, PageNumber, SavepointId};
 pub(crate) use key_buf::{ApartKey, KeyBuf};
 pub(crate) use key_start::KeyStart;
 pub(crate) use page_set::PageSet;

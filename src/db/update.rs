@@ -48,7 +48,7 @@ impl UpdateOptions<'_> {
     /// # Errors
     ///
     /// Those of [`Db::update`].
-    pub fn update<T>(&self, work: impl FnOnce(&WriteTxn) -> Result<T>) -> Result<T> {
+    pub fn update<T>(&self, work: impl FnOnce(&mut WriteTxn) -> Result<T>) -> Result<T> {
         self.try_update(work)
     }
 
@@ -59,10 +59,10 @@ impl UpdateOptions<'_> {
     /// Those of [`Db::try_update`].
     pub fn try_update<T, E: From<Error>>(
         &self,
-        work: impl FnOnce(&WriteTxn) -> Result<T, E>,
+        work: impl FnOnce(&mut WriteTxn) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = WriteTxn::new(Transaction::begin_within(&self.db.handle, self.timeout)?);
-        let value = work(&tx)?;
+        let mut tx = WriteTxn::new(Transaction::begin_within(&self.db.handle, self.timeout)?);
+        let value = work(&mut tx)?;
         tx.commit_with(self.durability)?;
         Ok(value)
     }
@@ -92,7 +92,7 @@ impl Db {
     /// assert_eq!(db.read()?.table(&HITS)?.get(7)?, Some(1));
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
-    pub fn update<T>(&self, work: impl FnOnce(&WriteTxn) -> Result<T>) -> Result<T> {
+    pub fn update<T>(&self, work: impl FnOnce(&mut WriteTxn) -> Result<T>) -> Result<T> {
         self.try_update(work)
     }
 
@@ -146,7 +146,7 @@ impl Db {
     /// ```
     pub fn try_update<T, E: From<Error>>(
         &self,
-        work: impl FnOnce(&WriteTxn) -> Result<T, E>,
+        work: impl FnOnce(&mut WriteTxn) -> Result<T, E>,
     ) -> Result<T, E> {
         self.update_options().try_update(work)
     }

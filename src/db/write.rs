@@ -295,7 +295,8 @@ pub(super) fn check_types(name: &str, requested: [Cow<'_, str>; 2], found: [&str
 /// Some errors change nothing, and the transaction goes on: [`Error::KeyTooLong`], [`Error::ValueTooLarge`],
 /// [`Error::OutOfMemory`], [`Error::Encode`], and [`Error::Decode`] of an old value. Any other error of a change (no
 /// space, damage), or a panic in one, may leave the change incomplete. Every later call then returns
-/// [`Error::TransactionFailed`], and the transaction can only be aborted.
+/// [`Error::TransactionFailed`], and the transaction can only be aborted, or go back to a savepoint
+/// ([`WriteTxn::rollback_to`]).
 ///
 /// ```
 /// use mapleaf::{Db, Table};

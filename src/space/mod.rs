@@ -8,12 +8,15 @@
 //!   log, [`Space::commit`] keeps the changes, [`Space::abort`] undoes them.
 //! - A transaction that moves pages down takes only pages below a ceiling ([`Space::set_ceiling`]), and does not make
 //!   the file longer. It therefore leaves fewer used pages at and after the ceiling than it found there.
+//! - A transaction can go back to a *mark* ([`marks`]): what it has taken since is free again, what it has retired
+//!   since is in use again. For that, pages taken before a mark and released after it stay taken until the mark goes.
 //! - I5: an operation on a page that is not in the required state returns an error, because births and page numbers
 //!   come from the file.
 
 pub(crate) mod births;
 pub(crate) mod free_extents;
 pub(crate) mod load;
+mod marks;
 pub(crate) mod partition;
 pub(crate) mod retired;
 pub(crate) mod save;
@@ -23,6 +26,7 @@ use crate::error::{Error, Result, corrupt};
 use crate::format::free_log::{Base, Delta, FIRST_PAGE, RetiredRun};
 
 use free_extents::FreeExtents;
+use marks::Mark;
 use retired::RetiredExtents;
 
 /// Pages are taken from the whole file only while a smaller part of it than this is free. A free end that is smaller
@@ -61,6 +65,8 @@ pub(crate) struct Space {
     taken: FreeExtents,
     /// Extents that the transaction in progress has retired. They are also in `retired`.
     retiring: Vec<RetiredRun>,
+    /// What the transaction in progress can go back to, oldest first.
+    marks: Vec<Mark>,
     /// The end of the pages that the transaction in progress may take.
     ceiling: Option<u32>,
     /// The end of the extent that [`Space::allocate_next_run`] took last, in any transaction.
@@ -78,6 +84,7 @@ impl Space {
             length_pages_before: length_pages,
             taken: FreeExtents::default(),
             retiring: Vec::new(),
+            marks: Vec::new(),
             ceiling: None,
             next_run: FIRST_PAGE,
         }
@@ -181,9 +188,7 @@ impl Space {
                 None => self.free.allocate(count)?,
             },
         };
-        for &run in &runs {
-            self.taken.insert(run).expect("what was free was not taken");
-        }
+        runs.iter().for_each(|&run| self.note_taken(run));
         Some(runs)
     }
 
@@ -193,7 +198,7 @@ impl Space {
             Some(ceiling) => self.free.allocate_run_below(count, ceiling)?,
             None => self.allocate_before_tail(count).or_else(|| self.free.allocate_run(count))?,
         };
-        self.taken.insert(run).expect("what was free was not taken");
+        self.note_taken(run);
         Some(run)
     }
 
@@ -213,7 +218,7 @@ impl Space {
             let next = next.or_else(|| self.free.allocate_run_behind(FIRST_PAGE, count, end));
             next.or_else(|| self.free.allocate_run(count))
         }?;
-        self.taken.insert(run).expect("what was free was not taken");
+        self.note_taken(run);
         self.next_run = run.end();
         Some(run)
     }
@@ -224,9 +229,19 @@ impl Space {
         if count == 0 { None } else { self.free.allocate_run_before(count, self.length_pages) }
     }
 
-    /// Frees pages that the transaction in progress has taken.
+    fn note_taken(&mut self, run: Extent) {
+        self.taken.insert(run).expect("what was free was not taken");
+        if let Some(mark) = self.marks.last_mut() {
+            mark.note_taken(run);
+        }
+    }
+
+    /// Frees pages that the transaction in progress has taken: now, or when the mark goes that needs them.
     pub(crate) fn release(&mut self, run: Extent) -> Result<()> {
         self.verify_range(run)?;
+        if self.is_kept_for_mark(run)? {
+            return Ok(());
+        }
         self.taken.take_exact(run)?;
         self.free.insert(run)?;
         Ok(())
@@ -316,12 +331,14 @@ impl Space {
         self.length_pages_before = self.length_pages;
         self.taken = FreeExtents::default();
         self.retiring.clear();
+        self.marks.clear();
         self.ceiling = None;
     }
 
     /// Ends the transaction in progress and undoes its changes: pages that it took are free again, pages that it
     /// retired are in use again, and pages that it cut off are back. Growth remains.
     pub(crate) fn abort(&mut self) -> Result<()> {
+        self.marks.clear();
         let taken = std::mem::take(&mut self.taken);
         self.free.insert_all(taken.iter().collect())?;
         for retired in std::mem::take(&mut self.retiring) {

@@ -5,10 +5,14 @@
 //!   structure is sound. (Its keys may still be out of order, if they were in the file.)
 //! - A reference to a frame stands in the tree's top or in another frame, never in a page of the file, so
 //!   that no page's content can reach a frame.
+//! - While there is a level ([`FramesLevel`]), each frame that existed when it began is saved there before its first
+//!   change, and its index is given to no other frame. So the level can be gone back to whatever has happened since,
+//!   even if a change has ended half-way.
 
 use crate::base::ChildRef;
 use crate::error::{Error, Result, corrupt};
 use crate::format::node;
+use crate::tree::level::FramesLevel;
 use crate::tree::nodes::Nodes;
 use crate::tree::pages::PageSource;
 
@@ -25,11 +29,23 @@ pub(super) struct Frames {
     /// Buffers of one page, to be used again: [`MAX_SPARE_BYTES`] of them at most.
     spare: Vec<Box<[u8]>>,
     page_count: usize,
+    /// The states to go back to, oldest first.
+    levels: Vec<FramesLevel>,
+    /// Bytes that the levels hold.
+    saved_bytes: usize,
 }
 
 impl Frames {
     pub(super) fn new(page_size: usize) -> Frames {
-        Frames { page_size, slots: Vec::new(), vacant: Vec::new(), spare: Vec::new(), page_count: 0 }
+        Frames {
+            page_size,
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            spare: Vec::new(),
+            page_count: 0,
+            levels: Vec::new(),
+            saved_bytes: 0,
+        }
     }
 
     /// Pages that the frames will take in the file.
@@ -78,12 +94,18 @@ impl Frames {
 
     #[inline]
     pub(super) fn get_mut(&mut self, at: ChildRef) -> Result<&mut [u8]> {
+        if !self.levels.is_empty() {
+            self.save(at);
+        }
         let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));
         slot.and_then(|slot| slot.as_deref_mut()).ok_or_else(|| no_such_frame(at))
     }
 
     /// Two frames at once.
     pub(super) fn get_two_mut(&mut self, at: [ChildRef; 2]) -> Result<[&mut [u8]; 2]> {
+        if !self.levels.is_empty() {
+            at.into_iter().for_each(|at| self.save(at));
+        }
         let index = |at: ChildRef| at.frame().map_or(usize::MAX, |index| index as usize);
         match self.slots.get_disjoint_mut(at.map(index)) {
             Ok([Some(one), Some(other)]) => Ok([one, other]),
@@ -93,9 +115,17 @@ impl Frames {
 
     /// Takes a frame's buffer out; the frame is gone.
     pub(super) fn take(&mut self, at: ChildRef) -> Result<Box<[u8]>> {
+        if !self.levels.is_empty() {
+            self.save(at);
+        }
+        self.remove(at)
+    }
+
+    fn remove(&mut self, at: ChildRef) -> Result<Box<[u8]>> {
         let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));
         let buffer = slot.and_then(Option::take).ok_or_else(|| no_such_frame(at))?;
-        self.vacant.extend(at.frame());
+        let is_reserved = |index: &u32| self.levels.last().is_some_and(|level| level.had(*index));
+        self.vacant.extend(at.frame().filter(|index| !is_reserved(index)));
         self.page_count -= buffer.len() / self.page_size;
         Ok(buffer)
     }
@@ -114,6 +144,9 @@ impl Frames {
     }
 
     fn exchange(&mut self, at: ChildRef, buffer: Box<[u8]>) -> Result<Box<[u8]>> {
+        if !self.levels.is_empty() {
+            self.save(at);
+        }
         let slot = at.frame().and_then(|index| self.slots.get_mut(index as usize));
         let place = slot.and_then(Option::as_mut).ok_or_else(|| no_such_frame(at))?;
         Ok(std::mem::replace(place, buffer))
@@ -127,9 +160,78 @@ impl Frames {
     }
 
     pub(super) fn free(&mut self, at: ChildRef) -> Result<()> {
-        let buffer = self.take(at)?;
-        self.recycle(buffer);
+        let buffer = self.remove(at)?;
+        match self.levels.last_mut().zip(at.frame()) {
+            Some((level, index)) if level.lacks(index) => {
+                self.saved_bytes += buffer.len();
+                level.save(index, buffer);
+            }
+            _ => self.recycle(buffer),
+        }
         Ok(())
+    }
+
+    // ---- levels ----
+
+    /// Bytes that the levels hold.
+    pub(super) fn saved_bytes(&self) -> usize {
+        self.saved_bytes
+    }
+
+    /// Begins a level: the present state is one to go back to.
+    pub(super) fn begin_level(&mut self) {
+        let vacant = std::mem::take(&mut self.vacant);
+        self.levels.push(FramesLevel::new(self.slots.len(), vacant, self.page_count));
+    }
+
+    /// Saves a frame that is about to change, unless the newest level has it or it is younger than the level.
+    #[cold]
+    fn save(&mut self, at: ChildRef) {
+        let Some((level, index)) = self.levels.last_mut().zip(at.frame()) else { return };
+        let Some(Some(bytes)) = self.slots.get(index as usize).filter(|_| level.lacks(index)) else { return };
+        let copy = match self.spare.pop_if(|spare| spare.len() == bytes.len()) {
+            Some(mut spare) => {
+                spare.copy_from_slice(bytes);
+                spare
+            }
+            None => bytes.clone(),
+        };
+        self.saved_bytes += copy.len();
+        level.save(index, copy);
+    }
+
+    /// Goes back to where the newest level began, and ends it.
+    pub(super) fn roll_back_level(&mut self) {
+        let Some(level) = self.levels.pop() else { return };
+        for buffer in self.slots.drain(level.slot_count..).flatten().collect::<Vec<_>>() {
+            self.recycle(buffer);
+        }
+        for (index, bytes) in level.saved {
+            self.saved_bytes -= bytes.len();
+            if let Some(buffer) = self.slots[index as usize].replace(bytes) {
+                self.recycle(buffer);
+            }
+        }
+        (self.vacant, self.page_count) = (level.vacant, level.page_count);
+    }
+
+    /// Ends the newest level, and keeps the present state. What the level before it needs goes there.
+    pub(super) fn merge_level(&mut self) {
+        let Some(level) = self.levels.pop() else { return };
+        self.vacant.extend(level.vacant);
+        for (index, bytes) in level.saved {
+            match self.levels.last_mut() {
+                Some(before) if before.lacks(index) => before.save(index, bytes),
+                before => {
+                    let is_reserved = before.is_some_and(|before| before.had(index));
+                    if !is_reserved && self.slots[index as usize].is_none() {
+                        self.vacant.push(index);
+                    }
+                    self.saved_bytes -= bytes.len();
+                    self.recycle(bytes);
+                }
+            }
+        }
     }
 }
 

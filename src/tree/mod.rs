@@ -3,7 +3,8 @@
 //!
 //! Reading (`get`, `cursor`, `leaves`, `count`, `sample`, `split`, `walk`, `newer`) is written against
 //! [`nodes::Nodes`]: finished pages alone, or a write transaction's frames over them. Changing is [`TreeMut`]'s:
-//! `tree_mut` (state, insertion), `remove`, `balance` (over `items`), `redistribute`, `move_down`, `seal`.
+//! `tree_mut` (state, insertion), `remove`, `balance` (over `items`), `redistribute`, `move_down`, `seal`,
+//! `savepoints`.
 
 mod balance;
 mod count;
@@ -12,6 +13,7 @@ mod frames;
 pub(crate) mod get;
 mod items;
 mod leaves;
+mod level;
 pub(crate) mod move_down;
 pub(crate) mod multimap;
 pub(crate) mod newer;
@@ -21,6 +23,7 @@ pub(crate) mod pages;
 mod redistribute;
 mod remove;
 mod sample;
+mod savepoints;
 mod seal;
 mod split;
 mod tree_mut;

@@ -14,11 +14,11 @@
 //! **After an error** of a change (a page that cannot be read, or is damaged), the change may be incomplete: entries
 //! may be missing, counts may be wrong. Nothing in the file has changed, so the transaction can be aborted by
 //! dropping the tree; it must refuse everything else. Only `KeyTooLong` and `ValueTooLarge` are found before anything
-//! is changed.
+//! is changed. A tree with a level ([`TreeMut::begin_level`]) can also go back to that.
 
 use std::ops::Bound;
 
-use crate::base::{ChildRef, Extent, PageNumber, TransactionId};
+use crate::base::{ChildRef, Extent, PageNumber, SavepointId, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::branch::{self, BranchView};
 use crate::format::leaf::{self, LeafValue, LeafView, Payload};
@@ -29,6 +29,7 @@ use crate::tree::cursor::RangeCursor;
 use crate::tree::frames::{Frames, FramesOverPages};
 use crate::tree::get::{get, get_many};
 use crate::tree::items::Split;
+use crate::tree::level::Level;
 use crate::tree::nodes::{Nodes, TreeTop, finished, view, view_any_count};
 use crate::tree::pages::{PageSource, RetiredPages, SealedPages, TreeRoot};
 
@@ -90,6 +91,9 @@ pub(crate) struct TreeMut {
     pub(super) is_only_appended: bool,
     /// Bytes that stay free in a leaf when the next one is begun after it.
     pub(super) room_left: usize,
+    /// The states to go back to, oldest first, and the label of the newest.
+    pub(super) levels: Vec<Level>,
+    pub(super) level: SavepointId,
 }
 
 impl TreeMut {
@@ -106,6 +110,8 @@ impl TreeMut {
             is_path_to_end: false,
             is_only_appended: true,
             room_left: 0,
+            levels: Vec::new(),
+            level: SavepointId::NONE,
         }
     }
 
@@ -163,9 +169,12 @@ impl TreeMut {
         stored.into_iter().for_each(|pages| self.frames.recycle(pages.bytes));
     }
 
-    /// The pages that the tree has stopped using since the last call.
+    /// The pages that the tree has stopped using since the last call, except those from before the newest level.
     pub(crate) fn take_retired(&mut self) -> Vec<RetiredPages> {
-        std::mem::take(&mut self.retired)
+        match self.levels.last() {
+            None => std::mem::take(&mut self.retired),
+            Some(level) => self.retired.split_off(level.retired_count),
+        }
     }
 
     // ---- reading ----

@@ -100,6 +100,7 @@ impl<'a> BulkLoader<'a, Pairs> {
 impl<'a, I: Insertion> BulkLoader<'a, I> {
     fn begin(transaction: &'a Transaction, table: &'a mut OpenTable) -> Result<BulkLoader<'a, I>> {
         transaction.check_usable()?;
+        transaction.keep_for_savepoint(table);
         let entries_before = table.tree.len();
         let run = SortBuffer::default();
         Ok(BulkLoader { transaction, table, run, last: None, entries_before, insertion: PhantomData })

@@ -98,6 +98,7 @@ impl Transaction {
         self.check_usable()?;
         self.core().check_writable()?;
         self.check_tables_are_back()?;
+        self.release_all_savepoints()?;
         self.complete_tables()?;
         let is_durable = durability == Durability::Durable;
         let parts = self.parts();

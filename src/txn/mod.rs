@@ -1,9 +1,9 @@
 //! Transactions: snapshots, reading, writing, commit, recovery.
 //!
 //! Reading order: [`database`] (the state of a handle), [`read`], [`write`], [`commit`] (the protocol), [`sync`],
-//! [`checkpoint`], [`recover`] (the mirror image of [`commit`]), [`replay`], [`bulk`] and [`sorter`] (many entries at
-//! once), then what serves them: [`redo_log`], [`group_commit`], [`writer_lock`], [`file_locks`], [`page_file`],
-//! [`allocation`], [`free_space`], [`redirty`].
+//! [`checkpoint`], [`recover`] (the mirror image of [`commit`]), [`replay`], [`savepoint`], [`bulk`] and [`sorter`]
+//! (many entries at once), then what serves them: [`redo_log`], [`group_commit`], [`writer_lock`], [`file_locks`],
+//! [`page_file`], [`allocation`], [`free_space`], [`redirty`].
 
 pub(crate) mod database;
 pub(crate) mod open;
@@ -18,6 +18,8 @@ pub(crate) mod compaction;
 mod group_commit;
 pub(crate) mod open_table;
 mod pairs;
+mod savepoint;
+mod savepoint_stack;
 pub(crate) mod sync;
 pub(crate) mod sync_state;
 mod tables;

@@ -1,6 +1,6 @@
 //! A table that a write transaction has opened: its tree, and its entry in the catalog.
 
-use crate::base::TransactionId;
+use crate::base::{SavepointId, TransactionId};
 use crate::format::catalog::TableEntry;
 use crate::tree::TreeMut;
 use crate::txn::value_counts::ValueCounts;
@@ -23,6 +23,19 @@ pub(crate) struct OpenTable {
     pub(super) reserved: Option<Vec<u8>>,
     /// In a multimap table: what its counters do not know yet.
     pub(super) value_counts: ValueCounts,
+    /// The newest savepoint that there was when it was opened: at that one, and before, it was not open.
+    pub(super) opened_after: SavepointId,
+    /// The states to go back to: as many as the tree has levels.
+    levels: Vec<TableLevel>,
+}
+
+/// The state of a table at a savepoint, except its tree.
+struct TableLevel {
+    name: String,
+    entry: TableEntry,
+    is_stored_as_it_grows: bool,
+    reserved: Option<Vec<u8>>,
+    value_counts: ValueCounts,
 }
 
 impl OpenTable {
@@ -31,6 +44,7 @@ impl OpenTable {
         entry: TableEntry,
         transaction: TransactionId,
         page_size: usize,
+        opened_after: SavepointId,
     ) -> Box<OpenTable> {
         let tree = TreeMut::new(&entry.root, transaction, page_size);
         Box::new(OpenTable {
@@ -40,7 +54,45 @@ impl OpenTable {
             is_stored_as_it_grows: false,
             reserved: None,
             value_counts: ValueCounts::default(),
+            opened_after,
+            levels: Vec::new(),
         })
+    }
+
+    /// Makes the present state one to go back to, for `savepoint`, the newest one.
+    pub(super) fn begin_level(&mut self, savepoint: SavepointId) {
+        self.levels.push(TableLevel {
+            name: self.name.clone(),
+            entry: self.entry.clone(),
+            is_stored_as_it_grows: self.is_stored_as_it_grows,
+            reserved: self.reserved.clone(),
+            value_counts: self.value_counts.clone(),
+        });
+        self.tree.begin_level(savepoint);
+    }
+
+    /// Whether it differs from what it was at `savepoint`, or was not open then.
+    pub(super) fn may_have_changed_since(&self, savepoint: SavepointId) -> bool {
+        self.opened_after >= savepoint || self.tree.level() >= savepoint
+    }
+
+    /// Goes back to the state at `savepoint`, when it was open.
+    pub(super) fn roll_back(&mut self, savepoint: SavepointId) {
+        self.tree.roll_back(savepoint);
+        if let Some(level) = self.levels.drain(self.tree.level_count()..).next() {
+            (self.name, self.entry, self.reserved) = (level.name, level.entry, level.reserved);
+            (self.is_stored_as_it_grows, self.value_counts) =
+                (level.is_stored_as_it_grows, level.value_counts);
+        }
+    }
+
+    /// Gives up the states of `savepoint` and of all later ones. `before` is the savepoint that is the newest then.
+    pub(super) fn release_levels(&mut self, savepoint: SavepointId, before: SavepointId) {
+        if self.opened_after >= savepoint {
+            self.opened_after = before;
+        }
+        self.tree.release_levels(savepoint, before);
+        self.levels.truncate(self.tree.level_count());
     }
 
     /// Whether most of its changed pages will not change any more, and are worth storing.

@@ -7,6 +7,7 @@
 //! Invariants (those of `format/multimap.rs`, until and after a pass):
 //! - A key's counter in the tree and what is added up for it make the number of its pairs. A key without a counter
 //!   needs nothing added up: its pairs are counted in the pass.
+//! - A savepoint begins with a pass, except for a table that is open: what is added up for that is copied.
 //! - A pass that fails has changed some counters: then the transaction can only be aborted.
 //! - Each change of a counter is an operation of the redo log, as that of any entry is. Replay makes the same tree,
 //!   and adds up nothing.
@@ -97,6 +98,7 @@ impl Transaction {
         if table.value_counts.is_empty() {
             return Ok(());
         }
+        self.keep_for_savepoint(table);
         self.guard_whole(|| {
             let changes = table.value_counts.take();
             let before = counter_count(table.tree.nodes(&self.core().pages), table.tree.top())?.unwrap_or(0);

@@ -32,7 +32,12 @@ impl Transaction {
         }
         let Some(entry) = self.table_entry(name)? else { return Ok(None) };
         self.tables.borrow_mut().insert(name.to_owned(), None);
-        Ok(Some(OpenTable::new(name, entry, self.id, self.core().pages.page_size)))
+        Ok(Some(self.new_table(name, entry)))
+    }
+
+    fn new_table(&self, name: &str, entry: TableEntry) -> Box<OpenTable> {
+        let page_size = self.core().pages.page_size;
+        OpenTable::new(name, entry, self.id, page_size, self.newest_savepoint.get())
     }
 
     /// Creates an empty table, and takes it out.
@@ -49,7 +54,7 @@ impl Transaction {
         let TableEntry { key_type, value_type, .. } = &entry;
         self.log(name, Operation::Create { kind, key_type, value_type });
         self.tables.borrow_mut().insert(name.to_owned(), None);
-        Ok(OpenTable::new(name, entry, self.id, self.core().pages.page_size))
+        Ok(self.new_table(name, entry))
     }
 
     /// Takes a table back whose `TableMut` ends.
@@ -96,22 +101,31 @@ impl Transaction {
     fn put_entry(&self, name: &str, entry: &TableEntry) -> Result<()> {
         let bytes = entry.encode();
         let mut catalog = self.catalog.borrow_mut();
+        self.keep_tree_for_savepoint(&mut catalog);
         self.guard(|| catalog.insert(&self.core().pages, name.as_bytes(), NewValue::Bytes(&bytes)))?;
         Ok(())
     }
 
+    fn remove_entry(&self, name: &str) -> Result<bool> {
+        let mut catalog = self.catalog.borrow_mut();
+        self.keep_tree_for_savepoint(&mut catalog);
+        self.guard(|| catalog.remove(&self.core().pages, name.as_bytes()))
+    }
+
     /// Removes a table and all that is in it. Returns whether it was there.
     pub(crate) fn drop_table(&self, name: &str) -> Result<bool> {
-        let Some(table) = self.take_table(name)? else { return Ok(false) };
-        let mut tree = table.tree;
-        self.guard(|| {
-            tree.clear(&self.core().pages)?;
-            self.catalog.borrow_mut().remove(&self.core().pages, name.as_bytes())?;
-            self.retire(tree)
-        })?;
-        self.log(name, Operation::Drop);
+        let Some(mut table) = self.take_table(name)? else { return Ok(false) };
+        self.keep_for_savepoint(&mut table);
+        let dropped = self.guard(|| {
+            table.tree.clear(&self.core().pages)?;
+            self.remove_entry(name)?;
+            self.retire(&mut table.tree)
+        });
         // A table created later under its name is another.
         self.tables.borrow_mut().remove(name);
+        self.keep_dropped(table);
+        dropped?;
+        self.log(name, Operation::Drop);
         Ok(true)
     }
 
@@ -121,22 +135,25 @@ impl Transaction {
         let Some(mut table) = self.take_table(from)? else {
             return Err(Error::TableNotFound { name: from.to_owned() });
         };
-        self.log_reserved(&mut table)?;
+        self.keep_for_savepoint(&mut table);
+        let logged = self.log_reserved(&mut table);
         let is_taken = self.table_entry(to).map(|entry| entry.is_some());
-        if from == to || !matches!(is_taken, Ok(false)) {
+        if from == to || logged.is_err() || !matches!(is_taken, Ok(false)) {
             self.return_table(table);
-            is_taken?;
+            logged.and(is_taken)?;
             return if from == to { Ok(()) } else { Err(Error::TableExists { name: to.to_owned() }) };
         }
-        self.guard(|| {
+        let renamed = self.guard(|| {
             self.put_entry(to, &table.entry)?;
-            self.catalog.borrow_mut().remove(&self.core().pages, from.as_bytes())
-        })?;
-        self.log(from, Operation::Rename { to });
-        self.tables.borrow_mut().remove(from);
-        table.name = to.to_owned();
+            self.remove_entry(from)
+        });
+        if renamed.is_ok() {
+            self.log(from, Operation::Rename { to });
+            self.tables.borrow_mut().remove(from);
+            table.name = to.to_owned();
+        }
         self.return_table(table);
-        Ok(())
+        renamed.map(drop)
     }
 
     /// Gives a table types with other names; its entries stay as they are.
@@ -145,6 +162,7 @@ impl Transaction {
         let Some(mut table) = self.take_table(name)? else {
             return Err(Error::TableNotFound { name: name.to_owned() });
         };
+        self.keep_for_savepoint(&mut table);
         (table.entry.key_type, table.entry.value_type) = (key_type.to_owned(), value_type.to_owned());
         let stored = self.put_entry(name, &table.entry);
         self.return_table(table);
@@ -161,6 +179,7 @@ impl Transaction {
         change: impl FnOnce(&'a mut OpenTable, &'a PageFile) -> Result<T>,
     ) -> Result<T> {
         self.check_usable()?;
+        self.keep_for_savepoint(table);
         self.log_reserved(table)?;
         self.spill_if_needed(table)?;
         let is_refusal = |error: &Error| {
@@ -298,6 +317,12 @@ impl Transaction {
     /// Completes the changes of all tables, which are back, before the commit: their counters, and the entries whose
     /// values the caller has filled in.
     pub(crate) fn complete_tables(&self) -> Result<()> {
+        self.settle_closed_tables()?;
+        self.tables.borrow_mut().values_mut().flatten().try_for_each(|table| self.log_reserved(table))
+    }
+
+    /// Settles the counters of all tables that are not open.
+    pub(super) fn settle_closed_tables(&self) -> Result<()> {
         let is_unsettled = |table: &OpenTable| !table.value_counts.is_empty();
         let names: Vec<String> = {
             let tables = self.tables.borrow();
@@ -314,7 +339,7 @@ impl Transaction {
             self.return_table(table);
             settled?;
         }
-        self.tables.borrow_mut().values_mut().flatten().try_for_each(|table| self.log_reserved(table))
+        Ok(())
     }
 
     /// Makes the transaction one that is not in the log: its commit waits for a checkpoint.

@@ -10,7 +10,7 @@ use crate::base::KeyBuf;
 const MAX_KEYS: usize = 1 << 16;
 
 /// Changes of numbers of values, by encoded key.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ValueCounts {
     changes: HashMap<Box<[u8]>, i64>,
     /// The key that has changed last, which is not in the map: consecutive changes often have the same key.

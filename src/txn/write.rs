@@ -6,9 +6,10 @@
 //! - One transaction at a time holds the writer lock. Dropping the transaction, also by a panic, releases it, with
 //!   free space as it was, or unknown.
 //! - Each open table's tree is with its `TableMut`; the others are here. So the same table is never open twice.
-//! - After an operation that failed, or panicked, half-way only abort works. A single change of a tree or of free
-//!   space runs in [`Transaction::guard`]; while it does, the transaction refuses all else. A change made of several,
-//!   between which the caller's code runs and may use other tables, runs in [`Transaction::guard_whole`] as well.
+//! - After an operation that failed, or panicked, half-way only abort works, and going back to a savepoint. A single
+//!   change of a tree or of free space runs in [`Transaction::guard`]; while it does, the transaction refuses all else.
+//!   A change made of several, between which the caller's code runs and may use other tables, runs in
+//!   [`Transaction::guard_whole`] as well.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::base::mutation::{Mutation, is_mutated};
-use crate::base::{PageNumber, TransactionId};
+use crate::base::{PageNumber, SavepointId, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::overflow;
 use crate::format::page::{self, HEADER_LEN};
@@ -33,6 +34,7 @@ use crate::txn::free_space::load_free_space;
 use crate::txn::open_table::OpenTable;
 use crate::txn::reader_info::ReaderInfo;
 use crate::txn::redo_log::record_builder;
+use crate::txn::savepoint_stack::SavepointStack;
 use crate::txn::writer_lock::WriterState;
 
 /// Values from this length on are stored when they are inserted, straight from the caller's bytes.
@@ -51,13 +53,18 @@ pub(crate) struct Transaction {
     /// The newest that it builds on.
     pub(crate) base: Snapshot,
     /// Present until the transaction ends.
-    writer: RefCell<Option<Box<WriterState>>>,
+    pub(super) writer: RefCell<Option<Box<WriterState>>>,
     pub(crate) catalog: RefCell<TreeMut>,
     /// Every table that has been opened: with its tree, or without it while a `TableMut` has the tree.
     pub(super) tables: RefCell<BTreeMap<String, Option<Box<OpenTable>>>>,
     /// What it has done so far, for the redo log.
     pub(super) record: RefCell<RecordBuilder>,
-    condition: Cell<Condition>,
+    pub(super) savepoints: RefCell<SavepointStack>,
+    /// The newest of them.
+    pub(super) newest_savepoint: Cell<SavepointId>,
+    pub(super) condition: Cell<Condition>,
+    /// Changes made of several that are under way.
+    pub(super) whole_changes: Cell<u32>,
     /// The length that the file is to have, in pages, if this transaction gives up free pages at its end.
     cut_to: Cell<Option<u32>>,
     /// The ring of the redo log is given up: it is in the way.
@@ -66,7 +73,7 @@ pub(crate) struct Transaction {
 
 /// Whether a transaction can go on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition {
+pub(super) enum Condition {
     Usable,
     /// A change is under way; or one has panicked, and its state is unknown.
     Changing,
@@ -80,6 +87,7 @@ struct Unfinished<'a>(&'a Transaction);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
+        self.0.whole_changes.update(|count| count - 1);
         self.0.fail();
     }
 }
@@ -160,7 +168,10 @@ impl Transaction {
             catalog: RefCell::new(catalog),
             tables: RefCell::default(),
             record: RefCell::new(record_builder(&core.shared.newest_log()?, core.pages.page_size)),
+            savepoints: RefCell::default(),
+            newest_savepoint: Cell::new(SavepointId::NONE),
             condition: Cell::new(Condition::Usable),
+            whole_changes: Cell::new(0),
             cut_to: Cell::new(None),
             drops_ring: Cell::new(false),
         };
@@ -221,9 +232,11 @@ impl Transaction {
     /// Runs a change that is made of several, with the caller's code between them. If it does not end, because of an
     /// error or a panic, some of its parts may have been made: then the transaction can only be aborted.
     pub(crate) fn guard_whole<T, E>(&self, change: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.whole_changes.update(|count| count + 1);
         let unfinished = Unfinished(self);
         let done = change()?;
         std::mem::forget(unfinished);
+        self.whole_changes.update(|count| count - 1);
         Ok(done)
     }
 
@@ -262,21 +275,18 @@ impl Transaction {
         self.guard_unless(
             |_| true,
             || {
-                work(
-                    &mut load_free_space(
-                        &self.core().pages,
-                        &self.core().shared,
-                        &mut state.log,
-                        &self.base,
-                    )?
-                    .space,
-                )
+                let (pages, shared) = (&self.core().pages, &self.core().shared);
+                let space = &mut load_free_space(pages, shared, &mut state.log, &self.base)?.space;
+                if space.marked() < self.newest_savepoint.get() {
+                    space.mark(self.newest_savepoint.get());
+                }
+                work(space)
             },
         )
     }
 
     /// Notes what a tree no longer uses: free at once if this transaction stored it, retired otherwise.
-    pub(super) fn retire(&self, mut tree: TreeMut) -> Result<()> {
+    pub(super) fn retire(&self, tree: &mut TreeMut) -> Result<()> {
         let retired = tree.take_retired();
         self.with_space(|space| retire_all(space, retired, self.id))
     }
@@ -294,7 +304,8 @@ impl Transaction {
         }
         let own = table.tree.dirty_bytes();
         // A table with few frames is left alone, even if others hold many: it would spill at every step.
-        if self.may_hold(own.saturating_mul(8)) || self.may_hold(own + self.dirty_bytes_of_closed_tables()) {
+        let held = || table.tree.held_bytes() + self.held_bytes_of_closed_tables();
+        if self.may_hold(own.saturating_mul(8)) || self.may_hold(held()) {
             return Ok(());
         }
         self.spill(table, false)
@@ -333,8 +344,8 @@ impl Transaction {
         })
     }
 
-    fn dirty_bytes_of_closed_tables(&self) -> usize {
-        self.tables.borrow().values().flatten().map(|table| table.tree.dirty_bytes()).sum()
+    fn held_bytes_of_closed_tables(&self) -> usize {
+        self.tables.borrow().values().flatten().map(|table| table.tree.held_bytes()).sum()
     }
 
     /// Stores a large value at once. Returns the first page of its overflow extent.

@@ -29,6 +29,7 @@ mod multimap;
 mod reading;
 mod rejected_record;
 mod salvage;
+mod savepoints;
 mod sharing;
 mod threads;
 mod torture;

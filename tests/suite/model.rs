@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::common::{Random, Replay, assert_clean, scratch, seeds};
 use mapleaf::{
-    Db, Durability, Error, PendingCommit, ReadTxn, Table, TableMut, TableRef, TransactionId, Verify,
-    WriteMode, WriteTxn,
+    Db, Durability, Error, PendingCommit, ReadTxn, Savepoint, Table, TableMut, TableRef, TransactionId,
+    Verify, WriteMode, WriteTxn,
 };
 
 type Entries = BTreeMap<Vec<u8>, Arc<[u8]>>;
@@ -281,10 +281,74 @@ fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mu
     }
 }
 
+/// Savepoints, each with the state that it goes back to, and some that have ended.
+#[derive(Default)]
+struct Savepoints {
+    live: Vec<(Savepoint, State)>,
+    ended: Vec<Savepoint>,
+}
+
+impl Savepoints {
+    fn step(&mut self, tx: &mut WriteTxn, state: &mut State, random: &mut Random) {
+        let index = random.below(self.live.len().max(1));
+        match random.below(8) {
+            0..=2 => self.live.push((tx.savepoint().unwrap(), state.clone())),
+            3..=5 if !self.live.is_empty() => {
+                let (savepoint, then) = &self.live[index];
+                tx.rollback_to(savepoint).unwrap();
+                *state = then.clone();
+                self.ended.extend(self.live.drain(index + 1..).map(|(savepoint, _)| savepoint));
+            }
+            6 if !self.live.is_empty() => {
+                self.ended.extend(self.live.drain(index + 1..).map(|(savepoint, _)| savepoint));
+                tx.release(self.live.remove(index).0).unwrap();
+            }
+            _ => {
+                for savepoint in &self.ended {
+                    assert!(matches!(tx.rollback_to(savepoint), Err(Error::NoSuchSavepoint)));
+                }
+            }
+        }
+    }
+}
+
+/// Runs `work` in a nested transaction that succeeds, fails, or panics.
+fn work_nested(tx: &mut WriteTxn, state: &mut State, random: &mut Random, page_size: usize, depth: usize) {
+    let end = random.below(5);
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        tx.nested(|tx| {
+            let after = work_at(tx, state, random, page_size, depth + 1);
+            match end {
+                0 => std::panic::resume_unwind(Box::new("on purpose")),
+                1 | 2 => Err(Error::TransactionFailed),
+                _ => Ok(after),
+            }
+        })
+    }));
+    match unwound {
+        Ok(Ok(after)) => *state = after,
+        Ok(Err(error)) => assert!(matches!(error, Error::TransactionFailed) && (1..=2).contains(&end)),
+        Err(panic) if end == 0 && panic.is::<&str>() => {}
+        Err(other) => std::panic::resume_unwind(other),
+    }
+}
+
 /// Fills one write transaction. Returns the state that it leaves if it commits.
-fn work(tx: &WriteTxn, before: &State, random: &mut Random, page_size: usize) -> State {
+fn work(tx: &mut WriteTxn, before: &State, random: &mut Random, page_size: usize) -> State {
+    work_at(tx, before, random, page_size, 0)
+}
+
+fn work_at(tx: &mut WriteTxn, before: &State, random: &mut Random, page_size: usize, depth: usize) -> State {
     let mut state = before.clone();
-    for _ in 0..1 + random.below(4) {
+    let mut savepoints = Savepoints::default();
+    let has_savepoints = depth > 0 || random.one_in(3);
+    for _ in 0..1 + random.below(if has_savepoints && depth == 0 { 8 } else { 4 }) {
+        if has_savepoints {
+            savepoints.step(tx, &mut state, random);
+            if random.one_in(5) && depth < 4 {
+                work_nested(tx, &mut state, random, page_size, depth);
+            }
+        }
         let name = *random.pick(&NAMES);
         match random.below(12) {
             0 => assert_eq!(tx.drop_table(name).unwrap(), state.remove(name).is_some()),
@@ -311,12 +375,20 @@ fn work(tx: &WriteTxn, before: &State, random: &mut Random, page_size: usize) ->
                     assert!(matches!(error, Error::TableInUse { .. }), "{error}");
                 } else {
                     let mut second = tx.table(&table(other)).unwrap();
-                    let second_model = state.entry(other.to_owned()).or_default();
+                    let mut second_model = state.remove(other).unwrap_or_default();
                     for _ in 0..random.below(12) {
+                        if has_savepoints && random.one_in(4) {
+                            // Both are open.
+                            let mut state = state.clone();
+                            state.insert(name.to_owned(), first_model.clone());
+                            state.insert(other.to_owned(), second_model.clone());
+                            savepoints.live.push((tx.savepoint().unwrap(), state));
+                        }
                         change(&mut first, &mut first_model, random, page_size);
-                        change(&mut second, second_model, random, page_size);
+                        change(&mut second, &mut second_model, random, page_size);
                     }
-                    compare_own_writes(&second, second_model, random, page_size);
+                    compare_own_writes(&second, &second_model, random, page_size);
+                    state.insert(other.to_owned(), second_model);
                 }
                 compare_own_writes(&first, &first_model, random, page_size);
                 state.insert(name.to_owned(), first_model);
@@ -353,10 +425,10 @@ struct Run {
 
 impl Run {
     fn transaction(&mut self) {
-        let tx = self.db.write().unwrap();
+        let mut tx = self.db.write().unwrap();
         let before = Arc::clone(&self.states[&self.head]);
         let expected_id = tx.id();
-        let after = work(&tx, &before, &mut self.random, self.setup.page_size);
+        let after = work(&mut tx, &before, &mut self.random, self.setup.page_size);
         let id = match self.random.below(10) {
             0 => {
                 tx.abort();
@@ -417,6 +489,18 @@ impl Run {
         self.states.retain(|&id, _| id >= needed);
     }
 
+    /// A kill of the process loses nothing: recovery replays the log of what the file has.
+    fn compare_as_if_killed(&mut self, path: &Path) {
+        // What is too long for the log is there when its commit has returned.
+        self.tickets.drain(..).for_each(|ticket| _ = ticket.wait().unwrap());
+        let (_folder, copy) = scratch();
+        std::fs::copy(path, &copy).unwrap();
+        let db = self.setup.open(&copy);
+        let state = Arc::clone(&self.states[&self.head]);
+        compare_snapshot(&db.read().unwrap(), &state, &mut self.random, self.setup.page_size);
+        assert_clean(&db);
+    }
+
     /// A sync seals lazy commits by a transaction of its own, which changes nothing.
     fn sync(&mut self) {
         self.db.sync().unwrap();
@@ -463,6 +547,7 @@ fn run(seed: u64, transactions: usize) {
         match run.random.below(24) {
             0 => run = run.reopen(&path),
             1 | 2 => assert_clean(&run.db),
+            3..=5 => run.compare_as_if_killed(&path),
             _ => {}
         }
     }
@@ -486,8 +571,8 @@ fn in_memory_against_a_model() {
         let db = Db::options().page_size(page_size).dirty_memory(0).max_size(1 << 32).in_memory().unwrap();
         let mut state = State::new();
         for _ in 0..30 {
-            let tx = db.write().unwrap();
-            state = work(&tx, &state, &mut random, page_size);
+            let mut tx = db.write().unwrap();
+            state = work(&mut tx, &state, &mut random, page_size);
             tx.commit().unwrap();
             compare_snapshot(&db.read().unwrap(), &state, &mut random, page_size);
         }

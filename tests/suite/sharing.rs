@@ -398,7 +398,7 @@ fn a_file_is_cut_short_when_the_reader_in_the_way_has_died() {
             let mut bytes = tx.table(&BYTES)?;
             (0..100).try_for_each(|key| bytes.insert(key, &[1; 100][..]).map(drop))
         };
-        db.update(rewrite).unwrap(); // and what came after them is among them.
+        db.update(|tx| rewrite(tx)).unwrap(); // and what came after them is among them.
         let mut peer = Peer::open(&path);
         peer.ask("park");
         (0..4).for_each(|_| _ = put(&db, 0, 0)); // gives the end of the file up, and the ring if that is in the way

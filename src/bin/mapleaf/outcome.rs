@@ -180,6 +180,8 @@ mod tests {
             Error::Replaced { path, problem: "it was removed" },
             Error::Full { max_size: 1 },
             Error::TransactionFailed,
+            Error::NoSuchSavepoint,
+            Error::SavepointInChange,
             Error::TableNotFound { name: name.clone() },
             Error::TableExists { name: name.clone() },
             Error::TableInUse { name: name.clone() },

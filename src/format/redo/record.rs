@@ -96,6 +96,9 @@ pub(crate) fn next_after(end: Lsn, seals: bool, block: u64) -> Lsn {
 /// Collects the operations of a transaction.
 ///
 /// When they become too long for a record, or memory cannot be had, the builder gives up: the transaction is unlogged.
+/// It can go back to an earlier position ([`RecordBuilder::truncate`]): a prefix of the operations is what the record
+/// was then, and until the position is no longer needed a builder that gives up keeps the prefix
+/// ([`RecordBuilder::keep_up_to`]).
 #[derive(Debug)]
 pub(crate) struct RecordBuilder {
     /// Space for the header, then the operations; empty until there is an operation, or the record is finished.
@@ -103,6 +106,17 @@ pub(crate) struct RecordBuilder {
     limit: usize,
     operation_count: u32,
     /// Where in `bytes` the name of the last operation's table is.
+    table: Range<usize>,
+    /// How many of `bytes` stay when the builder gives up, because it may go back to a position there.
+    kept_len: usize,
+    is_given_up: bool,
+}
+
+/// How far a record was at some time.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordPosition {
+    len: usize,
+    operation_count: u32,
     table: Range<usize>,
     is_given_up: bool,
 }
@@ -117,6 +131,7 @@ impl RecordBuilder {
             limit: limit.min(u32::MAX as usize),
             operation_count: 0,
             table: 0..0,
+            kept_len: 0,
             is_given_up: false,
         }
     }
@@ -152,10 +167,39 @@ impl RecordBuilder {
         self.operation_count += 1;
     }
 
-    /// Makes the transaction an unlogged one, and frees the memory.
+    /// Makes the transaction an unlogged one, and frees the memory, except what a position needs.
     #[cold]
     pub(crate) fn give_up(&mut self) {
-        *self = RecordBuilder { is_given_up: true, ..RecordBuilder::new(self.limit) };
+        self.bytes.truncate(self.kept_len);
+        self.bytes.shrink_to_fit();
+        (self.operation_count, self.table, self.is_given_up) = (0, 0..0, true);
+    }
+
+    /// How far the record is.
+    pub(crate) fn position(&self) -> RecordPosition {
+        RecordPosition {
+            len: self.bytes.len(),
+            operation_count: self.operation_count,
+            table: self.table.clone(),
+            is_given_up: self.is_given_up,
+        }
+    }
+
+    /// From now on the record may go back to `position`, which it has passed or reached, and to those before it.
+    /// `None`: to none.
+    pub(crate) fn keep_up_to(&mut self, position: Option<&RecordPosition>) {
+        self.kept_len = position.map_or(0, |position| position.len);
+        if self.is_given_up {
+            self.give_up();
+        }
+    }
+
+    /// Goes back to a position that [`RecordBuilder::keep_up_to`] covers.
+    pub(crate) fn truncate(&mut self, position: &RecordPosition) {
+        self.bytes.truncate(position.len);
+        self.operation_count = position.operation_count;
+        self.table = position.table.clone();
+        self.is_given_up = position.is_given_up;
     }
 
     pub(crate) fn is_given_up(&self) -> bool {

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Fragmented,
     /// Hundreds of small commits: the free log is rewritten, and its pages are used again.
     Long,
+    /// Transactions that spill, and go back to savepoints.
+    Savepoints,
 }
 
 #[derive(Clone, Debug)]
@@ -170,12 +172,13 @@ impl Mixed {
             Kind::GrowAndShrink => "grow-and-shrink",
             Kind::Fragmented => "fragmented",
             Kind::Long => "long",
+            Kind::Savepoints => "savepoints",
         };
         let name = format!("{kind_name}-{page_size}-{write_mode:?}").to_lowercase();
         // So small that the log gets around its ring.
         let log_size = match kind {
             Kind::Tiny => 16 << 10,
-            Kind::Small => 32 << 10,
+            Kind::Small | Kind::Savepoints => 32 << 10,
             Kind::Numbers | Kind::GrowAndShrink | Kind::Long => 64 << 10,
             // The ring is to grow.
             Kind::Large | Kind::Fragmented => 256 << 10,
@@ -211,7 +214,7 @@ impl Mixed {
                     _ => {}
                 }
             }
-            Kind::Large => {
+            Kind::Large | Kind::Savepoints => {
                 for _ in 0..1 + random.below(12) {
                     let length = if random.one_in(4) { random.below(3 * self.page_size) } else { 200 };
                     put(random.below(3), random.below(25), 60, length, random);
@@ -276,10 +279,25 @@ impl Mixed {
     }
 }
 
-fn begin(db: &Db, changes: &[Change]) -> Result<WriteTxn> {
-    let tx = db.write()?;
-    changes.iter().try_for_each(|change| change.make(&tx))?;
-    Ok(tx)
+impl Kind {
+    fn begin(self, db: &Db, changes: &[Change]) -> Result<WriteTxn> {
+        let mut tx = db.write()?;
+        for (index, change) in changes.iter().enumerate() {
+            if self != Kind::Savepoints {
+                change.make(&tx)?;
+                continue;
+            }
+            // All that is to come is done and undone before each change.
+            let savepoint = tx.savepoint()?;
+            changes[index..].iter().rev().try_for_each(|change| change.make(&tx))?;
+            tx.rollback_to(&savepoint)?;
+            tx.nested(|tx| change.make(tx))?;
+            if index % 3 > 0 {
+                tx.release(savepoint)?;
+            }
+        }
+        Ok(tx)
+    }
 }
 
 impl Workload for Mixed {
@@ -291,7 +309,8 @@ impl Workload for Mixed {
     }
 
     fn options(&self) -> OpenOptions {
-        let dirty_memory = if self.kind == Kind::Large { 2 * self.page_size } else { 256 << 20 };
+        let spills = matches!(self.kind, Kind::Large | Kind::Savepoints);
+        let dirty_memory = if spills { 2 * self.page_size } else { 256 << 20 };
         let options = Db::options().max_size(64 << 20).page_size(self.page_size);
         options.write_mode(self.write_mode).dirty_memory(dirty_memory).log_size(self.log_size)
     }
@@ -301,7 +320,7 @@ impl Workload for Mixed {
             Kind::Tiny => 3,
             Kind::Small => 30,
             Kind::Numbers => 16,
-            Kind::Large => 14,
+            Kind::Large | Kind::Savepoints => 14,
             Kind::GrowAndShrink => 60,
             Kind::Fragmented => 9,
             Kind::Long => 400,
@@ -324,17 +343,17 @@ impl Workload for Mixed {
     fn run(&self, context: &Context, memory: &mut Memory, step: &Step) -> Result<()> {
         match step {
             Step::Commit { changes, how, meanwhile } => {
-                let meanwhile = meanwhile.clone();
+                let (kind, meanwhile) = (self.kind, meanwhile.clone());
                 if !meanwhile.is_empty() {
                     context.during_next_barrier(move |db| {
                         for (changes, durability) in &meanwhile {
                             // This work must not wait for the barrier in progress.
-                            let Ok(tx) = begin(db, changes) else { return };
+                            let Ok(tx) = kind.begin(db, changes) else { return };
                             let Ok(_) = tx.transaction.publish(*durability) else { return };
                         }
                     });
                 }
-                let tx = begin(context.db(), changes)?;
+                let tx = self.kind.begin(context.db(), changes)?;
                 match how {
                     How::Durable => drop(tx.commit()?),
                     How::Lazy => drop(tx.commit_with(Durability::Lazy)?),

@@ -74,6 +74,11 @@ fn entries_of_one_length_survive_power_cuts() {
 }
 
 #[test]
+fn transactions_that_go_back_to_savepoints_survive_power_cuts() {
+    explore(Kind::Savepoints, 1, 1_000);
+}
+
+#[test]
 fn spilled_and_large_transactions_survive_power_cuts() {
     explore(Kind::Large, 1, 1_000);
 }

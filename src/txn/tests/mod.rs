@@ -20,6 +20,7 @@ mod orphans;
 mod panics;
 mod power_cut;
 mod replay;
+mod savepoints;
 mod sharing;
 mod slots;
 mod write_back;

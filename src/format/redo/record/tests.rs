@@ -239,3 +239,41 @@ fn records_with_forged_bodies_are_read_or_corrupt() {
     }
     assert!(read > 0 && refused > 0);
 }
+
+#[test]
+fn a_builder_goes_back_to_a_position_even_after_it_has_given_up() {
+    let put = |builder: &mut RecordBuilder, table: &str, length: usize| {
+        builder.push(table, Operation::Put { key: b"key", value: &vec![7; length] });
+    };
+    let finished = |mut builder: RecordBuilder| builder.finish(&END, true).0.to_vec();
+    let mut expected = RecordBuilder::new(1000);
+    put(&mut expected, "a", 100);
+    let mut builder = RecordBuilder::new(1000);
+    let empty = builder.position();
+    put(&mut builder, "a", 100);
+    let outer = builder.position();
+    put(&mut builder, "b", 100);
+    let inner = builder.position();
+    // The table of the last operation goes back too: the next operation on "a" needs no name.
+    builder.keep_up_to(Some(&inner));
+    builder.truncate(&outer);
+    put(&mut builder, "a", 50);
+    put(&mut expected, "a", 50);
+    builder.keep_up_to(Some(&outer));
+    put(&mut builder, "b", 5000);
+    assert!(builder.is_given_up() && builder.is_empty());
+    let given_up = builder.position();
+    put(&mut builder, "b", 1);
+    builder.truncate(&given_up);
+    assert!(builder.is_given_up());
+    builder.truncate(&outer);
+    assert!(!builder.is_given_up() && !builder.is_empty());
+    put(&mut builder, "a", 50);
+    assert_eq!(finished(builder), finished(expected));
+
+    let mut builder = RecordBuilder::new(1000);
+    put(&mut builder, "b", 5000);
+    assert_eq!(builder.bytes.capacity(), 0, "no position needs memory");
+    builder.truncate(&empty);
+    assert_eq!(builder.kind(), RecordKind::NoChange);
+}
