@@ -11,6 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_core::Stream;
+use mapleaf::TransactionId;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -32,7 +33,7 @@ const MAX_SECONDS: u64 = 366 * 24 * 3600;
 pub struct App {
     pub store: Store,
     /// The newest transaction; closed when the service ends.
-    pub newest: watch::Receiver<u64>,
+    pub newest: watch::Receiver<TransactionId>,
     /// Where copies of the database are made.
     pub folder: PathBuf,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mapleaf::WatchStream;
+use mapleaf::{TransactionId, WatchStream};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -46,7 +46,7 @@ pub async fn serve(
 
 /// Passes each commit, of this process or another, to all that wait for one. Ends when the stream has been stopped:
 /// then the sender is dropped, and the streams of all receivers end.
-async fn publish(mut commits: WatchStream, newest: watch::Sender<u64>) -> Result<()> {
+async fn publish(mut commits: WatchStream, newest: watch::Sender<TransactionId>) -> Result<()> {
     while let Some(id) = commits.next().await {
         newest.send_replace(id?);
     }
@@ -54,7 +54,7 @@ async fn publish(mut commits: WatchStream, newest: watch::Sender<u64>) -> Result
 }
 
 /// Removes expired sessions now and then, until the service ends.
-async fn expire(store: Store, between: Duration, mut newest: watch::Receiver<u64>) -> Result<()> {
+async fn expire(store: Store, between: Duration, mut newest: watch::Receiver<TransactionId>) -> Result<()> {
     let end = async move { while newest.changed().await.is_ok() {} };
     tokio::pin!(end);
     loop {

@@ -207,7 +207,7 @@ fn changes_of_any_process_are_sent_until_the_service_ends() {
     let other = mapleaf::Db::open(database(&server.folder)).unwrap();
     let last =
         other.update(|tx| tx.table(&mapleaf::Table::<u64, u64>::new("n"))?.insert(1, 1).map(|_| tx.id()));
-    let last = last.unwrap();
+    let last = last.unwrap().get();
     drop(other);
     for (client, seen) in clients.iter_mut().zip(&mut seen) {
         while *seen < last {
