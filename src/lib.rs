@@ -77,6 +77,7 @@
 //!
 //! None is on by default.
 //!
+//! - `derive`: `#[derive(mapleaf::Key, mapleaf::Value)]` for structs and enums of your own.
 //! - `serde`: values of any serde type in a compact format, as `Serde<T>`.
 //! - `messagepack`: values of any serde type with the names of their fields, as `MessagePack<T>`. Includes `serde`.
 //! - `uuid`, `chrono`, `jiff`: keys and values of these crates' types: `Uuid`, and dates and times in UTC or without
@@ -136,6 +137,8 @@ pub use db::{
 };
 pub use error::{Corruption, Error, FileKind, Result};
 pub use format::catalog::TableKind;
+#[cfg(feature = "derive")]
+pub use mapleaf_derive::{Element, Key, Value};
 pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salvage, salvage_with};
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
@@ -147,6 +150,9 @@ pub use txn::reader_info::ReaderInfo;
 pub use types::MessagePack;
 #[cfg(feature = "serde")]
 pub use types::Serde;
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub use types::derive_support;
 pub use types::{
     BytesFromEnd, Element, EncodeKey, EncodeValue, Encoded, EncodedBound, Encoder, Key, KeyBound, KeyBytes,
     KeyPosition, KeyPrefix, KeyRange, KeyReader, KeyStr, MultimapTable, NoCase, PairRange, Table, Value,
@@ -163,6 +169,6 @@ struct Readme;
 struct Guide;
 
 /// Runs the programs of VALUES.md as tests.
-#[cfg(all(doctest, feature = "messagepack", feature = "uuid", feature = "jiff"))]
+#[cfg(all(doctest, feature = "derive", feature = "messagepack", feature = "uuid", feature = "jiff"))]
 #[doc = include_str!("../docs/VALUES.md")]
 struct OwnValues;

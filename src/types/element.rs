@@ -52,7 +52,8 @@ use super::lists::for_tuples;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an element of a stored vector or array",
     label = "vectors and arrays of this type cannot be stored",
-    note = "if `{Self}` is a key or value of your own, `impl mapleaf::Element for {Self} {{}}` makes it one"
+    note = "if `{Self}` is a key or value of your own, `impl mapleaf::Element for {Self} {{}}` makes it one, as does \
+            `#[derive(mapleaf::Element)]`"
 )]
 pub trait Element {}
 

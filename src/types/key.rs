@@ -56,7 +56,8 @@ use crate::Result;
 ///
 /// # Implementing it
 ///
-/// A type of your own becomes a key by standing for one of these types:
+/// The feature `derive` has a macro of the same name: `#[derive(mapleaf::Key)]` makes a struct or an enum a key. By
+/// hand, a type becomes a key by standing for one of the types above:
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -90,7 +91,7 @@ use crate::Result;
     message = "`{Self}` is not a type of keys",
     label = "a table cannot have keys of this type",
     note = "keys are numbers, text, bytes, times, addresses, and tuples, options, vectors and arrays of these",
-    note = "a type of your own becomes a key by standing for one of them: see the documentation of `Key`"
+    note = "a struct or an enum of your own becomes a key by `#[derive(mapleaf::Key)]` (feature `derive`)"
 )]
 pub trait Key {
     /// A key as a table returns it, owned. For `str` it is [`KeyStr`](crate::KeyStr) and for `[u8]` it is

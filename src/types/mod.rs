@@ -18,6 +18,8 @@
 mod address;
 mod bound;
 mod bytes_from_end;
+#[cfg(feature = "derive")]
+pub mod derive_support;
 mod element;
 mod encoded;
 mod key;

@@ -39,7 +39,8 @@ use crate::Result;
 ///
 /// # Implementing it
 ///
-/// A type of your own becomes a value by standing for one of these types, or by its own encoding:
+/// The feature `derive` has a macro of the same name: `#[derive(mapleaf::Value)]` makes a struct or an enum a value. By
+/// hand, a type becomes a value by standing for one of the types above, or by its own encoding:
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -80,7 +81,7 @@ use crate::Result;
     label = "a table cannot have values of this type",
     note = "a type with serde's `Serialize` and `Deserialize` is stored as `Serde<{Self}>` or `MessagePack<{Self}>`, \
             with the feature of that name",
-    note = "a type of your own becomes a value by standing for another: see the documentation of `Value`"
+    note = "a struct or an enum of your own becomes a value by `#[derive(mapleaf::Value)]` (feature `derive`)"
 )]
 pub trait Value {
     /// A value as a read returns it, borrowed from the file where that saves a copy: `&str` for `str` and `String`,

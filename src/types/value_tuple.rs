@@ -52,7 +52,7 @@ macro_rules! tuple_value {
 for_tuples!(tuple_value);
 
 /// Returns the fixed size of a tuple, if all its elements have one.
-const fn sum_of_sizes(sizes: &[Option<usize>]) -> Option<usize> {
+pub(super) const fn sum_of_sizes(sizes: &[Option<usize>]) -> Option<usize> {
     let mut sum: usize = 0;
     let mut rest = sizes;
     while let [first, after @ ..] = rest {

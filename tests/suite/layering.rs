@@ -341,7 +341,7 @@ fn unsafe_is_in_sys_only_and_says_why_it_is_sound() {
 #[test]
 fn files_begin_with_what_they_are_and_stay_short() {
     let mut complaints = Vec::new();
-    for source in sources(&["src", "tests"]) {
+    for source in sources(&["src", "tests", "crates"]) {
         let is_part_of_another = source.path.contains("/tests/") || source.path.ends_with("_tests.rs");
         if !source.text.starts_with("//!") && !is_part_of_another {
             complaints.push(format!("{}:1: no `//!` that says what the file is", source.path));

@@ -53,8 +53,8 @@ impl Notation {
 
     /// Reads an end of a range: a key, or the first elements of a tuple.
     pub(crate) fn read_bound(&self, word: &str) -> Result<Vec<u8>, Failure> {
-        match (self.form, &self.key) {
-            (Form::Typed, Type::Tuple(_)) => {
+        match self.form {
+            Form::Typed if self.key.has_first_elements(word) => {
                 let bytes = self.key.encode_prefix(word.as_bytes());
                 bytes.map_err(|problem| wrong(format!("key {word:?}: {problem}")))
             }

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::role::Role;
 use super::scalar::Scalar;
+use super::shape::Variant;
 use super::stored_type::Type;
 use crate::escape::{from_hex, unescape};
 
@@ -22,6 +23,9 @@ impl Type {
     /// A key or value that was given as a word: text and bytes as they are, all else as JSON (`char` with or without
     /// quotes).
     pub(crate) fn encode_word(&self, word: &[u8], role: Role) -> Result<Vec<u8>, String> {
+        if let Some(only) = self.only_field() {
+            return only.encode_word(word, role);
+        }
         match self {
             Type::Bytes => Ok(word.to_vec()),
             Type::FromEnd => Ok(word.iter().rev().copied().collect()),
@@ -40,6 +44,9 @@ impl Type {
 
     /// The same of text in which [`crate::escape::escape`] has replaced what is not printable.
     pub(crate) fn encode_escaped(&self, text: &[u8], role: Role) -> Result<Vec<u8>, String> {
+        if let Some(only) = self.only_field() {
+            return only.encode_escaped(text, role);
+        }
         match self {
             Type::Bytes | Type::Str | Type::NoCase | Type::FromEnd | Type::Scalar(Scalar::Char) => {
                 self.encode_word(&unescape(text)?, role)
@@ -52,10 +59,14 @@ impl Type {
     /// vector; if it is text or bytes, the bytes with which all keys begin that begin with `word` (or end with it, if
     /// they are compared from their end).
     pub(crate) fn encode_prefix(&self, word: &[u8]) -> Result<Vec<u8>, String> {
+        if let Some(only) = self.only_field() {
+            return only.encode_prefix(word);
+        }
         match self {
             Type::Str | Type::Bytes => Ok(word.to_vec()),
             Type::NoCase | Type::FromEnd => self.encode_word(word, Role::Key),
-            Type::Tuple(elements) => {
+            Type::Tuple(_) | Type::Struct(..) => {
+                let elements = self.elements().unwrap_or_default();
                 let values: Vec<Json> =
                     serde_json::from_slice(word).map_err(|_| self.expected("an array of first elements"))?;
                 if values.len() > elements.len() {
@@ -87,30 +98,12 @@ impl Type {
             Type::Scalar(scalar) => {
                 out.extend(scalar.encode(value, role).ok_or_else(|| self.expected(scalar.form()))?);
             }
-            Type::Array(length) => {
-                let bytes = bytes_of(value).ok_or_else(|| self.expected("text, or {\"hex\": ..}"))??;
-                if bytes.len() != *length {
-                    return Err(format!("{} bytes, not {length}", bytes.len()));
-                }
-                out.extend(bytes);
-            }
-            Type::Str => {
-                let text = value.as_str().ok_or_else(|| self.expected("text"))?;
-                push_bytes(text.as_bytes(), role, is_last, out);
-            }
+            Type::Array(_) => out.extend(self.bytes_of(value)?),
             Type::NoCase | Type::FromEnd if role == Role::Value => {
                 return Err(format!("{self} is a type of keys only"));
             }
-            Type::NoCase => {
-                let text = value.as_str().ok_or_else(|| self.expected("text"))?;
-                push_bytes(text.to_ascii_lowercase().as_bytes(), role, is_last, out);
-            }
-            Type::Bytes | Type::FromEnd => {
-                let mut bytes = bytes_of(value).ok_or_else(|| self.expected("text, or {\"hex\": ..}"))??;
-                if *self == Type::FromEnd {
-                    bytes.reverse();
-                }
-                push_bytes(&bytes, role, is_last, out);
+            Type::Str | Type::Bytes | Type::NoCase | Type::FromEnd => {
+                push_bytes(&self.bytes_of(value)?, role, is_last, out);
             }
             Type::Reverse(inner) if role == Role::Value => inner.push(value, role, is_last, out)?,
             Type::Reverse(inner) => {
@@ -129,24 +122,50 @@ impl Type {
                 let bytes = scalar.encode(value, role).filter(|_| !is_zero);
                 out.extend(bytes.ok_or_else(|| self.expected("an integer other than 0"))?);
             }
-            Type::Tuple(elements) => push_elements(elements.iter(), value, role, is_last, out)?,
+            Type::Tuple(elements) => {
+                push_elements(elements.iter(), &array_of(value, elements.len())?, role, is_last, out)?;
+            }
+            Type::Struct(_, fields) => {
+                push_elements(fields.types.iter(), &fields.values(value)?, role, is_last, out)?;
+            }
+            Type::Enum(_, variants) => {
+                let (variant, values) = Variant::of(variants, value)?;
+                out.push(variant.tag);
+                push_elements(variant.fields.types.iter(), &values, role, is_last, out)?;
+            }
             Type::Repeated(element, length) => {
-                push_elements(std::iter::repeat_n(&**element, *length), value, role, is_last, out)?;
+                let elements = std::iter::repeat_n(&**element, *length);
+                push_elements(elements, &array_of(value, *length)?, role, is_last, out)?;
             }
             Type::Vec(element) => {
                 let values = value.as_array().ok_or_else(|| self.expected("an array"))?;
                 element.push_vector(values, role, is_last, out)?;
             }
             Type::AsText(kind) => {
-                let text = match value {
-                    Json::Number(number) => number.to_string(),
-                    _ => value.as_str().unwrap_or_default().to_owned(),
-                };
-                out.extend(kind.encode(&text, role).ok_or_else(|| self.expected("text as it is shown"))?);
+                let number = value.as_number().map(|number| number.to_string());
+                let text = number.or_else(|| value.as_str().map(str::to_owned));
+                let bytes = text.and_then(|text| kind.encode(&text, role));
+                out.extend(bytes.ok_or_else(|| self.expected("text as it is shown"))?);
             }
             Type::Other => return Err(UNKNOWN_TYPE.to_owned()),
         }
         Ok(())
+    }
+
+    /// The bytes of text or of a byte string, in the order in which they are stored.
+    fn bytes_of(&self, value: &Json) -> Result<Vec<u8>, String> {
+        let text = || value.as_str().ok_or_else(|| self.expected("text"));
+        let bytes = || bytes_of(value).ok_or_else(|| self.expected("text, or {\"hex\": ..}"))?;
+        match self {
+            Type::Str => Ok(text()?.as_bytes().to_vec()),
+            Type::NoCase => Ok(text()?.to_ascii_lowercase().into_bytes()),
+            Type::FromEnd => Ok(bytes()?.into_iter().rev().collect()),
+            Type::Array(length) => match bytes()? {
+                bytes if bytes.len() != *length => Err(format!("{} bytes, not {length}", bytes.len())),
+                bytes => Ok(bytes),
+            },
+            _ => bytes(),
+        }
     }
 
     /// Appends a vector of this.
@@ -189,17 +208,21 @@ impl Type {
 
 const UNKNOWN_TYPE: &str = "this program does not know the type: give {\"encoded\": \"..\"}, or --as hex";
 
-/// Appends the elements of a tuple or an array.
+/// The elements of an array of `count`.
+fn array_of(value: &Json, count: usize) -> Result<Vec<&Json>, String> {
+    let values = value.as_array().filter(|values| values.len() == count);
+    Ok(values.ok_or_else(|| format!("expected an array of {count} elements"))?.iter().collect())
+}
+
+/// Appends elements, one for each of `values`: those of a tuple, a struct, a variant or an array.
 fn push_elements<'a>(
     elements: impl ExactSizeIterator<Item = &'a Type>,
-    value: &Json,
+    values: &[&Json],
     role: Role,
     is_last: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     let count = elements.len();
-    let values = value.as_array().filter(|values| values.len() == count);
-    let values = values.ok_or_else(|| format!("expected an array of {count} elements"))?;
     for (index, (element, value)) in elements.zip(values).enumerate() {
         let is_last_element = index + 1 == count;
         match role {

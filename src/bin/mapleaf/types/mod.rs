@@ -5,6 +5,7 @@ mod as_text;
 mod from_json;
 mod role;
 mod scalar;
+mod shape;
 mod stored_type;
 mod to_json;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::as_text::AsText;
 use super::scalar::Scalar;
+use super::shape::{self, Fields, Variant};
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Type {
@@ -27,6 +28,10 @@ pub(crate) enum Type {
     FromEnd,
     /// A time or an address.
     AsText(AsText),
+    /// A struct of an application, with its name.
+    Struct(String, Fields),
+    /// An enum of an application, with its name.
+    Enum(String, Vec<Variant>),
     /// A type that this program does not know, such as `serde`, or one of an application's own.
     Other,
 }
@@ -50,6 +55,11 @@ impl fmt::Display for Type {
             Type::Tuple(elements) => {
                 let names: Vec<String> = elements.iter().map(Type::to_string).collect();
                 write!(f, "({})", names.join(","))
+            }
+            Type::Struct(name, fields) => write!(f, "{name}{fields}"),
+            Type::Enum(name, variants) => {
+                let variants: Vec<String> = variants.iter().map(Variant::to_string).collect();
+                write!(f, "{name}[{}]", variants.join(","))
             }
             Type::Other => f.write_str("a type that this program does not know"),
         }
@@ -92,7 +102,7 @@ impl Type {
         }
         match name.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
             Some(inner) => Type::Tuple(split_at_commas(inner).into_iter().map(Type::of_name).collect()),
-            None => Type::Other,
+            None => shape::parse(name).unwrap_or(Type::Other),
         }
     }
 
@@ -117,15 +127,43 @@ impl Type {
         }
     }
 
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         match self {
             Type::Other => false,
             Type::Option(inner) | Type::Repeated(inner, _) | Type::Vec(inner) | Type::Reverse(inner) => {
                 inner.is_known()
             }
             Type::Tuple(elements) => elements.iter().all(Type::is_known),
+            Type::Struct(_, fields) => fields.is_known(),
+            Type::Enum(_, variants) => variants.iter().all(|variant| variant.fields.is_known()),
             Type::Scalar(_) | Type::NonZero(_) | Type::AsText(_) => true,
             Type::Array(_) | Type::Str | Type::Bytes | Type::NoCase | Type::FromEnd => true,
+        }
+    }
+
+    /// The type of the only field of a struct whose field has no name, which is written as that field is.
+    pub(super) fn only_field(&self) -> Option<&Type> {
+        match self {
+            Type::Struct(_, fields) => fields.only_type(),
+            _ => None,
+        }
+    }
+
+    /// Whether `word` is an array of the first elements of such keys.
+    pub(crate) fn has_first_elements(&self, word: &str) -> bool {
+        match self {
+            Type::Tuple(_) => true,
+            Type::Struct(..) => self.only_field().is_none() && word.trim_start().starts_with('['),
+            _ => false,
+        }
+    }
+
+    /// The types of the elements of keys of which the first ones can be given: those of a tuple or a struct.
+    pub(super) fn elements(&self) -> Option<&[Type]> {
+        match self {
+            Type::Tuple(elements) => Some(elements),
+            Type::Struct(_, fields) => Some(&fields.types),
+            _ => None,
         }
     }
 
@@ -136,6 +174,10 @@ impl Type {
             Type::Array(length) => Some(*length),
             Type::NonZero(scalar) => Some(scalar.size()),
             Type::Tuple(elements) => elements.iter().map(Type::fixed_size).sum(),
+            Type::Struct(_, fields) => fields.types.iter().map(Type::fixed_size).sum(),
+            Type::Enum(_, variants) => {
+                variants.iter().all(|variant| variant.fields.types.is_empty()).then_some(1)
+            }
             Type::Repeated(_, 0) => Some(0),
             Type::Repeated(element, length) => element.fixed_size()?.checked_mul(*length),
             Type::AsText(kind) => kind.fixed_size(),
@@ -151,8 +193,8 @@ pub(crate) fn split_at_commas(names: &str) -> Vec<&str> {
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
     for (at, character) in names.char_indices() {
         match character {
-            '(' | '<' | '[' => depth += 1,
-            ')' | '>' | ']' => depth -= 1,
+            '(' | '<' | '[' | '{' => depth += 1,
+            ')' | '>' | ']' | '}' => depth -= 1,
             ',' if depth == 0 => {
                 parts.push(&names[start..at]);
                 start = at + 1;

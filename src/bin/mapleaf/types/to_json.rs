@@ -26,6 +26,9 @@ impl Type {
 
     /// Stored bytes as one line of text.
     pub(crate) fn to_text(&self, bytes: &[u8], role: Role) -> String {
+        if let Some(only) = self.only_field() {
+            return only.to_text(bytes, role);
+        }
         match self {
             Type::Str | Type::Bytes => escape(bytes),
             Type::FromEnd => escape(&bytes.iter().rev().copied().collect::<Vec<u8>>()),
@@ -68,9 +71,19 @@ impl Type {
                 let number = scalar.to_json(take(rest, scalar.size())?, role)?;
                 Some(number).filter(|number| number != 0 && number != "0")
             }
-            Type::Tuple(elements) => read_elements(elements.iter(), rest, role, is_last),
+            Type::Tuple(elements) => read_elements(elements.iter(), rest, role, is_last).map(Json::Array),
+            Type::Struct(_, fields) => {
+                read_elements(fields.types.iter(), rest, role, is_last).map(|values| fields.to_json(values))
+            }
+            Type::Enum(_, variants) => {
+                let [tag] = take(rest, 1)? else { return None };
+                let variant = variants.iter().find(|variant| variant.tag == *tag)?;
+                let values = read_elements(variant.fields.types.iter(), rest, role, is_last)?;
+                Some(variant.to_json(values))
+            }
             Type::Repeated(element, length) => {
-                read_elements(std::iter::repeat_n(&**element, *length), rest, role, is_last)
+                let elements = std::iter::repeat_n(&**element, *length);
+                read_elements(elements, rest, role, is_last).map(Json::Array)
             }
             Type::Vec(element) => element.read_vector(rest, role, is_last).map(Json::Array),
             Type::AsText(kind) => kind.read(rest, role).map(Json::String),
@@ -133,7 +146,7 @@ fn read_elements<'a>(
     rest: &mut &[u8],
     role: Role,
     is_last: bool,
-) -> Option<Json> {
+) -> Option<Vec<Json>> {
     let count = elements.len();
     let read = |(index, element): (usize, &Type)| match (role, index + 1 == count) {
         (_, true) => element.read(rest, role, is_last),
@@ -141,7 +154,7 @@ fn read_elements<'a>(
         (Role::Value, false) if element.fixed_size() == Some(0) => element.read(rest, role, false),
         (Role::Value, false) => element.read_delimited(rest),
     };
-    elements.enumerate().map(read).collect::<Option<Vec<Json>>>().map(Json::Array)
+    elements.enumerate().map(read).collect()
 }
 
 /// Takes text or bytes that are not the last element of a key.
