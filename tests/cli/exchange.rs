@@ -62,7 +62,7 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
     );
     let duplicates = "VERSION=3\nformat=print\ndatabase=d\ntype=btree\ndupsort=1\nHEADER=END\n \
                       a\n 1\n a\n 2\n b\\00\n 1\nDATA=END\n";
-    load(duplicates, "DUPSORT");
+    refused(at, &["load", "--duplicates", "refuse", "new.mapleaf"], duplicates.as_bytes(), 2, "DUPSORT");
     refused(at, &["load", "--table", "t", "new.mapleaf"], b"a\tb\nc\n", 2, "line 2: no tab");
     let integers = ["load", "--table", "t", "--types", "u64,u64", "new.mapleaf"];
     refused(at, &integers, b"1\t2\nx\t2\n", 2, "line 2: expected an integer for u64");
@@ -80,6 +80,7 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
     };
     assert_eq!(kept("first", "first"), "a\t1\nb\\x00\t1\n");
     assert_eq!(kept("last", "last"), "a\t2\nb\\x00\t1\n");
+    assert_eq!(kept("multimap", "all"), "a\t1\na\t2\nb\\x00\t1\n");
     assert_eq!(
         kept("pairs", "pairs"),
         "[\"a\",\"1\"]\tnull\n[\"a\",\"2\"]\tnull\n[\"b\\u0000\",\"1\"]\tnull\n"
@@ -99,7 +100,7 @@ fn malformed_lines_are_named_and_nothing_is_loaded() {
 const PACKAGES: Table<str, str> = Table::new("packages");
 
 /// Runs one of LMDB's own tools.
-fn lmdb(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn lmdb(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(name);
     command.current_dir(folder).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -112,7 +113,7 @@ fn lmdb(folder: &Path, name: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> 
 }
 
 /// Lines of data: what there is in a dump besides sizes.
-fn data(dump: &[u8]) -> Vec<String> {
+pub(crate) fn data(dump: &[u8]) -> Vec<String> {
     let is_data = |line: &&str| line.starts_with([' ', 'D']) || line.starts_with("database=");
     text(dump).lines().filter(is_data).map(str::to_owned).collect()
 }

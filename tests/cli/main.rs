@@ -12,6 +12,7 @@ mod entry_commands;
 mod exchange;
 mod interrupts;
 mod manual;
+mod multimap;
 mod pictures;
 mod table_commands;
 

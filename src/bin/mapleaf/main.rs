@@ -19,6 +19,7 @@ mod notation;
 mod open;
 mod outcome;
 mod page_view;
+mod pairs;
 mod pictures;
 mod problems;
 mod progress;

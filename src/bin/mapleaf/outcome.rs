@@ -60,6 +60,8 @@ impl From<Error> for Failure {
             | Error::TableExists { .. }
             | Error::TableNameTooLong { .. }
             | Error::KeyTooLong { .. }
+            | Error::PairTooLong { .. }
+            | Error::TableKindMismatch { .. }
             | Error::ValueTooLarge { .. }
             | Error::InvalidOption { .. }
             | Error::WrongBase { .. }

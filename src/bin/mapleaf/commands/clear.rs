@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::admin;
+use mapleaf::{TableKind, admin};
 
 use crate::human::entries_text;
 use crate::interrupt::on_interrupt;
@@ -30,8 +30,10 @@ impl Clear {
         let tx = db.write()?;
         let mut cleared = Vec::new();
         for name in &self.tables {
-            find_table_to_change(&tx, name)?;
-            let removed = admin::raw_table_mut(&tx, name)?.clear()?;
+            let removed = match find_table_to_change(&tx, name)?.kind {
+                TableKind::Multimap => admin::raw_multimap_mut(&tx, name)?.clear()?,
+                _ => admin::raw_table_mut(&tx, name)?.clear()?,
+            };
             cleared.push(format!("table {name:?} cleared: {} removed", entries_text(removed)));
         }
         tx.commit()?;

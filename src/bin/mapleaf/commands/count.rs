@@ -4,14 +4,16 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::admin;
+use mapleaf::{ReadTxn, TableInfo, TableKind, admin};
 
 use crate::key_range::RangeArgs;
 use crate::notation::{Form, Notation};
 use crate::open::{find_table, open_read_only};
-use crate::outcome::{Answer, Failure};
+use crate::outcome::{Answer, Failure, wrong};
+use crate::pairs::{Bounds, Entries};
 
-/// Prints the number of entries: of a whole table at once, of a range by reading the headers of its leaves.
+/// Prints the number of entries, or of pairs of a key and a value: of a whole table at once, of a range by reading the
+/// headers of its leaves.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf count app.mapleaf users
@@ -42,9 +44,25 @@ impl Count {
             info.entries
         } else {
             let bounds = self.range.bounds(&Notation::new(self.form, &info))?;
+            if info.kind == TableKind::Multimap {
+                return self.count_pairs(&rx, &info, bounds);
+            }
             let table = admin::raw_table(&rx, &self.table)?;
             if self.estimate { table.estimate(bounds)? } else { table.count(bounds)? }
         };
+        writeln!(stdout().lock(), "{count}")?;
+        Ok(Answer::Done)
+    }
+
+    fn count_pairs(&self, rx: &ReadTxn, table: &TableInfo, bounds: Bounds) -> Result<Answer, Failure> {
+        if self.estimate {
+            return Err(wrong("there are no estimates for a multimap table: leave --estimate out"));
+        }
+        let mut count = 0u64;
+        for pair in Entries::of(rx, table, bounds)? {
+            pair?;
+            count += 1;
+        }
         writeln!(stdout().lock(), "{count}")?;
         Ok(Answer::Done)
     }

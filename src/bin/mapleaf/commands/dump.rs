@@ -5,24 +5,27 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::{ReadTxn, TableInfo, admin};
+use mapleaf::{ReadTxn, TableInfo, TableKind};
 use serde_json::json;
 
 use crate::escape::to_hex;
 use crate::exchange::format::{Format, Unsuitable};
 use crate::exchange::lmdb::{self, Header, MAX_KEY_LEN};
-use crate::exchange::lmdb_order::{Ordered, Pairs};
+use crate::exchange::lmdb_order::{Order, Ordered, Pairs};
 use crate::human::entries_text;
 use crate::notation::{Form, Notation};
 use crate::open::{find_table, open_read_only};
 use crate::outcome::{Answer, Failure, wrong};
+use crate::pairs::Entries;
 use crate::progress::Progress;
-use crate::types::Role;
+use crate::table_types::kind_name;
+use crate::types::{Role, Type};
 
 /// At most this many of them are listed.
 const MAX_NAMED: u64 = 20;
 
-/// Writes tables as text to standard output: all of one snapshot, in the order of their keys.
+/// Writes tables as text to standard output: all of one snapshot, in the order of their keys. In LMDB's format, a
+/// multimap table is one with duplicates (DUPSORT).
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf dump app.mapleaf > app.dump
@@ -50,10 +53,12 @@ pub(crate) struct Dump {
     /// duplicates (DUPSORT).
     #[arg(long)]
     duplicates: bool,
-    /// In LMDB's format: keys of type u32 and u64 as integers of this machine (INTEGERKEY).
+    /// In LMDB's format: keys of type u32 and u64, and such values of multimap tables, as integers of this machine
+    /// (INTEGERKEY, INTEGERDUP).
     #[arg(long)]
     integer_keys: bool,
-    /// Entries that LMDB cannot hold: an empty key, or one of more than 511 bytes.
+    /// Entries that LMDB cannot hold: an empty key, or one of more than 511 bytes; a value of a multimap table of more
+    /// than 511 bytes.
     #[arg(long, value_enum, default_value_t = Unsuitable::Refuse)]
     unsuitable: Unsuitable,
 }
@@ -82,9 +87,9 @@ impl Dump {
         for table in &tables {
             let mut writer = TableWriter { dump: self, table, out: &mut out };
             writer.begin(map_size)?;
-            for entry in admin::raw_table(&rx, &table.name)?.iter() {
+            for entry in Entries::all(&rx, table)? {
                 let (key, value) = entry?;
-                skipped += u64::from(!writer.entry(&key, value, skipped)?);
+                skipped += u64::from(!writer.entry(&key, &value, skipped)?);
                 done += 1;
                 if done % 1024 == 0 {
                     progress.set(done);
@@ -110,20 +115,28 @@ impl Dump {
         Ordered::of_keys(&table.key_type, self.integer_keys)
     }
 
+    /// The type of values, which are ordered in a multimap table.
+    fn value_type(&self, table: &TableInfo) -> Ordered {
+        match table.kind {
+            TableKind::Multimap => Ordered::of_keys(&table.value_type, self.integer_keys),
+            _ => Ordered::Bytes,
+        }
+    }
+
     /// Key and value as LMDB is to have them.
     fn pair<'a>(&self, table: &TableInfo, key: &'a [u8], value: &'a [u8]) -> (Cow<'a, [u8]>, Cow<'a, [u8]>) {
         match self.pairs(table).and_then(|pairs| pairs.split(key)) {
             Some((key, value)) => (Cow::Owned(key), Cow::Owned(value)),
-            None => (self.key_type(table).give(key), Cow::Borrowed(value)),
+            None => (self.key_type(table).give(key), self.value_type(table).give(value)),
         }
     }
 
-    fn is_suitable(&self, table: &TableInfo, key: &[u8]) -> bool {
-        if self.pairs(table).is_none() {
+    fn is_suitable(&self, table: &TableInfo, key: &[u8], value: &[u8]) -> bool {
+        if self.pairs(table).is_none() && table.kind != TableKind::Multimap {
             return (1..=MAX_KEY_LEN).contains(&key.len());
         }
         // LMDB keeps duplicates as keys.
-        let (key, value) = self.pair(table, key, &[]);
+        let (key, value) = self.pair(table, key, value);
         (1..=MAX_KEY_LEN).contains(&key.len()) && value.len() <= MAX_KEY_LEN
     }
 
@@ -153,9 +166,9 @@ impl Dump {
     fn refuse_unsuitable(&self, rx: &ReadTxn, tables: &[TableInfo]) -> Result<(), Failure> {
         let mut count = 0;
         for table in tables {
-            for entry in admin::raw_table(rx, &table.name)?.iter() {
-                let (key, _) = entry?;
-                if !self.is_suitable(table, &key) {
+            for entry in Entries::all(rx, table)? {
+                let (key, value) = entry?;
+                if !self.is_suitable(table, &key, &value) {
                     name_unsuitable(&table.name, &key, count);
                     count += 1;
                 }
@@ -197,7 +210,10 @@ impl<W: Write> TableWriter<'_, W> {
         match self.dump.format {
             Format::Tsv => {}
             Format::Json => {
-                let line = json!({ "table": name, "key_type": key_type, "value_type": value_type });
+                let mut line = json!({ "table": name, "key_type": key_type, "value_type": value_type });
+                if self.table.kind == TableKind::Multimap {
+                    line["kind"] = kind_name(self.table.kind).into();
+                }
                 writeln!(self.out, "{line}")?;
             }
             Format::Lmdb => {
@@ -205,15 +221,27 @@ impl<W: Write> TableWriter<'_, W> {
                 let header = Header {
                     name: (!self.dump.unnamed).then(|| name.clone()),
                     is_print: self.dump.print,
-                    has_duplicates: pairs.is_some(),
+                    has_duplicates: pairs.is_some() || self.table.kind == TableKind::Multimap,
+                    has_fixed_values: self.has_fixed_values(pairs),
                     key_order: pairs.map_or(self.dump.key_type(self.table), |pairs| pairs.key).order(),
-                    value_order: pairs.map_or(Ordered::Bytes, |pairs| pairs.value).order(),
+                    value_order: pairs.map_or(self.dump.value_type(self.table), |pairs| pairs.value).order(),
                     types: self.dump.types.then(|| format!("{key_type},{value_type}")),
                 };
                 lmdb::write_header(self.out, &header, map_size)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether LMDB can know that all values of a key have one length (DUPFIXED).
+    fn has_fixed_values(&self, pairs: Option<Pairs>) -> bool {
+        match (pairs, self.table.kind) {
+            (Some(pairs), _) => pairs.value.order() == Order::Integer,
+            (None, TableKind::Multimap) => {
+                Type::of_name(&self.table.value_type).fixed_size().is_some_and(|size| size > 0)
+            }
+            _ => false,
+        }
     }
 
     /// Writes an entry. Returns whether the other side can hold it.
@@ -232,7 +260,7 @@ impl<W: Write> TableWriter<'_, W> {
             }
             Format::Lmdb => {
                 let keeps = self.dump.unsuitable == Unsuitable::Keep;
-                if !keeps && !self.dump.is_suitable(self.table, key) {
+                if !keeps && !self.dump.is_suitable(self.table, key, value) {
                     name_unsuitable(&self.table.name, key, skipped);
                     return Ok(false);
                 }

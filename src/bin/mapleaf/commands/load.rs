@@ -30,9 +30,12 @@ const INPUT_BUFFER_BYTES: usize = 1 << 16;
 /// What to do with an LMDB table in which a key has several values (DUPSORT).
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Duplicates {
+    /// Keep them all, in a multimap table.
+    Multimap,
     /// Load nothing.
     Refuse,
-    /// Keep them all: a table to (), whose keys are the pairs: of type (bytes,bytes), or as LMDB orders them.
+    /// Keep them all, in an ordinary table to (), whose keys are the pairs: of type (bytes,bytes), or as LMDB orders
+    /// them.
     Pairs,
     /// Keep the first value of each key.
     First,
@@ -65,6 +68,9 @@ pub(crate) struct Load {
     /// Types of keys and values of new tables, if the input does not name them [default: bytes,bytes].
     #[arg(long, value_name = "KEY_TYPE,VALUE_TYPE")]
     types: Option<TableTypes>,
+    /// Of lines of text: create a new table as a multimap table, whose keys have any number of values.
+    #[arg(long, requires = "types")]
+    multimap: bool,
     /// In tab-separated lines: a backslash is a backslash, not an escape.
     #[arg(long)]
     raw: bool,
@@ -72,7 +78,7 @@ pub(crate) struct Load {
     #[arg(long, value_enum, default_value_t = Existing::Refuse)]
     existing: Existing,
     /// What to do with an LMDB table in which a key has several values (DUPSORT).
-    #[arg(long, value_enum, default_value_t = Duplicates::Refuse)]
+    #[arg(long, value_enum, default_value_t = Duplicates::Multimap)]
     duplicates: Duplicates,
     /// Entries whose key is too long for this database: half a page less 64 bytes.
     #[arg(long, value_enum, default_value_t = Unsuitable::Refuse)]
@@ -90,7 +96,9 @@ impl Load {
         if self.unsuitable == Unsuitable::Keep {
             return Err(wrong("--unsuitable keep: this database cannot hold them"));
         }
-        let types = self.types.as_ref();
+        let types = self.types.clone();
+        let types = types.map(|types| TableTypes { is_multimap: self.multimap, ..types });
+        let types = types.as_ref();
         let mut lines = self.open_input()?;
         self.refuse_foreign(lines.beginning()?)?;
         let format = match self.format {
@@ -193,12 +201,25 @@ impl Load {
             };
             let key_type = ordered(header.key_order, next.as_ref().map(|(key, _)| key))?;
             let value_type = ordered(header.value_order, next.as_ref().map(|(_, value)| value))?;
-            let keeps_pairs = header.has_duplicates && self.duplicates == Duplicates::Pairs;
+            // `dump --duplicates --types` has written such a table of pairs.
+            let was_pairs =
+                named.as_ref().is_some_and(|types| Pairs::of_types(&types.key, &types.value).is_some());
+            let keeps_pairs = header.has_duplicates
+                && match self.duplicates {
+                    Duplicates::Pairs => true,
+                    Duplicates::Multimap => was_pairs,
+                    _ => false,
+                };
             let pairs = Pairs { key: key_type, value: value_type };
+            let keeps_all = header.has_duplicates && !keeps_pairs && self.duplicates == Duplicates::Multimap;
+            let given = named.as_ref().or(types);
             let (types, key_type) = match keeps_pairs {
                 true => (Some(TableTypes::new(&pairs.key_type(), Pairs::VALUE_TYPE)), key_type),
-                false => ordered_types(&name, named.as_ref().or(types), key_type)
-                    .map_err(|problem| lines.wrong(problem))?,
+                false => ordered_types(&name, given, key_type).map_err(|problem| lines.wrong(problem))?,
+            };
+            let (types, value_type) = match keeps_all {
+                true => multimap_types(given, types, value_type),
+                false => (types, Ordered::Bytes),
             };
             loader.begin_table(&name, types.as_ref())?;
             let mut previous: Option<Vec<u8>> = None;
@@ -213,6 +234,7 @@ impl Load {
                     loader.push(pair, Vec::new(), lines)?;
                 } else if is_another || !keeps_first {
                     let key = key_type.store(key).map_err(|problem| lines.wrong(problem))?;
+                    let value = value_type.store(value).map_err(|problem| lines.wrong(problem))?;
                     loader.push(key, value, lines)?;
                 }
                 next = lmdb::read_entry(lines, header.is_print)?;
@@ -225,7 +247,8 @@ impl Load {
     fn check_header(&self, header: &Header, name: &str, lines: &InputLines) -> Result<(), Failure> {
         if header.has_duplicates && self.duplicates == Duplicates::Refuse {
             return Err(lines.wrong(format!(
-                "table {name:?} has several values for a key (DUPSORT): choose with --duplicates pairs, first or last"
+                "table {name:?} has several values for a key (DUPSORT): choose with --duplicates multimap, pairs, \
+                 first or last"
             )));
         }
         Ok(())
@@ -241,7 +264,7 @@ impl Load {
             .table
             .as_deref()
             .ok_or_else(|| wrong("tab-separated lines do not name their table: --table does"))?;
-        let (key_type, value_type) = loader.begin_table(table, types)?;
+        let (key_type, value_type, value_role) = loader.begin_table(table, types)?;
         loop {
             let Some(line) = lines.next()? else { return Ok(()) };
             let entry = match line.iter().position(|&byte| byte == b'\t') {
@@ -252,7 +275,7 @@ impl Load {
                         false => of.encode_escaped(text, role),
                     };
                     read(&key_type, &line[..at], Role::Key)
-                        .and_then(|key| Ok((key, read(&value_type, &line[at + 1..], Role::Value)?)))
+                        .and_then(|key| Ok((key, read(&value_type, &line[at + 1..], value_role)?)))
                 }
             };
             let (key, value) = entry.map_err(|problem| lines.wrong(problem))?;
@@ -266,7 +289,7 @@ impl Load {
         loader: &mut Loader<'_>,
         types: Option<&TableTypes>,
     ) -> Result<(), Failure> {
-        let mut current: Option<(String, Type, Type)> = None;
+        let mut current: Option<(String, (Type, Type, Role))> = None;
         loop {
             let Some(line) = lines.next()? else { return Ok(()) };
             let line: Value = serde_json::from_slice(line).map_err(|error| lines.wrong(error))?;
@@ -274,13 +297,14 @@ impl Load {
             let name = text("table").or(self.table.as_deref());
             let name = name.ok_or_else(|| lines.wrong("no \"table\", and no --table"))?;
             let header = text("key_type").zip(text("value_type"));
-            let header = header.map(|(key, value)| TableTypes::new(key, value));
+            let is_multimap = text("kind") == Some("multimap");
+            let header = header.map(|(key, value)| TableTypes { is_multimap, ..TableTypes::new(key, value) });
             let is_header = header.is_some() && line.get("key").is_none();
-            let (_, key_type, value_type) = match &mut current {
+            let (_, (key_type, value_type, value_role)) = match &mut current {
                 Some(table) if table.0 == name && !is_header => table,
                 other => {
-                    let (key_type, value_type) = loader.begin_table(name, header.as_ref().or(types))?;
-                    other.insert((name.to_owned(), key_type, value_type))
+                    let types = loader.begin_table(name, header.as_ref().or(types))?;
+                    other.insert((name.to_owned(), types))
                 }
             };
             if is_header {
@@ -289,7 +313,7 @@ impl Load {
             let part = |name: &str| line.get(name).ok_or_else(|| lines.wrong(format!("no {name:?}")));
             let key = key_type.encode(part("key")?, Role::Key).map_err(|problem| lines.wrong(problem))?;
             let value =
-                value_type.encode(part("value")?, Role::Value).map_err(|problem| lines.wrong(problem))?;
+                value_type.encode(part("value")?, *value_role).map_err(|problem| lines.wrong(problem))?;
             loader.push(key, value, lines)?;
         }
     }
@@ -321,6 +345,19 @@ fn ordered_types(
             Ok((Some(given.clone()), Ordered::Bytes))
         }
     }
+}
+
+/// The types of a multimap table whose values are ordered in LMDB as those of `ordered` are here, and the type by which
+/// its values are stored. `types` are those of the keys, if any are given or known.
+fn multimap_types(
+    given: Option<&TableTypes>,
+    types: Option<TableTypes>,
+    ordered: Ordered,
+) -> (Option<TableTypes>, Ordered) {
+    let types = types.unwrap_or_else(|| TableTypes::new("bytes", "bytes"));
+    let value = given.map_or(ordered.name(), |given| &given.value).to_owned();
+    let ordered = if value == ordered.name() { ordered } else { Ordered::Bytes };
+    (Some(TableTypes { value, ..types }.multimap()), ordered)
 }
 
 /// `None` if there is nothing: a program that should have written it may have failed.

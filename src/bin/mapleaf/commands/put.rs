@@ -4,22 +4,25 @@ use std::io::{ErrorKind, Read, stdin};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mapleaf::{Db, Error, TableInfo, WriteTxn, admin};
+use mapleaf::{Db, Error, TableInfo, TableKind, WriteTxn, admin};
 
 use crate::interrupt::on_interrupt;
 use crate::notation::{Form, Notation};
 use crate::open::no_table;
 use crate::outcome::{Answer, Failure, file_failure, wrong};
+use crate::pairs::before_value;
 use crate::staging::create_file;
 use crate::table_types::TableTypes;
 use crate::types::Role;
 
-/// Puts an entry into a table, durably. It replaces an entry with the same key.
+/// Puts an entry into a table, durably. It replaces an entry with the same key; in a multimap table it adds a value to
+/// those of the key.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf put app.mapleaf users ada 'born 1815'
   mapleaf put app.mapleaf pictures logo < logo.png
-  mapleaf put --create u64,str app.mapleaf names 7 ada     creates the table, and the file, if they do not exist")]
+  mapleaf put --create u64,str app.mapleaf names 7 ada     creates the table, and the file, if they do not exist
+  mapleaf put --create str,u64 --multimap app.mapleaf tags rust 7")]
 pub(crate) struct Put {
     /// The database.
     file: PathBuf,
@@ -37,6 +40,9 @@ pub(crate) struct Put {
     /// Create the table, with keys and values of these types, if it does not exist; and the file.
     #[arg(long, value_name = "KEY_TYPE,VALUE_TYPE")]
     create: Option<TableTypes>,
+    /// Create it as a multimap table, whose keys have any number of values.
+    #[arg(long, requires = "create")]
+    multimap: bool,
 }
 
 /// What is said of a table or file that does not exist.
@@ -66,7 +72,13 @@ impl Put {
                 bytes
             }
         };
-        admin::raw_table_mut(&tx, &self.table)?.insert(&key, &value)?;
+        match table.kind {
+            TableKind::Multimap => {
+                let key = before_value(notation.key_type(), &key)?;
+                admin::raw_multimap_mut(&tx, &self.table)?.insert(&key, &value)?;
+            }
+            _ => drop(admin::raw_table_mut(&tx, &self.table)?.insert(&key, &value)?),
+        }
         tx.commit()?;
         Ok(Answer::Done)
     }
@@ -84,7 +96,8 @@ impl Put {
     fn find_or_create_table(&self, tx: &WriteTxn) -> Result<TableInfo, Failure> {
         let tables = tx.tables()?;
         let found = tables.iter().find(|table| table.name == self.table);
-        match (found, &self.create) {
+        let wanted = self.create.clone().map(|types| TableTypes { is_multimap: self.multimap, ..types });
+        match (found, &wanted) {
             (Some(table), Some(wanted)) if TableTypes::from(table) != *wanted => Err(wrong(format!(
                 "table {:?} exists, of {}, not of {wanted}: leave --create out",
                 self.table,
@@ -92,7 +105,7 @@ impl Put {
             ))),
             (Some(table), _) => Ok(table.clone()),
             (None, Some(types)) => {
-                admin::create_table(tx, &self.table, &types.key, &types.value)?;
+                types.create(tx, &self.table)?;
                 let created = tx.tables()?.into_iter().find(|table| table.name == self.table);
                 created.ok_or_else(|| wrong("the table was not created"))
             }

@@ -4,16 +4,17 @@ use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
-use mapleaf::admin;
+use mapleaf::KeyBytes;
 use serde_json::json;
 
 use crate::key_range::RangeArgs;
 use crate::notation::{Form, Notation};
 use crate::open::{find_table, open_read_only};
 use crate::outcome::{Answer, Failure};
+use crate::pairs::Entries;
 use crate::types::Role;
 
-/// Prints entries in the order of their keys: key, tab, value.
+/// Prints entries in the order of their keys: key, tab, value. Of a multimap table, each value is an entry.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf scan app.mapleaf users
@@ -34,7 +35,7 @@ pub(crate) struct Scan {
     /// At most this many entries.
     #[arg(long)]
     limit: Option<u64>,
-    /// Without the values.
+    /// Without the values; each key once.
     #[arg(long)]
     keys: bool,
     /// How keys are given, and keys and values shown.
@@ -49,27 +50,33 @@ impl Scan {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let db = open_read_only(&self.file)?;
         let rx = db.read()?;
-        let notation = Notation::new(self.form, &find_table(&rx, &self.table)?);
-        let mut range = admin::raw_table(&rx, &self.table)?.range(self.range.bounds(&notation)?);
+        let table = find_table(&rx, &self.table)?;
+        let notation = Notation::new(self.form, &table);
+        let mut range = Entries::of(&rx, &table, self.range.bounds(&notation)?)?;
+        let mut last_key: Option<KeyBytes> = None;
         let mut out = BufWriter::new(stdout().lock());
         let mut left = self.limit.unwrap_or(u64::MAX);
         while left > 0 {
             let entry = if self.reverse { range.next_back() } else { range.next() };
             let Some(entry) = entry else { break };
             let (key, value) = entry?;
+            if self.keys && last_key.as_ref() == Some(&key) {
+                continue;
+            }
             match (self.json, self.keys) {
                 (false, true) => writeln!(out, "{}", notation.text(&key, Role::Key))?,
                 (false, false) => {
-                    let (key, value) = (notation.text(&key, Role::Key), notation.text(value, Role::Value));
+                    let (key, value) = (notation.text(&key, Role::Key), notation.text(&value, Role::Value));
                     writeln!(out, "{key}\t{value}")?;
                 }
                 (true, true) => writeln!(out, "{}", json!({ "key": notation.json(&key, Role::Key) }))?,
                 (true, false) => {
-                    let (key, value) = (notation.json(&key, Role::Key), notation.json(value, Role::Value));
+                    let (key, value) = (notation.json(&key, Role::Key), notation.json(&value, Role::Value));
                     writeln!(out, "{}", json!({ "key": key, "value": value }))?;
                 }
             }
             left -= 1;
+            last_key = Some(key);
         }
         out.flush()?;
         Ok(Answer::Done)

@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::escape::escape;
 use crate::open::open_read_only;
 use crate::outcome::{Answer, Failure};
+use crate::table_types::{TableTypes, kind_name};
 
-/// Lists the tables: entries, depth of the tree, types of keys and values, name.
+/// Lists the tables: entries, depth of the tree, types of keys and values, whether it is a multimap table, name.
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf tables app.mapleaf
@@ -30,11 +31,11 @@ impl Tables {
             if self.json {
                 let line = json!({
                     "table": table.name, "key_type": table.key_type, "value_type": table.value_type,
-                    "entries": table.entries, "depth": table.depth,
+                    "kind": kind_name(table.kind), "entries": table.entries, "depth": table.depth,
                 });
                 writeln!(out, "{line}")?;
             } else {
-                let types = escape(format!("{} to {}", table.key_type, table.value_type).as_bytes());
+                let types = escape(TableTypes::from(&table).to_string().as_bytes());
                 let name = escape(table.name.as_bytes());
                 writeln!(out, "{:>12} {:>2}  {types:<24} {name}", table.entries, table.depth)?;
             }

@@ -27,6 +27,8 @@ pub(crate) struct Header {
     pub(crate) is_print: bool,
     /// Whether a key has several values: the section has a pair of lines for each of them.
     pub(crate) has_duplicates: bool,
+    /// Whether all values have one length.
+    pub(crate) has_fixed_values: bool,
     /// The order of keys.
     pub(crate) key_order: Order,
     /// The order of the values of one key.
@@ -66,6 +68,7 @@ pub(crate) fn read_header(lines: &mut InputLines) -> Result<Option<Header>, Fail
             }
             ("database", _) => header.name = Some(value.to_owned()),
             ("duplicates" | "dupsort", "1") => header.has_duplicates = true,
+            ("dupfixed", "1") => header.has_fixed_values = true,
             ("reversekey", "1") => header.key_order = Order::FromEnd,
             ("integerkey", "1") => header.key_order = Order::Integer,
             ("reversedup", "1") => header.value_order = Order::FromEnd,
@@ -130,7 +133,10 @@ pub(crate) fn write_header(out: &mut impl Write, header: &Header, map_size: u64)
     }
     writeln!(out, "type=btree\nmapsize={map_size}\nmaxreaders=126")?;
     if header.has_duplicates {
-        writeln!(out, "dupsort=1")?;
+        writeln!(out, "duplicates=1\ndupsort=1")?;
+    }
+    if header.has_fixed_values {
+        writeln!(out, "dupfixed=1")?;
     }
     match header.key_order {
         Order::Bytes => {}
@@ -140,7 +146,7 @@ pub(crate) fn write_header(out: &mut impl Write, header: &Header, map_size: u64)
     match header.value_order {
         Order::Bytes => {}
         Order::FromEnd => writeln!(out, "reversedup=1")?,
-        Order::Integer => writeln!(out, "dupfixed=1\nintegerdup=1")?,
+        Order::Integer => writeln!(out, "integerdup=1")?,
     }
     if let Some(types) = &header.types {
         writeln!(out, "{TYPES}={types}")?;

@@ -3,14 +3,15 @@
 //! Entries are put in many at a time, so that input in any order is sorted before it goes into the trees.
 
 use clap::ValueEnum;
-use mapleaf::{Db, WriteTxn, admin};
+use mapleaf::{Db, Error, WriteTxn, admin};
 
 use crate::exchange::input_lines::InputLines;
 use crate::human::{bytes, count, entries_text, rate};
 use crate::outcome::{Failure, wrong};
+use crate::pairs::before_value;
 use crate::progress::Progress;
 use crate::table_types::TableTypes;
-use crate::types::Type;
+use crate::types::{Role, Type};
 
 /// Entries are collected until they take this many bytes, and then put into their table.
 const RUN_BYTES: usize = 128 << 20;
@@ -43,6 +44,8 @@ pub(crate) struct Loader<'a> {
     tx: Option<WriteTxn>,
     /// The table that is being loaded, and those that have been.
     tables: Vec<String>,
+    /// The type of the keys, if the table is a multimap table.
+    multimap_key: Option<Type>,
     run: Vec<(Vec<u8>, Vec<u8>)>,
     run_bytes: usize,
     max_key_len: usize,
@@ -59,6 +62,7 @@ impl<'a> Loader<'a> {
             db,
             tx: Some(db.write()?),
             tables: Vec::new(),
+            multimap_key: None,
             run: Vec::new(),
             run_bytes: 0,
             max_key_len: db.max_key_len(),
@@ -73,12 +77,13 @@ impl<'a> Loader<'a> {
         self.tx.as_ref().ok_or_else(|| wrong("the transaction has ended"))
     }
 
-    /// The entries that follow go into this table, which is created if it does not exist. Returns its types.
+    /// The entries that follow go into this table, which is created if it does not exist. Returns its types, and the
+    /// role of its values.
     pub(crate) fn begin_table(
         &mut self,
         name: &str,
         types: Option<&TableTypes>,
-    ) -> Result<(Type, Type), Failure> {
+    ) -> Result<(Type, Type, Role), Failure> {
         self.store_run()?;
         let known = self.tx()?.tables()?.into_iter().find(|table| table.name == name);
         let is_ours = self.tables.iter().any(|other| other == name);
@@ -89,31 +94,48 @@ impl<'a> Loader<'a> {
                 )));
             }
             Some(table) => {
-                if !is_ours && self.options.existing == Existing::Replace {
-                    admin::raw_table_mut(self.tx()?, name)?.clear()?;
-                }
                 let found = TableTypes::from(table);
                 if let Some(wanted) = types.filter(|wanted| **wanted != found) {
                     return Err(wrong(format!("table {name:?} is of {found}, the input of {wanted}")));
+                }
+                if !is_ours && self.options.existing == Existing::Replace {
+                    match found.is_multimap {
+                        true => admin::raw_multimap_mut(self.tx()?, name)?.clear()?,
+                        false => admin::raw_table_mut(self.tx()?, name)?.clear()?,
+                    };
                 }
                 found
             }
             None => {
                 let types = types.cloned().unwrap_or_else(|| TableTypes::new("bytes", "bytes"));
-                admin::create_table(self.tx()?, name, &types.key, &types.value)?;
+                types.create(self.tx()?, name)?;
                 types
             }
         };
-        let types = (Type::of_name(&types.key), Type::of_name(&types.value));
+        let key_type = Type::of_name(&types.key);
+        self.multimap_key = types.is_multimap.then(|| key_type.clone());
+        let value_role = if types.is_multimap { Role::Key } else { Role::Value };
+        let types = (key_type, Type::of_name(&types.value), value_role);
         self.tables.retain(|other| other != name);
         self.tables.push(name.to_owned());
         Ok(types)
     }
 
     pub(crate) fn push(&mut self, key: Vec<u8>, value: Vec<u8>, lines: &InputLines) -> Result<(), Failure> {
-        if key.len() > self.max_key_len {
+        let (key, length, what) = match &self.multimap_key {
+            None => {
+                let length = key.len();
+                (key, length, "a key")
+            }
+            Some(key_type) => {
+                let key = before_value(key_type, &key).map_err(|failure| lines.wrong(failure.message))?;
+                let length = 1 + key.len() + value.len();
+                (key, length, "a key and a value")
+            }
+        };
+        if length > self.max_key_len {
             let problem =
-                format!("a key of {} bytes, more than the {} that it can have", key.len(), self.max_key_len);
+                format!("{what} of {length} bytes, more than the {} that it can have", self.max_key_len);
             if !self.options.skips_unsuitable {
                 return Err(lines
                     .wrong(problem + " (larger pages hold longer ones; --unsuitable skip leaves it out)"));
@@ -152,7 +174,12 @@ impl<'a> Loader<'a> {
         let run = std::mem::take(&mut self.run);
         self.run_bytes = 0;
         let Some(name) = self.tables.last() else { return Ok(()) };
-        admin::raw_table_mut(self.tx()?, name)?.insert_many(run)?;
+        match self.multimap_key {
+            Some(_) => {
+                admin::raw_multimap_mut(self.tx()?, name)?.insert_many::<Error>(run.into_iter().map(Ok))?;
+            }
+            None => drop(admin::raw_table_mut(self.tx()?, name)?.insert_many(run)?),
+        }
         Ok(())
     }
 

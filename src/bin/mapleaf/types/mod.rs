@@ -3,6 +3,7 @@
 
 mod as_text;
 mod from_json;
+mod pair;
 mod role;
 mod scalar;
 mod shape;

@@ -168,7 +168,7 @@ impl Type {
     }
 
     /// How many bytes each value has as an element of a tuple, if that is the same for all.
-    pub(super) fn fixed_size(&self) -> Option<usize> {
+    pub(crate) fn fixed_size(&self) -> Option<usize> {
         match self {
             Type::Scalar(scalar) => Some(scalar.size()),
             Type::Array(length) => Some(*length),

@@ -41,7 +41,7 @@ impl Type {
 
     /// Reads one value off the front of `rest`: all of it, for text and the like, if it `is_last`. `None` if that is
     /// not an encoding.
-    fn read(&self, rest: &mut &[u8], role: Role, is_last: bool) -> Option<Json> {
+    pub(super) fn read(&self, rest: &mut &[u8], role: Role, is_last: bool) -> Option<Json> {
         match self {
             Type::Scalar(scalar) => scalar.to_json(take(rest, scalar.size())?, role),
             Type::Array(length) => take(rest, *length).map(bytes_to_json),
@@ -158,7 +158,7 @@ fn read_elements<'a>(
 }
 
 /// Takes text or bytes that are not the last element of a key.
-fn take_delimited(rest: &mut &[u8]) -> Option<Vec<u8>> {
+pub(super) fn take_delimited(rest: &mut &[u8]) -> Option<Vec<u8>> {
     let (taken, after) = <(Vec<u8>, Vec<u8>) as Key>::decode(KeyBytes::from(*rest)).ok()?;
     *rest = &rest[rest.len() - after.len()..];
     Some(taken.to_vec())
