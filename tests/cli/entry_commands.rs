@@ -64,6 +64,56 @@ fn entries_are_shown_as_their_types_say() {
     assert_eq!((&stat["entries"], &stat["tables"]), (&6.into(), &3.into()));
 }
 
+/// Structs and enums of an application, keys in other orders, and types of other crates.
+#[test]
+fn types_are_known_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let types = "Visit{page: str, day: u32}, Visitor[0:Anonymous, 1:User{name: str, mail: option<str>}]";
+    let user = r#"{"User":{"mail":null,"name":"ada"}}"#;
+    answer(at, &["put", "--create", types, "a", "visits", r#"{"page":"home","day":2}"#, user]);
+    answer(at, &["put", "a", "visits", r#"{"page":"home","day":1}"#, "Anonymous"]);
+    answer(at, &["put", "a", "visits", r#"{"day":1,"page":"house"}"#, r#""Anonymous""#]);
+    let home =
+        format!("{{\"day\":1,\"page\":\"home\"}}\tAnonymous\n{{\"day\":2,\"page\":\"home\"}}\t{user}\n");
+    assert_eq!(answer(at, &["scan", "--prefix", r#"["home"]"#, "a", "visits"]), home);
+    assert_eq!(answer(at, &["scan", "--to", r#"["house"]"#, "a", "visits"]), home);
+    assert_eq!(answer(at, &["count", "--from", r#"{"page":"home","day":2}"#, "a", "visits"]), "2\n");
+    refused(at, &["get", "a", "visits", r#"{"page":"home"}"#], b"", 2, "an object of the fields page, day");
+    refused(at, &["put", "a", "visits", r#"["x",1]"#, "None"], b"", 2, "an object of the fields page, day");
+    answer(at, &["put", "--create", "Name(str),UserId(u64)", "a", "users", "7", "9"]);
+    assert_eq!(answer(at, &["scan", "a", "users"]), "7\t9\n");
+
+    answer(at, &["put", "--create", "(nocase,reverse<u64>),()", "a", "newest", r#"["Ada",1]"#, "null"]);
+    answer(at, &["put", "a", "newest", r#"["ADA",2]"#, "null"]);
+    assert_eq!(
+        answer(at, &["scan", "--keys", "--prefix", r#"["aDa"]"#, "a", "newest"]),
+        "[\"ada\",2]\n[\"ada\",1]\n"
+    );
+    let id = "01923456-789a-7bcd-8ef0-123456789abc";
+    answer(
+        at,
+        &[
+            "put",
+            "--create",
+            "uuid,(timestamp,date)",
+            "a",
+            "seen",
+            id,
+            r#"["1969-12-31T23:59:59.5Z","2026-02-28"]"#,
+        ],
+    );
+    assert_eq!(
+        answer(at, &["scan", "a", "seen"]),
+        format!("{id}\t[\"1969-12-31T23:59:59.5Z\",\"2026-02-28\"]\n")
+    );
+
+    let dump = answer(at, &["dump", "--format", "json", "a"]);
+    answer_to(at, &["load", "b"], dump.as_bytes());
+    assert_eq!(answer(at, &["dump", "--format", "json", "b"]), dump);
+    assert!(answer(at, &["tables", "b"]).contains("Visit{page:str,day:u32}"));
+}
+
 #[test]
 fn entries_are_put_and_deleted() {
     let (folder, path) = world();

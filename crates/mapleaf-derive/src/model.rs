@@ -133,6 +133,10 @@ impl Fields {
             {
                 return Err(Error::new(attribute.span(), "mapleaf has no attributes of fields"));
             }
+            if let Some(instead) = owned_instead(&field.ty) {
+                let problem = format!("a field of a key or value owns what it contains: {instead}");
+                return Err(Error::new(field.ty.span(), problem));
+            }
             match is_phantom(&field.ty) {
                 true => phantom.push(member),
                 false => {
@@ -232,6 +236,16 @@ fn is_phantom(type_: &Type) -> bool {
     }
 }
 
+/// What a field can be instead of a borrow, or of text or bytes without a size.
+fn owned_instead(type_: &Type) -> Option<&'static str> {
+    match type_ {
+        Type::Reference(_) => Some("`String` instead of `&str`, `Vec<u8>` instead of `&[u8]`"),
+        Type::Path(path) if path.path.is_ident("str") => Some("`String` instead of `str`"),
+        Type::Slice(_) => Some("`Vec<u8>` instead of `[u8]`"),
+        _ => None,
+    }
+}
+
 fn mentions(tokens: TokenStream, word: &str) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == word,
@@ -258,6 +272,10 @@ mod tests {
         assert!(
             borrowed.contains("`Named` has a lifetime") && borrowed.contains("`String` instead of `&str`")
         );
+        let borrowed = refusal(parse_quote! { struct Named { name: &'static str } });
+        assert!(borrowed.contains("`String` instead of `&str`"), "{borrowed}");
+        assert!(refusal(parse_quote! { struct Named { name: str } }).contains("`String` instead of `str`"));
+        assert!(refusal(parse_quote! { struct Blob([u8]); }).contains("`Vec<u8>` instead of `[u8]`"));
         let tree = refusal(parse_quote! { struct Tree { children: Vec<Tree> } });
         assert!(tree.contains("`Tree` contains itself") && tree.contains("entries of their own"));
         assert!(
