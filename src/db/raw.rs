@@ -16,8 +16,8 @@ use crate::shm::watermarks::Snapshot;
 ///
 /// # Errors
 ///
-/// [`Error::TableNotFound`] if the snapshot does not contain the table, [`Error::TableKindMismatch`] if it is a multimap
-/// table.
+/// [`Error::TableNotFound`] if the snapshot does not contain the table, [`Error::TableKindMismatch`] if it is a
+/// multimap table.
 ///
 /// ```
 /// # use mapleaf::{Db, Table, admin};

@@ -50,7 +50,8 @@ impl<'tx> RawMultimapRef<'tx> {
     }
 }
 
-/// A multimap table of any types in a write transaction. Made by [`admin::raw_multimap_mut`](crate::admin::raw_multimap_mut).
+/// A multimap table of any types in a write transaction. Made by
+/// [`admin::raw_multimap_mut`](crate::admin::raw_multimap_mut).
 ///
 /// Keys and values are bytes, and are stored unchanged: a key as the first element of a tuple is stored, a value as a
 /// key. If they are not, a read with the table's types returns [`Error::Decode`].
@@ -166,8 +167,8 @@ pub fn raw_multimap_mut<'tx>(tx: &'tx WriteTxn, name: &str) -> Result<RawMultima
     checked.map(|()| RawMultimapMut { pairs })
 }
 
-/// Creates an empty multimap table from the names of its types, as [`create_table`](crate::admin::create_table) creates an ordinary
-/// one.
+/// Creates an empty multimap table from the names of its types, as [`create_table`](crate::admin::create_table) creates
+/// an ordinary one.
 ///
 /// # Errors
 ///
