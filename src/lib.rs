@@ -90,6 +90,7 @@
 //!
 //! - Many entries at once: [`TableMut::insert_many`], [`TableMut::bulk_load`].
 //! - Undoing a part of a transaction: [`WriteTxn::savepoint`], [`WriteTxn::nested`].
+//! - Reading what is not committed yet by many threads: [`WriteTxn::view`].
 //! - Copies and backups: [`ReadTxn::copy`], [`restore`].
 //! - Waiting for commits of other processes: [`Db::watch`], [`Db::wait_for_commit`].
 //! - A shorter file: [`Db::compact`], [`Db::shrink`].
@@ -132,8 +133,8 @@ pub use db::WatchStream;
 pub use db::{
     AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Db, MultimapKeys, MultimapMut,
     MultimapRange, MultimapRef, OpenOptions, OwnedRange, OwnedTable, PairLoad, PendingCommit, Range, ReadTxn,
-    Savepoint, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UpdateOptions, Values, Watch,
-    WatchStopper, WriteTxn,
+    Savepoint, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UncommittedTable,
+    UncommittedView, UpdateOptions, Values, Watch, WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};
 pub use format::catalog::TableKind;

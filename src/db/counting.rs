@@ -9,10 +9,12 @@ use crate::base::KeyBuf;
 use crate::db::FoundEntry;
 use crate::db::iter::{EntrySource, decode_entry};
 use crate::db::read::TableRef;
+use crate::db::view::UncommittedTable;
 use crate::db::write::TableMut;
 use crate::error::Result;
 use crate::tree::nodes::TreeTop;
 use crate::tree::{boundaries, count_range, entry_of_rank, estimate_range, sample};
+use crate::txn::view::TreeView;
 use crate::types::{Encoded, Key, KeyRange, Value};
 
 /// A table as these methods read it.
@@ -257,6 +259,44 @@ impl<'tx, K: Key + ?Sized, V: Value + ?Sized> TableRef<'tx, K, V> {
     /// assert_eq!(counts?, [100, 100, 100]);
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
+    pub fn split_range(&self, range: impl KeyRange<K>, n: usize) -> Result<Vec<SplitRange<K>>> {
+        self.shape()?.split(&range, n)
+    }
+}
+
+impl<'tx, K: Key + ?Sized, V: Value + ?Sized> UncommittedTable<'tx, K, V> {
+    fn shape(&self) -> Result<Shape<'tx>> {
+        self.check()?;
+        let TreeView { nodes, top, entries } = self.tree;
+        Ok(Shape { source: EntrySource::Transaction(nodes), top, entries })
+    }
+
+    /// Returns the number of entries whose keys are in `range`. See [`TableRef::count`].
+    pub fn count(&self, range: impl KeyRange<K>) -> Result<u64> {
+        self.shape()?.count(&range)
+    }
+
+    /// Returns about how many entries have keys in `range`. See [`TableRef::estimate`].
+    pub fn estimate(&self, range: impl KeyRange<K>) -> Result<u64> {
+        self.shape()?.estimate(&range)
+    }
+
+    /// Returns the entry before which `n` others are. See [`TableRef::nth`].
+    pub fn nth(&self, n: u64) -> Result<Option<(K::Owned, V::Ref<'tx>)>> {
+        self.shape()?.nth::<K, V>(n)
+    }
+
+    /// Returns `count` entries that are chosen at random. See [`TableRef::sample`].
+    pub fn sample(&self, count: usize, seed: u64) -> Result<Vec<(K::Owned, V::Ref<'tx>)>> {
+        self.shape()?.sample::<K, V>(count, seed)
+    }
+
+    /// Cuts the table into `n` ranges of about equal size, for threads that each scan one. See [`TableRef::split`].
+    pub fn split(&self, n: usize) -> Result<Vec<SplitRange<K>>> {
+        self.split_range(.., n)
+    }
+
+    /// Cuts `range` into `n` ranges of about equal size. See [`TableRef::split_range`].
     pub fn split_range(&self, range: impl KeyRange<K>, n: usize) -> Result<Vec<SplitRange<K>>> {
         self.shape()?.split(&range, n)
     }

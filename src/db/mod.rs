@@ -18,6 +18,7 @@ mod suspended;
 mod table_info;
 mod ticket;
 mod update;
+mod view;
 mod watch;
 #[cfg(feature = "async")]
 mod watch_stream;
@@ -43,6 +44,7 @@ pub use self::suspended::SuspendedTxn;
 pub use self::table_info::TableInfo;
 pub use self::ticket::PendingCommit;
 pub use self::update::UpdateOptions;
+pub use self::view::{UncommittedTable, UncommittedView};
 pub use self::watch::{Watch, WatchStopper};
 #[cfg(feature = "async")]
 pub use self::watch_stream::WatchStream;

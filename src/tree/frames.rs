@@ -36,7 +36,7 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    pub(super) fn new(page_size: usize) -> Frames {
+    pub(super) const fn new(page_size: usize) -> Frames {
         Frames {
             page_size,
             slots: Vec::new(),
@@ -244,6 +244,16 @@ fn no_such_frame(at: ChildRef) -> Error {
 pub(crate) struct FramesOverPages<'a, S> {
     pub(super) source: &'a S,
     pub(super) frames: &'a Frames,
+}
+
+/// Of a tree that is not changed.
+static NO_FRAMES: Frames = Frames::new(0);
+
+impl<'a, S> FramesOverPages<'a, S> {
+    /// The nodes of a tree that the transaction has not changed.
+    pub(crate) fn without_frames(source: &'a S) -> FramesOverPages<'a, S> {
+        FramesOverPages { source, frames: &NO_FRAMES }
+    }
 }
 
 impl<S> Clone for FramesOverPages<'_, S> {

@@ -43,6 +43,7 @@ pub(crate) mod redirty;
 pub(crate) mod redo_log;
 pub(crate) mod replay;
 mod value_counts;
+pub(crate) mod view;
 pub(crate) mod watch;
 pub(crate) mod writer_mark;
 

@@ -409,7 +409,40 @@ fn work_at(tx: &mut WriteTxn, before: &State, random: &mut Random, page_size: us
         tx.tables().unwrap().into_iter().map(|info| (info.name, info.entries)).collect();
     let expected = state.iter().map(|(name, entries)| (name.clone(), entries.len() as u64)).collect();
     assert_eq!(found, expected);
+    if random.one_in(4) {
+        compare_view(tx, &state, random, page_size);
+    }
     state
+}
+
+/// What is not committed yet, as two other threads read it at the same time.
+fn compare_view(tx: &mut WriteTxn, state: &State, random: &mut Random, page_size: usize) {
+    let view = tx.view().unwrap();
+    let found: BTreeMap<String, u64> =
+        view.tables().unwrap().into_iter().map(|info| (info.name, info.entries)).collect();
+    assert!(state.iter().map(|(name, entries)| (name.clone(), entries.len() as u64)).eq(found));
+    let compare = |mut random: Random| {
+        for name in NAMES {
+            match state.get(name) {
+                Some(model) => {
+                    let table = view.table(&table(name)).unwrap();
+                    compare!(table, model, &mut random, page_size);
+                    let parts = table.split(3).unwrap();
+                    let found: usize = parts.into_iter().map(|part| table.range(part).count()).sum();
+                    assert_eq!((found, table.count(..).unwrap()), (model.len(), model.len() as u64));
+                }
+                None => {
+                    let error = view.table(&table(name)).unwrap_err();
+                    assert!(matches!(error, Error::TableNotFound { .. }), "{error}");
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for seed in [random.next(), random.next()] {
+            scope.spawn(move || compare(Random::new(seed)));
+        }
+    });
 }
 
 /// The database, and every state of it that a reader may still see, by transaction.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::common::process::{self, PATIENCE};
 use crate::common::{Random, assert_clean, child_task, run_child, scratch};
-use mapleaf::{Db, Durability, Error, ReadTxn, Table, TransactionId, Watch, WriteTxn};
+use mapleaf::{Db, Durability, Error, MultimapTable, ReadTxn, Table, TransactionId, Watch, WriteTxn};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 const BYTES: Table<u64, [u8]> = Table::new("bytes");
@@ -668,8 +668,24 @@ fn forks() {
     let deferred = db.write().unwrap();
     deferred.table(&NUMBERS).unwrap().insert(7, 7).unwrap();
     let ticket = deferred.commit_deferred().unwrap();
-    let writing = db.write().unwrap();
+    let mut writing = db.write().unwrap();
     writing.table(&NUMBERS).unwrap().insert(8, 8).unwrap();
+    let tags = MultimapTable::<u64, u64>::new("tags");
+    writing.multimap(&tags).unwrap().insert(1, 2).unwrap();
+    let view = writing.view().unwrap();
+    let (numbers, viewed_tags) = (view.table(&NUMBERS).unwrap(), view.multimap(&tags).unwrap());
+    let status = process::in_forked_child(|| {
+        let refused = [
+            is_forked(view.tables()),
+            is_forked(view.table(&NUMBERS)),
+            is_forked(numbers.get(8)),
+            is_forked(numbers.count(..)),
+            is_forked(numbers.iter().next().unwrap()),
+            is_forked(viewed_tags.get(1).next().unwrap()),
+        ];
+        refused.iter().position(|&refused| !refused).map_or(0, |at| at as i32 + 1)
+    });
+    assert_eq!(status.code(), Some(0), "the number of the call of a view that was not refused");
     let owned = Arc::new(db.read().unwrap()).owned_table(&NUMBERS).unwrap();
     let mut all = Some((reader, ticket, writing, db.clone()));
     let status = process::in_forked_child(|| {
@@ -692,6 +708,7 @@ fn forks() {
             is_forked(owned.iter().next().unwrap()),
             is_forked(owned.as_ref().iter().next_back().unwrap()),
             is_forked(writing.table(&NUMBERS)),
+            is_forked(writing.savepoint()),
             is_forked(writing.commit()),
             is_forked(ticket.wait()),
             is_forked(clone.check()),

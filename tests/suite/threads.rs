@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{BOTH_MODES, Random, assert_clean, is_long, scratch};
-use mapleaf::{Db, Durability, Error, PendingCommit, ReadTxn, Table, TransactionId};
+use mapleaf::{Db, Durability, Error, MultimapTable, PendingCommit, ReadTxn, Table, TransactionId};
 
 const NUMBERS: Table<u64, u64> = Table::new("numbers");
 
@@ -27,6 +27,69 @@ fn round_of(rx: &ReadTxn, count: u64) -> u64 {
     assert_eq!(numbers.get(count / 2).unwrap(), Some(round));
     assert!(numbers.get_many(0..count).unwrap().iter().all(|&other| other == Some(round)));
     round
+}
+
+/// What a transaction has changed, stored early, or not touched, read by threads while nothing is committed.
+#[test]
+fn threads_read_what_is_not_committed_yet() {
+    const COUNT: u64 = 20_000;
+    const UNTOUCHED: Table<u64, [u8]> = Table::new("untouched");
+    const CHANGED: Table<u64, [u8]> = Table::new("changed");
+    const TAGS: MultimapTable<u64, u64> = MultimapTable::new("tags");
+    let value = |key: u64, length: usize| vec![key as u8; length];
+    for dirty_memory in [0, 100_000, 256 << 20] {
+        let (_folder, path) = scratch();
+        let db = Db::options().dirty_memory(dirty_memory).open(&path).unwrap();
+        db.update(|tx| {
+            tx.table(&UNTOUCHED)?.insert_many((0..COUNT).map(|key| (key, value(key, 10))))?;
+            tx.table(&NUMBERS)?.insert(1, 1)?;
+            tx.table(&CHANGED)?.insert_many((0..COUNT).map(|key| (key, value(key, 30)))).map(drop)
+        })
+        .unwrap();
+        let mut tx = db.write().unwrap();
+        for key in (0..COUNT).step_by(7) {
+            tx.table(&CHANGED).unwrap().insert(key, value(key, 31)).unwrap();
+        }
+        tx.table(&CHANGED).unwrap().insert(COUNT, value(1, 300_000)).unwrap();
+        tx.table(&CHANGED).unwrap().insert(COUNT + 1, value(2, 30_000)).unwrap();
+        tx.multimap(&TAGS).unwrap().insert_many((0..1000).map(|tag| (3, tag))).unwrap();
+        tx.drop_table("numbers").unwrap();
+        let view = tx.view().unwrap();
+        assert!(matches!(view.table(&NUMBERS), Err(Error::TableNotFound { .. })));
+        assert!(matches!(
+            view.table(&Table::<u64, u64>::new("changed")),
+            Err(Error::TableTypeMismatch { .. })
+        ));
+        assert!(matches!(view.table(&Table::<u64, u64>::new("tags")), Err(Error::TableKindMismatch { .. })));
+        let names: Vec<_> =
+            view.tables().unwrap().into_iter().map(|info| (info.name, info.entries)).collect();
+        let expected = [("changed", COUNT + 2), ("tags", 1000), ("untouched", COUNT)];
+        assert_eq!(names, expected.map(|(name, entries)| (name.to_owned(), entries)));
+        thread::scope(|scope| {
+            let (changed, tags) = (view.table(&CHANGED).unwrap(), view.multimap(&TAGS).unwrap());
+            for part in changed.split_range(..COUNT, 4).unwrap() {
+                scope.spawn(move || {
+                    let untouched = view.table(&UNTOUCHED).unwrap();
+                    for entry in changed.range(part) {
+                        let (key, found) = entry.unwrap();
+                        assert_eq!(found, value(key, if key % 7 == 0 { 31 } else { 30 }));
+                        assert_eq!(untouched.get(key).unwrap(), Some(&value(key, 10)[..]));
+                    }
+                    assert_eq!(changed.get(COUNT).unwrap().unwrap().len(), 300_000);
+                    assert_eq!(changed.get(COUNT + 1).unwrap().unwrap(), value(2, 30_000));
+                    assert_eq!(changed.into_iter().count() as u64, COUNT + 2);
+                    assert_eq!((tags.len_of(3).unwrap(), tags.get(3).count()), (1000, 1000));
+                });
+            }
+        });
+        // The transaction goes on.
+        tx.table(&CHANGED).unwrap().remove(COUNT).unwrap();
+        std::mem::forget(tx.table(&UNTOUCHED).unwrap());
+        assert!(matches!(tx.view(), Err(Error::TableInUse { .. })));
+        tx.abort();
+        assert_eq!(db.read().unwrap().table(&CHANGED).unwrap().len(), COUNT);
+        assert_clean(&db);
+    }
 }
 
 fn write_round(db: &Db, count: u64, round: u64, durability: Durability) {

@@ -12,6 +12,8 @@ use crate::error::Result;
 use crate::format::multimap::PAIR;
 use crate::tree::multimap::{pair_count, value_count};
 use crate::tree::{self, RangeCursor, TreeTop};
+use crate::txn::database::Database;
+use crate::txn::view::{TransactionView, TreeView};
 use crate::types::{
     EncodeKey, Key, KeyRange, PairRange, encode_pair, encode_pair_key, encode_pair_range, encode_value_range,
 };
@@ -39,6 +41,8 @@ pub struct MultimapRef<'tx, K: ?Sized, V: ?Sized> {
     top: TreeTop,
     /// How many entries the tree has: pairs and counters.
     entries: u64,
+    /// The database, if the table is read through a view of a write transaction.
+    viewed: Option<&'tx Database>,
     types: Types<K, V>,
 }
 
@@ -58,7 +62,12 @@ impl<K: ?Sized, V: ?Sized> fmt::Debug for MultimapRef<'_, K, V> {
 
 impl<'tx, K: Key + ?Sized, V: Key + ?Sized> MultimapRef<'tx, K, V> {
     pub(super) fn new(source: EntrySource<'tx>, top: TreeTop, entries: u64) -> MultimapRef<'tx, K, V> {
-        MultimapRef { source, top, entries, types: PhantomData }
+        MultimapRef { source, top, entries, viewed: None, types: PhantomData }
+    }
+
+    pub(in crate::db) fn of_view(view: TransactionView<'tx>, tree: TreeView<'tx>) -> MultimapRef<'tx, K, V> {
+        let table = MultimapRef::new(EntrySource::Transaction(tree.nodes), tree.top, tree.entries);
+        MultimapRef { viewed: Some(view.core), ..table }
     }
 
     /// A table each of whose reads is an error.
@@ -74,6 +83,9 @@ impl<'tx, K: Key + ?Sized, V: Key + ?Sized> MultimapRef<'tx, K, V> {
     fn usable(&self) -> MultimapRef<'tx, K, V> {
         match self.source {
             EntrySource::Snapshot(reader) if reader.check_not_forked().is_err() => {
+                MultimapRef::refused(Refusal::Forked)
+            }
+            _ if self.viewed.is_some_and(|core| core.check_not_forked().is_err()) => {
                 MultimapRef::refused(Refusal::Forked)
             }
             _ => *self,
