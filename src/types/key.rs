@@ -258,16 +258,25 @@ impl<'a> KeyReader<'a> {
         }
     }
 
-    /// Takes the bytes up to the next byte 00, which must exist, and the two bytes from there on.
-    pub(super) fn take_piece(&mut self, piece: &mut Vec<u8>) -> Option<[u8; 2]> {
-        let zero = self.rest.iter().position(|&byte| byte == self.mask)?;
-        let (before, [first, second, after @ ..]) = self.rest.split_at(zero) else { return None };
+    /// Returns whether the bytes are within an odd number of `Reverse`.
+    #[inline]
+    pub(super) fn is_inverted(&self) -> bool {
+        self.mask != 0
+    }
+
+    /// Takes the bytes up to the next byte 00, which must exist, and the two bytes from there on. `MASK` is FF if the
+    /// reader is inverted, else 0; it is a constant so that reading other keys is not slower.
+    #[inline]
+    pub(super) fn take_piece<const MASK: u8>(&mut self, piece: &mut Vec<u8>) -> Option<[u8; 2]> {
+        let rest = self.rest;
+        let zero = rest.iter().position(|&byte| byte == MASK)?;
+        let (before, [first, second, after @ ..]) = rest.split_at(zero) else { return None };
         let start = piece.len();
         piece.extend_from_slice(before);
-        if self.mask != 0 {
-            piece[start..].iter_mut().for_each(|byte| *byte = !*byte);
+        if MASK != 0 {
+            piece[start..].iter_mut().for_each(|byte| *byte ^= MASK);
         }
         self.rest = after;
-        Some([first ^ self.mask, second ^ self.mask])
+        Some([first ^ MASK, second ^ MASK])
     }
 }

@@ -156,14 +156,15 @@ pub(super) fn read_bytes<'a>(
 ) -> Result<Cow<'a, [u8]>> {
     match place {
         KeyPosition::Last => Ok(reader.take_rest()),
-        KeyPosition::Inner => read_escaped(reader, type_name).map(Cow::Owned),
+        KeyPosition::Inner if reader.is_inverted() => read_escaped::<0xff>(reader, type_name).map(Cow::Owned),
+        KeyPosition::Inner => read_escaped::<0>(reader, type_name).map(Cow::Owned),
     }
 }
 
-fn read_escaped(reader: &mut KeyReader<'_>, type_name: &str) -> Result<Vec<u8>> {
+fn read_escaped<const MASK: u8>(reader: &mut KeyReader<'_>, type_name: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
-        match reader.take_piece(&mut bytes) {
+        match reader.take_piece::<MASK>(&mut bytes) {
             Some([0x00, 0x00]) => return Ok(bytes),
             Some([0x00, 0xff]) => bytes.push(0x00),
             _ => return Err(decode_error(type_name, "an element is not ended by two zero bytes")),
