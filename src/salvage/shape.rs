@@ -8,26 +8,40 @@ use crate::format::multimap::{COUNTER, COUNTER_COUNT, PAIR, decode_count};
 /// Returns whether `bytes` can be an encoding of the type with this name.
 pub(super) fn fits(type_name: &str, bytes: &[u8]) -> bool {
     match type_name {
-        "u8" | "i8" => bytes.len() == 1,
-        "u16" | "i16" => bytes.len() == 2,
-        "u32" | "i32" | "f32" => bytes.len() == 4,
-        "u64" | "i64" | "f64" => bytes.len() == 8,
-        "u128" | "i128" | "ipv6addr" => bytes.len() == 16,
-        "ipv4addr" => bytes.len() == 4,
-        "duration" | "systemtime" => bytes.len() == 12,
-        "socketaddrv4" => bytes.len() == 6,
-        "socketaddrv6" => bytes.len() == 26,
         "ipaddr" => matches!((bytes.first(), bytes.len()), (Some(4), 5) | (Some(6), 17)),
         "socketaddr" => matches!((bytes.first(), bytes.len()), (Some(4), 7) | (Some(6), 27)),
         "bool" => matches!(bytes, [0 | 1]),
-        "char" => bytes.len() == 4,
-        "()" => bytes.is_empty(),
         "str" => str::from_utf8(bytes).is_ok(),
-        _ => match type_name.strip_prefix("nonzero<").and_then(|rest| rest.strip_suffix('>')) {
-            Some(number) => fits(number, bytes),
-            None => fits_array(type_name, bytes).unwrap_or(true),
+        "nocase" => str::from_utf8(bytes).is_ok() && !bytes.iter().any(u8::is_ascii_uppercase),
+        _ => fixed_len(type_name).is_none_or(|length| bytes.len() == length),
+    }
+}
+
+/// The length of each encoding of the type, if that follows from its name.
+fn fixed_len(type_name: &str) -> Option<usize> {
+    let within = |open: &str, close: &str| type_name.strip_prefix(open)?.strip_suffix(close);
+    match type_name {
+        "()" => Some(0),
+        "u8" | "i8" | "bool" => Some(1),
+        "u16" | "i16" => Some(2),
+        "u32" | "i32" | "f32" | "char" | "ipv4addr" | "date" => Some(4),
+        "socketaddrv4" => Some(6),
+        "u64" | "i64" | "f64" | "time" => Some(8),
+        "duration" | "signedduration" | "systemtime" | "timestamp" | "datetime" => Some(12),
+        "u128" | "i128" | "ipv6addr" | "uuid" => Some(16),
+        "socketaddrv6" => Some(26),
+        _ => match (within("[u8;", "]"), within("nonzero<", ">").or(within("reverse<", ">"))) {
+            (Some(length), _) => length.parse().ok(),
+            (None, Some(inner)) => fixed_len(inner),
+            (None, None) => fixed_len(only_field(type_name)?),
         },
     }
+}
+
+/// The type of the only field of a struct such as `UserId(u64)`.
+fn only_field(type_name: &str) -> Option<&str> {
+    let (name, field) = type_name.strip_suffix(')')?.split_once('(')?;
+    (!name.is_empty() && !field.contains(',')).then_some(field)
 }
 
 /// Returns whether an entry can be one of a multimap table.
@@ -39,8 +53,36 @@ pub(super) fn fits_multimap(key: &[u8], value: &[u8]) -> bool {
     }
 }
 
-/// Returns whether the bytes fit `[u8;N]`, or `None` if the type is not of this form.
-fn fits_array(type_name: &str, bytes: &[u8]) -> Option<bool> {
-    let length: usize = type_name.strip_prefix("[u8;")?.strip_suffix(']')?.parse().ok()?;
-    Some(bytes.len() == length)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_follow_from_names() {
+        let lengths = [
+            ("u64", Some(8)),
+            ("()", Some(0)),
+            ("uuid", Some(16)),
+            ("timestamp", Some(12)),
+            ("[u8;7]", Some(7)),
+            ("[u16;7]", None),
+            ("nonzero<u32>", Some(4)),
+            ("reverse<u64>", Some(8)),
+            ("reverse<str>", None),
+            ("UserId(reverse<u64>)", Some(8)),
+            ("Outer(UserId(uuid))", Some(16)),
+            ("Marker()", None),
+            ("(u64)", None),
+            ("Pair(u8,u8)", None),
+            ("Visit{page:str}", None),
+            ("Event[0:Id(u64)]", None),
+            ("serde", None),
+        ];
+        for (name, length) in lengths {
+            assert_eq!(fixed_len(name), length, "{name}");
+        }
+        assert!(fits("nocase", b"ada") && !fits("nocase", b"Ada") && !fits("nocase", &[0xff]));
+        assert!(fits("reverse<bool>", &[0xff]) && !fits("bool", &[0xff]) && fits("serde", &[7]));
+        assert!(fits("UserId(u64)", &[0; 8]) && !fits("UserId(u64)", &[0; 7]));
+    }
 }
