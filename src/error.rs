@@ -237,6 +237,11 @@ pub enum Error {
         /// The maximum, in bytes.
         limit: usize,
     },
+    /// The key does not belong where the call is to insert it.
+    KeyOutOfOrder {
+        /// Where that is.
+        place: &'static str,
+    },
     /// The value is too large.
     ValueTooLarge {
         /// The value's encoded length, in bytes.
@@ -494,6 +499,7 @@ impl fmt::Display for Error {
                 "a key and a value of a multimap table have {length} bytes together: the limit is {limit} with this \
                  page size; shorten them, or create the database with larger pages"
             ),
+            Error::KeyOutOfOrder { place } => write!(f, "the key does not belong {place}; use `insert`"),
             Error::ValueTooLarge { length, limit } => {
                 write!(f, "a value of {length} bytes is too large: the limit is {limit}; store it in parts")
             }
@@ -568,6 +574,7 @@ fn io_kind(error: &Error) -> io::ErrorKind {
         | Error::TableNameTooLong { .. }
         | Error::KeyTooLong { .. }
         | Error::PairTooLong { .. }
+        | Error::KeyOutOfOrder { .. }
         | Error::ValueTooLarge { .. }
         | Error::NoSuchSavepoint
         | Error::SavepointInChange

@@ -131,10 +131,11 @@ pub use copy::{Copied, Restored, restore};
 #[cfg(feature = "async")]
 pub use db::WatchStream;
 pub use db::{
-    AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Db, MultimapKeys, MultimapMut,
-    MultimapRange, MultimapRef, OpenOptions, OwnedRange, OwnedTable, PairLoad, PendingCommit, Range, ReadTxn,
-    Savepoint, SplitRange, Stats, SuspendedTxn, TableInfo, TableMut, TableRef, UncommittedTable,
-    UncommittedView, UpdateOptions, Values, Watch, WatchStopper, WriteTxn,
+    AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Db, Drain, Entry, ExtractIf,
+    MultimapKeys, MultimapMut, MultimapRange, MultimapRef, OccupiedEntry, OpenOptions, OwnedRange,
+    OwnedTable, PairLoad, PendingCommit, Range, ReadTxn, Savepoint, SplitRange, Stats, SuspendedTxn,
+    TableInfo, TableMut, TableRef, UncommittedTable, UncommittedView, UpdateOptions, VacantEntry, Values,
+    Watch, WatchStopper, WriteTxn,
 };
 pub use error::{Corruption, Error, FileKind, Result};
 pub use format::catalog::TableKind;

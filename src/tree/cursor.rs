@@ -268,6 +268,11 @@ impl RangeCursor {
         Ok(Some((leaf, start..limit)))
     }
 
+    /// The leaf in which the front stands, once it has stepped.
+    pub(crate) fn front_leaf(&self) -> Option<ChildRef> {
+        self.front.as_ref().map(|path| path.leaf.node)
+    }
+
     /// Takes back the last step of `end`, which was over an entry: the next one comes to it again.
     #[cold]
     pub(crate) fn step_back(&mut self, end: End) {

@@ -119,7 +119,7 @@ impl LeafCount {
 
 /// The leaf at `at`.
 #[inline(always)]
-pub(super) fn leaf_at<'a>(nodes: impl Nodes<'a>, at: ChildRef) -> Result<LeafView<'a>> {
+pub(crate) fn leaf_at<'a>(nodes: impl Nodes<'a>, at: ChildRef) -> Result<LeafView<'a>> {
     view(nodes.node(at)?, 0)
 }
 

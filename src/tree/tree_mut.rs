@@ -314,6 +314,50 @@ impl TreeMut {
         Ok(value)
     }
 
+    /// The value of `key`, to be changed in place, if there is one. Its length stays.
+    pub(crate) fn value_mut<S: PageSource>(&mut self, source: &S, key: &[u8]) -> Result<Option<&mut [u8]>> {
+        if self.top.depth == 0 {
+            return Ok(None);
+        }
+        let place = self.locate(source, key)?;
+        if !place.found {
+            return Ok(None);
+        }
+        self.copy_path(source)?;
+        let (_, leaf) = self.leaf_of_path();
+        let view: LeafView<'_> = view(self.frames.get(leaf)?, 0)?;
+        let run = match view.value(place.index)? {
+            LeafValue::Inline(_) => {
+                return leaf::payload_mut(self.frames.get_mut(leaf)?, place.index).map(Some);
+            }
+            LeafValue::Overflow { first, .. } if first.is_frame() => first,
+            LeafValue::Overflow { first, length } => {
+                self.own_run(source, leaf, place.index, first, length)?
+            }
+        };
+        self.frames.get_mut(run).map(|run| Some(overflow::value_mut(run)))
+    }
+
+    /// Copies the overflow extent of an entry into a frame, and retires it.
+    fn own_run<S: PageSource>(
+        &mut self,
+        source: &S,
+        leaf: ChildRef,
+        index: usize,
+        first: ChildRef,
+        length: u64,
+    ) -> Result<ChildRef> {
+        let old = overflow::value(source.overflow(finished(first)?)?, length)?;
+        let mut run = overflow::new_run(self.page_size, length)?;
+        overflow::value_mut(&mut run).copy_from_slice(old);
+        self.release_run(source, first)?;
+        let first = self.frames.add(run);
+        let value = payload(NewValue::InFrame { first, length });
+        value.write(leaf::payload_mut(self.frames.get_mut(leaf)?, index)?);
+        self.flag_path()?; // of a damaged page the flag may be missing
+        Ok(first)
+    }
+
     /// Whether a key is short enough.
     pub(crate) fn check_key(&self, key: &[u8]) -> Result<()> {
         let limit = page::max_key_len(self.page_size);

@@ -19,7 +19,8 @@ pub(crate) struct OpenTable {
     pub(crate) entry: TableEntry,
     /// Whether pages were stored early because entries were only appended.
     pub(super) is_stored_as_it_grows: bool,
-    /// The key of an entry whose value the caller may still be filling in: its record has the value when that ends.
+    /// The key of an entry whose value the caller may still be filling in or changing: its record has the value when
+    /// that ends.
     pub(super) reserved: Option<Vec<u8>>,
     /// In a multimap table: what its counters do not know yet.
     pub(super) value_counts: ValueCounts,

@@ -5,8 +5,8 @@
 //! - Each open table's tree is with its `TableMut`; the others are in the transaction. So the same table is never open
 //!   twice.
 //! - L5: what a change has done is in the transaction's record as soon as it has succeeded, in the order of the
-//!   changes. A value that the caller fills in itself ([`Transaction::reserve`]) is there before the next change of
-//!   the table.
+//!   changes. A value that the caller fills in or changes itself ([`Transaction::reserve`],
+//!   [`Transaction::value_mut`]) is there before the next change of the table.
 
 use std::ops::{Bound, Range};
 
@@ -224,6 +224,34 @@ impl Transaction {
             self.log(&table.name, Operation::Put { key, value });
         }
         Ok(is_appended)
+    }
+
+    /// Inserts an entry after all others. Returns `false`, and changes nothing, if its key is not greater than theirs.
+    pub(crate) fn append_only(&self, table: &mut OpenTable, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.check_usable()?;
+        table.tree.check_limits(key, &NewValue::Bytes(value))?;
+        self.keep_for_savepoint(table);
+        if self.append(table, key, value)? {
+            return Ok(true);
+        }
+        let last = table.tree.outermost(&self.core().pages, End::Back)?;
+        if last.is_some_and(|(last, _)| *last >= *key) {
+            return Ok(false);
+        }
+        self.insert(table, key, value)
+    }
+
+    /// Returns the value of `key`, for the caller to change in place, if there is one.
+    pub(crate) fn value_mut<'a>(
+        &'a self,
+        table: &'a mut OpenTable,
+        key: &[u8],
+    ) -> Result<Option<&'a mut [u8]>> {
+        self.change(table, |OpenTable { tree, reserved, .. }, pages| {
+            let value = tree.value_mut(pages, key)?;
+            *reserved = value.is_some().then(|| key.to_vec());
+            Ok(value)
+        })
     }
 
     /// Inserts an entry whose value is `length` zeros, for the caller to fill in.

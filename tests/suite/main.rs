@@ -15,6 +15,7 @@ mod compaction;
 mod copy;
 mod disk_full;
 mod docs;
+mod entries;
 mod errors;
 mod exclusion;
 mod failing_disk;

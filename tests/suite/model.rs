@@ -96,7 +96,7 @@ fn some_range(random: &mut Random, page_size: usize) -> (Bound<Vec<u8>>, Bound<V
 }
 
 /// `BTreeMap::range` panics where ours is empty.
-fn is_within(key: &[u8], (lower, upper): &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
+pub(crate) fn is_within(key: &[u8], (lower, upper): &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> bool {
     let above = match lower {
         Bound::Included(lower) => key >= &lower[..],
         Bound::Excluded(lower) => key > &lower[..],
@@ -201,6 +201,11 @@ fn compare_snapshot(rx: &ReadTxn, state: &State, random: &mut Random, page_size:
 /// One change of one table, in the database and in the model.
 fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mut Random, page_size: usize) {
     let key = some_key(random, page_size);
+    if random.one_in(4) {
+        let value = some_value(random, page_size);
+        let range = some_range(random, page_size);
+        return crate::entries::change(table, model, random, (key, value, range));
+    }
     match random.below(40) {
         0..=13 => {
             let value = some_value(random, page_size);

@@ -62,6 +62,7 @@ impl From<Error> for Failure {
             | Error::KeyTooLong { .. }
             | Error::PairTooLong { .. }
             | Error::TableKindMismatch { .. }
+            | Error::KeyOutOfOrder { .. }
             | Error::ValueTooLarge { .. }
             | Error::InvalidOption { .. }
             | Error::WrongBase { .. }

@@ -105,13 +105,31 @@ impl Change {
     fn make(&self, tx: &WriteTxn) -> Result<()> {
         match *self {
             Change::Put { table, key, key_len, stamp, length } => {
-                tx.table(&table_of(table))?.insert(key_of(key, key_len), value_of(stamp, length))?;
+                let (mut table, key) = (tx.table(&table_of(table))?, key_of(key, key_len));
+                let value = value_of(stamp, length);
+                // The result is the same, whichever way.
+                match stamp % 4 {
+                    0 => drop(table.entry(key)?.insert_entry(value)?),
+                    1 => table.update(key, |_| Some(value))?,
+                    2 => match table.get_mut(&key)? {
+                        Some(old) if old.len() == value.len() => old.copy_from_slice(&value),
+                        _ => drop(table.insert(key, value)?),
+                    },
+                    _ => drop(table.insert(key, value)?),
+                }
             }
             Change::Remove { table, key, key_len } => {
                 tx.table(&table_of(table))?.remove(key_of(key, key_len))?;
             }
             Change::RemoveRange { table, from, to } => {
-                tx.table(&table_of(table))?.remove_range(&key_of(from, 0)[..]..&key_of(to, 0)[..])?;
+                let (mut table, from_key, to_key) =
+                    (tx.table(&table_of(table))?, key_of(from, 0), key_of(to, 0));
+                let range = &from_key[..]..&to_key[..];
+                match from % 3 {
+                    0 => table.extract_if(range, |_, _| true).try_for_each(|entry| entry.map(drop))?,
+                    1 => table.drain(range).take(2).try_for_each(|entry| entry.map(drop))?,
+                    _ => drop(table.remove_range(range)?),
+                }
             }
             Change::Clear { table } => {
                 tx.table(&table_of(table))?.clear()?;
