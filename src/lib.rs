@@ -131,8 +131,8 @@ pub use copy::{Copied, Restored, restore};
 #[cfg(feature = "async")]
 pub use db::WatchStream;
 pub use db::{
-    AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Db, Drain, Entry, ExtractIf,
-    MultimapKeys, MultimapMut, MultimapRange, MultimapRef, OccupiedEntry, OpenOptions, OwnedRange,
+    AccessPattern, BulkLoad, CheckOptions, Compaction, CopyOptions, Cursor, CursorMut, Db, Drain, Entry,
+    ExtractIf, MultimapKeys, MultimapMut, MultimapRange, MultimapRef, OccupiedEntry, OpenOptions, OwnedRange,
     OwnedTable, PairLoad, PendingCommit, Range, ReadTxn, Savepoint, SplitRange, Stats, SuspendedTxn,
     TableInfo, TableMut, TableRef, UncommittedTable, UncommittedView, UpdateOptions, VacantEntry, Values,
     Watch, WatchStopper, WriteTxn,

@@ -332,6 +332,7 @@ impl<K: Key + ?Sized, V: Value + ?Sized> TableMut<'_, K, V> {
     /// })?;
     /// # Ok::<(), mapleaf::Error>(())
     /// ```
+    #[doc(alias = "MDB_NOOVERWRITE")]
     pub fn entry(&mut self, key: impl EncodeKey<K>) -> Result<Entry<'_, K, V>> {
         self.transaction.check_usable()?;
         let key = KeyBuf::from(&*key.encode_key());

@@ -34,17 +34,17 @@ use crate::tree::nodes::{LeafCount, Nodes, TreeTop, branch_at, leaf_at, resolve}
 
 /// One node on the way down, and where in it the path goes on; in the leaf, the entry that the path stands before.
 #[derive(Clone, Copy, Debug)]
-struct Step {
-    node: ChildRef,
-    index: usize,
+pub(super) struct Step {
+    pub(super) node: ChildRef,
+    pub(super) index: usize,
 }
 
 /// A way from the root to a place in a leaf.
 #[derive(Clone, Debug)]
-struct Path {
+pub(super) struct Path {
     /// The branches, root first.
     above: Vec<Step>,
-    leaf: Step,
+    pub(super) leaf: Step,
 }
 
 impl Path {
@@ -308,10 +308,10 @@ impl RangeCursor {
         let is_new = if end == End::Front { self.front.is_none() } else { self.back.is_none() };
         // An open end needs no comparing, so no descent, until it is asked for.
         if self.front.is_none() && (end == End::Front || self.lower != Bound::Unbounded) {
-            self.front = Some(place(nodes, self.top, &self.lower, End::Front, end)?);
+            self.front = Some(descend(nodes, self.top, &self.lower, End::Front, end)?);
         }
         if self.back.is_none() && (end == End::Back || self.upper != Bound::Unbounded) {
-            self.back = Some(place(nodes, self.top, &self.upper, End::Back, end)?);
+            self.back = Some(descend(nodes, self.top, &self.upper, End::Back, end)?);
         }
         let RangeCursor { lower, upper, front, back, leaves, .. } = self;
         let (path, other, bound) = match end {
@@ -363,7 +363,7 @@ impl RangeCursor {
 
 /// Descends to `bound`: to the position before the first entry within a lower bound, or after the last entry within
 /// an upper one. The entries there are prefetched if the cursor is `going` from that end.
-fn place<'a>(
+pub(super) fn descend<'a>(
     nodes: impl Nodes<'a>,
     top: TreeTop,
     bound: &Bound<KeyBuf>,
@@ -440,7 +440,11 @@ fn extend_to<'a>(
 /// Moves from any place in a leaf to the beginning of the next leaf, and counts it; `false` if there is none. A
 /// cursor that has gone from leaf to leaf before will do it again, so the leaf after the next is asked for; a short
 /// range is over before that.
-fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
+pub(super) fn to_next_leaf<'a>(
+    nodes: impl Nodes<'a>,
+    path: &mut Path,
+    leaves: &mut LeafCount,
+) -> Result<bool> {
     for depth in (0..path.above.len()).rev() {
         let level = (path.above.len() - depth) as u8;
         let Step { node, index } = path.above[depth];
@@ -456,7 +460,11 @@ fn to_next_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCou
 }
 
 /// Moves from any place in a leaf to the end of the leaf before, likewise.
-fn to_previous_leaf<'a>(nodes: impl Nodes<'a>, path: &mut Path, leaves: &mut LeafCount) -> Result<bool> {
+pub(super) fn to_previous_leaf<'a>(
+    nodes: impl Nodes<'a>,
+    path: &mut Path,
+    leaves: &mut LeafCount,
+) -> Result<bool> {
     for depth in (0..path.above.len()).rev() {
         let level = (path.above.len() - depth) as u8;
         let Step { node, index } = path.above[depth];

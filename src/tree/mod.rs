@@ -1,7 +1,7 @@
 //! The B+tree: search, cursors, insertion, deletion, balance. It reaches pages through two traits and depends on no
 //! file and no transaction, so it runs on a `Vec` of pages in tests and under Miri.
 //!
-//! Reading (`get`, `cursor`, `leaves`, `count`, `sample`, `split`, `walk`, `newer`) is written against
+//! Reading (`get`, `cursor`, `entry_cursor`, `leaves`, `count`, `sample`, `split`, `walk`, `newer`) is written against
 //! [`nodes::Nodes`]: finished pages alone, or a write transaction's frames over them. Changing is [`TreeMut`]'s:
 //! `tree_mut` (state, insertion), `remove`, `balance` (over `items`), `redistribute`, `move_down`, `seal`,
 //! `savepoints`.
@@ -9,6 +9,7 @@
 mod balance;
 mod count;
 pub(crate) mod cursor;
+pub(crate) mod entry_cursor;
 mod frames;
 pub(crate) mod get;
 mod items;
@@ -36,6 +37,7 @@ mod tests;
 pub(crate) use {
     count::{Bounds, count_range, entry_of_rank, estimate_range},
     cursor::{End, OpenLeaf, RangeCursor},
+    entry_cursor::{EntryCursor, Landing, Movement},
     frames::FramesOverPages,
     get::{get, get_many},
     leaves::Leaves,

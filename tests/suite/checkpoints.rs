@@ -552,7 +552,7 @@ fn a_full_disk_at_recovery_loses_nothing() {
 fn each_way_to_change_a_table_is_replayed() {
     type Change = fn(&mut mapleaf::TableMut<'_, u64, [u8]>) -> Result<()>;
     const ENTRIES: Table<u64, [u8]> = Table::new("entries");
-    let changes: [(&str, Change); 22] = [
+    let changes: [(&str, Change); 25] = [
         ("insert", |table| table.insert(5000, [1; 9]).map(drop)),
         ("replace", |table| table.replace(4, [2; 700]).map(drop)),
         ("insert_many", |table| table.insert_many((0..30).map(|key| (key * 7, [3; 5]))).map(drop)),
@@ -564,12 +564,30 @@ fn each_way_to_change_a_table_is_replayed() {
             mapleaf::Entry::Vacant(_) => Ok(()),
         }),
         ("update", |table| table.update(5, |old| old.map(|old| [old, b"more"].concat()))),
-        ("get_mut", |table| Ok(table.get_mut(11)?.into_iter().for_each(|value| value[3] ^= 1))),
+        ("get_mut", |table| table.get_mut(11).map(|value| value.unwrap()[3] ^= 1)),
         ("append", |table| table.append(5000, [6; 8])),
         ("extract_if, half-way", |table| {
             table.extract_if(100.., |key, _| key % 3 > 0).take(400).try_for_each(|entry| entry.map(drop))
         }),
         ("drain, half-way", |table| table.drain(100..900).take(300).try_for_each(|entry| entry.map(drop))),
+        ("cursor, replacing", |table| {
+            let mut cursor = table.cursor_mut();
+            cursor.seek(700)?;
+            while cursor.next()?.is_some_and(|(key, _)| key < 800) {
+                cursor.replace([7; 20])?;
+            }
+            Ok(())
+        }),
+        ("cursor, removing", |table| {
+            let mut cursor = table.cursor_mut();
+            cursor.seek(600)?;
+            for _ in 0..200 {
+                cursor.remove()?;
+                cursor.previous()?;
+            }
+            Ok(())
+        }),
+        ("cursor, inserting", |table| table.cursor_mut().insert(7000, [8; 5]).map(drop)),
         ("remove", |table| table.remove(8).map(drop)),
         ("take", |table| table.take(10).map(drop)),
         ("pop_first", |table| (0..70).try_for_each(|_| table.pop_first().map(drop))),

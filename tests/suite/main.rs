@@ -13,6 +13,7 @@ mod check;
 mod checkpoints;
 mod compaction;
 mod copy;
+mod cursors;
 mod disk_full;
 mod docs;
 mod entries;

@@ -201,6 +201,10 @@ fn compare_snapshot(rx: &ReadTxn, state: &State, random: &mut Random, page_size:
 /// One change of one table, in the database and in the model.
 fn change(table: &mut TableMut<'_, [u8], [u8]>, model: &mut Entries, random: &mut Random, page_size: usize) {
     let key = some_key(random, page_size);
+    if random.one_in(8) {
+        let entry = |random: &mut Random| (some_key(random, page_size), some_value(random, page_size));
+        return crate::cursors::change(table, model, random, entry);
+    }
     if random.one_in(4) {
         let value = some_value(random, page_size);
         let range = some_range(random, page_size);

@@ -109,6 +109,7 @@ impl Change {
                 let value = value_of(stamp, length);
                 // The result is the same, whichever way.
                 match stamp % 4 {
+                    0 if stamp % 8 > 0 => drop(table.cursor_mut().insert(key, value)?),
                     0 => drop(table.entry(key)?.insert_entry(value)?),
                     1 => table.update(key, |_| Some(value))?,
                     2 => match table.get_mut(&key)? {

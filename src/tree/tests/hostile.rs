@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE};
 use crate::tree::pages::TreeRoot;
 use crate::tree::{
-    NewValue, OpenLeaf, RangeCursor, TreeMut, boundaries, count_range, entry_of_rank, estimate_range, get,
-    get_many, sample, walk,
+    EntryCursor, Movement, NewValue, OpenLeaf, RangeCursor, TreeMut, boundaries, count_range, entry_of_rank,
+    estimate_range, get, get_many, sample, walk,
 };
 
 /// A small random generator (xorshift64*): the tests are the same each time.
@@ -98,6 +98,17 @@ fn read_everything(pages: &Pages, root: &TreeRoot) {
         value_or_corrupt(sample(pages, root, root.entries, count, 3));
         value_or_corrupt(boundaries(pages, root, bounds, count * 2));
     }
+    let mut cursor = EntryCursor::new();
+    for movement in [Movement::Next, Movement::Stay, Movement::Exact(&keys[9]), Movement::Previous] {
+        // A walk in one direction ends, whatever the pages say.
+        while let Some(mut landing) = value_or_corrupt(cursor.find(pages, root.into(), movement)) {
+            let found = landing.take_entry();
+            cursor.land(landing);
+            if found.is_none() || !matches!(movement, Movement::Next | Movement::Previous) {
+                break;
+            }
+        }
+    }
     value_or_corrupt(walk(
         pages,
         root,
@@ -114,6 +125,7 @@ fn change_everything(pages: &Pages, root: &TreeRoot, random: &mut Random) {
         let key = &keys[random.below(keys.len())];
         let done = match random.below(5) {
             0 => value_or_corrupt(tree.remove(pages, key)).is_some(),
+            1 if random.below(2) == 0 => value_or_corrupt(tree.value_mut(pages, key)).is_some(),
             1 => value_or_corrupt(tree.reserve(pages, key, random.below(3000))).is_some(),
             2 => {
                 let (lower, upper) =
