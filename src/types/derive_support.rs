@@ -12,7 +12,7 @@ pub const fn sum_of_sizes(sizes: &[Option<usize>]) -> Option<usize> {
 
 /// Appends a field that is not the last.
 #[inline]
-pub fn push_element<V: Value + EncodeValue<V>>(encoder: &mut Encoder, value: &V) -> Result<()> {
+pub fn push_element<V: Value>(encoder: &mut Encoder, value: &impl EncodeValue<V>) -> Result<()> {
     value_tuple::push_element::<V>(encoder, value)
 }
 

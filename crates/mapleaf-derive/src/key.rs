@@ -2,21 +2,19 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Ident, parse_quote};
+use syn::{Ident, Type, WherePredicate, parse_quote};
 
 use crate::model::{Field, Fields, Model, Shape};
 use crate::type_name::type_name;
 
 /// mapleaf implements its traits for tuples of at most that many elements; the same holds for those that stand for
 /// fields.
-const MAX_TUPLE: usize = 12;
+pub(crate) const MAX_TUPLE: usize = 12;
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let ident = &model.ident;
     let name = type_name(model, &quote!(::mapleaf::Key));
-    let generics = model.generics_where(
-        |type_| parse_quote!(#type_: ::mapleaf::Key<Owned = #type_> + ::mapleaf::EncodeKey<#type_>),
-    );
+    let generics = model.generics_where(condition);
     let (_, type_generics, _) = model.generics.split_for_impl();
     let (impl_generics, _, conditions) = generics.split_for_impl();
     let (read, encode) = match &model.shape {
@@ -156,9 +154,7 @@ fn tuple_form(model: &Model, fields: &[Field], count: usize) -> TokenStream {
     let ident = &model.ident;
     let (_, type_generics, _) = model.generics.split_for_impl();
     let given: Vec<Ident> = (0..count).map(|index| format_ident!("__Given{index}")).collect();
-    let mut generics = model.generics_where(
-        |type_| parse_quote!(#type_: ::mapleaf::Key<Owned = #type_> + ::mapleaf::EncodeKey<#type_>),
-    );
+    let mut generics = model.generics_where(condition);
     for (given, Field { type_, .. }) in given.iter().zip(fields) {
         generics.params.push(parse_quote!(#given: ::mapleaf::EncodeKey<#type_>));
     }
@@ -202,4 +198,9 @@ fn tuple_form(model: &Model, fields: &[Field], count: usize) -> TokenStream {
             }
         }
     }
+}
+
+/// What must hold for a field's type that depends on a parameter.
+fn condition(type_: &Type) -> WherePredicate {
+    parse_quote!(#type_: ::mapleaf::Key<Owned = #type_> + ::mapleaf::EncodeKey<#type_>)
 }

@@ -106,7 +106,8 @@ pub fn derive_key(input: TokenStream) -> TokenStream {
 ///
 /// Each field's type must be a type of values whose owned form is itself: `String`, not `str`. A value is read into the
 /// type itself, which copies text and bytes; a tuple of the same fields reads them in place. The encoding is that of
-/// the tuple; an enum has a byte before it, the tag of the variant.
+/// the tuple; an enum has a byte before it, the tag of the variant. A tuple of what stands for the fields can be given
+/// for a struct: `("pen", 3)` for an `Item` below.
 ///
 /// The type's name, the attributes and the limits are those of `Key`.
 ///

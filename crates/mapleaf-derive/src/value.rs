@@ -1,28 +1,26 @@
 //! `#[derive(Value)]`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::parse_quote;
+use quote::{format_ident, quote};
+use syn::{Ident, Index, Type, WherePredicate, parse_quote};
 
-use crate::key::pattern;
+use crate::key::{MAX_TUPLE, pattern};
 use crate::model::{Field, Fields, Model, Shape};
 use crate::type_name::type_name;
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let ident = &model.ident;
     let name = type_name(model, &quote!(::mapleaf::Value));
-    let generics = model.generics_where(
-        |type_| parse_quote!(#type_: ::mapleaf::Value<Owned = #type_> + ::mapleaf::EncodeValue<#type_>),
-    );
+    let generics = model.generics_where(condition);
     let (_, type_generics, _) = model.generics.split_for_impl();
     let (impl_generics, _, conditions) = generics.split_for_impl();
     let (size, decode, encode) = match &model.shape {
         Shape::Struct(fields) => of_struct(fields),
         Shape::Enum(_) => of_enum(model),
     };
-    let as_bytes = match &model.shape {
-        Shape::Struct(fields) => of_one_field(fields),
-        Shape::Enum(_) => TokenStream::new(),
+    let (as_bytes, tuple_form) = match &model.shape {
+        Shape::Struct(fields) => (of_one_field(fields), tuple_form(model, &fields.stored)),
+        Shape::Enum(_) => Default::default(),
     };
     quote! {
         #[automatically_derived]
@@ -55,6 +53,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
             #as_bytes
         }
+
+        #tuple_form
     }
 }
 
@@ -139,4 +139,38 @@ fn encode(fields: &Fields) -> TokenStream {
         #(#before)*
         <#type_ as ::mapleaf::EncodeValue<#type_>>::encode_value_into(#variable, encoder)
     }
+}
+
+/// A tuple of what stands for the fields stands for the value.
+fn tuple_form(model: &Model, fields: &[Field]) -> TokenStream {
+    let Some((last, before)) = fields.split_last().filter(|_| fields.len() <= MAX_TUPLE) else {
+        return TokenStream::new();
+    };
+    let ident = &model.ident;
+    let (_, type_generics, _) = model.generics.split_for_impl();
+    let given: Vec<Ident> = (0..fields.len()).map(|index| format_ident!("__Given{index}")).collect();
+    let mut generics = model.generics_where(condition);
+    for (given, Field { type_, .. }) in given.iter().zip(fields) {
+        generics.params.push(parse_quote!(#given: ::mapleaf::EncodeValue<#type_>));
+    }
+    let (impl_generics, _, conditions) = generics.split_for_impl();
+    let statements = before.iter().enumerate().map(|(index, Field { type_, .. })| {
+        let index = Index::from(index);
+        quote!(::mapleaf::derive_support::push_element::<#type_>(encoder, &self.#index)?;)
+    });
+    let (last_type, last_index) = (&last.type_, Index::from(before.len()));
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics ::mapleaf::EncodeValue<#ident #type_generics> for (#(#given,)*) #conditions {
+            fn encode_value_into(&self, encoder: &mut ::mapleaf::Encoder) -> ::mapleaf::Result<()> {
+                #(#statements)*
+                ::mapleaf::EncodeValue::<#last_type>::encode_value_into(&self.#last_index, encoder)
+            }
+        }
+    }
+}
+
+/// What must hold for a field's type that depends on a parameter.
+fn condition(type_: &Type) -> WherePredicate {
+    parse_quote!(#type_: ::mapleaf::Value<Owned = #type_> + ::mapleaf::EncodeValue<#type_>)
 }

@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use mapleaf::{Db, Element, EncodeKey, EncodeValue, Error, Key, KeyBytes, NoCase, Table, Value};
+use mapleaf::{
+    Db, Element, EncodeKey, EncodeValue, Error, Key, KeyBytes, MultimapTable, NoCase, Table, Value,
+};
 
 #[derive(Key, Value, Element, Clone, PartialEq, PartialOrd, Debug)]
 struct Visit {
@@ -221,6 +223,7 @@ const VISITS: Table<Visit, Event> = Table::new("visits");
 fn tuples_stand_for_fields() -> mapleaf::Result<()> {
     const PAIRS: Table<Pair<u8, String>, ()> = Table::new("pairs");
     const USERS: Table<UserId, Visit> = Table::new("users");
+    const SAMPLES: Table<u64, Pair<String, f32>> = Table::new("samples");
     let db = Db::in_memory()?;
     db.update(|tx| {
         let mut visits = tx.table(&VISITS)?;
@@ -229,7 +232,9 @@ fn tuples_stand_for_fields() -> mapleaf::Result<()> {
         }
         visits.insert(visit("b", 3), Event::Text("x".into()))?;
         tx.table(&PAIRS)?.insert((1, ["x", "y"]), ())?;
-        tx.table(&USERS)?.insert((7,), visit("a", 1)).map(drop)
+        tx.table(&USERS)?.insert((7,), visit("a", 1))?;
+        tx.table(&USERS)?.insert(UserId(8), ("b", 2))?;
+        tx.table(&SAMPLES)?.insert(1, (String::from("x"), [0.5, 1.5])).map(drop)
     })?;
     let rx = db.read()?;
     let visits = rx.table(&VISITS)?;
@@ -242,6 +247,28 @@ fn tuples_stand_for_fields() -> mapleaf::Result<()> {
     assert_eq!(visits.range(visit("a", 2)..visit("b", 2)).count(), 2);
     assert_eq!(rx.table(&PAIRS)?.prefix((1,)).count(), 1);
     assert_eq!(rx.table(&USERS)?.get(UserId(7))?, Some(visit("a", 1)));
+    assert_eq!(rx.table(&USERS)?.get((8,))?, Some(visit("b", 2)));
+    assert_eq!(rx.table(&SAMPLES)?.get(1)?, Some(Pair { r#type: "x".to_owned(), more: vec![0.5, 1.5] }));
+    Ok(())
+}
+
+#[test]
+fn keys_and_values_of_multimap_tables() -> mapleaf::Result<()> {
+    const VISITORS: MultimapTable<Visit, Event> = MultimapTable::new("visitors");
+    let db = Db::in_memory()?;
+    db.update(|tx| {
+        let mut visitors = tx.multimap(&VISITORS)?;
+        for event in events().into_iter().rev() {
+            visitors.insert(("a", 1), &event)?;
+            visitors.insert(visit("b", 2), event)?;
+        }
+        Ok(())
+    })?;
+    let rx = db.read()?;
+    let visitors = rx.multimap(&VISITORS)?;
+    assert_eq!(visitors.get(("a", 1)).collect::<mapleaf::Result<Vec<_>>>()?, events());
+    assert_eq!(visitors.range(("b",)..).count(), events().len());
+    assert_eq!(visitors.keys().collect::<mapleaf::Result<Vec<_>>>()?, [visit("a", 1), visit("b", 2)]);
     Ok(())
 }
 
