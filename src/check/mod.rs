@@ -161,7 +161,7 @@ fn check_newest(
     };
     let mut seen = PageSet::new(snapshot.length_pages)?;
     check.report.counts.total = snapshot.length_pages;
-    check.report.counts.records = META_PAGES;
+    check.report.counts.meta = META_PAGES;
     if is_mutated(Mutation::CheckFindsNothing) {
         return Ok(check.report);
     }
@@ -283,8 +283,8 @@ impl Check<'_> {
         seen: &PageSet,
     ) -> Result<()> {
         self.place = "the free log".into();
-        let records = Extent::new(0, META_PAGES);
-        self.tell(&PageUse::of_none(records, PageRole::Meta, None));
+        let metas = Extent::new(0, META_PAGES);
+        self.tell(&PageUse::of_none(metas, PageRole::Meta, None));
         let source = self.source;
         let log = WriterFreeSpace::load_from(newest, |number| {
             self.log_pages.push(Extent { first: number, count: 1 });

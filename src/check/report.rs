@@ -86,7 +86,7 @@ pub struct PageCounts {
     /// All pages of the file, as the newest transaction left it.
     pub total: u32,
     /// Meta pages.
-    pub records: u32,
+    pub meta: u32,
     /// Leaves, which contain entries.
     pub leaves: u32,
     /// Branches, whose keys lead to leaves.
@@ -148,7 +148,7 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PageCounts {
             total,
-            records,
+            meta,
             leaves,
             branches,
             overflow,
@@ -163,7 +163,7 @@ impl fmt::Display for CheckReport {
         writeln!(f, "{tables} tables, {entries} entries")?;
         writeln!(
             f,
-            "{total} pages: {records} records, {leaves} leaves, {branches} branches, {overflow} overflow, \
+            "{total} pages: {meta} meta, {leaves} leaves, {branches} branches, {overflow} overflow, \
              {free_log} free log, {redo_log} redo log, {retired} retired, {free} free"
         )?;
         write!(f, "{}{} problems", self.problems, self.problems.count())

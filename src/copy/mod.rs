@@ -121,8 +121,8 @@ pub(crate) fn copy_to_writer(reader: &SnapshotReader, writer: &mut impl Write) -
 
 fn write_all(plan: &Plan, reader: &SnapshotReader, writer: &mut impl Write) -> io::Result<()> {
     let page_size = plan.page_size;
-    writer.write_all(&plan.record_pages)?;
-    let mut at = plan.record_pages.len() as u64;
+    writer.write_all(&plan.meta_pages)?;
+    let mut at = plan.meta_pages.len() as u64;
     for part in plan.parts() {
         let first = part.first().offset(page_size);
         write_zeros(writer, first - at)?;

@@ -25,7 +25,7 @@ pub(super) struct Plan {
     /// Pages of the free log, sealed. Their numbers are of pages that the snapshot does not use.
     log_pages: Vec<(PageNumber, Box<[u8]>)>,
     /// Both meta pages.
-    pub(super) record_pages: Vec<u8>,
+    pub(super) meta_pages: Vec<u8>,
     length_pages: u32,
     transaction: TransactionId,
 }
@@ -53,7 +53,7 @@ impl Plan {
         })?;
         let mut log_pages = saved.pages;
         log_pages.iter_mut().for_each(|(number, bytes)| _ = page::seal(bytes, *number, id));
-        let record = Meta {
+        let meta = Meta {
             page_size,
             identity,
             id,
@@ -68,13 +68,13 @@ impl Plan {
             digest: 0,
             version: FORMAT_VERSION,
         };
-        let mut record_pages = record.encode();
-        record_pages.resize(META_PAGES as usize * page_size, 0);
+        let mut meta_pages = meta.encode();
+        meta_pages.resize(META_PAGES as usize * page_size, 0);
         Ok(Plan {
             page_size,
             used,
             log_pages,
-            record_pages,
+            meta_pages,
             length_pages: space.length_pages(),
             transaction: id,
         })
@@ -103,7 +103,7 @@ impl Plan {
         for (number, bytes) in &self.log_pages {
             sys::store_at(file, number.offset(self.page_size), bytes)?;
         }
-        sys::store_at(file, 0, &self.record_pages)
+        sys::store_at(file, 0, &self.meta_pages)
     }
 }
 

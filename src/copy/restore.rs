@@ -129,13 +129,13 @@ pub(super) struct State {
 /// Opens a copy for reading; no process may have it open.
 pub(super) fn open_base(path: &Path) -> Result<(FileStorage, State)> {
     let storage = open_alone(path, Reservation::Bytes(0))?;
-    let records = read_metas(&storage)?;
-    let Some(record) = records.first() else {
+    let metas = read_metas(&storage)?;
+    let Some(meta) = metas.first() else {
         return Err(no_meta_page(&storage, path));
     };
-    let snapshot = Snapshot { id: record.id, length_pages: record.length_pages, catalog: record.catalog };
-    let state = State { page_size: record.page_size, identity: record.identity, snapshot };
-    let expected = PageNumber(record.length_pages).offset(record.page_size);
+    let snapshot = Snapshot { id: meta.id, length_pages: meta.length_pages, catalog: meta.catalog };
+    let state = State { page_size: meta.page_size, identity: meta.identity, snapshot };
+    let expected = PageNumber(meta.length_pages).offset(meta.page_size);
     let found = storage.file_length().map_err(examining(path))?;
     if found < expected {
         return Err(Error::Truncated { path: path.to_owned(), expected, found });
@@ -157,9 +157,9 @@ impl Target<'_> {
         increments: impl IntoIterator<Item = R>,
     ) -> Result<Restored> {
         let length = PageNumber(self.state.snapshot.length_pages).offset(self.state.page_size);
-        let records = PageNumber(META_PAGES).offset(self.state.page_size);
+        let after_metas = PageNumber(META_PAGES).offset(self.state.page_size);
         sys::set_length(self.file, length).map_err(storing)?;
-        base.copy_out(records, length - records, self.file).map_err(storing)?;
+        base.copy_out(after_metas, length - after_metas, self.file).map_err(storing)?;
         for increment in increments {
             self.apply(increment)?;
         }

@@ -136,21 +136,21 @@ impl Inspector {
             problems: Vec::new(),
         };
         if number < META_PAGES {
-            self.take_record(&mut page)?
+            self.take_meta(&mut page)?
         } else {
             self.take_page(&mut page)?
         }
         Ok(page)
     }
 
-    fn take_record(&self, page: &mut Anatomy) -> Result<()> {
+    fn take_meta(&self, page: &mut Anatomy) -> Result<()> {
         page.kind = Some("meta page");
         if page.bytes.iter().all(|&byte| byte == 0) {
             page.content = Content::Empty;
             return Ok(());
         }
         match Meta::decode(&page.bytes, page.number) {
-            Ok(record) => page.content = log::meta_content(&record),
+            Ok(meta) => page.content = log::meta_content(&meta),
             Err(Error::Corrupt(problem)) => page.problems.push(*problem),
             Err(error) => return Err(error),
         }

@@ -137,12 +137,12 @@ pub fn salvage_with(
             ),
         });
     }
-    let (source, records) = Source::open(path.as_ref(), options.page_size)?;
+    let (source, metas) = Source::open(path.as_ref(), options.page_size)?;
     sys::check_is_free(new_path.as_ref()).map_err(|source| Error::io("create", new_path.as_ref(), source))?;
     let mut report =
         SalvageReport { page_size: source.page_size, pages: source.page_count, ..Default::default() };
-    let mut state = match State::of_records(&source, &records)? {
-        Some((state, record)) => with_record(state, &record, &mut report)?,
+    let mut state = match State::of_metas(&source, &metas)? {
+        Some((state, meta)) => with_meta(state, &meta, &mut report)?,
         None => without_record(&source, &mut report)?.ok_or_else(|| source.nothing_found())?,
     };
     let written = target::write(&mut state, new_path.as_ref())?;
@@ -156,17 +156,17 @@ pub fn salvage_with(
 }
 
 /// Adds to the state of a meta page what belongs to it although no readable branch refers to it.
-fn with_record<'a>(mut state: State<'a>, record: &Meta, report: &mut SalvageReport) -> Result<State<'a>> {
-    report.has_record = true;
-    report.transaction = Some(record.id);
+fn with_meta<'a>(mut state: State<'a>, meta: &Meta, report: &mut SalvageReport) -> Result<State<'a>> {
+    report.has_meta = true;
+    report.transaction = Some(meta.id);
     let has_gaps = state.tables.iter().any(|table| !table.tree.gaps.is_empty());
     if !has_gaps && !state.is_catalog_hidden {
         return Ok(state);
     }
     let source = state.survey.source;
-    let unused = unused_pages(source, record)?;
+    let unused = unused_pages(source, meta)?;
     report.has_free_log = Some(unused.is_some());
-    let scan = Scan::of(source, &state.survey.seen, unused.as_ref(), record.id);
+    let scan = Scan::of(source, &state.survey.seen, unused.as_ref(), meta.id);
     add_strays(&mut state, &scan, unused.is_some(), report)?;
     Ok(state)
 }
@@ -204,11 +204,11 @@ fn add_strays(
 }
 
 /// Returns the pages that are free or retired by the free log, or `None` if it cannot be read.
-fn unused_pages(source: &Source, record: &Meta) -> Result<Option<PageSet>> {
-    let Ok(space) = source.space(record) else { return Ok(None) };
+fn unused_pages(source: &Source, meta: &Meta) -> Result<Option<PageSet>> {
+    let Ok(space) = source.space(meta) else { return Ok(None) };
     let mut unused = PageSet::new(source.page_count)?;
     let retired = space.retired().iter().map(|retired| retired.run);
-    let ring = record.redo.ring.map(Ring::extent);
+    let ring = meta.redo.ring.map(Ring::extent);
     for run in space.free().iter().chain(retired).chain(ring).filter(|run| run.first >= PageNumber(2)) {
         unused.insert_run(run);
     }

@@ -23,7 +23,7 @@ pub struct SalvageReport {
     /// The transaction whose state was rescued, from its meta page or its catalog. `None` if neither was found.
     pub transaction: Option<TransactionId>,
     /// Whether a meta page was good. Without one, the catalog was searched for in all pages.
-    pub has_record: bool,
+    pub has_meta: bool,
     /// Whether the free log could be read, so that it was known which pages are in use. `None` if it was not needed.
     /// If it is `Some(false)`, entries that were rescued from leaves without a branch may be old: replaced or removed
     /// before.
@@ -123,7 +123,7 @@ impl SalvageReport {
     pub fn is_complete(&self) -> bool {
         self.problems.is_empty()
             && self.lost.list.is_empty()
-            && self.has_record
+            && self.has_meta
             && self.orphans_unattributed == 0
             && self.tables.iter().all(|table| table.expected == Some(table.entries))
     }
@@ -170,12 +170,15 @@ impl fmt::Display for LostEntry {
 
 impl fmt::Display for SalvageReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.has_record, self.transaction) {
+        match (self.has_meta, self.transaction) {
             (true, Some(id)) => writeln!(f, "state of transaction {id}")?,
-            (_, Some(id)) => writeln!(f, "no good record; state of the newest catalog, of transaction {id}")?,
-            (_, None) => {
-                writeln!(f, "no good record, and no newest catalog: tables put together from what is left")?
+            (_, Some(id)) => {
+                writeln!(f, "no good meta page; state of the newest catalog, of transaction {id}")?
             }
+            (_, None) => writeln!(
+                f,
+                "no good meta page, and no newest catalog: tables put together from what is left"
+            )?,
         }
         for table in &self.tables {
             writeln!(f, "{table}")?;

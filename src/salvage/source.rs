@@ -41,11 +41,11 @@ impl Source {
     /// Opens the file, finds its page size, and returns the good meta pages too, newest first.
     pub(super) fn open(path: &Path, page_size: Option<usize>) -> Result<(Source, Vec<Meta>)> {
         let storage = open_alone(path, Reservation::Nothing)?;
-        let records = read_metas(&storage)?;
+        let metas = read_metas(&storage)?;
         let examining = |source| Error::io("examine", path, source);
         let length = storage.file_length().map_err(examining)?;
         let mut source = Source { storage, path: path.to_owned(), page_size: 0, page_count: 0 };
-        let found = records.first().map(|record| record.page_size);
+        let found = metas.first().map(|meta| meta.page_size);
         if let (Some(requested), Some(found)) = (page_size, found)
             && requested != found
         {
@@ -54,7 +54,7 @@ impl Source {
         let known = page_size.or(found).or_else(|| source.guess_page_size(length));
         source.page_size = known.ok_or_else(|| source.nothing_found())?;
         source.page_count = page_count(length, source.page_size);
-        Ok((source, records))
+        Ok((source, metas))
     }
 
     /// Returns the error for a file in which no part of a database was found.
@@ -179,10 +179,10 @@ impl Source {
         Ok(bytes)
     }
 
-    /// Returns the free space at `record`.
-    pub(super) fn space(&self, record: &Meta) -> Result<Space> {
-        let chain = free_log::read_chain(record.log_page, &record.log_tail, |number| self.any_page(number))?;
-        Space::load(&chain.bytes, record.id)
+    /// Returns the free space at `meta`.
+    pub(super) fn space(&self, meta: &Meta) -> Result<Space> {
+        let chain = free_log::read_chain(meta.log_page, &meta.log_tail, |number| self.any_page(number))?;
+        Space::load(&chain.bytes, meta.id)
     }
 }
 

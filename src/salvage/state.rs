@@ -75,16 +75,16 @@ impl<'a> State<'a> {
     /// Returns the state of the newest meta page. In formats 1 and 2 it may be that of a commit that was not
     /// completed: then its pages are damaged, and the state of the older one is returned, if that can be read
     /// completely and has no fewer readable entries.
-    pub(super) fn of_records(source: &'a Source, records: &[Meta]) -> Result<Option<(State<'a>, Meta)>> {
-        let Some((newest, older)) = records.split_first() else { return Ok(None) };
+    pub(super) fn of_metas(source: &'a Source, metas: &[Meta]) -> Result<Option<(State<'a>, Meta)>> {
+        let Some((newest, older)) = metas.split_first() else { return Ok(None) };
         let state = State::of_catalog(source, &newest.catalog, newest.id)?;
         if state.damaged > 0
             && !newest.listed.is_empty()
-            && let Some(record) = older.first()
+            && let Some(meta) = older.first()
         {
-            let before = State::of_catalog(source, &record.catalog, record.id)?;
+            let before = State::of_catalog(source, &meta.catalog, meta.id)?;
             if before.damaged == 0 && before.problems.is_empty() && before.entries() >= state.entries() {
-                return Ok(Some((State { meta: Some(record.clone()), ..before }, record.clone())));
+                return Ok(Some((State { meta: Some(meta.clone()), ..before }, meta.clone())));
             }
         }
         Ok(Some((State { meta: Some(newest.clone()), ..state }, newest.clone())))

@@ -48,8 +48,8 @@ fn a_page_that_cannot_be_read_is_an_error_of_that_page_alone() {
     db.update(|tx| (0..200).try_for_each(|key| tx.table(&BYTES)?.insert(key, vec![1; 1000]).map(drop)))
         .unwrap();
     drop(db);
-    let (source, records) = Source::open(&path, None).unwrap();
-    let root = records[0].catalog.page;
+    let (source, metas) = Source::open(&path, None).unwrap();
+    let root = metas[0].catalog.page;
     let first = PageNumber(2);
     assert!(source.tree_page(first).is_ok() && source.tree_page(root).is_ok() && root > first);
     // As a disk that cannot read it: the system has no bytes for this page any more.

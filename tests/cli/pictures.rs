@@ -146,7 +146,7 @@ fn stat_check_and_map_count_the_same_way() {
         let chosen = classes.filter(|class| letters.contains(class["letter"].as_str().unwrap()));
         chosen.map(|class| number(&class["pages"])).sum()
     };
-    let parts = ["records", "leaves", "branches", "overflow", "free_log", "redo_log"];
+    let parts = ["meta", "leaves", "branches", "overflow", "free_log", "redo_log"];
     let in_use: u64 = parts.iter().map(|part| number(&check[part])).sum();
     let found = |in_use: u64, free: u64, retired: u64| {
         assert!(free > 0 && retired > 0);

@@ -145,7 +145,7 @@ fn visit(file: &[u8], page_size: usize, number: u32, level: u8, tree: &mut Tree)
     }
 }
 
-/// The states that the records of a sound file describe, newest first.
+/// The states that the meta pages of a sound file describe, newest first.
 pub(crate) fn layouts(file: &[u8], page_size: usize) -> Vec<Layout> {
     let mut layouts: Vec<Layout> = (0..2)
         .map(|slot| page(file, page_size, slot))

@@ -138,7 +138,7 @@ fn forge(file: &mut [u8], slot: usize, page_size: usize, change: impl FnOnce(&mu
     record[8..12].copy_from_slice(&sum.to_le_bytes());
 }
 
-fn has_record(file: &[u8], slot: usize, page_size: usize) -> bool {
+fn has_meta(file: &[u8], slot: usize, page_size: usize) -> bool {
     file[slot * page_size..].starts_with(b"mapleaf\0")
 }
 
@@ -151,7 +151,7 @@ fn a_newer_format() {
     for page_size in [4096, 65536] {
         let (_folder, path) = scratch();
         let good = sample(&path, page_size);
-        assert!(has_record(&good, 0, page_size) && has_record(&good, 1, page_size));
+        assert!(has_meta(&good, 0, page_size) && has_meta(&good, 1, page_size));
         let mut newer = good.clone();
         for slot in [0, 1] {
             forge(&mut newer, slot, page_size, |record| record[16..20].copy_from_slice(&7u32.to_le_bytes()));

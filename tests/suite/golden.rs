@@ -41,7 +41,7 @@ fn spread(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// The format versions of both records.
+/// The format versions of both meta pages.
 fn versions(path: &Path) -> [u8; 2] {
     let file = fs::read(path).unwrap();
     [file[16], file[4096 + 16]]

@@ -263,7 +263,7 @@ fn what_is_no_database_or_no_page_is_refused() {
     );
     assert_eq!(Inspector::open(&text, Some(4096)).unwrap().page(1).unwrap().kind, Some("meta page"));
     assert!(matches!(Inspector::open(folder.path().join("none"), None), Err(Error::Io { .. })));
-    // Both records damaged: the page size is still what slot 0 says.
+    // Both meta pages damaged: the page size is still what slot 0 says.
     let mut bytes = fs::read(&path).unwrap();
     bytes[60] ^= 1;
     bytes[8192 + 60] ^= 1;

@@ -31,7 +31,7 @@ type History = BTreeMap<String, BTreeSet<(Vec<u8>, Vec<u8>)>>;
 /// A sound database, and what was ever in it.
 struct Sample {
     file: Vec<u8>,
-    /// States of the two records, newest first.
+    /// States of the two meta pages, newest first.
     layouts: Vec<Layout>,
     ever: History,
 }
@@ -273,7 +273,7 @@ impl Rescued {
     /// The state that was taken.
     fn layout<'a>(&self, sample: &'a Sample) -> &'a Layout {
         let id = self.report.transaction.expect("the state is known");
-        sample.layouts.iter().find(|layout| layout.id == id.get()).expect("one of the records")
+        sample.layouts.iter().find(|layout| layout.id == id.get()).expect("one of the meta pages")
     }
 }
 
@@ -460,8 +460,8 @@ fn without_records_the_newest_catalog_is_found() {
             let rescued = rescue_with(&file, &options);
             rescued.assert_has_all_on_good_pages(layout, &BTreeSet::new(), true);
             let report = &rescued.report;
-            assert_eq!((report.transaction, report.has_record), (Some(TransactionId::new(layout.id)), false));
-            assert!(!report.is_complete() && report.to_string().contains("no good record"), "{report}");
+            assert_eq!((report.transaction, report.has_meta), (Some(TransactionId::new(layout.id)), false));
+            assert!(!report.is_complete() && report.to_string().contains("no good meta page"), "{report}");
         }
     }
 }
@@ -613,13 +613,13 @@ fn random_damage() {
             let range = number as usize * PAGE_SIZE..(number as usize + 1) * PAGE_SIZE;
             file[range.clone()] != sample.file[range]
         });
-        let loses_records = random.one_in(3);
-        if loses_records {
+        let loses_metas = random.one_in(3);
+        if loses_metas {
             file[..2 * PAGE_SIZE].fill(0);
         }
         let rescued = rescue(&file);
         rescued.assert_has_nothing_that_never_was(sample);
-        if !loses_records {
+        if !loses_metas {
             let layout = rescued.layout(sample);
             rescued.assert_has_all_on_good_pages(layout, &pages, false);
             if rescued.report.has_free_log != Some(false) {
@@ -848,7 +848,7 @@ fn a_file_that_may_only_be_read_child() {
     println!("{report}");
 }
 
-/// How much is rescued when one page in a hundred is damaged, anywhere but in the records; and when these are too.
+/// How much is rescued when one page in a hundred is damaged, anywhere except in the meta pages; and when these are too.
 /// `MAPLEAF_SALVAGE=FILE` says it of a database of your own, which must be sound and closed.
 #[test]
 fn one_page_in_a_hundred() {
@@ -877,8 +877,8 @@ fn one_page_in_a_hundred() {
             let run = entry.run.map_or(0..0, |(first, count)| first..first + count);
             is_good(entry.leaf) && run.into_iter().all(is_good)
         });
-        for loses_records in [false, true] {
-            if loses_records {
+        for loses_metas in [false, true] {
+            if loses_metas {
                 damaged_file[..2 * page_size].fill(0);
             }
             let (folder, path) = write_scratch(&damaged_file);
@@ -891,7 +891,7 @@ fn one_page_in_a_hundred() {
             println!(
                 "seed {seed}, {}: {} of {page_count} pages damaged; {} of {total} entries on good pages; \
                  {rescued} rescued, {extra} of them into lost+found, {} of {} leaves attributed, in {time:?}",
-                if loses_records { "no record" } else { "good record" },
+                if loses_metas { "no meta page" } else { "good meta page" },
                 pages.len(),
                 entries.len(),
                 report.orphans_attributed,

@@ -46,7 +46,7 @@ impl Check {
             let line = json!({
                 "clean": report.is_clean(), "problems": problems_json(report.problems()),
                 "more_problems": report.more_problems(), "tables": counts.tables, "entries": counts.entries,
-                "pages": counts.total, "records": counts.records, "leaves": counts.leaves, "branches": counts.branches,
+                "pages": counts.total, "meta": counts.meta, "leaves": counts.leaves, "branches": counts.branches,
                 "overflow": counts.overflow, "free_log": counts.free_log, "redo_log": counts.redo_log,
                 "retired": counts.retired, "free": counts.free, "used_bytes": counts.used_bytes,
             });

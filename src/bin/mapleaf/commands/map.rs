@@ -28,7 +28,7 @@ const CELLS_IN_SVG: u32 = 100 * 60;
   mapleaf map --by table app.mapleaf
   mapleaf map --by age --svg app.mapleaf > age.svg
   mapleaf map --by fill --pages-per-cell 1 app.mapleaf | less -R
-  mapleaf map --raw --page-size 4096 damaged.mapleaf     if even the records are lost
+  mapleaf map --raw --page-size 4096 damaged.mapleaf     if even the meta pages are lost
   mapleaf map --json app.mapleaf | jq '.classes'
 
 A cell of several pages has the color of what most of them are; a cell with a page that is damaged or lost always has

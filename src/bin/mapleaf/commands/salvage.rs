@@ -18,7 +18,7 @@ use crate::staging::create_file;
 #[derive(Args)]
 #[command(after_help = "Examples:
   mapleaf salvage damaged.mapleaf rescued.mapleaf
-  mapleaf salvage --page-size 16384 damaged.mapleaf rescued.mapleaf     if even the records are lost")]
+  mapleaf salvage --page-size 16384 damaged.mapleaf rescued.mapleaf     if even the meta pages are lost")]
 pub(crate) struct Salvage {
     /// The damaged database.
     file: PathBuf,
