@@ -848,8 +848,8 @@ fn a_file_that_may_only_be_read_child() {
     println!("{report}");
 }
 
-/// How much is rescued when one page in a hundred is damaged, anywhere except in the meta pages; and when these are too.
-/// `MAPLEAF_SALVAGE=FILE` says it of a database of your own, which must be sound and closed.
+/// How much is rescued when one page in a hundred is damaged, anywhere except in the meta pages; and when these are
+/// too. `MAPLEAF_SALVAGE=FILE` says it of a database of your own, which must be sound and closed.
 #[test]
 fn one_page_in_a_hundred() {
     let file = match std::env::var_os("MAPLEAF_SALVAGE") {
