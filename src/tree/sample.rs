@@ -46,10 +46,13 @@ pub(crate) fn sample<'a>(
     seed: u64,
 ) -> Result<Vec<Found<'a>>> {
     let top = top.into();
-    if top.depth == 0 || entries == 0 || count == 0 {
+    if entries == 0 || count == 0 {
         return Ok(Vec::new());
     }
     let random = &mut SplitMix64::new(seed);
+    if top.depth == 0 {
+        return by_ranks(nodes, top, entries, count, random); // which finds that there are none
+    }
     let fan_outs = max_fan_outs(nodes, top, count.saturating_mul(NODES_PER_ENTRY).min(MAX_NODES_READ))?;
     let ways: f64 = fan_outs.iter().map(|&fan_out| fan_out as f64).product();
     // How many walks it takes on average, and how many leaves there are, as far as one of them shows.

@@ -96,7 +96,7 @@ impl std::fmt::Display for Findings {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Context {
+pub(crate) enum Context {
     Opening,
     Reading,
     Writing,
@@ -174,7 +174,7 @@ pub(crate) fn exercise(
 impl Exercise<'_> {
     /// The value, if there is one. An error must be one of those that are documented.
     #[track_caller]
-    fn value<T>(&mut self, context: Context, result: Result<T, Error>) -> Option<T> {
+    pub(crate) fn value<T>(&mut self, context: Context, result: Result<T, Error>) -> Option<T> {
         let error = match result {
             Ok(value) => return Some(value),
             Err(error) => error,
@@ -192,9 +192,10 @@ impl Exercise<'_> {
             | Error::MetaPagesLost { .. }
             | Error::NewerFormat { .. }
             | Error::Truncated { .. } => context == Context::Opening,
-            Error::TableNotFound { .. } | Error::TableTypeMismatch { .. } | Error::Decode { .. } => {
-                context != Context::Opening
-            }
+            Error::TableNotFound { .. }
+            | Error::TableTypeMismatch { .. }
+            | Error::TableKindMismatch { .. }
+            | Error::Decode { .. } => context != Context::Opening,
             Error::Full { .. } | Error::TransactionFailed | Error::TableExists { .. } => {
                 context == Context::Writing
             }
@@ -382,6 +383,7 @@ impl Exercise<'_> {
                 table.prefix(&lower[..lower.len() / 2]).rev().take(100).try_for_each(|entry| entry.map(drop));
             self.value(Context::Reading, some);
         }
+        self.read_places(table, room);
         let lower = self.random.pick(probes);
         let has = table.contains_key(lower);
         self.value(Context::Reading, has);
@@ -444,7 +446,8 @@ impl Exercise<'_> {
         let length = *self.random.pick(&[0, 1, 10, 100, 900, 2000, 5000, 40_000]);
         let value = if self.random.one_in(200) { vec![1; 300_000] } else { vec![2; length] };
         let context = Context::Writing;
-        match self.random.below(17) {
+        match self.random.below(22) {
+            17..=20 => self.change_places(table, (&key, &value), room),
             0..=3 => drop(self.value(context, table.insert(&key, &value))),
             4 => drop(self.value(context, table.replace(&key, &value))),
             5..=7 => drop(self.value(context, table.remove(&key))),
@@ -487,8 +490,8 @@ impl Exercise<'_> {
                 assert!(count <= *room, "more than {room} entries");
             }
         }
-        // What a transaction has put in is to be read too.
-        *room += 1;
+        // What a transaction has put in is to be read too: a cursor inserts two entries.
+        *room += 2;
     }
 
     fn change_catalog(&mut self, tx: &WriteTxn, name: &str) {
@@ -509,7 +512,7 @@ impl Exercise<'_> {
 }
 
 /// Touches each page of a value: one that is not there would end the process.
-fn touch(value: &[u8]) -> usize {
+pub(crate) fn touch(value: &[u8]) -> usize {
     value.iter().step_by(512).chain(value.last()).map(|&byte| usize::from(byte)).sum()
 }
 

@@ -21,6 +21,7 @@ mod layout;
 mod log;
 mod memory;
 mod mutations;
+mod places;
 mod regressions;
 mod rescue;
 
