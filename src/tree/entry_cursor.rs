@@ -61,13 +61,20 @@ pub(crate) enum Movement<'k> {
 /// Where a movement leads.
 #[must_use = "the cursor has not moved yet"]
 pub(crate) struct Landing<'a> {
-    place: Place,
+    goal: Goal,
     entry: Option<(KeyBuf, &'a [u8])>,
+}
+
+#[derive(Debug)]
+enum Goal {
+    Place(Place),
+    /// The entry with this key and index, in the same leaf as the one on which the cursor stands.
+    Beside(KeyBuf, usize),
 }
 
 impl<'a> Landing<'a> {
     fn nowhere(place: Place) -> Landing<'a> {
-        Landing { place, entry: None }
+        Landing { goal: Goal::Place(place), entry: None }
     }
 
     /// The entry there, if there is one.
@@ -92,7 +99,13 @@ impl EntryCursor {
 
     /// Goes where a movement leads.
     pub(crate) fn land(&mut self, landing: Landing<'_>) {
-        self.place = landing.place;
+        match (landing.goal, &mut self.place) {
+            (Goal::Place(place), here) => *here = place,
+            (Goal::Beside(key, index), Place::Entry(here, Some(path))) => {
+                (*here, path.leaf.index) = (key, index);
+            }
+            (Goal::Beside(key, _), here) => *here = Place::Entry(key, None),
+        }
     }
 
     /// Says that the tree may have changed.
@@ -152,7 +165,8 @@ impl EntryCursor {
         match &self.place {
             Place::Entry(key, Some(path)) => {
                 let (_, value) = entry_at(nodes, leaf_at(nodes, path.leaf.node)?, path.leaf.index)?;
-                Ok(Landing { place: self.place.clone(), entry: Some((key.clone(), value)) })
+                let goal = Goal::Beside(key.clone(), path.leaf.index);
+                Ok(Landing { goal, entry: Some((key.clone(), value)) })
             }
             Place::Entry(key, None) => {
                 let landing = exact(nodes, top, key)?;
@@ -188,9 +202,19 @@ fn seek<'a>(nodes: impl Nodes<'a>, top: TreeTop, bound: Bound<&[u8]>, end: End) 
 
 /// The entry beside that of `path`, whose key is `key`.
 fn step<'a>(nodes: impl Nodes<'a>, path: &Path, key: &KeyBuf, end: End) -> Result<Landing<'a>> {
-    let mut path = path.clone();
-    path.leaf.index += usize::from(end == End::Front);
-    settle(nodes, path, Some(key), false, end)
+    let leaf = leaf_at(nodes, path.leaf.node)?;
+    let index = match end {
+        End::Front => Some(path.leaf.index + 1).filter(|&index| index < leaf.count()),
+        End::Back => path.leaf.index.checked_sub(1),
+    };
+    let Some(index) = index else {
+        let mut path = path.clone();
+        path.leaf.index += usize::from(end == End::Front);
+        return settle(nodes, path, Some(key), false, end);
+    };
+    let entry = entry_at(nodes, leaf, index)?;
+    check_order(&entry.0, Some(key), false, end)?;
+    Ok(Landing { goal: Goal::Beside(entry.0.clone(), index), entry: Some(entry) })
 }
 
 /// The entry before which `path` stands, or, from the back, after which it stands. Its key must be beyond `limit`.
@@ -218,16 +242,19 @@ fn settle<'a>(
         leaf = leaf_at(nodes, path.leaf.node)?;
     }
     path.leaf.index -= usize::from(end == End::Back);
-    let (key, value) = entry_at(nodes, leaf, path.leaf.index)?;
+    let entry = entry_at(nodes, leaf, path.leaf.index)?;
+    check_order(&entry.0, limit, is_limit_included, end)?;
+    Ok(Landing { goal: Goal::Place(Place::Entry(entry.0.clone(), Some(path))), entry: Some(entry) })
+}
+
+/// Checks that `key` is beyond `limit` as seen from `end`.
+fn check_order(key: &[u8], limit: Option<&[u8]>, is_limit_included: bool, end: End) -> Result<()> {
     let expected = if end == End::Front { Ordering::Greater } else { Ordering::Less };
-    let is_beyond = |limit: &[u8]| match (*key).cmp(limit) {
+    let is_beyond = |limit: &[u8]| match key.cmp(limit) {
         Ordering::Equal => is_limit_included,
         order => order == expected,
     };
-    if !limit.is_none_or(is_beyond) {
-        return Err(out_of_order());
-    }
-    Ok(Landing { place: Place::Entry(key.clone(), Some(path)), entry: Some((key, value)) })
+    if limit.is_none_or(is_beyond) { Ok(()) } else { Err(out_of_order()) }
 }
 
 fn beyond(end: End) -> Place {
