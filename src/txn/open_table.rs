@@ -89,9 +89,6 @@ impl OpenTable {
 
     /// Gives up the states of `savepoint` and of all later ones. `before` is the savepoint that is the newest then.
     pub(super) fn release_levels(&mut self, savepoint: SavepointId, before: SavepointId) {
-        if self.opened_after >= savepoint {
-            self.opened_after = before;
-        }
         self.tree.release_levels(savepoint, before);
         self.levels.truncate(self.tree.level_count());
     }

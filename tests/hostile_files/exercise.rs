@@ -400,7 +400,7 @@ impl Exercise<'_> {
     // ---- writing ----
 
     fn write(&mut self, db: &Db) {
-        let Some(tx) = self.value(Context::Writing, db.write()) else { return };
+        let Some(mut tx) = self.value(Context::Writing, db.write()) else { return };
         let names = match self.value(Context::Writing, tx.tables()) {
             Some(tables) => {
                 let of_bytes =
@@ -410,7 +410,18 @@ impl Exercise<'_> {
             None => vec!["a".to_owned()],
         };
         let mut room = 4 * db.stats().map_or(1 << 20, |stats| stats.file_bytes / 8) + (1 << 16);
+        let mut savepoint = None;
         for _ in 0..1 + self.random.below(3) {
+            // Going back makes a transaction usable in which a change has met damage.
+            match savepoint.take() {
+                Some(made) if self.random.one_in(2) => {
+                    if self.value(Context::Writing, tx.rollback_to(&made)).is_some() {
+                        self.value(Context::Writing, tx.release(made));
+                    }
+                }
+                None if self.random.one_in(2) => savepoint = self.value(Context::Writing, tx.savepoint()),
+                made => savepoint = made,
+            }
             let name = match names.len() {
                 0 => "new".to_owned(),
                 count => names[self.random.below(count)].clone(),
