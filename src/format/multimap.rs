@@ -13,9 +13,9 @@
 //! Invariants:
 //! - M1: a counter holds the number of its key's pairs.
 //! - M2: the entry 00 holds the number of counters.
-//! - M3: a commit leaves a counter for each key that it has changed and that has more than [`MAX_UNCOUNTED`] values,
-//!   and none for one that has fewer. But readers do not rely on it: the pairs of a key without a counter are counted,
-//!   leaf by leaf. So a salvaged table may lack counters.
+//! - M3: a key that has more than [`MAX_UNCOUNTED`] values gets a counter soon, and loses it with the commit after
+//!   which it has no more than that. Readers do not rely on it: the pairs of a key without a counter are counted, leaf
+//!   by leaf. So a salvaged table may lack counters.
 
 use crate::base::bytes::{get_u64, put_u64};
 use crate::error::{Error, Result, corrupt};

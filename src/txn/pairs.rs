@@ -6,7 +6,7 @@
 //!
 //! Invariants (those of `format/multimap.rs`, until and after a pass):
 //! - A key's counter in the tree and what is added up for it make the number of its pairs. A key without a counter
-//!   needs nothing added up: its pairs are counted in the pass.
+//!   needs nothing added up: its pairs are counted in the pass, if at all.
 //! - A savepoint begins with a pass, except for a table that is open: what is added up for that is copied.
 //! - A pass that fails has changed some counters: then the transaction can only be aborted.
 //! - Each change of a counter is an operation of the redo log, as that of any entry is. Replay makes the same tree,
@@ -14,6 +14,8 @@
 
 use std::ops::Bound;
 
+use crate::base::SplitMix64;
+use crate::base::checksum::checksum;
 use crate::error::{Result, corrupt};
 use crate::format::multimap::{
     COUNTER, COUNTER_COUNT, MAX_UNCOUNTED, PAIR, counter_key, encode_count, end_of_prefix, pair_prefix,
@@ -22,6 +24,9 @@ use crate::tree::multimap::{self, count_values, counter, counter_count};
 use crate::txn::open_table::OpenTable;
 use crate::txn::value_counts::ValueCounts;
 use crate::txn::write::Transaction;
+
+/// A key without a counter to which a pass adds this many values, or more, is counted.
+const SURELY_COUNTED: u64 = 16;
 
 impl Transaction {
     /// Inserts a pair, whose key has the `key_len` bytes after the first. Returns whether it is new.
@@ -157,7 +162,8 @@ impl Transaction {
         let old = if *counters == 0 { None } else { counter(nodes, top, key)? };
         let new = match old {
             Some(count) => sum(count, change)?,
-            None => count_values(nodes, top, key)?,
+            None if is_worth_counting(key, change, table.tree.len()) => count_values(nodes, top, key)?,
+            None => return Ok(()),
         };
         match (old, new > MAX_UNCOUNTED) {
             (None, false) => {}
@@ -170,6 +176,14 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+/// Whether the values of a key that has no counter are counted, because it may have got more than [`MAX_UNCOUNTED`].
+/// If few values have been added, that is left to chance: counting costs a descent, as an insertion does, and most keys
+/// have few values. So a key that grows by single values gets its counter soon after it is due, not at once.
+fn is_worth_counting(key: &[u8], change: i64, entries: u64) -> bool {
+    let mut random = SplitMix64::new(entries ^ u64::from(checksum(key)));
+    change > 0 && change.unsigned_abs() > random.below(SURELY_COUNTED)
 }
 
 fn sum(count: u64, change: i64) -> Result<u64> {

@@ -62,6 +62,7 @@ pub(crate) use self::bound::{encode_end, encode_start, end_of_prefix};
 pub use self::bytes_from_end::BytesFromEnd;
 pub use self::element::Element;
 pub use self::encoded::{Encoded, Encoder, KeyPosition};
+pub(crate) use self::key::decode_key;
 pub use self::key::{EncodeKey, Key, KeyReader};
 pub use self::key_bytes::KeyBytes;
 pub use self::key_str::KeyStr;

@@ -12,8 +12,8 @@ use crate::db::Types;
 use crate::db::iter::{EntrySource, fold_to_first_error};
 use crate::error::{Error, Result};
 use crate::format::multimap::{end_of_prefix, pair_content};
-use crate::tree::{End, OpenLeaf, RangeCursor};
-use crate::types::{Key, decode_pair, decode_pair_key, decode_pair_value};
+use crate::tree::{End, OpenLeaf, RangeCursor, TreeTop};
+use crate::types::{Key, decode_key, decode_pair, decode_pair_key, decode_pair_value};
 
 /// Where an iterator over pairs is.
 #[derive(Clone)]
@@ -53,21 +53,74 @@ impl<'a> PairCursor<'a> {
     }
 }
 
+/// How far the range of a cursor over the values of a key goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Reach {
+    /// As far as the values.
+    Bounded,
+    /// On after the values: an end would take another descent, and is not needed until the back is asked for.
+    Open,
+    /// The cursor has gone past the last value.
+    Passed,
+}
+
 /// A double-ended iterator over the values of one key of a multimap table, in their order. Each item is a `Result`.
 /// Errors are as with [`Range`](crate::Range). Made by [`MultimapRef::get`](crate::MultimapRef::get).
 #[must_use = "iterators are lazy"]
 pub struct Values<'a, V: ?Sized> {
     pairs: PairCursor<'a>,
-    /// The length of what stands before the value in a pair.
-    prefix_len: usize,
+    /// What stands before the value in a pair.
+    prefix: KeyBuf,
+    reach: Reach,
     types: Types<V, V>,
 }
 
 impl<'a, V: Key + ?Sized> Values<'a, V> {
     #[inline]
-    pub(super) fn new(source: EntrySource<'a>, cursor: RangeCursor, prefix_len: usize) -> Values<'a, V> {
+    pub(super) fn new(source: EntrySource<'a>, cursor: RangeCursor, prefix: &[u8]) -> Values<'a, V> {
         let pairs = PairCursor { source, cursor, open: OpenLeaf::default() };
-        Values { pairs, prefix_len, types: PhantomData }
+        Values { pairs, prefix: KeyBuf::from(prefix), reach: Reach::Bounded, types: PhantomData }
+    }
+
+    /// All values of the key.
+    #[inline]
+    pub(super) fn all(source: EntrySource<'a>, top: TreeTop, prefix: &[u8]) -> Values<'a, V> {
+        let cursor = RangeCursor::new(top, Bound::Included(prefix), Bound::Unbounded);
+        Values { reach: Reach::Open, ..Values::new(source, cursor, prefix) }
+    }
+
+    #[inline(always)]
+    fn step(&mut self, end: End) -> Option<Result<V::Owned>> {
+        if self.reach == Reach::Open && end == End::Back {
+            self.bound();
+        }
+        let prefix = &self.prefix;
+        match self.reach {
+            Reach::Open => {}
+            Reach::Bounded => {
+                return self.pairs.step(end, |pair| decode_pair_value::<V>(&pair, prefix.len()));
+            }
+            Reach::Passed => return None,
+        }
+        let found = self.pairs.step(end, |pair| match pair.strip_prefix(&**prefix) {
+            Some(value) => decode_key::<V>(value).map(Some),
+            None => Ok(None),
+        });
+        match found? {
+            Ok(Some(value)) => Some(Ok(value)),
+            Ok(None) => {
+                self.reach = Reach::Passed;
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Ends the cursor's range after the values of the key.
+    #[cold]
+    fn bound(&mut self) {
+        self.reach = Reach::Bounded;
+        self.pairs.seek(End::Back, Bound::Excluded(&end_of_prefix(&self.prefix)));
     }
 }
 
@@ -196,10 +249,7 @@ macro_rules! pair_iterator {
     };
 }
 
-pair_iterator!(['a, V: Key + ?Sized] Values<'a, V>, V::Owned, |values, end| {
-    let prefix_len = values.prefix_len;
-    values.pairs.step(end, |pair| decode_pair_value::<V>(&pair, prefix_len))
-});
+pair_iterator!(['a, V: Key + ?Sized] Values<'a, V>, V::Owned, |values, end| values.step(end));
 pair_iterator!(['a, K: Key + ?Sized, V: Key + ?Sized] MultimapRange<'a, K, V>, (K::Owned, V::Owned), |range, end| {
     range.pairs.step(end, |pair| decode_pair::<K, V>(pair_content(&pair)?))
 });
@@ -207,7 +257,12 @@ pair_iterator!(['a, K: Key + ?Sized] MultimapKeys<'a, K>, K::Owned, |keys, end| 
 
 impl<V: ?Sized> Clone for Values<'_, V> {
     fn clone(&self) -> Self {
-        Values { pairs: self.pairs.clone(), prefix_len: self.prefix_len, types: PhantomData }
+        Values {
+            pairs: self.pairs.clone(),
+            prefix: self.prefix.clone(),
+            reach: self.reach,
+            types: PhantomData,
+        }
     }
 }
 

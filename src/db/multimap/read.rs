@@ -95,7 +95,9 @@ impl<'tx, K: Key + ?Sized, V: Key + ?Sized> MultimapRef<'tx, K, V> {
     /// Returns the values of `key`, in their order; none if it has no values. `.rev()` reverses them.
     #[inline]
     pub fn get(&self, key: impl EncodeKey<K>) -> Values<'tx, V> {
-        self.range_of_values(key, ..)
+        let prefix = encode_pair_key::<K>(PAIR, &key);
+        let MultimapRef { source, top, .. } = self.usable();
+        Values::all(source, top, &prefix)
     }
 
     /// Returns the values of many keys, in the order of `keys`.
@@ -129,7 +131,7 @@ impl<'tx, K: Key + ?Sized, V: Key + ?Sized> MultimapRef<'tx, K, V> {
     pub fn range_of_values(&self, key: impl EncodeKey<K>, range: impl KeyRange<V>) -> Values<'tx, V> {
         let prefix = encode_pair_key::<K>(PAIR, &key);
         let MultimapRef { source, top, .. } = self.usable();
-        Values::new(source, cursor(top, encode_value_range(&prefix, &range)), prefix.len())
+        Values::new(source, cursor(top, encode_value_range(&prefix, &range)), &prefix)
     }
 
     /// Returns whether `value` is one of the values of `key`. This is a single lookup, however many values there are.
@@ -148,9 +150,9 @@ impl<'tx, K: Key + ?Sized, V: Key + ?Sized> MultimapRef<'tx, K, V> {
         Ok(cursor.next(source)?.is_some())
     }
 
-    /// Returns the number of values of `key`. If there are more than 64, it is stored, and this is one lookup;
-    /// otherwise they are counted, one or two pages at a time. In a salvaged table, it is not stored for keys that have
-    /// not changed since, and all pages with values of the key are counted.
+    /// Returns the number of values of `key`. If there are many, it is stored, and this is one lookup. Of a key with
+    /// about 64 values or fewer, and in a salvaged table, it is not: this is then two lookups if the values are in one
+    /// page, and otherwise goes over the headers of the pages with the values.
     pub fn len_of(&self, key: impl EncodeKey<K>) -> Result<u64> {
         self.len_of_stored(&encode_pair_key::<K>(PAIR, &key)[1..])
     }
