@@ -13,6 +13,7 @@ mod marks;
 mod matrix;
 mod measure;
 mod memory;
+mod multimap;
 mod place;
 mod report;
 mod run;
@@ -37,6 +38,8 @@ enum Command {
     Publish(report::publish::Arguments),
     /// Run the peers side by side on keys and values of many shapes, and print the worst ratio of each work.
     Matrix(matrix::Arguments),
+    /// Run multimap tables side by side with LMDB's tables with duplicates and redb's, and print tables.
+    Multimap(multimap::Arguments),
     /// Count system calls, bytes, faults and instructions.
     Measure(measure::Arguments),
     /// Share a database among processes and threads: lookups, group commit, parked readers, memory.
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Publish(arguments) => report::publish::publish(&arguments),
         Command::Matrix(arguments) => matrix::matrix(&arguments),
+        Command::Multimap(arguments) => multimap::multimap(&arguments),
         Command::Measure(arguments) => measure::measure(&arguments),
         Command::Sharing(arguments) => sharing::sharing(&arguments),
         Command::Serve(arguments) => sharing::process::serve(&arguments),
