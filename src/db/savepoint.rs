@@ -16,8 +16,9 @@ pub struct Savepoint {
 }
 
 impl WriteTxn {
-    /// Makes a savepoint of what the transaction has done so far. Tables may be open, and stay usable. What an extraction
-    /// ([`TableMut::extract_if`](crate::TableMut::extract_if)) that is under way removes later counts as done after it.
+    /// Makes a savepoint of what the transaction has done so far. Tables may be open, and stay usable. What an
+    /// extraction ([`TableMut::extract_if`](crate::TableMut::extract_if)) that is under way removes later counts as
+    /// done after it.
     ///
     /// This takes constant time. After it, the first change of each page in memory keeps the page's earlier content,
     /// and large transactions, which store pages early, use none of the pages that they had stored before the savepoint
