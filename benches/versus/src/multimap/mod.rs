@@ -50,9 +50,9 @@ enum Row {
 
 const ROWS: [(Row, &str); 8] = [
     (Row::Insert, "insert, in any order, a pair"),
-    (Row::InsertedBytes, "size after that, bytes a pair"),
+    (Row::InsertedBytes, "size after the insertions, bytes a pair"),
     (Row::Load, "load all at once, a pair"),
-    (Row::LoadedBytes, "size after that, bytes a pair"),
+    (Row::LoadedBytes, "size after the load, bytes a pair"),
     (Row::Contains, "is a pair there"),
     (Row::Walk, "walk the values of a key, a value"),
     (Row::Count, "count the values of a key"),
