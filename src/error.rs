@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod as_io;
 mod file_kind;
 
 pub use self::file_kind::FileKind;
@@ -216,6 +217,25 @@ pub enum Error {
     },
     /// The name of a table, or the names of its two types together, are too long.
     TableNameTooLong {
+        /// The length, in bytes.
+        length: usize,
+        /// The maximum, in bytes.
+        limit: usize,
+    },
+
+    // ---- named snapshots ----
+    /// There is no snapshot with this name.
+    SnapshotNotFound {
+        /// The name.
+        name: String,
+    },
+    /// There is already a snapshot with this name.
+    SnapshotExists {
+        /// The name.
+        name: String,
+    },
+    /// The name of a snapshot is empty or too long.
+    SnapshotNameLength {
         /// The length, in bytes.
         length: usize,
         /// The maximum, in bytes.
@@ -489,6 +509,15 @@ impl fmt::Display for Error {
                      {limit}; shorten it"
                 )
             }
+            Error::SnapshotNotFound { name } => {
+                write!(f, "there is no snapshot {name:?}; list the names with snapshots()")
+            }
+            Error::SnapshotExists { name } => {
+                write!(f, "there is already a snapshot {name:?}; drop it first, or choose another name")
+            }
+            Error::SnapshotNameLength { length, limit } => {
+                write!(f, "the name of a snapshot has {length} bytes; choose one of 1 to {limit} bytes")
+            }
             Error::KeyTooLong { length, limit } => write!(
                 f,
                 "a key of {length} bytes is too long: the limit is {limit} with this page size; \
@@ -531,69 +560,6 @@ impl StdError for Error {
         match self {
             Error::Io { source, .. } => source.source(),
             _ => None,
-        }
-    }
-}
-
-/// The result has the same text and the nearest [`io::ErrorKind`]. `get_ref` and `downcast_ref` return the original
-/// error.
-///
-/// ```
-/// use std::io;
-///
-/// fn names_of_tables(path: &str) -> io::Result<Vec<String>> {
-///     let db = mapleaf::Db::options().create(false).open(path)?;
-///     Ok(db.read()?.tables()?.into_iter().map(|table| table.name).collect())
-/// }
-///
-/// let error = names_of_tables("/no/such/file.mapleaf").unwrap_err();
-/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
-/// assert!(error.get_ref().unwrap().is::<mapleaf::Error>());
-/// ```
-impl From<Error> for io::Error {
-    fn from(error: Error) -> io::Error {
-        io::Error::new(io_kind(&error), error)
-    }
-}
-
-fn io_kind(error: &Error) -> io::ErrorKind {
-    use io::ErrorKind;
-    match error {
-        Error::Io { source, .. } => source.kind(),
-        Error::Corrupt(_)
-        | Error::NotADatabase { .. }
-        | Error::MetaPagesLost { .. }
-        | Error::Truncated { .. }
-        | Error::BadIncrement { .. }
-        | Error::Decode { .. } => ErrorKind::InvalidData,
-        Error::InvalidOption { .. }
-        | Error::PageSizeMismatch { .. }
-        | Error::WrongBase { .. }
-        | Error::TableTypeMismatch { .. }
-        | Error::TableKindMismatch { .. }
-        | Error::TableNameTooLong { .. }
-        | Error::KeyTooLong { .. }
-        | Error::PairTooLong { .. }
-        | Error::KeyOutOfOrder { .. }
-        | Error::ValueTooLarge { .. }
-        | Error::NoSuchSavepoint
-        | Error::SavepointInChange
-        | Error::Encode { .. } => ErrorKind::InvalidInput,
-        Error::NewerFormat { .. } => ErrorKind::Unsupported,
-        Error::TableNotFound { .. } => ErrorKind::NotFound,
-        Error::TableExists { .. } => ErrorKind::AlreadyExists,
-        Error::InUse { .. }
-        | Error::HeldOff { .. }
-        | Error::ReadersFull { .. }
-        | Error::TooManyHandles { .. }
-        | Error::TableInUse { .. } => ErrorKind::ResourceBusy,
-        Error::WriteInProgress => ErrorKind::Deadlock,
-        Error::WriteTimedOut { .. } => ErrorKind::TimedOut,
-        Error::ReadOnly => ErrorKind::PermissionDenied,
-        Error::Full { .. } => ErrorKind::StorageFull,
-        Error::OutOfMemory { .. } | Error::MappingTooSmall { .. } => ErrorKind::OutOfMemory,
-        Error::Poisoned | Error::Forked | Error::Replaced { .. } | Error::TransactionFailed => {
-            ErrorKind::Other
         }
     }
 }

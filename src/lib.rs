@@ -145,6 +145,7 @@ pub use salvage::{LostEntry, SalvageOptions, SalvageReport, SalvagedTable, salva
 pub use sys::WriteMode;
 pub use txn::commit::Durability;
 pub use txn::compaction::CompactionProgress;
+pub use txn::named::SnapshotInfo;
 pub use txn::page_file::Verify;
 pub use txn::prefetch::Prefetched;
 pub use txn::reader_info::ReaderInfo;

@@ -51,6 +51,10 @@ pub(crate) enum Mutation {
     NewestNotProtected,
     /// Readers are not protected (I1).
     ReadersNotProtected,
+    /// Named snapshots are not protected.
+    NamesNotProtected,
+    /// A snapshot whose name was dropped is not protected any more, though a thread may be about to read it.
+    DroppedNameForgotten,
     /// A retired page is free one snapshot too early (I2).
     FreedTooEarly,
     /// A durable commit is visible before it is durable (I3).
@@ -73,7 +77,7 @@ pub(crate) enum Mutation {
 
 #[cfg(test)]
 impl Mutation {
-    pub(crate) const ALL: [Mutation; 32] = [
+    pub(crate) const ALL: [Mutation; 34] = [
         Mutation::CommitDoesNotWait,
         Mutation::BarrierSkipped,
         Mutation::LogSyncedTooShort,
@@ -97,6 +101,8 @@ impl Mutation {
         Mutation::TargetNotProtected,
         Mutation::NewestNotProtected,
         Mutation::ReadersNotProtected,
+        Mutation::NamesNotProtected,
+        Mutation::DroppedNameForgotten,
         Mutation::FreedTooEarly,
         Mutation::VisibleTooEarly,
         Mutation::MetaChecksumNotCompared,

@@ -3,7 +3,7 @@
 //! Invariants checked: every page of the file is exactly one of meta, reachable, free log, redo log, retired or free;
 //! every checksum, page number, kind and level is right; no page is newer than the page that refers to it; keys are
 //! in order in and across pages; the counts of tables, and the counters of multimap tables, are right; the free log
-//! matches the writer's free space in memory.
+//! matches the writer's free space in memory. Named snapshots are walked in the same way (`named.rs`).
 //!
 //! Invariants kept:
 //! - No problem ends the check: it reads everything that can still be read. Pages below a damaged page cannot be told
@@ -13,11 +13,13 @@
 //!   the number of problems kept is limited ([`Problems`]).
 
 mod counters;
+mod named;
 mod page_use;
 mod report;
 mod unused;
 
 use self::counters::verify_counters;
+use self::named::verify_named;
 pub use self::page_use::{PageRole, PageUse};
 pub(crate) use self::report::Problems;
 pub use self::report::{CheckReport, PageCounts};
@@ -318,9 +320,20 @@ impl Check<'_> {
         reachable.append(&mut self.log_pages);
         reachable.extend(newest.log.ring.map(Ring::extent));
         self.partition(&log.space, &reachable);
+        self.named_snapshots(&log.space, seen)?;
         if let Some(space) = writer_space {
             self.place = "free space in memory".into();
             self.partition(space, &reachable);
+        }
+        Ok(())
+    }
+
+    /// Verifies each named snapshot: a finding gives its name.
+    fn named_snapshots(&mut self, space: &Space, seen: &PageSet) -> Result<()> {
+        for named in space.names().living() {
+            self.place = format!("snapshot {:?}", named.name);
+            let source = self.source;
+            verify_named(source, named, space, seen, &mut |problem| self.problem(problem))?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ pub(crate) fn unused_pages(core: &Database, each: impl FnMut(&PageUse<'_>)) -> R
 
 /// Calls `each` for the retired extents of `space`, and then for the free ones.
 pub(super) fn visit_unused(space: &Space, protected: &[TransactionId], mut each: impl FnMut(&PageUse<'_>)) {
+    let protected = space.protected_with_names(protected);
     for retired in space.retired().iter() {
         let is_needed = protected.iter().any(|id| (retired.birth..retired.death).contains(id));
         let role = PageRole::Retired { death: retired.death, is_needed };

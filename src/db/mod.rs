@@ -16,6 +16,7 @@ mod read;
 mod removal;
 mod retype;
 mod savepoint;
+mod snapshots;
 mod stats;
 mod suspended;
 mod table_info;

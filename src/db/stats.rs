@@ -46,6 +46,10 @@ pub struct Stats {
     pub checkpoint_age: Option<Duration>,
     /// Tables in the visible snapshot.
     pub tables: u64,
+    /// Named snapshots, as of the last checkpoint. [`Db::snapshots`] returns them one by one.
+    pub named_snapshots: usize,
+    /// Those of the retired pages that named snapshots need, as of the last checkpoint.
+    pub named_snapshot_pages: u32,
     /// Live read transactions, in all processes.
     pub readers: usize,
     /// Id of the oldest snapshot that a read transaction holds.
@@ -82,6 +86,11 @@ impl Stats {
                 .ring
                 .map_or(0, |ring| newest.log.end.0.saturating_sub(from.max(log_start).max(ring.base).0))
         };
+        // A file without names costs no look at its free space.
+        let (named_snapshots, named_snapshot_pages) = match newest.space.has_names {
+            true => core.counts_of_names()?,
+            false => (0, 0),
+        };
         Ok(Stats {
             page_size: core.pages.page_size,
             file_bytes: core.pages.storage.mapping().mapped_length(),
@@ -100,6 +109,8 @@ impl Stats {
             checkpoint_age: (checkpoints > 0)
                 .then(|| Duration::from_millis(coarse_milliseconds().saturating_sub(milliseconds))),
             tables,
+            named_snapshots,
+            named_snapshot_pages,
             readers,
             oldest_reader,
             syncs: core.pages.barrier_count(),

@@ -16,11 +16,14 @@
 //! | delta | 2, transaction, length in pages after it, number of taken runs, *them*, number of retired runs, *them* |
 //! | free or taken run | pages between it and the run before (from page 2 on), its pages less 1 |
 //! | retired run | the same, then in a base newest death - death, then death - birth - 1 |
+//! | names | 3 to 5, see [`names`] |
 //!
 //! Invariants:
 //! - I5: [`entries`] and [`read_page`] return [`crate::Error::Corrupt`] for bytes that no writer encodes, and take
 //!   memory in proportion to their input. Runs that they return ascend, do not overlap, and lie within
 //!   `2..length_pages`, and birth < death.
+
+pub(crate) mod names;
 
 use std::collections::HashSet;
 
@@ -29,11 +32,16 @@ use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
 use crate::format::page::{self, HEADER_LEN, PageKind};
 
+use self::names::NamesEntry;
+
 /// The pages before this one are the meta pages and are never free.
 pub(crate) const FIRST_PAGE: u32 = 2;
 
 const BASE: u64 = 1;
 const DELTA: u64 = 2;
+const ALL_NAMES: u64 = 3;
+const NAME_GIVEN: u64 = 4;
+const NAME_DROPPED: u64 = 5;
 
 /// The most that one more taken run adds to a delta: two varints of 32 bits.
 const RUN_LEN_MAX: usize = 10;
@@ -81,6 +89,7 @@ pub(crate) struct Delta {
 pub(crate) enum Entry {
     Base(Base),
     Delta(Delta),
+    Names(NamesEntry),
 }
 
 /// The bytes of a base.
@@ -190,7 +199,8 @@ fn take_entry(input: &mut &[u8]) -> Result<Entry> {
     match take_number(input)? {
         BASE => take_base(input).map(Entry::Base),
         DELTA => take_delta(input).map(Entry::Delta),
-        tag => Err(corrupt(None, "free-space log entry", "1 (base) or 2 (delta)", tag)),
+        tag @ (ALL_NAMES | NAME_GIVEN | NAME_DROPPED) => names::take_names(tag, input).map(Entry::Names),
+        tag => Err(corrupt(None, "free-space log entry", "1 (base), 2 (delta), 3 to 5 (names)", tag)),
     }
 }
 

@@ -10,7 +10,7 @@
 //! | 0 | 8 | magic: `mapleaf` and a zero byte |
 //! | 8 | 4 | CRC-32 of bytes 12 up to the meta's length |
 //! | 12 | 4 | length of the meta, in bytes: 128 and the free log's tail |
-//! | 16 | 4 | format version: 3 |
+//! | 16 | 4 | format version: 3; 4 if the free log has names of snapshots |
 //! | 20 | 4 | page size, in bytes |
 //! | 24 | 16 | identity of the file: random, made at its creation |
 //! | 40 | 8 | transaction id |
@@ -60,8 +60,11 @@ const FIXED_LEN: usize = 128;
 const OLD_FIXED_LEN: usize = 96;
 const RUN_LEN: usize = 8;
 
-/// The format that this library writes, and the newest that it reads.
+/// The format that this library writes.
 pub(crate) const FORMAT_VERSION: u32 = 3;
+/// The same while the free log has names of snapshots: an older library would use their pages again. It is the newest
+/// format that this library reads.
+pub(crate) const FORMAT_VERSION_WITH_NAMES: u32 = 4;
 /// The last format without a redo log.
 const OLD_FORMAT_VERSION: u32 = 2;
 
@@ -133,7 +136,7 @@ impl Meta {
         let mut bytes = vec![0u8; length];
         bytes[..8].copy_from_slice(MAGIC);
         put_u32(&mut bytes, 12, length as u32);
-        put_u32(&mut bytes, 16, FORMAT_VERSION);
+        put_u32(&mut bytes, 16, self.version.max(FORMAT_VERSION));
         put_u32(&mut bytes, 20, self.page_size as u32);
         bytes[24..40].copy_from_slice(&self.identity);
         put_u64(&mut bytes, 40, self.id.0);
@@ -187,8 +190,8 @@ impl Meta {
         }
         // The checksum is right, but a hostile writer can have written any content.
         let version = get_u32(slot, 16);
-        if version > FORMAT_VERSION {
-            return Err(Error::NewerFormat { found: version, supported: FORMAT_VERSION });
+        if version > FORMAT_VERSION_WITH_NAMES {
+            return Err(Error::NewerFormat { found: version, supported: FORMAT_VERSION_WITH_NAMES });
         }
         let page_size = get_u32(slot, 20) as usize;
         if version == 0 || !is_page_size(page_size) || length > page_size {
@@ -386,10 +389,10 @@ mod tests {
     #[test]
     fn newer_format_is_named() {
         let mut bytes = sample().encode();
-        put_u32(&mut bytes, 16, FORMAT_VERSION + 1);
+        put_u32(&mut bytes, 16, FORMAT_VERSION_WITH_NAMES + 1);
         let sum = checksum(&bytes[12..]);
         put_u32(&mut bytes, 8, sum);
-        assert!(matches!(Meta::decode(&bytes, 0), Err(Error::NewerFormat { found: 4, supported: 3 })));
+        assert!(matches!(Meta::decode(&bytes, 0), Err(Error::NewerFormat { found: 5, supported: 4 })));
     }
 
     #[test]

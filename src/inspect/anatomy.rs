@@ -218,4 +218,29 @@ pub enum LogEntry {
         /// The pages that it stopped using, with the transaction that wrote them.
         retired: Vec<(Range<u32>, TransactionId)>,
     },
+    /// All named snapshots, as one transaction left them.
+    Snapshots {
+        /// The transaction.
+        transaction: TransactionId,
+        /// The names, with the newest transaction that each snapshot contains.
+        named: Vec<(String, TransactionId)>,
+        /// The snapshots whose names were dropped a short time ago, with the transaction that did that.
+        dropped: Vec<(TransactionId, TransactionId)>,
+    },
+    /// One transaction has given a snapshot a name.
+    SnapshotNamed {
+        /// The transaction.
+        transaction: TransactionId,
+        /// The name.
+        name: String,
+        /// The newest transaction that the snapshot contains.
+        snapshot: TransactionId,
+    },
+    /// One transaction has dropped a name.
+    SnapshotDropped {
+        /// The transaction.
+        transaction: TransactionId,
+        /// The name.
+        name: String,
+    },
 }

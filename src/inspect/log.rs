@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::anatomy::{Content, LogEntry};
 use crate::base::Extent;
+use crate::format::free_log::names::NamesEntry;
 use crate::format::free_log::{self, Entry};
 use crate::format::meta::Meta;
 
@@ -44,6 +45,19 @@ fn describe(entry: &Entry) -> LogEntry {
             taken: ranges(&delta.taken),
             retired: delta.retired.iter().map(|&(run, birth)| (range(run), birth)).collect(),
         },
+        Entry::Names(NamesEntry::All { id, living, dropped }) => LogEntry::Snapshots {
+            transaction: *id,
+            named: living.iter().map(|named| (named.name.clone(), named.id)).collect(),
+            dropped: dropped.iter().map(|dropped| (dropped.id, dropped.dropped)).collect(),
+        },
+        Entry::Names(NamesEntry::Given(named)) => LogEntry::SnapshotNamed {
+            transaction: named.created,
+            name: named.name.clone(),
+            snapshot: named.id,
+        },
+        Entry::Names(NamesEntry::Dropped { id, name }) => {
+            LogEntry::SnapshotDropped { transaction: *id, name: name.clone() }
+        }
     }
 }
 

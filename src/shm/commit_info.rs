@@ -30,6 +30,8 @@ pub(crate) struct SpaceState {
     pub(crate) log_tail: Vec<u8>,
     pub(crate) free_pages: u32,
     pub(crate) retired_pages: u32,
+    /// Whether the log has names of snapshots.
+    pub(crate) has_names: bool,
 }
 
 impl SharedMemory {
@@ -43,6 +45,7 @@ impl SharedMemory {
         words[2].store(space.log_tail.len() as u64, Release);
         words[3].store(u64::from(space.free_pages), Release);
         words[4].store(u64::from(space.retired_pages), Release);
+        words[5].store(u64::from(space.has_names), Release);
         store_bytes(&words[AREA_HEAD..], &space.log_tail);
         words[0].store(id.0, SeqCst);
     }
@@ -58,6 +61,7 @@ impl SharedMemory {
                 log_tail: load_bytes(&words[AREA_HEAD..], tail_len),
                 free_pages: words[3].load(SeqCst) as u32,
                 retired_pages: words[4].load(SeqCst) as u32,
+                has_names: words[5].load(SeqCst) != 0,
             })
         })
     }
@@ -90,6 +94,7 @@ mod tests {
             log_tail: (0..=255).collect(),
             free_pages: 3,
             retired_pages: 4,
+            has_names: true,
         };
         shared.store_space(1, id, &space);
         assert_eq!(shared.load_space(1, id), Some(space));

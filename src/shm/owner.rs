@@ -22,7 +22,7 @@ use crate::sys::{FileIdentity, read_at};
 
 /// Changes whenever the layout of the shared memory does, or the version of the format, which handles that have the
 /// database open do not read again: processes of different versions exclude each other.
-const VERSION: u64 = 0x6d61_706c_6561_6606;
+const VERSION: u64 = 0x6d61_706c_6561_6607;
 const IDENTITY_LEN: usize = 8;
 /// The words that name the boot.
 const BOOT: Range<usize> = 1..3;

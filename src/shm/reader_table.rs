@@ -176,6 +176,30 @@ impl SharedMemory {
         Err(corrupt(None, "lock file", format_args!("a descriptor of snapshot {seen}"), "none"))
     }
 
+    /// Begins to read the checkpointed snapshot, in place of the visible one. Returns its id, and the slot of its meta.
+    /// The argument is that of [`SharedMemory::begin_read`]: the writer's scan loads `checkpointed` before the slots.
+    pub(crate) fn begin_read_checkpoint(
+        &self,
+        handle: HandleNumber,
+    ) -> Result<(ReaderSlot, TransactionId, usize)> {
+        let (slot, _) = self.begin_read(handle)?;
+        for _ in 0..MAX_SPINS {
+            let (seen, meta_slot) = self.checkpointed_with_slot();
+            self.move_read(handle, slot, seen);
+            if self.checkpointed() == seen {
+                return Ok((slot, seen, meta_slot));
+            }
+        }
+        self.end_read(slot);
+        Err(corrupt(None, "lock file", "a checkpoint that stays", "others all the time"))
+    }
+
+    /// Reads `snapshot` through the slot, in place of the one before, in one store: a scan finds the one or the other.
+    /// The one before must protect `snapshot`.
+    pub(crate) fn move_read(&self, handle: HandleNumber, slot: ReaderSlot, snapshot: TransactionId) {
+        self.reader(slot.0).store(slot_word(handle, snapshot), SeqCst);
+    }
+
     /// Frees the slot: the snapshot is no longer read through it.
     #[inline]
     pub(crate) fn end_read(&self, slot: ReaderSlot) {

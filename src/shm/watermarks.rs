@@ -198,6 +198,12 @@ impl SharedMemory {
         TransactionId(self.word(CHECKPOINTED).load(SeqCst) >> 1)
     }
 
+    /// The transaction of the newest durable meta, and its slot.
+    pub(crate) fn checkpointed_with_slot(&self) -> (TransactionId, usize) {
+        let word = self.word(CHECKPOINTED).load(SeqCst);
+        (TransactionId(word >> 1), (word & 1) as usize)
+    }
+
     /// The slot of the newest durable meta.
     pub(crate) fn checkpoint_slot(&self) -> usize {
         (self.word(CHECKPOINTED).load(SeqCst) & 1) as usize

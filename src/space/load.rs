@@ -14,19 +14,27 @@ use crate::error::{Result, corrupt};
 use crate::format::free_log::{self, Base, Delta, Entry, RetiredRun};
 
 impl Space {
-    /// Loads the state that transaction `head` left, from the bytes of the whole log, oldest first: a base and then
-    /// deltas.
+    /// Loads the state that transaction `head` left, from the bytes of the whole log, oldest first: a base, and then
+    /// deltas and names.
     pub(crate) fn load(log: &[u8], head: TransactionId) -> Result<Space> {
         let mut entries = free_log::entries(log);
         let mut space = match entries.next().transpose()? {
             Some(Entry::Base(base)) => Space::from_base(base, head)?,
-            Some(Entry::Delta(_)) => return Err(misplaced("a base at its beginning", "a delta")),
+            Some(_) => return Err(misplaced("a base at its beginning", "another entry")),
             None => return Err(misplaced("a base at its beginning", "nothing")),
         };
         let mut newest = None;
         for entry in entries {
-            let Entry::Delta(delta) = entry? else {
-                return Err(misplaced("one base, at its beginning", "another base"));
+            let delta = match entry? {
+                Entry::Delta(delta) => delta,
+                Entry::Names(names) if names.id() > head => {
+                    return Err(misplaced("no names of a transaction that has not happened", "some"));
+                }
+                Entry::Names(names) => {
+                    space.apply_names(names)?;
+                    continue;
+                }
+                Entry::Base(_) => return Err(misplaced("one base, at its beginning", "another base")),
             };
             if newest.is_some_and(|newest| newest >= delta.id) {
                 return Err(misplaced("deltas in the order of their transactions", "another order"));

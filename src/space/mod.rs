@@ -17,16 +17,19 @@ pub(crate) mod births;
 pub(crate) mod free_extents;
 pub(crate) mod load;
 mod marks;
+pub(crate) mod names;
 pub(crate) mod partition;
 pub(crate) mod retired;
 pub(crate) mod save;
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
+use crate::format::free_log::names::NamesEntry;
 use crate::format::free_log::{Base, Delta, FIRST_PAGE, RetiredRun};
 
 use free_extents::FreeExtents;
 use marks::Mark;
+use names::Names;
 use retired::RetiredExtents;
 
 /// Pages are taken from the whole file only while a smaller part of it than this is free. A free end that is smaller
@@ -67,6 +70,11 @@ pub(crate) struct Space {
     retiring: Vec<RetiredRun>,
     /// What the transaction in progress can go back to, oldest first.
     marks: Vec<Mark>,
+    names: Names,
+    /// The names before the transaction in progress, if it has changed them.
+    names_before: Option<Box<Names>>,
+    /// What it has done to them.
+    name_changes: Vec<NamesEntry>,
     /// The end of the pages that the transaction in progress may take.
     ceiling: Option<u32>,
     /// The end of the extent that [`Space::allocate_next_run`] took last, in any transaction.
@@ -85,6 +93,9 @@ impl Space {
             taken: FreeExtents::default(),
             retiring: Vec::new(),
             marks: Vec::new(),
+            names: Names::default(),
+            names_before: None,
+            name_changes: Vec::new(),
             ceiling: None,
             next_run: FIRST_PAGE,
         }
@@ -285,9 +296,15 @@ impl Space {
         Ok(())
     }
 
-    /// Frees retired pages that none of the `protected` snapshots, ascending, needs. Returns their number.
+    /// Frees retired pages that none of the `protected` snapshots, ascending, needs, and no named one. Returns their
+    /// number.
     pub(crate) fn reclaim(&mut self, protected: &[TransactionId]) -> Result<u32> {
-        let freed = self.retired.reclaim(protected);
+        let freed = if self.names.is_empty() {
+            self.retired.reclaim(protected)
+        } else {
+            self.forget_dropped_names(protected);
+            self.retired.reclaim(&self.protected_with_names(protected))
+        };
         let pages = freed.iter().map(|run| run.count).sum();
         self.free.insert_all(freed)?;
         Ok(pages)
@@ -332,13 +349,16 @@ impl Space {
         self.taken = FreeExtents::default();
         self.retiring.clear();
         self.marks.clear();
+        self.names_before = None;
+        self.name_changes.clear();
         self.ceiling = None;
     }
 
     /// Ends the transaction in progress and undoes its changes: pages that it took are free again, pages that it
-    /// retired are in use again, and pages that it cut off are back. Growth remains.
+    /// retired are in use again, pages that it cut off are back, and so are the names. Growth remains.
     pub(crate) fn abort(&mut self) -> Result<()> {
         self.marks.clear();
+        self.abort_names();
         let taken = std::mem::take(&mut self.taken);
         self.free.insert_all(taken.iter().collect())?;
         for retired in std::mem::take(&mut self.retiring) {

@@ -7,12 +7,14 @@
 //!   log begins again, its old pages are retired like any others.
 //! - After a transaction with a ceiling, no page of the log is at or after the ceiling: otherwise the log begins
 //!   again.
+//! - Once there are no names of snapshots any more, the log begins again without them: so the file has its old format.
 //! - The log's length is proportional to its content: it begins again, with a base, when it is more than twice as
 //!   long as a base could be, plus some pages. A base thus costs each commit O(1) on average.
 
 use super::Space;
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::Result;
+use crate::format::free_log::names::encode_names;
 use crate::format::free_log::{self, Chain};
 
 /// A base never pays off in a log of fewer pages.
@@ -28,6 +30,8 @@ pub(crate) struct FreeLog {
     pages: Vec<(PageNumber, TransactionId)>,
     /// What lies in the meta.
     tail: Vec<u8>,
+    /// Whether an entry has names of snapshots: then the file has the format that allows them.
+    has_names: bool,
 }
 
 /// The limits of the file's format.
@@ -50,23 +54,29 @@ pub(crate) struct SavedLog {
 impl FreeLog {
     /// The log of a new file: a base, in the tail.
     pub(crate) fn new(space: &Space) -> FreeLog {
-        FreeLog { pages: Vec::new(), tail: free_log::encode_base(&space.base()) }
+        FreeLog { pages: Vec::new(), tail: free_log::encode_base(&space.base()), has_names: false }
     }
 
-    /// The log that has been read.
-    pub(crate) fn from_chain(chain: &Chain, tail: &[u8]) -> FreeLog {
-        FreeLog { pages: chain.pages.iter().rev().copied().collect(), tail: tail.to_vec() }
+    /// The log that has been read. `has_names`: an entry of it has names of snapshots.
+    pub(crate) fn from_chain(chain: &Chain, tail: &[u8], has_names: bool) -> FreeLog {
+        FreeLog { pages: chain.pages.iter().rev().copied().collect(), tail: tail.to_vec(), has_names }
     }
 
-    /// Takes over pages, oldest first, and a tail that others have added.
-    pub(crate) fn append(&mut self, pages: Vec<(PageNumber, TransactionId)>, tail: &[u8]) {
+    /// Takes over pages, oldest first, and a tail that others have added. `has_names`: names are among what was added.
+    pub(crate) fn append(&mut self, pages: Vec<(PageNumber, TransactionId)>, tail: &[u8], has_names: bool) {
         self.pages.extend(pages);
         self.tail = tail.to_vec();
+        self.has_names |= has_names;
     }
 
     /// What lies in the meta.
     pub(crate) fn tail(&self) -> &[u8] {
         &self.tail
+    }
+
+    /// Whether an entry has names of snapshots.
+    pub(crate) fn has_names(&self) -> bool {
+        self.has_names
     }
 
     /// The end of the chain, for the meta page; 0 if the log has no pages.
@@ -91,10 +101,10 @@ impl FreeLog {
 }
 
 impl Space {
-    /// The maximum number of pages of a base.
+    /// The maximum number of pages of a base, and of the names after it.
     pub(crate) fn most_base_pages(&self, page_size: usize) -> usize {
-        let length = self.free.run_count() * FREE_RUN_LEN + self.retired.run_count() * RETIRED_RUN_LEN;
-        length.div_ceil(free_log::page_capacity(page_size))
+        let runs = self.free.run_count() * FREE_RUN_LEN + self.retired.run_count() * RETIRED_RUN_LEN;
+        (runs + self.names.max_len()).div_ceil(free_log::page_capacity(page_size))
     }
 
     /// Completes the transaction in progress with the changes for its log: takes pages for it and, when the log
@@ -107,20 +117,25 @@ impl Space {
         limits: LogLimits,
         grow: impl FnOnce(&mut Space, u32) -> Result<()>,
     ) -> Result<SavedLog> {
-        let begins_anew = log.is_outgrown(self, limits.page_size) || log.is_too_high(self);
+        let has_old_names = log.has_names && self.names.is_empty();
+        let begins_anew = log.is_outgrown(self, limits.page_size) || log.is_too_high(self) || has_old_names;
         if begins_anew {
             for &(number, birth) in log.pages() {
                 self.retire(Extent { first: number, count: 1 }, birth, id)?;
             }
         }
-        let (mut pages, mut bytes) = match begins_anew {
-            true => (Vec::new(), free_log::encode_base(&self.base())),
-            false => (log.pages.clone(), log.tail.clone()),
+        let (mut pages, mut bytes, mut has_names) = match begins_anew {
+            true => (Vec::new(), free_log::encode_base(&self.base()), false),
+            false => (log.pages.clone(), log.tail.clone(), log.has_names),
         };
+        for names in self.names_for_log(id, begins_anew) {
+            bytes.extend(encode_names(&names));
+            has_names = true;
+        }
         let delta = free_log::encode_delta(&self.delta(id));
         if bytes.len() + delta.len() <= limits.tail_len {
             bytes.extend(delta);
-            return Ok(SavedLog { log: FreeLog { pages, tail: bytes }, pages: Vec::new() });
+            return Ok(SavedLog { log: FreeLog { pages, tail: bytes, has_names }, pages: Vec::new() });
         }
         let count = free_log::page_count(bytes.len(), delta.len(), limits.page_size);
         let numbers = self.allocate_for_log(count as u32, grow)?;
@@ -128,7 +143,7 @@ impl Space {
         let previous = pages.last().map_or(PageNumber(0), |&(number, _)| number);
         let stored = free_log::write_chain(&bytes, &numbers, previous, limits.page_size);
         pages.extend(numbers.iter().map(|&number| (number, id)));
-        let log = FreeLog { pages, tail: Vec::new() };
+        let log = FreeLog { pages, tail: Vec::new(), has_names };
         Ok(SavedLog { log, pages: numbers.into_iter().zip(stored).collect() })
     }
 

@@ -254,7 +254,7 @@ impl Simulation {
             Ok(bytes)
         });
         let chain = chain.unwrap();
-        assert_eq!(FreeLog::from_chain(&chain, self.log.tail()), self.log);
+        assert_eq!(FreeLog::from_chain(&chain, self.log.tail(), self.log.has_names()), self.log);
         let protected = self.protected();
         let mut writer = self.space.clone();
         writer.reclaim(&protected).unwrap();

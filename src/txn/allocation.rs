@@ -143,6 +143,18 @@ impl Database {
         Ok(space.allocate_run(count).expect("the file has grown by what was missing"))
     }
 
+    /// Makes room for `count` pages that the transaction's log takes besides what is usual, above the reserve.
+    pub(crate) fn make_room_for_log(&self, space: &mut Space, count: u32) -> Result<()> {
+        space.reclaim(&self.shared.protected()?)?;
+        self.check_reserve(space, count)?;
+        if self.leaves_reserve(space, count) {
+            return Ok(());
+        }
+        self.reclaim_before_growth(space)?;
+        let with_reserve = count.saturating_add(self.free_reserve(space));
+        self.grow(space, count, with_reserve.saturating_sub(space.free().page_count()))
+    }
+
     /// Frees what no snapshot needs any more. If that is not enough, frees what dead readers needed; if that is not
     /// enough either, makes the file longer by what is missing.
     fn reclaim_until<T>(

@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::base::TransactionId;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::error::{Error, Result, corrupt};
-use crate::format::meta::{FORMAT_VERSION, Meta, RedoStart};
+use crate::format::meta::{FORMAT_VERSION, FORMAT_VERSION_WITH_NAMES, Meta, RedoStart};
 use crate::shm::watermarks::{CommittedState, LogState};
 use crate::txn::database::Database;
 use crate::txn::file_locks::Turn;
@@ -179,7 +179,7 @@ impl Database {
             redo: RedoStart { ring, log_start: end, chain, block: self.block as u32 },
             listed: Vec::new(),
             digest: 0,
-            version: FORMAT_VERSION,
+            version: if newest.space.has_names { FORMAT_VERSION_WITH_NAMES } else { FORMAT_VERSION },
         }
     }
 }

@@ -142,6 +142,7 @@ impl Database {
             record: &mut RecordBuilder::new(HEADER_LEN),
             cut_to: None,
             drops_ring: false,
+            changes_names: false,
         };
         let published = parts.publish(true);
         if published.is_err() {
@@ -178,6 +179,7 @@ impl Parts<'_> {
         let tables = self.tables.values().flatten();
         self.cut_to.is_some()
             || self.drops_ring
+            || self.changes_names
             || self.catalog.is_changed_from(&self.base.catalog)
             || tables.into_iter().any(|table| table.is_changed())
     }
@@ -237,6 +239,10 @@ impl Parts<'_> {
 
     /// Step 1.
     fn plan_log(&mut self, log: &LogState) -> Result<LogPlan> {
+        if self.changes_names {
+            // Newest has been named: a ring retired now would count as a page that it needs.
+            return Ok(LogPlan::Unlogged);
+        }
         if let Some(ring) = log.ring
             && (self.drops_ring || self.is_ring_in_the_way(log, ring)?)
         {

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Result, corrupt};
+use crate::format::free_log::names::NamesEntry;
 use crate::format::free_log::{self, Delta, Entry};
 use crate::format::page;
 use crate::format::ring::Ring;
@@ -71,7 +72,8 @@ impl WriterFreeSpace {
         if space.length_pages() != length_pages {
             return Err(corrupt(None, "length in the free log", length_pages, space.length_pages()));
         }
-        Ok(WriterFreeSpace { log: FreeLog::from_chain(&chain, log_tail), space, id: newest.snapshot.id })
+        let log = FreeLog::from_chain(&chain, log_tail, !space.names().is_empty());
+        Ok(WriterFreeSpace { log, space, id: newest.snapshot.id })
     }
 
     /// Whether this is what transaction `id` has left.
@@ -95,7 +97,10 @@ impl WriterFreeSpace {
             self.space.apply(&delta).ok()?;
             self.id = delta.id;
         }
-        self.log.append(newer.pages, &newest.space.log_tail);
+        self.log.append(newer.pages, &newest.space.log_tail, !newer.names.is_empty());
+        for names in newer.names {
+            self.space.apply_names(names).ok()?;
+        }
         let is_there =
             self.id == newest.snapshot.id && self.space.length_pages() == newest.snapshot.length_pages;
         is_there.then_some(self)
@@ -125,14 +130,15 @@ impl WriterFreeSpace {
         }
         added.reverse();
         payloads.reverse();
-        let mut deltas = Vec::new();
+        let (mut deltas, mut names) = (Vec::new(), Vec::new());
         for entry in free_log::entries(&payloads.concat()) {
             match entry? {
                 Entry::Delta(delta) if delta.id > self.id => deltas.push(delta),
-                Entry::Delta(_) | Entry::Base(_) => {}
+                Entry::Names(newer) if newer.id() > self.id => names.push(newer),
+                Entry::Delta(_) | Entry::Base(_) | Entry::Names(_) => {}
             }
         }
-        Ok(Some(Newer { pages: added, deltas }))
+        Ok(Some(Newer { pages: added, deltas, names }))
     }
 
     /// Notes that transaction `newest` has happened, with `saved` as its log.
@@ -149,14 +155,16 @@ impl WriterFreeSpace {
             log_tail: saved.tail().to_vec(),
             free_pages: self.space.free().page_count(),
             retired_pages: self.space.retired().page_count(),
+            has_names: saved.has_names(),
         }
     }
 }
 
-/// What has been added to a log: pages, oldest first, with their births, and the deltas in them.
+/// What has been added to a log: pages, oldest first, with their births, and the deltas and changes of names in them.
 struct Newer {
     pages: Vec<(PageNumber, TransactionId)>,
     deltas: Vec<Delta>,
+    names: Vec<NamesEntry>,
 }
 
 /// Free space and its log as of `base`: loaded, or brought up to what others have committed since. `base` is newest,

@@ -35,6 +35,17 @@ impl SnapshotReader {
         Ok(reader)
     }
 
+    /// Begins to read the snapshot with this name.
+    pub(crate) fn begin_named(handle: &Arc<DbHandle>, name: &str) -> Result<SnapshotReader> {
+        let (slot, snapshot) = handle.core.begin_read_named(name)?;
+        Ok(SnapshotReader::of_slot(handle, slot, snapshot))
+    }
+
+    /// Reads `snapshot`, which stands in `slot`.
+    pub(super) fn of_slot(handle: &Arc<DbHandle>, slot: ReaderSlot, snapshot: Snapshot) -> SnapshotReader {
+        SnapshotReader { handle: Arc::clone(handle), slot, snapshot }
+    }
+
     /// Returns an error in a forked child: what the parent reads is protected only while the parent reads it.
     #[inline]
     pub(crate) fn check_not_forked(&self) -> Result<()> {

@@ -59,8 +59,9 @@ impl Database {
         let space =
             &mut load_free_space(&self.pages, &self.shared, &mut state.log, &self.shared.newest_snapshot()?)?
                 .space;
-        space.reclaim(&self.shared.protected()?)?;
-        let pins = |reader: &LiveReader| Some(space.retired().pinned_by(reader.snapshot));
+        let protected = self.shared.protected()?;
+        space.reclaim(&protected)?;
+        let pins = |reader: &LiveReader| Some(space.pinned_by_reader(reader.snapshot, &protected));
         let readers = self.shared.reader_list()?;
         let wanted = readers.iter().filter(|reader| wanted(reader));
         Ok(sorted(wanted.map(|reader| info(reader, pins(reader))).collect()))

@@ -29,7 +29,9 @@ use crate::base::bytes::get_u32;
 use crate::base::mutation::{Mutation, is_mutated};
 use crate::base::{Extent, PageNumber, TransactionId};
 use crate::error::{Error, Result, corrupt};
-use crate::format::meta::{self, Identity, META_PAGES, Meta, RedoStart, candidate_page_sizes, slot_offset};
+use crate::format::meta::{
+    self, FORMAT_VERSION_WITH_NAMES, Identity, META_PAGES, Meta, RedoStart, candidate_page_sizes, slot_offset,
+};
 use crate::format::page::{MAX_PAGE_SIZE, MIN_PAGE_SIZE, is_page_size};
 use crate::format::redo::reader::LogPlace;
 use crate::shm::SharedMemory;
@@ -331,6 +333,7 @@ pub(crate) fn state_of(meta: &Meta) -> CommittedState {
             log_tail: meta.log_tail.clone(),
             free_pages: meta.free_pages,
             retired_pages: meta.retired_pages,
+            has_names: meta.version == FORMAT_VERSION_WITH_NAMES,
         },
         log: LogState {
             ring,

@@ -69,6 +69,8 @@ pub(crate) struct Transaction {
     cut_to: Cell<Option<u32>>,
     /// The ring of the redo log is given up: it is in the way.
     drops_ring: Cell<bool>,
+    /// It changes names of snapshots, and nothing else.
+    changes_names: Cell<bool>,
 }
 
 /// Whether a transaction can go on.
@@ -103,6 +105,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) record: &'a mut RecordBuilder,
     pub(crate) cut_to: Option<u32>,
     pub(crate) drops_ring: bool,
+    pub(crate) changes_names: bool,
 }
 
 impl Transaction {
@@ -174,6 +177,7 @@ impl Transaction {
             whole_changes: Cell::new(0),
             cut_to: Cell::new(None),
             drops_ring: Cell::new(false),
+            changes_names: Cell::new(false),
         };
         core.check_writable()?; // it may have been poisoned during the wait
         if !core.shared.ids_are_in_order() {
@@ -265,6 +269,11 @@ impl Transaction {
     /// Notes that the commit will give up the ring of the redo log. A later commit takes another.
     pub(crate) fn drop_ring(&self) {
         self.drops_ring.set(true);
+    }
+
+    /// Notes that the transaction has changed names of snapshots in free space, and changes nothing else.
+    pub(crate) fn change_names(&self) {
+        self.changes_names.set(true);
     }
 
     /// Works on free space, which is loaded at first use.
@@ -388,6 +397,7 @@ impl Transaction {
             record: self.record.get_mut(),
             cut_to: self.cut_to.get(),
             drops_ring: self.drops_ring.get(),
+            changes_names: self.changes_names.get(),
         }
     }
 

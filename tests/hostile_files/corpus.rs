@@ -40,7 +40,7 @@ pub(crate) fn options() -> OpenOptions {
 /// A script that fills a database. What it returns lives until the files have been read.
 type Script = fn(&Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>>;
 
-const SCRIPTS: [(&str, usize, Script); 16] = [
+const SCRIPTS: [(&str, usize, Script); 17] = [
     ("new", 4096, |_| Ok(Vec::new())),
     ("emptied", 4096, emptied),
     ("typed", 4096, typed),
@@ -54,13 +54,14 @@ const SCRIPTS: [(&str, usize, Script); 16] = [
     ("shrunk", 4096, shrunk),
     ("tables", 4096, many_tables),
     ("dense", 4096, dense),
+    ("named", 4096, named),
     ("mixed 8192", 8192, mixed),
     ("mixed 16384", 16384, mixed),
     ("mixed 65536", 65536, mixed),
 ];
 
 /// How many of the first samples are small: the others are taken less often.
-pub(crate) const SMALL_SAMPLES: usize = 13;
+pub(crate) const SMALL_SAMPLES: usize = 14;
 
 pub(crate) fn samples_count() -> usize {
     SCRIPTS.len()
@@ -198,6 +199,18 @@ fn retired(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
         }
     }
     Ok(readers)
+}
+
+/// Snapshots with names, one of which was dropped.
+fn named(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {
+    for round in 0..5 {
+        put(db, "a", Durability::Lazy, (0..120).step_by(round + 1).map(|n| (key(n, 30), 90 + round)))?;
+        put(db, "b", Durability::Durable, (0..3).map(|n| (key(n, 20), 5000 + round)))?;
+        db.create_snapshot(&format!("round {round}"))?;
+    }
+    db.drop_snapshot("round 1")?;
+    put(db, "a", Durability::Durable, (0..120).map(|n| (key(n, 30), 70)))?;
+    Ok(Vec::new())
 }
 
 fn log_pages(db: &Db) -> mapleaf::Result<Vec<Arc<mapleaf::ReadTxn>>> {

@@ -256,18 +256,28 @@ impl Exercise<'_> {
         let stats = db.stats();
         let Some(stats) = self.value(Context::Reading, stats) else { return };
         assert!(stats.file_bytes >= u64::from(stats.pages) * stats.page_size as u64, "{stats:?}");
-        let rx = Arc::new(db.read().unwrap());
         let room = room_for_entries(&stats);
+        self.read_snapshot(&Arc::new(db.read().unwrap()), room);
+        let named = db.snapshots();
+        for info in self.value(Context::Reading, named).unwrap_or_default().iter().take(3) {
+            let rx = db.read_at(&info.name);
+            if let Some(rx) = self.value(Context::Reading, rx) {
+                self.read_snapshot(&Arc::new(rx), room);
+            }
+        }
+    }
+
+    fn read_snapshot(&mut self, rx: &Arc<ReadTxn>, room: u64) {
         let tables = rx.tables();
         let Some(tables) = self.value(Context::Reading, tables) else {
-            return self.read_bytes(&rx, "a", room);
+            return self.read_bytes(rx, "a", room);
         };
         assert!(tables.len() as u64 <= room, "{} tables", tables.len());
         let skipped = self.random.below(tables.len().max(1));
         for info in tables.iter().cycle().skip(skipped).take(tables.len().min(MAX_TABLES)) {
             let name = info.name.clone();
             match (&*info.key_type, &*info.value_type) {
-                ("bytes", "bytes") => self.read_bytes(&rx, &name, room),
+                ("bytes", "bytes") => self.read_bytes(rx, &name, room),
                 ("u64", "str") => {
                     let table = rx.table(&Table::<u64, str>::new(&name));
                     let Some(table) = self.value(Context::Reading, table) else { continue };

@@ -157,8 +157,8 @@ fn a_newer_format() {
             forge(&mut newer, slot, page_size, |record| record[16..20].copy_from_slice(&7u32.to_le_bytes()));
         }
         fs::write(&path, &newer).unwrap();
-        let error = refused(&path, &["format version 7", "up to 3", "newer mapleaf"]);
-        assert!(matches!(error, Error::NewerFormat { found: 7, supported: 3 }));
+        let error = refused(&path, &["format version 7", "up to 4", "newer mapleaf"]);
+        assert!(matches!(error, Error::NewerFormat { found: 7, supported: 4 }));
         fs::write(&path, &good).unwrap();
         assert_is_sample(&path);
     }
@@ -172,10 +172,10 @@ fn one_record_of_a_newer_format() {
     let newest = usize::from(record_id(&good, 1, 4096) > record_id(&good, 0, 4096));
     for slot in [newest, 1 - newest] {
         let mut newer = good.clone();
-        forge(&mut newer, slot, 4096, |record| record[16..20].copy_from_slice(&4u32.to_le_bytes()));
+        forge(&mut newer, slot, 4096, |record| record[16..20].copy_from_slice(&5u32.to_le_bytes()));
         fs::write(&path, &newer).unwrap();
-        let error = refused(&path, &["format version 4"]);
-        assert!(matches!(error, Error::NewerFormat { found: 4, supported: 3 }), "slot {slot}: {error}");
+        let error = refused(&path, &["format version 5"]);
+        assert!(matches!(error, Error::NewerFormat { found: 5, supported: 4 }), "slot {slot}: {error}");
     }
 }
 

@@ -33,6 +33,7 @@ mod rejected_record;
 mod salvage;
 mod savepoints;
 mod sharing;
+mod snapshots;
 mod threads;
 mod torture;
 mod traps;

@@ -12,6 +12,14 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Db, Failure> {
     Ok(Db::options().read_only(true).create(false).open(path)?)
 }
 
+/// Begins to read the newest state, or the snapshot with this name.
+pub(crate) fn read_at(db: &Db, name: Option<&str>) -> Result<ReadTxn, Failure> {
+    Ok(match name {
+        Some(name) => db.read_at(name)?,
+        None => db.read()?,
+    })
+}
+
 /// Opens an existing database for writing.
 pub(crate) fn open_existing(path: &Path) -> Result<Db, Failure> {
     Ok(Db::options().create(false).open(path)?)

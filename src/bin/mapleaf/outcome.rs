@@ -59,6 +59,9 @@ impl From<Error> for Failure {
             Error::TableNotFound { .. }
             | Error::TableExists { .. }
             | Error::TableNameTooLong { .. }
+            | Error::SnapshotNotFound { .. }
+            | Error::SnapshotExists { .. }
+            | Error::SnapshotNameLength { .. }
             | Error::KeyTooLong { .. }
             | Error::PairTooLong { .. }
             | Error::TableKindMismatch { .. }
@@ -118,6 +121,9 @@ fn message_of(error: &Error) -> String {
         Error::TableNotFound { name } => format!("there is no table {name:?}"),
         Error::TableExists { name } => {
             format!("there is already a table {name:?}; drop it with `mapleaf drop`, or choose another name")
+        }
+        Error::SnapshotNotFound { name } => {
+            format!("there is no snapshot {name:?}; `mapleaf snapshots` lists them")
         }
         Error::TableInUse { name } => format!("table {name:?} is already open in this transaction"),
         other => other.to_string(),
@@ -190,6 +196,9 @@ mod tests {
             Error::TableInUse { name: name.clone() },
             Error::TableTypeMismatch { name, requested: text("u8 to u8"), found: text("str to str") },
             Error::TableNameTooLong { length: 9000, limit: 1024 },
+            Error::SnapshotNotFound { name: text("before") },
+            Error::SnapshotExists { name: text("before") },
+            Error::SnapshotNameLength { length: 0, limit: 255 },
             Error::KeyTooLong { length: 9000, limit: 1984 },
             Error::ValueTooLarge { length: 9, limit: 8 },
             Error::Encode { type_name: text("u8"), problem: text("none") },

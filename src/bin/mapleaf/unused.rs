@@ -14,17 +14,25 @@ pub(crate) enum Unused {
     Free,
     /// The snapshot of the last checkpoint needs it, until the next one.
     Retired,
-    /// A reader's snapshot needs it.
+    /// A named snapshot needs it.
+    Named,
+    /// A reader's snapshot needs it, and no named one.
     Pinned,
 }
 
-/// The snapshots that are being read.
+/// The snapshots that are being read, and those that have a name.
 #[derive(Default)]
-pub(crate) struct ReadSnapshots(Vec<TransactionId>);
+pub(crate) struct KeptSnapshots {
+    read: Vec<TransactionId>,
+    named: Vec<TransactionId>,
+}
 
-impl ReadSnapshots {
-    pub(crate) fn of(db: &Db) -> Result<ReadSnapshots, Failure> {
-        Ok(ReadSnapshots(db.readers()?.iter().map(|reader| reader.snapshot).collect()))
+impl KeptSnapshots {
+    pub(crate) fn of(db: &Db) -> Result<KeptSnapshots, Failure> {
+        Ok(KeptSnapshots {
+            read: db.readers()?.iter().map(|reader| reader.snapshot).collect(),
+            named: db.snapshots()?.iter().map(|named| named.transaction).collect(),
+        })
     }
 
     /// `None` if the page is used.
@@ -33,8 +41,12 @@ impl ReadSnapshots {
             PageRole::Free | PageRole::Retired { is_needed: false, .. } => Some(Unused::Free),
             PageRole::Retired { death, .. } => {
                 let life = page.birth.unwrap_or_default()..death;
-                let is_read = self.0.iter().any(|snapshot| life.contains(snapshot));
-                Some(if is_read { Unused::Pinned } else { Unused::Retired })
+                let is_among = |ids: &[TransactionId]| ids.iter().any(|snapshot| life.contains(snapshot));
+                Some(match (is_among(&self.named), is_among(&self.read)) {
+                    (true, _) => Unused::Named,
+                    (false, true) => Unused::Pinned,
+                    (false, false) => Unused::Retired,
+                })
             }
             _ => None,
         }
@@ -45,16 +57,17 @@ impl ReadSnapshots {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct UnusedCounts {
     pub(crate) free: u32,
-    /// Those that a snapshot needs, pinned ones among them.
+    /// Those that a snapshot needs, pinned and named ones among them.
     pub(crate) retired: u32,
     pub(crate) pinned: u32,
+    pub(crate) named: u32,
 }
 
 impl UnusedCounts {
     /// Reads the pages that describe free space, and no others. If no process is left to sync the newest transaction,
     /// after a kill, the counts are those of `stats`.
     pub(crate) fn of(db: &Db, stats: &Stats) -> Result<UnusedCounts, Failure> {
-        let snapshots = ReadSnapshots::of(db)?;
+        let snapshots = KeptSnapshots::of(db)?;
         let mut counts = UnusedCounts::default();
         let counted = admin::unused_pages(db, |page| match snapshots.classify(page) {
             Some(Unused::Free) => counts.free += page.count,
@@ -63,11 +76,16 @@ impl UnusedCounts {
                 counts.retired += page.count;
                 counts.pinned += page.count;
             }
+            Some(Unused::Named) => {
+                counts.retired += page.count;
+                counts.named += page.count;
+            }
             None => {}
         });
         match counted {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::TimedOut => {
-                Ok(UnusedCounts { free: stats.free_pages, retired: stats.retired_pages, pinned: 0 })
+                let named = stats.named_snapshot_pages;
+                Ok(UnusedCounts { free: stats.free_pages, retired: stats.retired_pages, pinned: 0, named })
             }
             other => Ok(other.map(|()| counts)?),
         }

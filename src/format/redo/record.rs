@@ -7,7 +7,7 @@ use crate::base::bytes::{get_u32, get_u64, put_u32, put_u64};
 use crate::base::checksum::checksum_of_parts;
 use crate::base::{Lsn, TransactionId};
 use crate::error::{Error, Result};
-use crate::format::meta::{FORMAT_VERSION, Identity};
+use crate::format::meta::{FORMAT_VERSION_WITH_NAMES, Identity};
 
 pub(crate) const HEADER_LEN: usize = 32;
 
@@ -263,7 +263,10 @@ impl<'a> Record<'a> {
             CHANGES => RecordKind::Changes,
             NO_CHANGE => RecordKind::NoChange,
             PREPARE | DECIDE => {
-                return Err(Error::NewerFormat { found: FORMAT_VERSION + 1, supported: FORMAT_VERSION });
+                return Err(Error::NewerFormat {
+                    found: FORMAT_VERSION_WITH_NAMES + 1,
+                    supported: FORMAT_VERSION_WITH_NAMES,
+                });
             }
             _ => return Ok(None),
         };

@@ -8,6 +8,7 @@ mod explorer;
 mod mixed;
 mod multimap;
 mod mutations;
+mod named;
 mod storage;
 mod survives;
 mod traps;

@@ -2,17 +2,19 @@
 
 use super::cut::CutWhileSyncing;
 use super::mixed::{Kind, Mixed};
+use super::named::Named;
 use crate::base::mutation::{Mutation, set_mutation};
 use crate::sim::{Explorer, Failure, Fault, ProblemKind, Workload};
 
 /// The mistakes that only several handles can show. Tests of `txn::tests` find them (`mistakes.rs` there).
-const OF_SEVERAL_HANDLES: [Mutation; 6] = [
+const OF_SEVERAL_HANDLES: [Mutation; 7] = [
     Mutation::NotStoredAgain,
     Mutation::RecoveryBarrierSkipped,
     Mutation::LogNotStoredAgain,
     Mutation::PagesNotStoredAgain,
     Mutation::LeftMetaNotErased,
     Mutation::OrphanNotReplayed,
+    Mutation::DroppedNameForgotten,
 ];
 
 /// Looks for a mistake where it can show. (Nothing would be lost by looking everywhere but time.)
@@ -26,6 +28,7 @@ fn look(mutation: Mutation) -> Option<Box<Failure>> {
             explore(mutation, &explorer.lost_blocks(true), &Mixed::new(Kind::Small))
         }
         Mutation::CutTooEarly => explore(mutation, &explorer, &CutWhileSyncing),
+        Mutation::NamesNotProtected => explore(mutation, &explorer, &Named),
         Mutation::UnloggedForgotten | Mutation::UnloggedNotCheckpointed => {
             explore(mutation, &explorer, &Mixed::new(Kind::Large))
         }
@@ -53,6 +56,15 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
             &[ProblemKind::StepFailed, ProblemKind::Panicked]
         }
         Mutation::CheckFindsNothing => &[ProblemKind::Unclean],
+        Mutation::NamesNotProtected => {
+            // Most scripts find it before there is any crash: a name is read whose pages were used again.
+            &[
+                ProblemKind::FailsWithoutCrash,
+                ProblemKind::StepFailed,
+                ProblemKind::Unclean,
+                ProblemKind::Invariant,
+            ]
+        }
         Mutation::CutTooEarly => &[ProblemKind::CannotOpen],
         // Or the checkpoint whose barrier failed is on the disk, its target is forgotten, and its pages are reused.
         Mutation::FailedSyncRetried => &[ProblemKind::Lost, ProblemKind::Unclean],
@@ -89,7 +101,8 @@ fn expected(mutation: Mutation) -> &'static [ProblemKind] {
         | Mutation::LogNotStoredAgain
         | Mutation::PagesNotStoredAgain
         | Mutation::LeftMetaNotErased
-        | Mutation::OrphanNotReplayed => &[],
+        | Mutation::OrphanNotReplayed
+        | Mutation::DroppedNameForgotten => &[],
     }
 }
 

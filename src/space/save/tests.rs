@@ -66,7 +66,7 @@ fn pages_counted_beforehand_hold_the_log_in_however_many_runs() {
 #[test]
 fn growing_for_the_log_itself_is_part_of_its_delta() {
     let mut space = Space::new(4);
-    let log = FreeLog { pages: Vec::new(), tail: vec![0; LIMITS.tail_len] };
+    let log = FreeLog { pages: Vec::new(), tail: vec![0; LIMITS.tail_len], has_names: false };
     let saved = space.save(&log, TransactionId(2), LIMITS, grow).unwrap();
     assert_eq!(saved.pages.len(), 1);
     let delta = space.delta(TransactionId(2));

@@ -2,12 +2,12 @@
 
 use std::panic::catch_unwind;
 
-use super::{checkpoints, doubt, orphans};
+use super::{checkpoints, doubt, named, orphans};
 use crate::base::mutation::{Mutation, set_mutation};
 
 #[test]
 fn each_mistake_fails_its_test() {
-    let tests: [(Mutation, fn()); 6] = [
+    let tests: [(Mutation, fn()); 7] = [
         (
             Mutation::LogNotStoredAgain,
             doubt::log_bytes_that_a_failed_sync_has_lost_are_stored_again_by_a_newcomer,
@@ -29,6 +29,7 @@ fn each_mistake_fails_its_test() {
             checkpoints::the_meta_of_a_checkpoint_that_failed_is_durable_before_recovery_replays,
         ),
         (Mutation::OrphanNotReplayed, orphans::the_next_writer_completes_the_transaction_first),
+        (Mutation::DroppedNameForgotten, named::a_name_dropped_under_a_reader_that_has_found_it_stays),
     ];
     for (mutation, test) in tests {
         set_mutation(Some(mutation));

@@ -15,6 +15,7 @@ mod hooked;
 mod large_commits;
 mod left_state;
 mod mistakes;
+mod named;
 mod names;
 mod orphans;
 mod panics;

@@ -7,7 +7,7 @@ use clap::Args;
 use mapleaf::{ReadTxn, TableKind, admin};
 
 use crate::notation::{Form, Notation};
-use crate::open::{find_table, open_read_only};
+use crate::open::{find_table, open_read_only, read_at};
 use crate::outcome::{Answer, Failure, wrong};
 use crate::pairs::{before_value, range_of_key};
 use crate::types::Role;
@@ -28,6 +28,9 @@ pub(crate) struct Get {
     /// The key.
     #[arg(allow_hyphen_values = true)]
     key: String,
+    /// Read the snapshot with this name, not the newest state.
+    #[arg(long, value_name = "NAME")]
+    at: Option<String>,
     /// How the key is given and the value shown.
     #[arg(long = "as", value_enum, default_value_t = Form::Typed)]
     form: Form,
@@ -42,7 +45,7 @@ pub(crate) struct Get {
 impl Get {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let db = open_read_only(&self.file)?;
-        let rx = db.read()?;
+        let rx = read_at(&db, self.at.as_deref())?;
         let table = find_table(&rx, &self.table)?;
         let notation = Notation::new(self.form, &table);
         let key = notation.read(self.key.as_bytes(), Role::Key)?;

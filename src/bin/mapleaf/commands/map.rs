@@ -14,7 +14,7 @@ use crate::outcome::{Answer, Failure, wrong};
 use crate::pictures::file_map::{FileMap, Layout};
 use crate::pictures::page_classes::{By, Class, Classes, RESERVED, UNKNOWN};
 use crate::progress::Progress;
-use crate::unused::ReadSnapshots;
+use crate::unused::KeptSnapshots;
 
 /// Cells in a picture, at most, unless asked for more.
 const CELLS_IN_TERMINAL: u32 = 64 * 40;
@@ -116,7 +116,7 @@ impl Map {
     fn classes(&self, db: &Db) -> Result<Classes, Failure> {
         let rx = db.read()?;
         let mut classes = Classes::new(self.by, table_names(&rx)?, db.page_size());
-        classes.snapshots = ReadSnapshots::of(db)?;
+        classes.snapshots = KeptSnapshots::of(db)?;
         classes.newest = rx.id();
         Ok(classes)
     }

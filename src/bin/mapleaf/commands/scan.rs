@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::key_range::RangeArgs;
 use crate::notation::{Form, Notation};
-use crate::open::{find_table, open_read_only};
+use crate::open::{find_table, open_read_only, read_at};
 use crate::outcome::{Answer, Failure};
 use crate::pairs::Entries;
 use crate::types::Role;
@@ -29,6 +29,9 @@ pub(crate) struct Scan {
     table: String,
     #[command(flatten)]
     range: RangeArgs,
+    /// Read the snapshot with this name, not the newest state.
+    #[arg(long, value_name = "NAME")]
+    at: Option<String>,
     /// From the last key to the first.
     #[arg(long)]
     reverse: bool,
@@ -49,7 +52,7 @@ pub(crate) struct Scan {
 impl Scan {
     pub(crate) fn run(&self) -> Result<Answer, Failure> {
         let db = open_read_only(&self.file)?;
-        let rx = db.read()?;
+        let rx = read_at(&db, self.at.as_deref())?;
         let table = find_table(&rx, &self.table)?;
         let notation = Notation::new(self.form, &table);
         let mut range = Entries::of(&rx, &table, self.range.bounds(&notation)?)?;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mapleaf::admin::PageRole;
-use mapleaf::{Db, Error, PageCounts, Stats, TableInfo};
+use mapleaf::{Db, Error, PageCounts, SnapshotInfo, Stats, TableInfo};
 use serde_json::{Value, json};
 
+use super::snapshots::{snapshot_json, snapshot_text};
 use crate::escape::escape;
 use crate::human::{bytes, count, pages_text};
 use crate::open::open_read_only;
@@ -23,7 +24,7 @@ use crate::unused::UnusedCounts;
   mapleaf stat --json app.mapleaf | jq .free_bytes
 
 In use are the pages of the newest transaction. Retired are those that only an older snapshot needs, of a reader
-(pinned) or until the next checkpoint. Free are all others: the next commit may use them. Reserved is
+(pinned), with a name, or until the next checkpoint. Free are all others: the next commit may use them. Reserved is
 what the file has after its last page, for commits to come. `check` and `map` count the same way. The log has what was
 committed since the last checkpoint.")]
 pub(crate) struct Stat {
@@ -48,6 +49,7 @@ impl Stat {
             unused,
             reserved_bytes: stats.file_bytes.saturating_sub(u64::from(stats.pages) * stats.page_size as u64),
             tables: rx.tables()?,
+            snapshots: db.snapshots()?,
             table_pages: if self.pages { Some(table_pages(&db)?) } else { None },
             stats,
         };
@@ -68,6 +70,7 @@ struct Found {
     in_use_pages: u32,
     reserved_bytes: u64,
     tables: Vec<TableInfo>,
+    snapshots: Vec<SnapshotInfo>,
     table_pages: Option<TablePages>,
 }
 
@@ -87,7 +90,7 @@ impl Found {
             "in_use_pages": self.in_use_pages, "in_use_bytes": self.page_bytes(self.in_use_pages),
             "free_pages": unused.free, "free_bytes": self.page_bytes(unused.free),
             "retired_pages": unused.retired, "retired_bytes": self.page_bytes(unused.retired),
-            "pinned_pages": unused.pinned, "reserved_bytes": self.reserved_bytes,
+            "pinned_pages": unused.pinned, "named_pages": unused.named, "reserved_bytes": self.reserved_bytes,
             "tables": stats.tables, "entries": self.entries(),
             "newest": stats.newest, "visible": stats.visible, "durable": stats.durable,
             "log_bytes": stats.log_bytes, "log_used_bytes": stats.log_used_bytes,
@@ -95,6 +98,7 @@ impl Found {
             "checkpoints": stats.checkpoints,
             "checkpoint_age_seconds": stats.checkpoint_age.map(|age| age.as_secs_f64()),
             "readers": stats.readers, "oldest_reader": stats.oldest_reader,
+            "snapshots": self.snapshots.iter().map(snapshot_json).collect::<Vec<Value>>(),
         });
         if let Some(table_pages) = &self.table_pages {
             let page = stats.page_size as u64;
@@ -115,6 +119,9 @@ impl Found {
         if self.unused.pinned > 0 {
             writeln!(out, "  pinned   {}, by readers", line(self.unused.pinned))?;
         }
+        if self.unused.named > 0 {
+            writeln!(out, "  named    {}, by named snapshots", line(self.unused.named))?;
+        }
         writeln!(out, "reserved   {}", bytes(self.reserved_bytes))?;
         writeln!(out, "tables     {}, with {} entries", stats.tables, count(self.entries()))?;
         writeln!(out, "newest     transaction {}, durable {}", stats.newest, stats.durable)?;
@@ -124,6 +131,9 @@ impl Found {
                 writeln!(out, "readers    {}, the oldest at transaction {oldest}", stats.readers)?;
             }
             None => writeln!(out, "readers    none")?,
+        }
+        for info in &self.snapshots {
+            writeln!(out, "snapshot   {}", snapshot_text(info))?;
         }
         match &self.table_pages {
             Some(table_pages) => self.write_tables(out, table_pages),

@@ -88,6 +88,15 @@ fn log_json(entry: &LogEntry) -> Value {
         LogEntry::Delta { transaction, length_pages, taken, retired } => json!({ "delta": {
             "transaction": transaction, "length_pages": length_pages, "taken": taken, "retired": retired,
         } }),
+        LogEntry::Snapshots { transaction, named, dropped } => json!({ "snapshots": {
+            "transaction": transaction, "named": named, "dropped": dropped,
+        } }),
+        LogEntry::SnapshotNamed { transaction, name, snapshot } => json!({ "snapshot_named": {
+            "transaction": transaction, "name": name, "snapshot": snapshot,
+        } }),
+        LogEntry::SnapshotDropped { transaction, name } => json!({ "snapshot_dropped": {
+            "transaction": transaction, "name": name,
+        } }),
         _ => Value::Null,
     }
 }

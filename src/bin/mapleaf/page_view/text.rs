@@ -187,6 +187,19 @@ fn write_log(out: &mut impl Write, log: &[LogEntry]) -> io::Result<()> {
                 writeln!(out, "\ntransaction {transaction}: {length_pages} pages in the file")?;
                 writeln!(out, "  taken    {}\n  retired  {}", ranges(taken), ranges(&retired))?;
             }
+            LogEntry::Snapshots { transaction, named, .. } => {
+                writeln!(out, "\nsnapshots after transaction {transaction}: {} with a name", named.len())?;
+                for (name, snapshot) in named {
+                    writeln!(out, "  {:<8} {}", snapshot, escape(name.as_bytes()))?;
+                }
+            }
+            LogEntry::SnapshotNamed { transaction, name, snapshot } => {
+                let name = escape(name.as_bytes());
+                writeln!(out, "\ntransaction {transaction} names snapshot {snapshot}: {name}")?;
+            }
+            LogEntry::SnapshotDropped { transaction, name } => {
+                writeln!(out, "\ntransaction {transaction} drops snapshot {}", escape(name.as_bytes()))?;
+            }
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use mapleaf::TransactionId;
 use mapleaf::admin::{PageRole, PageUse};
 
 use crate::pictures::svg::Color;
-use crate::unused::{ReadSnapshots, Unused};
+use crate::unused::{KeptSnapshots, Unused};
 
 /// What a picture shows.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,7 +34,7 @@ pub(crate) struct Classes {
     /// For programs and for people, in the order of the legend.
     pub(crate) list: Vec<Class>,
     tables: Vec<String>,
-    pub(crate) snapshots: ReadSnapshots,
+    pub(crate) snapshots: KeptSnapshots,
     /// The newest transaction.
     pub(crate) newest: TransactionId,
     page_size: u64,
@@ -127,7 +127,7 @@ impl Classes {
         };
         let common = COMMON.iter().map(|&(name, color, letter)| class(name, color, letter));
         let list = common.chain(own).collect();
-        let snapshots = ReadSnapshots::default();
+        let snapshots = KeptSnapshots::default();
         Classes { by, list, tables, snapshots, newest: TransactionId::default(), page_size: page_size as u64 }
     }
 
@@ -136,7 +136,7 @@ impl Classes {
         match self.snapshots.classify(page) {
             Some(Unused::Free) => return FREE,
             Some(Unused::Retired) => return RETIRED,
-            Some(Unused::Pinned) => return PINNED,
+            Some(Unused::Pinned | Unused::Named) => return PINNED,
             None => {}
         }
         match (page.role, page.table) {
