@@ -89,6 +89,10 @@
 //! # More
 //!
 //! - Many entries at once: [`TableMut::insert_many`], [`TableMut::bulk_load`].
+//! - Changing what is there: [`TableMut::entry`], [`TableMut::update`], [`TableMut::extract_if`],
+//!   [`TableMut::cursor_mut`].
+//! - Counting, sampling, and parts for parallel scans: [`TableRef::count`], [`TableRef::sample`], [`TableRef::split`].
+//! - States of the database that keep a name: [`Db::create_snapshot`], [`Db::read_at`].
 //! - Undoing a part of a transaction: [`WriteTxn::savepoint`], [`WriteTxn::nested`].
 //! - Reading what is not committed yet by many threads: [`WriteTxn::view`].
 //! - Copies and backups: [`ReadTxn::copy`], [`restore`].
