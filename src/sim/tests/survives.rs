@@ -126,7 +126,7 @@ fn failing_calls_lose_nothing() {
 
 #[test]
 fn failing_calls_of_transactions_that_go_back_lose_nothing() {
-    let (seeds, states) = if is_long() { (3, 300) } else { (1, 40) };
+    let (seeds, states) = if is_long() { (3, 300) } else { (1, 400) };
     let faults = if is_long() { &BUT_CUTS[..] } else { &[Fault::Grow] };
     explore_faults(Kind::Savepoints, faults, seeds, states);
 }
