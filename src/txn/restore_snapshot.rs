@@ -14,8 +14,10 @@ use std::ops::Bound;
 
 use crate::error::{Error, Result};
 use crate::format::catalog::{TableEntry, decode_name};
+use crate::format::tree_root::TreeRoot;
 use crate::tree::RangeCursor;
 use crate::txn::bulk::BulkLoader;
+use crate::txn::open_table::OpenTable;
 use crate::txn::read::SnapshotReader;
 use crate::txn::write::Transaction;
 
@@ -52,14 +54,18 @@ impl Transaction {
     fn copy_table(&self, reader: &SnapshotReader, name: &str, entry: TableEntry) -> Result<()> {
         let TableEntry { root, kind, key_type, value_type } = entry;
         let mut table = self.create_table(name, kind, key_type, value_type)?;
-        let mut load = BulkLoader::new(self, &mut table)?;
-        let mut entries = RangeCursor::new(&root, Bound::Unbounded, Bound::Unbounded);
+        let copied = self.copy_entries(reader, &root, &mut table);
+        self.return_table(table); // after an error as well: the transaction can go back to a savepoint
+        copied
+    }
+
+    fn copy_entries(&self, reader: &SnapshotReader, root: &TreeRoot, table: &mut OpenTable) -> Result<()> {
+        let mut load = BulkLoader::new(self, table)?;
+        let mut entries = RangeCursor::new(root, Bound::Unbounded, Bound::Unbounded);
         while let Some((key, value)) = entries.next(reader)? {
             load.insert(&key, value)?;
         }
-        load.finish()?;
-        self.return_table(table);
-        Ok(())
+        load.finish().map(drop)
     }
 }
 

@@ -329,6 +329,36 @@ fn going_back_restores_tables_of_all_kinds_and_an_abort_undoes_it() {
 }
 
 #[test]
+fn going_back_to_a_name_that_fails_for_lack_of_room_can_be_undone() {
+    let (_folder, path) = scratch();
+    let db = Db::options().max_size(1 << 20).dirty_memory(0).open(&path).unwrap();
+    let filled = |byte: u8, count: u64| {
+        db.update(|tx| {
+            let mut table = tx.table(&NUMBERS)?;
+            table.clear()?;
+            (0..count).try_for_each(|key| table.insert(key, vec![byte; 1000]).map(drop))
+        })
+    };
+    filled(1, 400).unwrap();
+    db.create_snapshot("then").unwrap();
+    filled(2, 200).unwrap();
+    let before = state_of(&db.read().unwrap());
+
+    let mut tx = db.write().unwrap();
+    tx.table(&table("other")).unwrap().insert(1, [1]).unwrap();
+    let savepoint = tx.savepoint().unwrap();
+    let restored = tx.restore_snapshot("then");
+    assert!(matches!(restored, Err(Error::Full { .. })), "{restored:?}");
+    tx.rollback_to(&savepoint).unwrap();
+    tx.table(&table("other")).unwrap().insert(2, [2]).unwrap();
+    tx.commit().unwrap();
+    let mut after = state_of(&db.read().unwrap());
+    assert_eq!(after.remove("other").unwrap().len(), 2);
+    assert_eq!(after, before);
+    assert_clean(&db);
+}
+
+#[test]
 fn copies_and_rescued_files_have_no_names_and_a_copy_of_a_name_has_its_content() {
     let (_folder, path) = scratch();
     let db = Db::open(&path).unwrap();
