@@ -28,6 +28,9 @@ impl Db {
     /// ([`CopyOptions::since`](crate::CopyOptions::since)) therefore has all pages that moved, and the branches
     /// above them; increments after that are small again. Compact just before a full copy is made.
     ///
+    /// Pages that a named snapshot needs stay where they are. Moving what newer transactions share with it frees
+    /// nothing before the name is [dropped](Db::drop_snapshot).
+    ///
     /// # Errors
     ///
     /// Those of [`Db::write`] and of [`WriteTxn::commit`](crate::WriteTxn::commit). Earlier steps remain done.

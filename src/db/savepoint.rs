@@ -20,7 +20,12 @@ impl WriteTxn {
     /// extraction ([`TableMut::extract_if`](crate::TableMut::extract_if)) that is under way removes later counts as
     /// done after it.
     ///
-    /// This takes constant time. After it, the first change of each page in memory keeps the page's earlier content,
+    /// This takes constant time, apart from the counters of multimap tables that were changed and are closed, which are
+    /// brought up to date. A slice of a value that is held across it
+    /// ([`TableMut::insert_reserve`](crate::TableMut::insert_reserve)) belongs to what was done before: what is written
+    /// to it later is not undone.
+    ///
+    /// After a savepoint, the first change of each page in memory keeps the page's earlier content,
     /// and large transactions, which store pages early, use none of the pages that they had stored before the savepoint
     /// again. So a savepoint takes at most as much memory as the transaction's changed pages took when it was made
     /// ([`OpenOptions::dirty_memory`](crate::OpenOptions::dirty_memory) at most), and file space until it ends. A
