@@ -168,7 +168,8 @@ impl Transaction {
         match (old, new > MAX_UNCOUNTED) {
             (None, false) => {}
             (_, true) => {
-                *counters += u64::from(self.insert(table, &counter_key(key), &encode_count(new))?);
+                let is_new = self.insert(table, &counter_key(key), &encode_count(new))?;
+                *counters = sum(*counters, is_new.into())?; // the old number comes from the file
             }
             (Some(_), false) => {
                 *counters -= u64::from(self.remove(table, &counter_key(key))?);

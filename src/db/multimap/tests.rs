@@ -51,13 +51,14 @@ fn use_all(db: &Db) {
     is_known(tags.keys().collect::<Result<Vec<_>, _>>());
     is_known(tags.keys().rev().collect::<Result<Vec<_>, _>>());
     drop(rx);
-    for change in [0, 1, 2, 3] {
+    for change in [0, 1, 2, 3, 4] {
         let tx = db.write().unwrap();
         let mut tags = tx.multimap(&TAGS).unwrap();
         match change {
-            0 => is_known(tags.insert("a", 9)),
-            1 => is_known(tags.remove("a", 7)),
-            2 => is_known(tags.remove_all("a")),
+            0 => is_known((0..100).try_for_each(|value| tags.insert("new", value).map(drop))),
+            1 => is_known(tags.insert("a", 9)),
+            2 => is_known(tags.remove("a", 7)),
+            3 => is_known(tags.remove_all("a")),
             _ => is_known(tags.clear()),
         }
         is_known(tags.len_of("a"));
