@@ -88,7 +88,9 @@ use crate::model::Model;
 /// # What cannot be derived
 ///
 /// Unions, types with lifetimes, and types that contain themselves, such as a tree of vectors: a hostile file could
-/// nest them deeper than the stack is. Fields whose type is no key:
+/// nest them deeper than the stack is. The macro sees one type at a time. Where two types contain each other, it cannot
+/// notice it, and the program overflows its stack when it opens the table for the first time. Fields whose type is no
+/// key:
 ///
 /// ```compile_fail
 /// #[derive(mapleaf::Key)]

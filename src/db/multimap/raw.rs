@@ -54,7 +54,8 @@ impl<'tx> RawMultimapRef<'tx> {
 /// [`admin::raw_multimap_mut`](crate::admin::raw_multimap_mut).
 ///
 /// Keys and values are bytes, and are stored unchanged: a key as the first element of a tuple is stored, a value as a
-/// key. If they are not, a read with the table's types returns [`Error::Decode`].
+/// key. If they are not, a read with the table's types returns [`Error::Decode`], and if one key is the beginning of
+/// another, numbers of values may be wrong.
 pub struct RawMultimapMut<'tx> {
     pairs: MultimapMut<'tx, (), [u8]>,
 }
