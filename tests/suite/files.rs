@@ -1,7 +1,7 @@
 //! Files that grow to many MiB and shrink again, and files as a crash may leave them.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -249,7 +249,10 @@ fn what_another_handle_has_cut_off_is_not_used_again() {
         for round in 0..8_u64 {
             // The file is longer than its content, so the next handle that closes cuts it.
             let surplus = length(&path) + (8 << 20);
-            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(surplus).unwrap();
+            // Zeros that are written: not every system can fill holes ahead.
+            let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(&vec![0; 8 << 20]).unwrap();
+            drop(file);
             let [one, other] = [(); 2].map(|()| open(&path, mode));
             let put = |count: u64| {
                 let tx = one.write().unwrap();
