@@ -9,17 +9,17 @@ use std::path::Path;
 use crate::common::{Random, Replay, assert_clean, child, child_task, scratch, seeds};
 use mapleaf::{Db, Durability, Error, MultimapTable, ReadTxn, Result, Table, WriteTxn};
 
-type Entries = BTreeMap<u64, Vec<u8>>;
-type State = BTreeMap<String, Entries>;
+pub(crate) type Entries = BTreeMap<u64, Vec<u8>>;
+pub(crate) type State = BTreeMap<String, Entries>;
 
-const NAMES: [&str; 3] = ["one", "two", "three"];
-const NUMBERS: Table<u64, [u8]> = Table::new("numbers");
+pub(crate) const NAMES: [&str; 3] = ["one", "two", "three"];
+pub(crate) const NUMBERS: Table<u64, [u8]> = Table::new("numbers");
 
-fn table(name: &str) -> Table<'_, u64, [u8]> {
+pub(crate) fn table(name: &str) -> Table<'_, u64, [u8]> {
     Table::new(name)
 }
 
-fn state_of(rx: &ReadTxn) -> State {
+pub(crate) fn state_of(rx: &ReadTxn) -> State {
     let entries = |name: &str| {
         let table = rx.table(&table(name)).unwrap();
         let entries = table.iter().map(|entry| entry.map(|(key, value)| (key, value.to_vec())));

@@ -9,27 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use crate::common::process::{self, until};
 use crate::common::{Random, Replay, assert_clean, child, child_task, scratch, seeds};
+use crate::savepoints::{NAMES, NUMBERS, State, state_of, table};
 use mapleaf::admin::PageRole;
-use mapleaf::{Db, Durability, Error, MultimapTable, ReadTxn, Result, Table, WriteTxn, restore, salvage};
-
-type Entries = BTreeMap<u64, Vec<u8>>;
-type State = BTreeMap<String, Entries>;
-
-const NUMBERS: Table<u64, [u8]> = Table::new("numbers");
-const NAMES: [&str; 3] = ["one", "two", "three"];
-
-fn table(name: &str) -> Table<'_, u64, [u8]> {
-    Table::new(name)
-}
-
-fn state_of(rx: &ReadTxn) -> State {
-    let entries = |name: &str| {
-        let table = rx.table(&table(name)).unwrap();
-        let entries = table.iter().map(|entry| entry.map(|(key, value)| (key, value.to_vec())));
-        entries.collect::<Result<Entries>>().unwrap()
-    };
-    rx.tables().unwrap().into_iter().map(|info| (info.name.clone(), entries(&info.name))).collect()
-}
+use mapleaf::{Db, Durability, Error, MultimapTable, ReadTxn, Result, WriteTxn, restore, salvage};
 
 fn read_at(db: &Db, name: &str) -> State {
     state_of(&db.read_at(name).unwrap())

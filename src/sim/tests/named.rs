@@ -17,7 +17,7 @@ pub(super) struct Named;
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Changes entries, so many that pages are used again.
+    /// Changes enough entries that pages are used again.
     Commit {
         puts: Vec<(u16, u8)>,
         durability: Durability,

@@ -135,7 +135,7 @@ impl Data {
     }
 }
 
-/// Runs a work with the clock on, as so many.
+/// Runs a work with the clock on, which counts as this many operations.
 type Clock<'a> = dyn FnMut(Row, f64, &mut dyn FnMut() -> Result<Option<u64>>) -> Result<()> + 'a;
 
 pub fn multimap(arguments: &Arguments) -> Result<()> {
